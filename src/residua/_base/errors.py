@@ -1,0 +1,64 @@
+"""Errors that say what was given, what was wanted and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ResiduaError(Exception):
+    """Base of every error that Residua raises on purpose; the command exits with `exit_code`."""
+
+    exit_code = 2
+
+
+class InputError(ResiduaError, ValueError):
+    """Input that cannot be used.
+
+    Args:
+        given: what was received, quoting the offender.
+        wanted: what would have been accepted.
+        remedy: what to do now; a command where there is one.
+    """
+
+    def __init__(self, given: str, wanted: str, remedy: str = "") -> None:
+        self.given, self.wanted, self.remedy = given, wanted, remedy
+        super().__init__(" ".join(_sentence(part) for part in (given, wanted, remedy) if part))
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        return type(self), (self.given, self.wanted, self.remedy)
+
+
+class AnswerNo(ResiduaError):
+    """The command ran, and its answer is no: a receipt failed, a file was bad, a gate did not hold."""
+
+    exit_code = 1
+
+
+class MissingExtra(ResiduaError, ImportError):
+    """An optional dependency is not installed; the message carries the command that installs it."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(
+            f"This needs the module {module!r}, which is not installed. "
+            f"Install it with: pip install 'residua[{extra}]'."
+        )
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Return up to `count` of the `known` names that look most like `name`, best first."""
+    return difflib.get_close_matches(name, list(known), n=count, cutoff=0.3)
+
+
+def did_you_mean(name: str, known: Iterable[str], count: int = 3) -> str:
+    """Return "Did you mean a, b or c?", or "" when nothing comes near."""
+    found = nearest(name, known, count)
+    if not found:
+        return ""
+    return f"Did you mean {' or '.join([', '.join(found[:-1]), found[-1]] if found[:-1] else found)}?"
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "?", "!", ":")) else text + "."

@@ -1,0 +1,55 @@
+"""The evaluation transform as data: what happens to an image between the file and the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from residua._base.errors import InputError
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+
+
+@dataclass(frozen=True)
+class PreprocessSpec:
+    """Resize the shorter side, crop the centre, scale to [0, 1], subtract mean, divide by std.
+
+    Attributes:
+        image_size: side of the square that the network receives, pixels.
+        resize: length of the shorter side before the crop, pixels; at least `image_size`.
+        interpolation: Pillow filter of the resize, antialiased, uint8 in and uint8 out.
+        mean: per channel R, G, B, in units of [0, 1].
+        std: per channel R, G, B, in units of [0, 1].
+    """
+
+    image_size: int = 224
+    resize: int = 256
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if self.image_size < 1 or self.resize < self.image_size:
+            raise InputError(
+                f"image_size={self.image_size}, resize={self.resize}",
+                "1 <= image_size <= resize",
+                "Give a resize of at least image_size",
+            )
+        if min(self.std) <= 0:
+            raise InputError(f"std={self.std}", "a positive deviation per channel")
+        if self.interpolation not in ("bilinear", "bicubic"):
+            raise InputError(f"interpolation={self.interpolation!r}", "'bilinear' or 'bicubic'")
+        object.__setattr__(self, "mean", tuple(self.mean))
+        object.__setattr__(self, "std", tuple(self.std))
+
+
+def default_preprocess(image_size: int) -> PreprocessSpec:
+    """Return the transform that a network of this input size is trained with.
+
+    Images up to 64 pixels keep their whole area and CIFAR-10's statistics; larger ones get ImageNet's
+    statistics and the customary crop of 7/8 (224 out of 256).
+    """
+    if image_size <= 64:
+        return PreprocessSpec(image_size, image_size, mean=CIFAR_MEAN, std=CIFAR_STD)
+    return PreprocessSpec(image_size, round(image_size * 256 / 224))
