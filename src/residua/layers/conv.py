@@ -1,0 +1,78 @@
+"""Convolution and max-pooling with the padding kinds that frameworks disagree on, and their initialisation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SameConv2d(nn.Conv2d):
+    """Convolution with TensorFlow's SAME padding: ceil(size / stride) outputs, the odd pixel padded after.
+
+    Shapes: (B, C_in, H, W) -> (B, C_out, ceil(H / stride), ceil(W / stride)).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.pad(x, _same_padding(x, self.kernel_size, self.stride)))  # type: ignore[arg-type]
+
+
+def conv2d(
+    in_channels: int,
+    out_channels: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    bias: bool = False,
+    padding: Literal["symmetric", "same"] = "symmetric",
+) -> nn.Conv2d:
+    """Return a convolution that keeps the resolution at stride 1. At odd kernels and stride 1 both paddings agree."""
+    if padding == "same" and stride > 1 and kernel > 1:
+        return SameConv2d(in_channels, out_channels, kernel, stride, groups=groups, bias=bias)
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=bias)
+
+
+class SameMaxPool2d(nn.MaxPool2d):
+    """Max-pooling with SAME padding of −inf; at even sizes this is Caffe's ceil mode without padding."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel, stride = (self.kernel_size,) * 2, (self.stride,) * 2
+        return super().forward(F.pad(x, _same_padding(x, kernel, stride), value=float("-inf")))  # type: ignore[arg-type]
+
+
+class ZeroPadMaxPool2d(nn.MaxPool2d):
+    """Max-pooling over zeros at the border (Keras): another value wherever the input is negative there."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        border: int = self.kernel_size // 2  # type: ignore[operator]
+        return super().forward(F.pad(x, (border,) * 4))
+
+
+def max_pool2d(kernel: int, stride: int, padding: Literal["symmetric", "zero", "same"]) -> nn.MaxPool2d:
+    """Return a max-pool; "symmetric" pads −inf on both sides (torch)."""
+    if padding == "same":
+        return SameMaxPool2d(kernel, stride)
+    if padding == "zero":
+        return ZeroPadMaxPool2d(kernel, stride)
+    return nn.MaxPool2d(kernel, stride, kernel // 2)
+
+
+def initialise(module: nn.Module) -> None:
+    """Initialise every layer of `module` as the residual papers do.
+
+    Convolutions: normal with variance 2 / fan-out (He 2015b, arXiv 1502.01852, section 2.2). Batch normalisation: 1
+    and 0. Linear layers keep torch's uniform default, as torchvision's ResNets do. Biases of convolutions: 0.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def _same_padding(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> tuple[int, int, int, int]:
+    top, left = ((-(-size // s) - 1) * s + k - size for size, k, s in zip(x.shape[-2:], kernel, stride, strict=True))
+    top, left = max(top, 0), max(left, 0)
+    return left // 2, left - left // 2, top // 2, top - top // 2

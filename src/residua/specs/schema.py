@@ -1,0 +1,96 @@
+"""What all specs share: editing, comparing, and the round trip through JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+
+from residua._base.errors import InputError, did_you_mean
+
+S = TypeVar("S")
+
+_FAMILIES = {"resnet": ("residua.specs.resnet", "ResNetSpec")}
+
+
+@runtime_checkable
+class Spec(Protocol):
+    """A network as a value: a frozen dataclass whose fields say everything that the network is."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def family(self) -> str: ...
+    @property
+    def paper(self) -> str: ...
+    @property
+    def num_classes(self) -> int: ...
+    @property
+    def in_channels(self) -> int: ...
+    @property
+    def input_size(self) -> int: ...
+
+    def edit(self, **edits: Any) -> Self:
+        """Return a copy with some fields changed."""
+        ...
+
+
+def edit(spec: S, **edits: Any) -> S:
+    """Return `spec` with fields replaced.
+
+    Raises:
+        InputError: a field that the spec does not have, or a value that it refuses.
+    """
+    known = {field.name for field in dataclasses.fields(spec) if field.init}  # type: ignore[arg-type]
+    for key in edits:
+        if key not in known:
+            raise InputError(
+                f"{key}={edits[key]!r} for {type(spec).__name__}",
+                f"one of its fields: {', '.join(sorted(known))}",
+                did_you_mean(key, known),
+            )
+    return dataclasses.replace(spec, **edits)  # type: ignore[type-var]
+
+
+def diff(left: Spec, right: Spec) -> dict[str, tuple[Any, Any]]:
+    """Return the fields in which two specs differ, as field -> (left's value, right's value).
+
+    A field that only one family has shows the other's side as None.
+    """
+    a, b = to_json(left), to_json(right)
+    return {key: (a.get(key), b.get(key)) for key in [*a, *(k for k in b if k not in a)] if a.get(key) != b.get(key)}
+
+
+def to_json(spec: Spec) -> dict[str, Any]:
+    """Return the spec as JSON values, `family` first; `from_json` undoes it exactly."""
+    fields = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}  # type: ignore[arg-type]
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
+    return {"family": spec.family, **plain}
+
+
+def from_json(document: dict[str, Any]) -> Spec:
+    """Build a spec from what `to_json` returned.
+
+    Raises:
+        InputError: an unknown family or field, a missing field, or a value that the spec refuses.
+    """
+    family = document.get("family")
+    if not isinstance(family, str) or family not in _FAMILIES:
+        raise InputError(f"family={family!r}", f"one of {', '.join(_FAMILIES)}", "Was it written by a newer Residua?")
+    module, name = _FAMILIES[family]
+    kind = getattr(importlib.import_module(module), name)
+    known = {field.name: field for field in dataclasses.fields(kind) if field.init}
+    unknown = [key for key in document if key != "family" and key not in known]
+    missing = [key for key in known if key not in document]
+    if unknown or missing:
+        raise InputError(
+            f"a {name} with unknown fields {unknown} and without {missing}",
+            "exactly the fields of this version",
+            "Was it written by another version of Residua?",
+        )
+    try:
+        values = {key: tuple(document[key]) if isinstance(document[key], list) else document[key] for key in known}
+        spec: Spec = kind(**values)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"a {name} that cannot be built: {error}", "values of the fields' types") from error
+    return spec
