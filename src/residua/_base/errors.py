@@ -23,7 +23,8 @@ class InputError(ResiduaError, ValueError):
 
     def __init__(self, given: str, wanted: str, remedy: str = "") -> None:
         self.given, self.wanted, self.remedy = given, wanted, remedy
-        super().__init__(" ".join(_sentence(part) for part in (given, wanted, remedy) if part))
+        parts = (f"Given: {given}", f"Wanted: {wanted}", remedy)
+        super().__init__(" ".join(_sentence(part) for part in parts if part))
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
         return type(self), (self.given, self.wanted, self.remedy)

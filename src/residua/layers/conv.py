@@ -7,6 +7,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from residua.layers.gate import GatedSum
+
 
 class SameConv2d(nn.Conv2d):
     """Convolution with TensorFlow's SAME padding: ceil(size / stride) outputs, the odd pixel padded after.
@@ -63,13 +65,17 @@ def initialise(module: nn.Module) -> None:
     """Initialise every layer of `module` as the residual papers do.
 
     Convolutions: normal with variance 2 / fan-out (He 2015b, arXiv 1502.01852, section 2.2). Batch normalisation: 1
-    and 0. Linear layers keep torch's uniform default, as torchvision's ResNets do. Biases of convolutions: 0.
+    and 0. Linear layers keep torch's uniform default, as torchvision's ResNets do. Biases of convolutions: 0, but a
+    gate's starts at its own value.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+    for layer in module.modules():
+        if isinstance(layer, GatedSum) and layer.conv.bias is not None:
+            nn.init.constant_(layer.conv.bias, layer.initial_bias)
 
 
 def _same_padding(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> tuple[int, int, int, int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from residua._base.errors import InputError
+
+SMALL_IMAGE = 64  # pixels; up to this side an image shows one centred object, beyond it a scene
 
 
 @dataclass(frozen=True)
@@ -14,7 +16,9 @@ class AugmentSpec:
 
     Attributes:
         crop: "none" (the evaluation crop), "pad" (pad by `pad` pixels of zeros, crop back at random; He 2015,
-            section 4.2), "random_resized" (area and aspect at random; Szegedy 2015).
+            section 4.2), "random_resized" (area and aspect at random; Szegedy 2015), or "auto": "pad" for
+            images up to 64 pixels, whose objects fill the frame, "random_resized" for larger ones; `resolve`
+            settles it before any image is read.
         pad: pixels on each side for `crop="pad"`.
         scale: range of the area of a random resized crop, fraction of the image's.
         ratio: range of its aspect ratio, width / height.
@@ -26,7 +30,7 @@ class AugmentSpec:
         cutmix: alpha of the Beta distribution of the pasted area; 0 for none (Yun 2019).
     """
 
-    crop: Literal["none", "pad", "random_resized"] = "none"
+    crop: Literal["auto", "none", "pad", "random_resized"] = "none"
     pad: int = 4
     scale: tuple[float, float] = (0.25, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
@@ -40,8 +44,8 @@ class AugmentSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", tuple(self.scale))
         object.__setattr__(self, "ratio", tuple(self.ratio))
-        if self.crop not in ("none", "pad", "random_resized"):
-            raise InputError(f"crop={self.crop!r}", "'none', 'pad' or 'random_resized'")
+        if self.crop not in ("auto", "none", "pad", "random_resized"):
+            raise InputError(f"crop={self.crop!r}", "'auto', 'none', 'pad' or 'random_resized'")
         for name in ("pad", "shift", "cutout", "color_jitter", "mixup", "cutmix"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}={getattr(self, name)}", f"{name} >= 0", f"Use {name}=0 to switch it off")
@@ -55,3 +59,9 @@ class AugmentSpec:
             )
         if self.mixup and self.cutmix:
             raise InputError("both mixup and cutmix", "one of them", "Set the other to 0")
+
+    def resolve(self, image_size: int) -> AugmentSpec:
+        """Return the same specification with crop="auto" settled for images of this side, pixels."""
+        if self.crop != "auto":
+            return self
+        return replace(self, crop="pad" if image_size <= SMALL_IMAGE else "random_resized")

@@ -35,8 +35,9 @@ class ResNetSpec:
             "bn_after_add" (b), "relu_before_add" (c), "relu_only_pre" (d), "full_pre" (e).
         stem: "imagenet" (7×7 stride 2, then 3×3 max-pool stride 2) or "cifar" (3×3).
         stem_width: channels of the stem.
-        stem_norm: for "full_pre", BN-ReLU in the stem before the pool, and none in the first unit
-            (fb.resnet.torch's form); the other orders always have it.
+        stem_norm: with a pre-activated order, the first unit's activation stands in the stem, before the pool and
+            before the paths split (He 2016, section 4; fb.resnet.torch). False: inside the first unit, behind the
+            pool, where an identity shortcut does not see it (timm). The other orders always have it in the stem.
         pool_padding: the stem's pool pads with −inf on both sides ("symmetric", torch), with zeros ("zero", Keras),
             or with −inf as TensorFlow's SAME and Caffe's ceil mode do ("same"). They differ on un-activated values.
         stride_site: where a stage halves the resolution: the first unit's first convolution ("first_1x1", He 2015,
@@ -235,8 +236,8 @@ def cifar_seresnet(name: str, n: int) -> ResNetSpec:
 
 
 def cifar_resnet_v2(name: str, n: int) -> ResNetSpec:
-    """6n+2 layers of pre-activated basic units, option A (He 2016, section 4)."""
-    return cifar(name, n, **_FULL_PRE)
+    """6n+2 layers of pre-activated basic units, option A; first activation before the split (He 2016, section 4)."""
+    return cifar(name, n, stem_norm=True, **_FULL_PRE)
 
 
 def cifar_resnet_v2_bottleneck(name: str, n: int) -> ResNetSpec:

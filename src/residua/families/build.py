@@ -1,0 +1,28 @@
+"""Spec -> network."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from torch import nn
+
+from residua.specs.catalog import get_spec
+from residua.specs.schema import Spec
+
+
+def build(spec: Spec) -> nn.Module:
+    """Build the network that `spec` describes, freshly initialised from torch's global generator.
+
+    The network keeps it as `.spec`. Shapes: (B, spec.in_channels, H, W) -> logits (B, spec.num_classes).
+    """
+    network: nn.Module = importlib.import_module(f"residua.families.{spec.family}").Network(spec)
+    return network
+
+
+def spec_of(model: str | Spec, num_classes: int | None = None, in_channels: int | None = None, **edits: Any) -> Spec:
+    """Return the spec of a name or a spec, with its ends and fields edited; None keeps what it has."""
+    ends = {"num_classes": num_classes, "in_channels": in_channels}
+    changes = {key: value for key, value in ends.items() if value is not None} | edits
+    spec = get_spec(model) if isinstance(model, str) else model
+    return spec.edit(**changes) if changes else spec
