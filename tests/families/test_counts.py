@@ -1,0 +1,73 @@
+"""Every network of the catalog equals the published record, to the parameter and to the multiply-accumulate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from residua.anatomy import cost
+from residua.specs.catalog import counts, get_spec, list_models
+
+# Rows whose record stands under the peer's name, since the design's table was made later.
+RECORD_OF = {"resnet18_v2": "resnetv2_18_timm", "resnet34_v2": "resnetv2_34_timm"}
+# No record exists for these: SE on He's CIFAR networks; their sum is derived in test_seresnet_adds_its_gates.
+WITHOUT_RECORD = set(list_models("cifar_seresnet*"))
+
+
+@pytest.fixture(scope="module")
+def records(shared: Path) -> dict[str, dict]:
+    found = json.loads((shared / "reference/architectures.json").read_text())["records"]
+    by_name = {r["residua"]: r for r in found if r["residua"]}
+    by_reference = {r["reference"]: r for r in found}
+    return by_name | {name: by_reference[reference] for name, reference in RECORD_OF.items()}
+
+
+@pytest.mark.parametrize("name", [n for n in list_models() if n not in WITHOUT_RECORD])
+def test_record(name: str, records: dict[str, dict]) -> None:
+    counted, record, spec = cost(get_spec(name)), records[name], get_spec(name)
+    assert (counted.params, counted.macs) == (record["params"], record["macs"])
+    assert [spec.in_channels, spec.input_size, spec.input_size] == record["input"]
+    assert spec.num_classes == record["num_classes"]
+    assert counts(name) == (counted.params, counted.macs), "stale: run `make counts`"
+
+
+@pytest.mark.parametrize(
+    ("name", "edits", "reference"),
+    [
+        ("resnet18", {"shortcut": "pad"}, "resnet18_A"),
+        ("resnet34", {"shortcut": "pad"}, "resnet34_A"),
+        ("resnet34", {"shortcut": "projection_all"}, "resnet34_C"),
+        ("resnet50_v1", {"bias": ("stem",), "pool_padding": "same"}, "resnet50_v1_caffe"),
+        ("resnet50", {"stride_site": "last_3x3", "shortcut": "max_pool", "head": "conv"}, "resnet50_v1_slim"),
+        ("resnet50_v1", {"bias": ("stem", "inner", "last", "projection")}, "resnet50_v1_keras"),
+        (
+            "resnet50_v2",
+            {"stride_site": "last_3x3", "shortcut": "max_pool", "bias": ("stem", "last", "projection")},
+            "resnetv2_50_slim",
+        ),
+        ("resnet200_v2", {"stem_norm": True}, "resnetv2_200_fb"),
+        ("cifar_resnet20", {"shortcut": "projection"}, "cifar_resnet20_B"),
+        ("cifar_resnet110_v2", {"shortcut": "projection"}, "cifar_preresnet110_basic_B"),
+        ("cifar_resnet164_v2_bottleneck", {"activation": "post"}, "cifar_resnet164_bottleneck_orig"),
+        ("cifar_wrn28_10", {"num_classes": 100}, "wrn_28_10_c100"),
+        ("resnext101_64x4d", {"cardinality": 32}, "resnext101_32x4d"),
+        ("seresnet50", {"cardinality": 32, "base_width": 4}, "se_resnext50_32x4d"),
+    ],
+)
+def test_edited_rows_meet_other_records(name: str, edits: dict, reference: str, shared: Path) -> None:
+    found = json.loads((shared / "reference/architectures.json").read_text())["records"]
+    record = next(r for r in found if r["reference"] == reference)
+    counted = cost(get_spec(name, **edits))
+    assert (counted.params, counted.macs) == (record["params"], record["macs"])
+
+
+def test_seresnet_adds_its_gates() -> None:
+    # Per unit of width c: 1×1 convolutions c -> c/16 and back, each with its bias.
+    gates = sum(3 * (2 * c * (c // 16) + c + c // 16) for c in (16, 32, 64))
+    assert cost(get_spec("cifar_seresnet20")).params - cost(get_spec("cifar_resnet20")).params == gates
+
+
+def test_every_listed_network_has_a_committed_count() -> None:
+    assert [name for name in list_models() if counts(name) is None] == []

@@ -1,0 +1,25 @@
+"""Peers' networks with nothing left at a default that could hide a difference."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
+    """Draw every norm's weight, bias and running statistics too, and return the network in float64, eval mode."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(low: float, high: float, like: torch.Tensor) -> torch.Tensor:
+        return torch.empty_like(like).uniform_(low, high, generator=generator)
+
+    with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.weight.copy_(uniform(0.6, 1.4, layer.weight))
+                layer.bias.copy_(uniform(-0.3, 0.3, layer.bias))
+                layer.running_mean.copy_(uniform(-0.3, 0.3, layer.running_mean))
+                layer.running_var.copy_(uniform(0.5, 2.0, layer.running_var))
+            elif getattr(layer, "bias", None) is not None:
+                layer.bias.copy_(uniform(-0.3, 0.3, layer.bias))
+    return network.double().eval()
