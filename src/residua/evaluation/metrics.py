@@ -1,0 +1,228 @@
+"""Metrics of a classifier, counted from its logits: exact at any batch size, without scikit-learn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from residua._base.errors import InputError
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+
+class NotFinite(InputError):
+    """Logits that hold NaN or infinity: no rate computed from them would mean anything."""
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """One row of the per-class table; rates are fractions of 1.
+
+    Attributes:
+        name: the class.
+        support: images whose true class this is.
+        predicted: images that were given this class.
+        precision: correct / predicted; 0 when the class was never predicted.
+        recall: correct / support; 0 when the class has no images.
+        f1: harmonic mean of precision and recall; 0 when both are 0.
+    """
+
+    name: str
+    support: int
+    predicted: int
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What a pass over a labelled set comes to; rates are fractions of 1.
+
+    Attributes:
+        count: images.
+        top1: share whose largest logit is the true class's.
+        top1_interval: Wilson's 95% interval of `top1`.
+        top5: share whose true class is among the five largest logits; 1 when there are at most five classes.
+        loss: mean cross-entropy, nats.
+        macro_f1: mean F1 over the classes that occur, as truth or as prediction.
+        balanced_accuracy: mean recall over the classes that have images.
+        per_class: one row a class, in class order.
+        confusion: int64 (K, K); row: true class, column: predicted class.
+    """
+
+    count: int
+    top1: float
+    top1_interval: tuple[float, float]
+    top5: float
+    loss: float
+    macro_f1: float
+    balanced_accuracy: float
+    per_class: tuple[ClassMetrics, ...]
+    confusion: IntArray
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of each image of a batch, on the CPU: all arrays have shape (B,)."""
+
+    label: IntArray
+    predicted: IntArray
+    probability: FloatArray
+    true_probability: FloatArray
+
+
+def wilson(successes: int, count: int, level: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's score interval of a proportion (Wilson 1927), without continuity correction.
+
+    Args:
+        successes: how many of the trials succeeded, 0 to `count`.
+        count: trials; with none of them the interval is (0, 1).
+        level: confidence, a fraction of 1.
+
+    Raises:
+        InputError: `successes` outside 0 to `count`, or `level` outside (0, 1).
+    """
+    if not 0 <= successes <= count:
+        raise InputError(f"{successes} successes of {count} trials", "0 <= successes <= trials")
+    if not 0 < level < 1:
+        raise InputError(f"level={level}", "a confidence between 0 and 1, such as 0.95")
+    if count == 0:
+        return 0.0, 1.0
+    z2 = NormalDist().inv_cdf(0.5 + level / 2) ** 2
+    rate = successes / count
+    centre = (rate + z2 / (2 * count)) / (1 + z2 / count)
+    half = math.sqrt(z2 * (rate * (1 - rate) / count + z2 / (4 * count * count))) / (1 + z2 / count)
+    # At the ends the interval touches 0 or 1 exactly; rounding must not push it outside.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == count else min(1.0, centre + half)
+    return low, high
+
+
+@dataclass
+class Tally:
+    """Counts that grow batch by batch. The result does not depend on how the images were batched.
+
+    Of equal logits the one with the lower class index ranks first, in `top1` and `top5` alike.
+    """
+
+    num_classes: int
+    top5_correct: int = 0
+    confusion: IntArray = field(init=False)
+    _losses: list[FloatArray] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.num_classes < 1:
+            raise InputError(f"num_classes={self.num_classes}", "at least one class")
+        self.confusion = np.zeros((self.num_classes, self.num_classes), np.int64)
+
+    @property
+    def count(self) -> int:
+        """Images counted so far."""
+        return int(self.confusion.sum())
+
+    def update(self, logits: Tensor, labels: Tensor) -> Outcome:
+        """Count one batch.
+
+        Args:
+            logits: (B, K), any float type, any device.
+            labels: (B,) class indices.
+
+        Raises:
+            NotFinite: a logit is NaN or infinite.
+            InputError: shapes or labels that do not fit `num_classes`.
+        """
+        # Double precision on the CPU: the same numbers from every device, and some have no float64.
+        scores = logits.detach().to("cpu", torch.float64)
+        truth = labels.detach().to("cpu", torch.int64)
+        if scores.ndim != 2 or scores.shape[1] != self.num_classes or truth.shape != scores.shape[:1]:
+            raise InputError(
+                f"logits of shape {tuple(scores.shape)} and labels of shape {tuple(truth.shape)}",
+                f"logits (B, {self.num_classes}) and labels (B,)",
+            )
+        if truth.numel() and (truth.min() < 0 or truth.max() >= self.num_classes):
+            raise InputError(
+                f"labels from {int(truth.min())} to {int(truth.max())}",
+                f"class indices from 0 to {self.num_classes - 1}",
+            )
+        finite = torch.isfinite(scores).all(dim=1)
+        if not finite.all():
+            bad = int((~finite).sum())
+            raise NotFinite(
+                f"the logits of {bad} of {len(truth)} images are NaN or infinite",
+                "finite logits",
+                "The network diverged, or overflowed in reduced precision: evaluate in fp32, or train again "
+                "with a lower learning rate",
+            )
+        log_probabilities = scores.log_softmax(dim=1)
+        true_score = scores.gather(1, truth[:, None])
+        index = torch.arange(self.num_classes)
+        ahead = (scores > true_score) | ((scores == true_score) & (index < truth[:, None]))
+        predicted = scores.argmax(dim=1)
+        true_log = log_probabilities.gather(1, truth[:, None])[:, 0]
+
+        self.top5_correct += int((ahead.sum(dim=1) < 5).sum())
+        cells = torch.bincount(truth * self.num_classes + predicted, minlength=self.num_classes**2)
+        self.confusion += cells.numpy().reshape(self.confusion.shape)
+        self._losses.append((-true_log).numpy())
+        return Outcome(
+            truth.numpy(),
+            predicted.numpy(),
+            log_probabilities.gather(1, predicted[:, None])[:, 0].exp().numpy(),
+            true_log.exp().numpy(),
+        )
+
+    def loss(self) -> float:
+        """Return the mean cross-entropy in nats: exactly summed, so that batching cannot change it."""
+        return math.fsum(value for batch in self._losses for value in batch.tolist()) / self.count
+
+    def metrics(self, classes: Sequence[str] | None = None) -> Metrics:
+        """Return the metrics of everything counted.
+
+        Args:
+            classes: names in class order; the indices as text by default.
+
+        Raises:
+            InputError: nothing was counted, or the names do not fit.
+        """
+        names = tuple(classes) if classes is not None else tuple(str(i) for i in range(self.num_classes))
+        if len(names) != self.num_classes:
+            raise InputError(f"{len(names)} class names", f"{self.num_classes}, one a class")
+        count = self.count
+        if count == 0:
+            raise InputError("no images", "at least one image to compute metrics from")
+        correct = np.diagonal(self.confusion)
+        support, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
+        precision = correct / np.maximum(predicted, 1)
+        recall = correct / np.maximum(support, 1)
+        f1 = 2 * correct / np.maximum(support + predicted, 1)
+        hits = int(correct.sum())
+        return Metrics(
+            count=count,
+            top1=hits / count,
+            top1_interval=wilson(hits, count),
+            top5=self.top5_correct / count,
+            loss=self.loss(),
+            macro_f1=float(f1[support + predicted > 0].mean()),
+            balanced_accuracy=float(recall[support > 0].mean()),
+            per_class=tuple(
+                ClassMetrics(name, int(s), int(n), float(p), float(r), float(f))
+                for name, s, n, p, r, f in zip(names, support, predicted, precision, recall, f1, strict=True)
+            ),
+            confusion=self.confusion.copy(),
+        )
+
+
+def from_logits(logits: Tensor, labels: Tensor, classes: Sequence[str] | None = None) -> Metrics:
+    """Return the metrics of logits (N, K) against labels (N,); errors as in `Tally`."""
+    tally = Tally(logits.shape[-1])
+    tally.update(logits, labels)
+    return tally.metrics(classes)

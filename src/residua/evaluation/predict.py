@@ -1,0 +1,222 @@
+"""Predictions for files: thousands of them in bounded memory, bad ones named and passed over."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from residua._base.errors import InputError
+from residua.data.decode import BadImage, decode
+from residua.data.folders import EXTENSIONS
+from residua.data.preprocess import apply_uint8, normalise
+from residua.evaluation.environment import on_device, pick_device
+from residua.evaluation.metrics import NotFinite
+from residua.specs.preprocess import PreprocessSpec
+from residua.weights.run import Run, load
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of one image.
+
+    Attributes:
+        path: the file.
+        labels: class names, most probable first.
+        probabilities: softmax of the logits, in the order of `labels`; fractions of 1.
+    """
+
+    path: str
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A path that gave no prediction.
+
+    Attributes:
+        path: the file or folder.
+        reason: what is wrong with it, a phrase.
+    """
+
+    path: str
+    reason: str
+
+
+def predict(
+    run: Run | Path | str,
+    paths: Iterable[Path | str] | Path | str,
+    *,
+    top: int = 5,
+    batch_size: int = 64,
+    device: torch.device | str | None = None,
+) -> list[Prediction]:
+    """Return the predictions for image files, and for all images under folders, in the order given.
+
+    Raises:
+        InputError: a path that gives none; all of them are named. `predict_stream` goes on instead.
+    """
+    good: list[Prediction] = []
+    bad: list[BadFile] = []
+    for item in predict_stream(run, paths, top=top, batch_size=batch_size, device=device):
+        if isinstance(item, Prediction):
+            good.append(item)
+        else:
+            bad.append(item)
+    if bad:
+        named = "; ".join(f"{item.path}: {item.reason}" for item in bad[:10])
+        more = f"; and {len(bad) - 10} more" if len(bad) > 10 else ""
+        raise InputError(
+            f"{len(bad)} of {len(good) + len(bad)} files gave no prediction: {named}{more}",
+            "image files that decode completely",
+            "Leave them out, or use predict_stream, which names them and goes on",
+        )
+    return good
+
+
+def predict_stream(
+    run: Run | Path | str,
+    paths: Iterable[Path | str] | Path | str,
+    *,
+    top: int = 5,
+    batch_size: int = 64,
+    device: torch.device | str | None = None,
+    workers: int | None = None,
+) -> Iterator[Prediction | BadFile]:
+    """Yield one `Prediction` or `BadFile` a file, in the order given, holding a few batches at a time.
+
+    Args:
+        run: a `Run` or its folder.
+        paths: files, and folders whose images are found recursively, sorted; links to folders are not followed.
+        top: classes a prediction names; all when there are fewer.
+        batch_size: images a forward pass.
+        device: "cpu", "cuda", …; by default the GPU where there is one.
+        workers: decoding threads; by default the number of processors.
+
+    Raises:
+        InputError: `top` or `batch_size` below 1; a run that cannot be loaded.
+    """
+    for name, value in (("top", top), ("batch_size", batch_size)):
+        if value < 1:
+            raise InputError(f"{name}={value}", f"{name} >= 1")
+    run = run if isinstance(run, Run) else load(run)
+    entries = [paths] if isinstance(paths, (str, Path)) else paths
+    return _stream(run, entries, top, batch_size, pick_device(device), workers or os.cpu_count() or 1)
+
+
+def _stream(
+    run: Run,
+    paths: Iterable[Path | str],
+    top: int,
+    batch_size: int,
+    device: torch.device,
+    workers: int,
+) -> Iterator[Prediction | BadFile]:
+    model = on_device(run.model, device)
+    waiting: deque[BadFile | tuple[str, Future[Pixels | BadFile]]] = deque()
+    batch: list[tuple[str, Pixels] | BadFile] = []
+
+    def settle() -> None:
+        item = waiting.popleft()
+        if isinstance(item, BadFile):
+            batch.append(item)
+        else:
+            path, future = item
+            found = future.result()
+            batch.append(found if isinstance(found, BadFile) else (path, found))
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="residua-decode") as pool:
+        try:
+            for entry in _files(paths):
+                if isinstance(entry, BadFile):
+                    waiting.append(entry)
+                else:
+                    waiting.append((str(entry), pool.submit(_prepare, entry, run.preprocess_spec)))
+                # One batch is decoded while the one before it is in the network.
+                if len(waiting) >= 2 * batch_size:
+                    while len(batch) < batch_size:
+                        settle()
+                    yield from _answers(run, model, batch, top, device)
+                    batch.clear()
+            while waiting:
+                settle()
+                if len(batch) == batch_size or not waiting:
+                    yield from _answers(run, model, batch, top, device)
+                    batch.clear()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _files(paths: Iterable[Path | str]) -> Iterator[Path | BadFile]:
+    for given in paths:
+        path = Path(given)
+        if path.is_dir():
+            yield from _walk(path)
+        elif path.exists():
+            yield path
+        else:
+            yield BadFile(str(path), "no such file or folder")
+
+
+def _walk(folder: Path) -> Iterator[Path | BadFile]:
+    found = False
+    errors: list[OSError] = []
+    for where, folders, names in os.walk(folder, onerror=errors.append):
+        folders.sort()
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in sorted(names):
+            if Path(name).suffix.lower() in EXTENSIONS and not name.startswith("."):
+                found = True
+                yield Path(where, name)
+    for error in errors:
+        yield BadFile(str(error.filename), f"cannot be read ({error.strerror})")
+    if not found and not errors:
+        yield BadFile(str(folder), "a folder without images")
+
+
+def _prepare(path: Path, spec: PreprocessSpec) -> Pixels | BadFile:
+    try:
+        return apply_uint8(decode(path), spec)
+    except BadImage as error:
+        return BadFile(str(path), error.reason)
+
+
+def _answers(
+    run: Run,
+    model: torch.nn.Module,
+    batch: list[tuple[str, Pixels] | BadFile],
+    top: int,
+    device: torch.device,
+) -> Iterator[Prediction | BadFile]:
+    images = [item[1] for item in batch if not isinstance(item, BadFile)]
+    answers = iter(_rank(run, model, images, top, device) if images else ())
+    for item in batch:
+        yield item if isinstance(item, BadFile) else Prediction(item[0], *next(answers))
+
+
+@torch.inference_mode()
+def _rank(
+    run: Run, model: torch.nn.Module, images: list[Pixels], top: int, device: torch.device
+) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
+    pixels = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2))
+    logits = model(normalise(pixels.to(device), run.preprocess_spec)).to("cpu", torch.float64)
+    if not torch.isfinite(logits).all():
+        raise NotFinite(
+            f"{run.folder} gives logits that are NaN or infinite", "finite logits", "Train again: it diverged"
+        )
+    # A stable sort: of equal logits the lower class index comes first, as in evaluation.
+    values, order = logits.softmax(dim=1).sort(dim=1, descending=True, stable=True)
+    return [
+        (tuple(run.classes[index] for index in indices), tuple(row))
+        for indices, row in zip(order[:, :top].tolist(), values[:, :top].tolist(), strict=True)
+    ]

@@ -1,0 +1,157 @@
+"""The report of an evaluation: typed, as JSON, as one offline page."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from residua._base.errors import InputError
+from residua._base.files import write_text
+from residua.evaluation.metrics import ClassMetrics, IntArray
+
+HTML_FILE, JSON_FILE, HISTORY_FILE = "report.html", "report.json", "history.jsonl"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One image that was classified wrongly.
+
+    Attributes:
+        path: its file, relative to the data where it lies below it; or its place in the split.
+        index: its index in the split.
+        true: its class.
+        predicted: the class it was given.
+        probability: of the predicted class, fraction of 1.
+        true_probability: of the true class, fraction of 1.
+        thumbnail: the picture as the network saw it, a data URI; "" when it was not drawn.
+    """
+
+    path: str
+    index: int
+    true: str
+    predicted: str
+    probability: float
+    true_probability: float
+    thumbnail: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What an evaluation found; rates are fractions of 1.
+
+    Attributes:
+        name: of the run, the name of its folder.
+        model: name, paper, parameters, input_size of the network.
+        split: the part that was evaluated.
+        count: images in it.
+        top1: accuracy; `top1_interval` is Wilson's 95% interval of it.
+        top5: share whose true class is among the five most probable.
+        loss: mean cross-entropy, nats.
+        macro_f1: mean F1 over the classes that occur.
+        balanced_accuracy: mean recall over the classes that have images.
+        baseline: the top-1 of always answering the most frequent class.
+        classes: names in order.
+        per_class: precision, recall, F1, support, a row a class.
+        confusion: int64 (K, K); row: true class, column: predicted class.
+        worst: mistakes that gave the true class the least probability, worst first.
+        most_confident_mistakes: mistakes that gave a wrong class the most probability, first the surest.
+        data: description of the data.
+        recipe: the complete recipe of the training, or None.
+        environment: versions and machine of this evaluation.
+        history: the lines of history.jsonl, an epoch each.
+    """
+
+    name: str
+    model: dict[str, Any]
+    split: str
+    count: int
+    top1: float
+    top1_interval: tuple[float, float]
+    top5: float
+    loss: float
+    macro_f1: float
+    balanced_accuracy: float
+    baseline: float
+    classes: tuple[str, ...]
+    per_class: tuple[ClassMetrics, ...]
+    confusion: IntArray = field(repr=False)
+    worst: tuple[Mistake, ...] = field(repr=False)
+    most_confident_mistakes: tuple[Mistake, ...] = field(repr=False)
+    data: dict[str, Any] = field(repr=False)
+    recipe: dict[str, Any] | None = field(repr=False)
+    environment: dict[str, str] = field(repr=False)
+    history: tuple[dict[str, Any], ...] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON values; pictures are left to the page."""
+        document: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        for name in ("per_class", "worst", "most_confident_mistakes"):
+            document[name] = [asdict(row) for row in document[name]]
+            for row in document[name]:
+                row.pop("thumbnail", None)
+        return document | {
+            "top1_interval": list(self.top1_interval),
+            "classes": list(self.classes),
+            "confusion": self.confusion.tolist(),
+            "history": list(self.history),
+        }
+
+    def to_json(self) -> str:
+        """Return one JSON document, a line a field."""
+        lines = (f"  {json.dumps(key)}: {_dump(value)}" for key, value in self.to_dict().items())
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+    def to_html(self) -> str:
+        """Return the page: one file that needs nothing else."""
+        from residua.evaluation.page import render
+
+        return str(render(self))
+
+
+def write_report(folder: Path, report: Report) -> tuple[Path, Path]:
+    """Write report.html and report.json into `folder`, atomically, and return their paths."""
+    page, document = folder / HTML_FILE, folder / JSON_FILE
+    write_text(document, report.to_json())
+    write_text(page, report.to_html())
+    return page, document
+
+
+def read_history(folder: Path) -> tuple[dict[str, Any], ...]:
+    """Return the lines of `folder`/history.jsonl; none when it is absent.
+
+    Raises:
+        InputError: a line that is no JSON object, other than a last one that was cut off while being written.
+    """
+    path = folder / HISTORY_FILE
+    if not path.is_file():
+        return ()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            if number == len(lines):
+                break
+            raise InputError(f"{path}, line {number}: {error}", "a JSON object a line") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, line {number}: {line[:40]}", "a JSON object a line")
+        rows.append(row)
+    return tuple(rows)
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
