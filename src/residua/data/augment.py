@@ -1,0 +1,242 @@
+"""Augmentation: batched, on the device, each image's randomness a pure function of (seed, epoch, index)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from residua.data.random import uniforms
+from residua.specs.augment import AugmentSpec
+from residua.specs.preprocess import PreprocessSpec
+
+# Each effect owns columns of the table of uniforms, so that switching one on leaves the others as they were.
+_FLIP, _PAD_Y, _PAD_X, _SHIFT_Y, _SHIFT_X, _CUT_Y, _CUT_X = range(7)
+_BRIGHTNESS, _CONTRAST, _SATURATION, _MIX, _MIX_Y, _MIX_X = range(7, 13)
+_BOX = 13
+_ATTEMPTS = 10
+_COLUMNS = _BOX + 2 * _ATTEMPTS + 2
+
+_GREY = (0.299, 0.587, 0.114)
+"""Luma of ITU-R BT.601."""
+
+
+class Augment:
+    """Executes an `AugmentSpec`; the order is crop, shift, flip, cutout, colours, then mixup or cutmix.
+
+    Args:
+        spec: what to do.
+        num_classes: K, for the soft labels of mixup and cutmix.
+        preprocess: the side S of the result, and the mean that cutout fills with.
+        cropped: a random resized crop was already made, image by image, by the loader.
+    """
+
+    def __init__(
+        self, spec: AugmentSpec, num_classes: int, preprocess: PreprocessSpec, *, cropped: bool = False
+    ) -> None:
+        self.spec, self.num_classes, self.preprocess, self.cropped = spec, num_classes, preprocess, cropped
+
+    def __call__(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        indices: npt.NDArray[np.int64],
+        seed: int,
+        epoch: int,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Augment a batch.
+
+        Args:
+            images: uint8 (B, 3, H, W) on the device; H = W = S unless `crop="random_resized"`.
+            labels: int64 (B,), on the device.
+            indices: int64 (B,), the images' positions in their split.
+
+        Returns:
+            Images (B, 3, S, S), uint8, or float32 in 0..255 where colours or mixtures were computed; labels int64
+            (B,), or float32 (B, K) that sum to 1 under mixup and cutmix.
+        """
+        spec, device = self.spec, images.device
+        table = uniforms(seed, epoch, indices, _COLUMNS)
+        if spec.crop == "random_resized" and not self.cropped:
+            images = self._resized_crop(images, table)
+        images = self._move(images, table)
+        if spec.cutout:
+            images = self._cutout(images, table)
+        if spec.color_jitter:
+            images = self._colours(images.to(torch.float32), torch.from_numpy(table).to(device))
+        if spec.mixup or spec.cutmix:
+            return self._mix(images, labels, table)
+        return images, labels
+
+    def _move(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:
+        """Crop from the padded image, shift and flip: row and column numbers are computed, then gathered once."""
+        spec, side = self.spec, images.shape[2]
+        padded, shifted = spec.crop == "pad" and spec.pad > 0, spec.shift > 0
+        if not (padded or shifted or spec.flip):
+            return images
+        here = np.arange(side)[None, :]
+        rows = np.repeat(here, len(table), axis=0)
+        columns = rows
+        if spec.flip:
+            columns = np.where(table[:, _FLIP, None] < 0.5, side - 1 - columns, columns)
+        if shifted:
+            reach = round(spec.shift * side)
+            rows = np.clip(rows + _integers(table[:, _SHIFT_Y], reach), 0, side - 1)
+            columns = np.clip(columns + _integers(table[:, _SHIFT_X], reach), 0, side - 1)
+        if padded:
+            rows = rows + _integers(table[:, _PAD_Y], spec.pad)
+            columns = columns + _integers(table[:, _PAD_X], spec.pad)
+        return _gather(images, rows, columns, zeros=padded)
+
+    def _cutout(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:
+        side = images.shape[2]
+        hole = _square(
+            table[:, _CUT_Y], table[:, _CUT_X], np.full(len(table), self.spec.cutout), side, images.device
+        )
+        fill = torch.tensor([round(255 * mean) for mean in self.preprocess.mean], device=images.device)
+        return torch.where(hole, fill.to(images.dtype).view(1, 3, 1, 1), images)
+
+    def _colours(self, images: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+        strength = self.spec.color_jitter
+        factors = 1 + strength * (2 * table[:, _BRIGHTNESS : _SATURATION + 1] - 1)
+        brightness, contrast, saturation = factors.T.view(3, -1, 1, 1, 1)
+        weights = torch.tensor(_GREY, device=images.device).view(1, 3, 1, 1)
+        images = (images * brightness).clamp_(0, 255)
+        mean = (images * weights).sum(1, keepdim=True).mean((2, 3), keepdim=True)
+        images = torch.lerp(mean, images, contrast).clamp_(0, 255)
+        grey = (images * weights).sum(1, keepdim=True)
+        return torch.lerp(grey, images, saturation).clamp_(0, 255)
+
+    def _mix(
+        self, images: torch.Tensor, labels: torch.Tensor, table: npt.NDArray[np.float32]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mix each image with the one at the mirrored place of the batch."""
+        alpha, side, device = self.spec.mixup or self.spec.cutmix, images.shape[2], images.device
+        kept = _beta(table[:, _MIX], alpha)
+        partners = images.flip(0)
+        if self.spec.mixup:
+            weight = torch.from_numpy(kept).to(device).view(-1, 1, 1, 1)
+            images = torch.lerp(partners.to(torch.float32), images.to(torch.float32), weight)
+        else:
+            sides = np.round(side * np.sqrt(1 - kept)).astype(np.int64)
+            patch = _square(table[:, _MIX_Y], table[:, _MIX_X], sides, side, device)
+            images = torch.where(patch, partners, images)
+            kept = 1 - patch.to(torch.float32).mean((1, 2, 3)).cpu().numpy()
+        own = torch.from_numpy(kept.astype(np.float32)).to(device)[:, None]
+        soft = torch.nn.functional.one_hot(labels, self.num_classes).to(torch.float32)
+        return images, own * soft + (1 - own) * soft.flip(0)
+
+    def _resized_crop(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:
+        """Crop and resize on the device, bilinear without antialias: for images of one small size."""
+        height, width, side = images.shape[2], images.shape[3], self.preprocess.image_size
+        top, left, tall, wide = random_boxes(table, height, width, self.spec).T.astype(np.float32)
+        scale = torch.from_numpy(np.stack([wide / width, tall / height], 1)).to(images.device)
+        centre = torch.from_numpy(np.stack([(2 * left + wide) / width - 1, (2 * top + tall) / height - 1], 1))
+        grid = torch.linspace(1 / side - 1, 1 - 1 / side, side, device=images.device)
+        places = torch.stack(torch.meshgrid(grid, grid, indexing="xy"), -1)[None] * scale[:, None, None]
+        sampled = torch.nn.functional.grid_sample(
+            images.to(torch.float32),
+            places + centre.to(images.device)[:, None, None],
+            mode="bilinear",
+            padding_mode="border",
+            align_corners=False,
+        )
+        return sampled.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def random_boxes(
+    table: npt.NDArray[np.float32], height: int, width: int, spec: AugmentSpec
+) -> npt.NDArray[np.int64]:
+    """Return int64 (B, 4), top, left, height, width: random area and aspect (Szegedy 2015), inside the image.
+
+    Of ten draws the first that fits counts; when none fits, the largest centred box of a legal aspect is taken.
+
+    Args:
+        table: `box_uniforms`, (B, 33 or more).
+    """
+    draws = table[:, _BOX : _BOX + 2 * _ATTEMPTS].astype(np.float64)
+    low, high = spec.scale
+    area = height * width * (low + (high - low) * draws[:, 0::2])
+    start, stop = math.log(spec.ratio[0]), math.log(spec.ratio[1])
+    aspect = np.exp(start + (stop - start) * draws[:, 1::2])
+    wide, tall = (
+        np.rint(np.sqrt(area * aspect)).astype(np.int64),
+        np.rint(np.sqrt(area / aspect)).astype(np.int64),
+    )
+    fits = (wide >= 1) & (wide <= width) & (tall >= 1) & (tall <= height)
+    first, some = fits.argmax(1), fits.any(1)
+    row = np.arange(len(table))
+    least = min(max(width / height, spec.ratio[0]), spec.ratio[1])
+    fallback = (max(min(height, round(width / least)), 1), max(min(width, round(height * least)), 1))
+    tall = np.where(some, tall[row, first], fallback[0])
+    wide = np.where(some, wide[row, first], fallback[1])
+    places = table[:, _BOX + 2 * _ATTEMPTS :].astype(np.float64)
+    top = np.where(some, np.floor(places[:, 0] * (height - tall + 1)), (height - tall) // 2)
+    left = np.where(some, np.floor(places[:, 1] * (width - wide + 1)), (width - wide) // 2)
+    return np.stack([top.astype(np.int64), left.astype(np.int64), tall, wide], 1)
+
+
+def box_uniforms(seed: int, epoch: int, indices: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Return the numbers that `random_boxes` reads for these images."""
+    return uniforms(seed, epoch, indices, _COLUMNS)
+
+
+def _gather(
+    images: torch.Tensor, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], *, zeros: bool
+) -> torch.Tensor:
+    """Return out[b, :, y, x] = images[b, :, rows[b, y], columns[b, x]], and zero outside the image.
+
+    Args:
+        images: uint8 (B, 3, H, W); fastest when laid out channels-last.
+        rows: (B, S).
+        columns: (B, S).
+    """
+    batch, channels, height, width = images.shape
+    pixels = images.permute(0, 2, 3, 1).contiguous()
+    side_y, side_x = rows.shape[1], columns.shape[1]
+    inside_y, inside_x = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
+    lines = torch.from_numpy((inside_y + np.arange(batch)[:, None] * height).reshape(-1)).to(images.device)
+    taken = pixels.view(batch * height, width * channels).index_select(0, lines).view(batch, side_y, -1)
+    bytes_x = (inside_x[:, :, None] * channels + np.arange(channels)).reshape(batch, 1, -1)
+    across = torch.from_numpy(bytes_x).to(images.device).expand(batch, side_y, -1)
+    out = taken.gather(2, across)
+    if zeros:
+        seen_y = torch.from_numpy((inside_y == rows).astype(np.uint8)).to(images.device)
+        seen_x = torch.from_numpy(np.repeat((inside_x == columns).astype(np.uint8), channels, 1)).to(
+            images.device
+        )
+        out.mul_(seen_y[:, :, None]).mul_(seen_x[:, None, :])
+    return out.view(batch, side_y, side_x, channels).permute(0, 3, 1, 2)
+
+
+def _integers(uniform: npt.NDArray[np.float32], reach: int) -> npt.NDArray[np.int64]:
+    """Map (B,) in [0, 1) to whole numbers (B, 1) from -reach to reach."""
+    return np.floor(uniform.astype(np.float64) * (2 * reach + 1)).astype(np.int64)[:, None] - reach
+
+
+def _square(
+    y: npt.NDArray[np.float32],
+    x: npt.NDArray[np.float32],
+    sides: npt.NDArray[np.int64],
+    side: int,
+    device: torch.device,
+) -> torch.Tensor:
+    """Return bool (B, 1, S, S): squares whose centres lie anywhere in the image, clipped at its edges."""
+    here = np.arange(side)[None, :]
+    masks = []
+    for centre in (y, x):
+        start = np.floor(centre * side).astype(np.int64)[:, None] - sides[:, None] // 2
+        masks.append(torch.from_numpy((here >= start) & (here < start + sides[:, None])).to(device))
+    return masks[0][:, None, :, None] & masks[1][:, None, None, :]
+
+
+def _beta(uniform: npt.NDArray[np.float32], alpha: float) -> npt.NDArray[np.float32]:
+    """Return quantiles of Beta(alpha, alpha)."""
+    from scipy.special import betaincinv
+
+    quantiles: npt.NDArray[np.float32] = betaincinv(alpha, alpha, uniform.astype(np.float64)).astype(
+        np.float32
+    )
+    return quantiles

@@ -1,0 +1,250 @@
+"""Decoded images, kept: uint8 files that are mapped into memory, keyed by what they were decoded from.
+
+An entry is a folder: `pixels.npy`, `bad.json` and, for images of differing sizes, `shapes.npy`. It is written
+under another name and renamed; a lock lets a second run wait for the first instead of decoding again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from residua._base.errors import InputError
+from residua.data import decode as decoding
+from residua.data.decode import BadImage, Pixels, decode
+from residua.data.folders import some
+from residua.data.preprocess import apply_uint8
+from residua.specs.preprocess import PreprocessSpec
+
+BUDGET_BYTES = 2 << 30
+"""Decoded data above this is not kept but decoded anew in each epoch."""
+
+_CHUNK = 32
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """Images that stand decoded in a file mapped into memory.
+
+    Attributes:
+        pixels: uint8 (N, S, S, 3), or all images one after another (bytes,) when `shapes` is given.
+        bad: position -> reason, for the images that could not be decoded; their pixels are zero.
+        shapes: int64 (N, 2), height and width of each image, or None.
+    """
+
+    pixels: Pixels
+    bad: dict[int, str]
+    shapes: npt.NDArray[np.int64] | None = None
+
+    def image(self, index: int) -> Pixels:
+        """Return image `index`: uint8 (H, W, 3), a view."""
+        if self.shapes is None:
+            return self.pixels[index]
+        height, width = self.shapes[index]
+        start = self._starts[index]
+        return self.pixels[start : start + height * width * 3].reshape(height, width, 3)
+
+    def __post_init__(self) -> None:
+        if self.shapes is not None:
+            areas = self.shapes.prod(axis=1) * 3
+            object.__setattr__(self, "_starts", np.concatenate([[0], np.cumsum(areas)]))
+
+    _starts: npt.NDArray[np.int64] = None  # type: ignore[assignment]
+
+    @property
+    def uniform(self) -> Pixels | None:
+        """The good images as one array (N - len(bad), H, W, 3) when they have one size, else None."""
+        if self.shapes is None:
+            return np.delete(self.pixels, list(self.bad), axis=0) if self.bad else self.pixels
+        good = np.delete(self.shapes, list(self.bad), axis=0)
+        if len(good) == 0 or (good != good[0]).any():
+            return None
+        return self.pixels.reshape(len(good), *good[0], 3)
+
+
+def cache_folder() -> Path:
+    """Return $RESIDUA_CACHE, or ~/.cache/residua/decoded."""
+    return Path(os.environ.get("RESIDUA_CACHE") or Path.home() / ".cache/residua/decoded")
+
+
+def fixed(files: Sequence[Path], spec: PreprocessSpec, workers: int) -> Decoded | None:
+    """Return every file decoded and preprocessed to (S, S, 3), or None when that is above the budget."""
+    if len(files) * spec.image_size**2 * 3 > BUDGET_BYTES:
+        return None
+    target = f"fixed {spec.image_size} {spec.resize} {spec.interpolation}"
+
+    def build(folder: Path) -> None:
+        shape = (len(files), spec.image_size, spec.image_size, 3)
+        pixels = _allocate(folder / "pixels.npy", shape)
+        bad = fill(pixels, files, lambda file: apply_uint8(decode(file), spec), workers)
+        (folder / "bad.json").write_text(json.dumps(bad))
+
+    try:
+        return _through_cache(files, target, build)
+    except OSError as error:
+        warn_unusable(error)
+        memory = np.zeros((len(files), spec.image_size, spec.image_size, 3), np.uint8)
+        return Decoded(memory, fill(memory, files, lambda file: apply_uint8(decode(file), spec), workers))
+
+
+def ragged(files: Sequence[Path], workers: int) -> Decoded | None:
+    """Return every file decoded at its own size, or None when that is above the budget.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    # An encoded photo is not larger than its pixels: most data that is too large shows without decoding.
+    if sum(_stat(file)[0] for file in files) > BUDGET_BYTES:
+        return None
+
+    def build(folder: Path) -> None:
+        shapes, total, bad = np.zeros((len(files), 2), np.int64), 0, {}
+        with (folder / "pixels.raw").open("wb") as stream:
+            for index, result in enumerate(in_order(files, decode, workers)):
+                if isinstance(result, BadImage):
+                    bad[index] = result.reason
+                    continue
+                shapes[index], total = result.shape[:2], total + result.size
+                if total > BUDGET_BYTES:
+                    break
+                stream.write(np.ascontiguousarray(result))
+        if total > BUDGET_BYTES:
+            (folder / "pixels.raw").unlink()
+            shapes = np.zeros((0, 2), np.int64)
+        np.save(folder / "shapes.npy", shapes)
+        (folder / "bad.json").write_text(json.dumps(bad))
+
+    decoded = _through_cache(files, "ragged", build)
+    return None if decoded.shapes is not None and len(decoded.shapes) == 0 else decoded
+
+
+def fill(
+    out: Pixels, sources: Sequence[Path], make: Callable[[Path], Pixels], workers: int
+) -> dict[int, str]:
+    """Write make(sources[i]) to out[i] for all i, in threads; return position -> reason of those that failed."""
+
+    def one(start: int) -> dict[int, str]:
+        bad = {}
+        for index in range(start, min(start + _CHUNK, len(sources))):
+            try:
+                out[index] = make(sources[index])
+            except BadImage as error:
+                bad[index] = error.reason
+        return bad
+
+    bad: dict[int, str] = {}
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        for part in pool.map(one, range(0, len(sources), _CHUNK)):
+            bad.update(part)
+    return bad
+
+
+def in_order(sources: Sequence[T], make: Callable[[T], Pixels], workers: int) -> Iterator[Pixels | BadImage]:
+    """Yield make(source) in the order of `sources`, computed in threads a bounded way ahead."""
+
+    def one(source: T) -> Pixels | BadImage:
+        try:
+            return make(source)
+        except BadImage as error:
+            return error
+
+    ahead: deque[Future[Pixels | BadImage]] = deque()
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        try:
+            for source in sources:
+                ahead.append(pool.submit(one, source))
+                if len(ahead) > 4 * max(workers, 1):
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def refusal(split_name: str, files: Sequence[Path], bad: dict[int, str]) -> InputError:
+    """Return the error that names every file of a split that does not decode."""
+    named = [f"{files[index]} ({reason})" for index, reason in sorted(bad.items())]
+    return InputError(
+        f"{len(bad)} of {len(files)} images of the {split_name} part cannot be decoded: {some(named, 20)}",
+        "images that decode completely",
+        "Mend or delete them (`residua check DATA` lists all), or pass --on-bad skip to leave them out",
+    )
+
+
+def _through_cache(files: Sequence[Path], target: str, build: Callable[[Path], None]) -> Decoded:
+    root = cache_folder()
+    root.mkdir(parents=True, exist_ok=True)
+    entry = root / _key(files, target)
+    with (root / f"{entry.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError, ValueError):
+            return _load(entry)
+        beside = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=root))
+        try:
+            build(beside)
+            shutil.rmtree(entry, ignore_errors=True)
+            os.replace(beside, entry)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        return _load(entry)
+
+
+def _load(entry: Path) -> Decoded:
+    bad = {int(index): reason for index, reason in json.loads((entry / "bad.json").read_text()).items()}
+    # Copy-on-write: torch wants writable memory, and nothing may reach the file.
+    if not (entry / "shapes.npy").exists():
+        return Decoded(np.load(entry / "pixels.npy", mmap_mode="c"), bad)
+    shapes = np.load(entry / "shapes.npy")
+    total = int(shapes.prod(axis=1).sum()) * 3
+    if total == 0:
+        return Decoded(np.zeros(0, np.uint8), bad, shapes)
+    return Decoded(np.memmap(entry / "pixels.raw", np.uint8, "c", shape=(total,)), bad, shapes)
+
+
+def _allocate(path: Path, shape: tuple[int, ...]) -> Pixels:
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    # A hole in a mapped file kills the process when the disk is full; a refused allocation is an ordinary error.
+    with path.open("r+b") as stream:
+        os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def _key(files: Sequence[Path], target: str) -> str:
+    digest = hashlib.sha256(f"{decoding.VERSION}\0{target}".encode())
+    for file in files:
+        size, modified = _stat(file)
+        digest.update(f"\0{os.path.abspath(file)}\0{size}\0{modified}".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:32]
+
+
+def _stat(file: Path) -> tuple[int, int]:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def warn_unusable(error: OSError) -> None:
+    """Warn that decoded images cannot be kept."""
+    warnings.warn(
+        f"The decode cache at {cache_folder()} cannot be used ({error.strerror or error}); "
+        "images are decoded again in every run. Point $RESIDUA_CACHE at a folder with space.",
+        stacklevel=3,
+    )

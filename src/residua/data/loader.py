@@ -1,0 +1,143 @@
+"""Batches: in an order that is a pure function of (seed, epoch), normalised, on the device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from residua._base.errors import InputError
+from residua.data.augment import Augment
+from residua.data.cache import refusal
+from residua.data.preprocess import normalise
+from residua.data.random import order
+from residua.data.sources import BadPolicy, Split
+from residua.data.stores import open_store
+from residua.specs.augment import AugmentSpec
+from residua.specs.preprocess import PreprocessSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What the network receives.
+
+    Attributes:
+        images: floating point (B, 3, S, S), normalised, on the device.
+        labels: int64 (B,), or float32 (B, K) under mixup and cutmix, on the device.
+        indices: int64 (B,), positions in the split, on the host.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    indices: torch.Tensor
+
+
+class Loader:
+    """Yields the batches of a split.
+
+    Args:
+        split: images and labels.
+        preprocess: the evaluation transform; `image_size` is the side S of every batch.
+        batch_size: images a batch, at least 1.
+        device: where batches are made.
+        augment: what is done to training images; needs `train`.
+        num_classes: K.
+        seed: of order and augmentation.
+        workers: decoding threads; None: one a processor that this process may use, at most 16.
+        dtype: of the images.
+        channels_last: their layout.
+        train: shuffled, and the last partial batch dropped unless there is no other; else the natural order, every
+            image once.
+        on_bad: "refuse" images that do not decode, or "skip" them: see `skipped`.
+
+    Attributes:
+        count: images an epoch visits before the last partial batch is dropped.
+        skipped: position in the split -> reason, of the images left out; for data that streams, those met so far.
+        how: "fixed", "ragged" or "stream": where the pixels come from.
+
+    Raises:
+        InputError: `batch_size` below 1, an empty split, or images that do not decode (each is named).
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        preprocess: PreprocessSpec,
+        *,
+        batch_size: int,
+        num_classes: int,
+        train: bool,
+        device: str | torch.device = "cpu",
+        augment: AugmentSpec | None = None,
+        seed: int = 0,
+        workers: int | None = None,
+        dtype: torch.dtype = torch.float32,
+        channels_last: bool = False,
+        on_bad: BadPolicy = "refuse",
+    ) -> None:
+        if batch_size < 1:
+            raise InputError(f"batch_size={batch_size}", "at least 1 image a batch", "Use --batch-size 128")
+        if workers is not None and workers < 0:
+            raise InputError(
+                f"workers={workers}", "0 or more decoding threads", "Leave it out for one a processor"
+            )
+        self.split, self.preprocess, self.batch_size, self.train = split, preprocess, batch_size, train
+        self.device, self.seed, self.dtype, self.channels_last = (
+            torch.device(device),
+            seed,
+            dtype,
+            channels_last,
+        )
+        spec = augment if train else None
+        self._store = open_store(
+            split, preprocess, spec, self.device, default_workers() if workers is None else workers, on_bad
+        )
+        self.skipped, self.how = self._store.bad, self._store.how
+        if self.skipped and on_bad == "refuse":
+            raise refusal(split.name, split.files or (), self.skipped)
+        self._good = np.delete(np.arange(len(split)), sorted(self.skipped))
+        self.count = len(self._good)
+        if self.count == 0:
+            raise InputError(f"the {split.name} part holds no usable image", "at least one", "Check the data")
+        self._labels = torch.from_numpy(split.labels).to(self.device)
+        self._augment = (
+            None if spec is None else Augment(spec, num_classes, preprocess, cropped=self._store.crops)
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches an epoch."""
+        if self.train:
+            return max(self.count // self.batch_size, 1)
+        return -(-self.count // self.batch_size)
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        """Yield the batches of `epoch` from `start_step` on; those before are not decoded."""
+        visited = self._good[order(self.seed, epoch, self.count)] if self.train else self._good
+        pieces = [
+            visited[step * self.batch_size : (step + 1) * self.batch_size]
+            for step in range(start_step, self.steps_per_epoch)
+        ]
+        for indices, images in self._store.batches(pieces, self.seed, epoch):
+            yield self._finish(indices, images, epoch)
+
+    def _finish(self, indices: npt.NDArray[np.int64], images: torch.Tensor, epoch: int) -> Batch:
+        positions = torch.from_numpy(indices)
+        labels = self._labels[positions.to(self.device)]
+        if self._augment is not None:
+            images, labels = self._augment(images, labels, indices, self.seed, epoch)
+        values = normalise(images, self.preprocess, dtype=self.dtype, channels_last=self.channels_last)
+        return Batch(values, labels, positions)
+
+
+def default_workers() -> int:
+    """Return the number of decoding threads: one a processor that this process may use, at most 16."""
+    try:
+        usable = len(os.sched_getaffinity(0))
+    except AttributeError:
+        usable = os.cpu_count() or 1
+    return min(usable, 16)

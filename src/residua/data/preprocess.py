@@ -1,0 +1,57 @@
+"""The evaluation transform, executed: resize and crop on uint8, then normalise on the device."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+
+from residua.data.decode import Pixels
+from residua.specs.preprocess import PreprocessSpec
+
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+def apply_uint8(image: Pixels, spec: PreprocessSpec) -> Pixels:
+    """Resize the shorter side to `spec.resize` and crop the centre: uint8 (H, W, 3) -> uint8 (S, S, 3).
+
+    An image that has the final size already comes back as it is. Otherwise sizes and offsets are rounded as
+    torchvision's `Resize` and `CenterCrop` round them (the longer side down, half offsets to even).
+    """
+    side = spec.image_size
+    height, width = image.shape[:2]
+    if (height, width) == (side, side) == (spec.resize, spec.resize):
+        return image
+    if height <= width:
+        new_height, new_width = spec.resize, int(spec.resize * width / height)
+    else:
+        new_height, new_width = int(spec.resize * height / width), spec.resize
+    top, left = round((new_height - side) / 2), round((new_width - side) / 2)
+    if (new_height, new_width) == (height, width):
+        return image[top : top + side, left : left + side]
+    # Only the crop is computed: a panorama of 1 × 100,000 pixels must not be enlarged as a whole.
+    y, x = height / new_height, width / new_width
+    box = (left * x, top * y, min((left + side) * x, width), min((top + side) * y, height))
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(picture.resize((side, side), _FILTERS[spec.interpolation], box=box))
+
+
+def normalise(
+    batch: torch.Tensor,
+    spec: PreprocessSpec,
+    *,
+    dtype: torch.dtype = torch.float32,
+    channels_last: bool = False,
+) -> torch.Tensor:
+    """Scale to [0, 1], subtract the mean, divide by the deviation: (B, 3, S, S) -> (B, 3, S, S) of `dtype`.
+
+    Args:
+        batch: uint8, or floating point in 0..255; the result stays on its device.
+        channels_last: lay the result out channels-last; else contiguous.
+    """
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    scale = torch.tensor([1 / (255 * deviation) for deviation in spec.std], device=batch.device)
+    offset = torch.tensor([-m / d for m, d in zip(spec.mean, spec.std, strict=True)], device=batch.device)
+    values = batch.to(torch.float32, memory_format=layout, copy=True)
+    values.mul_(scale.view(1, 3, 1, 1)).add_(offset.view(1, 3, 1, 1))
+    return values.to(dtype)

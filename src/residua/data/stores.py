@@ -1,0 +1,259 @@
+"""Where a loader's pixels come from: one array on the device, or threads that decode, crop and resize ahead."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from residua.data import cache
+from residua.data.augment import box_uniforms, random_boxes
+from residua.data.decode import BadImage, Pixels, decode, decode_bytes, orientation_of, read, size_of
+from residua.data.preprocess import apply_uint8
+from residua.data.sources import BadPolicy, Split
+from residua.specs.augment import AugmentSpec
+from residua.specs.preprocess import PreprocessSpec
+
+Indices = npt.NDArray[np.int64]
+Piece = tuple[Indices, torch.Tensor]
+_SMALL_SIDE = 128
+_AHEAD = 3
+
+
+class Store(Protocol):
+    """Pixels of a split.
+
+    Attributes:
+        how: "fixed", "ragged" or "stream".
+        bad: position -> reason of images that do not decode; a stream adds to it as it meets them.
+        crops: `batches` makes the random resized crop itself.
+    """
+
+    how: str
+    bad: dict[int, str]
+    crops: bool
+
+    def batches(self, pieces: Sequence[Indices], seed: int, epoch: int) -> Iterator[Piece]:
+        """Yield (indices, uint8 (B, 3, H, W) on the device) for each piece; skipped images are left out."""
+        ...
+
+
+class ArrayStore:
+    """All images as one uint8 tensor (N, H, W, 3) on the device."""
+
+    how, crops = "fixed", False
+
+    def __init__(
+        self, pixels: Pixels, bad: dict[int, str], device: torch.device, *, dense: bool = False
+    ) -> None:
+        """Take `pixels`; `dense` says that it has no rows for the bad images."""
+        self.bad = bad
+        self._pixels = torch.from_numpy(pixels).to(device)
+        self._rows: Indices | None = None
+        if dense and bad:
+            good = np.ones(len(pixels) + len(bad), np.int64)
+            good[list(bad)] = 0
+            self._rows = np.cumsum(good) - 1
+
+    def batches(self, pieces: Sequence[Indices], seed: int, epoch: int) -> Iterator[Piece]:
+        """Gather each piece."""
+        flat = self._pixels.view(len(self._pixels), -1)
+        for indices in pieces:
+            rows = indices if self._rows is None else self._rows[indices]
+            taken = flat.index_select(0, torch.from_numpy(rows).to(flat.device))
+            yield indices, taken.view(-1, *self._pixels.shape[1:]).permute(0, 3, 1, 2)
+
+
+class ThreadStore:
+    """Images made one by one in threads, a few batches ahead.
+
+    Args:
+        make: (index, table row or None) -> uint8 (S, S, 3); must let go of the interpreter lock in its heavy parts.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[int, npt.NDArray[np.float32] | None], Pixels],
+        side: int,
+        device: torch.device,
+        workers: int,
+        *,
+        how: str,
+        crops: bool,
+        bad: dict[int, str],
+        on_bad: BadPolicy,
+    ) -> None:
+        self.how, self.crops, self.bad = how, crops, bad
+        self._make, self._side, self._device, self._workers = make, side, device, max(workers, 1)
+        self._on_bad, self._lock = on_bad, threading.Lock()
+
+    def batches(self, pieces: Sequence[Indices], seed: int, epoch: int) -> Iterator[Piece]:
+        """Yield in order; up to three batches are under way."""
+        under_way: deque[tuple[Indices, torch.Tensor, list[Future[list[int]]]]] = deque()
+        pool = ThreadPoolExecutor(self._workers, "residua-decode")
+        try:
+            for indices in pieces:
+                under_way.append((indices, *self._start(pool, indices, seed, epoch)))
+                if len(under_way) > _AHEAD:
+                    yield self._finish(*under_way.popleft())
+            while under_way:
+                yield self._finish(*under_way.popleft())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start(
+        self, pool: ThreadPoolExecutor, indices: Indices, seed: int, epoch: int
+    ) -> tuple[torch.Tensor, list[Future[list[int]]]]:
+        table = box_uniforms(seed, epoch, indices) if self.crops else None
+        out = torch.empty(
+            (len(indices), self._side, self._side, 3),
+            dtype=torch.uint8,
+            pin_memory=self._device.type == "cuda",
+        )
+        array, size = out.numpy(), max(1, min(8, len(indices) // self._workers))
+
+        def work(start: int) -> list[int]:
+            failed = []
+            for place in range(start, min(start + size, len(indices))):
+                try:
+                    row = None if table is None else table[place : place + 1]
+                    array[place] = self._make(int(indices[place]), row)
+                except BadImage as error:
+                    if self._on_bad == "refuse":
+                        raise
+                    with self._lock:
+                        self.bad[int(indices[place])] = error.reason
+                    failed.append(place)
+            return failed
+
+        return out, [pool.submit(work, start) for start in range(0, len(indices), size)]
+
+    def _finish(self, indices: Indices, out: torch.Tensor, tasks: list[Future[list[int]]]) -> Piece:
+        failed = [place for task in tasks for place in task.result()]
+        if failed:
+            indices = np.delete(indices, failed)
+            out = torch.from_numpy(np.delete(out.numpy(), failed, axis=0))
+        return indices, out.to(self._device, non_blocking=True).permute(0, 3, 1, 2)
+
+
+def open_store(
+    split: Split,
+    preprocess: PreprocessSpec,
+    augment: AugmentSpec | None,
+    device: torch.device,
+    workers: int,
+    on_bad: BadPolicy,
+) -> Store:
+    """Choose and open the store; the choice depends on the data alone, so that a resumed run sees the same pixels."""
+    if augment is not None and augment.crop == "random_resized":
+        return _open_crops(split, preprocess, augment, device, workers, on_bad)
+    side = preprocess.image_size
+    if split.files is not None:
+        decoded = cache.fixed(split.files, preprocess, workers)
+        if decoded is not None:
+            return ArrayStore(decoded.pixels, decoded.bad, device)
+        files = split.files
+        return ThreadStore(
+            lambda index, _: apply_uint8(decode(files[index]), preprocess),
+            side, device, workers, how="stream", crops=False, bad={}, on_bad=on_bad,
+        )  # fmt: skip
+    pixels = split.pixels
+    assert pixels is not None
+    if pixels.shape[1:3] == (side, side) == (preprocess.resize, preprocess.resize):
+        return ArrayStore(pixels, {}, device)
+    if len(pixels) * side * side * 3 <= cache.BUDGET_BYTES:
+        made = np.empty((len(pixels), side, side, 3), np.uint8)
+        for index, image in enumerate(pixels):
+            made[index] = apply_uint8(image, preprocess)
+        return ArrayStore(made, {}, device)
+    return ThreadStore(
+        lambda index, _: apply_uint8(pixels[index], preprocess),
+        side, device, workers, how="stream", crops=False, bad={}, on_bad=on_bad,
+    )  # fmt: skip
+
+
+def _open_crops(
+    split: Split,
+    preprocess: PreprocessSpec,
+    augment: AugmentSpec,
+    device: torch.device,
+    workers: int,
+    on_bad: BadPolicy,
+) -> Store:
+    side = preprocess.image_size
+
+    def from_pixels(image: Pixels, row: npt.NDArray[np.float32] | None) -> Pixels:
+        assert row is not None
+        return crop_resize(
+            image, random_boxes(row, *image.shape[:2], augment)[0], side, preprocess.interpolation
+        )
+
+    bad: dict[int, str] = {}
+    if split.pixels is not None:
+        pixels, how = split.pixels, "ragged"
+        if max(pixels.shape[1:3]) <= _SMALL_SIDE:
+            return ArrayStore(pixels, {}, device)
+        image: Callable[[int], Pixels] = lambda index: pixels[index]  # noqa: E731
+    else:
+        assert split.files is not None
+        files = split.files
+        try:
+            decoded = cache.ragged(files, workers)
+        except OSError as error:
+            # Full scale, as from the cache: the pixels must not depend on whether a disk is full.
+            cache.warn_unusable(error)
+            image, how = lambda index: decode(files[index]), "stream"
+        else:
+            if decoded is None:
+                return ThreadStore(
+                    lambda index, row: _crop_of_file(files[index], row, augment, side, preprocess.interpolation),
+                    side, device, workers, how="stream", crops=True, bad={}, on_bad=on_bad,
+                )  # fmt: skip
+            bad, how, image = decoded.bad, "ragged", decoded.image
+            same = decoded.uniform
+            if same is not None and max(same.shape[1:3]) <= _SMALL_SIDE:
+                return ArrayStore(same, bad, device, dense=True)
+    return ThreadStore(
+        lambda index, row: from_pixels(image(index), row),
+        side, device, workers, how=how, crops=True, bad=bad, on_bad=on_bad,
+    )  # fmt: skip
+
+
+def _crop_of_file(
+    file: Path, row: npt.NDArray[np.float32] | None, augment: AugmentSpec, side: int, interpolation: str
+) -> Pixels:
+    """Decode only as finely as the crop needs: the box is drawn from the header's size."""
+    assert row is not None
+    data, name = read(file)
+    height, width = size_of(data, name) if data else (1, 1)
+    if orientation_of(data, name) >= 5:
+        height, width = width, height
+    top, left, tall, wide = random_boxes(row, height, width, augment)[0]
+    least = (math.ceil(side * height / tall), math.ceil(side * width / wide))
+    image = decode_bytes(data, name, (min(least[0], height), min(least[1], width)))
+    y, x = image.shape[0] / height, image.shape[1] / width
+    box = np.array([round(top * y), round(left * x), max(round(tall * y), 1), max(round(wide * x), 1)])
+    return crop_resize(image, box, side, interpolation)
+
+
+def crop_resize(image: Pixels, box: npt.NDArray[np.int64], side: int, interpolation: str) -> Pixels:
+    """Crop (top, left, height, width) and resize with antialias: uint8 (H, W, 3) -> (side, side, 3).
+
+    torch's resize of channels-last uint8 takes a quarter of Pillow's time; the two differ by at most one level in
+    most pixels, which training does not notice and evaluation never sees.
+    """
+    top, left, tall, wide = (int(value) for value in box)
+    part = torch.from_numpy(np.array(image[top : top + tall, left : left + wide]))
+    resized = torch.nn.functional.interpolate(
+        part.permute(2, 0, 1)[None], (side, side), mode=interpolation, antialias=True, align_corners=False
+    )
+    result: Pixels = resized[0].permute(1, 2, 0).numpy()
+    return result
