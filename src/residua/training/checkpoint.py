@@ -1,0 +1,131 @@
+"""Checkpoints: whole or absent, hashed, the newest few kept, and a bad one is never loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from residua._base.errors import InputError, ResiduaError
+from residua._base.files import atomic_path
+
+
+class BadCheckpoint(ResiduaError):
+    """A checkpoint whose content is not what was written."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One moment of a run: named tensors, and the rest as plain values of JSON."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
+    """Write `folder`/step-N.safetensors atomically, then remove all but the newest `keep`.
+
+    Raises:
+        InputError: the disk is full or refuses; earlier checkpoints stay as they are.
+    """
+    path = folder / f"step-{checkpoint.step:010d}.safetensors"
+    state = json.dumps(checkpoint.state, sort_keys=True)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
+    metadata = {"format": "residua-checkpoint-1", "state": state, "sha256": _digest(tensors, state)}
+    with writing(path), atomic_path(path) as beside:
+        save_file(tensors, beside, metadata=metadata)
+    for old in list_checkpoints(folder)[:-keep]:
+        old.unlink(missing_ok=True)
+    remove_leftovers(folder)
+    return path
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints of a folder, oldest first."""
+    return sorted(folder.glob("step-*.safetensors"))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read one checkpoint and compare its hash.
+
+    Raises:
+        BadCheckpoint: it is truncated, changed, or no checkpoint at all.
+    """
+    try:
+        with safe_open(path, framework="pt") as stream:
+            metadata = stream.metadata() or {}
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        state = metadata["state"]
+        if _digest(tensors, state) != metadata["sha256"]:
+            raise BadCheckpoint(f"{path} was changed after it was written (its SHA-256 differs)")
+        plain = json.loads(state)
+        return Checkpoint(step=int(path.stem.removeprefix("step-")), tensors=tensors, state=plain)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise BadCheckpoint(f"{path} cannot be read: {error}") from None
+
+
+def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """Return the newest checkpoint that is whole, and a warning for each newer one that is not."""
+    warnings = []
+    for path in reversed(list_checkpoints(folder)):
+        try:
+            return load_checkpoint(path), warnings
+        except BadCheckpoint as error:
+            warnings.append(f"{error}; falling back to the one before it")
+    return None, warnings
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed writer left beside its target; the caller holds the run's lock."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a refused write to `path` into an InputError that says what stands and how to go on."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        full = getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        full = full or any(words in str(error) for words in ("No space left", "quota", "File too large"))
+        reason = "the disk is full" if full else getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"{path} could not be written: {reason} ({_free(path)})",
+            "everything written before it is whole and still there",
+            "Make room, then repeat the command with --resume",
+        ) from error
+
+
+def all_finite(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether no floating-point tensor holds NaN or infinity."""
+    return all(bool(torch.isfinite(value).all()) for value in tensors.values() if value.is_floating_point())
+
+
+def _digest(tensors: Mapping[str, Tensor], state: str) -> str:
+    """SHA-256 over the state and over each tensor's name, type, shape and bytes, in the order of names."""
+    digest = hashlib.sha256(state.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"\n{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _free(path: Path) -> str:
+    try:
+        return f"{shutil.disk_usage(path.parent).free / 1e6:,.1f} MB free"
+    except OSError:
+        return "free space unknown"

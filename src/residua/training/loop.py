@@ -1,0 +1,199 @@
+"""Training, from data to a finished run folder."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from residua._base.errors import InputError
+from residua._base.files import atomic_path, exclusive
+from residua.evaluation.evaluate import evaluate_model
+from residua.evaluation.report import write_report
+from residua.families.build import build
+from residua.specs.schema import Spec
+from residua.training.checkpoint import list_checkpoints, writing
+from residua.training.interrupt import Interrupted, Stopped, StopRequest
+from residua.training.plan import Plan, claim, is_finished, make_plan
+from residua.training.progress import Display, clock
+from residua.training.recipe import Recipe
+from residua.training.recipe_file import to_dict
+from residua.training.session import Session
+from residua.weights.bundle import save_bundle
+from residua.weights.run import Run, load
+
+
+def train(
+    data: str | Path,
+    model: str | Spec | None = None,
+    recipe: str | Path | Recipe | None = None,
+    out: str | Path = "runs/latest",
+    *,
+    resume: bool = False,
+    progress: bool = True,
+    data_dir: Path | None = None,
+    model_edits: dict[str, Any] | None = None,
+    **overrides: Any,
+) -> Run:
+    """Train a network and leave a complete run folder: weights, config, report, history, recipe.
+
+    Args:
+        data: "digits", "cifar10", "cifar100", or a folder of class folders (see `residua.data.sources`).
+        model: a name of the catalog or a spec; "resnet18" by default, when resuming the run's own.
+        recipe: a name, a TOML file or a `Recipe`; "fast" by default, when resuming the run's own.
+        out: the run folder; it must hold no run, unless `resume`.
+        resume: go on after the newest checkpoint. The final weights equal, bit for bit, those of a run that was
+            never interrupted (on a CPU with the same number of threads).
+        progress: whether stderr shows how it goes.
+        data_dir: where downloaded archives lie.
+        model_edits: fields of the spec to change, such as {"shortcut": "none"}.
+        overrides: fields of the recipe or of its augmentation, such as epochs=3, flip=False.
+
+    Raises:
+        InputError: anything unusable; out of memory; a full disk.
+        Diverged: the loss turned NaN or infinite.
+        Interrupted: SIGINT or SIGTERM came; a checkpoint is written, the message says how to resume.
+    """
+    plan = make_plan(
+        data, model, recipe, out, resume=resume, data_dir=data_dir, model_edits=model_edits, **overrides
+    )
+    with exclusive(plan.folder), Display(progress) as display, StopRequest() as stop, _memory_advice(plan):
+        claim(plan, resume=resume)
+        if is_finished(plan):
+            display.say(f"{plan.folder} is finished: nothing is left to do")
+        else:
+            session = Session(plan, display)
+            _introduce(session)
+            if resume:
+                session.restore()
+            _fit(session, stop)
+            _finish(session)
+    return load(plan.folder)
+
+
+def _fit(session: Session, stop: StopRequest) -> None:
+    while not session.done:
+        for group in session.groups():
+            session.step(group)
+            if session.display.due():
+                session.display.show(session.moment())
+            if stop.signal or session.checkpoint_due():
+                session.save()
+            if stop.signal:
+                raise _interrupted(session, stop)
+        try:
+            session.validate(stop)
+        except Stopped:
+            session.save()
+            raise _interrupted(session, stop) from None
+        if stop.signal or session.done or session.cheap_to_save():
+            session.save()
+        if stop.signal and not session.done:
+            raise _interrupted(session, stop)
+
+
+def _finish(session: Session) -> None:
+    """Write the bundle and the report, then let the checkpoints go.
+
+    The last checkpoint is the training's end, so that a run killed in here finishes from it. It goes last.
+    """
+    plan, state = session.plan, session.state
+    weights = session.best if plan.recipe.keep == "best" else session.weights()
+    model = build(plan.spec).to(plan.hardware.device)
+    model.load_state_dict(weights, strict=True)
+    dataset = plan.dataset
+    report = evaluate_model(
+        model.eval(),
+        dataset.splits[dataset.held_out],
+        plan.preprocess,
+        dataset.classes,
+        device=plan.hardware.device,
+        name=plan.folder.resolve().name,
+        data=dataset.describe() | {"evaluated": "the run's own held-out part"},
+        recipe=to_dict(plan.recipe),
+        history=state.history,
+        root=Path(dataset.location) if dataset.location else None,
+    )
+    rates = ("split", "count", "top1", "top1_interval", "top5", "loss")
+    metrics = {name: getattr(report, name) for name in rates}
+    metrics |= {"epochs": state.epoch, "steps": session.global_step}
+    if state.best_epoch:
+        metrics |= {"best_epoch": state.best_epoch, "best_val_top1": state.best_top1}
+    with writing(plan.folder / "model.safetensors"):
+        save_bundle(
+            plan.folder,
+            tensors=weights,
+            spec=plan.spec,
+            classes=dataset.classes,
+            preprocess=plan.preprocess,
+            metrics=metrics,
+            data=dataset.describe(),
+            recipe=to_dict(plan.recipe),
+        )
+        write_report(plan.folder, report)
+        _keep_best_and_last(session)
+    low, high = report.top1_interval
+    session.display.say(
+        f"{report.split} accuracy {report.top1:.2%} (95% interval {low:.2%} to {high:.2%}, {report.count} images) "
+        f"after {clock(state.seconds)}; see {plan.folder}/report.html"
+    )
+
+
+def _keep_best_and_last(session: Session) -> None:
+    folder = session.plan.checkpoints
+    states = {"last": session.weights()} | ({"best": session.best} if session.best else {})
+    for name, tensors in states.items():
+        with atomic_path(folder / f"{name}.safetensors") as beside:
+            save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, beside)
+    for path in list_checkpoints(folder):
+        path.unlink()
+
+
+def _introduce(session: Session) -> None:
+    plan, say = session.plan, session.display.say
+    counts = ", ".join(f"{len(split):,} {name}" for name, split in plan.dataset.splits.items())
+    parameters = sum(parameter.numel() for parameter in session.model.parameters())
+    say(f"{plan.spec.name} ({parameters:,} parameters) on {plan.dataset.given}: {counts}")
+    for note in plan.dataset.notes:
+        say(note)
+    say(f"{plan.hardware.sentence}, {session.engine} kernels")
+    say(f"Recipe {plan.recipe.name}: {plan.recipe.epochs} epochs, {plan.total_steps:,} steps of {_images(plan)} images")
+
+
+def _images(plan: Plan) -> str:
+    size, many = plan.recipe.batch_size, plan.recipe.accumulate_steps
+    return f"{many} × {size}" if many > 1 else str(size)
+
+
+def _interrupted(session: Session, stop: StopRequest) -> Interrupted:
+    how = "Ctrl-C" if stop.signal == signal.SIGINT else signal.Signals(stop.signal).name
+    return Interrupted(
+        f"Stopped by {how} after step {session.global_step} of {session.plan.total_steps}; all is saved. "
+        f"Go on with:\n  {session.plan.command}",
+        128 + stop.signal,
+    )
+
+
+@contextlib.contextmanager
+def _memory_advice(plan: Plan) -> Iterator[None]:
+    """Turn running out of memory into an error that names the batch size and the flag."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        words = ("out of memory", "can't allocate memory", "not enough memory")
+        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not known and not any(text in str(error) for text in words):
+            raise
+        recipe = plan.recipe
+        half = max(1, recipe.batch_size // 2)
+        raise InputError(
+            f"out of memory on {plan.hardware.device} with batch_size={recipe.batch_size} at {recipe.image_size} pixels",
+            "a batch whose activations fit",
+            f"Use --batch-size {half} --accumulate-steps {recipe.accumulate_steps * 2} for the same images a step, "
+            f"with another --out",
+        ) from error

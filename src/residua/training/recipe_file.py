@@ -1,0 +1,163 @@
+"""Recipes as TOML: the ones that ship, a user's own file, the complete one in a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from residua._base.errors import InputError, did_you_mean
+from residua.specs.augment import SMALL_IMAGE, AugmentSpec
+from residua.training.recipe import Recipe, checked, field_types, parsed
+
+_AUGMENT = field_types(AugmentSpec)
+_FIELDS = {key: wanted for key, wanted in field_types(Recipe).items() if key != "augment"}
+
+
+def list_recipes() -> list[str]:
+    """Return the names of the recipes that ship with Residua."""
+    folder = resources.files("residua") / "recipes"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_recipe(name_or_path: str | Path, *, image_size: int = 32) -> Recipe:
+    """Return the recipe of that name, or of that TOML file.
+
+    Args:
+        name_or_path: "fast", "paper", "keras", or a path that ends in .toml.
+        image_size: side of the network's input, pixels; above 64 the file's [photos] table applies.
+
+    Raises:
+        InputError: no such recipe; an unknown key or a wrong type, named with the file.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or len(path.parts) > 1:
+        try:
+            return from_toml(path.read_text(encoding="utf-8"), source=str(path), image_size=image_size)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise InputError(
+                f"the recipe {path} cannot be read: {reason}",
+                f"a TOML file, or one of {', '.join(list_recipes())}",
+            ) from None
+    if str(name_or_path) not in list_recipes():
+        raise InputError(
+            f"no recipe is called {str(name_or_path)!r}",
+            f"there are {', '.join(list_recipes())}, and any file that ends in .toml",
+            did_you_mean(str(name_or_path), list_recipes(), 1),
+        )
+    text = (resources.files("residua") / "recipes" / f"{name_or_path}.toml").read_text(encoding="utf-8")
+    return from_toml(text, source=f"{name_or_path}.toml", image_size=image_size)
+
+
+def from_toml(text: str, *, source: str = "the recipe", image_size: int = 32) -> Recipe:
+    """Return the recipe that a TOML text describes; fields that it leaves out keep their defaults.
+
+    A [photos] table (and [photos.augment]) replaces fields when `image_size` exceeds 64 pixels.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{source} is not TOML: {error}", "lines such as `epochs = 10`") from None
+    photos = table.pop("photos", {})
+    fields = _fields(table, source)
+    if not isinstance(photos, dict):
+        raise InputError(f"photos={photos!r} in {source}", "a table [photos]")
+    larger = _fields(photos, f"[photos] in {source}")
+    if image_size > SMALL_IMAGE:
+        fields = {**fields, **larger, "augment": {**fields["augment"], **larger["augment"]}}
+    try:
+        augment = AugmentSpec(**fields.pop("augment"))
+        return Recipe(**{"name": Path(source).stem, **fields, "augment": augment})
+    except InputError as error:
+        raise InputError(f"{error.given} in {source}", error.wanted, error.remedy) from None
+
+
+def to_toml(recipe: Recipe, *, head: str = "") -> str:
+    """Return the complete recipe as TOML, every field written out; `head` becomes comment lines above it."""
+    lines = [f"# {line}".rstrip() for line in head.splitlines()]
+    lines += [f"{key} = {_toml(getattr(recipe, key))}" for key in _FIELDS]
+    lines += ["", "[augment]"]
+    lines += [f"{key} = {_toml(getattr(recipe.augment, key))}" for key in _AUGMENT]
+    return "\n".join(lines) + "\n"
+
+
+def to_dict(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe as plain values for JSON, the augmentation nested under "augment"."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    return plain
+
+
+def override(recipe: Recipe, **fields: Any) -> Recipe:
+    """Return the recipe with fields replaced; names of the augmentation stand beside the others.
+
+    Text is read as a command line would: override(recipe, learning_rate="0.05", flip="no"). A number of epochs
+    given here is meant: it switches `min_steps` off, which would lengthen the run.
+
+    Raises:
+        InputError: an unknown field, with the nearest; a value of the wrong type or range.
+    """
+    fields = {key.replace("-", "_"): value for key, value in fields.items()}
+    given = fields.pop("augment", None)
+    if given is not None and not isinstance(given, AugmentSpec):
+        raise InputError(f"augment={given!r}", "an AugmentSpec, or its fields by name, such as flip=True")
+    known = {**_FIELDS, **_AUGMENT}
+    changes: dict[str, Any] = {}
+    for key, value in fields.items():
+        if key not in known:
+            raise _unknown(key, "the options", known)
+        changes[key] = parsed(key, value, known[key]) if _is_word(value, known[key]) else value
+    if changes.get("epochs") and "min_steps" not in changes:
+        changes["min_steps"] = 0
+    inner = {key: checked(key, changes.pop(key), _AUGMENT[key]) for key in list(changes) if key in _AUGMENT}
+    augment = dataclasses.replace(given or recipe.augment, **inner)
+    return dataclasses.replace(recipe, **changes, augment=augment)
+
+
+def differences(ours: Recipe, theirs: Recipe) -> list[str]:
+    """Return one line for each field in which two recipes differ: "epochs is 3 now, was 10"."""
+    left, right = to_dict(ours), to_dict(theirs)
+    left, right = {**left.pop("augment"), **left}, {**right.pop("augment"), **right}
+    return [f"{key} is {left[key]} now, was {right[key]}" for key in left if left[key] != right[key]]
+
+
+def _fields(table: dict[str, Any], source: str) -> dict[str, Any]:
+    augment = table.pop("augment", {})
+    if not isinstance(augment, dict):
+        raise InputError(f"augment={augment!r} in {source}", "a table [augment]")
+    found: dict[str, Any] = {}
+    for part, known, into in ((table, _FIELDS, found), (augment, _AUGMENT, found.setdefault("augment", {}))):
+        for key, value in part.items():
+            if key not in known:
+                place = source if known is _FIELDS else f"[augment] of {source}"
+                raise _unknown(key, place, known)
+            try:
+                into[key] = checked(key, value, known[key])
+            except InputError as error:
+                raise InputError(f"{error.given} in {source}", error.wanted, error.remedy) from None
+    return found
+
+
+def _unknown(key: str, place: str, known: dict[str, Any]) -> InputError:
+    elsewhere = ""
+    if known is _FIELDS and key in _AUGMENT:
+        elsewhere = f"{key!r} belongs in the table [augment]"
+    elif known is _AUGMENT and key in _FIELDS:
+        elsewhere = f"{key!r} belongs above the table [augment]"
+    return InputError(
+        f"{place} has the unknown key {key!r}",
+        "every key is a field of the recipe",
+        elsewhere or did_you_mean(key, known, 1) or f"Known keys: {', '.join(known)}",
+    )
+
+
+def _is_word(value: Any, wanted: Any) -> bool:
+    return isinstance(value, str) and wanted is not str
+
+
+def _toml(value: Any) -> str:
+    # JSON's text, numbers, lists and truth values are TOML's.
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
