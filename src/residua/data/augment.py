@@ -54,8 +54,8 @@ class Augment:
             indices: int64 (B,), the images' positions in their split.
 
         Returns:
-            Images (B, 3, S, S), uint8, or float32 in 0..255 where colours or mixtures were computed; labels int64
-            (B,), or float32 (B, K) that sum to 1 under mixup and cutmix.
+            Images (B, 3, S, S), uint8, or float32 in 0..255 where colours or mixtures were computed; labels
+            int64 (B,), or float32 (B, K) that sum to 1 under mixup and cutmix.
         """
         spec, device = self.spec, images.device
         table = uniforms(seed, epoch, indices, _COLUMNS)
@@ -71,7 +71,7 @@ class Augment:
         return images, labels
 
     def _move(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:
-        """Crop from the padded image, shift and flip: row and column numbers are computed, then gathered once."""
+        """Crop from the padded image, shift and flip, in one gather of computed rows and columns."""
         spec, side = self.spec, images.shape[2]
         padded, shifted = spec.crop == "pad" and spec.pad > 0, spec.shift > 0
         if not (padded or shifted or spec.flip):
@@ -151,7 +151,8 @@ def random_boxes(
 ) -> npt.NDArray[np.int64]:
     """Return int64 (B, 4), top, left, height, width: random area and aspect (Szegedy 2015), inside the image.
 
-    Of ten draws the first that fits counts; when none fits, the largest centred box of a legal aspect is taken.
+    Of ten draws the first that fits counts; when none fits, the largest centred box of a legal aspect is
+    taken.
 
     Args:
         table: `box_uniforms`, (B, 33 or more).

@@ -55,10 +55,12 @@ class Decoded:
     def image(self, index: int) -> Pixels:
         """Return image `index`: uint8 (H, W, 3), a view."""
         if self.shapes is None:
-            return self.pixels[index]
+            same: Pixels = self.pixels[index]
+            return same
         height, width = self.shapes[index]
         start = self._starts[index]
-        return self.pixels[start : start + height * width * 3].reshape(height, width, 3)
+        own: Pixels = self.pixels[start : start + height * width * 3].reshape(height, width, 3)
+        return own
 
     def __post_init__(self) -> None:
         if self.shapes is not None:
@@ -75,7 +77,8 @@ class Decoded:
         good = np.delete(self.shapes, list(self.bad), axis=0)
         if len(good) == 0 or (good != good[0]).any():
             return None
-        return self.pixels.reshape(len(good), *good[0], 3)
+        same: Pixels = self.pixels.reshape(len(good), *good[0], 3)
+        return same
 
 
 def cache_folder() -> Path:
@@ -123,7 +126,7 @@ def ragged(files: Sequence[Path], workers: int) -> Decoded | None:
                 shapes[index], total = result.shape[:2], total + result.size
                 if total > BUDGET_BYTES:
                     break
-                stream.write(np.ascontiguousarray(result))
+                stream.write(np.ascontiguousarray(result).data)
         if total > BUDGET_BYTES:
             (folder / "pixels.raw").unlink()
             shapes = np.zeros((0, 2), np.int64)
@@ -137,7 +140,7 @@ def ragged(files: Sequence[Path], workers: int) -> Decoded | None:
 def fill(
     out: Pixels, sources: Sequence[Path], make: Callable[[Path], Pixels], workers: int
 ) -> dict[int, str]:
-    """Write make(sources[i]) to out[i] for all i, in threads; return position -> reason of those that failed."""
+    """Write make(sources[i]) to out[i], in threads; return position -> reason of those that failed."""
 
     def one(start: int) -> dict[int, str]:
         bad = {}
@@ -219,7 +222,8 @@ def _load(entry: Path) -> Decoded:
 
 def _allocate(path: Path, shape: tuple[int, ...]) -> Pixels:
     array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-    # A hole in a mapped file kills the process when the disk is full; a refused allocation is an ordinary error.
+    # A hole in a mapped file kills the process when the disk is full; a refused allocation is an ordinary
+    # error.
     with path.open("r+b") as stream:
         os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
     return array

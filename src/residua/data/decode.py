@@ -1,7 +1,8 @@
 """From an encoded image to RGB uint8: one way, for training and for prediction.
 
-Conversions: grey is repeated over the three channels; 16-bit grey keeps its upper 8 bits; palettes are looked up;
-CMYK follows Pillow; transparency is laid over white; EXIF orientation is applied; of an animation the first frame counts.
+Conversions: grey is repeated over the three channels; 16-bit grey keeps its upper 8 bits; palettes are
+looked up; CMYK follows Pillow; transparency is laid over white; EXIF orientation is applied; of an animation
+the first frame counts.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ VERSION = 1
 MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 30
 
-# Recoverable complaints of libjpeg after which every pixel is nevertheless there: cameras are known to write such files.
+# Recoverable complaints of libjpeg after which every pixel is nevertheless there: cameras are known to write
+# such files.
 _HARMLESS = re.compile(r"extraneous bytes before marker 0xd9|Invalid SOS parameters for sequential JPEG")
 
 
@@ -52,12 +54,12 @@ def decode(source: bytes | Path, *, min_side: int | None = None) -> Pixels:
 
     Args:
         source: the encoded bytes, or the path of a file.
-        min_side: allow a JPEG to be decoded at a reduced scale whose shorter side is still at least this, pixels.
-            Faster, and slightly different pixels: for the training stream only.
+        min_side: allow a JPEG to be decoded at a reduced scale whose shorter side is still at least this,
+            pixels. Faster, and slightly different pixels: for the training stream only.
 
     Raises:
-        BadImage: unreadable, empty, truncated, corrupt, of an unknown format, or above 100 million pixels; the
-            size is read from the header, before memory is allocated.
+        BadImage: unreadable, empty, truncated, corrupt, of an unknown format, or above 100 million pixels;
+            the size is read from the header, before memory is allocated.
     """
     data, name = read(source)
     return decode_bytes(data, name, (min_side or 0, min_side or 0))
@@ -83,7 +85,7 @@ def read(source: bytes | Path) -> tuple[bytes, str]:
 
 
 def decode_bytes(data: bytes, name: str = "the image", min_size: tuple[int, int] = (0, 0)) -> Pixels:
-    """Decode `data`; `min_size` (height, width) is the least size of a reduced-scale decode, (0, 0) for full scale."""
+    """Decode `data`, a JPEG at the least scale that keeps `min_size` (height, width); (0, 0) is full scale."""
     if not data:
         raise BadImage(name, "empty file (0 bytes)")
     if data[:2] == b"\xff\xd8":

@@ -13,16 +13,16 @@ import numpy as np
 from residua._base.errors import InputError
 from residua.data.sources import BadPolicy, Dataset, Split
 
-EXTENSIONS = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .gif .bmp .webp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif .tga .ico".split()
-)
+_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+_OTHER = (".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2", ".avif", ".tga")
+EXTENSIONS = frozenset((*_JPEG, *_OTHER))
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _LAYOUT = "a folder of class folders with images, or one with train/ and val/ or test/ that hold such"
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a class folder holds: image files with sizes in bytes, files that cannot be listed, and the rest."""
+    """What a class folder holds: images with sizes in bytes, what cannot be listed, a count of the rest."""
 
     files: tuple[tuple[Path, int], ...]
     unlisted: tuple[str, ...]
@@ -33,8 +33,9 @@ def open_folder(path: Path, on_bad: BadPolicy = "refuse") -> Dataset:
     """Open a folder; classes are sorted by name.
 
     Raises:
-        InputError: a file or a missing folder was given, there are no classes or only one, a class folder holds no
-            image, links form a loop, something cannot be listed, or the splits differ in their classes.
+        InputError: a file or a missing folder was given, there are no classes or only one, a class folder
+            holds no image, links form a loop, something cannot be listed, or the splits differ in their
+            classes.
     """
     listings = {name: list_classes(folder) for name, folder in split_folders(path).items()}
     classes = _same_classes(path, {name: tuple(listing) for name, listing in listings.items()})
@@ -54,7 +55,7 @@ def open_folder(path: Path, on_bad: BadPolicy = "refuse") -> Dataset:
         if empty:
             raise InputError(
                 f"{path}: no images in the class folder{'s' * (len(empty) > 1)} {some(empty)} of {name}",
-                f"at least one image in each class folder ({' '.join(sorted(EXTENSIONS)[:6])} …)",
+                f"at least one image in each class folder ({', '.join((*_JPEG[:2], *_OTHER[:4]))} …)",
                 "Add images, or remove the empty folder",
             )
         splits[name] = Split(

@@ -50,13 +50,14 @@ class Loader:
         workers: decoding threads; None: one a processor that this process may use, at most 16.
         dtype: of the images.
         channels_last: their layout.
-        train: shuffled, and the last partial batch dropped unless there is no other; else the natural order, every
-            image once.
+        train: shuffled, and the last partial batch dropped unless there is no other; else the natural order,
+            every image once.
         on_bad: "refuse" images that do not decode, or "skip" them: see `skipped`.
 
     Attributes:
         count: images an epoch visits before the last partial batch is dropped.
-        skipped: position in the split -> reason, of the images left out; for data that streams, those met so far.
+        skipped: position in the split -> reason, of the images left out; for data that streams, those met so
+            far.
         how: "fixed", "ragged" or "stream": where the pixels come from.
 
     Raises:

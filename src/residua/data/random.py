@@ -1,7 +1,8 @@
 """Randomness as pure functions of (seed, epoch, index): no state to save, none to restore.
 
-A 64-bit finaliser (Stafford's variant 13, as in SplitMix64: Steele, Lea and Flood 2014) is applied to a counter.
-Only integer arithmetic modulo 2^64 is used, so every platform, device and batch size sees the same numbers.
+A 64-bit finaliser (Stafford's variant 13, as in SplitMix64: Steele, Lea and Flood 2014) is applied to a
+counter. Only integer arithmetic modulo 2^64 is used, so every platform, device and batch size sees the same
+numbers.
 """
 
 from __future__ import annotations

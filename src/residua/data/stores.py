@@ -1,4 +1,4 @@
-"""Where a loader's pixels come from: one array on the device, or threads that decode, crop and resize ahead."""
+"""Where a loader's pixels come from: one array on the device, or threads that work a few batches ahead."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ class ThreadStore:
     """Images made one by one in threads, a few batches ahead.
 
     Args:
-        make: (index, table row or None) -> uint8 (S, S, 3); must let go of the interpreter lock in its heavy parts.
+        make: (index, table row or None) -> uint8 (S, S, 3); must let go of the interpreter lock in its heavy
+            parts.
     """
 
     def __init__(
@@ -152,7 +153,7 @@ def open_store(
     workers: int,
     on_bad: BadPolicy,
 ) -> Store:
-    """Choose and open the store; the choice depends on the data alone, so that a resumed run sees the same pixels."""
+    """Choose and open the store. Only the data decide which: a resumed run sees the same pixels."""
     if augment is not None and augment.crop == "random_resized":
         return _open_crops(split, preprocess, augment, device, workers, on_bad)
     side = preprocess.image_size
@@ -193,7 +194,10 @@ def _open_crops(
     def from_pixels(image: Pixels, row: npt.NDArray[np.float32] | None) -> Pixels:
         assert row is not None
         return crop_resize(
-            image, random_boxes(row, *image.shape[:2], augment)[0], side, preprocess.interpolation
+            image,
+            random_boxes(row, image.shape[0], image.shape[1], augment)[0],
+            side,
+            preprocess.interpolation,
         )
 
     bad: dict[int, str] = {}
@@ -247,8 +251,8 @@ def _crop_of_file(
 def crop_resize(image: Pixels, box: npt.NDArray[np.int64], side: int, interpolation: str) -> Pixels:
     """Crop (top, left, height, width) and resize with antialias: uint8 (H, W, 3) -> (side, side, 3).
 
-    torch's resize of channels-last uint8 takes a quarter of Pillow's time; the two differ by at most one level in
-    most pixels, which training does not notice and evaluation never sees.
+    torch's resize of channels-last uint8 takes a quarter of Pillow's time; the two differ by at most one
+    level in most pixels, which training does not notice and evaluation never sees.
     """
     top, left, tall, wide = (int(value) for value in box)
     part = torch.from_numpy(np.array(image[top : top + tall, left : left + wide]))
