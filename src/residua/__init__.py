@@ -1,0 +1,69 @@
+"""Residua: from a folder of images to a proven, deployed classifier built on residual networks.
+
+    import residua as r
+    run = r.train("PHOTOS", model="resnet18", out="runs/a")
+    print(r.evaluate(run).top1, r.predict(run, ["a.jpg"])[0].labels[0])
+
+Names are loaded when they are first used: `import residua` does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AugmentSpec": "residua.specs.augment",
+    "InputError": "residua._base.errors",
+    "PreprocessSpec": "residua.specs.preprocess",
+    "Prediction": "residua.evaluation.predict",
+    "Recipe": "residua.training.recipe",
+    "Report": "residua.evaluation.report",
+    "ResNetSpec": "residua.specs.resnet",
+    "ResiduaError": "residua._base.errors",
+    "Run": "residua.weights.run",
+    "build": "residua.families.build",
+    "check": "residua.data.check",
+    "create_model": "residua.weights.create",
+    "evaluate": "residua.evaluation.evaluate",
+    "get_spec": "residua.specs.catalog",
+    "list_models": "residua.specs.catalog",
+    "load": "residua.weights.run",
+    "open_dataset": "residua.data.sources",
+    "predict": "residua.evaluation.predict",
+    "train": "residua.training.loop",
+}
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from residua._base.errors import InputError as InputError
+    from residua._base.errors import ResiduaError as ResiduaError
+    from residua.data.check import check as check
+    from residua.data.sources import open_dataset as open_dataset
+    from residua.evaluation.evaluate import evaluate as evaluate
+    from residua.evaluation.predict import Prediction as Prediction
+    from residua.evaluation.predict import predict as predict
+    from residua.evaluation.report import Report as Report
+    from residua.families.build import build as build
+    from residua.specs.augment import AugmentSpec as AugmentSpec
+    from residua.specs.catalog import get_spec as get_spec
+    from residua.specs.catalog import list_models as list_models
+    from residua.specs.preprocess import PreprocessSpec as PreprocessSpec
+    from residua.specs.resnet import ResNetSpec as ResNetSpec
+    from residua.training.loop import train as train
+    from residua.training.recipe import Recipe as Recipe
+    from residua.weights.create import create_model as create_model
+    from residua.weights.run import Run as Run
+    from residua.weights.run import load as load
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'residua' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,106 @@
+"""The `residua` command: its subcommands, its exit codes, its errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from residua._base.errors import InputError, ResiduaError, did_you_mean
+
+_HELP = """From a folder of images to a proven, deployed classifier built on residual networks.
+
+Start with: residua train digits --model cifar_resnet20 --out runs/first
+
+Every command that prints a result takes --json: one JSON document on stdout, nothing else there; progress and warnings
+go to stderr. Exit code 0: done. 1: it ran and the answer is no. 2: the input cannot be used, and why. --debug shows
+the traceback of an error.
+"""
+
+# Modules are imported only when their command runs, so that the help answers at once.
+_COMMANDS = {
+    "models": ("residua.cli.models:models", "List the networks, with paper, parameters and MACs."),
+    "diff": ("residua.cli.models:diff", "Show what differs between two networks, field by field."),
+    "check": ("residua.cli.check:check", "Examine a data set: corrupt files, duplicates, leaks, imbalance."),
+    "train": ("residua.cli.train:train", "Train a network on images; resumable, ends in a report."),
+    "evaluate": ("residua.cli.evaluate:evaluate", "Measure a trained run on held-out or other images."),
+    "predict": ("residua.cli.predict:predict", "Classify images with a trained run."),
+}
+
+_EXAMPLES = {
+    "models": ("residua models", 'residua models "cifar_*"', 'residua models "*50*" --json'),
+    "diff": ("residua diff resnet50 resnet50_v1", "residua diff cifar_resnet20 cifar_plain20 --json"),
+    "check": ("residua check PHOTOS", "residua check cifar10 --json"),
+    "train": (
+        "residua train digits --model cifar_resnet20 --out runs/digits",
+        "residua train PHOTOS --model resnet18 --out runs/a --epochs 20 --batch-size 16",
+        "residua train cifar10 --model cifar_resnet20 --recipe paper --out runs/paper20",
+        "residua train PHOTOS --model resnet18 --out runs/a --resume",
+    ),
+    "evaluate": ("residua evaluate runs/a", "residua evaluate runs/a OTHER_PHOTOS --json"),
+    "predict": (
+        "residua predict runs/a cat.jpg dog.jpg",
+        "residua predict runs/a FOLDER --top 3 --format jsonl > answers.jsonl",
+    ),
+}
+
+
+def build_app() -> App:
+    """Return the application with every subcommand registered by name."""
+    app = App(
+        name="residua",
+        help=_HELP,
+        help_format="markdown",
+        default_parameter=Parameter(negative_iterable=()),
+        version=_version,
+        result_action="return_value",
+    )
+    for name, (target, summary) in _COMMANDS.items():
+        examples = "\n".join(f"    {example}" for example in _EXAMPLES[name])
+        app.command(target, name=name, help=summary, help_epilogue=f"Examples:\n\n{examples}")
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. Errors are one paragraph on stderr."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        if words and not words[0].startswith("-") and words[0] not in _COMMANDS:
+            raise InputError(
+                f"command {words[0]!r}", f"one of {', '.join(_COMMANDS)}", did_you_mean(words[0], _COMMANDS, 1)
+            )
+        code = build_app()(words, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+        return int(code or 0)
+    except (CycloptsError, ResiduaError, KeyboardInterrupt) as error:
+        if debug:
+            raise
+        if isinstance(error, CycloptsError):
+            help_command = f"residua {words[0]} --help" if words and words[0] in _COMMANDS else "residua --help"
+            _say(f"{' '.join(str(error).split())} See: {help_command}")
+            return 2
+        _say(str(error) or "Stopped.")
+        return error.exit_code if isinstance(error, ResiduaError) else 130
+    except BrokenPipeError:
+        # The reader of our output has left, as `head` does; the interpreter must not flush into it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def run() -> None:
+    """The console script."""
+    raise SystemExit(main())
+
+
+def _say(text: str) -> None:
+    print(f"residua: {text}", file=sys.stderr)
+
+
+def _version() -> str:
+    from residua import __version__
+
+    return __version__

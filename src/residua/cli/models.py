@@ -1,0 +1,74 @@
+"""`residua models` and `residua diff`: the catalog, without importing torch."""
+
+from __future__ import annotations
+
+from residua._base.errors import InputError, did_you_mean
+from residua.cli.show import Switch, note, print_json, print_table, thousands
+from residua.specs import schema
+from residua.specs.catalog import SERIES, counts, get_spec, list_models
+
+
+def models(pattern: str = "*", /, *, json: Switch = False) -> int:
+    """List the networks, with paper, parameters and MACs.
+
+    MACs are multiply-accumulates of convolutions and linear layers, one image of the published input size; FLOPs are
+    twice that. Series such as cifar_resnet{6n+2} are listed at their papers' depths and take every legal one.
+
+    Parameters
+    ----------
+    pattern
+        Shell pattern of names.
+    json
+        Print one JSON document.
+    """
+    names = list_models(pattern)
+    if not names:
+        raise InputError(
+            f"the pattern {pattern!r}, which matches no network",
+            "a shell pattern such as 'resnet*'",
+            did_you_mean(pattern.strip("*?"), list_models()) or "See them all with: residua models",
+        )
+    rows = []
+    for name in names:
+        spec = get_spec(name)
+        params, macs = counts(name) or (0, 0)
+        size = f"{spec.in_channels}x{spec.input_size}x{spec.input_size}"
+        rows.append({"name": name, "paper": spec.paper, "input": size, "params": params, "macs": macs})
+    if json:
+        print_json(rows)
+        return 0
+    print_table(
+        ("name", "params", "MACs", "input", "paper"),
+        [(r["name"], thousands(r["params"]), thousands(r["macs"]), r["input"], r["paper"]) for r in rows],
+        right=(1, 2),
+    )
+    series = ", ".join(s.pattern.format(depth=f"{{{s.per_n}n+{s.offset}}}", width="{width}") for s in SERIES)
+    note(f"{len(names)} networks. Any legal depth works too: {series}.")
+    return 0
+
+
+def diff(left: str, right: str, /, *, json: Switch = False) -> int:
+    """Show what differs between two networks, field by field.
+
+    Parameters
+    ----------
+    left
+        A network's name.
+    right
+        Another's.
+    json
+        Print one JSON document: field -> [left, right].
+    """
+    found = schema.diff(get_spec(left), get_spec(right))
+    if json:
+        print_json({field: list(pair) for field, pair in found.items()})
+        return 0
+    if not found:
+        print(f"{left} and {right} are the same network.")
+        return 0
+    print_table(("field", left, right), [(key, _word(a), _word(b)) for key, (a, b) in found.items()])
+    return 0
+
+
+def _word(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,68 @@
+"""Printing results: tables for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+Switch = Annotated[bool, Parameter(negative=())]
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on stdout."""
+    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> None:
+    """Print aligned columns; those in `right` are right-aligned. A cell is never cut."""
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    for number, line in enumerate(lines):
+        cells = [
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+        if number == 0:
+            print("  ".join("-" * width for width in widths))
+
+
+def note(text: str) -> None:
+    """Print one line for people on stderr."""
+    print(text, file=sys.stderr)
+
+
+def thousands(number: int) -> str:
+    """Return 25557032 as "25,557,032"."""
+    return f"{number:,}"
+
+
+def percent(rate: float) -> str:
+    """Return 0.98123 as "98.12%"."""
+    return f"{100 * rate:.2f}%"
+
+
+@contextlib.contextmanager
+def progress_bar(task: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function of (done, in all) that keeps one live line on stderr; silent when that is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        line = bar.add_task(task, total=None)
+        yield lambda done, total: bar.update(line, completed=done, total=total)

@@ -1,0 +1,84 @@
+"""`residua train`: one call of `residua.train`, with every field of the recipe as an option."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+from cyclopts import Group, Parameter
+
+from residua.cli.show import Switch, note, percent, print_json
+from residua.specs.augment import AugmentSpec
+from residua.training.recipe import Recipe, field_types
+
+
+def train(
+    data: str,
+    /,
+    *,
+    model: str,
+    out: Path,
+    recipe: str = "fast",
+    resume: Switch = False,
+    json: Switch = False,
+    **fields: Any,
+) -> int:
+    """Train a network on images; the run can be killed at any moment and resumed.
+
+    Parameters
+    ----------
+    data
+        "digits", "cifar10", "cifar100", a folder of class folders, or one with train/ and val/ or test/.
+    model
+        A network's name; see `residua models`.
+    out
+        The run's folder: weights, report, history, checkpoints.
+    recipe
+        "fast", "paper", "keras", or a TOML file.
+    resume
+        Go on where a killed run stopped; its final weights are those of the run never killed.
+    json
+        Print one JSON document at the end.
+    """
+    from residua.training.loop import train as run_training
+
+    given = {key: value for key, value in fields.items() if value is not None}
+    run = run_training(data, model=model, recipe=recipe, out=out, resume=resume, **given)
+    if json:
+        print_json({"run": str(run.folder), "model": run.spec.name, "classes": list(run.classes), **run.metrics})
+        return 0
+    note(f"Top-1 {percent(run.metrics['top1'])} of {run.metrics['count']} held-out images.")
+    note(f"Report: {run.folder / 'report.html'}")
+    note(f"Next: residua predict {run.folder} IMAGE…")
+    return 0
+
+
+def _options(kind: type, group: Group) -> list[inspect.Parameter]:
+    """Return an option for each field of `kind`; left out, it keeps what the recipe says."""
+    texts = {
+        key: " ".join(text.split())
+        for key, text in re.findall(r"^ {8}(\w+): ((?:.+\n?(?: {12}.+\n?)*))", kind.__doc__ or "", re.MULTILINE)
+    }
+    return [
+        inspect.Parameter(
+            key,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[Optional[wanted], Parameter(group=group, help=texts[key], show_default=False)],
+        )
+        for key, wanted in field_types(kind).items()
+        if key not in ("name", "augment")
+    ]
+
+
+def _signature() -> inspect.Signature:
+    own = inspect.signature(train, eval_str=True)
+    named = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    recipe = _options(Recipe, Group("Fields of the recipe", help="Each replaces what the recipe says.", sort_key=1))
+    augment = _options(AugmentSpec, Group("Augmentation of the training images", sort_key=2))
+    return own.replace(parameters=[*named, *recipe, *augment])
+
+
+train.__signature__ = _signature()  # type: ignore[attr-defined]
