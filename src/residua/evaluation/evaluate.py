@@ -88,8 +88,8 @@ def evaluate(
     Args:
         run: a `Run` or its folder.
         data: what `residua train` takes. By default, and also when this is the very data that the run was
-            trained on, its held-out part (test, else validation): images that it has not learnt from. Of other
-            data: test, else validation, else all.
+            trained on, its held-out part (test, else validation): images that it has not learnt from. Of
+            other data: test, else validation, else all.
         split: "train", "val" or "test", to choose the part.
         data_dir: where downloaded sets lie.
         batch_size: images a forward pass; the result does not depend on it.
@@ -121,7 +121,8 @@ def evaluate(
         on_bad=on_bad,
         progress=progress,
         name=run.folder.resolve().name,
-        data=dataset.describe() | {"evaluated": _evaluated(run, dataset, chosen)},
+        data=dataset.describe()
+        | {"evaluated": _evaluated(run, dataset, chosen), "trained_on": _trained_on(run)},
         recipe=run.recipe,
         history=read_history(run.folder),
         root=Path(dataset.location) if dataset.location else None,
@@ -220,7 +221,7 @@ def _pass(
         return np.concatenate([getattr(outcome, name) for outcome in outcomes])
 
     names = ("label", "predicted", "probability", "true_probability")
-    return tally, _Images(*(joined(name) for name in names), place=np.concatenate(indices))
+    return tally, _Images(**{name: joined(name) for name in names}, place=np.concatenate(indices))
 
 
 def _open(run: Run, data: str | Path | None, data_dir: Path | None) -> Dataset:
@@ -251,6 +252,10 @@ def _evaluated(run: Run, dataset: Dataset, chosen: str) -> str:
     if chosen == "train":
         return "These are the images that the run was trained on: expect less on new ones."
     return "These images were held out: the run was not trained on them."
+
+
+def _trained_on(run: Run) -> dict[str, Any]:
+    return {key: run.data[key] for key in ("given", "hash", "counts") if key in run.data}
 
 
 def _with_labels_of(run: Run, dataset: Dataset, split: Split) -> Split:

@@ -97,7 +97,7 @@ def predict_stream(
 
     Args:
         run: a `Run` or its folder.
-        paths: files, and folders whose images are found recursively, sorted; links to folders are not followed.
+        paths: files, and folders whose images are found recursively, sorted; links to folders are left out.
         top: classes a prediction names; all when there are fewer.
         batch_size: images a forward pass.
         device: "cpu", "cuda", …; by default the GPU where there is one.
