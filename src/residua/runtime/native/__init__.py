@@ -1,4 +1,8 @@
-"""Fused CPU training kernels, built on first use with the system's C++ compiler."""
+"""Fused CPU training kernels, built on first use with the system's C++ compiler.
+
+`accelerate(model)` changes the class of a network and of its residual units to one whose `forward` uses the kernels in
+training mode; parameters, state dict, hooks, copies and pickles stay what they were. `release(model)` changes it back.
+"""
 
 from __future__ import annotations
 
@@ -6,5 +10,26 @@ from torch import nn
 
 
 def accelerate(model: nn.Module) -> int:
-    """Swap fused kernels into `model` where they apply; return how many units they serve."""
-    return 0
+    """Let the stem and the residual units of `model` train with fused kernels where they apply; return how many do.
+
+    0 means that nothing changed, and `reason()` says why. Whatever the kernels do not serve — evaluation mode, other
+    types and devices, autocast, hooks on a layer inside — takes the ordinary way, call by call.
+    """
+    from residua.runtime.native.swap import swap_in
+
+    return swap_in(model)
+
+
+def release(model: nn.Module) -> int:
+    """Undo `accelerate`; return how many modules were given back."""
+    from residua.runtime.native.swap import swap_out
+
+    return swap_out(model)
+
+
+def reason() -> str:
+    """Why the kernels cannot be used on this machine, in one line; "" when they can."""
+    from residua.runtime.native.library import Unavailable, load
+
+    library = load()
+    return str(library) if isinstance(library, Unavailable) else ""

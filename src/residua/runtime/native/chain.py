@@ -1,0 +1,188 @@
+"""A chain of convolution + batch-norm layers with ReLU, and what leads around it, as one differentiable function."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import POINTER, Structure, c_double, c_int64, c_void_p
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+NO_SHORTCUT, IDENTITY, PADDED, GIVEN = range(4)
+
+
+class _Shape(Structure):
+    _fields_ = [(name, c_int64) for name in ("height", "width", "inputs", "outputs", "kernel", "stride", "pad")]
+
+
+class _Weight(Structure):
+    _fields_ = [("data", c_void_p), ("strides", c_int64 * 4)]
+
+
+class _Layer(Structure):
+    _fields_ = [
+        ("shape", _Shape),
+        ("weight", _Weight),
+        ("weight_gradient", _Weight),
+        ("gamma", c_void_p),
+        ("beta", c_void_p),
+        ("running_mean", c_void_p),
+        ("running_var", c_void_p),
+        ("momentum", c_double),
+        ("epsilon", c_double),
+        ("output", c_void_p),
+        ("mean", c_void_p),
+        ("deviation", c_void_p),
+        ("gamma_gradient", c_void_p),
+        ("beta_gradient", c_void_p),
+        ("gradient", c_void_p),
+    ]
+
+
+class _Chain(Structure):
+    _fields_ = [
+        ("images", c_int64),
+        ("layers", c_int64),
+        ("threads", c_int64),
+        ("layer", POINTER(_Layer)),
+        ("input", c_void_p),
+        ("shortcut_kind", c_int64),
+        ("stride", c_int64),
+        ("before", c_int64),
+        ("shortcut", c_void_p),
+        ("result", c_void_p),
+        ("result_gradient", c_void_p),
+        ("input_gradient", c_void_p),
+        ("shortcut_gradient", c_void_p),
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class Shortcut:
+    """What is added before the last ReLU: nothing, the input, every `stride`-th pixel of it padded, or a tensor."""
+
+    kind: int = NO_SHORTCUT
+    stride: int = 1
+    before: int = 0
+
+
+class _FusedChain(torch.autograd.Function):
+    """Inputs: library, layers, shortcut, x, given shortcut or None, then weight, gamma, beta of each layer."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        library: ctypes.CDLL,
+        layers: Sequence[tuple[nn.Conv2d, nn.BatchNorm2d]],
+        shortcut: Shortcut,
+        x: Tensor,
+        given: Tensor | None,
+        *parameters: Tensor,
+    ) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        if given is not None:
+            given = given.contiguous(memory_format=torch.channels_last)
+        table = (_Layer * len(layers))()
+        outputs, statistics = [], []
+        height, width = x.shape[2:]
+        for row, (conv, norm) in zip(table, layers, strict=True):
+            kernel, stride, pad = conv.kernel_size[0], conv.stride[0], int(conv.padding[0])
+            row.shape = _Shape(height, width, conv.in_channels, conv.out_channels, kernel, stride, pad)
+            height, width = ((size + 2 * pad - kernel) // stride + 1 for size in (height, width))
+            row.epsilon = norm.eps
+            if norm.track_running_stats and norm.running_mean is not None and norm.running_var is not None:
+                row.momentum = _count_batch(norm)
+                row.running_mean, row.running_var = norm.running_mean.data_ptr(), norm.running_var.data_ptr()
+            outputs.append(x.new_empty(x.shape[0] * height * width * conv.out_channels))
+            statistics.append(x.new_empty(2, conv.out_channels))
+        result = torch.empty(
+            (x.shape[0], layers[-1][0].out_channels, height, width),
+            dtype=x.dtype,
+            memory_format=torch.channels_last,
+        )
+        _point(table, parameters, outputs, statistics)
+        chain = _Chain(x.shape[0], len(layers), torch.get_num_threads(), table, x.data_ptr())
+        chain.shortcut_kind, chain.stride, chain.before = shortcut.kind, shortcut.stride, shortcut.before
+        chain.shortcut = None if given is None else given.data_ptr()
+        chain.result = result.data_ptr()
+        _call(library.residua_chain_forward, chain)
+        ctx.save_for_backward(x, result, *parameters, *outputs, *statistics)
+        ctx.library, ctx.chain, ctx.table = library, chain, table
+        return result
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        count = len(ctx.table)
+        x, result, *rest = ctx.saved_tensors
+        parameters, outputs, statistics = rest[: 3 * count], rest[3 * count : 4 * count], rest[4 * count :]
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        gradients = [torch.empty_like(p) for p in parameters]
+        inner = [torch.empty_like(output) for output in outputs[:-1]]
+        table, chain = ctx.table, ctx.chain
+        _point(table, parameters, outputs, statistics)
+        for index, row in enumerate(table):
+            weight, gamma, beta = gradients[3 * index : 3 * index + 3]
+            row.weight_gradient = _Weight(weight.data_ptr(), weight.stride())
+            row.gamma_gradient, row.beta_gradient = gamma.data_ptr(), beta.data_ptr()
+            row.gradient = inner[index].data_ptr() if index < count - 1 else None
+        dx = torch.empty_like(x) if ctx.needs_input_grad[3] else None
+        around = torch.empty_like(result) if ctx.needs_input_grad[4] else None
+        chain.threads = torch.get_num_threads()
+        chain.input, chain.result, chain.result_gradient = (
+            x.data_ptr(),
+            result.data_ptr(),
+            gradient.data_ptr(),
+        )
+        chain.input_gradient = None if dx is None else dx.data_ptr()
+        chain.shortcut_gradient = None if around is None else around.data_ptr()
+        _call(ctx.library.residua_chain_backward, chain)
+        return None, None, None, dx, around, *gradients
+
+
+def fused_chain(
+    library: ctypes.CDLL,
+    layers: Sequence[tuple[nn.Conv2d, nn.BatchNorm2d]],
+    x: Tensor,
+    shortcut: Shortcut,
+    given: Tensor | None = None,
+) -> Tensor:
+    """relu(bn(conv(... relu(bn(conv(x)))))  + shortcut) with training statistics, running ones updated.
+
+    Shapes: (B, C_in, H, W) float32 -> (B, C_out, H', W'), both channels-last.
+
+    Args:
+        library: what `library.load` returned.
+        layers: one to three convolutions without bias, each with its batch normalisation; the channels behind each
+            convolution are a multiple of 16.
+        shortcut: what is added before the last ReLU; `given` is the tensor of the kind GIVEN.
+    """
+    parameters = [p for conv, norm in layers for p in (conv.weight, norm.weight, norm.bias)]
+    result: Tensor = _FusedChain.apply(library, layers, shortcut, x, given, *parameters)
+    return result
+
+
+def _point(table: Any, parameters: Sequence[Tensor], outputs: Sequence[Tensor], statistics: Sequence[Tensor]) -> None:
+    for index, row in enumerate(table):
+        weight, gamma, beta = parameters[3 * index : 3 * index + 3]
+        row.weight = _Weight(weight.data_ptr(), weight.stride())
+        row.gamma, row.beta = gamma.data_ptr(), beta.data_ptr()
+        row.output = outputs[index].data_ptr()
+        row.mean, row.deviation = (part.data_ptr() for part in statistics[index])
+
+
+def _count_batch(norm: nn.BatchNorm2d) -> float:
+    """Count the batch as `nn.BatchNorm2d` does; return the weight of its statistics in the running ones."""
+    if norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(1)
+    if norm.momentum is not None:
+        return norm.momentum
+    return 1.0 / float(norm.num_batches_tracked) if norm.num_batches_tracked is not None else 0.0
+
+
+def _call(function: Any, chain: _Chain) -> None:
+    if function(ctypes.byref(chain)):
+        raise MemoryError("the fused kernels found no memory for their scratch")

@@ -1,0 +1,297 @@
+// Convolution of a few images held in scratch memory: Winograd F(4x4, 3x3) where it applies, direct otherwise.
+//
+// Winograd: A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), section 4.3:
+//   Y = A^T [ (G g G^T) . (B^T d B) ] A
+// turns 144 multiplications for a 4x4 tile of outputs into 36. Over channels and tiles, each of the 36 positions is
+// one matrix product. Its derivatives are those of the formula itself, with D = A dY A^T:
+//   dg = G^T [ sum over tiles of (B^T d B) . D ] G        dd = B [ (G g G^T) . D ] B^T   (overlapping tiles add up)
+#pragma once
+#include "simd.h"
+
+struct Shape {
+  int64_t height, width, in, out, kernel, stride, pad;  // of the input; channels in and out
+};
+
+struct Conv : Shape {
+  Index out_height, out_width;  // of the output
+  Index rows, columns;          // of an input image with its border of zeros
+  Index grad_rows, grad_columns;  // of an output-gradient image in scratch
+  Index tiles_down, tiles_across, group, chunk;
+  bool winograd;
+
+  Conv() = default;
+  explicit Conv(const Shape& s) : Shape(s) {
+    out_height = (height + 2 * pad - kernel) / stride + 1;
+    out_width = (width + 2 * pad - kernel) / stride + 1;
+    winograd = kernel == 3 && stride == 1 && pad == 1 && in % LANES == 0;
+    tiles_down = (out_height + 3) / 4, tiles_across = (out_width + 3) / 4;
+    rows = winograd ? 4 * tiles_down + 2 : height + 2 * pad;
+    columns = winograd ? 4 * tiles_across + 2 : width + 2 * pad;
+    grad_rows = winograd ? 4 * tiles_down : out_height;
+    grad_columns = winograd ? 4 * tiles_across : out_width;
+    // Wide layers re-read 36 weight matrices for every chunk of tiles, so they take several images at once.
+    chunk = in * out >= 64 * 64 ? 32 : 16;
+    const Index tiles = tiles_down * tiles_across;
+    group = winograd && tiles < chunk ? chunk / tiles : 1;
+  }
+  Index taps() const { return winograd ? 36 : kernel * kernel; }
+  Index weight_size() const { return taps() * in * out; }
+  Index image_size() const { return rows * columns * in; }
+  Index grad_size() const { return grad_rows * grad_columns * out; }
+  Index v_step() const { return chunk * in + 16; }
+  Index m_step() const { return chunk * out + 16; }
+};
+
+// One-dimensional transforms, applied to the columns and then to the rows of a tile.
+static inline void input_1d(const vec* d, vec* v) {  // B^T
+  const vec a = d[4] - 4.0f * d[2], b = d[3] - 4.0f * d[1], c = d[4] - d[2], e = 2.0f * (d[3] - d[1]);
+  v[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
+  v[1] = a + b;
+  v[2] = a - b;
+  v[3] = c + e;
+  v[4] = c - e;
+  v[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
+}
+static inline void input_adjoint_1d(const vec* v, vec* d) {  // B
+  const vec sum = v[1] + v[2], difference = v[1] - v[2], sum2 = v[3] + v[4], difference2 = 2.0f * (v[3] - v[4]);
+  d[0] = 4.0f * v[0];
+  d[1] = 4.0f * (v[5] - difference) - difference2;
+  d[2] = -5.0f * v[0] - 4.0f * sum - sum2;
+  d[3] = difference + difference2 - 5.0f * v[5];
+  d[4] = v[0] + sum + sum2;
+  d[5] = v[5];
+}
+static inline void output_1d(const vec* m, vec* y) {  // A^T
+  const vec a = m[1] + m[2], b = m[1] - m[2], c = m[3] + m[4], d = m[3] - m[4];
+  y[0] = m[0] + a + c;
+  y[1] = b + 2.0f * d;
+  y[2] = a + 4.0f * c;
+  y[3] = b + 8.0f * d + m[5];
+}
+static inline void output_adjoint_1d(const vec* y, vec* m) {  // A
+  const vec even = y[0] + y[2], odd = y[1] + y[3], even2 = y[0] + 4.0f * y[2], odd2 = 2.0f * y[1] + 8.0f * y[3];
+  m[0] = y[0];
+  m[1] = even + odd;
+  m[2] = even - odd;
+  m[3] = even2 + odd2;
+  m[4] = even2 - odd2;
+  m[5] = y[3];
+}
+static inline void weight_1d(const float* g, Index step, float* u) {  // G
+  const float a = g[0], b = g[step], c = g[2 * step];
+  u[0] = a / 4;
+  u[1] = -(a + b + c) / 6;
+  u[2] = -(a - b + c) / 6;
+  u[3] = a / 24 + b / 12 + c / 6;
+  u[4] = a / 24 - b / 12 + c / 6;
+  u[5] = c;
+}
+static inline void weight_adjoint_1d(const float* u, Index step, float* g) {  // G^T
+  const float s = u[step] + u[2 * step], d = u[step] - u[2 * step];
+  const float s2 = u[3 * step] + u[4 * step], d2 = u[3 * step] - u[4 * step];
+  g[0] = u[0] / 4 - s / 6 + s2 / 24;
+  g[1] = -d / 6 + d2 / 12;
+  g[2] = -s / 6 + s2 / 6 + u[5 * step];
+}
+
+// FROM x FROM vectors at `source` -> TO x TO at `target`, `f` along both axes.
+template <int FROM, int TO, typename F, typename Put>
+static inline void transform_2d(F f, const float* source, Index down, Index across, Put put) {
+  vec half[TO][FROM];
+#pragma GCC unroll 8
+  for (int x = 0; x < FROM; ++x) {
+    vec column[FROM], result[TO];
+#pragma GCC unroll 8
+    for (int y = 0; y < FROM; ++y) column[y] = load(source + y * down + x * across);
+    f(column, result);
+#pragma GCC unroll 8
+    for (int y = 0; y < TO; ++y) half[y][x] = result[y];
+  }
+#pragma GCC unroll 8
+  for (int y = 0; y < TO; ++y) {
+    vec result[TO];
+    f(half[y], result);
+#pragma GCC unroll 8
+    for (int x = 0; x < TO; ++x) put(y, x, result[x]);
+  }
+}
+
+struct Tile {
+  Index image, y, x;  // top left output pixel
+};
+static inline Tile tile_at(const Conv& s, Index t) {
+  const Index per_image = s.tiles_down * s.tiles_across, rest = t % per_image;
+  return {t / per_image, 4 * (rest / s.tiles_across), 4 * (rest % s.tiles_across)};
+}
+
+// B^T d B for `count` tiles of the padded images at x -> v[position][tile][channel].
+static void transform_inputs(const Conv& s, const float* x, Index first, Index count, float* v) {
+  for (Index t = 0; t < count; ++t) {
+    const Tile at = tile_at(s, first + t);
+    const float* corner = x + at.image * s.image_size() + (at.y * s.columns + at.x) * s.in;
+    for (Index c = 0; c < s.in; c += LANES) {
+      float* target = v + t * s.in + c;
+      const Index step = s.v_step();
+      transform_2d<6, 6>(input_1d, corner + c, s.columns * s.in, s.in,
+                         [=](int i, int j, vec r) { store(target + (i * 6 + j) * step, r); });
+    }
+  }
+}
+
+static void winograd_forward(const Conv& s, const float* x, Index images, const float* u, float* v, float* m,
+                             float* y) {
+  const Index tiles = images * s.tiles_down * s.tiles_across, down = s.out_width * s.out;
+  for (Index first = 0; first < tiles; first += s.chunk) {
+    const Index count = tiles - first < s.chunk ? tiles - first : s.chunk;
+    transform_inputs(s, x, first, count, v);
+    for (Index k = 0; k < 36; ++k)
+      product(count, s.out, s.in, v + k * s.v_step(), s.in, 1, u + k * s.in * s.out, s.out, m + k * s.m_step(), s.out,
+              false);
+    for (Index t = 0; t < count; ++t) {
+      const Tile at = tile_at(s, first + t);
+      float* corner = y + ((at.image * s.out_height + at.y) * s.out_width + at.x) * s.out;
+      const Index high = s.out_height - at.y, wide = s.out_width - at.x;
+      for (Index c = 0; c < s.out; c += LANES) {
+        const float* source = m + t * s.out + c;
+        float* target = corner + c;
+        if (high >= 4 && wide >= 4)
+          transform_2d<6, 4>(output_1d, source, 6 * s.m_step(), s.m_step(),
+                             [=](int i, int j, vec r) { store(target + i * down + j * s.out, r); });
+        else
+          transform_2d<6, 4>(output_1d, source, 6 * s.m_step(), s.m_step(), [=](int i, int j, vec r) {
+            if (i < high && j < wide) store(target + i * down + j * s.out, r);
+          });
+      }
+    }
+  }
+}
+
+// dx (padded, may be null) and du (36, in, out) are added to; ut is u with its matrices transposed.
+static void winograd_backward(const Conv& s, const float* x, const float* dy, Index images, const float* ut, float* v,
+                              float* m, float* dx, float* du) {
+  const Index tiles = images * s.tiles_down * s.tiles_across;
+  for (Index first = 0; first < tiles; first += s.chunk) {
+    const Index count = tiles - first < s.chunk ? tiles - first : s.chunk;
+    transform_inputs(s, x, first, count, v);
+    for (Index t = 0; t < count; ++t) {
+      const Tile at = tile_at(s, first + t);
+      const float* corner = dy + at.image * s.grad_size() + (at.y * s.grad_columns + at.x) * s.out;
+      for (Index c = 0; c < s.out; c += LANES) {
+        float* target = m + t * s.out + c;
+        const Index step = s.m_step();
+        transform_2d<4, 6>(output_adjoint_1d, corner + c, s.grad_columns * s.out, s.out,
+                           [=](int i, int j, vec r) { store(target + (i * 6 + j) * step, r); });
+      }
+    }
+    for (Index k = 0; k < 36; ++k) {
+      float *vk = v + k * s.v_step(), *mk = m + k * s.m_step();
+      product(s.in, s.out, count, vk, 1, s.in, mk, s.out, du + k * s.in * s.out, s.out, true);
+      if (dx) product(count, s.in, s.out, mk, s.out, 1, ut + k * s.in * s.out, s.in, vk, s.in, false);
+    }
+    for (Index t = 0; dx && t < count; ++t) {
+      const Tile at = tile_at(s, first + t);
+      float* corner = dx + at.image * s.image_size() + (at.y * s.columns + at.x) * s.in;
+      for (Index c = 0; c < s.in; c += LANES) {
+        float* target = corner + c;
+        const Index down = s.columns * s.in;
+        transform_2d<6, 6>(input_adjoint_1d, v + t * s.in + c, 6 * s.v_step(), s.v_step(), [=](int i, int j, vec r) {
+          float* pixel = target + i * down + j * s.in;
+          store(pixel, load(pixel) + r);
+        });
+      }
+    }
+  }
+}
+
+// Direct convolution: a kernel row's taps and channels lie side by side in the image, so a row is one product.
+static void direct_forward(const Conv& s, const float* x, const float* w, float* y) {
+  const Index depth = s.kernel * s.in;
+  for (Index r = 0; r < s.out_height; ++r)
+    for (Index ky = 0; ky < s.kernel; ++ky)
+      product(s.out_width, s.out, depth, x + (r * s.stride + ky) * s.columns * s.in, s.stride * s.in, 1,
+              w + ky * depth * s.out, s.out, y + r * s.out_width * s.out, s.out, ky > 0);
+}
+
+static void direct_backward(const Conv& s, const float* x, const float* dy, const float* wt, float* dx, float* dw) {
+  const Index depth = s.kernel * s.in, matrix = s.in * s.out;
+  for (Index r = 0; r < s.out_height; ++r) {
+    const float* gradient = dy + r * s.out_width * s.out;
+    for (Index ky = 0; ky < s.kernel; ++ky) {
+      const Index row = (r * s.stride + ky) * s.columns * s.in;
+      product(depth, s.out, s.out_width, x + row, 1, s.stride * s.in, gradient, s.out, dw + ky * depth * s.out, s.out,
+              true);
+      for (Index kx = 0; dx && kx < s.kernel; ++kx)
+        product(s.out_width, s.in, s.out, gradient, s.out, 1, wt + (ky * s.kernel + kx) * matrix, s.in,
+                dx + row + kx * s.in, s.stride * s.in, true);
+    }
+  }
+}
+
+static void conv_forward(const Conv& s, const float* x, Index images, const float* w, float* v, float* m, float* y) {
+  if (s.winograd) return winograd_forward(s, x, images, w, v, m, y);
+  for (Index i = 0; i < images; ++i)
+    direct_forward(s, x + i * s.image_size(), w, y + i * s.out_height * s.out_width * s.out);
+}
+
+static void conv_backward(const Conv& s, const float* x, const float* dy, Index images, const float* wt, float* v,
+                          float* m, float* dx, float* dw) {
+  if (s.winograd) return winograd_backward(s, x, dy, images, wt, v, m, dx, dw);
+  for (Index i = 0; i < images; ++i)
+    direct_backward(s, x + i * s.image_size(), dy + i * s.grad_size(), wt, dx ? dx + i * s.image_size() : nullptr, dw);
+}
+
+// Weights of torch's (out, in, kernel, kernel) in any strides.
+struct Weight {
+  float* data;
+  int64_t out_step, in_step, row_step, column_step;
+};
+
+// -> [tap or position][in][out], or [..][out][in] when `transposed`; input channels from `begin` to `end`.
+static void arrange_weight(const Conv& s, const Weight& w, bool transposed, Index begin, Index end, float* target) {
+  const Index i_step = transposed ? 1 : s.out, o_step = transposed ? s.in : 1, tap_step = s.in * s.out;
+  for (Index i = begin; i < end; ++i)
+    for (Index o = 0; o < s.out; ++o) {
+      const float* g = w.data + o * w.out_step + i * w.in_step;
+      float* result = target + i * i_step + o * o_step;
+      if (!s.winograd) {
+        for (Index k = 0; k < s.kernel * s.kernel; ++k)
+          result[k * tap_step] = g[k / s.kernel * w.row_step + k % s.kernel * w.column_step];
+        continue;
+      }
+      float half[3][6], row[6], column[3];
+      for (int x = 0; x < 3; ++x) weight_1d(g + x * w.column_step, w.row_step, half[x]);
+      for (int y = 0; y < 6; ++y) {
+        for (int x = 0; x < 3; ++x) column[x] = half[x][y];
+        weight_1d(column, 1, row);
+        for (int x = 0; x < 6; ++x) result[(y * 6 + x) * tap_step] = row[x];
+      }
+    }
+}
+
+// The threads' sums [tap or position][in][out], added in their order, -> the gradient in the strides of the weight.
+static void gather_weight_gradient(const Conv& s, float* const* parts, Index part_count, Index begin, Index end,
+                                   const Weight& w) {
+  const Index tap_step = s.in * s.out;
+  for (Index i = begin; i < end; ++i)
+    for (Index o = 0; o < s.out; ++o) {
+      float* g = w.data + o * w.out_step + i * w.in_step;
+      float u[36 + 13];  // 49 taps of a 7x7 kernel at most
+      for (Index k = 0; k < s.taps(); ++k) {
+        float sum = 0;
+        for (Index p = 0; p < part_count; ++p) sum += parts[p][k * tap_step + i * s.out + o];
+        u[k] = sum;
+      }
+      if (!s.winograd) {
+        for (Index k = 0; k < s.taps(); ++k) g[k / s.kernel * w.row_step + k % s.kernel * w.column_step] = u[k];
+        continue;
+      }
+      float half[6][3], column[3];
+      for (int x = 0; x < 6; ++x) weight_adjoint_1d(u + x, 6, half[x]);
+      for (int y = 0; y < 3; ++y) {
+        float across[6];
+        for (int x = 0; x < 6; ++x) across[x] = half[x][y];
+        weight_adjoint_1d(across, 1, column);
+        for (int x = 0; x < 3; ++x) g[y * w.row_step + x * w.column_step] = column[x];
+      }
+    }
+}

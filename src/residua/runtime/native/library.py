@@ -1,0 +1,109 @@
+"""Builds the C++ kernels with the system's compiler on first use, keeps them in a cache, and loads them."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+import torch
+
+from residua._base.files import atomic_path
+
+_FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared", "-Wno-psabi")
+_COMPILERS = ("c++", "g++", "clang++")
+_SECONDS = 120
+
+
+class Unavailable(Exception):
+    """Why the kernels cannot be used here, in a few words."""
+
+
+def cache_folder() -> Path:
+    """Where built libraries are kept: $RESIDUA_CACHE/native, else ~/.cache/residua/native."""
+    base = os.environ.get("RESIDUA_CACHE")
+    return (Path(base) if base else Path.home() / ".cache" / "residua") / "native"
+
+
+@functools.cache
+def load() -> ctypes.CDLL | Unavailable:
+    """Return the loaded library, built if need be; or the reason why there is none (once per process)."""
+    try:
+        library = ctypes.CDLL(str(_built()))
+    except Unavailable as reason:
+        return reason
+    except (OSError, subprocess.SubprocessError) as error:
+        return Unavailable(f"the kernels could not be built or loaded: {error}")
+    for name in ("residua_chain_forward", "residua_chain_backward"):
+        getattr(library, name).argtypes = [ctypes.c_void_p]
+        getattr(library, name).restype = ctypes.c_int
+    return library
+
+
+def _built() -> Path:
+    """The path of the library, keyed by sources, compiler, flags, processor and OpenMP runtime."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        raise Unavailable(f"the kernels are for x86-64, and this is {platform.machine()}")
+    folder = Path(__file__).parent
+    sources = sorted([*folder.glob("*.cpp"), *folder.glob("*.h")])
+    compiler = os.environ.get("CXX") or next(filter(None, map(shutil.which, _COMPILERS)), None)
+    if not compiler:
+        raise Unavailable(f"there is no C++ compiler (tried {', '.join(_COMPILERS)})")
+    openmp = _openmp_runtime()
+    version = _run([*compiler.split(), "--version"])
+    key = hashlib.sha256()
+    for part in (version, " ".join(_FLAGS), _processor(), str(openmp), *(s.read_text() for s in sources)):
+        key.update(part.encode() + b"\0")
+    target = cache_folder() / f"{key.hexdigest()[:24]}.so"
+    if not target.exists():
+        # Two processes that start at once both build; each renames a whole file into place.
+        with atomic_path(target) as beside:
+            main = [str(s) for s in sources if s.suffix == ".cpp"]
+            objects = f"{beside}.o"
+            try:
+                _run([*compiler.split(), *_FLAGS[:-2], "-fopenmp", "-Wno-psabi", "-c", *main, "-o", objects])
+                # Linked against torch's own OpenMP runtime: two runtimes would spin against each other's threads.
+                _run(
+                    [
+                        *compiler.split(),
+                        "-shared",
+                        objects,
+                        str(openmp) if openmp else "-fopenmp",
+                        "-o",
+                        str(beside),
+                    ]
+                )
+            finally:
+                Path(objects).unlink(missing_ok=True)
+    return target
+
+
+def _run(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    if done.returncode:
+        first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip())
+        raise Unavailable(f"{command[0]} failed: {first[:300]}")
+    return done.stdout
+
+
+def _openmp_runtime() -> Path | None:
+    """The OpenMP runtime that torch has loaded, under whatever name its wheel gives it."""
+    torch.get_num_threads()
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        path = Path(line.split()[-1])
+        if path.name.startswith(("libgomp", "libiomp5", "libomp")) and ".so" in path.name and path.exists():
+            return path
+    return None
+
+
+def _processor() -> str:
+    """What `-march=native` depends on."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("flags"):
+            return line
+    return platform.processor()

@@ -1,0 +1,107 @@
+// The vector type, a small matrix product and scratch memory: all that the kernels share.
+#pragma once
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16, WIDE_ROWS = 12, NARROW_ROWS = 16;
+#elif defined(__AVX__)
+constexpr int LANES = 8, WIDE_ROWS = 6, NARROW_ROWS = 8;
+#else
+constexpr int LANES = 4, WIDE_ROWS = 6, NARROW_ROWS = 8;
+#endif
+
+// Element alignment only: channel blocks of a tensor that starts anywhere may be loaded.
+typedef float vec __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef int32_t mask __attribute__((vector_size(LANES * 4)));
+typedef long Index;
+
+static inline vec load(const float* p) { return *reinterpret_cast<const vec*>(p); }
+static inline void store(float* p, vec v) { *reinterpret_cast<vec*>(p) = v; }
+static inline vec positive(vec v) { return v > 0.0f ? v : vec{}; }
+static inline vec where_positive(vec test, vec v) { return test > 0.0f ? v : vec{}; }
+
+// ROWS x (COLUMNS * LANES) block of C (+)= A B with the block held in registers.
+// A[i, k] is a[i * a_row + k * a_k]; rows of B and C are contiguous.
+template <int ROWS, int COLUMNS>
+static inline void product_block(Index depth, const float* a, Index a_row, Index a_k, const float* b, Index b_k,
+                                 float* c, Index c_row, bool add) {
+  vec sum[ROWS][COLUMNS];
+#pragma GCC unroll 32
+  for (int i = 0; i < ROWS; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < COLUMNS; ++j) sum[i][j] = add ? load(c + i * c_row + j * LANES) : vec{};
+  for (Index k = 0; k < depth; ++k) {
+    vec right[COLUMNS];
+#pragma GCC unroll 4
+    for (int j = 0; j < COLUMNS; ++j) right[j] = load(b + k * b_k + j * LANES);
+#pragma GCC unroll 32
+    for (int i = 0; i < ROWS; ++i) {
+      const float left = a[i * a_row + k * a_k];
+#pragma GCC unroll 4
+      for (int j = 0; j < COLUMNS; ++j) sum[i][j] += left * right[j];
+    }
+  }
+#pragma GCC unroll 32
+  for (int i = 0; i < ROWS; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < COLUMNS; ++j) store(c + i * c_row + j * LANES, sum[i][j]);
+}
+
+template <int ROWS, int COLUMNS>
+static void product_strip(Index rows, Index depth, const float* a, Index a_row, Index a_k, const float* b, Index b_k,
+                          float* c, Index c_row, bool add) {
+  for (; rows >= ROWS; rows -= ROWS, a += ROWS * a_row, c += ROWS * c_row)
+    product_block<ROWS, COLUMNS>(depth, a, a_row, a_k, b, b_k, c, c_row, add);
+  if constexpr (ROWS > 1)
+    if (rows > 0)
+      product_strip<(ROWS > 4 ? ROWS / 2 : ROWS - 1), COLUMNS>(rows, depth, a, a_row, a_k, b, b_k, c, c_row, add);
+}
+
+// C (rows, columns) (+)= A (rows, depth) B (depth, columns); columns is a multiple of LANES.
+static inline void product(Index rows, Index columns, Index depth, const float* a, Index a_row, Index a_k,
+                           const float* b, Index b_k, float* c, Index c_row, bool add) {
+  Index j = 0;
+  for (; j + 2 * LANES <= columns; j += 2 * LANES)
+    product_strip<WIDE_ROWS, 2>(rows, depth, a, a_row, a_k, b + j, b_k, c + j, c_row, add);
+  if (j < columns) product_strip<NARROW_ROWS, 1>(rows, depth, a, a_row, a_k, b + j, b_k, c + j, c_row, add);
+}
+
+// Memory kept from call to call: fresh pages cost more than the arithmetic done on them.
+class Scratch {
+ public:
+  ~Scratch() { std::free(base_); }
+  float* reserve(Index floats) {
+    if (floats <= size_) return base_;
+    constexpr Index huge_page = 2 << 20;
+    const Index bytes = (floats * 4 + huge_page - 1) / huge_page * huge_page;
+    std::free(base_);
+    base_ = static_cast<float*>(std::aligned_alloc(huge_page, bytes));
+    size_ = base_ ? bytes / 4 : 0;
+#if defined(__linux__)
+    if (base_) madvise(base_, bytes, MADV_HUGEPAGE);
+#endif
+    return base_;
+  }
+
+ private:
+  float* base_ = nullptr;
+  Index size_ = 0;
+};
+
+// One odd cache line between blocks keeps them from sharing cache sets.
+static inline Index padded(Index floats) { return (floats + 15) / 16 * 16 + 16; }
+
+// Deals out a reserved block.
+struct Take {
+  float* next;
+  float* operator()(Index floats) {
+    float* start = next;
+    next += padded(floats);
+    return start;
+  }
+};
