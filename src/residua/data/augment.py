@@ -92,9 +92,7 @@ class Augment:
 
     def _cutout(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:
         side = images.shape[2]
-        hole = _square(
-            table[:, _CUT_Y], table[:, _CUT_X], np.full(len(table), self.spec.cutout), side, images.device
-        )
+        hole = _square(table[:, _CUT_Y], table[:, _CUT_X], np.full(len(table), self.spec.cutout), side, images.device)
         fill = torch.tensor([round(255 * mean) for mean in self.preprocess.mean], device=images.device)
         return torch.where(hole, fill.to(images.dtype).view(1, 3, 1, 1), images)
 
@@ -146,9 +144,7 @@ class Augment:
         return sampled.round_().clamp_(0, 255).to(torch.uint8)
 
 
-def random_boxes(
-    table: npt.NDArray[np.float32], height: int, width: int, spec: AugmentSpec
-) -> npt.NDArray[np.int64]:
+def random_boxes(table: npt.NDArray[np.float32], height: int, width: int, spec: AugmentSpec) -> npt.NDArray[np.int64]:
     """Return int64 (B, 4), top, left, height, width: random area and aspect (Szegedy 2015), inside the image.
 
     Of ten draws the first that fits counts; when none fits, the largest centred box of a legal aspect is
@@ -205,9 +201,7 @@ def _gather(
     out = taken.gather(2, across)
     if zeros:
         seen_y = torch.from_numpy((inside_y == rows).astype(np.uint8)).to(images.device)
-        seen_x = torch.from_numpy(np.repeat((inside_x == columns).astype(np.uint8), channels, 1)).to(
-            images.device
-        )
+        seen_x = torch.from_numpy(np.repeat((inside_x == columns).astype(np.uint8), channels, 1)).to(images.device)
         out.mul_(seen_y[:, :, None]).mul_(seen_x[:, None, :])
     return out.view(batch, side_y, side_x, channels).permute(0, 3, 1, 2)
 
@@ -237,7 +231,5 @@ def _beta(uniform: npt.NDArray[np.float32], alpha: float) -> npt.NDArray[np.floa
     """Return quantiles of Beta(alpha, alpha)."""
     from scipy.special import betaincinv
 
-    quantiles: npt.NDArray[np.float32] = betaincinv(alpha, alpha, uniform.astype(np.float64)).astype(
-        np.float32
-    )
+    quantiles: npt.NDArray[np.float32] = betaincinv(alpha, alpha, uniform.astype(np.float64)).astype(np.float32)
     return quantiles

@@ -137,9 +137,7 @@ def ragged(files: Sequence[Path], workers: int) -> Decoded | None:
     return None if decoded.shapes is not None and len(decoded.shapes) == 0 else decoded
 
 
-def fill(
-    out: Pixels, sources: Sequence[Path], make: Callable[[Path], Pixels], workers: int
-) -> dict[int, str]:
+def fill(out: Pixels, sources: Sequence[Path], make: Callable[[Path], Pixels], workers: int) -> dict[int, str]:
     """Write make(sources[i]) to out[i], in threads; return position -> reason of those that failed."""
 
     def one(start: int) -> dict[int, str]:

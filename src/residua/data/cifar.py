@@ -121,9 +121,7 @@ def open_cifar(name: str, data_dir: Path | None = None, progress: Progress | Non
         verify(path, layout.archive)
     classes, splits = read_archive(path, layout)
     notes = (f"the official {layout.archive.file_name}, SHA-256 verified",)
-    return Dataset(
-        name, classes, splits, hash_of_pixels(classes, splits), notes, location=str(folder.resolve())
-    )
+    return Dataset(name, classes, splits, hash_of_pixels(classes, splits), notes, location=str(folder.resolve()))
 
 
 def read_archive(path: Path, layout: Layout) -> tuple[tuple[str, ...], dict[str, Split]]:
@@ -145,9 +143,7 @@ def read_archive(path: Path, layout: Layout) -> tuple[tuple[str, ...], dict[str,
     if wanted - contents.keys():
         raise _unusable(path, f"it lacks {', '.join(sorted(wanted - contents.keys()))}")
     if layout.pickled:
-        names = tuple(
-            _text(each) for each in _value(unpickle(contents[layout.names], path), layout.labels[1], path)
-        )
+        names = tuple(_text(each) for each in _value(unpickle(contents[layout.names], path), layout.labels[1], path))
     else:
         names = tuple(contents[layout.names].decode().split())
     splits = {}
@@ -212,11 +208,7 @@ def _part(data: bytes, layout: Layout, path: Path) -> tuple[Labels, Pixels]:
     if layout.pickled:
         record = unpickle(data, path)
         values, labels = _value(record, "data", path), _value(record, layout.labels[0], path)
-        if not (
-            isinstance(values, np.ndarray)
-            and values.dtype == np.uint8
-            and values.shape == (len(labels), _PIXELS)
-        ):
+        if not (isinstance(values, np.ndarray) and values.dtype == np.uint8 and values.shape == (len(labels), _PIXELS)):
             raise _unusable(path, "pixels of another shape or type")
         return np.asarray(labels, np.int64), _interleave(values)
     step = layout.label_bytes + _PIXELS
@@ -244,9 +236,7 @@ def _text(value: Any) -> str:
 
 
 def _unusable(path: Path | str, reason: str) -> InputError:
-    return InputError(
-        f"{path}: {reason}", "an official CIFAR archive", "Delete it and let it be downloaded again"
-    )
+    return InputError(f"{path}: {reason}", "an official CIFAR archive", "Delete it and let it be downloaded again")
 
 
 def _on_stderr(name: str) -> Callable[[int, int], None]:

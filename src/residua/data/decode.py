@@ -85,7 +85,7 @@ def read(source: bytes | Path) -> tuple[bytes, str]:
 
 
 def decode_bytes(data: bytes, name: str = "the image", min_size: tuple[int, int] = (0, 0)) -> Pixels:
-    """Decode `data`, a JPEG at the least scale that keeps `min_size` (height, width); (0, 0) is full scale."""
+    """Decode `data`, a JPEG at the least scale that keeps `min_size`, (height, width); (0, 0): full."""
     if not data:
         raise BadImage(name, "empty file (0 bytes)")
     if data[:2] == b"\xff\xd8":
@@ -201,9 +201,7 @@ def _open(data: bytes, name: str) -> Image.Image:
 def _refuse_giant(height: int, width: int, name: str) -> None:
     if height * width > MAX_PIXELS:
         megapixels = height * width / 1e6
-        raise BadImage(
-            name, f"{width} × {height} is {megapixels:.0f} million pixels; at most 100 million are decoded"
-        )
+        raise BadImage(name, f"{width} × {height} is {megapixels:.0f} million pixels; at most 100 million are decoded")
     if height * width == 0:
         raise BadImage(name, f"an image of {width} × {height} pixels")
 

@@ -93,7 +93,7 @@ def fetch(archive: Archive, folder: Path, progress: Progress | None = None) -> P
                     raise InputError(
                         f"{archive.url} could not be downloaded ({error})",
                         f"{archive.file_name}, {archive.size / 1e6:.0f} MB, in {folder}",
-                        "Repeat the command to continue, or put the file there yourself (--data-dir names the folder)",
+                        "Repeat the command to continue, or put the file there (--data-dir names the folder)",
                     ) from None
                 time.sleep(2**attempt / 4)
         try:

@@ -58,9 +58,7 @@ def open_folder(path: Path, on_bad: BadPolicy = "refuse") -> Dataset:
                 f"at least one image in each class folder ({', '.join((*_JPEG[:2], *_OTHER[:4]))} …)",
                 "Add images, or remove the empty folder",
             )
-        splits[name] = Split(
-            name, np.repeat(np.arange(len(classes)), counts), tuple(file for file, _ in files)
-        )
+        splits[name] = Split(name, np.repeat(np.arange(len(classes)), counts), tuple(file for file, _ in files))
         root = split_folders(path)[name]
         for file, size in files:
             digest.update(f"\0{name}/{file.relative_to(root)}\0{size}".encode("utf-8", "surrogateescape"))
@@ -76,12 +74,7 @@ def split_folders(path: Path) -> dict[str, Path]:
     subfolders = _subfolders(path)
     named = [folder for folder in subfolders if folder.name.lower() in SPLIT_NAMES]
     train = next((folder for folder in named if folder.name.lower() == "train"), None)
-    if (
-        train is None
-        and named
-        and len(named) == len(subfolders)
-        and any(_subfolders(folder) for folder in named)
-    ):
+    if train is None and named and len(named) == len(subfolders) and any(_subfolders(folder) for folder in named):
         raise InputError(
             f"{path} has {some([f.name for f in named])} but no train",
             _LAYOUT,
@@ -164,9 +157,7 @@ def _subfolders(path: Path) -> list[Path]:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist", _LAYOUT, "Check the path") from None
     except NotADirectoryError:
-        raise InputError(
-            f"{path} is a file", _LAYOUT, "Give the folder that contains the class folders"
-        ) from None
+        raise InputError(f"{path} is a file", _LAYOUT, "Give the folder that contains the class folders") from None
     except OSError as error:
         raise InputError(
             f"{path} cannot be listed ({error.strerror})",
@@ -179,21 +170,15 @@ def _same_classes(path: Path, classes: dict[str, tuple[str, ...]]) -> tuple[str,
     first = classes["train"]
     for name, others in classes.items():
         if set(others) != set(first):
-            only = [f"only in train: {some(sorted(set(first) - set(others)))}"] * bool(
-                set(first) - set(others)
-            )
-            only += [f"only in {name}: {some(sorted(set(others) - set(first)))}"] * bool(
-                set(others) - set(first)
-            )
+            only = [f"only in train: {some(sorted(set(first) - set(others)))}"] * bool(set(first) - set(others))
+            only += [f"only in {name}: {some(sorted(set(others) - set(first)))}"] * bool(set(others) - set(first))
             raise InputError(
                 f"{path}: train and {name} have different classes; {'; '.join(only)}",
                 "the same class folders in every part",
                 "Add, rename or remove the folders named",
             )
     if len(first) < 2:
-        raise InputError(
-            f"{path} has one class, {first[0]}", "at least two classes", "Add a folder for another class"
-        )
+        raise InputError(f"{path} has one class, {first[0]}", "at least two classes", "Add a folder for another class")
     return first
 
 
@@ -202,9 +187,7 @@ def _notes(listings: dict[str, dict[str, Listing]]) -> tuple[list[str], list[str
     unlisted = [name for listing in every for name in listing.unlisted]
     ignored = sum(listing.ignored for listing in every)
     notes = [f"{ignored} files are no images by their extension and were ignored"] * bool(ignored)
-    notes += [f"{len(unlisted)} files could not be listed and were skipped: {some(unlisted)}"] * bool(
-        unlisted
-    )
+    notes += [f"{len(unlisted)} files could not be listed and were skipped: {some(unlisted)}"] * bool(unlisted)
     return notes, unlisted
 
 

@@ -83,9 +83,7 @@ class Loader:
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size}", "at least 1 image a batch", "Use --batch-size 128")
         if workers is not None and workers < 0:
-            raise InputError(
-                f"workers={workers}", "0 or more decoding threads", "Leave it out for one a processor"
-            )
+            raise InputError(f"workers={workers}", "0 or more decoding threads", "Leave it out for one a processor")
         self.split, self.preprocess, self.batch_size, self.train = split, preprocess, batch_size, train
         self.device, self.seed, self.dtype, self.channels_last = (
             torch.device(device),
@@ -105,9 +103,7 @@ class Loader:
         if self.count == 0:
             raise InputError(f"the {split.name} part holds no usable image", "at least one", "Check the data")
         self._labels = torch.from_numpy(split.labels).to(self.device)
-        self._augment = (
-            None if spec is None else Augment(spec, num_classes, preprocess, cropped=self._store.crops)
-        )
+        self._augment = None if spec is None else Augment(spec, num_classes, preprocess, cropped=self._store.crops)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -24,9 +24,7 @@ def order(seed: int, epoch: int, n: int) -> npt.NDArray[np.int64]:
 
 def uniforms(seed: int, epoch: int, indices: npt.ArrayLike, count: int) -> npt.NDArray[np.float32]:
     """Return float32 (len(indices), count) in [0, 1): row i depends on (seed, epoch, indices[i]) alone."""
-    rows = _mix(
-        np.asarray(indices).astype(np.uint64) * np.uint64(_GAMMA) + np.uint64(_key(seed, epoch, _UNIFORM))
-    )
+    rows = _mix(np.asarray(indices).astype(np.uint64) * np.uint64(_GAMMA) + np.uint64(_key(seed, epoch, _UNIFORM)))
     columns = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_GAMMA)
     words = _mix(rows[:, None] + columns[None, :])
     # 24 bits are what a float32 in [0, 1) holds exactly.

@@ -51,9 +51,7 @@ class ArrayStore:
 
     how, crops = "fixed", False
 
-    def __init__(
-        self, pixels: Pixels, bad: dict[int, str], device: torch.device, *, dense: bool = False
-    ) -> None:
+    def __init__(self, pixels: Pixels, bad: dict[int, str], device: torch.device, *, dense: bool = False) -> None:
         """Take `pixels`; `dense` says that it has no rows for the bad images."""
         self.bad = bad
         self._pixels = torch.from_numpy(pixels).to(device)
@@ -217,8 +215,9 @@ def _open_crops(
             image, how = lambda index: decode(files[index]), "stream"
         else:
             if decoded is None:
+                method = preprocess.interpolation
                 return ThreadStore(
-                    lambda index, row: _crop_of_file(files[index], row, augment, side, preprocess.interpolation),
+                    lambda index, row: _crop_of_file(files[index], row, augment, side, method),
                     side, device, workers, how="stream", crops=True, bad={}, on_bad=on_bad,
                 )  # fmt: skip
             bad, how, image = decoded.bad, "ragged", decoded.image

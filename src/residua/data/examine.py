@@ -1,0 +1,70 @@
+"""One image, examined: does it decode, what is it, what does it look like."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from residua.data.decode import BadImage, Pixels, decode_bytes, read
+
+THUMBNAIL = 16
+_FORMATS = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP",
+    ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".ppm": "PPM", ".pgm": "PPM", ".pbm": "PPM", ".jp2": "JPEG2000",
+    ".avif": "AVIF", ".tga": "TGA",
+}  # fmt: skip
+_SAME = {"MPO": "JPEG"}
+"""Several JPEG pictures in one file, as phones write them, count as JPEG."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """What one image turned out to be.
+
+    Attributes:
+        reason: why it does not decode; "" when it does, and only then the rest is set.
+        format: Pillow's name of the format, "" for pixels that came from no file.
+        mislabelled: the extension says another format.
+        mode: "RGB", "L" (grey), "CMYK", "P" (palette), "I;16" …
+        size: (height, width), pixels, as decoded.
+        digest: hash of size and pixels.
+        thumbnail: uint8 (16, 16, 3), or None for images with a side below 16.
+    """
+
+    reason: str = ""
+    format: str = ""
+    mislabelled: bool = False
+    mode: str = "RGB"
+    size: tuple[int, int] = (0, 0)
+    digest: bytes = b""
+    thumbnail: Pixels | None = None
+
+
+def examine_file(path: Path) -> Examined:
+    """Decode a file in full."""
+    try:
+        data, name = read(path)
+        pixels = decode_bytes(data, name)
+        with Image.open(io.BytesIO(data)) as image:
+            form, mode = _SAME.get(str(image.format), str(image.format)), image.mode
+    except BadImage as error:
+        return Examined(error.reason)
+    claimed = _FORMATS.get(path.suffix.lower())
+    return examine_pixels(pixels, form, claimed is not None and claimed != form, mode)
+
+
+def examine_pixels(pixels: Pixels, form: str = "", mislabelled: bool = False, mode: str = "RGB") -> Examined:
+    """Describe decoded pixels, uint8 (H, W, 3)."""
+    height, width = pixels.shape[:2]
+    contiguous = np.ascontiguousarray(pixels)
+    digest = hashlib.blake2b(contiguous.data, digest_size=16, key=f"{height}x{width}".encode()).digest()
+    thumbnail = None
+    if min(height, width) >= THUMBNAIL:
+        small = Image.fromarray(contiguous).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, reducing_gap=2.0)
+        thumbnail = np.asarray(small)
+    return Examined("", form, mislabelled, mode, (height, width), digest, thumbnail)
