@@ -35,7 +35,7 @@ _HOMES = {
     "predict": "residua.evaluation.predict",
     "train": "residua.training.loop",
 }
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+__all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from residua._base.errors import InputError as InputError

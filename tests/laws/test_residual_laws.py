@@ -10,9 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peers.randomised import randomised
 from torch import nn
 
+from peers.randomised import randomised
 from residua.families.build import build
 from residua.layers.conv import SameConv2d, ZeroPadMaxPool2d, max_pool2d
 from residua.layers.shortcut import PadShortcut
@@ -25,7 +25,13 @@ GATES = ("none", "constant", "exclusive", "shortcut_only", "dropout")
 SHORTCUTS = ("none", "pad", "pad_both", "projection", "projection_all", "max_pool")
 # One network of each kind keeps the sweep short; the catalog's other rows differ in depth and width alone.
 KINDS = ["plain18", "resnet18", "resnet50_v1", "resnet18_v2", "resnext50_32x4d", "seresnet50_v1"]
-KINDS += ["cifar_resnet20", "cifar_resnet20_v2", "cifar_resnet29_v2_bottleneck", "cifar_wrn16_2", "cifar_seresnet20"]
+KINDS += [
+    "cifar_resnet20",
+    "cifar_resnet20_v2",
+    "cifar_resnet29_v2_bottleneck",
+    "cifar_wrn16_2",
+    "cifar_seresnet20",
+]
 
 
 def _image(size: int = 32, batch: int = 2, seed: int = 0) -> torch.Tensor:
@@ -165,7 +171,7 @@ def test_parts_make_the_whole(name: str) -> None:
     points = network.forward_intermediates(image)
     assert torch.equal(points["logits"], network(image))
     assert torch.equal(network.forward_head(network.forward_features(image)), network(image))
-    assert list(points)[0] == "stem"
+    assert next(iter(points)) == "stem"
     assert len(points) == 3 + sum(network.spec.depths)
     assert all(point.isfinite().all() for point in points.values())
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from peers.randomised import randomised
 
+from peers.randomised import randomised
 from residua.weights.create import create_model
 
 timm = pytest.importorskip("timm", reason="timm is not installed: pip install 'residua[peers]'")
@@ -37,7 +37,9 @@ def _ours_from_resnetv2(state: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
     for key, value in state.items():
         if key.startswith("stages."):
             _, stage, _, block, rest = key.split(".", 4)
-            key = f"layer{int(stage) + 1}.{block}.{rest.replace('norm', 'bn').replace('downsample.conv', 'downsample.0')}"
+            key = (
+                f"layer{int(stage) + 1}.{block}.{rest.replace('norm', 'bn').replace('downsample.conv', 'downsample.0')}"
+            )
         renamed[key.replace("stem.conv", "conv1").replace("head.fc", "fc")] = value
     return renamed
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from residua._base.errors import InputError
 
 
-
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; on success sync it and rename it over `path`.

@@ -71,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if words and not words[0].startswith("-") and words[0] not in _COMMANDS:
             raise InputError(
-                f"command {words[0]!r}", f"one of {', '.join(_COMMANDS)}", did_you_mean(words[0], _COMMANDS, 1)
+                f"command {words[0]!r}",
+                f"one of {', '.join(_COMMANDS)}",
+                did_you_mean(words[0], _COMMANDS, 1),
             )
         code = build_app()(words, exit_on_error=False, print_error=False)
         sys.stdout.flush()

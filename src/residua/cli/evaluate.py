@@ -45,9 +45,7 @@ def evaluate(
     from residua.evaluation.report import write_report
 
     with progress_bar("Evaluating", "images") as progress:
-        found = measure(
-            run, data, split=split, batch_size=batch_size, device=device, on_bad=on_bad, progress=progress
-        )
+        found = measure(run, data, split=split, batch_size=batch_size, device=device, on_bad=on_bad, progress=progress)
     if report:
         page, _ = write_report(report, found)
         note(f"Report: {page}")

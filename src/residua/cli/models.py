@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from residua._base.errors import InputError, did_you_mean
-from residua.cli.show import Switch, note, print_json, print_table, thousands
+from residua.cli.show import Switch, note, print_json, print_table
 from residua.specs import schema
 from residua.specs.catalog import SERIES, counts, get_spec, list_models
 
@@ -28,18 +28,22 @@ def models(pattern: str = "*", /, *, json: Switch = False) -> int:
             "a shell pattern such as 'resnet*'",
             did_you_mean(pattern.strip("*?"), list_models()) or "See them all with: residua models",
         )
-    rows = []
-    for name in names:
-        spec = get_spec(name)
-        params, macs = counts(name) or (0, 0)
-        size = f"{spec.in_channels}x{spec.input_size}x{spec.input_size}"
-        rows.append({"name": name, "paper": spec.paper, "input": size, "params": params, "macs": macs})
+    specs = [get_spec(name) for name in names]
+    sizes = [counts(name) or (0, 0) for name in names]
     if json:
-        print_json(rows)
+        print_json(
+            [
+                {"name": s.name, "paper": s.paper, "input": _input(s), "params": params, "macs": macs}
+                for s, (params, macs) in zip(specs, sizes, strict=True)
+            ]
+        )
         return 0
     print_table(
         ("name", "params", "MACs", "input", "paper"),
-        [(r["name"], thousands(r["params"]), thousands(r["macs"]), r["input"], r["paper"]) for r in rows],
+        [
+            (s.name, f"{params:,}", f"{macs:,}", _input(s), s.paper)
+            for s, (params, macs) in zip(specs, sizes, strict=True)
+        ],
         right=(1, 2),
     )
     series = ", ".join(s.pattern.format(depth=f"{{{s.per_n}n+{s.offset}}}", width="{width}") for s in SERIES)
@@ -68,6 +72,10 @@ def diff(left: str, right: str, /, *, json: Switch = False) -> int:
         return 0
     print_table(("field", left, right), [(key, _word(a), _word(b)) for key, (a, b) in found.items()])
     return 0
+
+
+def _input(spec: schema.Spec) -> str:
+    return f"{spec.in_channels}x{spec.input_size}x{spec.input_size}"
 
 
 def _word(value: object) -> str:

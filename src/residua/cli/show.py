@@ -37,11 +37,6 @@ def note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def thousands(number: int) -> str:
-    """Return 25557032 as "25,557,032"."""
-    return f"{number:,}"
-
-
 def percent(rate: float) -> str:
     """Return 0.98123 as "98.12%"."""
     return f"{100 * rate:.2f}%"

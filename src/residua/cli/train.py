@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
@@ -18,9 +18,9 @@ def train(
     data: str,
     /,
     *,
-    model: str,
+    model: str | None = None,
     out: Path,
-    recipe: str = "fast",
+    recipe: str | None = None,
     resume: Switch = False,
     json: Switch = False,
     **fields: Any,
@@ -32,11 +32,11 @@ def train(
     data
         "digits", "cifar10", "cifar100", a folder of class folders, or one with train/ and val/ or test/.
     model
-        A network's name; see `residua models`.
+        A network's name, see `residua models`; left out: resnet18, or with --resume the run's own.
     out
         The run's folder: weights, report, history, checkpoints.
     recipe
-        "fast", "paper", "keras", or a TOML file.
+        "fast", "paper", "keras", or a TOML file; left out: fast, or with --resume the run's own.
     resume
         Go on where a killed run stopped; its final weights are those of the run never killed.
     json
@@ -66,7 +66,7 @@ def _options(kind: type, group: Group) -> list[inspect.Parameter]:
             key,
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
-            annotation=Annotated[Optional[wanted], Parameter(group=group, help=texts[key], show_default=False)],
+            annotation=Annotated[wanted | None, Parameter(group=group, help=texts[key], show_default=False)],
         )
         for key, wanted in field_types(kind).items()
         if key not in ("name", "augment")

@@ -51,9 +51,7 @@ class Network(nn.Module):
             self.norm = _norm(spec, channels) if spec.activation == "full_pre" else nn.Identity()
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = (
-            nn.Conv2d(channels, spec.num_classes, 1)
-            if spec.head == "conv"
-            else nn.Linear(channels, spec.num_classes)
+            nn.Conv2d(channels, spec.num_classes, 1) if spec.head == "conv" else nn.Linear(channels, spec.num_classes)
         )
         initialise(self)
         if spec.zero_init_last_bn:
@@ -137,9 +135,7 @@ def _unit(spec: ResNetSpec, channels: int, width: int, stride: int, activated: b
             (inner, inner, 3, middle, spec.cardinality),
             (inner, out, 1, 1, 1),
         ]
-    convs = [
-        conv2d(a, b, k, stride=s, groups=g, bias=bias, padding=spec.padding) for a, b, k, s, g in shapes[:-1]
-    ]
+    convs = [conv2d(a, b, k, stride=s, groups=g, bias=bias, padding=spec.padding) for a, b, k, s, g in shapes[:-1]]
     a, b, k, s, g = shapes[-1]
     convs.append(conv2d(a, b, k, stride=s, groups=g, bias="last" in spec.bias, padding=spec.padding))
     full_pre = spec.activation == "full_pre"

@@ -17,7 +17,7 @@ class SameConv2d(nn.Conv2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.pad(x, _same_padding(x, self.kernel_size, self.stride)))  # type: ignore[arg-type]
+        return super().forward(F.pad(x, _same_padding(x, self.kernel_size, self.stride)))
 
 
 def conv2d(
@@ -39,17 +39,24 @@ def conv2d(
 class SameMaxPool2d(nn.MaxPool2d):
     """Max-pooling with SAME padding of −inf; at even sizes this is Caffe's ceil mode without padding."""
 
+    def __init__(self, kernel: int, stride: int) -> None:
+        super().__init__(kernel, stride)
+        self.window = (kernel, kernel), (stride, stride)
+
     def forward(self, x: Tensor) -> Tensor:
-        kernel, stride = (self.kernel_size,) * 2, (self.stride,) * 2
-        return super().forward(F.pad(x, _same_padding(x, kernel, stride), value=float("-inf")))  # type: ignore[arg-type]
+        padded = F.pad(x, _same_padding(x, *self.window), value=float("-inf"))
+        return F.max_pool2d(padded, *self.window)
 
 
 class ZeroPadMaxPool2d(nn.MaxPool2d):
     """Max-pooling over zeros at the border (Keras): another value wherever the input is negative there."""
 
+    def __init__(self, kernel: int, stride: int) -> None:
+        super().__init__(kernel, stride)
+        self.border = (kernel // 2,) * 4
+
     def forward(self, x: Tensor) -> Tensor:
-        border: int = self.kernel_size // 2  # type: ignore[operator]
-        return super().forward(F.pad(x, (border,) * 4))
+        return F.max_pool2d(F.pad(x, self.border), self.kernel_size, self.stride)
 
 
 def max_pool2d(kernel: int, stride: int, padding: Literal["symmetric", "zero", "same"]) -> nn.MaxPool2d:

@@ -1,4 +1,4 @@
-"""What multiplies features: squeeze-and-excitation in the branch, and the gates of He 2016, table 1, at the addition."""
+"""What multiplies features: squeeze-and-excitation in the branch, the gates of He 2016, table 1, at the addition."""
 
 from __future__ import annotations
 

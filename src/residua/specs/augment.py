@@ -54,9 +54,7 @@ class AugmentSpec:
         if not 0 < self.ratio[0] <= self.ratio[1]:
             raise InputError(f"ratio={self.ratio}", "0 < low <= high, width / height")
         if self.shift >= 1 or self.color_jitter > 1:
-            raise InputError(
-                f"shift={self.shift}, color_jitter={self.color_jitter}", "shift < 1 and color_jitter <= 1"
-            )
+            raise InputError(f"shift={self.shift}, color_jitter={self.color_jitter}", "shift < 1 and color_jitter <= 1")
         if self.mixup and self.cutmix:
             raise InputError("both mixup and cutmix", "one of them", "Set the other to 0")
 

@@ -63,7 +63,17 @@ class Series:
 
 _HE_DEPTHS = (20, 32, 44, 56, 110)
 _BOTTLENECK_DEPTHS = (20, 29, 47, 56, 110, 164, 1001)
-_WRN = ((16, 1), (16, 2), (16, 4), (16, 8), (16, 10), (22, 8), (22, 10), (28, 10), (28, 12))
+_WRN: tuple[tuple[int, int], ...] = (
+    (16, 1),
+    (16, 2),
+    (16, 4),
+    (16, 8),
+    (16, 10),
+    (22, 8),
+    (22, 10),
+    (28, 10),
+    (28, 12),
+)
 _WRN += ((40, 1), (40, 2), (40, 4), (40, 8), (40, 10))
 
 SERIES = (
@@ -129,4 +139,3 @@ def _counts() -> dict[str, list[int]]:
     document = resources.files("residua.specs").joinpath("counts.json").read_text()
     counted: dict[str, list[int]] = json.loads(document)
     return counted
-

@@ -119,10 +119,10 @@ class ResNetSpec:
         return schema.edit(self, **edits)
 
     def __post_init__(self) -> None:
-        for field, kind in _CHOICES.items():
-            if getattr(self, field) not in get_args(kind):
+        for choice, kind in _CHOICES.items():
+            if getattr(self, choice) not in get_args(kind):
                 raise InputError(
-                    f"{field}={getattr(self, field)!r} for {self.name}", f"one of {', '.join(get_args(kind))}"
+                    f"{choice}={getattr(self, choice)!r} for {self.name}", f"one of {', '.join(get_args(kind))}"
                 )
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -211,10 +211,13 @@ ROWS: tuple[ResNetSpec, ...] = (
 
 def cifar(name: str, units: int, **fields: Any) -> ResNetSpec:
     """Return a three-stage network for 32-pixel images with `units` units a stage (He 2015, section 4.2)."""
-    shape: dict[str, Any] = {"unit": "basic", "widths": (16, 32, 64), "shortcut": "pad", "paper": HE_2015} | fields
-    return ResNetSpec(
-        name, depths=(units,) * 3, stem="cifar", stem_width=16, num_classes=10, input_size=32, **shape
-    )
+    shape: dict[str, Any] = {
+        "unit": "basic",
+        "widths": (16, 32, 64),
+        "shortcut": "pad",
+        "paper": HE_2015,
+    } | fields
+    return ResNetSpec(name, depths=(units,) * 3, stem="cifar", stem_width=16, num_classes=10, input_size=32, **shape)
 
 
 _FULL_PRE: dict[str, Any] = {"activation": "full_pre", "paper": HE_2016}
@@ -242,9 +245,7 @@ def cifar_resnet_v2(name: str, n: int) -> ResNetSpec:
 
 def cifar_resnet_v2_bottleneck(name: str, n: int) -> ResNetSpec:
     """9n+2 layers of pre-activated bottlenecks; stride in the first 1×1 (resnet-1k-layers)."""
-    return cifar(
-        name, n, unit="bottleneck", expansion=4, shortcut="projection", stride_site="first_1x1", **_FULL_PRE
-    )
+    return cifar(name, n, unit="bottleneck", expansion=4, shortcut="projection", stride_site="first_1x1", **_FULL_PRE)
 
 
 def cifar_wrn(name: str, n: int, widen: int) -> ResNetSpec:

@@ -1,0 +1,44 @@
+# Each target sets up what it needs; an existing .venv is reused.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := runs/demo
+
+.PHONY: help setup demo test check proofs bench counts clean
+
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(READY)  ## create .venv with the package, its development tools and the peers
+
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,peers]"
+	touch $(READY)
+
+demo: setup  ## train on digits, evaluate, predict, and say where the report is
+	@$(BIN)/python tools/demo.py $(DEMO)
+
+test: setup  ## run the tests
+	$(BIN)/python -m pytest
+
+check: setup  ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+proofs: setup  ## the long proofs; outcomes go to docs/proofs
+	$(BIN)/python proofs/kill_resume.py
+
+bench: setup  ## every benchmark against its peer; outcomes go to benchmarks/results
+	$(BIN)/python benchmarks/train_speed.py
+	$(BIN)/python benchmarks/time_to_accuracy.py
+	$(BIN)/python benchmarks/input_pipeline.py
+	$(BIN)/python benchmarks/memory.py
+
+counts: setup  ## count parameters and MACs of every listed network anew
+	$(BIN)/python tools/counts.py
+
+clean:  ## remove the environment, caches and demo runs
+	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

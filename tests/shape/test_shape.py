@@ -1,0 +1,184 @@
+"""Tests that keep the project's shape: floors, public names, file lengths, the command line, quick starts."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import residua
+from residua.cli.app import build_app
+
+SOURCE = Path(residua.__file__).parent
+FLOORS = {
+    "_base": 0,
+    "specs": 1,
+    "layers": 1,
+    "data": 1,
+    "families": 2,
+    "anatomy": 3,
+    "weights": 3,
+    "runtime": 3,
+    "evaluation": 4,
+    "training": 5,
+    "cli": 7,
+    "__main__": 8,
+}
+MODULES = sorted(SOURCE.rglob("*.py"))
+QUICK = [["-c", "import residua"]]
+QUICK += [["-m", "residua", *words] for words in (["--help"], ["models"], ["diff", "resnet50", "resnet50_v1"])]
+
+OPTIONS = {
+    "models": {"pattern", "json"},
+    "diff": {"left", "right", "json"},
+    "check": {"data", "split", "json", "workers", "val_fraction", "seed"},
+    "evaluate": {"run", "data", "split", "batch_size", "device", "on_bad", "report", "json"},
+    "predict": {"run", "paths", "top", "format", "batch_size", "device", "json"},
+    "train": set(
+        [
+            "data",
+            "model",
+            "out",
+            "recipe",
+            "resume",
+            "json",
+            "epochs",
+            "max_steps",
+            "min_steps",
+            "batch_size",
+            "accumulate_steps",
+            "optimizer",
+            "learning_rate",
+            "momentum",
+            "nesterov",
+            "weight_decay",
+            "decay_norm_and_bias",
+            "schedule",
+            "warmup_epochs",
+            "milestones",
+            "milestone_steps",
+            "gamma",
+            "final_learning_rate",
+            "plateau_factor",
+            "plateau_patience",
+            "min_learning_rate",
+            "label_smoothing",
+            "ema_decay",
+            "clip_norm",
+            "early_stop_epochs",
+            "keep",
+            "precision",
+            "channels_last",
+            "compile",
+            "engine",
+            "image_size",
+            "val_fraction",
+            "workers",
+            "device",
+            "seed",
+            "checkpoint_every_steps",
+            "checkpoint_every_minutes",
+            "keep_checkpoints",
+            "on_bad",
+            "crop",
+            "pad",
+            "scale",
+            "ratio",
+            "shift",
+            "flip",
+            "cutout",
+            "color_jitter",
+            "mixup",
+            "cutmix",
+        ]
+    ),
+}
+
+
+def _part(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def _imports(path: Path) -> set[str]:
+    """Every residua module that a file imports, also inside functions and for types."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: a relative import"
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name.split(".")[0] == "residua"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_down(path: Path) -> None:
+    part = _part(path)
+    if part == "__init__":
+        return
+    for name in _imports(path):
+        words = name.split(".")
+        if len(words) > 1 and words[1] in FLOORS:
+            lower, own = FLOORS[words[1]], FLOORS[part]
+            allowed = lower < own or words[1] == part or (part, words[1]) == ("data", "specs")
+            assert allowed, f"{part} (floor {own}) imports {name} (floor {lower})"
+
+
+def test_only_families_meet_specs_and_layers() -> None:
+    for path in MODULES:
+        if _part(path) == "layers":
+            assert not any(name.startswith("residua.specs") for name in _imports(path)), path
+
+
+def test_specs_know_no_torch() -> None:
+    code = "import sys, residua.specs.catalog, residua.specs.schema, residua.specs.augment, residua.specs.preprocess"
+    code += "\nassert not {'torch', 'numpy'} & set(sys.modules), 'specs import torch or numpy'"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_file_length(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 350
+
+
+def test_public_names() -> None:
+    frozen = "__version__ AugmentSpec InputError PreprocessSpec Prediction Recipe Report ResNetSpec ResiduaError Run"
+    frozen += " build check create_model evaluate get_spec list_models load open_dataset predict train"
+    assert residua.__all__ == frozen.split()
+    assert len(residua.__all__) <= 25
+    for name in residua.__all__:
+        assert getattr(residua, name) is not None
+    with pytest.raises(AttributeError):
+        _ = residua.no_such_name
+
+
+def test_command_line() -> None:
+    app = build_app()
+    assert {name for name in app if not name.startswith("-")} == set(OPTIONS)
+    for command, wanted in OPTIONS.items():
+        names = {
+            argument.parameter.name[0] if argument.parameter.name else argument.name
+            for argument in app[command].assemble_argument_collection()
+        }
+        assert {name.lstrip("-").replace("-", "_").lower() for name in names} == wanted
+
+
+@pytest.mark.parametrize("words", QUICK, ids=lambda words: " ".join(words[1:]))
+def test_answers_at_once_and_without_torch(words: list[str]) -> None:
+    def seconds(arguments: list[str]) -> float:
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    limit = 3 * seconds(["-c", "import json, dataclasses, argparse"]) + 0.25
+    assert seconds(words) < limit
+    traced = subprocess.run([sys.executable, "-X", "importtime", *words], check=True, capture_output=True, text=True)
+    imported = {line.rsplit("|", 1)[-1].strip() for line in traced.stderr.splitlines() if "|" in line}
+    assert not {"torch", "torchvision", "numpy"} & imported
