@@ -26,9 +26,9 @@ VERSION = 1
 MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 30
 
-# Recoverable complaints of libjpeg after which every pixel is nevertheless there: cameras are known to write
-# such files.
-_HARMLESS = re.compile(r"extraneous bytes before marker 0xd9|Invalid SOS parameters for sequential JPEG")
+# Complaints of libjpeg after which every pixel is nevertheless there: cameras are known to write such files. After
+# damage, hundreds of bytes are left over.
+_HARMLESS = re.compile(r" 1?\d extraneous bytes before marker 0xd9|Invalid SOS parameters for sequential JPEG")
 
 
 class BadImage(InputError):
@@ -107,7 +107,7 @@ def size_of(data: bytes, name: str = "the image") -> tuple[int, int]:
 
 def orientation_of(data: bytes, name: str = "the image") -> int:
     """Return the EXIF orientation, 1 (upright) to 8."""
-    if b"Exif\0\0" not in data and b"Orientation" not in data:
+    if data[:2] == b"\xff\xd8" and b"Exif\0\0" not in data and b"Orientation" not in data:
         return 1
     with _open(data, name) as image:
         return _orientation(image)
@@ -143,14 +143,15 @@ def _simplejpeg(data: bytes, height: int, width: int, *, strict: bool) -> Pixels
 def _jpeg_header(data: bytes, name: str) -> tuple[int, int, str]:
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-    except ValueError as error:
+    except (ValueError, KeyError) as error:
+        # KeyError: the header names a colour space that simplejpeg does not know.
         raise BadImage(name, _jpeg_reason(str(error))) from None
     _refuse_giant(int(height), int(width), name)
     return int(height), int(width), str(colorspace)
 
 
 def _jpeg_reason(message: str) -> str:
-    if "remature end" in message:
+    if "end of JPEG file" in message:
         return "truncated JPEG"
     return f"corrupt JPEG ({message.strip().removeprefix('Corrupt JPEG data: ')})"
 

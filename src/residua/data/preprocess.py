@@ -10,6 +10,8 @@ from residua.data.decode import Pixels
 from residua.specs.preprocess import PreprocessSpec
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_LONGEST = 8
+"""Longer side over shorter side up to which an image is resized as a whole."""
 
 
 def apply_uint8(image: Pixels, spec: PreprocessSpec) -> Pixels:
@@ -29,11 +31,16 @@ def apply_uint8(image: Pixels, spec: PreprocessSpec) -> Pixels:
     top, left = round((new_height - side) / 2), round((new_width - side) / 2)
     if (new_height, new_width) == (height, width):
         return image[top : top + side, left : left + side]
-    # Only the crop is computed: a panorama of 1 × 100,000 pixels must not be enlarged as a whole.
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    method = _FILTERS[spec.interpolation]
+    if new_height * new_width <= _LONGEST * spec.resize**2:
+        whole = np.asarray(picture.resize((new_width, new_height), method))
+        return whole[top : top + side, left : left + side]
+    # A panorama of 1 × 100,000 pixels must not be enlarged as a whole: only the crop is computed. (Not always, since
+    # Pillow keeps the box in single precision, and a value now and then would differ from torchvision's.)
     y, x = height / new_height, width / new_width
     box = (left * x, top * y, min((left + side) * x, width), min((top + side) * y, height))
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    return np.asarray(picture.resize((side, side), _FILTERS[spec.interpolation], box=box))
+    return np.asarray(picture.resize((side, side), method, box=box))
 
 
 def normalise(

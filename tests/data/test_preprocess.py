@@ -1,0 +1,76 @@
+"""The evaluation transform equals torchvision's, and normalisation its formula."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import picture
+from PIL import Image
+from torchvision.transforms import v2
+
+from residua.data.preprocess import apply_uint8, normalise
+from residua.specs.preprocess import PreprocessSpec, default_preprocess
+
+
+@pytest.mark.parametrize("size", [(24, 32), (331, 500), (500, 333), (64, 64), (40, 400), (225, 224)])
+@pytest.mark.parametrize("spec", [PreprocessSpec(56, 64), PreprocessSpec(32, 32), PreprocessSpec(97, 111, "bicubic")])
+def test_resize_and_crop_equal_torchvision(size: tuple[int, int], spec: PreprocessSpec) -> None:
+    image = picture(1, *size)
+    theirs = v2.Compose(
+        [
+            v2.Resize(spec.resize, interpolation=v2.InterpolationMode(spec.interpolation)),
+            v2.CenterCrop(spec.image_size),
+        ]
+    )(image)
+    ours = apply_uint8(np.asarray(image), spec)
+    assert ours.shape == (spec.image_size, spec.image_size, 3)
+    difference = np.abs(ours.astype(int) - np.asarray(theirs).astype(int))
+    if max(size) <= 8 * min(size):
+        assert difference.max() == 0
+    # Of panoramas the crop alone is computed, from a box in single precision.
+    assert difference.max() <= 2
+    assert (difference > 0).mean() < 0.01
+
+
+def test_an_image_of_the_final_size_is_left_alone() -> None:
+    image = np.asarray(picture(2, 32, 32))
+    assert apply_uint8(image, default_preprocess(32)) is image
+
+
+@pytest.mark.parametrize("size", [(1, 50_000), (50_000, 1), (1, 1)])
+def test_extreme_shapes_stay_in_bounds(size: tuple[int, int]) -> None:
+    assert apply_uint8(np.zeros((*size, 3), np.uint8), PreprocessSpec(224, 256)).shape == (224, 224, 3)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_normalise_is_its_formula(channels_last: bool, dtype: torch.dtype) -> None:
+    spec = PreprocessSpec(8, 8)
+    images = torch.arange(2 * 3 * 8 * 8, dtype=torch.int32).remainder(256).to(torch.uint8).view(2, 3, 8, 8)
+    mean, std = torch.tensor(spec.mean).view(1, 3, 1, 1), torch.tensor(spec.std).view(1, 3, 1, 1)
+    expected = (images.double() / 255 - mean) / std
+    got = normalise(images, spec, dtype=dtype, channels_last=channels_last)
+    assert got.dtype == dtype
+    assert got.is_contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    torch.testing.assert_close(got.double(), expected, rtol=1e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-5)
+
+
+def test_normalise_leaves_its_input_alone() -> None:
+    images = torch.full((1, 3, 4, 4), 100.0)
+    normalise(images, PreprocessSpec(4, 4))
+    assert (images == 100).all()
+
+
+def test_one_image_goes_through_in_training_and_in_prediction() -> None:
+    """A picture as grey, palette, 16-bit or RGB file comes to the network as the same numbers."""
+    grey = picture(3, 32, 32).convert("L")
+    from test_decode import encoded
+
+    from residua.data.decode import decode
+
+    wide = Image.fromarray(np.asarray(grey).astype(np.uint16) << 8)
+    forms = [encoded(image, "PNG") for image in (grey, grey.convert("RGB"), grey.convert("P"), wide)]
+    results = [apply_uint8(decode(data), default_preprocess(16)) for data in forms]
+    for result in results[1:]:
+        assert np.array_equal(result, results[0])
