@@ -37,9 +37,8 @@ def _ours_from_resnetv2(state: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
     for key, value in state.items():
         if key.startswith("stages."):
             _, stage, _, block, rest = key.split(".", 4)
-            key = (
-                f"layer{int(stage) + 1}.{block}.{rest.replace('norm', 'bn').replace('downsample.conv', 'downsample.0')}"
-            )
+            rest = rest.replace("norm", "bn").replace("downsample.conv", "downsample.0")
+            key = f"layer{int(stage) + 1}.{block}.{rest}"
         renamed[key.replace("stem.conv", "conv1").replace("head.fc", "fc")] = value
     return renamed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
@@ -19,8 +20,8 @@ class SqueezeExcitation(nn.Module):
         self.fc2 = nn.Conv2d(hidden, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        squeezed = x.mean((2, 3), keepdim=True)
-        return x * self.fc2(self.relu(self.fc1(squeezed))).sigmoid()
+        factors: Tensor = self.fc2(self.relu(self.fc1(x.mean((2, 3), keepdim=True))))
+        return x * factors.sigmoid()
 
 
 class ScaledSum(nn.Module):
@@ -46,7 +47,7 @@ class GatedSum(nn.Module):
         self.initial_bias, self.gate_branch = bias, gate_branch
 
     def forward(self, x: Tensor, skip: Tensor, branch: Tensor) -> Tensor:
-        gate = self.conv(x).sigmoid()
+        gate = torch.sigmoid(self.conv(x))
         return (1 - gate) * skip + (gate * branch if self.gate_branch else branch)
 
 

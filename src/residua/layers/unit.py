@@ -115,11 +115,12 @@ class FullPreUnit(ResidualUnit):
     raw_projection = False
 
     def forward(self, x: Tensor) -> Tensor:
-        activated = self.bn1(x)
+        (first, first_norm), *rest = self._layers()
+        activated = first_norm(x)
         if activated is not x:
             activated = self.relu(activated)
-        out = self.conv1(activated)
-        for index, (conv, norm) in enumerate(self._layers()[1:], 2):
+        out: Tensor = first(activated)
+        for index, (conv, norm) in enumerate(rest, 2):
             out = self.relu(norm(out))
             if self.dropout and index == self.depth:
                 out = self.dropout(out)

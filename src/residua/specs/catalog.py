@@ -63,18 +63,8 @@ class Series:
 
 _HE_DEPTHS = (20, 32, 44, 56, 110)
 _BOTTLENECK_DEPTHS = (20, 29, 47, 56, 110, 164, 1001)
-_WRN: tuple[tuple[int, int], ...] = (
-    (16, 1),
-    (16, 2),
-    (16, 4),
-    (16, 8),
-    (16, 10),
-    (22, 8),
-    (22, 10),
-    (28, 10),
-    (28, 12),
-)
-_WRN += ((40, 1), (40, 2), (40, 4), (40, 8), (40, 10))
+_WRN_WIDTHS = {16: (1, 2, 4, 8, 10), 22: (8, 10), 28: (10, 12), 40: (1, 2, 4, 8, 10)}
+_WRN = tuple((depth, width) for depth, widths in _WRN_WIDTHS.items() for width in widths)
 
 SERIES = (
     Series("cifar_resnet{depth}", 6, 2, resnet.cifar_resnet, (*_HE_DEPTHS, 1202)),

@@ -181,8 +181,8 @@ _DEPTHS |= {200: (3, 24, 36, 3)}
 
 
 def _imagenet(name: str, depth: int, paper: str = HE_2015, **fields: Any) -> ResNetSpec:
-    shape = {"unit": "basic"} if depth < 50 else {"unit": "bottleneck", "expansion": 4}
-    return ResNetSpec(name, paper, _DEPTHS[depth], _IMAGENET_WIDTHS, **{**shape, **fields})  # type: ignore[arg-type]
+    shape: dict[str, Any] = {"unit": "basic"} if depth < 50 else {"unit": "bottleneck", "expansion": 4}
+    return ResNetSpec(name, paper, _DEPTHS[depth], _IMAGENET_WIDTHS, **{**shape, **fields})
 
 
 def _v2(name: str, depth: int, **fields: Any) -> ResNetSpec:

@@ -1,0 +1,28 @@
+"""`residua check`: one call of `residua.check`."""
+
+from __future__ import annotations
+
+from residua.cli.show import Switch, progress_bar
+
+
+def check(data: str, /, *, workers: int | None = None, json: Switch = False) -> int:
+    """Decode every image of a data set and say what must be mended before training.
+
+    Reports corrupt, truncated, empty and mislabelled files by name, odd modes and sizes, duplicates within and across
+    splits, imbalance, and classes that a split lacks. The exit code is 1 when something must be mended.
+
+    Parameters
+    ----------
+    data
+        "digits", "cifar10", "cifar100", a folder of class folders, or one with train/ and val/ or test/.
+    workers
+        Threads that decode; left out: one for each core.
+    json
+        Print one JSON document.
+    """
+    from residua.data.check import check as examine
+
+    with progress_bar("Examining", "images") as progress:
+        report = examine(data, workers=workers, progress=progress)
+    print(report.to_json() if json else report.to_text())
+    return 0 if report.ok else 1
