@@ -12,12 +12,14 @@ from residua._base.errors import InputError, ResiduaError, did_you_mean
 
 _HELP = """From a folder of images to a proven, deployed classifier built on residual networks.
 
-Start with: residua train digits --model cifar_resnet20 --out runs/first
+Start with:
+  residua train digits --model cifar_resnet20 --out runs/first
 
-Every command that prints a result takes --json: one JSON document on stdout, nothing else there; progress and warnings
-go to stderr. Exit code 0: done. 1: it ran and the answer is no. 2: the input cannot be used, and why. --debug shows
-the traceback of an error.
-"""
+Every command that prints a result takes --json: one JSON document on stdout,
+nothing else there; progress and warnings go to stderr.
+
+Exit code 0: done. 1: it ran and the answer is no. 2: the input cannot be used,
+and why. --debug shows the traceback of an error."""
 
 # Modules are imported only when their command runs, so that the help answers at once.
 _COMMANDS = {
@@ -52,14 +54,14 @@ def build_app() -> App:
     app = App(
         name="residua",
         help=_HELP,
-        help_format="markdown",
+        help_format="plaintext",
         default_parameter=Parameter(negative_iterable=()),
         version=_version,
         result_action="return_value",
     )
     for name, (target, summary) in _COMMANDS.items():
-        examples = "\n".join(f"    {example}" for example in _EXAMPLES[name])
-        app.command(target, name=name, help=summary, help_epilogue=f"Examples:\n\n{examples}")
+        examples = "\n".join(f"  {example}" for example in _EXAMPLES[name])
+        app.command(target, name=name, help=summary, help_epilogue=f"Examples:\n{examples}")
     return app
 
 
