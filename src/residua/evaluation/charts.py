@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from markupsafe import Markup, escape
 
 # One unit is one CSS pixel on a phone; wider screens scale the drawing up.
 _WIDTH, _HEIGHT = 340, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 66, 30, 38
+_LEFT, _TOP, _BOTTOM = 46, 30, 38
+_RIGHT, _RIGHT_NAMED = 12, 70
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def line_chart(
     series: Sequence[Series],
     show: Callable[[float], str],
 ) -> Markup:
-    """Return an SVG element; series without a finite value are left out, and "" comes back when all are.
+    """Return an SVG element; "" when there are fewer than two positions or no finite values.
 
     Args:
         title: quantity and unit, above the axis.
@@ -45,15 +47,17 @@ def line_chart(
         show: number -> text, for ticks and readings.
     """
     series = [line for line in series if any(_is_finite(value) for value in line.values)]
-    if not series or not xs:
+    if not series or len(xs) < 2:
         return Markup("")
     drawn = [value for line in series for value in line.values if value is not None and _is_finite(value)]
     y_ticks, x_ticks = ticks(min(drawn), max(drawn), 4), _whole_ticks(min(xs), max(xs))
     low, high = min(y_ticks[0], *drawn), max(y_ticks[-1], *drawn)
-    x_low, x_high = (min(xs), max(xs)) if min(xs) < max(xs) else (xs[0] - 1, xs[0] + 1)
+    # Names stand at the ends of the lines; the title says what a single line is.
+    edge = _WIDTH - (_RIGHT_NAMED if len(series) > 1 else _RIGHT)
+    x_low, x_high = min(xs), max(xs)
 
     def x_of(value: float) -> float:
-        return round(_LEFT + (value - x_low) / (x_high - x_low) * (_WIDTH - _LEFT - _RIGHT), 1)
+        return round(_LEFT + (value - x_low) / (x_high - x_low) * (edge - _LEFT), 1)
 
     def y_of(value: float) -> float:
         return round(_HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM), 1)
@@ -64,23 +68,15 @@ def line_chart(
         parts.append(
             Markup(
                 '<line class="grid" x1="{}" x2="{}" y1="{y}" y2="{y}"/><text class="tick end" x="{}" y="{}">{}</text>'
-            ).format(_LEFT, _WIDTH - _RIGHT, _LEFT - 7, y_of(tick) + 3.5, show(tick), y=y_of(tick))
+            ).format(_LEFT, edge, _LEFT - 7, y_of(tick) + 3.5, show(tick), y=y_of(tick))
         )
     for tick in x_ticks:
         parts.append(
-            Markup('<text class="tick middle" x="{}" y="{}">{}</text>').format(
-                x_of(tick), floor + 16, f"{tick:g}"
-            )
+            Markup('<text class="tick middle" x="{}" y="{}">{}</text>').format(x_of(tick), floor + 16, f"{tick:g}")
         )
-    parts.append(
-        Markup('<line class="axis" x1="{}" x2="{}" y1="{y}" y2="{y}"/>').format(
-            _LEFT, _WIDTH - _RIGHT, y=floor
-        )
-    )
-    middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts.append(
-        Markup('<text class="tick middle" x="{}" y="{}">{}</text>').format(middle, _HEIGHT - 5, x_label)
-    )
+    parts.append(Markup('<line class="axis" x1="{}" x2="{}" y1="{y}" y2="{y}"/>').format(_LEFT, edge, y=floor))
+    middle = (_LEFT + edge) / 2
+    parts.append(Markup('<text class="tick middle" x="{}" y="{}">{}</text>').format(middle, _HEIGHT - 5, x_label))
     parts += [_line(line, xs, x_of, y_of) for line in series]
     parts += _end_labels(series, x_of(xs[-1]) + 6, y_of)
     parts += _readings(x_label, xs, series, show, x_of, y_of)
@@ -108,15 +104,15 @@ def interval_bar(rate: float, low: float, high: float, baseline: float) -> Marku
         '<line class="axis" x1="10" x2="330" y1="30" y2="30"/>{scale}'
         '<line class="base" x1="{base}" x2="{base}" y1="22" y2="38"/>'
         '<text class="tick {anchor}" x="{base}" y="14">always the most frequent class</text>'
-        '<line class="span" x1="{low}" x2="{high}" y1="30" y2="30"/>'
-        '<circle class="point" cx="{rate}" cy="30" r="5"/></svg>'
+        '<rect class="span" x="{low}" y="21" width="{width}" height="18" rx="2"/>'
+        '<line class="point" x1="{rate}" x2="{rate}" y1="18" y2="42"/></svg>'
     ).format(
         spoken=spoken,
         scale=scale,
         base=x_of(baseline),
         anchor=anchor,
         low=x_of(low),
-        high=x_of(high),
+        width=max(round(x_of(high) - x_of(low), 1), 1),
         rate=x_of(rate),
     )
 
@@ -138,9 +134,7 @@ def _whole_ticks(low: float, high: float) -> list[float]:
     return inside or [low]
 
 
-def _line(
-    line: Series, xs: Sequence[float], x_of: Callable[[float], float], y_of: Callable[[float], float]
-) -> Markup:
+def _line(line: Series, xs: Sequence[float], x_of: Callable[[float], float], y_of: Callable[[float], float]) -> Markup:
     pieces: list[list[str]] = [[]]
     for x, y in zip(xs, line.values, strict=True):
         if y is None or not _is_finite(y):
@@ -152,10 +146,7 @@ def _line(
     return Markup("").join(
         [
             Markup('<path class="line {}" d="{}"/>').format(line.style, path) if path else Markup(""),
-            *(
-                Markup('<circle class="dot {}" cx="{}" cy="{}" r="3"/>').format(line.style, x, y)
-                for x, y in dots
-            ),
+            *(Markup('<circle class="dot {}" cx="{}" cy="{}" r="3"/>').format(line.style, x, y) for x, y in dots),
         ]
     )
 
@@ -163,15 +154,13 @@ def _line(
 def _end_labels(series: Sequence[Series], x: float, y_of: Callable[[float], float]) -> list[Markup]:
     ends = sorted((y_of(_last(line)), line.label, line.style) for line in series)
     if len(ends) < 2:
-        return []  # the title says what a single line is
+        return []
     placed: list[float] = []
     for y, _, _ in ends:
         placed.append(max(y, placed[-1] + 13) if placed else y)
     over = max(0.0, placed[-1] - (_HEIGHT - _BOTTOM))
     return [
-        Markup('<text class="name {}" x="{}" y="{}">{}</text>').format(
-            style, x, round(y - over + 3.5, 1), label
-        )
+        Markup('<text class="name {}" x="{}" y="{}">{}</text>').format(style, x, round(y - over + 3.5, 1), label)
         for y, (_, label, style) in zip(placed, ends, strict=True)
     ]
 
@@ -185,9 +174,9 @@ def _readings(
     y_of: Callable[[float], float],
 ) -> list[Markup]:
     """Return an invisible strip an x, which shows a rule, the points and a title under the pointer."""
-    edges = [(x_of(a) + x_of(b)) / 2 for a, b in zip(xs, xs[1:], strict=False)]
-    lefts = [_LEFT if not edges else max(0.0, 2 * x_of(xs[0]) - edges[0]), *edges]
-    rights = [*edges, _WIDTH - _RIGHT if not edges else 2 * x_of(xs[-1]) - edges[-1]]
+    edges = [(x_of(a) + x_of(b)) / 2 for a, b in itertools.pairwise(xs)]
+    lefts = [max(0.0, 2 * x_of(xs[0]) - edges[0]), *edges]
+    rights = [*edges, 2 * x_of(xs[-1]) - edges[-1]]
     strips = []
     for index, (x, left, right) in enumerate(zip(xs, lefts, rights, strict=True)):
         points = [(line, line.values[index]) for line in series]

@@ -40,9 +40,7 @@ class _Batches(Protocol):
 
 
 @torch.inference_mode()
-def quick_metrics(
-    model: nn.Module, loader: _Batches, *, autocast: torch.dtype | None = None
-) -> dict[str, float | int]:
+def quick_metrics(model: nn.Module, loader: _Batches, *, autocast: torch.dtype | None = None) -> dict[str, float | int]:
     """Return loss, top1, top5 and count of one pass in eval mode: what a training loop asks each epoch.
 
     The model's training mode is put back afterwards.
@@ -121,8 +119,7 @@ def evaluate(
         on_bad=on_bad,
         progress=progress,
         name=run.folder.resolve().name,
-        data=dataset.describe()
-        | {"evaluated": _evaluated(run, dataset, chosen), "trained_on": _trained_on(run)},
+        data=dataset.describe() | {"evaluated": _evaluated(run, dataset, chosen), "trained_on": _trained_on(run)},
         recipe=run.recipe,
         history=read_history(run.folder),
         root=Path(dataset.location) if dataset.location else None,

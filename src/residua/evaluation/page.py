@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -15,11 +15,14 @@ from markupsafe import Markup
 
 from residua.evaluation.charts import Series, interval_bar, line_chart
 from residua.evaluation.metrics import ClassMetrics, IntArray, wilson
-from residua.evaluation.report import Report
+
+if TYPE_CHECKING:
+    from residua.evaluation.report import Report
 
 # Beyond this the matrix would be larger than anyone can read: the classes with most mistakes stand for it.
 _MATRIX = 100
 _LEVELS = 9
+_SIZES = ((5, "huge"), (12, "large"), (30, "medium"), (_MATRIX, "small"))
 
 
 @dataclass(frozen=True)
@@ -29,23 +32,27 @@ class Matrix:
     Attributes:
         names: classes shown.
         rows: (class, support, cells as `<td>` markup).
-        size: "large", "medium" or "small" cells.
+        style: "huge", "large", "medium" or "small" cells; "brief" where every name is short enough to stand
+            upright above its column.
         left_out: classes not shown.
     """
 
     names: tuple[str, ...]
     rows: tuple[tuple[str, int, Markup], ...]
-    size: str
+    style: str
     left_out: int
 
 
 def render(report: Report) -> str:
     """Return the page as text; every name from outside is escaped."""
-    # A hundredth of a percent means something only where a single image is about that much.
-    decimals = 2 if report.count >= 5000 else 1
+    # A hundredth of a percent means something only where a single image is no more than that.
+    decimals = 2 if report.count >= 10_000 else 1
 
     def percent(rate: float) -> str:
         return f"{100 * rate:.{decimals}f}%"
+
+    def short(rate: float) -> str:
+        return f"{100 * rate:.1f}%"
 
     pairs = confused_pairs(report.confusion, report.classes)
     # With two classes the least probable truth is the surest mistake: one list says it all.
@@ -55,15 +62,17 @@ def render(report: Report) -> str:
     return _template().render(
         report=report,
         percent=percent,
+        short=short,
         number=lambda value: f"{value:,}",
         wrong=int(report.count - np.diagonal(report.confusion).sum()),
         scale=interval_bar(report.top1, *report.top1_interval, report.baseline),
         pairs=pairs,
-        findings=_findings(report, pairs, percent),
+        findings=_findings(report, pairs, short),
         charts=_charts(report.history),
         best=_best(report.history),
         history_columns=_columns(report.history),
         history_rows=[[_cell(row.get(key)) for key in _columns(report.history)] for row in report.history],
+        evaluated=_sentence(report.data.get("evaluated", "")),
         matrix=_matrix(report.confusion, report.classes),
         class_rows=_class_rows(report.per_class),
         surest=() if same else report.most_confident_mistakes,
@@ -81,12 +90,12 @@ def confused_pairs(confusion: IntArray, classes: Sequence[str]) -> list[tuple[st
     errors = confusion.copy()
     np.fill_diagonal(errors, 0)
     support = confusion.sum(axis=1)
-    order = np.argsort(-errors, axis=None, kind="stable")[:10]
+    order = np.argsort(-errors, axis=None, kind="stable")[:6]
     found = []
     for true, predicted in zip(*np.unravel_index(order, errors.shape), strict=True):
         count = int(errors[true, predicted])
         if count:
-            found.append((classes[true], classes[predicted], count, count / int(support[true])))
+            found.append((classes[int(true)], classes[int(predicted)], count, count / int(support[true])))
     return found
 
 
@@ -95,33 +104,32 @@ def _findings(report: Report, pairs: Sequence[tuple[str, str, int, float]], perc
     wrong = int(report.count - np.diagonal(report.confusion).sum())
     if not wrong:
         most = percent(1 - report.top1_interval[0])
-        text = Markup(
-            "None of the {:,} images is classified wrongly: the true error rate may still be up to {}."
-        )
+        text = Markup("None of the {:,} images is classified wrongly: the true error rate may still be up to {}.")
         return [text.format(report.count, most)]
     found = [Markup("<b>{:,} of {:,}</b> images are wrong.").format(wrong, report.count)]
-    if pairs:
+    if pairs and (pairs[0][2] > 1 or len(report.classes) == 2):
         text = Markup("Most often <b>{}</b> is taken for <b>{}</b>: {:,} {}, {} of that class.")
         true, predicted, count, share = pairs[0]
         found.append(text.format(true, predicted, count, "image" if count == 1 else "images", percent(share)))
     present = [row for row in report.per_class if row.support]
     if len(present) > 1:
-        weak = min(present, key=lambda row: row.recall)
-        text = Markup("The weakest class is <b>{}</b>: {} of its {:,} images are recognised.")
-        found.append(text.format(weak.name, percent(weak.recall), weak.support))
+        weak = min(present, key=_weakness)
+        text = Markup("The weakest class is <b>{}</b>: {:,} of {:,} recognised, {}.")
+        hits = round(weak.recall * weak.support)
+        found.append(text.format(weak.name, hits, weak.support, percent(weak.recall)))
     never = [row.name for row in present if not row.predicted]
     if never:
         found.append(Markup("Never predicted: {}.").format(_listed(never)))
     if report.most_confident_mistakes:
         sure = report.most_confident_mistakes[0]
-        text = Markup("The surest mistake gives <b>{}</b> a probability of {}; the image shows {}.")
+        text = Markup("The surest mistake gives <b>{}</b> a probability of {}; the image shows <b>{}</b>.")
         found.append(text.format(sure.predicted, percent(sure.probability), sure.true))
     absent = [row.name for row in report.per_class if not row.support]
     if absent:
         found.append(Markup("Without images here, hence not judged: {}.").format(_listed(absent)))
     if report.top1_interval[0] <= report.baseline:
-        text = "Not shown to be better than always answering the most frequent class ({})."
-        found.append(Markup(text).format(percent(report.baseline)))
+        text = Markup("Not shown to be better than always answering the most frequent class ({}).")
+        found.append(text.format(percent(report.baseline)))
     return found
 
 
@@ -177,31 +185,39 @@ def _matrix(confusion: IntArray, classes: Sequence[str]) -> Matrix:
         shown = np.sort(np.argsort(-errors, kind="stable")[: _MATRIX // 2])
     part = confusion[np.ix_(shown, shown)]
     support = confusion.sum(axis=1)[shown]
-    names = tuple(classes[index] for index in shown)
+    names = tuple(classes[int(index)] for index in shown)
     rows = []
     for row, name in enumerate(names):
-        whole = max(int(support[row]), 1)
-        cells = [_matrix_cell(int(part[row, column]), whole, row == column) for column in range(len(names))]
+        whole, wide = int(support[row]), len(names) <= _SIZES[0][0]
+        cells = [_matrix_cell(int(part[row, column]), whole, row == column, wide) for column in range(len(names))]
         rows.append((name, int(support[row]), Markup("").join(cells)))
-    size = "large" if len(names) <= 12 else "medium" if len(names) <= 30 else "small"
-    return Matrix(names, tuple(rows), size, len(classes) - len(names))
+    size = next(word for most, word in _SIZES if len(names) <= most)
+    brief = " brief" if max(map(len, names)) <= 3 else ""
+    return Matrix(names, tuple(rows), size + brief, len(classes) - len(names))
 
 
-def _matrix_cell(count: int, whole: int, right: bool) -> Markup:
+def _matrix_cell(count: int, whole: int, right: bool, wide: bool) -> Markup:
     if not count:
-        return Markup("<td>") if not right else Markup('<td class="h0">0')
+        return Markup("<td>0") if right and whole else Markup("<td>")
     share = count / whole
     # The root lets a few per cent of errors be seen beside a diagonal near 100%.
     level = max(1, math.ceil(_LEVELS * (share if right else math.sqrt(share))))
-    return Markup('<td class="{}{}" title="{:.1f}%">{}').format(
-        "h" if right else "m", level, 100 * share, count
-    )
+    if wide:
+        return Markup('<td class="{}{}">{:,} <small>{:.1f}%</small>').format(
+            "h" if right else "m", level, count, 100 * share
+        )
+    return Markup('<td class="{}{}" title="{:.1f}%">{}').format("h" if right else "m", level, 100 * share, count)
 
 
 def _class_rows(per_class: Iterable[ClassMetrics]) -> list[tuple[ClassMetrics, tuple[float, float]]]:
     """Return each class with its recall's interval: the weakest first, those without images last."""
     rows = [(row, wilson(round(row.recall * row.support), row.support)) for row in per_class]
-    return sorted(rows, key=lambda pair: (pair[0].support == 0, pair[0].f1, -pair[0].support, pair[0].name))
+    return sorted(rows, key=lambda pair: _weakness(pair[0]))
+
+
+def _weakness(row: ClassMetrics) -> tuple[bool, float, int, str]:
+    """Order classes: the least recognised first, of equals the one with more images; those without images last."""
+    return row.support == 0, row.recall, -row.support, row.name
 
 
 def _columns(history: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -260,6 +276,10 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "." if text else ""
+
+
 def _duration(history: Sequence[Mapping[str, Any]]) -> str:
     seconds = history[-1].get("seconds") if history else None
     if not isinstance(seconds, (int, float)):
@@ -269,9 +289,9 @@ def _duration(history: Sequence[Mapping[str, Any]]) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _listed(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str]) -> Markup:
     rest = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return ", ".join(names[:8]) + rest
+    return Markup(", ").join(Markup("<bdi>{}</bdi>").format(name) for name in names[:8]) + rest
 
 
 @cache

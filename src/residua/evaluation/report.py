@@ -11,6 +11,7 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.files import write_text
 from residua.evaluation.metrics import ClassMetrics, IntArray
+from residua.evaluation.page import render
 
 HTML_FILE, JSON_FILE, HISTORY_FILE = "report.html", "report.json", "history.jsonl"
 
@@ -106,9 +107,7 @@ class Report:
 
     def to_html(self) -> str:
         """Return the page: one file that needs nothing else."""
-        from residua.evaluation.page import render
-
-        return str(render(self))
+        return render(self)
 
 
 def write_report(folder: Path, report: Report) -> tuple[Path, Path]:

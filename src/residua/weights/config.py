@@ -12,8 +12,8 @@ from residua.specs.schema import Spec
 
 # Same graph, same state-dict keys, same name in timm: proven by tests/weights/test_timm.py.
 _TIMM = frozenset(
-    ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2")
-    + ("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d")
+    {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"}
+    | {"resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"}
 )
 # Fields that change how a network is made or fed, never what it computes from given weights.
 _HARMLESS = ("num_classes", "in_channels", "input_size", "zero_init_last_bn", "bn_momentum", "gate_bias")

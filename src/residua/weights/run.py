@@ -53,7 +53,7 @@ class Run:
         """Return the float tensor (3, H, W) that the network expects, H = W = `preprocess_spec.image_size`.
 
         Args:
-            image: a file's path or its bytes, a Pillow image, or a uint8 array, (H, W, 3) in RGB or (H, W) grey.
+            image: a file's path or its bytes, a Pillow image, or a uint8 array: (H, W, 3) RGB or (H, W) grey.
 
         Raises:
             InputError: an image that cannot be decoded, or an array of another type or shape.
