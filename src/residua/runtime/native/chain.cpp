@@ -96,10 +96,8 @@ void stage_input(const Conv& s, const float* source, const Normalisation* norm, 
 }
 
 void add_row_sums(ThreadSums& sums, Index c, vec first, vec second) {
-  for (int lane = 0; lane < LANES; ++lane) {
-    sums.first[c + lane] += first[lane];
-    sums.second[c + lane] += second[lane];
-  }
+  accumulate(sums.first + c, first);
+  accumulate(sums.second + c, second);
 }
 
 // The variance is taken about a pixel of the batch: sums of squares about zero lose a variance far below the mean.
@@ -379,7 +377,7 @@ extern "C" int residua_chain_backward(const Chain* given) {
       const Conv& s = plan.conv[l];
       const bool top = l == chain.layers - 1, inward = l > 0 || chain.input_gradient;
       const Index in_size = s.height * s.width * s.in, out_size = s.out_height * s.out_width * s.out;
-      if (inward) arrange_weight(s, layer.weight, true, s.in * t / threads, s.in * (t + 1) / threads, plan.weight[l]);
+      if (inward) arrange_weight(s, layer.weight, true, s.out * t / threads, s.out * (t + 1) / threads, plan.weight[l]);
 #pragma omp barrier
 #pragma omp single
       finish_sums(chain, layer, s, plan.sums, threads, plan.norm[l]);

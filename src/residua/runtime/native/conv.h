@@ -77,26 +77,26 @@ static inline void output_adjoint_1d(const vec* y, vec* m) {  // A
   m[4] = even2 - odd2;
   m[5] = y[3];
 }
-static inline void weight_1d(const float* g, Index step, float* u) {  // G
-  const float a = g[0], b = g[step], c = g[2 * step];
-  u[0] = a / 4;
-  u[1] = -(a + b + c) / 6;
-  u[2] = -(a - b + c) / 6;
-  u[3] = a / 24 + b / 12 + c / 6;
-  u[4] = a / 24 - b / 12 + c / 6;
-  u[5] = c;
+static inline void weight_1d(const vec* g, vec* u) {  // G
+  const vec even = (g[0] + g[2]) / 6.0f, odd = g[1] / 6.0f, even2 = g[0] / 24.0f + g[2] / 6.0f, odd2 = g[1] / 12.0f;
+  u[0] = g[0] / 4.0f;
+  u[1] = -even - odd;
+  u[2] = odd - even;
+  u[3] = even2 + odd2;
+  u[4] = even2 - odd2;
+  u[5] = g[2];
 }
-static inline void weight_adjoint_1d(const float* u, Index step, float* g) {  // G^T
-  const float s = u[step] + u[2 * step], d = u[step] - u[2 * step];
-  const float s2 = u[3 * step] + u[4 * step], d2 = u[3 * step] - u[4 * step];
-  g[0] = u[0] / 4 - s / 6 + s2 / 24;
-  g[1] = -d / 6 + d2 / 12;
-  g[2] = -s / 6 + s2 / 6 + u[5 * step];
+static inline void weight_adjoint_1d(const vec* u, vec* g) {  // G^T
+  const vec sum = (u[1] + u[2]) / 6.0f, difference = (u[2] - u[1]) / 6.0f;
+  g[0] = u[0] / 4.0f - sum + (u[3] + u[4]) / 24.0f;
+  g[1] = difference + (u[3] - u[4]) / 12.0f;
+  g[2] = (u[3] + u[4]) / 6.0f - sum + u[5];
 }
 
 // FROM x FROM vectors at `source` -> TO x TO at `target`, `f` along both axes.
 template <int FROM, int TO, typename F, typename Put>
-static inline void transform_2d(F f, const float* source, Index down, Index across, Put put) {
+__attribute__((always_inline)) static inline void transform_2d(F f, const float* source, Index down, Index across,
+                                                               Put put) {
   vec half[TO][FROM];
 #pragma GCC unroll 8
   for (int x = 0; x < FROM; ++x) {
@@ -185,7 +185,7 @@ static void winograd_backward(const Conv& s, const float* x, const float* dy, In
     }
     for (Index k = 0; k < 36; ++k) {
       float *vk = v + k * s.v_step(), *mk = m + k * s.m_step();
-      product(s.in, s.out, count, vk, 1, s.in, mk, s.out, du + k * s.in * s.out, s.out, true);
+      product<true>(s.in, s.out, count, vk, 1, s.in, mk, s.out, du + k * s.in * s.out, s.out, true);
       if (dx) product(count, s.in, s.out, mk, s.out, 1, ut + k * s.in * s.out, s.in, vk, s.in, false);
     }
     for (Index t = 0; dx && t < count; ++t) {
@@ -218,7 +218,7 @@ static void direct_backward(const Conv& s, const float* x, const float* dy, cons
     const float* gradient = dy + r * s.out_width * s.out;
     for (Index ky = 0; ky < s.kernel; ++ky) {
       const Index row = (r * s.stride + ky) * s.columns * s.in;
-      product(depth, s.out, s.out_width, x + row, 1, s.stride * s.in, gradient, s.out, dw + ky * depth * s.out, s.out,
+      product<true>(depth, s.out, s.out_width, x + row, 1, s.stride * s.in, gradient, s.out, dw + ky * depth * s.out, s.out,
               true);
       for (Index kx = 0; dx && kx < s.kernel; ++kx)
         product(s.out_width, s.in, s.out, gradient, s.out, 1, wt + (ky * s.kernel + kx) * matrix, s.in,
@@ -243,55 +243,49 @@ static void conv_backward(const Conv& s, const float* x, const float* dy, Index 
 // Weights of torch's (out, in, kernel, kernel) in any strides.
 struct Weight {
   float* data;
-  int64_t out_step, in_step, row_step, column_step;
+  int64_t out_step, in_step, down_step, across_step;
 };
+constexpr Index MOST_TAPS = 49;  // of a 7x7 kernel; Winograd has 36 positions
 
-// -> [tap or position][in][out], or [..][out][in] when `transposed`; input channels from `begin` to `end`.
+// -> [tap or position][in][out], or [..][out][in] when `transposed`; rows of those matrices from `begin` to `end`.
 static void arrange_weight(const Conv& s, const Weight& w, bool transposed, Index begin, Index end, float* target) {
-  const Index i_step = transposed ? 1 : s.out, o_step = transposed ? s.in : 1, tap_step = s.in * s.out;
+  const Index columns = transposed ? s.in : s.out, matrix = s.in * s.out;
+  const Index row_step = transposed ? w.out_step : w.in_step, column_step = transposed ? w.in_step : w.out_step;
+  float taps[MOST_TAPS * LANES];
   for (Index i = begin; i < end; ++i)
-    for (Index o = 0; o < s.out; ++o) {
-      const float* g = w.data + o * w.out_step + i * w.in_step;
-      float* result = target + i * i_step + o * o_step;
-      if (!s.winograd) {
-        for (Index k = 0; k < s.kernel * s.kernel; ++k)
-          result[k * tap_step] = g[k / s.kernel * w.row_step + k % s.kernel * w.column_step];
-        continue;
-      }
-      float half[3][6], row[6], column[3];
-      for (int x = 0; x < 3; ++x) weight_1d(g + x * w.column_step, w.row_step, half[x]);
-      for (int y = 0; y < 6; ++y) {
-        for (int x = 0; x < 3; ++x) column[x] = half[x][y];
-        weight_1d(column, 1, row);
-        for (int x = 0; x < 6; ++x) result[(y * 6 + x) * tap_step] = row[x];
-      }
+    for (Index j = 0; j < columns; j += LANES) {
+      for (Index k = 0; k < s.kernel * s.kernel; ++k)
+        for (Index lane = 0; lane < LANES; ++lane)
+          taps[k * LANES + lane] = w.data[i * row_step + (j + lane) * column_step + k / s.kernel * w.down_step +
+                                          k % s.kernel * w.across_step];
+      float* result = target + i * columns + j;
+      if (s.winograd)
+        transform_2d<3, 6>(weight_1d, taps, 3 * LANES, LANES,
+                           [=](int y, int x, vec r) { store(result + (y * 6 + x) * matrix, r); });
+      else
+        for (Index k = 0; k < s.taps(); ++k) store(result + k * matrix, load(taps + k * LANES));
     }
 }
 
-// The threads' sums [tap or position][in][out], added in their order, -> the gradient in the strides of the weight.
+// The threads' sums [tap or position][in][out], added in their order, -> the gradient in the strides of the weight;
+// input channels from `begin` to `end`.
 static void gather_weight_gradient(const Conv& s, float* const* parts, Index part_count, Index begin, Index end,
                                    const Weight& w) {
-  const Index tap_step = s.in * s.out;
+  const Index matrix = s.in * s.out;
+  float sums[MOST_TAPS * LANES], taps[MOST_TAPS * LANES];
   for (Index i = begin; i < end; ++i)
-    for (Index o = 0; o < s.out; ++o) {
-      float* g = w.data + o * w.out_step + i * w.in_step;
-      float u[36 + 13];  // 49 taps of a 7x7 kernel at most
+    for (Index j = 0; j < s.out; j += LANES) {
       for (Index k = 0; k < s.taps(); ++k) {
-        float sum = 0;
-        for (Index p = 0; p < part_count; ++p) sum += parts[p][k * tap_step + i * s.out + o];
-        u[k] = sum;
+        vec sum = load(parts[0] + k * matrix + i * s.out + j);
+        for (Index p = 1; p < part_count; ++p) sum += load(parts[p] + k * matrix + i * s.out + j);
+        store((s.winograd ? sums : taps) + k * LANES, sum);
       }
-      if (!s.winograd) {
-        for (Index k = 0; k < s.taps(); ++k) g[k / s.kernel * w.row_step + k % s.kernel * w.column_step] = u[k];
-        continue;
-      }
-      float half[6][3], column[3];
-      for (int x = 0; x < 6; ++x) weight_adjoint_1d(u + x, 6, half[x]);
-      for (int y = 0; y < 3; ++y) {
-        float across[6];
-        for (int x = 0; x < 6; ++x) across[x] = half[x][y];
-        weight_adjoint_1d(across, 1, column);
-        for (int x = 0; x < 3; ++x) g[y * w.row_step + x * w.column_step] = column[x];
-      }
+      if (s.winograd)
+        transform_2d<6, 3>(weight_adjoint_1d, sums, 6 * LANES, LANES,
+                           [&](int y, int x, vec r) { store(taps + (y * 3 + x) * LANES, r); });
+      for (Index k = 0; k < s.kernel * s.kernel; ++k)
+        for (Index lane = 0; lane < LANES; ++lane)
+          w.data[(j + lane) * w.out_step + i * w.in_step + k / s.kernel * w.down_step +
+                 k % s.kernel * w.across_step] = taps[k * LANES + lane];
     }
 }

@@ -8,7 +8,7 @@
 #endif
 
 #if defined(__AVX512F__)
-constexpr int LANES = 16, WIDE_ROWS = 12, NARROW_ROWS = 16;
+constexpr int LANES = 16, WIDE_ROWS = 8, NARROW_ROWS = 16;
 #elif defined(__AVX__)
 constexpr int LANES = 8, WIDE_ROWS = 6, NARROW_ROWS = 8;
 #else
@@ -17,17 +17,21 @@ constexpr int LANES = 4, WIDE_ROWS = 6, NARROW_ROWS = 8;
 
 // Element alignment only: channel blocks of a tensor that starts anywhere may be loaded.
 typedef float vec __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
-typedef int32_t mask __attribute__((vector_size(LANES * 4)));
 typedef long Index;
+
+typedef double wide __attribute__((vector_size(LANES * 8), aligned(4), may_alias));
 
 static inline vec load(const float* p) { return *reinterpret_cast<const vec*>(p); }
 static inline void store(float* p, vec v) { *reinterpret_cast<vec*>(p) = v; }
+static inline void accumulate(double* sum, vec v) {
+  *reinterpret_cast<wide*>(sum) += __builtin_convertvector(v, wide);
+}
 static inline vec positive(vec v) { return v > 0.0f ? v : vec{}; }
 static inline vec where_positive(vec test, vec v) { return test > 0.0f ? v : vec{}; }
 
 // ROWS x (COLUMNS * LANES) block of C (+)= A B with the block held in registers.
-// A[i, k] is a[i * a_row + k * a_k]; rows of B and C are contiguous.
-template <int ROWS, int COLUMNS>
+// A[i, k] is a[i * a_row + k * a_k], a_row being 1 if ADJACENT; rows of B and C are contiguous.
+template <int ROWS, int COLUMNS, bool ADJACENT>
 static inline void product_block(Index depth, const float* a, Index a_row, Index a_k, const float* b, Index b_k,
                                  float* c, Index c_row, bool add) {
   vec sum[ROWS][COLUMNS];
@@ -35,16 +39,23 @@ static inline void product_block(Index depth, const float* a, Index a_row, Index
   for (int i = 0; i < ROWS; ++i)
 #pragma GCC unroll 4
     for (int j = 0; j < COLUMNS; ++j) sum[i][j] = add ? load(c + i * c_row + j * LANES) : vec{};
-  for (Index k = 0; k < depth; ++k) {
+  // Four rows a pointer: an address reaches 0, 1, 2 and 3 strides from it without arithmetic of its own.
+  const float* quad[(ROWS + 3) / 4];
+#pragma GCC unroll 8
+  for (int q = 0; q < (ROWS + 3) / 4; ++q) quad[q] = a + 4 * q * (ADJACENT ? 1 : a_row);
+  for (Index k = 0; k < depth; ++k, b += b_k) {
     vec right[COLUMNS];
 #pragma GCC unroll 4
-    for (int j = 0; j < COLUMNS; ++j) right[j] = load(b + k * b_k + j * LANES);
+    for (int j = 0; j < COLUMNS; ++j) right[j] = load(b + j * LANES);
 #pragma GCC unroll 32
     for (int i = 0; i < ROWS; ++i) {
-      const float left = a[i * a_row + k * a_k];
+      const float left = ADJACENT ? a[i] : quad[i / 4][i % 4 * a_row];
 #pragma GCC unroll 4
       for (int j = 0; j < COLUMNS; ++j) sum[i][j] += left * right[j];
     }
+    a += a_k;
+#pragma GCC unroll 8
+    for (int q = 0; q < (ROWS + 3) / 4; ++q) quad[q] += a_k;
   }
 #pragma GCC unroll 32
   for (int i = 0; i < ROWS; ++i)
@@ -52,23 +63,26 @@ static inline void product_block(Index depth, const float* a, Index a_row, Index
     for (int j = 0; j < COLUMNS; ++j) store(c + i * c_row + j * LANES, sum[i][j]);
 }
 
-template <int ROWS, int COLUMNS>
+template <int ROWS, int COLUMNS, bool ADJACENT>
 static void product_strip(Index rows, Index depth, const float* a, Index a_row, Index a_k, const float* b, Index b_k,
                           float* c, Index c_row, bool add) {
   for (; rows >= ROWS; rows -= ROWS, a += ROWS * a_row, c += ROWS * c_row)
-    product_block<ROWS, COLUMNS>(depth, a, a_row, a_k, b, b_k, c, c_row, add);
+    product_block<ROWS, COLUMNS, ADJACENT>(depth, a, a_row, a_k, b, b_k, c, c_row, add);
   if constexpr (ROWS > 1)
     if (rows > 0)
-      product_strip<(ROWS > 4 ? ROWS / 2 : ROWS - 1), COLUMNS>(rows, depth, a, a_row, a_k, b, b_k, c, c_row, add);
+      product_strip<(ROWS > 4 ? ROWS / 2 : ROWS - 1), COLUMNS, ADJACENT>(rows, depth, a, a_row, a_k, b, b_k, c, c_row,
+                                                                         add);
 }
 
 // C (rows, columns) (+)= A (rows, depth) B (depth, columns); columns is a multiple of LANES.
+template <bool ADJACENT = false>
 static inline void product(Index rows, Index columns, Index depth, const float* a, Index a_row, Index a_k,
                            const float* b, Index b_k, float* c, Index c_row, bool add) {
   Index j = 0;
   for (; j + 2 * LANES <= columns; j += 2 * LANES)
-    product_strip<WIDE_ROWS, 2>(rows, depth, a, a_row, a_k, b + j, b_k, c + j, c_row, add);
-  if (j < columns) product_strip<NARROW_ROWS, 1>(rows, depth, a, a_row, a_k, b + j, b_k, c + j, c_row, add);
+    product_strip<WIDE_ROWS, 2, ADJACENT>(rows, depth, a, a_row, a_k, b + j, b_k, c + j, c_row, add);
+  if (j < columns)
+    product_strip<NARROW_ROWS, 1, ADJACENT>(rows, depth, a, a_row, a_k, b + j, b_k, c + j, c_row, add);
 }
 
 // Memory kept from call to call: fresh pages cost more than the arithmetic done on them.
