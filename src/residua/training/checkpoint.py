@@ -78,7 +78,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """Return the newest checkpoint that is whole, and a warning for each newer one that is not."""
-    warnings = []
+    warnings: list[str] = []
     for path in reversed(list_checkpoints(folder)):
         try:
             return load_checkpoint(path), warnings

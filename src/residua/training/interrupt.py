@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 from residua._base.errors import ResiduaError
-from residua.data.loader import Batch, Loader
+from residua.data.loader import Loader
 
 
 class Interrupted(ResiduaError):
@@ -56,7 +56,7 @@ class Interruptible:
     def __init__(self, loader: Loader, stop: StopRequest) -> None:
         self.loader, self.stop = loader, stop
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
+    def epoch(self, epoch: int) -> Iterator[Any]:
         """Yield the loader's batches until the signal comes."""
         for batch in self.loader.epoch(epoch):
             if self.stop.signal:

@@ -59,9 +59,7 @@ def train(
         Diverged: the loss turned NaN or infinite.
         Interrupted: SIGINT or SIGTERM came; a checkpoint is written, the message says how to resume.
     """
-    plan = make_plan(
-        data, model, recipe, out, resume=resume, data_dir=data_dir, model_edits=model_edits, **overrides
-    )
+    plan = make_plan(data, model, recipe, out, resume=resume, data_dir=data_dir, model_edits=model_edits, **overrides)
     with exclusive(plan.folder), Display(progress) as display, StopRequest() as stop, _memory_advice(plan):
         claim(plan, resume=resume)
         if is_finished(plan):
@@ -192,7 +190,7 @@ def _memory_advice(plan: Plan) -> Iterator[None]:
         recipe = plan.recipe
         half = max(1, recipe.batch_size // 2)
         raise InputError(
-            f"out of memory on {plan.hardware.device} with batch_size={recipe.batch_size} at {recipe.image_size} pixels",
+            f"out of memory on {plan.hardware.device}: batch_size={recipe.batch_size}, {recipe.image_size} pixels",
             "a batch whose activations fit",
             f"Use --batch-size {half} --accumulate-steps {recipe.accumulate_steps * 2} for the same images a step, "
             f"with another --out",

@@ -21,7 +21,7 @@ from residua.specs.schema import Spec, from_json, to_json
 from residua.training.checkpoint import list_checkpoints, writing
 from residua.training.hardware import Hardware, choose_hardware
 from residua.training.recipe import Recipe
-from residua.training.recipe_file import differences, from_toml, load_recipe, override, to_dict, to_toml
+from residua.training.recipe_file import FEW, differences, from_dict, load_recipe, override, to_dict, to_toml
 
 # What may change between a run and its resumption: it moves no bit of the weights.
 FREE_FIELDS = (
@@ -103,7 +103,6 @@ def make_plan(
         recipe = own if resume and own.exists() else "fast"
     settled = _settle(recipe, spec, overrides)
     hardware = choose_hardware(settled)
-
     dataset = open_dataset(
         data,
         data_dir=data_dir,
@@ -111,6 +110,7 @@ def make_plan(
         seed=settled.seed,
         on_bad=settled.on_bad,
     )
+    settled = _settle(recipe, spec, overrides, images=len(dataset.splits["train"]))
     edits = {"input_size": settled.image_size, **(model_edits or {})}
     spec = spec_of(spec, num_classes=len(dataset.classes), **edits)
     if spec.in_channels != 3:
@@ -135,7 +135,17 @@ def make_plan(
     words += ["--data-dir", str(data_dir)] if data_dir else []
     command = shlex.join([*words, "--recipe", str(own), "--resume"])
     return Plan(
-        folder, settled, spec, dataset, preprocess, hardware, train, val, steps_per_epoch, total_steps, command
+        folder,
+        settled,
+        spec,
+        dataset,
+        preprocess,
+        hardware,
+        train,
+        val,
+        steps_per_epoch,
+        total_steps,
+        command,
     )
 
 
@@ -153,9 +163,7 @@ def claim(plan: Plan, *, resume: bool) -> None:
             raise InputError(
                 f"{plan.folder} already holds {'a run' if origin else ', '.join(taken)}",
                 "a folder of its own for each run",
-                f"Go on with that run by adding --resume, or give another --out"
-                if origin
-                else "Give another --out",
+                ("Go on with that run by adding --resume, or give" if origin else "Give") + " another --out",
             )
         place = plan.checkpoints / "origin.json"
         with writing(place):
@@ -164,7 +172,9 @@ def claim(plan: Plan, *, resume: bool) -> None:
         return
     if not origin:
         raise InputError(
-            f"{plan.folder} holds nothing to resume", "the folder of a run that was started", "Leave --resume out"
+            f"{plan.folder} holds nothing to resume",
+            "the folder of a run that was started",
+            "Leave --resume out",
         )
     if found := _departures(plan, origin):
         raise InputError(
@@ -197,17 +207,25 @@ def recipe_text(plan: Plan) -> str:
     """Return the run's recipe.toml."""
     dataset = plan.dataset
     head = f"{plan.spec.name} on {dataset.given}: the complete recipe. Repeat the run with\n"
-    again = ["residua", "train", dataset.given, "--model", plan.spec.name, "--recipe", f"{plan.folder}/recipe.toml"]
+    again = [
+        "residua",
+        "train",
+        dataset.given,
+        "--model",
+        plan.spec.name,
+        "--recipe",
+        f"{plan.folder}/recipe.toml",
+    ]
     return to_toml(plan.recipe, head=head + shlex.join([*again, "--out", "ANOTHER"]))
 
 
-def _settle(given: str | Path | Recipe, spec: Spec, overrides: dict[str, Any]) -> Recipe:
+def _settle(given: str | Path | Recipe, spec: Spec, overrides: dict[str, Any], images: int = FEW) -> Recipe:
     size = int(overrides.get("image_size") or 0)
     if isinstance(given, Recipe):
         recipe = given
     else:
         size = size or load_recipe(given).image_size or spec.input_size
-        recipe = load_recipe(given, image_size=size)
+        recipe = load_recipe(given, image_size=size, images=images)
     recipe = override(recipe, **overrides)
     size = recipe.image_size or spec.input_size
     return dataclasses.replace(recipe, image_size=size, augment=recipe.augment.resolve(size))
@@ -263,10 +281,3 @@ def _departures(plan: Plan, origin: dict[str, Any]) -> list[str]:
     was = from_dict(origin["recipe"])
     free = {key: getattr(plan.recipe, key) for key in FREE_FIELDS}
     return found + differences(plan.recipe, dataclasses.replace(was, **free))
-
-
-def from_dict(plain: dict[str, Any]) -> Recipe:
-    """Return the recipe that `to_dict` made plain."""
-    from residua.specs.augment import AugmentSpec
-
-    return Recipe(**{**plain, "augment": AugmentSpec(**plain["augment"])})

@@ -160,9 +160,7 @@ def _consistent(recipe: Recipe) -> None:
             "one factor in (0, 1], or one for each milestone",
         )
     if recipe.nesterov and (recipe.optimizer != "sgd" or recipe.momentum == 0):
-        raise InputError(
-            f"nesterov with {recipe.optimizer} and momentum {recipe.momentum:g}", "sgd with momentum > 0"
-        )
+        raise InputError(f"nesterov with {recipe.optimizer} and momentum {recipe.momentum:g}", "sgd with momentum > 0")
     for key in ("momentum", "ema_decay", "plateau_factor", "label_smoothing"):
         if getattr(recipe, key) == 1:
             raise InputError(f"{key}=1", f"wanted {key} < 1")

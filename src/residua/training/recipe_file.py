@@ -16,6 +16,9 @@ from residua.training.recipe import Recipe, checked, field_types, parsed
 _AUGMENT = field_types(AugmentSpec)
 _FIELDS = {key: wanted for key, wanted in field_types(Recipe).items() if key != "augment"}
 
+FEW = 10_000  # images; up to here an epoch of large batches would be too few steps to learn from
+_BEFORE_DATA = ("val_fraction", "seed", "on_bad", "image_size", "device")
+
 
 def list_recipes() -> list[str]:
     """Return the names of the recipes that ship with Residua."""
@@ -23,12 +26,13 @@ def list_recipes() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def load_recipe(name_or_path: str | Path, *, image_size: int = 32) -> Recipe:
+def load_recipe(name_or_path: str | Path, *, image_size: int = 32, images: int = FEW) -> Recipe:
     """Return the recipe of that name, or of that TOML file.
 
     Args:
         name_or_path: "fast", "paper", "keras", or a path that ends in .toml.
         image_size: side of the network's input, pixels; above 64 the file's [photos] table applies.
+        images: to train on; below 10,000 the file's [few] table applies.
 
     Raises:
         InputError: no such recipe; an unknown key or a wrong type, named with the file.
@@ -36,7 +40,7 @@ def load_recipe(name_or_path: str | Path, *, image_size: int = 32) -> Recipe:
     path = Path(name_or_path)
     if path.suffix == ".toml" or len(path.parts) > 1:
         try:
-            return from_toml(path.read_text(encoding="utf-8"), source=str(path), image_size=image_size)
+            return from_toml(path.read_text(encoding="utf-8"), source=str(path), image_size=image_size, images=images)
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise InputError(
@@ -50,25 +54,21 @@ def load_recipe(name_or_path: str | Path, *, image_size: int = 32) -> Recipe:
             did_you_mean(str(name_or_path), list_recipes(), 1),
         )
     text = (resources.files("residua") / "recipes" / f"{name_or_path}.toml").read_text(encoding="utf-8")
-    return from_toml(text, source=f"{name_or_path}.toml", image_size=image_size)
+    return from_toml(text, source=f"{name_or_path}.toml", image_size=image_size, images=images)
 
 
-def from_toml(text: str, *, source: str = "the recipe", image_size: int = 32) -> Recipe:
+def from_toml(text: str, *, source: str = "the recipe", image_size: int = 32, images: int = FEW) -> Recipe:
     """Return the recipe that a TOML text describes; fields that it leaves out keep their defaults.
 
-    A [photos] table (and [photos.augment]) replaces fields when `image_size` exceeds 64 pixels.
+    Fields of the table [photos] replace those above when `image_size` exceeds 64 pixels, those of [few] when there
+    are fewer than 10,000 images to train on, those of [photos.few] when both hold.
     """
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{source} is not TOML: {error}", "lines such as `epochs = 10`") from None
-    photos = table.pop("photos", {})
-    fields = _fields(table, source)
-    if not isinstance(photos, dict):
-        raise InputError(f"photos={photos!r} in {source}", "a table [photos]")
-    larger = _fields(photos, f"[photos] in {source}")
-    if image_size > SMALL_IMAGE:
-        fields = {**fields, **larger, "augment": {**fields["augment"], **larger["augment"]}}
+    holds = {"few": images < FEW, "photos": image_size > SMALL_IMAGE}
+    fields = _fields(table, source, holds)
     try:
         augment = AugmentSpec(**fields.pop("augment"))
         return Recipe(**{"name": Path(source).stem, **fields, "augment": augment})
@@ -89,6 +89,11 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe as plain values for JSON, the augmentation nested under "augment"."""
     plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
     return plain
+
+
+def from_dict(plain: dict[str, Any]) -> Recipe:
+    """Return the recipe that `to_dict` made plain."""
+    return Recipe(**{**plain, "augment": AugmentSpec(**plain["augment"])})
 
 
 def override(recipe: Recipe, **fields: Any) -> Recipe:
@@ -124,20 +129,35 @@ def differences(ours: Recipe, theirs: Recipe) -> list[str]:
     return [f"{key} is {left[key]} now, was {right[key]}" for key in left if left[key] != right[key]]
 
 
-def _fields(table: dict[str, Any], source: str) -> dict[str, Any]:
-    augment = table.pop("augment", {})
-    if not isinstance(augment, dict):
-        raise InputError(f"augment={augment!r} in {source}", "a table [augment]")
-    found: dict[str, Any] = {}
-    for part, known, into in ((table, _FIELDS, found), (augment, _AUGMENT, found.setdefault("augment", {}))):
-        for key, value in part.items():
-            if key not in known:
-                place = source if known is _FIELDS else f"[augment] of {source}"
-                raise _unknown(key, place, known)
-            try:
-                into[key] = checked(key, value, known[key])
-            except InputError as error:
-                raise InputError(f"{error.given} in {source}", error.wanted, error.remedy) from None
+def _fields(table: dict[str, Any], source: str, holds: dict[str, bool]) -> dict[str, Any]:
+    """Check a table; return its fields, with those of its conditional tables that hold merged in, in `holds`' order."""
+    tables = {key: table.pop(key) for key in ("augment", *holds) if key in table}
+    for key, value in tables.items():
+        if not isinstance(value, dict):
+            raise InputError(f"{key}={value!r} in {source}", f"a table [{key}]")
+    found = _checked(table, _FIELDS, source)
+    found["augment"] = _checked(tables.pop("augment", {}), _AUGMENT, f"[augment] of {source}")
+    for key in holds:
+        if key not in tables:
+            continue
+        others = {name: held for name, held in holds.items() if name != key}
+        inner = _fields(tables[key], f"[{key}] of {source}", others)
+        if fixed := [name for name in _BEFORE_DATA if name in inner]:
+            raise InputError(f"{fixed[0]} in [{key}] of {source}", "a field that does not choose the images")
+        if holds[key]:
+            found = {**found, **inner, "augment": {**found["augment"], **inner["augment"]}}
+    return found
+
+
+def _checked(table: dict[str, Any], known: dict[str, Any], source: str) -> dict[str, Any]:
+    found = {}
+    for key, value in table.items():
+        if key not in known:
+            raise _unknown(key, source, known)
+        try:
+            found[key] = checked(key, value, known[key])
+        except InputError as error:
+            raise InputError(f"{error.given} in {source}", error.wanted, error.remedy) from None
     return found
 
 

@@ -23,6 +23,7 @@ from residua.families.build import build
 from residua.training.checkpoint import (
     Checkpoint,
     all_finite,
+    list_checkpoints,
     newest_checkpoint,
     remove_leftovers,
     save_checkpoint,
@@ -57,7 +58,7 @@ class Session:
         recipe, hardware = plan.recipe, plan.hardware
         torch.manual_seed(recipe.seed)
         self.model: nn.Module = build(plan.spec).to(hardware.device)
-        self.model.to(memory_format=hardware.memory_format)  # type: ignore[call-overload]
+        self.model.to(memory_format=hardware.memory_format)
         self.engine = choose_engine(self.model, recipe, hardware)
         self.forward = torch.compile(self.model) if recipe.compile else self.model
         self.optimizer = build_optimizer(self.model, recipe)
@@ -103,7 +104,7 @@ class Session:
                 logits = self.forward(batch.images)
             loss = functional.cross_entropy(logits.float(), batch.labels, label_smoothing=recipe.label_smoothing)
             loss = loss * (len(batch.images) / images)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         if recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
@@ -210,7 +211,11 @@ class Session:
         """
         self.read_losses()
         started = time.perf_counter()
-        parts = {"model": self.model.state_dict(), "optimizer": optimizer_tensors(self.optimizer), "best": self.best}
+        parts = {
+            "model": self.model.state_dict(),
+            "optimizer": optimizer_tensors(self.optimizer),
+            "best": self.best,
+        }
         if self.average:
             parts["average"] = self.average.tensors
         tensors = {f"{part}.{name}": value for part, named in parts.items() for name, value in named.items()}
@@ -264,7 +269,7 @@ class Session:
     def diverged(self, what: str, step: int) -> Diverged:
         """Return the error that says what happened, at which learning rate, and what to try."""
         bf16 = ", --precision fp32" if self.plan.hardware.bf16 else ""
-        saved = "its last good checkpoint" if self.plan.checkpoints.glob("step-*") else "no checkpoint"
+        saved = "its last good checkpoint" if list_checkpoints(self.plan.checkpoints) else "no checkpoint"
         return Diverged(
             f"Training diverged: {what}; the learning rate was {self.rate(max(0, step)):.3g}. "
             f"Try --learning-rate {self.plan.recipe.learning_rate / 4:.3g}, a longer --warmup-epochs or "
