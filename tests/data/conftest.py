@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from pictures import picture
 
 MakeFolder = Callable[..., Path]
-
-
-def picture(seed: int, height: int = 24, width: int = 32) -> Image.Image:
-    """Return smooth random colours: like a photo, it survives JPEG and differs from every other."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture

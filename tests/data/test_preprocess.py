@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import picture
+from pictures import encoded, picture
 from PIL import Image
 from torchvision.transforms import v2
 
+from residua.data.decode import decode
 from residua.data.preprocess import apply_uint8, normalise
 from residua.specs.preprocess import PreprocessSpec, default_preprocess
 
@@ -65,10 +66,6 @@ def test_normalise_leaves_its_input_alone() -> None:
 def test_one_image_goes_through_in_training_and_in_prediction() -> None:
     """A picture as grey, palette, 16-bit or RGB file comes to the network as the same numbers."""
     grey = picture(3, 32, 32).convert("L")
-    from test_decode import encoded
-
-    from residua.data.decode import decode
-
     wide = Image.fromarray(np.asarray(grey).astype(np.uint16) << 8)
     forms = [encoded(image, "PNG") for image in (grey, grey.convert("RGB"), grey.convert("P"), wide)]
     results = [apply_uint8(decode(data), default_preprocess(16)) for data in forms]
