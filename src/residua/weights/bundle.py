@@ -32,7 +32,16 @@ from residua.weights.match import mismatches
 
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 _KEY, _SCHEMA, _UNSIGNED = "residua", 1, "0" * 64
-_FIELDS = ("spec", "classes", "preprocess", "metrics", "data", "recipe", "versions", "weights_sha256")
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "spec": dict,
+    "classes": list,
+    "preprocess": dict,
+    "metrics": dict,
+    "data": dict,
+    "recipe": (dict, type(None)),
+    "versions": dict,
+    "weights_sha256": str,
+}
 _LARGEST_HEADER = 100_000_000  # the limit of the safetensors format itself
 _REMEDY = "Copy the run folder again from where it was trained, or train again"
 
@@ -137,7 +146,7 @@ def load_bundle(folder: Path | str) -> Bundle:
             f"a bundle that Residua {version('residua')} knows",
             f"It was written by Residua {document['versions'].get('residua', '?')}: install that version",
         ) from error
-    classes = tuple(document["classes"])
+    classes = tuple(str(name) for name in document["classes"])
     _refuse_mismatches(folder, spec, classes, tensors)
     _check_config(folder / CONFIG_FILE, config_of(spec, classes, preprocess))
     return Bundle(
@@ -181,27 +190,27 @@ def _read(path: Path) -> bytes:
         size = path.stat().st_size
         with path.open("rb") as stream:
             start = stream.read(8)
-            if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
-                raise InputError(
-                    f"{path} is a pickle under another name",
-                    "a safetensors file; nothing in this one was executed",
-                    "If you trust its source, save its tensors as safetensors",
-                )
             length = int.from_bytes(start, "little")
-            if len(start) < 8 or length > min(size - 8, _LARGEST_HEADER):
-                raise InputError(
-                    f"{path} is truncated, or no safetensors file ({size} bytes)",
-                    "a whole safetensors file",
-                    _REMEDY,
-                )
-            return start + stream.read()
+            if len(start) == 8 and length <= min(size - 8, _LARGEST_HEADER):
+                stream.seek(0)
+                return stream.read()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", "a readable file") from error
+    # Only now: the length of a header may begin like a pickle.
+    if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+        raise InputError(
+            f"{path} is a pickle under another name",
+            "a safetensors file; nothing in this one was executed",
+            "If you trust its source, save its tensors as safetensors",
+        )
+    raise InputError(
+        f"{path} is truncated, or no safetensors file ({size} bytes)", "a whole safetensors file", _REMEDY
+    )
 
 
 def _verified(path: Path, content: bytes) -> dict[str, Any]:
     """Return the document in the header, after checking the hash of the whole file against it."""
-    header = _header(path, content)
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
     try:
         metadata = json.loads(header)["__metadata__"][_KEY]
         document = json.loads(metadata)
@@ -223,16 +232,12 @@ def _verified(path: Path, content: bytes) -> dict[str, Any]:
             f"{stored[:16]}… over {len(content)} bytes",
             _REMEDY,
         )
-    if schema != _SCHEMA or any(name not in document for name in _FIELDS):
+    if schema != _SCHEMA or not all(isinstance(document.get(name), kind) for name, kind in _FIELDS.items()):
         raise InputError(
             f"{path} has layout {schema!r}", f"layout {_SCHEMA}", "Install the Residua version that wrote it"
         )
     assert isinstance(document, dict)
     return document
-
-
-def _header(path: Path, content: bytes) -> bytes:
-    return content[8 : 8 + int.from_bytes(content[:8], "little")]
 
 
 def _sign(path: Path) -> None:

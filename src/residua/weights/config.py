@@ -10,7 +10,7 @@ from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 
-# Same graph, same state-dict keys, same name in timm: proven by tests/weights/test_timm.py.
+# Same graph, same state-dict keys, same name in timm: proven by tests/weights/test_bundle_timm.py.
 _TIMM = frozenset(
     {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"}
     | {"resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"}
