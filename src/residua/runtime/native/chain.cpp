@@ -338,15 +338,20 @@ extern "C" int residua_chain_forward(const Chain* given) {
       arrange_weight(s, chain.layer[l].weight, false, s.in * t / threads, s.in * (t + 1) / threads, plan.weight[l]);
       const Workspace w = lay_out(s, plan.thread[t].space);
       const float* source = l ? chain.layer[l - 1].output : chain.input;
+      const Index in_size = s.height * s.width * s.in, out_size = s.out_height * s.out_width * s.out;
       plan.clear(t);
 #pragma omp barrier
       for (Index first = begin; first < end; first += s.group) {
         const Index count = end - first < s.group ? end - first : s.group;
         for (Index i = 0; i < count; ++i)
-          stage_input(s, source + (first + i) * s.height * s.width * s.in, l ? &plan.norm[l - 1] : nullptr,
+          stage_input(s, source + (first + i) * in_size, l ? &plan.norm[l - 1] : nullptr,
                       w.x + i * s.image_size());
-        float* output = chain.layer[l].output + first * s.out_height * s.out_width * s.out;
-        conv_forward(s, w.x, count, plan.weight[l], w.v, w.m, output);
+        float* output = chain.layer[l].output + first * out_size;
+        Ahead ahead;
+        const Index after = first + count, next = end - after < s.group ? end - after : s.group;
+        ahead.add(source + after * in_size, next * in_size);
+        ahead.add(output + count * out_size, next * out_size);
+        conv_forward(s, w.x, count, plan.weight[l], w.v, w.m, output, ahead);
         if (first == begin) std::memcpy(plan.sums[t].pivot, output, s.out * 4);
         add_statistics(s, output, count, plan.sums[t]);
       }
@@ -384,19 +389,30 @@ extern "C" int residua_chain_backward(const Chain* given) {
       plan.clear(t);
       const Workspace w = lay_out(s, plan.thread[t].space);
       float* weights = plan.thread[t].weights;
+      const float* source = l ? chain.layer[l - 1].output : chain.input;
+      const float* gradient = top ? chain.result_gradient : layer.gradient;
       std::memset(weights, 0, s.weight_size() * 4);
       for (Index first = begin; first < end; first += s.group) {
         const Index count = end - first < s.group ? end - first : s.group;
         for (Index i = 0; i < count; ++i) {
           const Index image = first + i;
-          stage_input(s, (l ? chain.layer[l - 1].output : chain.input) + image * in_size,
-                      l ? &plan.norm[l - 1] : nullptr, w.x + i * s.image_size());
-          stage_gradient(s, plan.norm[l], (top ? chain.result_gradient : layer.gradient) + image * out_size,
+          stage_input(s, source + image * in_size, l ? &plan.norm[l - 1] : nullptr, w.x + i * s.image_size());
+          stage_gradient(s, plan.norm[l], gradient + image * out_size,
                          top ? chain.result + image * out_size : nullptr, layer.output + image * out_size,
                          w.dy + i * s.grad_size());
         }
         if (inward) std::memset(w.dx, 0, count * s.image_size() * 4);
-        conv_backward(s, w.x, w.dy, count, plan.weight[l], w.v, w.m, inward ? w.dx : nullptr, weights);
+        Ahead ahead;
+        const Index after = first + count, next = end - after < s.group ? end - after : s.group;
+        ahead.add(source + after * in_size, next * in_size);
+        ahead.add(layer.output + after * out_size, next * out_size);
+        ahead.add(gradient + after * out_size, next * out_size);
+        if (top) ahead.add(chain.result + after * out_size, next * out_size);
+        if (l == 0 && !top && chain.shortcut_kind == IDENTITY) {
+          ahead.add(chain.result + after * in_size, next * in_size);
+          ahead.add(chain.result_gradient + after * in_size, next * in_size);
+        }
+        conv_backward(s, w.x, w.dy, count, plan.weight[l], w.v, w.m, inward ? w.dx : nullptr, weights, ahead);
         for (Index i = 0; inward && i < count; ++i) {
           const float* dx = w.dx + i * s.image_size();
           if (l == 0)

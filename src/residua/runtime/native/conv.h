@@ -29,8 +29,8 @@ struct Conv : Shape {
     columns = winograd ? 4 * tiles_across + 2 : width + 2 * pad;
     grad_rows = winograd ? 4 * tiles_down : out_height;
     grad_columns = winograd ? 4 * tiles_across : out_width;
-    // Wide layers re-read 36 weight matrices for every chunk of tiles, so they take several images at once.
-    chunk = in * out >= 64 * 64 ? 32 : 16;
+    // Enough tiles to make the products worth their overhead, few enough to keep what is between them in cache.
+    chunk = in < 64 ? 1024 / in : 16;
     const Index tiles = tiles_down * tiles_across;
     group = winograd && tiles < chunk ? chunk / tiles : 1;
   }
@@ -40,6 +40,28 @@ struct Conv : Shape {
   Index grad_size() const { return grad_rows * grad_columns * out; }
   Index v_step() const { return chunk * in + 16; }
   Index m_step() const { return chunk * out + 16; }
+};
+
+// What the next images will need, fetched into the cache a few lines at a time between the steps of this one's arithmetic:
+// an activation is read once, in order, and waiting for it would take longer than the arithmetic.
+class Ahead {
+ public:
+  void add(const float* start, Index floats) {
+    if (start && count_ < MOST) begin_[count_] = start, end_[count_] = start + floats, ++count_, lines_ += floats / 16;
+  }
+  void spread_over(Index steps) { share_ = steps > 0 ? lines_ / steps + 1 : 0; }
+  void step() {
+    for (Index i = 0; i < share_ && now_ < count_; ++i) {
+      __builtin_prefetch(begin_[now_], 0, 2);
+      begin_[now_] += 16;
+      if (begin_[now_] >= end_[now_]) ++now_;
+    }
+  }
+
+ private:
+  static constexpr int MOST = 8;
+  const float *begin_[MOST], *end_[MOST];
+  Index count_ = 0, now_ = 0, lines_ = 0, share_ = 0;
 };
 
 // One-dimensional transforms, applied to the columns and then to the rows of a tile.
@@ -125,8 +147,9 @@ static inline Tile tile_at(const Conv& s, Index t) {
 }
 
 // B^T d B for `count` tiles of the padded images at x -> v[position][tile][channel].
-static void transform_inputs(const Conv& s, const float* x, Index first, Index count, float* v) {
+static void transform_inputs(const Conv& s, const float* x, Index first, Index count, float* v, Ahead& ahead) {
   for (Index t = 0; t < count; ++t) {
+    ahead.step();
     const Tile at = tile_at(s, first + t);
     const float* corner = x + at.image * s.image_size() + (at.y * s.columns + at.x) * s.in;
     for (Index c = 0; c < s.in; c += LANES) {
@@ -139,15 +162,21 @@ static void transform_inputs(const Conv& s, const float* x, Index first, Index c
 }
 
 static void winograd_forward(const Conv& s, const float* x, Index images, const float* u, float* v, float* m,
-                             float* y) {
+                             float* y, Ahead& ahead) {
   const Index tiles = images * s.tiles_down * s.tiles_across, down = s.out_width * s.out;
+  // Where one block of the product holds whole rows, they may take the place of what they were made from.
+  if (s.in == s.out && s.out <= 2 * LANES) m = v;
+  ahead.spread_over(2 * tiles + 36 * ((tiles + s.chunk - 1) / s.chunk));
   for (Index first = 0; first < tiles; first += s.chunk) {
     const Index count = tiles - first < s.chunk ? tiles - first : s.chunk;
-    transform_inputs(s, x, first, count, v);
-    for (Index k = 0; k < 36; ++k)
-      product(count, s.out, s.in, v + k * s.v_step(), s.in, 1, u + k * s.in * s.out, s.out, m + k * s.m_step(), s.out,
-              false);
+    transform_inputs(s, x, first, count, v, ahead);
+    for (Index k = 0; k < 36; ++k) {
+      product<false, false>(count, s.out, s.in, v + k * s.v_step(), s.in, 1, u + k * s.in * s.out, s.out,
+                            m + k * s.m_step(), s.out);
+      ahead.step();
+    }
     for (Index t = 0; t < count; ++t) {
+      ahead.step();
       const Tile at = tile_at(s, first + t);
       float* corner = y + ((at.image * s.out_height + at.y) * s.out_width + at.x) * s.out;
       const Index high = s.out_height - at.y, wide = s.out_width - at.x;
@@ -168,12 +197,14 @@ static void winograd_forward(const Conv& s, const float* x, Index images, const 
 
 // dx (padded, may be null) and du (36, in, out) are added to; ut is u with its matrices transposed.
 static void winograd_backward(const Conv& s, const float* x, const float* dy, Index images, const float* ut, float* v,
-                              float* m, float* dx, float* du) {
+                              float* m, float* dx, float* du, Ahead& ahead) {
   const Index tiles = images * s.tiles_down * s.tiles_across;
+  ahead.spread_over(3 * tiles + 36 * ((tiles + s.chunk - 1) / s.chunk));
   for (Index first = 0; first < tiles; first += s.chunk) {
     const Index count = tiles - first < s.chunk ? tiles - first : s.chunk;
-    transform_inputs(s, x, first, count, v);
+    transform_inputs(s, x, first, count, v, ahead);
     for (Index t = 0; t < count; ++t) {
+      ahead.step();
       const Tile at = tile_at(s, first + t);
       const float* corner = dy + at.image * s.grad_size() + (at.y * s.grad_columns + at.x) * s.out;
       for (Index c = 0; c < s.out; c += LANES) {
@@ -185,10 +216,12 @@ static void winograd_backward(const Conv& s, const float* x, const float* dy, In
     }
     for (Index k = 0; k < 36; ++k) {
       float *vk = v + k * s.v_step(), *mk = m + k * s.m_step();
-      product<true>(s.in, s.out, count, vk, 1, s.in, mk, s.out, du + k * s.in * s.out, s.out, true);
-      if (dx) product(count, s.in, s.out, mk, s.out, 1, ut + k * s.in * s.out, s.in, vk, s.in, false);
+      product<true, true>(s.in, s.out, count, vk, 1, s.in, mk, s.out, du + k * s.in * s.out, s.out);
+      if (dx) product<false, false>(count, s.in, s.out, mk, s.out, 1, ut + k * s.in * s.out, s.in, vk, s.in);
+      ahead.step();
     }
     for (Index t = 0; dx && t < count; ++t) {
+      ahead.step();
       const Tile at = tile_at(s, first + t);
       float* corner = dx + at.image * s.image_size() + (at.y * s.columns + at.x) * s.in;
       for (Index c = 0; c < s.in; c += LANES) {
@@ -204,40 +237,48 @@ static void winograd_backward(const Conv& s, const float* x, const float* dy, In
 }
 
 // Direct convolution: a kernel row's taps and channels lie side by side in the image, so a row is one product.
-static void direct_forward(const Conv& s, const float* x, const float* w, float* y) {
-  const Index depth = s.kernel * s.in;
-  for (Index r = 0; r < s.out_height; ++r)
-    for (Index ky = 0; ky < s.kernel; ++ky)
-      product(s.out_width, s.out, depth, x + (r * s.stride + ky) * s.columns * s.in, s.stride * s.in, 1,
-              w + ky * depth * s.out, s.out, y + r * s.out_width * s.out, s.out, ky > 0);
-}
-
-static void direct_backward(const Conv& s, const float* x, const float* dy, const float* wt, float* dx, float* dw) {
-  const Index depth = s.kernel * s.in, matrix = s.in * s.out;
-  for (Index r = 0; r < s.out_height; ++r) {
-    const float* gradient = dy + r * s.out_width * s.out;
-    for (Index ky = 0; ky < s.kernel; ++ky) {
-      const Index row = (r * s.stride + ky) * s.columns * s.in;
-      product<true>(depth, s.out, s.out_width, x + row, 1, s.stride * s.in, gradient, s.out, dw + ky * depth * s.out, s.out,
-              true);
-      for (Index kx = 0; dx && kx < s.kernel; ++kx)
-        product(s.out_width, s.in, s.out, gradient, s.out, 1, wt + (ky * s.kernel + kx) * matrix, s.in,
-                dx + row + kx * s.in, s.stride * s.in, true);
+static void direct_forward(const Conv& s, const float* x, const float* w, float* y, Ahead& ahead) {
+  const Index depth = s.kernel * s.in, step = s.stride * s.in, size = s.out_width * s.out;
+  for (Index r = 0; r < s.out_height; ++r, y += size) {
+    const float* rows = x + r * s.stride * s.columns * s.in;
+    product<false, false>(s.out_width, s.out, depth, rows, step, 1, w, s.out, y, s.out);
+    for (Index ky = 1; ky < s.kernel; ++ky) {
+      ahead.step();
+      product<false, true>(s.out_width, s.out, depth, rows + ky * s.columns * s.in, step, 1, w + ky * depth * s.out,
+                           s.out, y, s.out);
     }
   }
 }
 
-static void conv_forward(const Conv& s, const float* x, Index images, const float* w, float* v, float* m, float* y) {
-  if (s.winograd) return winograd_forward(s, x, images, w, v, m, y);
+static void direct_backward(const Conv& s, const float* x, const float* dy, const float* wt, float* dx, float* dw,
+                            Ahead& ahead) {
+  const Index depth = s.kernel * s.in, step = s.stride * s.in, matrix = s.in * s.out;
+  for (Index r = 0; r < s.out_height; ++r, dy += s.out_width * s.out)
+    for (Index ky = 0; ky < s.kernel; ++ky) {
+      ahead.step();
+      const Index row = (r * s.stride + ky) * s.columns * s.in;
+      product<true, true>(depth, s.out, s.out_width, x + row, 1, step, dy, s.out, dw + ky * depth * s.out, s.out);
+      for (Index kx = 0; dx && kx < s.kernel; ++kx)
+        product<false, true>(s.out_width, s.in, s.out, dy, s.out, 1, wt + (ky * s.kernel + kx) * matrix, s.in,
+                             dx + row + kx * s.in, step);
+    }
+}
+
+static void conv_forward(const Conv& s, const float* x, Index images, const float* w, float* v, float* m, float* y,
+                         Ahead& ahead) {
+  if (s.winograd) return winograd_forward(s, x, images, w, v, m, y, ahead);
+  ahead.spread_over(images * s.out_height * s.kernel);
   for (Index i = 0; i < images; ++i)
-    direct_forward(s, x + i * s.image_size(), w, y + i * s.out_height * s.out_width * s.out);
+    direct_forward(s, x + i * s.image_size(), w, y + i * s.out_height * s.out_width * s.out, ahead);
 }
 
 static void conv_backward(const Conv& s, const float* x, const float* dy, Index images, const float* wt, float* v,
-                          float* m, float* dx, float* dw) {
-  if (s.winograd) return winograd_backward(s, x, dy, images, wt, v, m, dx, dw);
+                          float* m, float* dx, float* dw, Ahead& ahead) {
+  if (s.winograd) return winograd_backward(s, x, dy, images, wt, v, m, dx, dw, ahead);
+  ahead.spread_over(images * s.out_height * s.kernel);
   for (Index i = 0; i < images; ++i)
-    direct_backward(s, x + i * s.image_size(), dy + i * s.grad_size(), wt, dx ? dx + i * s.image_size() : nullptr, dw);
+    direct_backward(s, x + i * s.image_size(), dy + i * s.grad_size(), wt, dx ? dx + i * s.image_size() : nullptr, dw,
+                    ahead);
 }
 
 // Weights of torch's (out, in, kernel, kernel) in any strides.

@@ -30,15 +30,16 @@ static inline vec positive(vec v) { return v > 0.0f ? v : vec{}; }
 static inline vec where_positive(vec test, vec v) { return test > 0.0f ? v : vec{}; }
 
 // ROWS x (COLUMNS * LANES) block of C (+)= A B with the block held in registers.
-// A[i, k] is a[i * a_row + k * a_k], a_row being 1 if ADJACENT; rows of B and C are contiguous.
-template <int ROWS, int COLUMNS, bool ADJACENT>
-static inline void product_block(Index depth, const float* a, Index a_row, Index a_k, const float* b, Index b_k,
-                                 float* c, Index c_row, bool add) {
+// A[i, k] is a[i * a_row + k * a_k], a_row being 1 if ADJACENT; rows of B and C are contiguous; ADD: to what C holds.
+template <int ROWS, int COLUMNS, bool ADJACENT, bool ADD>
+__attribute__((always_inline)) static inline void product_block(Index depth, const float* a, Index a_row, Index a_k,
+                                                                const float* b, Index b_k, float* c, Index c_row) {
   vec sum[ROWS][COLUMNS];
+  float* from = c;
 #pragma GCC unroll 32
-  for (int i = 0; i < ROWS; ++i)
+  for (int i = 0; i < ROWS; ++i, from += c_row)
 #pragma GCC unroll 4
-    for (int j = 0; j < COLUMNS; ++j) sum[i][j] = add ? load(c + i * c_row + j * LANES) : vec{};
+    for (int j = 0; j < COLUMNS; ++j) sum[i][j] = ADD ? load(from + j * LANES) : vec{};
   // Four rows a pointer: an address reaches 0, 1, 2 and 3 strides from it without arithmetic of its own.
   const float* quad[(ROWS + 3) / 4];
 #pragma GCC unroll 8
@@ -58,31 +59,30 @@ static inline void product_block(Index depth, const float* a, Index a_row, Index
     for (int q = 0; q < (ROWS + 3) / 4; ++q) quad[q] += a_k;
   }
 #pragma GCC unroll 32
-  for (int i = 0; i < ROWS; ++i)
+  for (int i = 0; i < ROWS; ++i, c += c_row)
 #pragma GCC unroll 4
-    for (int j = 0; j < COLUMNS; ++j) store(c + i * c_row + j * LANES, sum[i][j]);
+    for (int j = 0; j < COLUMNS; ++j) store(c + j * LANES, sum[i][j]);
 }
 
-template <int ROWS, int COLUMNS, bool ADJACENT>
+template <int ROWS, int COLUMNS, bool ADJACENT, bool ADD>
 static void product_strip(Index rows, Index depth, const float* a, Index a_row, Index a_k, const float* b, Index b_k,
-                          float* c, Index c_row, bool add) {
+                          float* c, Index c_row) {
   for (; rows >= ROWS; rows -= ROWS, a += ROWS * a_row, c += ROWS * c_row)
-    product_block<ROWS, COLUMNS, ADJACENT>(depth, a, a_row, a_k, b, b_k, c, c_row, add);
-  if constexpr (ROWS > 1)
-    if (rows > 0)
-      product_strip<(ROWS > 4 ? ROWS / 2 : ROWS - 1), COLUMNS, ADJACENT>(rows, depth, a, a_row, a_k, b, b_k, c, c_row,
-                                                                         add);
+    product_block<ROWS, COLUMNS, ADJACENT, ADD>(depth, a, a_row, a_k, b, b_k, c, c_row);
+  if constexpr (ROWS > 1) {
+    constexpr int fewer = ROWS > 4 ? ROWS / 2 : ROWS - 1;
+    if (rows > 0) product_strip<fewer, COLUMNS, ADJACENT, ADD>(rows, depth, a, a_row, a_k, b, b_k, c, c_row);
+  }
 }
 
 // C (rows, columns) (+)= A (rows, depth) B (depth, columns); columns is a multiple of LANES.
-template <bool ADJACENT = false>
+template <bool ADJACENT, bool ADD>
 static inline void product(Index rows, Index columns, Index depth, const float* a, Index a_row, Index a_k,
-                           const float* b, Index b_k, float* c, Index c_row, bool add) {
+                           const float* b, Index b_k, float* c, Index c_row) {
   Index j = 0;
   for (; j + 2 * LANES <= columns; j += 2 * LANES)
-    product_strip<WIDE_ROWS, 2, ADJACENT>(rows, depth, a, a_row, a_k, b + j, b_k, c + j, c_row, add);
-  if (j < columns)
-    product_strip<NARROW_ROWS, 1, ADJACENT>(rows, depth, a, a_row, a_k, b + j, b_k, c + j, c_row, add);
+    product_strip<WIDE_ROWS, 2, ADJACENT, ADD>(rows, depth, a, a_row, a_k, b + j, b_k, c + j, c_row);
+  if (j < columns) product_strip<NARROW_ROWS, 1, ADJACENT, ADD>(rows, depth, a, a_row, a_k, b + j, b_k, c + j, c_row);
 }
 
 // Memory kept from call to call: fresh pages cost more than the arithmetic done on them.
