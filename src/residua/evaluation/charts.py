@@ -36,6 +36,8 @@ def line_chart(
     xs: Sequence[float],
     series: Sequence[Series],
     show: Callable[[float], str],
+    *,
+    log: bool = False,
 ) -> Markup:
     """Return an SVG element; "" when there are fewer than two positions or no finite values.
 
@@ -45,13 +47,15 @@ def line_chart(
         xs: positions, ascending.
         series: the lines; `values` as long as `xs`.
         show: number -> text, for ticks and readings.
+        log: a logarithmic axis, for positive values.
     """
     series = [line for line in series if any(_is_finite(value) for value in line.values)]
     if not series or len(xs) < 2:
         return Markup("")
     drawn = [value for line in series for value in line.values if value is not None and _is_finite(value)]
-    y_ticks, x_ticks = ticks(min(drawn), max(drawn), 4), _whole_ticks(min(xs), max(xs))
-    low, high = min(y_ticks[0], *drawn), max(y_ticks[-1], *drawn)
+    y_ticks = _decades(min(drawn), max(drawn)) if log else ticks(min(drawn), max(drawn), 4)
+    x_ticks, title = _whole_ticks(min(xs), max(xs)), f"{title}, logarithmic" if log else title
+    low, high = (math.log10(y) if log else y for y in (y_ticks[0], y_ticks[-1]))
     # Names stand at the ends of the lines; the title says what a single line is.
     edge = _WIDTH - (_RIGHT_NAMED if len(series) > 1 else _RIGHT)
     x_low, x_high = min(xs), max(xs)
@@ -60,6 +64,7 @@ def line_chart(
         return round(_LEFT + (value - x_low) / (x_high - x_low) * (edge - _LEFT), 1)
 
     def y_of(value: float) -> float:
+        value = math.log10(value) if log else value
         return round(_HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM), 1)
 
     floor = _HEIGHT - _BOTTOM
@@ -127,6 +132,11 @@ def ticks(low: float, high: float, count: int) -> list[float]:
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def _decades(low: float, high: float) -> list[float]:
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    return [10.0**power for power in range(first, max(last, first + 1) + 1)]
 
 
 def _whole_ticks(low: float, high: float) -> list[float]:

@@ -72,6 +72,7 @@ def render(report: Report) -> str:
         best=_best(report.history),
         history_columns=_columns(report.history),
         history_rows=[[_cell(row.get(key)) for key in _columns(report.history)] for row in report.history],
+        notes=[_sentence(str(note)) for note in report.data.get("notes", ())],
         evaluated=_sentence(report.data.get("evaluated", "")),
         matrix=_matrix(report.confusion, report.classes),
         class_rows=_class_rows(report.per_class),
@@ -141,16 +142,15 @@ def _charts(history: Sequence[Mapping[str, Any]]) -> list[Markup]:
     def column(key: str) -> list[float | None]:
         return [row.get(key) for row in history]
 
+    losses = [Series("training", "train", column("train_loss")), Series("validation", "val", column("val_loss"))]
     charts = (
         line_chart(
             "loss, nats",
             "epoch",
             xs,
-            [
-                Series("training", "train", column("train_loss")),
-                Series("validation", "val", column("val_loss")),
-            ],
+            losses,
             lambda value: f"{value:.3g}",
+            log=_spans_decades(losses),
         ),
         line_chart(
             "validation top-1 accuracy",
@@ -168,6 +168,12 @@ def _charts(history: Sequence[Mapping[str, Any]]) -> list[Markup]:
         ),
     )
     return [chart for chart in charts if chart]
+
+
+def _spans_decades(series: Sequence[Series]) -> bool:
+    """Whether a linear axis would press all but the largest values flat."""
+    known = [value for line in series for value in line.values if value is not None and math.isfinite(value)]
+    return bool(known) and min(known) > 0 and max(known) > 50 * min(known)
 
 
 def _best(history: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
