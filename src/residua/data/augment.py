@@ -76,6 +76,9 @@ class Augment:
         padded, shifted = spec.crop == "pad" and spec.pad > 0, spec.shift > 0
         if not (padded or shifted or spec.flip):
             return images
+        if not (padded or shifted):
+            mirrored = torch.from_numpy(table[:, _FLIP] < 0.5).to(images.device)
+            return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
         here = np.arange(side)[None, :]
         rows = np.repeat(here, len(table), axis=0)
         columns = rows

@@ -107,7 +107,7 @@ def size_of(data: bytes, name: str = "the image") -> tuple[int, int]:
 
 def orientation_of(data: bytes, name: str = "the image") -> int:
     """Return the EXIF orientation, 1 (upright) to 8."""
-    if data[:2] == b"\xff\xd8" and b"Exif\0\0" not in data and b"Orientation" not in data:
+    if data[:2] == b"\xff\xd8" and not _has_metadata(data):
         return 1
     with _open(data, name) as image:
         return _orientation(image)
@@ -129,6 +129,21 @@ def _decode_jpeg(data: bytes, name: str, min_size: tuple[int, int]) -> Pixels:
         except ValueError as worse:
             raise BadImage(name, _jpeg_reason(str(worse))) from None
     return upright(pixels, orientation)
+
+
+def _has_metadata(data: bytes) -> bool:
+    """Tell whether a JPEG has an APP1 segment (EXIF or XMP) before its pixels, without asking Pillow."""
+    place = 2
+    while place + 4 <= len(data) and data[place] == 0xFF:
+        marker = data[place + 1]
+        if marker == 0xE1:
+            return True
+        if marker == 0xDA:
+            return False
+        # A marker may be preceded by any number of fill bytes (ITU-T T.81, B.1.1.2).
+        place += 1 if marker == 0xFF else 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    # Not as usual: let Pillow look.
+    return place + 4 <= len(data)
 
 
 def _simplejpeg(data: bytes, height: int, width: int, *, strict: bool) -> Pixels:

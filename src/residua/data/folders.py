@@ -87,7 +87,9 @@ def split_folders(path: Path) -> dict[str, Path]:
     for folder in named:
         split = SPLIT_NAMES[folder.name.lower()]
         if split in found:
-            raise InputError(f"{path} has both {found[split].name} and {folder.name}", "one folder a split", "Merge the two")
+            raise InputError(
+                f"{path} has both {found[split].name} and {folder.name}", "one folder a split", "Merge the two"
+            )
         found[split] = folder
     return {split: found[split] for split in ("train", "val", "test") if split in found}
 
