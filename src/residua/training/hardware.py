@@ -37,7 +37,7 @@ class Hardware:
     def sentence(self) -> str:
         """The choice in one line."""
         where = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
-        threads = f", {self.threads} threads" if self.device.type == "cpu" else ""
+        threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.device.type == "cpu" else ""
         layout = "channels last" if self.channels_last else "channels first"
         return f"{where}{threads}: {'bf16' if self.bf16 else 'fp32'} ({self.reason}), {layout}"
 

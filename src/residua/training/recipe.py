@@ -107,9 +107,9 @@ class Recipe:
             value = getattr(self, key)
             if not (math.isfinite(value) and low <= value <= high):
                 span = f"{low:g} <= {key}" + (f" <= {high:g}" if high < math.inf else "")
-                raise InputError(f"{key}={value}", f"wanted {span}", f"Give --{_flag(key)} another value")
+                raise InputError(f"{key}={value}", f"{span}", f"Give --{_flag(key)} another value")
         if not self.learning_rate > 0:
-            raise InputError(f"learning_rate={self.learning_rate}", "wanted learning_rate > 0")
+            raise InputError(f"learning_rate={self.learning_rate}", "learning_rate > 0")
         _consistent(self)
 
 
@@ -163,7 +163,7 @@ def _consistent(recipe: Recipe) -> None:
         raise InputError(f"nesterov with {recipe.optimizer} and momentum {recipe.momentum:g}", "sgd with momentum > 0")
     for key in ("momentum", "ema_decay", "plateau_factor", "label_smoothing"):
         if getattr(recipe, key) == 1:
-            raise InputError(f"{key}=1", f"wanted {key} < 1")
+            raise InputError(f"{key}=1", f"{key} < 1")
     device = recipe.device
     index = device.removeprefix("cuda:")
     if device not in {"auto", "cpu", "cuda"} and not (device.startswith("cuda:") and index.isdecimal()):
@@ -186,19 +186,19 @@ def checked(key: str, value: Any, wanted: Any) -> Any:
         choices = get_args(wanted)
         if value not in choices or not isinstance(value, str):
             listed = ", ".join(repr(choice) for choice in choices)
-            raise InputError(f"{key}={value!r}", f"wanted one of {listed}", did_you_mean(str(value), choices, 1))
+            raise InputError(f"{key}={value!r}", f"one of {listed}", did_you_mean(str(value), choices, 1))
         return value
     if get_origin(wanted) is tuple:
         entries = get_args(wanted)
         items = [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
         fixed = entries[-1] is not Ellipsis
         if not isinstance(items, list | tuple) or (fixed and len(items) != len(entries)):
-            raise InputError(f"{key}={value!r}", f"wanted {_words(wanted)}")
+            raise InputError(f"{key}={value!r}", _words(wanted))
         return tuple(checked(key, item, entries[0]) for item in items)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
-        raise InputError(f"{key}={value!r}", f"wanted {_words(wanted)}")
+        raise InputError(f"{key}={value!r}", _words(wanted))
     return value
 
 
@@ -212,7 +212,7 @@ def parsed(key: str, text: str, wanted: Any) -> Any:
             return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
         return wanted(text) if wanted in (int, float) else text
     except (ValueError, KeyError):
-        raise InputError(f"--{_flag(key)} {text}", f"wanted {_words(wanted)}") from None
+        raise InputError(f"--{_flag(key)} {text}", _words(wanted)) from None
 
 
 def _words(wanted: Any) -> str:

@@ -179,5 +179,6 @@ def _is_word(value: Any, wanted: Any) -> bool:
 
 
 def _toml(value: Any) -> str:
-    # JSON's text, numbers, lists and truth values are TOML's.
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    # JSON's text, numbers, lists and truth values are TOML's, but for one character that TOML wants escaped.
+    text = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f")

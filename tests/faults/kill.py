@@ -1,0 +1,136 @@
+"""Kill a training run with SIGKILL, resume it, and look at what it leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import multiprocessing
+import random
+import shutil
+import time
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+# Everything that a checkpoint has to hold is in use: momentum, average, best weights, plateau, soft labels, clipping.
+RECIPE: dict[str, Any] = {
+    "recipe": "fast",
+    "epochs": 3,
+    "batch_size": 64,
+    "optimizer": "sgd",
+    "learning_rate": 0.1,
+    "ema_decay": 0.9,
+    "keep": "best",
+    "clip_norm": 1.0,
+    "mixup": 0.2,
+    "plateau_factor": 0.5,
+    "plateau_patience": 1,
+    "checkpoint_every_steps": 4,
+    "keep_checkpoints": 2,
+    "image_size": 16,
+    "workers": 1,
+    "engine": "eager",
+}
+_SERVER = multiprocessing.get_context("forkserver")
+# Each run is a process of its own; only the imports are shared, which saves seconds a kill.
+_SERVER.set_forkserver_preload(["residua.training.loop", "residua.evaluation.page", "sklearn.datasets"])
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One kill: when it came, and what stood on the disk then.
+
+    Attributes:
+        run: number of the run that it hit.
+        seconds: after the process was started.
+        phase: "starting", "training", "writing a checkpoint", "finishing" or "finished".
+        step: of the newest checkpoint that was left; None when there was none.
+    """
+
+    run: int
+    seconds: float
+    phase: str
+    step: int | None
+
+
+def start(folder: Path, model: str = "cifar_resnet8", **changes: Any) -> BaseProcess:
+    """Start (or, where a run was started, resume) training into `folder` in a process of its own."""
+    process = _SERVER.Process(target=_work, args=(str(folder), model, {**RECIPE, **changes}))
+    process.start()
+    return process
+
+
+def train_undisturbed(folder: Path, **changes: Any) -> tuple[str, float]:
+    """Train to the end; return the weights' SHA-256 and the seconds it took."""
+    started = time.monotonic()
+    process = start(folder, **changes)
+    process.join()
+    assert process.exitcode == 0, f"the undisturbed run ended with {process.exitcode}"
+    return digest(folder), time.monotonic() - started
+
+
+def kill_until_done(
+    folder: Path, number: int, chance: random.Random, longest: float, most: int, *, aim: bool, **changes: Any
+) -> list[Kill]:
+    """Train into `folder`, killing and resuming up to `most` times; return the kills.
+
+    Args:
+        longest: upper limit of the random delays, seconds.
+        aim: wait after the delay for a file that is being written, so that the kill tears it.
+    """
+    kills: list[Kill] = []
+    while True:
+        process = start(folder, **changes)
+        began = time.monotonic()
+        if len(kills) == most:
+            process.join()
+        else:
+            process.join(chance.uniform(0, longest))
+            while aim and process.is_alive() and not _half_written(folder):
+                time.sleep(0.0002)
+        if process.exitcode is not None:
+            assert process.exitcode == 0, f"run {number} ended with {process.exitcode}"
+            return kills
+        process.kill()
+        process.join()
+        newest = max(folder.glob("checkpoints/step-*.safetensors"), default=None)
+        step = int(newest.stem.removeprefix("step-")) if newest else None
+        kills.append(Kill(number, round(time.monotonic() - began, 3), _phase(folder), step))
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 of the run's model.safetensors: weights and everything in its header."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def _half_written(folder: Path) -> list[Path]:
+    with contextlib.suppress(FileNotFoundError):
+        return [*folder.glob(".*.part"), *folder.glob("checkpoints/.*.part")]
+    return []
+
+
+def _phase(folder: Path) -> str:
+    torn = {part.name.split(".")[1] for part in _half_written(folder)}
+    if any(name.startswith("step-") for name in torn):
+        return "writing a checkpoint"
+    if (folder / "config.json").exists() or {"model", "config"} & torn:
+        whole = (folder / "report.html").exists() and not any(folder.glob("checkpoints/step-*"))
+        return "finished" if whole else "finishing"
+    return "training" if (folder / "history.jsonl").exists() or any(folder.glob("checkpoints/step-*")) else "starting"
+
+
+def _work(folder: str, model: str, recipe: dict[str, Any]) -> None:
+    import torch
+
+    from residua.training.loop import train
+
+    torch.set_num_threads(1)
+    resume = (Path(folder) / "checkpoints" / "origin.json").exists()
+    train("digits", model, out=folder, resume=resume, progress=False, **recipe)
+
+
+def fresh(folder: Path) -> Path:
+    """Return the folder, emptied."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder

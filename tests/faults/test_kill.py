@@ -1,0 +1,160 @@
+"""Runs that are killed, stopped, doubled or out of room; the final weights must not know."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import resource
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kill
+import pytest
+import torch
+
+from residua._base.errors import InputError
+from residua._base.files import exclusive
+from residua.training.interrupt import Interrupted
+from residua.training.loop import train
+from residua.training.session import Session
+
+MODEL = "cifar_resnet8"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, float]:
+    """SHA-256 of the weights of the run that was never killed, and its seconds."""
+    return kill.train_undisturbed(tmp_path_factory.mktemp("runs") / "undisturbed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("aim", [False, True], ids=["at random", "while writing"])
+def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, undisturbed: tuple[str, float], aim: bool) -> None:
+    expected, seconds = undisturbed
+    kills = kill.kill_until_done(tmp_path / "run", 0, random.Random(3), 0.8 * seconds, 1 if aim else 2, aim=aim)
+    assert kills
+    assert kill.digest(tmp_path / "run") == expected
+
+
+def stop_after(count: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, done = Session.step, []
+
+    def stopping(self: Session, group: Any) -> None:
+        step(self, group)
+        done.append(1)
+        if len(done) == count:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(Session, "step", stopping)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_says_how_to_go_on(
+    tmp_path: Path,
+    undisturbed: tuple[str, float],
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    code: int,
+) -> None:
+    before = signal.getsignal(number)
+    folder = tmp_path / "a run"
+    with monkeypatch.context() as patch:
+        stop_after(30, number, patch)
+        with pytest.raises(Interrupted) as error:
+            train("digits", MODEL, out=folder, progress=False, **kill.RECIPE)
+    assert error.value.exit_code == code
+    assert "--resume" in str(error.value)
+    assert f"'{folder}'" in str(error.value)
+    assert signal.getsignal(number) == before
+    # The printed command gives the run's own recipe file instead of the options.
+    train("digits", MODEL, folder / "recipe.toml", folder, resume=True, progress=False)
+    assert kill.digest(folder) == undisturbed[0]
+
+
+def test_a_signal_during_validation_saves_too(
+    tmp_path: Path, undisturbed: tuple[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = Session._measure
+
+    def stopping(self: Session, stop: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return measure(self, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "_measure", stopping)
+        with pytest.raises(Interrupted):
+            train("digits", MODEL, out=tmp_path, progress=False, **kill.RECIPE)
+    assert not (tmp_path / "history.jsonl").read_text() if (tmp_path / "history.jsonl").exists() else True
+    train("digits", MODEL, out=tmp_path, resume=True, progress=False, **kill.RECIPE)
+    assert kill.digest(tmp_path) == undisturbed[0]
+
+
+def test_history_is_cut_back_to_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(25, signal.SIGTERM, patch)
+        with pytest.raises(Interrupted):
+            train("digits", MODEL, out=tmp_path, progress=False, **kill.RECIPE)
+    history = tmp_path / "history.jsonl"
+    history.write_text(history.read_text() + '{"epoch": 2, "step": 40}\n{"epoch": 3, "st')
+    train("digits", MODEL, out=tmp_path, resume=True, progress=False, **kill.RECIPE)
+    assert [line.split(",")[0] for line in history.read_text().splitlines()] == [f'{{"epoch": {n}' for n in (1, 2, 3)]
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    tmp_path: Path,
+    undisturbed: tuple[str, float],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(30, signal.SIGTERM, patch)
+        with pytest.raises(Interrupted):
+            train("digits", MODEL, out=tmp_path, progress=False, **kill.RECIPE)
+    newest = max((tmp_path / "checkpoints").glob("step-*"))
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    train("digits", MODEL, out=tmp_path, resume=True, progress=False, **kill.RECIPE)
+    assert f"{newest.name} cannot be read" in capfd.readouterr().err
+    assert kill.digest(tmp_path) == undisturbed[0]
+
+
+def test_a_second_process_on_the_folder_is_refused(tmp_path: Path) -> None:
+    with exclusive(tmp_path / "a"), pytest.raises(InputError, match=r"in use by another process"):
+        train("digits", MODEL, out=tmp_path / "a", progress=False, **kill.RECIPE)
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {".lock"}
+
+
+def _in_little_room(folder: str, outcome: Any) -> None:
+    # A file may not grow beyond this: the kernel refuses the write in the middle, as a full disk does.
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+    try:
+        kill._work(folder, MODEL, kill.RECIPE)
+    except InputError as error:
+        outcome.send(str(error))
+
+
+def test_a_full_disk_while_saving_is_said_and_loses_nothing(tmp_path: Path, undisturbed: tuple[str, float]) -> None:
+    context = multiprocessing.get_context("forkserver")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_in_little_room, args=(str(tmp_path / "a"), sender))
+    process.start()
+    process.join()
+    assert receiver.poll(), "the run did not notice"
+    said = receiver.recv()
+    assert "the disk is full" in said
+    assert "--resume" in said
+    assert not list((tmp_path / "a" / "checkpoints").glob(".*.part"))
+    resumed = kill.start(tmp_path / "a")
+    resumed.join()
+    assert kill.digest(tmp_path / "a") == undisturbed[0]
