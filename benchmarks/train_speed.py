@@ -3,8 +3,8 @@
     python benchmarks/train_speed.py [FOLDER] [--steps 10] [--rounds 12] [--out benchmarks/results/train_speed.json]
 
 FOLDER holds class folders of 32 × 32 images, or a train/ with them; without it, noise is written to a scratch folder.
-The peer is `peer_loop.py`, with the better of 0 and 2 DataLoader workers. Both take turns in one process, some steps each;
-a round's ratio compares neighbours in time, and the median over the rounds is the outcome. Residua's side is its
+The peer is `peer_loop.py`, with the better of 0 and 2 DataLoader workers. All take turns in one process, some steps
+each; a round's ratio compares neighbours in time, and the median over the rounds is the outcome. Residua's side is its
 own training session with the recipe `fast`: loader, augmentation, schedule, optimizer, all that `residua train` does
 between checkpoints.
 """

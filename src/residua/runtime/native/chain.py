@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from residua.runtime.native.pool import empty, empty_images
+
 NO_SHORTCUT, IDENTITY, PADDED, GIVEN = range(4)
 
 
@@ -96,13 +98,9 @@ class _FusedChain(torch.autograd.Function):
             if norm.track_running_stats and norm.running_mean is not None and norm.running_var is not None:
                 row.momentum = _count_batch(norm)
                 row.running_mean, row.running_var = norm.running_mean.data_ptr(), norm.running_var.data_ptr()
-            outputs.append(x.new_empty(x.shape[0] * height * width * conv.out_channels))
+            outputs.append(empty(x.shape[0] * height * width * conv.out_channels))
             statistics.append(x.new_empty(2, conv.out_channels))
-        result = torch.empty(
-            (x.shape[0], layers[-1][0].out_channels, height, width),
-            dtype=x.dtype,
-            memory_format=torch.channels_last,
-        )
+        result = empty_images((x.shape[0], layers[-1][0].out_channels, height, width))
         _point(table, parameters, outputs, statistics)
         chain = _Chain(x.shape[0], len(layers), torch.get_num_threads(), table, x.data_ptr())
         chain.shortcut_kind, chain.stride, chain.before = shortcut.kind, shortcut.stride, shortcut.before
@@ -114,14 +112,14 @@ class _FusedChain(torch.autograd.Function):
         return result
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         count = len(ctx.table)
         x, result, *rest = ctx.saved_tensors
         parameters, outputs, statistics = rest[: 3 * count], rest[3 * count : 4 * count], rest[4 * count :]
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         gradients = [torch.empty_like(p) for p in parameters]
-        inner = [torch.empty_like(output) for output in outputs[:-1]]
+        inner = [empty(output.numel()) for output in outputs[:-1]]
         table, chain = ctx.table, ctx.chain
         _point(table, parameters, outputs, statistics)
         for index, row in enumerate(table):
@@ -129,8 +127,8 @@ class _FusedChain(torch.autograd.Function):
             row.weight_gradient = _Weight(weight.data_ptr(), weight.stride())
             row.gamma_gradient, row.beta_gradient = gamma.data_ptr(), beta.data_ptr()
             row.gradient = inner[index].data_ptr() if index < count - 1 else None
-        dx = torch.empty_like(x) if ctx.needs_input_grad[3] else None
-        around = torch.empty_like(result) if ctx.needs_input_grad[4] else None
+        dx = empty_images(x.shape) if ctx.needs_input_grad[3] else None
+        around = empty_images(result.shape) if ctx.needs_input_grad[4] else None
         chain.threads = torch.get_num_threads()
         chain.input, chain.result, chain.result_gradient = (
             x.data_ptr(),
