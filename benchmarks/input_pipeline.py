@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import statistics
@@ -79,15 +80,24 @@ def our_epoch(
     return loader.how, loader.epoch
 
 
-def images_per_second(epoch: Callable[[int], Iterable[Any]], number: int) -> float:
-    """Run through one epoch and return its speed."""
-    start, images = time.perf_counter(), 0
+def processor_seconds() -> float:
+    """Return the processor time of this process and of its living children."""
+    total = time.process_time()
+    for child in multiprocessing.active_children():
+        user, system = Path(f"/proc/{child.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+        total += (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+def one_epoch(epoch: Callable[[int], Iterable[Any]], number: int) -> tuple[float, float]:
+    """Run through one epoch; return images a second, and milliseconds of processor time an image."""
+    start, used, images = time.perf_counter(), processor_seconds(), 0
     for batch in epoch(number):
         pictures = batch.images if hasattr(batch, "images") else batch[0]
         assert pictures.dtype == torch.float32
         assert tuple(pictures.shape[1:]) == (3, SPEC.image_size, SPEC.image_size)
         images += len(pictures)
-    return images / (time.perf_counter() - start)
+    return images / (time.perf_counter() - start), (processor_seconds() - used) / images * 1e3
 
 
 def summary(speeds: list[float]) -> dict[str, float]:
@@ -105,11 +115,13 @@ def measure(folder: Path, workers: int, rounds: int, batch_size: int) -> dict[st
             assert how == ("stream" if stream else "ragged")
             names["stream" if stream else "kept"] = epoch
         speeds: dict[str, list[float]] = {name: [] for name in names}
+        work: dict[str, list[float]] = {name: [] for name in names}
         for number in range(rounds + 1):
             for name, epoch in names.items():
-                speed = images_per_second(epoch, number)
+                speed, milliseconds = one_epoch(epoch, number)
                 if number:
                     speeds[name].append(speed)
+                    work[name].append(milliseconds)
     ratios = {
         name: summary([ours / theirs for ours, theirs in zip(speeds[name], speeds["peer"], strict=True)])
         for name in ("stream", "kept")
@@ -123,6 +135,7 @@ def measure(folder: Path, workers: int, rounds: int, batch_size: int) -> dict[st
         "rounds": rounds,
         "images_per_second": {name: summary(values) for name, values in speeds.items()},
         "times_the_peer": ratios,
+        "processor_milliseconds_an_image": {name: summary(values) for name, values in work.items()},
         "wanted": "stream and kept at least 2 times the peer",
         "machine": {
             "processor": processor(),

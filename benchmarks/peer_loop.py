@@ -1,4 +1,4 @@
-"""Training ResNet-20 on small images the plain PyTorch way: the peer of the training benchmarks.
+"""Training a CIFAR ResNet on small images the plain PyTorch way: the peer of the training benchmarks.
 
 The network of He 2015, section 4.2 (option A), torchvision's ImageFolder and transforms, torch's DataLoader, SGD with
 Nesterov momentum; fp32, torch's default memory layout, eager. Nothing here comes from Residua.
@@ -37,14 +37,14 @@ class Unit(nn.Module):
         return F.relu(out + x, inplace=True)
 
 
-class ResNet20(nn.Module):
-    """(B, 3, 32, 32) -> (B, num_classes)."""
+class ResNet(nn.Module):
+    """(B, 3, 32, 32) -> (B, num_classes), 6 · blocks + 2 layers."""
 
-    def __init__(self, num_classes: int = 10) -> None:
+    def __init__(self, num_classes: int = 10, blocks: int = 3) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
-        widths = [16] * 3 + [32] * 3 + [64] * 3
+        widths = [16] * blocks + [32] * blocks + [64] * blocks
         self.units = nn.Sequential(
             *(Unit(a, b, 1 if a == b else 2) for a, b in zip([16, *widths], widths, strict=False))
         )
@@ -85,7 +85,7 @@ def test_loader(folder: Path, batch_size: int, workers: int) -> DataLoader[tuple
 
 
 def sgd(model: nn.Module, learning_rate: float = 0.1, weight_decay: float = 1e-4) -> torch.optim.SGD:
-    """Return He 2015's optimizer."""
+    """Return He 2015's optimizer, with Nesterov momentum as is usual now."""
     return torch.optim.SGD(model.parameters(), learning_rate, momentum=0.9, weight_decay=weight_decay, nesterov=True)
 
 

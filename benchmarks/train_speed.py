@@ -53,7 +53,7 @@ def peer_turn(folder: Path, workers: int) -> Turn:
     """Return what does a number of the peer's steps."""
     loader = peer_loop.train_loader(folder, BATCH, workers)
     torch.manual_seed(0)
-    model = peer_loop.ResNet20(len(loader.dataset.classes)).train()  # type: ignore[attr-defined]
+    model = peer_loop.ResNet(len(loader.dataset.classes)).train()  # type: ignore[attr-defined]
     optimizer = peer_loop.sgd(model)
     batches = itertools.chain.from_iterable(itertools.repeat(loader))
 
