@@ -212,10 +212,12 @@ def test_a_stream_refuses_or_skips_what_it_meets(split: Split, augment: Any, mon
     assert np.array_equal(batch.labels.numpy(), split.labels[batch.indices.numpy()])
 
 
-def test_leaving_an_epoch_early_ends_its_threads(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leaving_an_epoch_early_ends_its_threads_and_leaves_torchs_alone(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "BUDGET_BYTES", 0)
     running = loader(split, batch_size=2).epoch(0)
+    threads = torch.get_num_threads()
     next(running)
+    assert torch.get_num_threads() == threads
     running.close()
     assert [thread for thread in threading.enumerate() if thread.name.startswith("residua-decode")] == []
 

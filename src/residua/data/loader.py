@@ -119,8 +119,11 @@ class Loader:
             visited[step * self.batch_size : (step + 1) * self.batch_size]
             for step in range(start_step, self.steps_per_epoch)
         ]
-        for indices, images in self._store.batches(pieces, self.seed, epoch):
-            yield self._finish(indices, images, epoch)
+
+        def finish(indices: npt.NDArray[np.int64], images: torch.Tensor) -> Batch:
+            return self._finish(indices, images, epoch)
+
+        return self._store.batches(pieces, self.seed, epoch, finish)
 
     def _finish(self, indices: npt.NDArray[np.int64], images: torch.Tensor, epoch: int) -> Batch:
         positions = torch.from_numpy(indices)

@@ -6,9 +6,9 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,11 @@ from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import PreprocessSpec
 
 Indices = npt.NDArray[np.int64]
-Piece = tuple[Indices, torch.Tensor]
+T = TypeVar("T")
+Finish = Callable[[Indices, torch.Tensor], T]
 _SMALL_SIDE = 128
 _AHEAD = 3
+_CHUNK = 4
 
 
 class Store(Protocol):
@@ -41,8 +43,8 @@ class Store(Protocol):
     bad: dict[int, str]
     crops: bool
 
-    def batches(self, pieces: Sequence[Indices], seed: int, epoch: int) -> Iterator[Piece]:
-        """Yield (indices, uint8 (B, 3, H, W) on the device) for each piece; skipped images are left out."""
+    def batches(self, pieces: Sequence[Indices], seed: int, epoch: int, finish: Finish[T]) -> Iterator[T]:
+        """Yield finish(indices, uint8 (B, 3, H, W) on the device) for each piece; skipped images are left out."""
         ...
 
 
@@ -61,13 +63,13 @@ class ArrayStore:
             good[list(bad)] = 0
             self._rows = np.cumsum(good) - 1
 
-    def batches(self, pieces: Sequence[Indices], seed: int, epoch: int) -> Iterator[Piece]:
+    def batches(self, pieces: Sequence[Indices], seed: int, epoch: int, finish: Finish[T]) -> Iterator[T]:
         """Gather each piece."""
         flat = self._pixels.view(len(self._pixels), -1)
         for indices in pieces:
             rows = indices if self._rows is None else self._rows[indices]
             taken = flat.index_select(0, torch.from_numpy(rows).to(flat.device))
-            yield indices, taken.view(-1, *self._pixels.shape[1:]).permute(0, 3, 1, 2)
+            yield finish(indices, taken.view(-1, *self._pixels.shape[1:]).permute(0, 3, 1, 2))
 
 
 class ThreadStore:
@@ -92,55 +94,116 @@ class ThreadStore:
     ) -> None:
         self.how, self.crops, self.bad = how, crops, bad
         self._make, self._side, self._device, self._workers = make, side, device, max(workers, 1)
-        self._on_bad, self._lock = on_bad, threading.Lock()
+        self._on_bad = on_bad
 
-    def batches(self, pieces: Sequence[Indices], seed: int, epoch: int) -> Iterator[Piece]:
-        """Yield in order; up to three batches are under way."""
-        under_way: deque[tuple[Indices, torch.Tensor, list[Future[list[int]]]]] = deque()
-        pool = ThreadPoolExecutor(self._workers, "residua-decode")
+    def batches(self, pieces: Sequence[Indices], seed: int, epoch: int, finish: Finish[T]) -> Iterator[T]:
+        """Yield in order; up to three batches are under way.
+
+        On a processor the batch is finished in the threads too: torch's own threads would compete with them.
+        """
+        here = self._device.type == "cpu"
+        under_way: deque[_Job[T]] = deque()
+        pool = _one_core_each(self._workers)
         try:
             for indices in pieces:
-                under_way.append((indices, *self._start(pool, indices, seed, epoch)))
+                under_way.append(self._start(pool, indices, seed, epoch, finish if here else None))
                 if len(under_way) > _AHEAD:
-                    yield self._finish(*under_way.popleft())
+                    yield self._result(under_way.popleft(), finish)
             while under_way:
-                yield self._finish(*under_way.popleft())
+                yield self._result(under_way.popleft(), finish)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _start(
-        self, pool: ThreadPoolExecutor, indices: Indices, seed: int, epoch: int
-    ) -> tuple[torch.Tensor, list[Future[list[int]]]]:
+        self, pool: ThreadPoolExecutor, indices: Indices, seed: int, epoch: int, finish: Finish[T] | None
+    ) -> _Job[T]:
         table = box_uniforms(seed, epoch, indices) if self.crops else None
-        out = torch.empty(
-            (len(indices), self._side, self._side, 3),
-            dtype=torch.uint8,
-            pin_memory=self._device.type == "cuda",
-        )
-        array, size = out.numpy(), max(1, min(8, len(indices) // self._workers))
+        shape = (len(indices), self._side, self._side, 3)
+        pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
+        size = max(1, min(_CHUNK, len(indices) // self._workers))
+        starts = range(0, len(indices), size)
+        job: _Job[T] = _Job(indices, pixels, len(starts))
 
-        def work(start: int) -> list[int]:
-            failed = []
-            for place in range(start, min(start + size, len(indices))):
-                try:
-                    row = None if table is None else table[place : place + 1]
-                    array[place] = self._make(int(indices[place]), row)
-                except BadImage as error:
-                    if self._on_bad == "refuse":
-                        raise
-                    with self._lock:
-                        self.bad[int(indices[place])] = error.reason
-                    failed.append(place)
-            return failed
+        def work(start: int) -> None:
+            try:
+                for place in range(start, min(start + size, len(indices))):
+                    self._fill(job, place, None if table is None else table[place : place + 1])
+                if not job.is_last():
+                    return
+                if finish is not None:
+                    job.finished = finish(*job.good())
+            except BaseException as error:
+                job.error = error
+            job.ready.set()
 
-        return out, [pool.submit(work, start) for start in range(0, len(indices), size)]
+        for start in starts:
+            pool.submit(work, start)
+        return job
 
-    def _finish(self, indices: Indices, out: torch.Tensor, tasks: list[Future[list[int]]]) -> Piece:
-        failed = [place for task in tasks for place in task.result()]
-        if failed:
-            indices = np.delete(indices, failed)
-            out = torch.from_numpy(np.delete(out.numpy(), failed, axis=0))
-        return indices, out.to(self._device, non_blocking=True).permute(0, 3, 1, 2)
+    def _fill(self, job: _Job[T], place: int, row: npt.NDArray[np.float32] | None) -> None:
+        index = int(job.indices[place])
+        try:
+            job.array[place] = self._make(index, row)
+        except BadImage as error:
+            if self._on_bad == "refuse":
+                raise
+            self.bad[index] = error.reason
+            job.failed.append(place)
+
+    def _result(self, job: _Job[T], finish: Finish[T]) -> T:
+        job.ready.wait()
+        if job.error is not None:
+            raise job.error
+        if job.finished is not None:
+            return job.finished
+        indices, pixels = job.good()
+        return finish(indices, pixels.to(self._device, non_blocking=True))
+
+
+class _Job(Generic[T]):
+    """A batch under way."""
+
+    def __init__(self, indices: Indices, pixels: torch.Tensor, left: int) -> None:
+        self.indices, self.pixels, self.array, self.left = indices, pixels, pixels.numpy(), left
+        self.failed: list[int] = []
+        self.error: BaseException | None = None
+        self.finished: T | None = None
+        self.ready, self._lock = threading.Event(), threading.Lock()
+
+    def is_last(self) -> bool:
+        """Count one part as done; tell whether it was the last."""
+        with self._lock:
+            self.left -= 1
+            return self.left == 0
+
+    def good(self) -> tuple[Indices, torch.Tensor]:
+        """Return indices and uint8 (B, 3, S, S) without the images that failed."""
+        if not self.failed:
+            return self.indices, self.pixels.permute(0, 3, 1, 2)
+        kept = np.delete(np.arange(len(self.indices)), self.failed)
+        return self.indices[kept], self.pixels[torch.from_numpy(kept)].permute(0, 3, 1, 2)
+
+
+def _one_core_each(workers: int) -> ThreadPoolExecutor:
+    """Return a started pool in whose threads torch does not split its operations further.
+
+    Otherwise `workers` teams of threads compete for the same processors, and an epoch takes half as long again.
+    torch's number of threads belongs to the calling thread, but is also the default of threads yet to come: hence
+    all start here, and the caller's number is then set again.
+    """
+    started = threading.Barrier(workers + 1)
+
+    def begin() -> None:
+        torch.set_num_threads(1)
+        started.wait()
+
+    pool = ThreadPoolExecutor(workers, "residua-decode", initializer=begin)
+    own = torch.get_num_threads()
+    for _ in range(workers):
+        pool.submit(int)
+    started.wait()
+    torch.set_num_threads(own)
+    return pool
 
 
 def open_store(
