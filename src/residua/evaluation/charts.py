@@ -101,11 +101,11 @@ def interval_bar(rate: float, low: float, high: float, baseline: float) -> Marku
     # The word moves with its tick, and stays inside the drawing at both ends.
     anchor = "start" if baseline < 0.2 else "end" if baseline > 0.8 else "middle"
     scale = Markup("").join(
-        Markup('<text class="tick {}" x="{}" y="50">{}%</text>').format(side, x_of(at), round(100 * at))
+        Markup('<text class="tick {}" x="{}" y="57">{}%</text>').format(side, x_of(at), round(100 * at))
         for at, side in ((0, "start"), (0.5, "middle"), (1, "end"))
     )
     return Markup(
-        '<svg class="interval" viewBox="0 0 340 56" role="img" aria-label="{spoken}">'
+        '<svg class="interval" viewBox="0 0 340 62" role="img" aria-label="{spoken}">'
         '<line class="axis" x1="10" x2="330" y1="30" y2="30"/>{scale}'
         '<line class="base" x1="{base}" x2="{base}" y1="22" y2="38"/>'
         '<text class="tick {anchor}" x="{base}" y="14">always the most frequent class</text>'

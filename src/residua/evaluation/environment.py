@@ -37,10 +37,8 @@ def pick_device(device: torch.device | str | None) -> torch.device:
 
 
 def on_device(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return the model in eval mode on `device`: itself when it is there, else a copy."""
-    found = next(model.parameters()).device
-    same = found.type == device.type and device.index in (None, found.index)
-    return (model if same else copy.deepcopy(model).to(device)).eval()
+    """Return a copy of the model in eval mode on `device`, channels-last: the layout that convolves fastest."""
+    return copy.deepcopy(model).to(device).to(memory_format=torch.channels_last).eval()
 
 
 def _processor() -> str:

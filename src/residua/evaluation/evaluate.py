@@ -160,6 +160,7 @@ def evaluate_model(
         device=where,
         num_classes=len(classes),
         train=False,
+        channels_last=True,
         on_bad=on_bad,
     )
     tally, images = _pass(on_device(model, where), loader, len(classes), len(split), progress)

@@ -130,7 +130,7 @@ def _findings(report: Report, pairs: Sequence[tuple[str, str, int, float]], perc
         found.append(Markup("Without images here, hence not judged: {}.").format(_listed(absent)))
     if report.top1_interval[0] <= report.baseline:
         text = Markup("Not shown to be better than always answering the most frequent class ({}).")
-        found.append(text.format(percent(report.baseline)))
+        found.insert(0, text.format(percent(report.baseline)))
     return found
 
 
@@ -149,7 +149,7 @@ def _charts(history: Sequence[Mapping[str, Any]]) -> list[Markup]:
             "epoch",
             xs,
             losses,
-            lambda value: f"{value:.3g}",
+            lambda value: f"{value / 1000:,.0f}k" if value >= 10_000 else f"{value:.3g}",
             log=_spans_decades(losses),
         ),
         line_chart(

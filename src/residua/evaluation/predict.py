@@ -209,7 +209,7 @@ def _rank(
     run: Run, model: torch.nn.Module, images: list[Pixels], top: int, device: torch.device
 ) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
     pixels = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2))
-    logits = model(normalise(pixels.to(device), run.preprocess_spec)).to("cpu", torch.float64)
+    logits = model(normalise(pixels.to(device), run.preprocess_spec, channels_last=True)).to("cpu", torch.float64)
     if not torch.isfinite(logits).all():
         raise NotFinite(
             f"{run.folder} gives logits that are NaN or infinite", "finite logits", "Train again: it diverged"
