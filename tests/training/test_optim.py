@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
@@ -65,8 +66,8 @@ def test_one_cycle_rises_to_the_peak_and_falls_to_the_end() -> None:
     found = rates(Recipe(learning_rate=0.4, schedule="one_cycle", warmup_epochs=2.5))
     assert found[24] == pytest.approx(0.4)
     assert max(found) == pytest.approx(0.4)
-    assert all(a < b for a, b in zip(found[:24], found[1:25], strict=True))
-    assert all(a > b for a, b in zip(found[25:-1], found[26:], strict=True))
+    assert all(a < b for a, b in pairwise(found[:25]))
+    assert all(a > b for a, b in pairwise(found[25:]))
     assert 0 < found[-1] < 0.4 / 50
 
 

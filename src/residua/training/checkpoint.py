@@ -105,7 +105,7 @@ def writing(path: Path) -> Iterator[None]:
         raise InputError(
             f"{path} could not be written: {reason} ({_free(path)})",
             "everything written before it is whole and still there",
-            "Make room, then repeat the command with --resume",
+            "Make room, then repeat the command with --resume" if full else "Give an --out that can be written",
         ) from error
 
 

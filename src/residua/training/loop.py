@@ -60,6 +60,8 @@ def train(
         Interrupted: SIGINT or SIGTERM came; a checkpoint is written, the message says how to resume.
     """
     plan = make_plan(data, model, recipe, out, resume=resume, data_dir=data_dir, model_edits=model_edits, **overrides)
+    with writing(plan.folder):
+        plan.folder.mkdir(parents=True, exist_ok=True)
     with exclusive(plan.folder), Display(progress) as display, StopRequest() as stop, _memory_advice(plan):
         claim(plan, resume=resume)
         if is_finished(plan):
