@@ -57,7 +57,7 @@ def _built() -> Path:
     openmp = _openmp_runtime()
     version = _run([*compiler.split(), "--version"])
     key = hashlib.sha256()
-    for part in (version, " ".join(_FLAGS), _processor(), str(openmp), *(s.read_text() for s in sources)):
+    for part in (compiler, version, " ".join(_FLAGS), _processor(), str(openmp), *(s.read_text() for s in sources)):
         key.update(part.encode() + b"\0")
     target = cache_folder() / f"{key.hexdigest()[:24]}.so"
     if not target.exists():
@@ -94,11 +94,12 @@ def _run(command: list[str]) -> str:
 def _openmp_runtime() -> Path | None:
     """The OpenMP runtime that torch has loaded, under whatever name its wheel gives it."""
     torch.get_num_threads()
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        path = Path(line.split()[-1])
-        if path.name.startswith(("libgomp", "libiomp5", "libomp")) and ".so" in path.name and path.exists():
-            return path
-    return None
+    paths = {Path(line.split()[-1]) for line in Path("/proc/self/maps").read_text().splitlines()}
+    found = sorted(p for p in paths if p.name.startswith(("libgomp", "libiomp5", "libomp")) and p.exists())
+    # Other packages bring runtimes of their own; torch's lies in torch/lib or torch.libs.
+    home = Path(torch.__file__).parent
+    own = [p for p in found if home in p.parents or p.parent.name == "torch.libs"]
+    return next(iter(own or found), None)
 
 
 def _processor() -> str:

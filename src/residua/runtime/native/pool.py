@@ -1,4 +1,4 @@
-"""Memory for activations, kept from step to step: fresh pages from the system cost as much as the arithmetic on them."""
+"""Memory for activations, kept from step to step: fresh pages from the system cost as much as the arithmetic."""
 
 from __future__ import annotations
 
