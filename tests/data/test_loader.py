@@ -212,7 +212,9 @@ def test_a_stream_refuses_or_skips_what_it_meets(split: Split, augment: Any, mon
     assert np.array_equal(batch.labels.numpy(), split.labels[batch.indices.numpy()])
 
 
-def test_leaving_an_epoch_early_ends_its_threads_and_leaves_torchs_alone(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leaving_an_epoch_early_ends_its_threads_and_leaves_torchs_alone(
+    split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cache, "BUDGET_BYTES", 0)
     running = loader(split, batch_size=2).epoch(0)
     threads = torch.get_num_threads()
@@ -220,6 +222,26 @@ def test_leaving_an_epoch_early_ends_its_threads_and_leaves_torchs_alone(split: 
     assert torch.get_num_threads() == threads
     running.close()
     assert [thread for thread in threading.enumerate() if thread.name.startswith("residua-decode")] == []
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_decoding_threads_use_one_core_each(workers: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        with stores._one_core_each(workers) as pool:
+            images = torch.zeros(1, 3, 512, 512, dtype=torch.uint8)
+            for _ in range(4):
+                pool.submit(torch.nn.functional.interpolate, images, (300, 300), mode="bilinear").result()
+                assert pool.submit(torch.get_num_threads).result() == 1
+            assert torch.get_num_threads() == 4
+        later: list[int] = []
+        thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert later == [4]
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("changes", [{"batch_size": 0}, {"batch_size": -3}, {"workers": -1}])

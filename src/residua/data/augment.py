@@ -77,8 +77,10 @@ class Augment:
         if not (padded or shifted or spec.flip):
             return images
         if not (padded or shifted):
-            mirrored = torch.from_numpy(table[:, _FLIP] < 0.5).to(images.device)
-            return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
+            mirrored = torch.from_numpy(np.flatnonzero(table[:, _FLIP] < 0.5)).to(images.device)
+            pixels = images.permute(0, 2, 3, 1).contiguous()
+            pixels = pixels.index_copy(0, mirrored, pixels.index_select(0, mirrored).flip(2))
+            return pixels.permute(0, 3, 1, 2)
         here = np.arange(side)[None, :]
         rows = np.repeat(here, len(table), axis=0)
         columns = rows

@@ -147,10 +147,18 @@ def _has_metadata(data: bytes) -> bool:
 
 
 def _simplejpeg(data: bytes, height: int, width: int, *, strict: bool) -> Pixels:
-    # min_factor 2: below half scale libjpeg-turbo has fast transforms, between half and full it has none.
-    factor = 2 if height or width else 1
+    # Where a reduced scale is allowed, so are the quicker transform and upsampling. (min_factor 2: from half scale on
+    # libjpeg-turbo's transforms are fast ones, between half and full they are not.)
+    reduced = bool(height or width)
     pixels: Pixels = simplejpeg.decode_jpeg(
-        data, "RGB", min_height=height, min_width=width, min_factor=factor, strict=strict
+        data,
+        "RGB",
+        fastdct=reduced,
+        fastupsample=reduced,
+        min_height=height,
+        min_width=width,
+        min_factor=2 if reduced else 1,
+        strict=strict,
     )
     return pixels
 

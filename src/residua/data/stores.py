@@ -194,6 +194,8 @@ def _one_core_each(workers: int) -> ThreadPoolExecutor:
     started = threading.Barrier(workers + 1)
 
     def begin() -> None:
+        # Asking first marks the thread as set up; else its first operation would fetch the default again.
+        torch.get_num_threads()
         torch.set_num_threads(1)
         started.wait()
 
