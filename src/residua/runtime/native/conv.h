@@ -138,19 +138,25 @@ __attribute__((always_inline)) static inline void transform_2d(F f, const float*
   }
 }
 
+// A 4x4 tile of outputs: its image and its top left pixel. Tiles are numbered image by image, row by row.
 struct Tile {
-  Index image, y, x;  // top left output pixel
+  Index image, y, x;
+  Tile(const Conv& s, Index number) {
+    const Index per_image = s.tiles_down * s.tiles_across, rest = number % per_image;
+    image = number / per_image, y = 4 * (rest / s.tiles_across), x = 4 * (rest % s.tiles_across);
+  }
+  void advance(const Conv& s) {
+    if ((x += 4) < 4 * s.tiles_across) return;
+    x = 0, y += 4;
+    if (y >= 4 * s.tiles_down) y = 0, ++image;
+  }
 };
-static inline Tile tile_at(const Conv& s, Index t) {
-  const Index per_image = s.tiles_down * s.tiles_across, rest = t % per_image;
-  return {t / per_image, 4 * (rest / s.tiles_across), 4 * (rest % s.tiles_across)};
-}
 
 // B^T d B for `count` tiles of the padded images at x -> v[position][tile][channel].
 static void transform_inputs(const Conv& s, const float* x, Index first, Index count, float* v, Ahead& ahead) {
-  for (Index t = 0; t < count; ++t) {
+  Tile at(s, first);
+  for (Index t = 0; t < count; ++t, at.advance(s)) {
     ahead.step();
-    const Tile at = tile_at(s, first + t);
     const float* corner = x + at.image * s.image_size() + (at.y * s.columns + at.x) * s.in;
     for (Index c = 0; c < s.in; c += LANES) {
       float* target = v + t * s.in + c;
@@ -175,9 +181,9 @@ static void winograd_forward(const Conv& s, const float* x, Index images, const 
                             m + k * s.m_step(), s.out);
       ahead.step();
     }
-    for (Index t = 0; t < count; ++t) {
+    Tile at(s, first);
+    for (Index t = 0; t < count; ++t, at.advance(s)) {
       ahead.step();
-      const Tile at = tile_at(s, first + t);
       float* corner = y + ((at.image * s.out_height + at.y) * s.out_width + at.x) * s.out;
       const Index high = s.out_height - at.y, wide = s.out_width - at.x;
       for (Index c = 0; c < s.out; c += LANES) {
@@ -203,9 +209,9 @@ static void winograd_backward(const Conv& s, const float* x, const float* dy, In
   for (Index first = 0; first < tiles; first += s.chunk) {
     const Index count = tiles - first < s.chunk ? tiles - first : s.chunk;
     transform_inputs(s, x, first, count, v, ahead);
-    for (Index t = 0; t < count; ++t) {
+    Tile at(s, first);
+    for (Index t = 0; t < count; ++t, at.advance(s)) {
       ahead.step();
-      const Tile at = tile_at(s, first + t);
       const float* corner = dy + at.image * s.grad_size() + (at.y * s.grad_columns + at.x) * s.out;
       for (Index c = 0; c < s.out; c += LANES) {
         float* target = m + t * s.out + c;
@@ -220,9 +226,9 @@ static void winograd_backward(const Conv& s, const float* x, const float* dy, In
       if (dx) product<false, false>(count, s.in, s.out, mk, s.out, 1, ut + k * s.in * s.out, s.in, vk, s.in);
       ahead.step();
     }
-    for (Index t = 0; dx && t < count; ++t) {
+    at = Tile(s, first);
+    for (Index t = 0; dx && t < count; ++t, at.advance(s)) {
       ahead.step();
-      const Tile at = tile_at(s, first + t);
       float* corner = dx + at.image * s.image_size() + (at.y * s.columns + at.x) * s.in;
       for (Index c = 0; c < s.in; c += LANES) {
         float* target = corner + c;
