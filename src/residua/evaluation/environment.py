@@ -12,6 +12,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from residua._base.errors import InputError
+
 
 def environment(device: torch.device | str = "cpu") -> dict[str, str]:
     """Return the versions, processor, threads, device and date of this process."""
@@ -30,10 +32,25 @@ def environment(device: torch.device | str = "cpu") -> dict[str, str]:
 
 
 def pick_device(device: torch.device | str | None) -> torch.device:
-    """Return the device asked for; by default (None, "auto") the GPU where there is one."""
+    """Return the device asked for; by default (None, "auto") the GPU where there is one.
+
+    Raises:
+        InputError: an unknown device, or one that this machine does not have.
+    """
     if device is None or str(device) == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+    wanted = "'auto', 'cpu', 'cuda' or 'cuda:N'"
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"device {device!r}", wanted) from None
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device {str(device)!r} on a machine with {torch.cuda.device_count()} CUDA devices", wanted, "Use 'cpu'"
+        )
+    if found.type not in ("cpu", "cuda"):
+        raise InputError(f"device {str(device)!r}", wanted)
+    return found
 
 
 def on_device(model: nn.Module, device: torch.device) -> nn.Module:

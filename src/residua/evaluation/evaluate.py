@@ -108,6 +108,7 @@ def evaluate(
             f"one of {', '.join(sorted(dataset.splits))}",
             "Choose with split=",
         )
+    own = dataset.hash == run.data.get("hash")
     part = _with_labels_of(run, dataset, dataset.splits[chosen])
     return evaluate_model(
         run.model,
@@ -119,7 +120,7 @@ def evaluate(
         on_bad=on_bad,
         progress=progress,
         name=run.folder.resolve().name,
-        data=dataset.describe() | {"evaluated": _evaluated(run, dataset, chosen), "trained_on": _trained_on(run)},
+        data=dataset.describe() | {"evaluated": relation(chosen, own_data=own), "trained_on": _trained_on(run)},
         recipe=run.recipe,
         history=read_history(run.folder),
         root=Path(dataset.location) if dataset.location else None,
@@ -243,9 +244,9 @@ def _open(run: Run, data: str | Path | None, data_dir: Path | None) -> Dataset:
         ) from error
 
 
-def _evaluated(run: Run, dataset: Dataset, chosen: str) -> str:
-    """Say in a sentence what the evaluated images are to the run."""
-    if dataset.hash != run.data.get("hash"):
+def relation(chosen: str, *, own_data: bool) -> str:
+    """Say in a sentence what the images of split `chosen` are to the run; `own_data`: of what it was trained on."""
+    if not own_data:
         return "These images are other data than the run was trained on."
     if chosen == "train":
         return "These are the images that the run was trained on: expect less on new ones."
