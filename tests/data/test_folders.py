@@ -96,11 +96,13 @@ def test_reopening_changed_data_is_refused(make_folder: MakeFolder) -> None:
         reopen(described)
 
 
-def test_a_moved_folder_keeps_its_hash(make_folder: MakeFolder) -> None:
+def test_a_moved_folder_keeps_its_hash(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_folder("photos", {"a": 5, "b": 5})
     before = open_dataset(path)
     path.rename(path.with_name("pictures"))
     assert open_dataset(path.with_name("pictures")).hash == before.hash
+    monkeypatch.chdir(path.with_name("pictures"))
+    assert open_dataset(".").hash == before.hash
 
 
 def test_missing_folder(tmp_path: Path) -> None:

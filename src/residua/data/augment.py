@@ -58,7 +58,7 @@ class Augment:
             int64 (B,), or float32 (B, K) that sum to 1 under mixup and cutmix.
         """
         spec, device = self.spec, images.device
-        table = uniforms(seed, epoch, indices, _COLUMNS)
+        table = uniforms(seed, epoch, indices, _COLUMNS if spec.crop == "random_resized" else _BOX)
         if spec.crop == "random_resized" and not self.cropped:
             images = self._resized_crop(images, table)
         images = self._move(images, table)

@@ -147,10 +147,6 @@ def check(
     )
 
 
-examine = check
-"""The same under the name used while the doctor was planned; kept for callers."""
-
-
 def _of_arrays(name: str, data_dir: Path | None) -> tuple[list[_Image], dict[str, dict[str, int]]]:
     # The official parts, not the ones that training would carve out of them.
     dataset = open_dataset(name, val_fraction=0) if name == "digits" else open_cifar(name, data_dir)
@@ -181,7 +177,7 @@ def _of_folder(path: Path, findings: list[Finding]) -> tuple[list[_Image], dict[
         if absent:
             findings.append(Finding("absent-class", True, f"{name} has no images of {some(absent)}"))
     images = [
-        _Image(name, label, str(file), partial(examine_file, file))
+        _Image(name, label, file, partial(examine_file, Path(file)))
         for name, split in splits.items()
         for label, listing in split.items()
         for file, _ in listing.files

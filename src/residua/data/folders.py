@@ -24,7 +24,7 @@ _LAYOUT = "a folder of class folders with images, or one with train/ and val/ or
 class Listing:
     """What a class folder holds: images with sizes in bytes, what cannot be listed, a count of the rest."""
 
-    files: tuple[tuple[Path, int], ...]
+    files: tuple[tuple[str, int], ...]
     unlisted: tuple[str, ...]
     ignored: int
 
@@ -37,7 +37,8 @@ def open_folder(path: Path, on_bad: BadPolicy = "refuse") -> Dataset:
             holds no image, links form a loop, something cannot be listed, or the splits differ in their
             classes.
     """
-    listings = {name: list_classes(folder) for name, folder in split_folders(path).items()}
+    roots = split_folders(path)
+    listings = {name: list_classes(folder) for name, folder in roots.items()}
     classes = _same_classes(path, {name: tuple(listing) for name, listing in listings.items()})
     notes, unlisted = _notes(listings)
     if unlisted and on_bad == "refuse":
@@ -58,10 +59,11 @@ def open_folder(path: Path, on_bad: BadPolicy = "refuse") -> Dataset:
                 f"at least one image in each class folder ({', '.join((*_JPEG[:2], *_OTHER[:4]))} …)",
                 "Add images, or remove the empty folder",
             )
-        splits[name] = Split(name, np.repeat(np.arange(len(classes)), counts), tuple(file for file, _ in files))
-        root = split_folders(path)[name]
-        for file, size in files:
-            digest.update(f"\0{name}/{file.relative_to(root)}\0{size}".encode("utf-8", "surrogateescape"))
+        splits[name] = Split(name, np.repeat(np.arange(len(classes)), counts), tuple(Path(file) for file, _ in files))
+        for label in classes:
+            start = len(str(roots[name] / label))
+            for file, size in listing[label].files:
+                digest.update(f"\0{name}/{label}{file[start:]}\0{size}".encode("utf-8", "surrogateescape"))
     return Dataset(str(path), classes, splits, digest.hexdigest(), tuple(notes), location=str(path.resolve()))
 
 
@@ -109,7 +111,7 @@ def list_classes(folder: Path) -> dict[str, Listing]:
 
 
 def _list(folder: Path) -> Listing:
-    files: list[tuple[Path, int]] = []
+    files: list[tuple[str, int]] = []
     unlisted: list[str] = []
     ignored = 0
     for entry in _walk(folder, ()):
@@ -117,17 +119,17 @@ def _list(folder: Path) -> Listing:
             if os.path.splitext(entry.name)[1].lower() not in EXTENSIONS:
                 ignored += 1
             elif entry.is_file():
-                files.append((Path(entry.path), entry.stat().st_size))
+                files.append((entry.path, entry.stat().st_size))
             else:
                 unlisted.append(f"{entry.path} (not a regular file, or a broken link)")
         except OSError as error:
             unlisted.append(f"{entry.path} ({error.strerror})")
-    files.sort(key=lambda item: item[0].parts)
+    files.sort(key=lambda item: item[0].split(os.sep))
     return Listing(tuple(files), tuple(sorted(unlisted)), ignored)
 
 
 def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[os.DirEntry[str]]:
-    at = folder
+    at = str(folder)
     try:
         status = folder.stat()
         here = (status.st_dev, status.st_ino)
@@ -139,7 +141,7 @@ def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[os.DirEn
             for entry in entries:
                 if entry.name.startswith(".") or entry.name in ("Thumbs.db", "desktop.ini"):
                     continue
-                at = Path(entry.path)
+                at = entry.path
                 if entry.is_dir():
                     yield from _walk(Path(entry.path), (*above, here))
                 else:
