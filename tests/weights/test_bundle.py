@@ -105,6 +105,12 @@ def test_truncated_and_extended_files_are_refused(tmp_path: Path) -> None:
     refused(tmp_path)
 
 
+@pytest.mark.parametrize("header", [b"[" * 200_000, b'{"__metadata__": 1}', b"{}", b"\xff\xfe", b"9" * 9000, b"null"])
+def test_headers_that_are_none(tmp_path: Path, header: bytes) -> None:
+    (tmp_path / MODEL_FILE).write_bytes(len(header).to_bytes(8, "little") + header)
+    refused(tmp_path)
+
+
 class Payload:
     """Writes a file when it is unpickled."""
 

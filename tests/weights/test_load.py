@@ -66,6 +66,16 @@ def test_all_mismatches_are_named_and_nothing_changes(tmp_path: Path) -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
+def test_a_damaged_bundle_is_not_loaded_as_bare_weights(tmp_path: Path) -> None:
+    path = save_tiny(tmp_path)
+    load_state(fresh(), path)
+    damaged = bytearray(path.read_bytes())
+    damaged[-5] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match="damaged"):
+        load_state(fresh(), path)
+
+
 class Trap:
     """Writes a file when it is unpickled."""
 

@@ -115,6 +115,7 @@ class Tally:
     """
 
     num_classes: int
+    count: int = 0
     top5_correct: int = 0
     confusion: IntArray = field(init=False)
     _losses: list[FloatArray] = field(default_factory=list)
@@ -123,11 +124,6 @@ class Tally:
         if self.num_classes < 1:
             raise InputError(f"num_classes={self.num_classes}", "at least one class")
         self.confusion = np.zeros((self.num_classes, self.num_classes), np.int64)
-
-    @property
-    def count(self) -> int:
-        """Images counted so far."""
-        return int(self.confusion.sum())
 
     def update(self, logits: Tensor, labels: Tensor) -> Outcome:
         """Count one batch.
@@ -170,8 +166,8 @@ class Tally:
         true_log = log_probabilities.gather(1, truth[:, None])[:, 0]
 
         self.top5_correct += int((ahead.sum(dim=1) < 5).sum())
-        cells = torch.bincount(truth * self.num_classes + predicted, minlength=self.num_classes**2)
-        self.confusion += cells.numpy().reshape(self.confusion.shape)
+        np.add.at(self.confusion, (truth.numpy(), predicted.numpy()), 1)
+        self.count += len(truth)
         self._losses.append((-true_log).numpy())
         return Outcome(
             truth.numpy(),

@@ -31,7 +31,7 @@ from residua.weights.config import config_of
 from residua.weights.match import mismatches
 
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
-_KEY, _SCHEMA, _UNSIGNED = "residua", 1, "0" * 64
+KEY, _SCHEMA, _UNSIGNED = "residua", 1, "0" * 64
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "spec": dict,
     "classes": list,
@@ -76,7 +76,7 @@ class Bundle:
 
 
 def save_bundle(
-    folder: Path,
+    folder: Path | str,
     *,
     tensors: Mapping[str, Tensor],
     spec: Spec,
@@ -94,6 +94,7 @@ def save_bundle(
     Raises:
         InputError: the tensors or the class names do not fit the spec; every mismatch is listed.
     """
+    folder = Path(folder)
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     _refuse_mismatches(folder, spec, classes, state)
     document = {
@@ -109,7 +110,7 @@ def save_bundle(
         "weights_sha256": hash_tensors(state),
     }
     # One key only: with two, the order in which safetensors writes them differs from one save to the next.
-    metadata = {_KEY: json.dumps(document, ensure_ascii=False, allow_nan=False)}
+    metadata = {KEY: json.dumps(document, ensure_ascii=False, allow_nan=False)}
     path = folder / MODEL_FILE
     config = json.dumps(config_of(spec, document["classes"], preprocess), indent=2, ensure_ascii=False)
     with atomic_path(path) as beside:
@@ -203,21 +204,19 @@ def _read(path: Path) -> bytes:
             "a safetensors file; nothing in this one was executed",
             "If you trust its source, save its tensors as safetensors",
         )
-    raise InputError(
-        f"{path} is truncated, or no safetensors file ({size} bytes)", "a whole safetensors file", _REMEDY
-    )
+    raise InputError(f"{path} is truncated, or no safetensors file ({size} bytes)", "a whole safetensors file", _REMEDY)
 
 
 def _verified(path: Path, content: bytes) -> dict[str, Any]:
     """Return the document in the header, after checking the hash of the whole file against it."""
     header = content[8 : 8 + int.from_bytes(content[:8], "little")]
     try:
-        metadata = json.loads(header)["__metadata__"][_KEY]
+        metadata = json.loads(header)["__metadata__"][KEY]
         document = json.loads(metadata)
         stored = document["sha256"]
         schema = document["schema"]
-    except (ValueError, KeyError, TypeError) as error:
-        plain = b'"' + _KEY.encode() + b'"' not in header
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        plain = b'"' + KEY.encode() + b'"' not in header
         raise InputError(
             f"{path} is no Residua bundle" if plain else f"{path} is damaged: its header cannot be read",
             "weights with spec, classes and preprocessing in the header, as `residua train` writes them",
@@ -258,9 +257,7 @@ def _hash_unsigned(content: bytes, place: int) -> str:
     return digest.hexdigest()
 
 
-def _refuse_mismatches(
-    folder: Path, spec: Spec, classes: Sequence[str], tensors: Mapping[str, Tensor]
-) -> None:
+def _refuse_mismatches(folder: Path, spec: Spec, classes: Sequence[str], tensors: Mapping[str, Tensor]) -> None:
     problems = []
     if len(classes) != spec.num_classes:
         problems.append(f"{len(classes)} class names for the {spec.num_classes} outputs of {spec.name}")
@@ -280,10 +277,8 @@ def _check_config(path: Path, wanted: dict[str, Any]) -> None:
         return
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read: {error}", "the file that was written with the weights"
-        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read: {error}", "the file that was written with the weights") from error
     differing = [
         f"{where} is {_short(found)} here and {_short(value)} in {MODEL_FILE}"
         for where, found, value in _differences(given, wanted)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from residua._base.errors import InputError
-from residua.weights.bundle import MODEL_FILE, load_bundle
+from residua.weights.bundle import KEY, MODEL_FILE, load_bundle
 from residua.weights.match import differences
 
 _NESTED = ("state_dict", "model", "model_state_dict")
@@ -49,7 +49,9 @@ def _read_state(path: Path) -> Mapping[str, Tensor]:
         raise InputError(f"{path} does not exist", f"a file of weights or a run folder with {MODEL_FILE}")
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
+            with safetensors.safe_open(path, "pt") as stored:
+                bundle = KEY in (stored.metadata() or {})
+            return load_bundle(path).tensors if bundle else safetensors.torch.load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
@@ -57,6 +59,8 @@ def _read_state(path: Path) -> Mapping[str, Tensor]:
             "safetensors, or a state dict as torch.save writes it; nothing was executed",
             "If you trust its source, save its state dict again as safetensors",
         ) from error
+    except InputError:
+        raise
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, safetensors.SafetensorError) as error:
         raise InputError(
             f"{path} cannot be read as weights: {_first_line(error)}",
