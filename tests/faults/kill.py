@@ -8,6 +8,7 @@ import multiprocessing
 import random
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -32,6 +33,7 @@ RECIPE: dict[str, Any] = {
     "workers": 1,
     "engine": "eager",
 }
+STEPS = 60  # optimizer steps of that recipe: 3 epochs of 20 batches
 _SERVER = multiprocessing.get_context("forkserver")
 # Each run is a process of its own; only the imports are shared, which saves seconds a kill.
 _SERVER.set_forkserver_preload(["residua.training.loop", "residua.evaluation.page", "sklearn.datasets"])
@@ -44,7 +46,7 @@ class Kill:
     Attributes:
         run: number of the run that it hit.
         seconds: after the process was started.
-        phase: "starting", "training", "writing a checkpoint", "finishing" or "finished".
+        phase: what the run was doing, as far as its folder tells.
         step: of the newest checkpoint that was left; None when there was none.
     """
 
@@ -71,32 +73,38 @@ def train_undisturbed(folder: Path, **changes: Any) -> tuple[str, float]:
 
 
 def kill_until_done(
-    folder: Path, number: int, chance: random.Random, longest: float, most: int, *, aim: bool, **changes: Any
+    folder: Path, number: int, chance: random.Random, longest: float, aims: Sequence[str], **changes: Any
 ) -> list[Kill]:
-    """Train into `folder`, killing and resuming up to `most` times; return the kills.
+    """Train into `folder`, killing and resuming, a kill for each of `aims`; then let it end. Return the kills.
 
     Args:
         longest: upper limit of the random delays, seconds.
-        aim: wait after the delay for a file that is being written, so that the kill tears it.
+        aims: "any" kills after the delay; "writing" then waits for a file that is being written, so that the kill
+            tears it; "end" waits until training has ended, then up to half a second into evaluation and bundle.
     """
     kills: list[Kill] = []
-    while True:
+    for aim in aims:
         process = start(folder, **changes)
         began = time.monotonic()
-        if len(kills) == most:
-            process.join()
-        else:
+        if aim != "end":
             process.join(chance.uniform(0, longest))
-            while aim and process.is_alive() and not _half_written(folder):
-                time.sleep(0.0002)
+        awaited = {"any": lambda _: True, "writing": _half_written, "end": _trained}[aim]
+        while process.is_alive() and not awaited(folder):
+            time.sleep(0.0002)
+        if aim == "end":
+            process.join(chance.uniform(0, 0.5))
         if process.exitcode is not None:
-            assert process.exitcode == 0, f"run {number} ended with {process.exitcode}"
-            return kills
+            break
         process.kill()
         process.join()
         newest = max(folder.glob("checkpoints/step-*.safetensors"), default=None)
         step = int(newest.stem.removeprefix("step-")) if newest else None
         kills.append(Kill(number, round(time.monotonic() - began, 3), _phase(folder), step))
+    else:
+        process = start(folder, **changes)
+        process.join()
+    assert process.exitcode == 0, f"run {number} ended with {process.exitcode}"
+    return kills
 
 
 def digest(folder: Path) -> str:
@@ -110,14 +118,24 @@ def _half_written(folder: Path) -> list[Path]:
     return []
 
 
+def _trained(folder: Path) -> bool:
+    return (folder / "checkpoints" / f"step-{STEPS:010d}.safetensors").exists()
+
+
 def _phase(folder: Path) -> str:
     torn = {part.name.split(".")[1] for part in _half_written(folder)}
     if any(name.startswith("step-") for name in torn):
         return "writing a checkpoint"
-    if (folder / "config.json").exists() or {"model", "config"} & torn:
-        whole = (folder / "report.html").exists() and not any(folder.glob("checkpoints/step-*"))
-        return "finished" if whole else "finishing"
-    return "training" if (folder / "history.jsonl").exists() or any(folder.glob("checkpoints/step-*")) else "starting"
+    if (folder / "report.html").exists() and not any(folder.glob("checkpoints/step-*")):
+        return "finished"
+    if torn:
+        return f"writing {min(torn)}"
+    if _trained(folder):
+        return "evaluating and writing the bundle"
+    if any(folder.glob("checkpoints/step-*")):
+        return "training, or starting to resume"
+    begun = (folder / "checkpoints" / "origin.json").exists()
+    return "training before the first checkpoint" if begun else "opening the data"
 
 
 def _work(folder: str, model: str, recipe: dict[str, Any]) -> None:
