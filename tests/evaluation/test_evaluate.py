@@ -117,6 +117,20 @@ def test_bad_files_are_refused_by_name_or_left_out(tmp_path: Path) -> None:
         evaluate(run, data)
     report = evaluate(run, data, on_bad="skip")
     assert (report.count, report.top1) == (30, 1)
+    assert "1 of the train files do not decode" in report.data["notes"][-1]
+
+
+def test_own_data_is_read_as_in_training(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        colour_folder(tmp_path / "data" / part)
+    (tmp_path / "data" / "val" / "red" / "broken.png").write_text("no picture")
+    strict = colour_run(tmp_path / "strict", data=tmp_path / "data")
+    lenient = colour_run(tmp_path / "lenient", data=tmp_path / "data", recipe={"on_bad": "skip"})
+    with pytest.raises(InputError, match=r"broken\.png"):
+        evaluate(strict)
+    assert evaluate(lenient).count == 30
+    with pytest.raises(InputError, match=r"broken\.png"):
+        evaluate(lenient, on_bad="refuse")
 
 
 def test_history_is_read(tmp_path: Path) -> None:

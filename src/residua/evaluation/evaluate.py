@@ -78,7 +78,7 @@ def evaluate(
     data_dir: Path | None = None,
     batch_size: int = 256,
     device: torch.device | str | None = None,
-    on_bad: BadPolicy = "refuse",
+    on_bad: BadPolicy | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Evaluate a run.
@@ -92,7 +92,8 @@ def evaluate(
         data_dir: where downloaded sets lie.
         batch_size: images a forward pass; the result does not depend on it.
         device: by default the GPU where there is one.
-        on_bad: what to do with files that do not decode: "refuse", or "skip" and leave them out of the count.
+        on_bad: what to do with files that do not decode: "refuse", or "skip" and leave them out of the count,
+            which the report then says. By default as in training for the run's own data, else "refuse".
         progress: called with (images done, images in all).
 
     Raises:
@@ -117,7 +118,7 @@ def evaluate(
         run.classes,
         batch_size=batch_size,
         device=device,
-        on_bad=on_bad,
+        on_bad=on_bad or (None if own else "refuse"),
         progress=progress,
         name=run.folder.resolve().name,
         data=dataset.describe() | {"evaluated": relation(chosen, own_data=own), "trained_on": _trained_on(run)},
@@ -135,7 +136,7 @@ def evaluate_model(
     *,
     batch_size: int = 256,
     device: torch.device | str | None = None,
-    on_bad: BadPolicy = "refuse",
+    on_bad: BadPolicy | None = None,
     progress: Progress | None = None,
     name: str = "",
     data: dict[str, Any] | None = None,
@@ -144,6 +145,9 @@ def evaluate_model(
     root: Path | None = None,
 ) -> Report:
     """Evaluate a network on a split whose labels index `classes`, and return the full report.
+
+    `name`, `data`, `recipe` and `history` are passed on to it; file names are given relative to `root`. `on_bad`
+    is the recipe's by default; the other arguments are those of `evaluate`.
 
     Raises:
         InputError: an empty split, a bad file, `batch_size` below 1.
@@ -162,7 +166,7 @@ def evaluate_model(
         num_classes=len(classes),
         train=False,
         channels_last=True,
-        on_bad=on_bad,
+        on_bad=on_bad or (recipe or {}).get("on_bad", "refuse"),
     )
     tally, images = _pass(on_device(model, where), loader, len(classes), len(split), progress)
     metrics = tally.metrics(classes)
@@ -191,11 +195,18 @@ def evaluate_model(
         confusion=metrics.confusion,
         worst=mistakes(worst),
         most_confident_mistakes=mistakes(surest),
-        data=data or {},
+        data=_with_skipped(data or {}, split.name, loader),
         recipe=recipe,
         environment=environment(where),
         history=tuple(history),
     )
+
+
+def _with_skipped(data: dict[str, Any], name: str, loader: Loader) -> dict[str, Any]:
+    if not loader.skipped:
+        return data
+    left_out = f"{len(loader.skipped)} of the {name} files do not decode and were left out of the evaluation"
+    return data | {"notes": [*data.get("notes", ()), left_out]}
 
 
 @dataclass(frozen=True)
