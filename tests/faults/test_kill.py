@@ -127,6 +127,24 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     assert kill.digest(tmp_path) == undisturbed[0]
 
 
+def test_a_run_that_lost_every_checkpoint_starts_again_from_its_recipe(
+    tmp_path: Path,
+    undisturbed: tuple[str, float],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(2, signal.SIGTERM, patch)
+        with pytest.raises(Interrupted):
+            train("digits", MODEL, out=tmp_path, progress=False, **kill.RECIPE)
+    for path in (tmp_path / "checkpoints").glob("step-*"):
+        path.unlink()
+    (tmp_path / "recipe.toml").unlink()
+    train("digits", MODEL, out=tmp_path, resume=True, **kill.RECIPE)
+    assert "starts again from its recipe" in capfd.readouterr().err
+    assert kill.digest(tmp_path) == undisturbed[0]
+
+
 def test_a_second_process_on_the_folder_is_refused(tmp_path: Path) -> None:
     with exclusive(tmp_path / "a"), pytest.raises(InputError, match=r"in use by another process"):
         train("digits", MODEL, out=tmp_path / "a", progress=False, **kill.RECIPE)

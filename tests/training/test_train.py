@@ -170,6 +170,24 @@ def test_a_run_without_validation_and_with_everything_else(tmp_path: Path, small
     assert run.metrics["split"] == "test"
 
 
+def test_checkpoints_come_by_the_clock_and_the_newest_stay(
+    tmp_path: Path, small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+    save = session_module.save_checkpoint
+
+    def noted(folder: Path, checkpoint: Any, *, keep: int) -> Path:
+        saved.append(checkpoint.step)
+        path = save(folder, checkpoint, keep=keep)
+        assert len(list_checkpoints(folder)) == min(keep, len(set(saved)))
+        return path
+
+    monkeypatch.setattr(session_module, "save_checkpoint", noted)
+    changes = {**small, "max_steps": 5, "checkpoint_every_minutes": 1e-9, "keep_checkpoints": 3}
+    train("digits", MODEL, out=tmp_path / "a", progress=False, **changes)
+    assert saved == [1, 2, 3, 4, 5, 5]
+
+
 def test_early_stop_ends_the_run(tmp_path: Path, small: dict[str, Any]) -> None:
     changes = {**small, "epochs": 9, "early_stop_epochs": 1, "learning_rate": 1e-12, "weight_decay": 0.0}
     run = train("digits", MODEL, out=tmp_path / "a", progress=False, **changes)

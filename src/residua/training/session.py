@@ -56,6 +56,8 @@ class Session:
     def __init__(self, plan: Plan, display: Display) -> None:
         self.plan, self.display, self.state = plan, display, State()
         recipe, hardware = plan.recipe, plan.hardware
+        # Every batch has one shape, so measuring once which convolution is fastest pays.
+        torch.backends.cudnn.benchmark = hardware.device.type == "cuda"
         torch.manual_seed(recipe.seed)
         self.model: nn.Module = build(plan.spec).to(hardware.device)
         self.model.to(memory_format=hardware.memory_format)
@@ -73,7 +75,8 @@ class Session:
     @property
     def global_step(self) -> int:
         """Optimizer steps done in all."""
-        return self.state.epoch * self.plan.steps_per_epoch + self.state.step
+        # `max_steps` may have ended the last epoch early.
+        return min(self.state.epoch * self.plan.steps_per_epoch + self.state.step, self.plan.total_steps)
 
     @property
     def done(self) -> bool:
