@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pictures import picture
-
-MakeFolder = Callable[..., Path]
+from pictures import MakeFolder, picture
 
 
 @pytest.fixture

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+MakeFolder = Callable[..., Path]
+"""make(name, {"ants": 3}, size=(24, 32), suffix=".jpg") -> folder, with so many pictures a class."""
 
 
 def picture(seed: int, height: int = 24, width: int = 32) -> Image.Image:

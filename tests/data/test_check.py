@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import picture
+from pictures import MakeFolder, picture
 from PIL import Image
 
-from conftest import MakeFolder
 from residua._base.errors import InputError
 from residua.data.check import CheckReport, check
 from residua.data.duplicates import near_pairs

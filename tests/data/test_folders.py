@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import MakeFolder
 
-from conftest import MakeFolder
 from residua._base.errors import InputError
 from residua.data.sources import open_dataset, reopen
 

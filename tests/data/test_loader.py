@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pictures import picture
+from pictures import MakeFolder, picture
 
-from conftest import MakeFolder
 from residua._base.errors import InputError
 from residua.data import cache, stores
 from residua.data.decode import BadImage, decode
