@@ -141,3 +141,9 @@ def test_a_diverged_network_is_refused(run: Run, tmp_path: Path) -> None:
         run.model.fc.bias.fill_(float("nan"))
     with pytest.raises(InputError, match="NaN"):
         predict(run, paint(tmp_path / "red.png", COLOURS["red"]))
+
+
+@pytest.mark.parametrize("device", ["banana", "cuda:99", "mps:0", "meta"])
+def test_devices_that_are_not_there(run: Run, device: str) -> None:
+    with pytest.raises(InputError, match=device):
+        predict_stream(run, [], device=device)
