@@ -102,10 +102,14 @@ def writing(path: Path) -> Iterator[None]:
         full = getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
         full = full or any(words in str(error) for words in ("No space left", "quota", "File too large"))
         reason = "the disk is full" if full else getattr(error, "strerror", None) or str(error)
+        if not full:
+            raise InputError(
+                f"{path} could not be written: {reason}", "a folder that can be written", "Give another --out"
+            ) from error
         raise InputError(
             f"{path} could not be written: {reason} ({_free(path)})",
-            "everything written before it is whole and still there",
-            "Make room, then repeat the command with --resume" if full else "Give an --out that can be written",
+            "room for the run; everything written before is whole and still there",
+            "Make room, then repeat the command with --resume",
         ) from error
 
 

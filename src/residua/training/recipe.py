@@ -103,13 +103,15 @@ class Recipe:
     def __post_init__(self) -> None:
         for key, wanted in field_types(Recipe).items():
             object.__setattr__(self, key, checked(key, getattr(self, key), wanted))
+        if not self.learning_rate > 0:
+            raise InputError(
+                f"learning_rate={self.learning_rate}", "learning_rate > 0", "For example --learning-rate 0.1"
+            )
         for key, (low, high) in _RANGES.items():
             value = getattr(self, key)
             if not (math.isfinite(value) and low <= value <= high):
                 span = f"{low:g} <= {key}" + (f" <= {high:g}" if high < math.inf else "")
                 raise InputError(f"{key}={value}", f"{span}", f"Give --{_flag(key)} another value")
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate={self.learning_rate}", "learning_rate > 0")
         _consistent(self)
 
 
