@@ -10,6 +10,7 @@ at 224 on synthetic images in turns with torchvision's, eager.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -62,7 +63,7 @@ def fast_run(folder: Path, scratch: Path, name: str, device: torch.device) -> di
     return {
         "epochs": len(lines),
         "seconds_an_epoch": statistics.median(
-            [b["seconds"] - a["seconds"] for a, b in zip(lines, lines[1:], strict=False)] or [lines[0]["seconds"]]
+            [later["seconds"] - line["seconds"] for line, later in itertools.pairwise(lines)] or [lines[0]["seconds"]]
         ),
         "seconds_in_all": whole,
         "test_top1": run.metrics["top1"],

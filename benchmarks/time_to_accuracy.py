@@ -3,10 +3,9 @@
     python benchmarks/time_to_accuracy.py FOLDER [--peer-epochs 10] [--seeds 3]
 
 FOLDER holds train/ (50,000) and test/ (10,000). The peer (`peer_loop.py`) trains ResNet-20 as He 2015 does (batch 128,
-learning rate 0.1, pad-4 crop, flip, weight decay 1e-4) and is tested after its last epoch: that is the accuracy to
-reach. Residua trains `cifar_resnet20` from the folder to the finished run and its test, once a seed, with an empty cache
-for the first. The two take turns: the peer pauses between its epochs while a seed runs, so that both meet the same
-machine. Testing is counted for neither.
+learning rate 0.1, pad-4 crop, flip, weight decay 1e-4) and is tested after its last epoch: that accuracy is to be
+reached. Residua trains `cifar_resnet20` from the folder to the finished run and its test, once a seed, with an empty cache
+for the first. They take turns: the peer pauses between epochs while a seed runs, so that both meet the same machine. Testing is counted for neither.
 """
 
 from __future__ import annotations
@@ -133,8 +132,8 @@ def table(result: dict[str, Any]) -> str:
         f"| `residua train --recipe fast` | {result['residua'][0]['epochs']} | {statistics.median(seconds):.0f} "
         f"({min(seconds):.0f} to {max(seconds):.0f}) | {spread} | {len(seconds)} |\n\n"
         f"{result['share_of_the_peers_time']:.3f} of the peer's time (wanted {result['share_wanted']}); "
-        f"{result['machine']['processor']}, load before {result['load_before']:.1f}. CIFAR-10 as JPEG files: accuracies "
-        "are some points below those on the lossless original.\n"
+        f"{result['machine']['processor']}, load before {result['load_before']:.1f}. "
+        "CIFAR-10 as JPEG files: accuracies are some points below those on the lossless original.\n"
     )
 
 

@@ -35,8 +35,8 @@ QUICK += [["-m", "residua", *words] for words in (["--help"], ["models"], ["diff
 OPTIONS = {
     "models": {"pattern", "json"},
     "diff": {"left", "right", "json"},
-    "check": {"data", "workers", "json"},
-    "evaluate": {"run", "data", "split", "batch_size", "device", "on_bad", "report", "json"},
+    "check": {"data", "workers", "data_dir", "json"},
+    "evaluate": {"run", "data", "split", "batch_size", "device", "on_bad", "data_dir", "report", "json"},
     "predict": {"run", "paths", "top", "format", "batch_size", "device", "json"},
     "train": {
         "data",
@@ -44,6 +44,7 @@ OPTIONS = {
         "out",
         "recipe",
         "resume",
+        "data_dir",
         "json",
         "epochs",
         "max_steps",

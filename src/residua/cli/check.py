@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from residua.cli.show import Switch, progress_bar
 
 
-def check(data: str, /, *, workers: int | None = None, json: Switch = False) -> int:
+def check(data: str, /, *, workers: int | None = None, data_dir: Path | None = None, json: Switch = False) -> int:
     """Decode every image of a data set and say what must be mended before training.
 
     Reports corrupt, truncated, empty and mislabelled files by name, odd modes and sizes, duplicates within and across
@@ -17,12 +19,14 @@ def check(data: str, /, *, workers: int | None = None, json: Switch = False) -> 
         "digits", "cifar10", "cifar100", a folder of class folders, or one with train/ and val/ or test/.
     workers
         Threads that decode; left out: one for each core.
+    data_dir
+        Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
     json
         Print one JSON document.
     """
     from residua.data.check import check as examine
 
     with progress_bar("Examining", "images") as progress:
-        report = examine(data, workers=workers, progress=progress)
+        report = examine(data, workers=workers, data_dir=data_dir, progress=progress)
     print(report.to_json() if json else report.to_text())
     return 0 if report.ok else 1

@@ -16,7 +16,8 @@ def evaluate(
     split: Literal["train", "val", "test"] | None = None,
     batch_size: int = 256,
     device: str | None = None,
-    on_bad: Literal["refuse", "skip"] = "refuse",
+    on_bad: Literal["refuse", "skip"] | None = None,
+    data_dir: Path | None = None,
     report: Path | None = None,
     json: Switch = False,
 ) -> int:
@@ -35,7 +36,9 @@ def evaluate(
     device
         "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
     on_bad
-        What a corrupt image does: refuse, or skip (left out and counted).
+        What a corrupt image does: refuse, or skip (left out and counted); left out: as in training.
+    data_dir
+        Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
     report
         A folder to write report.html and report.json to.
     json
@@ -45,7 +48,16 @@ def evaluate(
     from residua.evaluation.report import write_report
 
     with progress_bar("Evaluating", "images") as progress:
-        found = measure(run, data, split=split, batch_size=batch_size, device=device, on_bad=on_bad, progress=progress)
+        found = measure(
+            run,
+            data,
+            split=split,
+            batch_size=batch_size,
+            device=device,
+            on_bad=on_bad,
+            data_dir=data_dir,
+            progress=progress,
+        )
     if report:
         page, _ = write_report(report, found)
         note(f"Report: {page}")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from residua.cli.show import Switch, note, percent, print_json
+from residua.cli.show import Switch, note, print_json
 from residua.specs.augment import AugmentSpec
 from residua.training.recipe import Recipe, field_types
 
@@ -22,6 +22,7 @@ def train(
     out: Path,
     recipe: str | None = None,
     resume: Switch = False,
+    data_dir: Path | None = None,
     json: Switch = False,
     **fields: Any,
 ) -> int:
@@ -39,18 +40,18 @@ def train(
         "fast", "paper", "keras", or a TOML file; left out: fast, or with --resume the run's own.
     resume
         Go on where a killed run stopped; its final weights are those of the run never killed.
+    data_dir
+        Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
     json
         Print one JSON document at the end.
     """
     from residua.training.loop import train as run_training
 
     given = {key: value for key, value in fields.items() if value is not None}
-    run = run_training(data, model=model, recipe=recipe, out=out, resume=resume, **given)
+    run = run_training(data, model=model, recipe=recipe, out=out, resume=resume, data_dir=data_dir, **given)
     if json:
         print_json({"run": str(run.folder), "model": run.spec.name, "classes": list(run.classes), **run.metrics})
         return 0
-    note(f"Top-1 {percent(run.metrics['top1'])} of {run.metrics['count']} held-out images.")
-    note(f"Report: {run.folder / 'report.html'}")
     note(f"Next: residua predict {run.folder} IMAGE…")
     return 0
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from residua import __version__
 from residua._base.errors import InputError
 
 
@@ -19,7 +20,7 @@ def environment(device: torch.device | str = "cpu") -> dict[str, str]:
     """Return the versions, processor, threads, device and date of this process."""
     device = torch.device(device)
     return {
-        "residua": version("residua"),
+        "residua": __version__,
         "torch": torch.__version__,
         "torchvision": version("torchvision"),
         "python": platform.python_version(),

@@ -14,7 +14,6 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from residua import __version__
 from residua._base.errors import InputError
 from residua._base.files import atomic_path, write_text
 from residua.specs.preprocess import PreprocessSpec
@@ -144,7 +144,7 @@ def load_bundle(folder: Path | str) -> Bundle:
     except (InputError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
             f"{path} holds a network or a preprocessing that this Residua cannot build: {error}",
-            f"a bundle that Residua {version('residua')} knows",
+            f"a bundle that Residua {__version__} knows",
             f"It was written by Residua {document['versions'].get('residua', '?')}: install that version",
         ) from error
     classes = tuple(str(name) for name in document["classes"])
@@ -176,7 +176,7 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
-    return {"residua": version("residua"), "torch": torch.__version__, "python": platform.python_version()}
+    return {"residua": __version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
 def _read(path: Path) -> bytes:
