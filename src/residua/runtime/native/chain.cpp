@@ -407,6 +407,8 @@ extern "C" int residua_chain_backward(const Chain* given) {
         ahead.add(source + after * in_size, next * in_size);
         ahead.add(layer.output + after * out_size, next * out_size);
         ahead.add(gradient + after * out_size, next * out_size);
+        const float* target = l ? chain.layer[l - 1].gradient : chain.input_gradient;
+        if (target) ahead.add(target + after * in_size, next * in_size);
         if (top) ahead.add(chain.result + after * out_size, next * out_size);
         if (l == 0 && !top && chain.shortcut_kind == IDENTITY) {
           ahead.add(chain.result + after * in_size, next * in_size);
