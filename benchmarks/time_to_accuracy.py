@@ -3,9 +3,10 @@
     python benchmarks/time_to_accuracy.py FOLDER [--peer-epochs 10] [--seeds 3]
 
 FOLDER holds train/ (50,000) and test/ (10,000). The peer (`peer_loop.py`) trains ResNet-20 as He 2015 does (batch 128,
-learning rate 0.1, pad-4 crop, flip, weight decay 1e-4) and is tested after its last epoch: that accuracy is to be
-reached. Residua trains `cifar_resnet20` from the folder to the finished run and its test, once a seed, with an empty cache
-for the first. They take turns: the peer pauses between epochs while a seed runs, so that both meet the same machine. Testing is counted for neither.
+learning rate 0.1, pad-4 crop, flip, weight decay 1e-4); its accuracy after the last epoch is the one to reach. Residua
+trains `cifar_resnet20` from the folder to the finished run and its test, once a seed, the first with an empty cache.
+They take turns: the peer pauses between epochs while a seed runs, so that both meet the same machine. The peer's tests
+are outside its clock; Residua's seconds leave out a second run of its final test.
 """
 
 from __future__ import annotations
