@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from residua._base.errors import InputError
 from residua._base.files import atomic_path, exclusive
-from residua.evaluation.evaluate import evaluate_model
+from residua.evaluation.evaluate import evaluate_model, relation
 from residua.evaluation.report import write_report
 from residua.families.build import build
 from residua.specs.schema import Spec
@@ -114,7 +114,7 @@ def _finish(session: Session) -> None:
         dataset.classes,
         device=plan.hardware.device,
         name=plan.folder.resolve().name,
-        data=dataset.describe() | {"evaluated": "the run's own held-out part"},
+        data=dataset.describe() | {"evaluated": relation(dataset.held_out, own_data=True)},
         recipe=to_dict(plan.recipe),
         history=state.history,
         root=Path(dataset.location) if dataset.location else None,

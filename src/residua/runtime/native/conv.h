@@ -42,8 +42,8 @@ struct Conv : Shape {
   Index m_step() const { return chunk * out + 16; }
 };
 
-// What the next images will need, fetched into the cache a few lines at a time between the steps of this one's arithmetic:
-// an activation is read once, in order, and waiting for it would take longer than the arithmetic.
+// What the next images will need, fetched into the cache a few lines at a time between the steps of this one's
+// arithmetic: an activation is read once, in order, and waiting for it would take longer than the arithmetic.
 class Ahead {
  public:
   void add(const float* start, Index floats) {
