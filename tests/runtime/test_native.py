@@ -190,6 +190,19 @@ def test_other_calls_take_the_ordinary_way(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @needs_kernels
+def test_what_is_not_a_number_shows() -> None:
+    model = _network()
+    native.accelerate(model)
+    x = torch.randn(4, 3, 32, 32)
+    x[1, 0, 5, 5] = torch.inf
+    assert model(x).isnan().any()
+    deep = _network("resnet18", depths=(1, 1, 1, 1))
+    native.accelerate(deep)
+    with pytest.raises(ValueError, match="more than 1 value"):
+        deep(torch.randn(1, 3, 32, 32))
+
+
+@needs_kernels
 def test_cumulative_and_absent_running_statistics() -> None:
     loaded = library.load()
     assert not isinstance(loaded, library.Unavailable)

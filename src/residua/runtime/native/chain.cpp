@@ -4,7 +4,8 @@
 // Channels lie innermost (torch's channels_last). What travels between layers is the raw output c of each convolution:
 // normalisation and ReLU are done when an image is copied into scratch for the next layer, the statistics and the sums
 // of the backward pass while an image is still in cache, so that every activation is read and written as rarely as
-// possible. Each thread owns a fixed range of images and sums are added in the order of threads: results repeat bit for bit.
+// possible. Each thread owns a fixed range of images and sums are added in the order of threads: results repeat bit for
+// bit.
 #include <omp.h>
 
 #include "passes.h"

@@ -26,8 +26,9 @@ static inline void store(float* p, vec v) { *reinterpret_cast<vec*>(p) = v; }
 static inline void accumulate(double* sum, vec v) {
   *reinterpret_cast<wide*>(sum) += __builtin_convertvector(v, wide);
 }
-static inline vec positive(vec v) { return v > 0.0f ? v : vec{}; }
-static inline vec where_positive(vec test, vec v) { return test > 0.0f ? v : vec{}; }
+// Both let what is not a number through, as torch's ReLU does: a diverging run must show it.
+static inline vec positive(vec v) { return v <= 0.0f ? vec{} : v; }
+static inline vec where_positive(vec test, vec v) { return test <= 0.0f ? vec{} : v; }
 
 // ROWS x (COLUMNS * LANES) block of C (+)= A B with the block held in registers.
 // A[i, k] is a[i * a_row + k * a_k], a_row being 1 if ADJACENT; rows of B and C are contiguous; ADD: to what C holds.

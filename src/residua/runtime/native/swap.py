@@ -125,7 +125,8 @@ def _serves(
         return False
     if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling() or x.numel() == 0:
         return False
-    if type(x) is not Tensor or not torch.is_grad_enabled():
+    # A batch of one may leave one value a channel, which has no variance: torch's own layer says so.
+    if type(x) is not Tensor or not torch.is_grad_enabled() or len(x) < 2:
         return False
     for conv, norm in layers:
         if not norm.training or _hooked(conv) or _hooked(norm) or conv.weight.dtype != torch.float32:
