@@ -126,6 +126,52 @@ def test_a_full_disk_is_survived(files: list[Path], monkeypatch: pytest.MonkeyPa
     assert [each for each in cache.cache_folder().iterdir() if each.is_dir()] == []
 
 
+def test_a_system_that_cannot_reserve_space_is_served(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    assert isinstance(cache.fixed(files, SPEC, 2).pixels, np.memmap)
+
+
+def test_what_a_killed_builder_left_is_removed(files: list[Path]) -> None:
+    cache.fixed(files, SPEC, 1)
+    (entry,) = (each for each in cache.cache_folder().iterdir() if each.is_dir())
+    for name in (f".{entry.name}.torn", ".another.torn"):
+        (entry.parent / name).mkdir()
+        (entry.parent / name / "pixels.npy").write_bytes(b"half")
+    (entry / "pixels.npy").unlink()
+    cache.fixed(files, SPEC, 1)
+    assert [each for each in entry.parent.iterdir() if each.is_dir()] == [entry]
+
+
+def test_what_is_built_is_on_the_disk_before_it_gets_its_name(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    sync, replace = cache.sync, os.replace
+    monkeypatch.setattr(cache, "sync", lambda path: (order.append(path.name), sync(path))[1])
+    monkeypatch.setattr(os, "replace", lambda *paths: (order.append("rename"), replace(*paths))[1])
+    cache.fixed(files, SPEC, 1)
+    assert {"pixels.npy", "bad.json"} <= set(order[: order.index("rename")])
+
+
+def test_the_least_recently_used_entries_go_beyond_the_limit(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [files[start : start + 20] for start in (0, 20, 40)]
+    size = 20 * 16 * 16 * 3 + 1000
+    monkeypatch.setattr(cache, "LIMIT_BYTES", 2 * size)
+    for part in parts[:2]:
+        cache.fixed(part, SPEC, 1)
+    mapped = cache.fixed(parts[0], SPEC, 1)
+    before = mapped.pixels.copy()
+    cache.fixed(parts[2], SPEC, 1)
+    no_decoding(monkeypatch)
+    cache.fixed(parts[0], SPEC, 1)
+    cache.fixed(parts[2], SPEC, 1)
+    with pytest.raises(AssertionError, match="decoded again"):
+        cache.fixed(parts[1], SPEC, 1)
+    assert np.array_equal(mapped.pixels, before)
+
+
 def test_an_interrupted_build_leaves_nothing(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -99,8 +99,46 @@ def test_near_duplicates(sound: Path) -> None:
     report = check(sound)
     assert report.ok
     (finding,) = report.findings
-    assert finding.kind == "near-duplicate"
+    assert finding.kind == "near-duplicate-across-splits"
     assert [sorted(Path(name).name for name in pair) for pair in finding.files] == [["002.jpg", "larger.jpg"]]
+    (sound / "val/bees/larger.jpg").rename(sound / "train/bees/larger.jpg")
+    assert kinds(check(sound)) == {"near-duplicate": False}
+
+
+def test_of_equal_images_one_stands_for_all(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Image.open(sound / "train/bees/002.jpg") as image:
+        image.resize((48, 36)).save(sound / "train/bees/larger.jpg", quality=60)
+    for number in range(20):
+        shutil.copy(sound / "train/bees/002.jpg", sound / f"train/bees/copy{number}.jpg")
+    shutil.copy(sound / "train/bees/002.jpg", sound / "val/bees/copy.jpg")
+    compared: list[int] = []
+    monkeypatch.setattr(
+        "residua.data.check.near_pairs", lambda thumbnails: compared.append(len(thumbnails)) or near_pairs(thumbnails)
+    )
+    report = check(sound)
+    assert compared == [17]
+    # A copy of the one stands in val, and the other in train.
+    assert kinds(report) == {"duplicate-across-splits": True, "near-duplicate-across-splits": False}
+    (pairs,) = (finding.files for finding in report.findings if finding.kind == "near-duplicate-across-splits")
+    assert len(pairs) == 1
+
+
+def test_beyond_the_limit_no_thumbnails_are_kept(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("residua.data.check.NEAR_LIMIT", 15)
+    seen: list[object] = []
+    monkeypatch.setattr(
+        "residua.data.check._odd", lambda images, results: seen.extend(each.thumbnail for each in results) or ()
+    )
+    assert kinds(check(sound)) == {"not-examined": False}
+    assert seen == [None] * 16
+
+
+def test_folders_beside_the_parts_are_named(sound: Path) -> None:
+    for name in ("cars", "dogs"):
+        (sound / name).mkdir()
+    (finding,) = check(sound).findings
+    assert finding.kind == "layout"
+    assert "cars, dogs" in finding.message
 
 
 def test_near_pairs_are_found_across_blocks() -> None:

@@ -121,26 +121,48 @@ def test_without_archive_and_network_it_says_where_to_put_it(unofficial: Path, t
         open_cifar("cifar10", tmp_path / "empty", lambda held, total: None)
 
 
+WITNESS = "residua-was-here"  # in the folder that a test works in
+
+
+def test_the_progress_bar_ends_when_the_download_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[bool] = []
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr("rich.progress.Progress.stop", lambda bar: stopped.append(True))
+    monkeypatch.setattr("rich.progress.Progress.start", lambda bar: None)
+
+    def broken_off(archive: Archive, folder: Path, progress: Any) -> None:
+        progress(1, 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("residua.data.cifar.fetch", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        open_cifar("cifar10", tmp_path)
+    assert stopped
+
+
 class Evil:
     def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, ("touch /tmp/residua-was-here",)
+        return os.system, (f"touch {WITNESS}",)
 
 
 @pytest.mark.parametrize(
     "content",
     [
         pickle.dumps({b"data": Evil()}),
-        b"cos\nsystem\n(S'touch /tmp/residua-was-here'\ntR.",
+        f"cos\nsystem\n(S'touch {WITNESS}'\ntR.".encode(),
         b"cbuiltins\neval\n(S'1+1'\ntR.",
         b"cnumpy\nload\n(S'x.npy'\ntR.",
         b"cnumpy.core.multiarray\nfromfile\n(S'x'\ntR.",
         pickle.dumps(np.array([Evil()], dtype=object)),
     ],
 )
-def test_a_pickle_that_asks_for_code_is_refused(content: bytes) -> None:
+def test_a_pickle_that_asks_for_code_is_refused(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"asks for|numbers"):
         unpickle(content)
-    assert not Path("/tmp/residua-was-here").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_arrays_of_both_numpy_generations_are_read() -> None:

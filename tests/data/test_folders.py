@@ -64,6 +64,14 @@ def test_a_class_may_be_called_train(make_folder: MakeFolder) -> None:
     assert open_dataset(make_folder("rides", {"bus": 3, "car": 3, "train": 3})).classes == ("bus", "car", "train")
 
 
+def test_folders_beside_the_parts_are_named(make_folder: MakeFolder) -> None:
+    path = make_folder("photos/train", {"a": 4, "b": 4}).parent
+    make_folder("photos", {"cars": 2, "dogs": 2, ".git": 1})
+    dataset = open_dataset(path)
+    assert dataset.classes == ("a", "b")
+    assert any("cars, dogs" in note for note in dataset.notes)
+
+
 def test_nested_and_hidden_files(make_folder: MakeFolder, tmp_path: Path) -> None:
     path = make_folder("photos", {"a": 2, "a/deep/er": 2, "b": 2, "b/.thumbnails": 3, ".git": 1})
     (path / "a" / "notes.txt").write_text("hello")

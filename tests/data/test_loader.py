@@ -199,16 +199,43 @@ def test_small_crops_with_bad_images_keep_their_places(make_folder: MakeFolder) 
 
 
 @pytest.mark.parametrize("augment", [None, CROPS])
-def test_a_stream_refuses_or_skips_what_it_meets(split: Split, augment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", ["", "/proc/nowhere"])
+@pytest.mark.filterwarnings("ignore:The decode cache")
+def test_a_stream_is_examined_when_it_opens(
+    split: Split, augment: Any, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bad = damage(split)
     monkeypatch.setattr(cache, "BUDGET_BYTES", 0)
+    if place:
+        monkeypatch.setenv("RESIDUA_CACHE", place)
+    with pytest.raises(InputError, match=r"3 of 29 .*--on-bad skip") as caught:
+        loader(split, augment=augment)
+    for index in bad:
+        assert str(split.files[index]) in str(caught.value)
+    # With one image a batch, none of the batches may be empty.
+    for size in (26, 1):
+        skipping = loader(split, augment=augment, on_bad="skip", batch_size=size)
+        assert (skipping.how, sorted(skipping.skipped), skipping.count) == ("stream", bad, 26)
+        batches = list(skipping.epoch(0))
+        assert [len(batch.images) for batch in batches] == [size] * (26 // size)
+        seen = torch.cat([batch.indices for batch in batches])
+        assert sorted(seen.tolist()) == [index for index in range(29) if index not in bad]
+        assert np.array_equal(torch.cat([batch.labels for batch in batches]).numpy(), split.labels[seen.numpy()])
+
+
+def test_a_stream_is_examined_once(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "BUDGET_BYTES", 0)
+    loader(split)
+    monkeypatch.setattr(cache, "decode", lambda file: pytest.fail(f"{file} was decoded again"))
+    loader(split, on_bad="skip")
+
+
+def test_a_file_that_breaks_during_training_stops_it(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "BUDGET_BYTES", 0)
+    opened = loader(split, on_bad="skip", batch_size=29)
+    damage(split)
     with pytest.raises(BadImage):
-        list(loader(split, augment=augment, batch_size=29).epoch(0))
-    skipping = loader(split, augment=augment, on_bad="skip", batch_size=29)
-    (batch,) = skipping.epoch(0)
-    assert sorted(batch.indices.tolist()) == [index for index in range(29) if index not in bad]
-    assert sorted(skipping.skipped) == bad
-    assert np.array_equal(batch.labels.numpy(), split.labels[batch.indices.numpy()])
+        list(opened.epoch(0))
 
 
 def test_leaving_an_epoch_early_ends_its_threads_and_leaves_torchs_alone(

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from residua.data.random import order, uniforms
+from residua.data.random import order, step_seed, uniforms
 
 
 @settings(max_examples=30, deadline=None)
@@ -49,3 +49,9 @@ def test_uniforms_are_uniform_and_uncorrelated() -> None:
     assert (((counts - expected) ** 2 / expected).sum(1) < 130).all()
     assert np.abs(np.corrcoef(values.T) - np.eye(4)).max() < 0.015
     assert abs(np.corrcoef(values[:-1, 0], values[1:, 0])[0, 1]) < 0.015
+
+
+def test_step_seeds_differ_and_depend_on_both() -> None:
+    seeds = {step_seed(seed, step) for seed in range(20) for step in range(50)}
+    assert len(seeds) == 1000
+    assert all(0 <= seed < 2**63 for seed in seeds)

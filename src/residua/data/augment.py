@@ -234,7 +234,7 @@ def _square(
 
 def _beta(uniform: npt.NDArray[np.float32], alpha: float) -> npt.NDArray[np.float32]:
     """Return quantiles of Beta(alpha, alpha)."""
-    from scipy.special import betaincinv
+    from scipy.special import betaincinv  # comes with scikit-learn
 
     quantiles: npt.NDArray[np.float32] = betaincinv(alpha, alpha, uniform.astype(np.float64)).astype(np.float32)
     return quantiles

@@ -1,7 +1,8 @@
 """Decoded images, kept: uint8 files that are mapped into memory, keyed by what they were decoded from.
 
 An entry is a folder: `pixels.npy`, `bad.json` and, for images of differing sizes, `shapes.npy`. It is written
-under another name and renamed; a lock lets a second run wait for the first instead of decoding again.
+under another name, synced and renamed; a lock lets a second run wait for the first instead of decoding again.
+Beyond 20 GiB in all, the entries that were used longest ago go.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ from residua.specs.preprocess import PreprocessSpec
 
 BUDGET_BYTES = 2 << 30
 """Decoded data above this is not kept but decoded anew in each epoch."""
+
+LIMIT_BYTES = 20 << 30
+"""Entries are removed, the least recently used first, until they are not larger together than this."""
 
 _CHUNK = 32
 T = TypeVar("T")
@@ -137,21 +141,47 @@ def ragged(files: Sequence[Path], workers: int) -> Decoded | None:
     return None if decoded.shapes is not None and len(decoded.shapes) == 0 else decoded
 
 
+def examined(files: Sequence[Path], workers: int) -> dict[int, str]:
+    """Decode every file in full and keep nothing of it; return position -> reason of those that fail.
+
+    The answer is cached: files that stay as they are, are examined once.
+    """
+
+    def build(folder: Path) -> None:
+        np.save(folder / "shapes.npy", np.zeros((0, 2), np.int64))
+        (folder / "bad.json").write_text(json.dumps(_failures(len(files), lambda index: decode(files[index]), workers)))
+
+    try:
+        return _through_cache(files, "examined", build).bad
+    except OSError as error:
+        warn_unusable(error)
+        return _failures(len(files), lambda index: decode(files[index]), workers)
+
+
 def fill(out: Pixels, sources: Sequence[Path], make: Callable[[Path], Pixels], workers: int) -> dict[int, str]:
     """Write make(sources[i]) to out[i], in threads; return position -> reason of those that failed."""
 
+    def one(index: int) -> None:
+        out[index] = make(sources[index])
+
+    return _failures(len(sources), one, workers)
+
+
+def _failures(count: int, work: Callable[[int], object], workers: int) -> dict[int, str]:
+    """Call work(0) … work(count - 1) in threads; return position -> reason of those that raised BadImage."""
+
     def one(start: int) -> dict[int, str]:
         bad = {}
-        for index in range(start, min(start + _CHUNK, len(sources))):
+        for index in range(start, min(start + _CHUNK, count)):
             try:
-                out[index] = make(sources[index])
+                work(index)
             except BadImage as error:
                 bad[index] = error.reason
         return bad
 
     bad: dict[int, str] = {}
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        for part in pool.map(one, range(0, len(sources), _CHUNK)):
+        for part in pool.map(one, range(0, count, _CHUNK)):
             bad.update(part)
     return bad
 
@@ -195,15 +225,68 @@ def _through_cache(files: Sequence[Path], target: str, build: Callable[[Path], N
     with (root / f"{entry.name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with contextlib.suppress(OSError, ValueError):
-            return _load(entry)
+            loaded = _load(entry)
+            os.utime(entry)
+            return loaded
+        for torn in root.glob(f".{entry.name}.*"):
+            shutil.rmtree(torn, ignore_errors=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=root))
         try:
             build(beside)
+            for file in beside.iterdir():
+                sync(file)
             shutil.rmtree(entry, ignore_errors=True)
             os.replace(beside, entry)
+            sync(root)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+        _tidy(root, entry)
         return _load(entry)
+
+
+def _tidy(root: Path, mine: Path) -> None:
+    """Remove what killed builders left, and the least recently used entries beyond the limit; never `mine`."""
+    entries: dict[Path, tuple[int, int]] = {}
+    for folder in root.iterdir():
+        with contextlib.suppress(OSError):
+            if folder.is_dir():
+                entries[folder] = folder.stat().st_mtime_ns, sum(file.stat().st_size for file in folder.iterdir())
+    torn = [folder for folder in entries if folder.name.startswith(".")]
+    whole = sorted(entries.keys() - {mine, *torn}, key=entries.__getitem__)
+    excess = sum(entries[folder][1] for folder in (*whole, mine)) - LIMIT_BYTES
+    for folder in torn:
+        with _unless_in_use(root, folder.name.split(".")[1]) as free:
+            if free:
+                shutil.rmtree(folder, ignore_errors=True)
+    for folder in whole:
+        if excess <= 0:
+            break
+        with _unless_in_use(root, folder.name) as free:
+            # Whoever has the files mapped keeps them: the system frees them afterwards.
+            if free:
+                shutil.rmtree(folder, ignore_errors=True)
+                excess -= entries[folder][1]
+
+
+@contextlib.contextmanager
+def _unless_in_use(root: Path, key: str) -> Iterator[bool]:
+    """Yield whether the lock of the entry `key` could be had; it is held meanwhile."""
+    with (root / f"{key}.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _load(entry: Path) -> Decoded:
@@ -221,9 +304,10 @@ def _load(entry: Path) -> Decoded:
 def _allocate(path: Path, shape: tuple[int, ...]) -> Pixels:
     array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
     # A hole in a mapped file kills the process when the disk is full; a refused allocation is an ordinary
-    # error.
-    with path.open("r+b") as stream:
-        os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+    # error. Systems without the call (macOS) keep the hole.
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
     return array
 
 

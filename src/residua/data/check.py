@@ -16,7 +16,7 @@ import numpy as np
 from residua.data.cifar import open_cifar
 from residua.data.duplicates import exact_groups, near_pairs
 from residua.data.examine import Examined, examine_file, examine_pixels
-from residua.data.folders import Listing, list_classes, some, split_folders
+from residua.data.folders import Listing, left_out, list_classes, some, split_folders
 from residua.data.loader import default_workers
 from residua.data.sources import EMBEDDED, open_dataset
 
@@ -34,8 +34,8 @@ class Finding:
 
     Attributes:
         kind: "empty", "truncated", "corrupt", "unreadable", "layout", "absent-class",
-            "duplicate-across-splits", "duplicate-across-classes", "duplicate", "near-duplicate", "extension",
-            "mode", "size", "imbalance" or "not-examined".
+            "duplicate-across-splits", "duplicate-across-classes", "duplicate", "near-duplicate-across-splits",
+            "near-duplicate", "extension", "mode", "size", "imbalance" or "not-examined".
         mend: the data should not be used before this is mended.
         message: a sentence.
         files: the files concerned; for duplicates, groups of equal images.
@@ -161,7 +161,10 @@ def _of_arrays(name: str, data_dir: Path | None) -> tuple[list[_Image], dict[str
 
 
 def _of_folder(path: Path, findings: list[Finding]) -> tuple[list[_Image], dict[str, dict[str, int]]]:
-    splits: dict[str, dict[str, Listing]] = {name: list_classes(folder) for name, folder in split_folders(path).items()}
+    roots = split_folders(path)
+    splits: dict[str, dict[str, Listing]] = {name: list_classes(folder) for name, folder in roots.items()}
+    if beside := left_out(path, roots):
+        findings.append(Finding("layout", False, f"beside train, {some(beside)} are no parts by their names: left out"))
     unlisted = [each for split in splits.values() for listing in split.values() for each in listing.unlisted]
     if unlisted:
         findings.append(Finding("unreadable", True, f"{len(unlisted)} files cannot be read", tuple(unlisted)))
@@ -186,8 +189,12 @@ def _of_folder(path: Path, findings: list[Finding]) -> tuple[list[_Image], dict[
 
 
 def _examine(images: Sequence[_Image], workers: int, progress: Progress | None) -> list[Examined]:
+    def one(image: _Image) -> Examined:
+        found = image.run()
+        return found if len(images) <= NEAR_LIMIT else dataclasses.replace(found, thumbnail=None)
+
     def some_of(start: int) -> list[Examined]:
-        return [image.run() for image in images[start : start + _CHUNK]]
+        return [one(image) for image in images[start : start + _CHUNK]]
 
     results: list[Examined] = []
     with ThreadPoolExecutor(max(workers, 1)) as pool:
@@ -232,18 +239,31 @@ def _duplicates(images: Sequence[_Image], results: Sequence[Examined]) -> Iterat
         message = f"near duplicates are looked for among at most {NEAR_LIMIT:,} images"
         yield Finding("not-examined", False, message)
         return
-    good = [index for index, result in enumerate(results) if result.thumbnail is not None]
-    thumbnails = [results[index].thumbnail for index in good]
+    yield from _near_duplicates(images, results, exact)
+
+
+def _near_duplicates(
+    images: Sequence[_Image], results: Sequence[Examined], exact: Sequence[tuple[int, ...]]
+) -> Iterator[Finding]:
+    # Of equal images the first stands for all: n of them would be n²/2 pairs.
+    parts = {group[0]: {images[index].split for index in group} for group in exact}
+    repeated = {index for group in exact for index in group[1:]}
+    good = [i for i, result in enumerate(results) if result.thumbnail is not None and i not in repeated]
     if not good:
         return
-    equal = {index: number for number, group in enumerate(exact) for index in group}
-    pairs = []
-    for first, second in near_pairs(np.stack([each for each in thumbnails if each is not None])):
-        one, other = good[first], good[second]
-        if one not in equal or equal[one] != equal.get(other):
-            pairs.append((images[one].name, images[other].name))
-    if pairs:
-        yield Finding("near-duplicate", False, f"{len(pairs)} pairs of images look alike", tuple(pairs))
+    pairs: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for places in near_pairs(np.stack([each for i in good if (each := results[i].thumbnail) is not None])):
+        both = [good[place] for place in places]
+        crossing = len(set[str]().union(*(parts.get(index, {images[index].split}) for index in both))) > 1
+        kind = "near-duplicate-across-splits" if crossing else "near-duplicate"
+        pairs[kind].append(tuple(images[index].name for index in both))
+    said = {
+        "near-duplicate-across-splits": "images in different parts look alike, so a score may flatter",
+        "near-duplicate": "images in one part look alike",
+    }
+    for kind, sentence in said.items():
+        if pairs[kind]:
+            yield Finding(kind, False, f"{len(pairs[kind])} pairs of {sentence}", tuple(pairs[kind]))
 
 
 def _odd(images: Sequence[_Image], results: Sequence[Examined]) -> Iterator[Finding]:

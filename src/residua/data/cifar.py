@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import pickle
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,8 @@ def open_cifar(name: str, data_dir: Path | None = None, progress: Progress | Non
     layout = next((each for each in layouts if (folder / each.archive.file_name).is_file()), None)
     if layout is None:
         layout = layouts[0]
-        path = fetch(layout.archive, folder, progress or _on_stderr(layout.archive.file_name))
+        with nullcontext(progress) if progress else _on_stderr(layout.archive.file_name) as show:
+            path = fetch(layout.archive, folder, show)
     else:
         path = folder / layout.archive.file_name
         verify(path, layout.archive)
@@ -239,23 +241,23 @@ def _unusable(path: Path | str, reason: str) -> InputError:
     return InputError(f"{path}: {reason}", "an official CIFAR archive", "Delete it and let it be downloaded again")
 
 
-def _on_stderr(name: str) -> Callable[[int, int], None]:
-    """Return a progress function: a live bar on a terminal, silence elsewhere."""
+@contextmanager
+def _on_stderr(name: str) -> Iterator[Progress]:
+    """Yield a progress function: a live bar on a terminal until the context ends, silence elsewhere."""
+    from rich import progress
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     console = Console(stderr=True)
     if not console.is_terminal:
         console.print(f"Downloading {name}")
-        return lambda held, total: None
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    bar = Progress(*columns, console=console)
-    task = bar.add_task(name)
-
-    def show(held: int, total: int) -> None:
-        bar.update(task, completed=held, total=total)
-        bar.start()
-        if held >= total:
-            bar.stop()
-
-    return show
+        yield lambda held, total: None
+        return
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+    )
+    with progress.Progress(*columns, console=console) as bar:
+        task = bar.add_task(name)
+        yield lambda held, total: bar.update(task, completed=held, total=total)

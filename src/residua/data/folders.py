@@ -41,6 +41,8 @@ def open_folder(path: Path, on_bad: BadPolicy = "refuse") -> Dataset:
     listings = {name: list_classes(folder) for name, folder in roots.items()}
     classes = _same_classes(path, {name: tuple(listing) for name, listing in listings.items()})
     notes, unlisted = _notes(listings)
+    if beside := left_out(path, roots):
+        notes.append(f"beside train, {some(beside)} are no parts of the data by their names and were left out")
     if unlisted and on_bad == "refuse":
         raise InputError(
             f"{len(unlisted)} files of {path} cannot be listed: {some(unlisted)}",
@@ -94,6 +96,13 @@ def split_folders(path: Path) -> dict[str, Path]:
             )
         found[split] = folder
     return {split: found[split] for split in ("train", "val", "test") if split in found}
+
+
+def left_out(path: Path, roots: dict[str, Path]) -> list[str]:
+    """Return the names of the folders beside those of the parts, `roots`, which are read as no part."""
+    if path in roots.values():
+        return []
+    return [folder.name for folder in _subfolders(path) if folder not in roots.values()]
 
 
 def list_classes(folder: Path) -> dict[str, Listing]:

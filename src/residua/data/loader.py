@@ -56,8 +56,7 @@ class Loader:
 
     Attributes:
         count: images an epoch visits before the last partial batch is dropped.
-        skipped: position in the split -> reason, of the images left out; for data that streams, those met so
-            far.
+        skipped: position in the split -> reason, of the images left out; no batch is empty for their sake.
         how: "fixed", "ragged" or "stream": where the pixels come from.
 
     Raises:
@@ -93,7 +92,7 @@ class Loader:
         )
         spec = augment if train else None
         self._store = open_store(
-            split, preprocess, spec, self.device, default_workers() if workers is None else workers, on_bad
+            split, preprocess, spec, self.device, default_workers() if workers is None else workers
         )
         self.skipped, self.how = self._store.bad, self._store.how
         if self.skipped and on_bad == "refuse":

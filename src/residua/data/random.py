@@ -13,7 +13,7 @@ import numpy.typing as npt
 _GAMMA = 0x9E3779B97F4A7C15
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _WORD = (1 << 64) - 1
-_ORDER, _UNIFORM = 1, 2
+_ORDER, _UNIFORM, _STEP = 1, 2, 3
 
 
 def order(seed: int, epoch: int, n: int) -> npt.NDArray[np.int64]:
@@ -29,6 +29,11 @@ def uniforms(seed: int, epoch: int, indices: npt.ArrayLike, count: int) -> npt.N
     words = _mix(rows[:, None] + columns[None, :])
     # 24 bits are what a float32 in [0, 1) holds exactly.
     return (words >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
+
+
+def step_seed(seed: int, step: int) -> int:
+    """Return the seed, in [0, 2^63), of torch's generators for one optimizer step."""
+    return _key(seed, step, _STEP) >> 1
 
 
 def _key(seed: int, epoch: int, purpose: int) -> int:

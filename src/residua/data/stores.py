@@ -16,9 +16,9 @@ import torch
 
 from residua.data import cache
 from residua.data.augment import box_uniforms, random_boxes
-from residua.data.decode import BadImage, Pixels, decode, decode_bytes, orientation_of, read, size_of
+from residua.data.decode import Pixels, decode, decode_bytes, orientation_of, read, size_of
 from residua.data.preprocess import apply_uint8
-from residua.data.sources import BadPolicy, Split
+from residua.data.sources import Split
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import PreprocessSpec
 
@@ -35,7 +35,7 @@ class Store(Protocol):
 
     Attributes:
         how: "fixed", "ragged" or "stream".
-        bad: position -> reason of images that do not decode; a stream adds to it as it meets them.
+        bad: position -> reason of images that do not decode: not to be asked for.
         crops: `batches` makes the random resized crop itself.
     """
 
@@ -44,7 +44,11 @@ class Store(Protocol):
     crops: bool
 
     def batches(self, pieces: Sequence[Indices], seed: int, epoch: int, finish: Finish[T]) -> Iterator[T]:
-        """Yield finish(indices, uint8 (B, 3, H, W) on the device) for each piece; skipped images are left out."""
+        """Yield finish(indices, uint8 (B, 3, H, W) on the device) for each piece.
+
+        Raises:
+            BadImage: an image stopped decoding after the store was opened.
+        """
         ...
 
 
@@ -101,11 +105,9 @@ class ThreadStore:
         how: str,
         crops: bool,
         bad: dict[int, str],
-        on_bad: BadPolicy,
     ) -> None:
         self.how, self.crops, self.bad = how, crops, bad
         self._make, self._side, self._device, self._workers = make, side, device, max(workers, 1)
-        self._on_bad = on_bad
 
     def batches(self, pieces: Sequence[Indices], seed: int, epoch: int, finish: Finish[T]) -> Iterator[T]:
         """Yield in order; up to three batches are under way.
@@ -142,7 +144,7 @@ class ThreadStore:
                 if not job.is_last():
                     return
                 if finish is not None:
-                    job.finished = finish(*job.good())
+                    job.finished = finish(job.indices, job.images)
             except BaseException as error:
                 job.error = error
             job.ready.set()
@@ -152,14 +154,7 @@ class ThreadStore:
         return job
 
     def _fill(self, job: _Job[T], place: int, row: npt.NDArray[np.float32] | None) -> None:
-        index = int(job.indices[place])
-        try:
-            job.array[place] = self._make(index, row)
-        except BadImage as error:
-            if self._on_bad == "refuse":
-                raise
-            self.bad[index] = error.reason
-            job.failed.append(place)
+        job.array[place] = self._make(int(job.indices[place]), row)
 
     def _result(self, job: _Job[T], finish: Finish[T]) -> T:
         job.ready.wait()
@@ -167,8 +162,7 @@ class ThreadStore:
             raise job.error
         if job.finished is not None:
             return job.finished
-        indices, pixels = job.good()
-        return finish(indices, pixels.to(self._device, non_blocking=True))
+        return finish(job.indices, job.images.to(self._device, non_blocking=True))
 
 
 class _Job(Generic[T]):
@@ -176,7 +170,6 @@ class _Job(Generic[T]):
 
     def __init__(self, indices: Indices, pixels: torch.Tensor, left: int) -> None:
         self.indices, self.pixels, self.array, self.left = indices, pixels, pixels.numpy(), left
-        self.failed: list[int] = []
         self.error: BaseException | None = None
         self.finished: T | None = None
         self.ready, self._lock = threading.Event(), threading.Lock()
@@ -187,12 +180,10 @@ class _Job(Generic[T]):
             self.left -= 1
             return self.left == 0
 
-    def good(self) -> tuple[Indices, torch.Tensor]:
-        """Return indices and uint8 (B, 3, S, S) without the images that failed."""
-        if not self.failed:
-            return self.indices, self.pixels.permute(0, 3, 1, 2)
-        kept = np.delete(np.arange(len(self.indices)), self.failed)
-        return self.indices[kept], self.pixels[torch.from_numpy(kept)].permute(0, 3, 1, 2)
+    @property
+    def images(self) -> torch.Tensor:
+        """The batch as uint8 (B, 3, S, S)."""
+        return self.pixels.permute(0, 3, 1, 2)
 
 
 def _one_core_each(workers: int) -> ThreadPoolExecutor:
@@ -225,11 +216,10 @@ def open_store(
     augment: AugmentSpec | None,
     device: torch.device,
     workers: int,
-    on_bad: BadPolicy,
 ) -> Store:
     """Choose and open the store. Only the data decide which: a resumed run sees the same pixels."""
     if augment is not None and augment.crop == "random_resized":
-        return _open_crops(split, preprocess, augment, device, workers, on_bad)
+        return _open_crops(split, preprocess, augment, device, workers)
     side = preprocess.image_size
     if split.files is not None:
         decoded = cache.fixed(split.files, preprocess, workers)
@@ -238,7 +228,7 @@ def open_store(
         files = split.files
         return ThreadStore(
             lambda index, _: apply_uint8(decode(files[index]), preprocess),
-            side, device, workers, how="stream", crops=False, bad={}, on_bad=on_bad,
+            side, device, workers, how="stream", crops=False, bad=cache.examined(files, workers),
         )  # fmt: skip
     pixels = split.pixels
     assert pixels is not None
@@ -251,7 +241,7 @@ def open_store(
         return ArrayStore(made, {}, device)
     return ThreadStore(
         lambda index, _: apply_uint8(pixels[index], preprocess),
-        side, device, workers, how="stream", crops=False, bad={}, on_bad=on_bad,
+        side, device, workers, how="stream", crops=False, bad={},
     )  # fmt: skip
 
 
@@ -261,7 +251,6 @@ def _open_crops(
     augment: AugmentSpec,
     device: torch.device,
     workers: int,
-    on_bad: BadPolicy,
 ) -> Store:
     side = preprocess.image_size
 
@@ -288,13 +277,13 @@ def _open_crops(
         except OSError as error:
             # Full scale, as from the cache: the pixels must not depend on whether a disk is full.
             cache.warn_unusable(error)
-            image, how = lambda index: decode(files[index]), "stream"
+            image, how, bad = lambda index: decode(files[index]), "stream", cache.examined(files, workers)
         else:
             if decoded is None:
                 method = preprocess.interpolation
                 return ThreadStore(
                     lambda index, row: _crop_of_file(files[index], row, augment, side, method),
-                    side, device, workers, how="stream", crops=True, bad={}, on_bad=on_bad,
+                    side, device, workers, how="stream", crops=True, bad=cache.examined(files, workers),
                 )  # fmt: skip
             bad, how, image = decoded.bad, "ragged", decoded.image
             same = decoded.uniform
@@ -302,7 +291,7 @@ def _open_crops(
                 return ArrayStore(same, bad, device, dense=True)
     return ThreadStore(
         lambda index, row: from_pixels(image(index), row),
-        side, device, workers, how=how, crops=True, bad=bad, on_bad=on_bad,
+        side, device, workers, how=how, crops=True, bad=bad,
     )  # fmt: skip
 
 
