@@ -12,7 +12,7 @@ from runs import COLOURS, SIDE, colour_folder, colour_run, paint
 
 from residua._base.errors import InputError
 from residua.data.loader import Loader
-from residua.data.sources import Split
+from residua.data.sources import Split, open_dataset
 from residua.evaluation.evaluate import evaluate, evaluate_model, quick_metrics
 from residua.evaluation.metrics import NotFinite
 from residua.specs.preprocess import PreprocessSpec
@@ -133,14 +133,68 @@ def test_own_data_is_read_as_in_training(tmp_path: Path) -> None:
         evaluate(lenient, on_bad="refuse")
 
 
+def test_skipping_reaches_what_cannot_be_listed(tmp_path: Path) -> None:
+    run, data = colour_run(tmp_path / "run"), colour_folder(tmp_path / "data")
+    (data / "red" / "gone.png").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="cannot be listed"):
+        evaluate(run, data)
+    report = evaluate(run, data, on_bad="skip")
+    assert report.count == 30
+    assert any("could not be listed" in note for note in report.data["notes"])
+
+
+def test_data_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, other = colour_folder(tmp_path / "own"), colour_folder(tmp_path / "other", WRONG)
+    run, opened = colour_run(tmp_path / "run", data=own), []
+
+    def counting(data: object, **options: object) -> object:
+        opened.append(data)
+        return open_dataset(data, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("residua.evaluation.evaluate.open_dataset", counting)
+    assert evaluate(run, own).count == 6
+    assert evaluate(run, other).count == 33
+    assert opened == [own, other]
+    moved = own.rename(tmp_path / "moved")
+    assert evaluate(run, moved).split == "val", "known by its hash, wherever it lies"
+
+
 def test_history_is_read(tmp_path: Path) -> None:
     run, data = colour_run(tmp_path / "run"), colour_folder(tmp_path / "data")
     lines = [json.dumps({"epoch": epoch, "val_top1": epoch / 4}) for epoch in (1, 2)]
     (run / "history.jsonl").write_text("\n".join(lines) + '\n{"epoch": 3, "val')
     assert [row["epoch"] for row in evaluate(run, data).history] == [1, 2]
-    (run / "history.jsonl").write_text("broken\n" + lines[0] + "\n")
-    with pytest.raises(InputError, match="line 1"):
-        evaluate(run, data)
+    assert not any("history" in note for note in evaluate(run, data).data["notes"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"broken\n",
+        b"\xff\xfe\n",
+        b"[1]\n",
+        b'{"val_top1": 0.5}\n',
+        b'{"epoch": "one"}\n',
+        b'{"epoch": 1, "val_top1": "good"}\n',
+        b'{"epoch": 1, "train_loss": 1' + b"0" * 400 + b"}\n",
+        b'{"epoch": 1}\n{"epoch": 1}\n',
+        b'{"epoch": NaN}\n',
+        b"[" * 100_000 + b"\n",
+        None,
+    ],
+    ids=lambda content: str(content)[:40],
+)
+def test_a_damaged_history_is_none(tmp_path: Path, content: bytes | None) -> None:
+    run, data = colour_run(tmp_path / "run"), colour_folder(tmp_path / "data", count=2)
+    path = run / "history.jsonl"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content + b'{"epoch": 2, "val_top1": 0.5}\n')
+    report = evaluate(run, data)
+    assert (report.count, report.history) == (6, ())
+    assert "history.jsonl" in report.data["notes"][-1]
+    assert "history.jsonl" in report.to_html()
 
 
 def test_progress_ends_at_the_count(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import pickle
 import random
 from pathlib import Path
@@ -270,3 +271,9 @@ def test_reduced_precision_weights_load_as_the_network_has_them(tmp_path: Path) 
     save_tiny(tmp_path, model, tensors=model.bfloat16().state_dict())
     assert load_bundle(tmp_path).tensors["fc.weight"].dtype == torch.bfloat16
     assert load(tmp_path).model.fc.weight.dtype == torch.float32
+
+
+def test_classes_named_after_folders_that_are_no_utf8(tmp_path: Path) -> None:
+    classes = (os.fsdecode(b"\xff"), "Zürich", "b")
+    save_tiny(tmp_path, classes=classes)
+    assert load_bundle(tmp_path).classes == classes

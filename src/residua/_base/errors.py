@@ -36,16 +36,6 @@ class AnswerNo(ResiduaError):
     exit_code = 1
 
 
-class MissingExtra(ResiduaError, ImportError):
-    """An optional dependency is not installed; the message carries the command that installs it."""
-
-    def __init__(self, module: str, extra: str) -> None:
-        super().__init__(
-            f"This needs the module {module!r}, which is not installed. "
-            f"Install it with: pip install 'residua[{extra}]'."
-        )
-
-
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Return up to `count` of the `known` names that look most like `name`, best first."""
     return difflib.get_close_matches(name, list(known), n=count, cutoff=0.3)

@@ -12,6 +12,15 @@ from pathlib import Path
 
 from residua._base.errors import InputError
 
+# Read once: asking means setting it, and for that moment every thread's files would be open to all.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
+
+def cache_root() -> Path:
+    """Return the folder that all caches stand in: $RESIDUA_CACHE, or ~/.cache/residua."""
+    return Path(os.environ.get("RESIDUA_CACHE") or Path.home() / ".cache/residua")
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -25,10 +34,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     beside = Path(name)
     try:
         yield beside
-        _sync(beside)
-        os.chmod(beside, 0o666 & ~_umask())
+        sync(beside)
+        os.chmod(beside, 0o666 & ~_UMASK)
         os.replace(beside, path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -40,8 +49,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write UTF-8 text atomically."""
-    write_bytes(path, content.encode())
+    """Write UTF-8 text atomically.
+
+    What a file name holds that is no UTF-8 (a lone surrogate in `content`) is written as its escape, such as
+    `\\udcff`, which JSON reads back as it was.
+    """
+    write_bytes(path, content.encode(errors="backslashreplace"))
 
 
 def sha256_file(path: Path) -> str:
@@ -75,15 +88,10 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from residua._base.errors import InputError
+from residua._base.words import some
 from residua.data.decode import decode
 from residua.data.loader import Loader
 from residua.data.preprocess import apply_uint8
@@ -92,8 +94,9 @@ def evaluate(
         data_dir: where downloaded sets lie.
         batch_size: images a forward pass; the result does not depend on it.
         device: by default the GPU where there is one.
-        on_bad: what to do with files that do not decode: "refuse", or "skip" and leave them out of the count,
-            which the report then says. By default as in training for the run's own data, else "refuse".
+        on_bad: what to do with files that cannot be listed or do not decode: "refuse", or "skip" and leave them
+            out of the count, which the report then says. By default as in training for the run's own data, else
+            "refuse".
         progress: called with (images done, images in all).
 
     Raises:
@@ -101,7 +104,7 @@ def evaluate(
             files.
     """
     run = run if isinstance(run, Run) else load(run)
-    dataset = _open(run, data, data_dir)
+    dataset = _open(run, data, data_dir, on_bad)
     chosen = split or dataset.held_out
     if chosen not in dataset.splits:
         raise InputError(
@@ -111,6 +114,9 @@ def evaluate(
         )
     own = dataset.hash == run.data.get("hash")
     part = _with_labels_of(run, dataset, dataset.splits[chosen])
+    history, damage = read_history(run.folder)
+    facts = {"evaluated": relation(chosen, own_data=own), "trained_on": _trained_on(run)}
+    facts["notes"] = [*dataset.notes, *[damage] * bool(damage)]
     return evaluate_model(
         run.model,
         part,
@@ -121,9 +127,9 @@ def evaluate(
         on_bad=on_bad or (None if own else "refuse"),
         progress=progress,
         name=run.folder.resolve().name,
-        data=dataset.describe() | {"evaluated": relation(chosen, own_data=own), "trained_on": _trained_on(run)},
+        data=dataset.describe() | facts,
         recipe=run.recipe,
-        history=read_history(run.folder),
+        history=history,
         root=Path(dataset.location) if dataset.location else None,
     )
 
@@ -154,9 +160,11 @@ def evaluate_model(
         NotFinite: the logits hold NaN or infinity.
     """
     if batch_size < 1:
-        raise InputError(f"batch_size={batch_size}", "batch_size >= 1")
+        raise InputError(f"batch_size={batch_size}", "batch_size >= 1", "Leave it out for 256")
     if len(split) == 0:
-        raise InputError(f"split {split.name!r} has no images", "at least one image to evaluate")
+        raise InputError(
+            f"split {split.name!r} has no images", "at least one image to evaluate", "Choose another with split="
+        )
     where = pick_device(device)
     loader = Loader(
         split,
@@ -234,15 +242,24 @@ def _pass(
     return tally, _Images(**{name: joined(name) for name in names}, place=np.concatenate(indices))
 
 
-def _open(run: Run, data: str | Path | None, data_dir: Path | None) -> Dataset:
+def _open(run: Run, data: str | Path | None, data_dir: Path | None, on_bad: BadPolicy | None) -> Dataset:
     known = run.data
     remedy = f"Name the data: residua evaluate {run.folder} DATA"
     if data is not None:
-        dataset = open_dataset(data, data_dir=data_dir, val_fraction=0.0)
-        if dataset.hash != known.get("hash"):
-            return dataset
         recorded = {key: known[key] for key in ("val_fraction", "seed") if key in known}
-        return open_dataset(data, data_dir=data_dir, **recorded)
+        trained = on_bad or (run.recipe or {}).get("on_bad", "refuse")
+
+        def opened(*, own: bool) -> Dataset:
+            # Of its own data the run has seen a part; of other data nothing: that is judged as a whole.
+            if own:
+                return open_dataset(data, data_dir=data_dir, on_bad=trained, **recorded)
+            return open_dataset(data, data_dir=data_dir, on_bad=on_bad or "refuse", val_fraction=0.0)
+
+        # Listing a large set, or hashing an archive, takes its time: what lies where the run's data lay probably is it.
+        expected = str(data) == known.get("given") or os.path.realpath(data) == known.get("location")
+        dataset = opened(own=expected)
+        own = dataset.hash == known.get("hash")
+        return dataset if own == expected else opened(own=own)
     if "hash" not in known:
         raise InputError(f"{run.folder} does not say what it was trained on", "DATA to evaluate on", remedy)
     try:
@@ -274,23 +291,17 @@ def _with_labels_of(run: Run, dataset: Dataset, split: Split) -> Split:
     if ours != theirs:
         sides = []
         if theirs - ours:
-            sides.append(f"the data has {_some(theirs - ours)}, which the run does not know")
+            sides.append(f"the data has {some(sorted(theirs - ours), 12)}, which the run does not know")
         if ours - theirs:
-            sides.append(f"the run knows {_some(ours - theirs)}, which the data does not have")
+            sides.append(f"the run knows {some(sorted(ours - theirs), 12)}, which the data does not have")
         raise InputError(
             f"the classes of {dataset.given} are not those of {run.folder}: {'; '.join(sides)}",
-            f"exactly the {len(ours)} classes {_some(ours)}",
+            f"exactly the {len(ours)} classes {some(sorted(ours), 12)}",
             "Rename the folders, or evaluate the run that was trained on these classes",
         )
     place = {name: index for index, name in enumerate(run.classes)}
     order = np.array([place[name] for name in dataset.classes], np.int64)
     return replace(split, labels=order[split.labels])
-
-
-def _some(names: Iterable[str]) -> str:
-    names = sorted(names)
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return ", ".join(names[:12]) + more
 
 
 def _describe(model: nn.Module, preprocess: PreprocessSpec) -> dict[str, Any]:

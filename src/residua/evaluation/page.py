@@ -13,6 +13,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from residua._base.words import some
 from residua.evaluation.charts import Series, interval_bar, line_chart
 from residua.evaluation.metrics import ClassMetrics, IntArray, wilson
 
@@ -296,8 +297,7 @@ def _duration(history: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _listed(names: Sequence[str]) -> Markup:
-    rest = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return Markup(", ").join(Markup("<bdi>{}</bdi>").format(name) for name in names[:8]) + rest
+    return Markup(some([Markup("<bdi>{}</bdi>").format(name) for name in names], 8))
 
 
 @cache

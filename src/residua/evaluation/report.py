@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from residua._base.errors import InputError
 from residua._base.files import write_text
+from residua._base.plain import plain
 from residua.evaluation.metrics import ClassMetrics, IntArray
 from residua.evaluation.page import render
 
 HTML_FILE, JSON_FILE, HISTORY_FILE = "report.html", "report.json", "history.jsonl"
+MEASURED = ("train_loss", "val_loss", "val_top1", "learning_rate", "images_per_second", "seconds")
+"""What a line of the history may give besides its epoch: numbers, or null."""
 
 
 @dataclass(frozen=True)
@@ -118,39 +119,46 @@ def write_report(folder: Path, report: Report) -> tuple[Path, Path]:
     return page, document
 
 
-def read_history(folder: Path) -> tuple[dict[str, Any], ...]:
-    """Return the lines of `folder`/history.jsonl; none when it is absent.
+def read_history(folder: Path) -> tuple[tuple[dict[str, Any], ...], str]:
+    """Return the lines of `folder`/history.jsonl, and what is wrong with it.
 
-    Raises:
-        InputError: a line that is no JSON object, other than a last one that was cut off while being written.
+    The history is an extra: the bundle alone makes a run. None, and none that can be read, are () alike; the second
+    value then tells the damaged from the absent, which is "". A last line that was cut off while being written is
+    passed over.
     """
     path = folder / HISTORY_FILE
-    if not path.is_file():
-        return ()
-    lines = path.read_text(encoding="utf-8").splitlines()
-    rows = []
+    rows: list[dict[str, Any]] = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    except (OSError, ValueError) as error:
+        return (), f"the run's {HISTORY_FILE} cannot be read ({error}): the report has no curves"
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError):
+            row = None
             if number == len(lines):
                 break
-            raise InputError(f"{path}, line {number}: {error}", "a JSON object a line") from error
-        if not isinstance(row, dict):
-            raise InputError(f"{path}, line {number}: {line[:40]}", "a JSON object a line")
+        if not _is_epoch(row, rows[-1]["epoch"] if rows else -1):
+            return (), f"the run's {HISTORY_FILE} is damaged in line {number}: the report has no curves"
         rows.append(row)
-    return tuple(rows)
+    return tuple(rows), ""
+
+
+def _is_epoch(row: Any, before: float) -> bool:
+    """Tell whether `row` is a line of a history whose last line was epoch `before`."""
+    if not isinstance(row, dict) or not all(
+        row.get(key) is None or _is_number(row[key]) for key in ("epoch", *MEASURED)
+    ):
+        return False
+    epoch = row.get("epoch")
+    return epoch is not None and before < epoch < 2**53
+
+
+def _is_number(value: Any) -> bool:
+    # A whole number of JSON has any length; beyond 2**63 it is no measurement, and no float.
+    return isinstance(value, float) or (type(value) is int and abs(value) < 2**63)
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
+    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False)

@@ -7,10 +7,8 @@ Nothing in it is ever unpickled or executed.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +23,7 @@ from torch import Tensor
 from residua import __version__
 from residua._base.errors import InputError
 from residua._base.files import atomic_path, write_text
+from residua._base.plain import plain
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec, from_json, to_json
 from residua.weights.config import config_of
@@ -103,14 +102,15 @@ def save_bundle(
         "spec": to_json(spec),
         "classes": [str(name) for name in classes],
         "preprocess": asdict(preprocess),
-        "metrics": _plain(metrics),
-        "data": _plain(data),
-        "recipe": None if recipe is None else _plain(recipe),
+        "metrics": plain(metrics),
+        "data": plain(data),
+        "recipe": None if recipe is None else plain(recipe),
         "versions": versions(),
         "weights_sha256": hash_tensors(state),
     }
     # One key only: with two, the order in which safetensors writes them differs from one save to the next.
-    metadata = {KEY: json.dumps(document, ensure_ascii=False, allow_nan=False)}
+    # In ASCII: the format takes UTF-8 alone, and a class may be named after a folder whose name is none.
+    metadata = {KEY: json.dumps(document, allow_nan=False)}
     path = folder / MODEL_FILE
     config = json.dumps(config_of(spec, document["classes"], preprocess), indent=2, ensure_ascii=False)
     with atomic_path(path) as beside:
@@ -306,20 +306,3 @@ def _differences(given: Any, wanted: Mapping[str, Any], prefix: str = "") -> lis
 def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _plain(value: Any) -> Any:
-    """Return the value as JSON can hold it."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    return str(value)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from residua._base.words import some
 from residua.families.build import build
 from residua.specs.schema import Spec
 
@@ -39,14 +40,8 @@ def differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> li
         ("misshapen", shapes),
         ("of the wrong type", kinds),
     )
-    return [f"{len(names)} {what}: {_list(names)}" for what, names in groups if names]
+    return [f"{len(names)} {what}: {some(names, _SHOWN)}" for what, names in groups if names]
 
 
 def _shape(tensor: Tensor) -> str:
     return "×".join(str(side) for side in tensor.shape) or "scalar"
-
-
-def _list(names: Iterable[str]) -> str:
-    names = list(names)
-    rest = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from residua._base.files import atomic_path
+from residua._base.files import atomic_path, cache_root
 
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared", "-Wno-psabi")
 _COMPILERS = ("c++", "g++", "clang++")
@@ -26,8 +26,7 @@ class Unavailable(Exception):
 
 def cache_folder() -> Path:
     """Where built libraries are kept: $RESIDUA_CACHE/native, else ~/.cache/residua/native."""
-    base = os.environ.get("RESIDUA_CACHE")
-    return (Path(base) if base else Path.home() / ".cache" / "residua") / "native"
+    return cache_root() / "native"
 
 
 @functools.cache
