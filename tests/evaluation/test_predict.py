@@ -83,6 +83,20 @@ def test_folders_are_searched_and_bad_files_named(run: Run, tmp_path: Path) -> N
     assert "broken.jpg" in str(caught.value)
 
 
+def test_a_path_that_cannot_be_is_a_bad_file(run: Run, tmp_path: Path) -> None:
+    good = paint(tmp_path / "red.png", COLOURS["red"])
+    found = list(predict_stream(run, [tmp_path / ("x" * 5000), tmp_path / "a\0b", good]))
+    assert [type(item) for item in found] == [BadFile, BadFile, Prediction]
+
+
+def test_workers_are_those_of_the_data(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(module, "default_workers", lambda: 3)
+    monkeypatch.setattr(module, "_stream", lambda *arguments: asked.append(arguments[-1]))
+    predict_stream(run, [])
+    assert asked == [3]
+
+
 def test_memory_is_bounded_and_nothing_is_read_ahead_for_long(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +144,7 @@ def test_a_stream_that_is_dropped_lets_its_threads_go(run: Run, tmp_path: Path) 
     assert not any(thread.is_alive() for thread in alive)
 
 
-@pytest.mark.parametrize("argument", ["top", "batch_size"])
+@pytest.mark.parametrize("argument", ["top", "batch_size", "workers"])
 def test_arguments_out_of_range(run: Run, argument: str) -> None:
     with pytest.raises(InputError, match=f"{argument}=0"):
         predict_stream(run, [], **{argument: 0})

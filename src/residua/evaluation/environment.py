@@ -44,13 +44,13 @@ def pick_device(device: torch.device | str | None) -> torch.device:
     try:
         found = torch.device(device)
     except RuntimeError:
-        raise InputError(f"device {device!r}", wanted) from None
+        raise InputError(f"device {device!r}", wanted, "Leave it out for the GPU where there is one") from None
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise InputError(
             f"device {str(device)!r} on a machine with {torch.cuda.device_count()} CUDA devices", wanted, "Use 'cpu'"
         )
     if found.type not in ("cpu", "cuda"):
-        raise InputError(f"device {str(device)!r}", wanted)
+        raise InputError(f"device {str(device)!r}", wanted, "Leave it out for the GPU where there is one")
     return found
 
 

@@ -218,7 +218,7 @@ class Tally:
 
 
 def from_logits(logits: Tensor, labels: Tensor, classes: Sequence[str] | None = None) -> Metrics:
-    """Return the metrics of logits (N, K) against labels (N,); errors as in `Tally`."""
+    """Return the metrics of logits (N, K) that are all at hand against labels (N,); errors as in `Tally`."""
     tally = Tally(logits.shape[-1])
     tally.update(logits, labels)
     return tally.metrics(classes)

@@ -14,8 +14,10 @@ import numpy.typing as npt
 import torch
 
 from residua._base.errors import InputError
+from residua._base.words import some
 from residua.data.decode import BadImage, decode
 from residua.data.folders import EXTENSIONS
+from residua.data.loader import default_workers
 from residua.data.preprocess import apply_uint8, normalise
 from residua.evaluation.environment import on_device, pick_device
 from residua.evaluation.metrics import NotFinite
@@ -74,10 +76,9 @@ def predict(
         else:
             bad.append(item)
     if bad:
-        named = "; ".join(f"{item.path}: {item.reason}" for item in bad[:10])
-        more = f"; and {len(bad) - 10} more" if len(bad) > 10 else ""
+        named = some([f"{item.path}: {item.reason}" for item in bad], separator="; ")
         raise InputError(
-            f"{len(bad)} of {len(good) + len(bad)} files gave no prediction: {named}{more}",
+            f"{len(bad)} of {len(good) + len(bad)} files gave no prediction: {named}",
             "image files that decode completely",
             "Leave them out, or use predict_stream, which names them and goes on",
         )
@@ -101,17 +102,18 @@ def predict_stream(
         top: classes a prediction names; all when there are fewer.
         batch_size: images a forward pass.
         device: "cpu", "cuda", …; by default the GPU where there is one.
-        workers: decoding threads; by default the number of processors.
+        workers: decoding threads; by default one a processor that this process may use, at most 16.
 
     Raises:
-        InputError: `top` or `batch_size` below 1; a run that cannot be loaded.
+        InputError: `top`, `batch_size` or `workers` below 1; a run that cannot be loaded.
     """
-    for name, value in (("top", top), ("batch_size", batch_size)):
+    workers = default_workers() if workers is None else workers
+    for name, value in (("top", top), ("batch_size", batch_size), ("workers", workers)):
         if value < 1:
-            raise InputError(f"{name}={value}", f"{name} >= 1")
+            raise InputError(f"{name}={value}", f"{name} >= 1", "Leave it out for the default")
     run = run if isinstance(run, Run) else load(run)
     entries = [paths] if isinstance(paths, (str, Path)) else paths
-    return _stream(run, entries, top, batch_size, pick_device(device), workers or os.cpu_count() or 1)
+    return _stream(run, entries, top, batch_size, pick_device(device), workers)
 
 
 def _stream(
@@ -160,9 +162,14 @@ def _stream(
 def _files(paths: Iterable[Path | str]) -> Iterator[Path | BadFile]:
     for given in paths:
         path = Path(given)
-        if path.is_dir():
+        try:
+            folder, there = path.is_dir(), path.exists()
+        except OSError as error:
+            yield BadFile(str(path), f"cannot be read ({error.strerror})")
+            continue
+        if folder:
             yield from _walk(path)
-        elif path.exists():
+        elif there:
             yield path
         else:
             yield BadFile(str(path), "no such file or folder")
