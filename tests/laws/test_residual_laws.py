@@ -228,3 +228,14 @@ def test_same_padding_puts_the_odd_pixel_after() -> None:
     want = nn.functional.conv2d(nn.functional.pad(x, (0, 1, 0, 1)), conv.weight, stride=2)
     assert torch.equal(conv(x), want)
     assert conv(torch.randn(1, 1, 7, 7)).shape[-1] == 4
+
+
+@pytest.mark.parametrize("activation", ["post", "relu_only_pre"])
+def test_zero_init_starts_as_the_shortcut_and_learns(activation: str) -> None:
+    """At the start a unit is its shortcut, and the zeros get gradients."""
+    model = build(get_spec("cifar_resnet8", activation=activation, zero_init_last_bn=True))
+    x = torch.rand(2, 16, 8, 8)
+    assert torch.equal(model.layer1[0](x.clone()), x)
+    model(torch.randn(4, 3, 16, 16)).square().mean().backward()
+    for unit in model.units():
+        assert unit.bn2.weight.grad.abs().max() > 0

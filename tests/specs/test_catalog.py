@@ -6,11 +6,13 @@ import pytest
 
 from residua._base.errors import InputError
 from residua.specs import schema
+from residua.specs.augment import AugmentSpec
 from residua.specs.catalog import get_spec, list_models
+from residua.specs.preprocess import PreprocessSpec
 from residua.specs.resnet import ROWS
 
 
-def test_names_are_a_contract() -> None:
+def test_names_of_the_rows() -> None:
     wanted = "plain18 plain34 resnet18 resnet34 resnet50 resnet101 resnet152 resnet50_v1 resnet101_v1 resnet152_v1"
     wanted += " resnet18_v2 resnet34_v2 resnet50_v2 resnet101_v2 resnet152_v2 resnet200_v2 wide_resnet50_2"
     wanted += " wide_resnet101_2 resnext50_32x4d resnext101_32x8d resnext101_64x4d seresnet50 seresnet101 seresnet152"
@@ -38,6 +40,12 @@ def test_any_legal_depth(name: str) -> None:
         ("cifar_resnet165_v2_bottleneck", "cifar_resnet164_v2_bottleneck and cifar_resnet173_v2_bottleneck"),
         ("cifar_wrn27_10", "cifar_wrn22_10 and cifar_wrn28_10"),
         ("cifar_wrn28_0", "width >= 1"),
+        ("cifar_wrn28_0", "nearest: cifar_wrn28_1."),
+        ("cifar_wrn27_0", "nearest: cifar_wrn22_1 and cifar_wrn28_1."),
+        ("cifar_resnet020", "Did you mean cifar_resnet20"),
+        ("cifar_resnet\u0662\u0660", "Did you mean cifar_resnet"),
+        ("cifar_wrn28_010", "Did you mean cifar_wrn28_10"),
+        ("cifar_resnet" + "9" * 5000, "residua models"),
         ("resnet51", "resnet50, resnet18 or"),
         ("", "residua models"),
     ],
@@ -61,12 +69,72 @@ def test_unknown_names_name_the_nearest(name: str, near: str) -> None:
         ({"shortcut": "none", "gate": "constant"}, "shortcut to gate"),
         ({"bias": ("everywhere",)}, "everywhere"),
         ({"bn_eps": 0.0}, "bn_eps"),
+        ({"bn_momentum": "x"}, "bn_momentum='x'. Wanted: a finite number"),
+        ({"bn_momentum": 1.5}, "bn_momentum <= 1"),
+        ({"stem_norm": "no"}, "true or false"),
+        ({"projection_norm": 1}, "true or false"),
+        ({"se_ratio": 1.5}, "se_ratio=1.5. Wanted: a whole number"),
+        ({"se_ratio": True}, "a whole number"),
+        ({"shortcut_scale": float("nan")}, "a finite number"),
+        ({"dropout": "0.1"}, "a finite number"),
+        ({"gate_bias": 10**400}, "a finite number"),
+        ({"paper": 50}, "text"),
+        ({"depths": (3, 4.0, 6, 3)}, "depths=4.0"),
+        ({"depths": "3463"}, "a list of whole numbers"),
+        ({"depths": ()}, "whole numbers above 0"),
+        ({"bias": "stem"}, "a list of entries, each one of 'stem'"),
+        ({"activation": ["post"]}, "'bn_after_add'"),
+        ({"zero_init_last_bn": True, "activation": "bn_after_add"}, "every gradient"),
+        ({"zero_init_last_bn": True, "activation": "relu_before_add"}, "no gradient to the branch"),
+        ({"zero_init_last_bn": True, "activation": "full_pre"}, "no last BN"),
+        ({"zero_init_last_bn": True, "shortcut": "none"}, "without a shortcut"),
     ],
 )
 def test_a_bad_spec_fails_when_it_is_made(edits: dict, word: str) -> None:
     with pytest.raises(InputError) as caught:
         get_spec("resnet50", **edits)
     assert word in str(caught.value)
+
+
+def test_every_refusal_says_what_to_do() -> None:
+    for edits in ({"num_classes": 0}, {"widths": (64,)}, {"dropout": 1.0}, {"bn_eps": 0.0}, {"se_ratio": -1}):
+        with pytest.raises(InputError) as caught:
+            get_spec("resnet50", **edits)
+        assert caught.value.remedy
+
+
+def test_lists_and_whole_numbers_become_what_the_fields_hold() -> None:
+    spec = get_spec("resnet50", depths=[3, 4, 6, 3], bias=["stem"], dropout=0, projection_norm=None)
+    assert (spec.depths, spec.bias) == ((3, 4, 6, 3), ("stem",))
+    assert type(spec.dropout) is float
+    assert hash(spec) == hash(get_spec("resnet50", bias=("stem",)))
+    assert schema.from_json(schema.to_json(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "word"),
+    [
+        (AugmentSpec, {"flip": "yes"}, "true or false"),
+        (AugmentSpec, {"mixup": float("nan")}, "a finite number"),
+        (AugmentSpec, {"scale": 0.5}, "a list of 2 numbers"),
+        (AugmentSpec, {"scale": (0.0, 1.0)}, "Try"),
+        (AugmentSpec, {"crop": "padd"}, "Did you mean pad?"),
+        (AugmentSpec, {"pad": 2.5}, "a whole number"),
+        (PreprocessSpec, {"image_size": "224"}, "a whole number. Leave it out for 224"),
+        (PreprocessSpec, {"mean": (0.5, 0.5)}, "a list of 3 numbers"),
+        (PreprocessSpec, {"std": (0.5, 0.5, float("inf"))}, "std=inf"),
+        (PreprocessSpec, {"interpolation": "cubic"}, "Did you mean bicubic?"),
+    ],
+)
+def test_the_other_specs_check_types_too(kind: type, fields: dict, word: str) -> None:
+    with pytest.raises(InputError) as caught:
+        kind(**fields)
+    assert word in str(caught.value)
+    assert AugmentSpec(scale=[0.5, 1]).scale == (0.5, 1.0)  # type: ignore[arg-type]
+
+
+def test_a_spec_of_any_depth_is_made_at_once() -> None:
+    assert sum(get_spec("cifar_resnet99999998").depths) == 49999998
 
 
 def test_diff_names_the_fields() -> None:

@@ -56,9 +56,7 @@ class Network(nn.Module):
         initialise(self)
         if spec.zero_init_last_bn:
             for unit in self.units():
-                last = getattr(unit, f"bn{unit.depth}")
-                if spec.activation != "full_pre" and last.weight is not None:
-                    nn.init.zeros_(last.weight)
+                nn.init.zeros_(getattr(unit, f"bn{unit.depth}").weight)
 
     def stages(self) -> list[nn.Sequential]:
         """The stages `layer1`, `layer2`, … in order."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from residua._base.errors import InputError
+from residua.specs.fields import settle
 
 SMALL_IMAGE = 64  # pixels; up to this side an image shows one centred object, beyond it a scene
 
@@ -42,19 +43,22 @@ class AugmentSpec:
     cutmix: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", tuple(self.scale))
-        object.__setattr__(self, "ratio", tuple(self.ratio))
-        if self.crop not in ("auto", "none", "pad", "random_resized"):
-            raise InputError(f"crop={self.crop!r}", "'auto', 'none', 'pad' or 'random_resized'")
+        settle(self)
         for name in ("pad", "shift", "cutout", "color_jitter", "mixup", "cutmix"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}={getattr(self, name)}", f"{name} >= 0", f"Use {name}=0 to switch it off")
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise InputError(f"scale={self.scale}", "0 < low <= high <= 1, fractions of the image's area")
+            raise InputError(
+                f"scale={self.scale}", "0 < low <= high <= 1, fractions of the image's area", "Try 0.25, 1"
+            )
         if not 0 < self.ratio[0] <= self.ratio[1]:
-            raise InputError(f"ratio={self.ratio}", "0 < low <= high, width / height")
+            raise InputError(f"ratio={self.ratio}", "0 < low <= high, width / height", "Try 0.75, 1.33")
         if self.shift >= 1 or self.color_jitter > 1:
-            raise InputError(f"shift={self.shift}, color_jitter={self.color_jitter}", "shift < 1 and color_jitter <= 1")
+            raise InputError(
+                f"shift={self.shift}, color_jitter={self.color_jitter}",
+                "shift < 1 and color_jitter <= 1",
+                "Customary are shift=0.1 and color_jitter=0.4",
+            )
         if self.mixup and self.cutmix:
             raise InputError("both mixup and cutmix", "one of them", "Set the other to 0")
 

@@ -45,18 +45,21 @@ class Series:
         Raises:
             InputError: an illegal depth; names the nearest legal ones.
         """
-        found = re.fullmatch(self.pattern.format(depth=r"(?P<depth>\d+)", width=r"(?P<width>\d+)"), name)
+        # One spelling a number: no leading zeros, no digits of other scripts. (0 is matched to be refused by name.)
+        number = "(?P<{}>0|[1-9][0-9]{{0,8}})"
+        found = re.fullmatch(self.pattern.format(depth=number.format("depth"), width=number.format("width")), name)
         if not found:
             return None
         depth, width = int(found["depth"]), found.groupdict().get("width")
         n, rest = divmod(depth - self.offset, self.per_n)
         if rest or n < 1 or width == "0":
             below = max(1, n) * self.per_n + self.offset
-            near = [self.pattern.format(depth=d, width=width) for d in (below, below + self.per_n)]
+            depths = (below, below + self.per_n) if rest or n < 1 else (depth,)
+            near = [self.pattern.format(depth=d, width=1 if width == "0" else width) for d in depths]
             raise InputError(
                 f"network {name!r}",
                 f"a depth of {self.per_n}n+{self.offset}, n >= 1" + (", and a width >= 1" if width == "0" else ""),
-                f"The nearest are {' and '.join(near)}",
+                f"The nearest: {' and '.join(near)}",
             )
         return self.build(name, n, int(width)) if width else self.build(name, n)
 

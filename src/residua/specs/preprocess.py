@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from residua._base.errors import InputError
+from residua.specs.fields import settle
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -30,6 +31,7 @@ class PreprocessSpec:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
+        settle(self)
         if self.image_size < 1 or self.resize < self.image_size:
             raise InputError(
                 f"image_size={self.image_size}, resize={self.resize}",
@@ -37,11 +39,7 @@ class PreprocessSpec:
                 "Give a resize of at least image_size",
             )
         if min(self.std) <= 0:
-            raise InputError(f"std={self.std}", "a positive deviation per channel")
-        if self.interpolation not in ("bilinear", "bicubic"):
-            raise InputError(f"interpolation={self.interpolation!r}", "'bilinear' or 'bicubic'")
-        object.__setattr__(self, "mean", tuple(self.mean))
-        object.__setattr__(self, "std", tuple(self.std))
+            raise InputError(f"std={self.std}", "a positive deviation per channel", "Use 1 to leave a channel's scale")
 
 
 def default_preprocess(image_size: int) -> PreprocessSpec:

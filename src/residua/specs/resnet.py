@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from residua._base.errors import InputError
 from residua.specs import schema
+from residua.specs.fields import settle
 
 Unit = Literal["basic", "bottleneck"]
 Activation = Literal["post", "bn_after_add", "relu_before_add", "relu_only_pre", "full_pre"]
@@ -22,7 +22,7 @@ BiasSite = Literal["stem", "inner", "last", "projection"]
 
 @dataclass(frozen=True)
 class ResNetSpec:
-    """Everything that makes one residual network; `residua.families.resnet.ResNet` reads it.
+    """Everything that makes one residual network; `residua.families.resnet.Network` reads it.
 
     Attributes:
         name: the catalog's name, kept through edits.
@@ -63,7 +63,8 @@ class ResNetSpec:
         padding: "symmetric", or TensorFlow's "same", which puts the odd pixel after.
         bn_eps: epsilon of batch normalisation.
         bn_momentum: weight of the new batch in the running statistics (torch's convention).
-        zero_init_last_bn: start each unit as its shortcut (Goyal 2017, section 5.1).
+        zero_init_last_bn: start each unit as its shortcut (Goyal 2017, section 5.1); with "post" and "relu_only_pre",
+            whose branches end in a BN.
         head: "linear" after global average pooling, or the same as a 1×1 convolution, "conv".
         num_classes: outputs.
         in_channels: channels of the input image.
@@ -119,55 +120,62 @@ class ResNetSpec:
         return schema.edit(self, **edits)
 
     def __post_init__(self) -> None:
-        for choice, kind in _CHOICES.items():
-            if getattr(self, choice) not in get_args(kind):
-                raise InputError(
-                    f"{choice}={getattr(self, choice)!r} for {self.name}", f"one of {', '.join(get_args(kind))}"
-                )
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name in _POSITIVE:
-                numbers = value if isinstance(value, tuple) else (value,)
-                if not numbers or not all(type(n) is int and n > 0 for n in numbers):
-                    raise InputError(f"{field.name}={value!r} for {self.name}", "whole numbers above 0")
-            if field.name in _PROBABILITIES and not 0 <= value < 1:
-                raise InputError(f"{field.name}={value!r} for {self.name}", "a probability: 0 <= p < 1")
+        settle(self)
+
+        def refuse(given: str, wanted: str, remedy: str) -> None:
+            raise InputError(f"{given} for {self.name}", wanted, remedy)
+
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            if not numbers or min(numbers) < 1:
+                refuse(f"{name}={value!r}", "whole numbers above 0", f"Give {name} another value")
+        for name in ("shortcut_dropout", "dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                refuse(f"{name}={getattr(self, name)}", "a probability: 0 <= p < 1", "Customary is 0.3")
         if len(self.depths) != len(self.widths):
-            raise InputError(
-                f"depths={self.depths} and widths={self.widths} for {self.name}", "one width for each stage"
+            refuse(
+                f"depths={self.depths} and widths={self.widths}",
+                "one width for each stage",
+                "Give both lists the same length",
             )
         if self.unit == "basic" and (self.cardinality, self.base_width) != (1, 64):
-            raise InputError(
+            refuse(
                 f"cardinality={self.cardinality}, base_width={self.base_width} with basic units",
                 "a bottleneck, which alone has a grouped 3×3",
                 "Use unit='bottleneck', or widen with widths=",
             )
         if self.shortcut == "none" and self.gate != "none":
-            raise InputError(f"gate={self.gate!r} with shortcut='none'", "a shortcut to gate")
-        if self.bn_eps <= 0 or self.se_ratio < 0:
-            raise InputError(f"bn_eps={self.bn_eps}, se_ratio={self.se_ratio}", "bn_eps > 0 and se_ratio >= 0")
-        unknown = set(self.bias) - set(get_args(BiasSite))
-        if unknown:
-            raise InputError(f"bias at {sorted(unknown)}", f"sites among {', '.join(get_args(BiasSite))}")
+            refuse(f"gate={self.gate!r} with shortcut='none'", "a shortcut to gate", "Use gate='none'")
+        if self.bn_eps <= 0 or not 0 <= self.bn_momentum <= 1:
+            refuse(
+                f"bn_eps={self.bn_eps}, bn_momentum={self.bn_momentum}",
+                "bn_eps > 0 and 0 <= bn_momentum <= 1",
+                "torch's own are 1e-5 and 0.1",
+            )
+        if self.se_ratio < 0:
+            refuse(f"se_ratio={self.se_ratio}", "se_ratio >= 0", "Use 0 for none")
+        if self.zero_init_last_bn:
+            reason = _NO_ZERO_INIT.get(self.activation)
+            if self.shortcut == "none":
+                reason = "without a shortcut nothing would reach the classifier, and no gradient would come back"
+            if reason:
+                refuse(
+                    f"zero_init_last_bn with activation={self.activation!r} and shortcut={self.shortcut!r}",
+                    f"a unit that can start as its shortcut; here {reason}",
+                    "Use zero_init_last_bn=False",
+                )
 
 
-_CHOICES: dict[str, Any] = {
-    "unit": Unit,
-    "activation": Activation,
-    "stem": Stem,
-    "stride_site": StrideSite,
-    "shortcut": Shortcut,
-    "gate": Gate,
-    "padding": Padding,
-    "pool_padding": PoolPadding,
-    "projection_input": Literal["preactivated", "raw"],
-    "head": Literal["linear", "conv"],
+_POSITIVE = (
+    *("depths", "widths", "expansion", "stem_width", "cardinality", "base_width"),
+    *("num_classes", "in_channels", "input_size"),
+)
+_NO_ZERO_INIT = {
+    "bn_after_add": "the last BN stands on the shortcut's way too, and every gradient before the classifier would be 0",
+    "relu_before_add": "the last BN is followed by a ReLU, which at 0 passes no gradient to the branch",
+    "full_pre": "the branch ends in a convolution, and has no last BN",
 }
-_POSITIVE = {"depths", "widths", "expansion", "stem_width", "cardinality", "base_width", "num_classes"} | {
-    "in_channels",
-    "input_size",
-}
-_PROBABILITIES = {"shortcut_dropout", "dropout"}
 
 HE_2015 = "He 2015, arXiv 1512.03385"
 HE_2016 = "He 2016, arXiv 1603.05027"

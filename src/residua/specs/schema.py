@@ -89,8 +89,7 @@ def from_json(document: dict[str, Any]) -> Spec:
             "Was it written by another version of Residua?",
         )
     try:
-        values = {key: tuple(document[key]) if isinstance(document[key], list) else document[key] for key in known}
-        spec: Spec = kind(**values)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"a {name} that cannot be built: {error}", "values of the fields' types") from error
+        spec: Spec = kind(**{key: document[key] for key in known})
+    except InputError as error:
+        raise InputError(f"a {name} with {error.given}", error.wanted, error.remedy) from error
     return spec
