@@ -18,7 +18,7 @@ import pytest
 from pictures import encoded, picture
 from PIL import Image, ImageOps
 
-from residua.data.decode import MAX_PIXELS, BadImage, decode, decode_bytes, orientation_of, size_of
+from residua.data.decode import FORMATS, MAX_PIXELS, BadImage, decode, decode_bytes, open_image, orientation_of, size_of
 
 
 def giant_png(width: int, height: int) -> bytes:
@@ -48,6 +48,26 @@ def test_lossless_formats_give_the_pixels(form: str) -> None:
     image = picture(2).quantize(64).convert("RGB")
     options = {"lossless": True} if form == "WEBP" else {}
     assert np.array_equal(decode(encoded(image, form, **options)), np.asarray(image))
+
+
+@pytest.mark.parametrize("form", sorted(set(FORMATS.values()) - {"AVIF"}))
+def test_every_format_of_the_table_opens(form: str) -> None:
+    assert decode(encoded(picture(2), form)).shape == (24, 32, 3)
+
+
+@pytest.mark.parametrize("form", ["EPS", "PDF", "ICO", "PCX", "SGI", "ICNS"])
+def test_other_formats_are_not_even_tried(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(picture(2), form)
+    monkeypatch.setattr("subprocess.Popen", lambda *arguments, **options: pytest.fail("an interpreter was called"))
+    with pytest.raises(BadImage, match="not an image"):
+        decode(data, min_side=8)
+
+
+def test_several_pictures_in_one_jpeg() -> None:
+    data = encoded(picture(1), "MPO", save_all=True, append_images=[picture(2)])
+    assert np.array_equal(decode(data), decode(encoded(picture(1), "JPEG")))
+    with open_image(data) as image:
+        assert image.format == "MPO"
 
 
 def test_grey_is_repeated() -> None:

@@ -208,3 +208,13 @@ def test_bad_arguments(make_folder: MakeFolder) -> None:
     refused(path, "val_fraction=1.0", val_fraction=1.0)
     refused(path, "val_fraction=-0.1", val_fraction=-0.1)
     refused(make_folder("lonely", {"a": 1, "b": 1}), "none of which can be spared")
+
+
+def test_names_that_are_no_utf8(tmp_path: Path) -> None:
+    for name in (b"a", b"\xff"):
+        folder = tmp_path / os.fsdecode(name)
+        folder.mkdir()
+        (folder / os.fsdecode(b"\xfe.png")).write_bytes(b"unread")
+    dataset = open_dataset(tmp_path, val_fraction=0.0)
+    assert dataset.classes == ("a", os.fsdecode(b"\xff"))
+    assert len(reopen(dataset.describe()).splits["train"]) == 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,17 @@ Pixels = npt.NDArray[np.uint8]
 
 VERSION = 1
 """Part of the key of every decode cache: raise it when the pixels of any image change."""
+
+FORMATS = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP",
+    ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".ppm": "PPM", ".pgm": "PPM", ".pbm": "PPM", ".jp2": "JPEG2000",
+    ".avif": "AVIF", ".tga": "TGA",
+}  # fmt: skip
+"""Extension of every file that is taken for an image -> Pillow's name of its format."""
+
+# No other format is ever tried, whatever a file's name: Pillow hands EPS to an interpreter outside, and each decoder
+# more is one more to trust. Several pictures in one JPEG, as phones write them (MPO), open as JPEG.
+_TRIED = tuple(form for form in dict.fromkeys(FORMATS.values()) if form != "AVIF" or find_spec("PIL.AvifImagePlugin"))
 
 MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 30
@@ -101,7 +113,7 @@ def size_of(data: bytes, name: str = "the image") -> tuple[int, int]:
     """
     if data[:2] == b"\xff\xd8":
         return _jpeg_header(data, name)[:2]
-    with _open(data, name) as image:
+    with open_image(data, name) as image:
         return image.height, image.width
 
 
@@ -109,7 +121,7 @@ def orientation_of(data: bytes, name: str = "the image") -> int:
     """Return the EXIF orientation, 1 (upright) to 8."""
     if data[:2] == b"\xff\xd8" and not _has_metadata(data):
         return 1
-    with _open(data, name) as image:
+    with open_image(data, name) as image:
         return _orientation(image)
 
 
@@ -180,7 +192,7 @@ def _jpeg_reason(message: str) -> str:
 
 
 def _decode_other(data: bytes, name: str) -> Pixels:
-    with _open(data, name) as image:
+    with open_image(data, name) as image:
         orientation = _orientation(image)
         try:
             return upright(_to_rgb(image, name), orientation)
@@ -200,9 +212,14 @@ def _decode_other(data: bytes, name: str) -> Pixels:
             raise BadImage(name, f"{word} {image.format} ({error})") from None
 
 
-def _open(data: bytes, name: str) -> Image.Image:
+def open_image(data: bytes, name: str = "the image") -> Image.Image:
+    """Open an image with Pillow, its pixels not yet decoded.
+
+    Raises:
+        BadImage: none of the formats that Residua takes, a corrupt header, or above 100 million pixels.
+    """
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=_TRIED)
     except UnidentifiedImageError:
         raise BadImage(name, f"not an image (it begins with {data[:8]!r})") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from residua.data.decode import BadImage, Pixels, decode_bytes, read
+from residua.data.decode import FORMATS, BadImage, Pixels, decode_bytes, open_image, read
 
 THUMBNAIL = 16
-_FORMATS = {
-    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP",
-    ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".ppm": "PPM", ".pgm": "PPM", ".pbm": "PPM", ".jp2": "JPEG2000",
-    ".avif": "AVIF", ".tga": "TGA",
-}  # fmt: skip
 _SAME = {"MPO": "JPEG"}
 """Several JPEG pictures in one file, as phones write them, count as JPEG."""
 
@@ -50,11 +44,11 @@ def examine_file(path: Path) -> Examined:
     try:
         data, name = read(path)
         pixels = decode_bytes(data, name)
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(data, name) as image:
             form, mode = _SAME.get(str(image.format), str(image.format)), image.mode
     except BadImage as error:
         return Examined(error.reason)
-    claimed = _FORMATS.get(path.suffix.lower())
+    claimed = FORMATS.get(path.suffix.lower())
     return examine_pixels(pixels, form, claimed is not None and claimed != form, mode)
 
 

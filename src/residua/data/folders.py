@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from residua._base.errors import InputError
+from residua._base.words import some as some
+from residua.data.decode import FORMATS
 from residua.data.sources import BadPolicy, Dataset, Split
 
-_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
-_OTHER = (".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2", ".avif", ".tga")
-EXTENSIONS = frozenset((*_JPEG, *_OTHER))
+EXTENSIONS = frozenset(FORMATS)
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _LAYOUT = "a folder of class folders with images, or one with train/ and val/ or test/ that hold such"
 
@@ -50,7 +50,7 @@ def open_folder(path: Path, on_bad: BadPolicy = "refuse") -> Dataset:
             "Mend or delete them, or pass --on-bad skip",
         )
     splits = {}
-    digest = hashlib.sha256("\n".join(classes).encode())
+    digest = hashlib.sha256("\n".join(classes).encode("utf-8", "surrogateescape"))
     for name, listing in listings.items():
         files = [entry for label in classes for entry in listing[label].files]
         counts = [len(listing[label].files) for label in classes]
@@ -58,7 +58,7 @@ def open_folder(path: Path, on_bad: BadPolicy = "refuse") -> Dataset:
         if empty:
             raise InputError(
                 f"{path}: no images in the class folder{'s' * (len(empty) > 1)} {some(empty)} of {name}",
-                f"at least one image in each class folder ({', '.join((*_JPEG[:2], *_OTHER[:4]))} …)",
+                "at least one image in each class folder (.jpg, .png, .webp …)",
                 "Add images, or remove the empty folder",
             )
         splits[name] = Split(name, np.repeat(np.arange(len(classes)), counts), tuple(Path(file) for file, _ in files))
@@ -202,9 +202,3 @@ def _notes(listings: dict[str, dict[str, Listing]]) -> tuple[list[str], list[str
     notes = [f"{ignored} files are no images by their extension and were ignored"] * bool(ignored)
     notes += [f"{len(unlisted)} files could not be listed and were skipped: {some(unlisted)}"] * bool(unlisted)
     return notes, unlisted
-
-
-def some(names: list[str] | tuple[str, ...], most: int = 10) -> str:
-    """Return "a, b and 3 more": at most `most` names."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
