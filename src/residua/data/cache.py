@@ -30,6 +30,7 @@ from residua.data import decode as decoding
 from residua.data.decode import BadImage, Pixels, decode
 from residua.data.folders import some
 from residua.data.preprocess import apply_uint8
+from residua.data.sources import Split
 from residua.specs.preprocess import PreprocessSpec
 
 BUDGET_BYTES = 2 << 30
@@ -208,11 +209,14 @@ def in_order(sources: Sequence[T], make: Callable[[T], Pixels], workers: int) ->
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def refusal(split_name: str, files: Sequence[Path], bad: dict[int, str]) -> InputError:
-    """Return the error that names every file of a split that does not decode."""
-    named = [f"{files[index]} ({reason})" for index, reason in sorted(bad.items())]
+def refusal(*parts: tuple[Split, dict[int, str]]) -> InputError:
+    """Return the error that names the files of every part that do not decode, given position -> reason."""
+    said = []
+    for split, bad in parts:
+        named = [f"{split.where(index)} ({reason})" for index, reason in sorted(bad.items())]
+        said.append(f"{len(bad)} of {len(split)} images of the {split.name} part cannot be decoded: {some(named, 20)}")
     return InputError(
-        f"{len(bad)} of {len(files)} images of the {split_name} part cannot be decoded: {some(named, 20)}",
+        "; ".join(said),
         "images that decode completely",
         "Mend or delete them (`residua check DATA` lists all), or pass --on-bad skip to leave them out",
     )

@@ -95,8 +95,8 @@ class Loader:
             split, preprocess, spec, self.device, default_workers() if workers is None else workers
         )
         self.skipped, self.how = self._store.bad, self._store.how
-        if self.skipped and on_bad == "refuse":
-            raise refusal(split.name, split.files or (), self.skipped)
+        if self.skipped and (on_bad == "refuse" or len(self.skipped) == len(split)):
+            raise refusal((split, self.skipped))
         self._good = np.delete(np.arange(len(split)), sorted(self.skipped))
         self.count = len(self._good)
         if self.count == 0:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from residua._base.errors import InputError, ResiduaError
 from residua._base.files import atomic_path
+from residua.weights.bundle import hash_tensors
 
 
 class BadCheckpoint(ResiduaError):
@@ -43,7 +44,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     path = folder / f"step-{checkpoint.step:010d}.safetensors"
     state = json.dumps(checkpoint.state, sort_keys=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
-    metadata = {"format": "residua-checkpoint-1", "state": state, "sha256": _digest(tensors, state)}
+    metadata = {"format": "residua-checkpoint-2", "state": state, "sha256": _digest(tensors, state)}
     with writing(path), atomic_path(path) as beside:
         save_file(tensors, beside, metadata=metadata)
     for old in list_checkpoints(folder)[:-keep]:
@@ -119,13 +120,7 @@ def all_finite(tensors: Mapping[str, Tensor]) -> bool:
 
 
 def _digest(tensors: Mapping[str, Tensor], state: str) -> str:
-    """SHA-256 over the state and over each tensor's name, type, shape and bytes, in the order of names."""
-    digest = hashlib.sha256(state.encode())
-    for name in sorted(tensors):
-        value = tensors[name]
-        digest.update(f"\n{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return hashlib.sha256(f"{hash_tensors(tensors)}\n{state}".encode()).hexdigest()
 
 
 def _free(path: Path) -> str:

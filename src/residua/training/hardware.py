@@ -73,7 +73,11 @@ def choose_hardware(recipe: Recipe) -> Hardware:
         bf16, reason = _bf16_is_faster(device)
     else:
         bf16, reason = recipe.precision == "bf16", "as the recipe says"
-    return Hardware(device, bf16, recipe.channels_last != "no", torch.get_num_threads(), reason)
+    if recipe.channels_last == "auto":
+        channels_last = _channels_last_is_faster(device)
+    else:
+        channels_last = recipe.channels_last == "yes"
+    return Hardware(device, bf16, channels_last, torch.get_num_threads(), reason)
 
 
 def _device(name: str) -> torch.device:
@@ -87,6 +91,12 @@ def _device(name: str) -> torch.device:
         there = "CUDA is not available here" if not count else f"CUDA has the devices 0 to {count - 1}"
         raise InputError(f"device={name!r}, but {there}", "a device of this machine", "Give --device cpu or auto")
     return torch.device("cuda", index)
+
+
+def _channels_last_is_faster(device: torch.device) -> bool:
+    # oneDNN's and our own kernels compute in blocks of channels, and so do tensor cores (from compute capability 7.0
+    # on): the other layout costs a conversion at each convolution. Older GPUs' kernels take planes as they are.
+    return device.type == "cpu" or torch.cuda.get_device_capability(device) >= (7, 0)
 
 
 def _bf16_is_faster(device: torch.device) -> tuple[bool, str]:

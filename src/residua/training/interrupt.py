@@ -24,10 +24,18 @@ class Interrupted(ResiduaError):
 
 
 class StopRequest:
-    """Inside `with StopRequest() as stop`, the first signal sets `stop.signal`; a second Ctrl-C breaks off at once."""
+    """SIGTERM and Ctrl-C, inside `with StopRequest(command) as stop`.
 
-    def __init__(self) -> None:
+    Before `stop.wait()` is called there is nothing to save, and the first signal raises `Interrupted` at once; from
+    then on it sets `stop.signal`, and a second Ctrl-C breaks off.
+
+    Args:
+        command: what goes on with the run.
+    """
+
+    def __init__(self, command: str) -> None:
         self.signal = 0
+        self._command, self._waiting = command, False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -40,7 +48,23 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def wait(self) -> None:
+        """From here on the run looks at `signal` where it can stop."""
+        self._waiting = True
+
+    def heed(self, *_: object) -> None:
+        """Raise `Stopped` if a signal came; whatever arguments a callback is given."""
+        if self.signal:
+            raise Stopped
+
+    def interrupted(self, number: int, state: str) -> Interrupted:
+        """Return the error that says by what the run was stopped, in which state, and how to go on."""
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        return Interrupted(f"Stopped by {name} {state}. Go on with:\n  {self._command}", 128 + number)
+
     def _requested(self, number: int, frame: FrameType | None) -> None:
+        if not self._waiting:
+            raise self.interrupted(number, "before the first step: nothing is lost")
         if self.signal and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number
@@ -59,6 +83,5 @@ class Interruptible:
     def epoch(self, epoch: int) -> Iterator[Any]:
         """Yield the loader's batches until the signal comes."""
         for batch in self.loader.epoch(epoch):
-            if self.stop.signal:
-                raise Stopped
+            self.stop.heed()
             yield batch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,13 @@ from residua.evaluation.evaluate import evaluate_model, relation
 from residua.evaluation.report import write_report
 from residua.families.build import build
 from residua.specs.schema import Spec
-from residua.training.checkpoint import list_checkpoints, writing
-from residua.training.interrupt import Interrupted, Stopped, StopRequest
-from residua.training.plan import Plan, claim, is_finished, make_plan
+from residua.training.checkpoint import list_checkpoints, remove_leftovers, writing
+from residua.training.interrupt import Stopped, StopRequest
+from residua.training.plan import Plan, open_plan, write_plan
 from residua.training.progress import Display, clock
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_dict
+from residua.training.request import ask, claim, is_finished, opening
 from residua.training.session import Session
 from residua.weights.bundle import save_bundle
 from residua.weights.run import Run, load
@@ -59,21 +59,32 @@ def train(
         Diverged: the loss turned NaN or infinite.
         Interrupted: SIGINT or SIGTERM came; a checkpoint is written, the message says how to resume.
     """
-    plan = make_plan(data, model, recipe, out, resume=resume, data_dir=data_dir, model_edits=model_edits, **overrides)
-    with writing(plan.folder):
-        plan.folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(plan.folder), Display(progress) as display, StopRequest() as stop, _memory_advice(plan):
-        claim(plan, resume=resume)
-        if is_finished(plan):
-            display.say(f"{plan.folder} is finished: nothing is left to do")
-        else:
-            session = Session(plan, display)
-            _introduce(session)
-            if resume:
-                session.restore()
-            _fit(session, stop)
-            _finish(session)
-    return load(plan.folder)
+    asked = ask(data, model, recipe, out, resume=resume, data_dir=data_dir, model_edits=model_edits, **overrides)
+    folder = asked.folder
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder), Display(progress) as display, StopRequest(asked.command) as stop:
+        claim(asked)
+        if is_finished(folder):
+            display.say(f"{folder} is finished: nothing is left to do")
+            return load(folder)
+        for place in (folder, folder / "checkpoints"):
+            remove_leftovers(place)
+        with opening(asked), _memory_advice(asked.many, opened=False):
+            session = Session(open_plan(asked), display)
+        write_plan(session.plan)
+        _introduce(session)
+        if resume:
+            session.restore()
+        stop.wait()
+        with _memory_advice(session.plan.recipe, opened=True):
+            try:
+                _fit(session, stop)
+                _finish(session, stop)
+            except Stopped:
+                state = f"after step {session.global_step} of {session.plan.total_steps}; all is saved"
+                raise stop.interrupted(stop.signal, state) from None
+    return load(folder)
 
 
 def _fit(session: Session, stop: StopRequest) -> None:
@@ -84,23 +95,24 @@ def _fit(session: Session, stop: StopRequest) -> None:
                 session.display.show(session.moment())
             if stop.signal or session.checkpoint_due():
                 session.save()
-            if stop.signal:
-                raise _interrupted(session, stop)
+            stop.heed()
         try:
             session.validate(stop)
         except Stopped:
             session.save()
-            raise _interrupted(session, stop) from None
+            raise
         if stop.signal or session.done or session.cheap_to_save():
             session.save()
-        if stop.signal and not session.done:
-            raise _interrupted(session, stop)
+        stop.heed()
 
 
-def _finish(session: Session) -> None:
+def _finish(session: Session, stop: StopRequest) -> None:
     """Write the bundle and the report, then let the checkpoints go.
 
     The last checkpoint is the training's end, so that a run killed in here finishes from it. It goes last.
+
+    Raises:
+        Stopped: a signal came; what is written already stays, and the run is resumed like any other.
     """
     plan, state = session.plan, session.state
     weights = session.best if plan.recipe.keep == "best" else session.weights()
@@ -113,6 +125,7 @@ def _finish(session: Session) -> None:
         plan.preprocess,
         dataset.classes,
         device=plan.hardware.device,
+        progress=stop.heed,
         name=plan.folder.resolve().name,
         data=dataset.describe() | {"evaluated": relation(dataset.held_out, own_data=True)},
         recipe=to_dict(plan.recipe),
@@ -124,6 +137,7 @@ def _finish(session: Session) -> None:
     metrics |= {"epochs": state.epoch, "steps": session.global_step}
     if state.best_epoch:
         metrics |= {"best_epoch": state.best_epoch, "best_val_top1": state.best_top1}
+    stop.heed()
     with writing(plan.folder / "model.safetensors"):
         save_bundle(
             plan.folder,
@@ -142,6 +156,7 @@ def _finish(session: Session) -> None:
         f"{report.split} accuracy {report.top1:.2%} (95% interval {low:.2%} to {high:.2%}, {report.count} images) "
         f"after {clock(state.seconds)}; see {plan.folder}/report.html"
     )
+    stop.heed()
 
 
 def _keep_best_and_last(session: Session) -> None:
@@ -161,7 +176,7 @@ def _introduce(session: Session) -> None:
     say(f"{plan.spec.name} ({parameters:,} parameters) on {plan.dataset.given}: {counts}")
     for note in plan.dataset.notes:
         say(note)
-    say(f"{plan.hardware.sentence}, {session.engine} kernels")
+    say(f"{session.hardware.sentence}; {session.engine.name} kernels ({session.engine.reason})")
     say(f"Recipe {plan.recipe.name}: {plan.recipe.epochs} epochs, {plan.total_steps:,} steps of {_images(plan)} images")
 
 
@@ -170,18 +185,9 @@ def _images(plan: Plan) -> str:
     return f"{many} × {size}" if many > 1 else str(size)
 
 
-def _interrupted(session: Session, stop: StopRequest) -> Interrupted:
-    how = "Ctrl-C" if stop.signal == signal.SIGINT else signal.Signals(stop.signal).name
-    return Interrupted(
-        f"Stopped by {how} after step {session.global_step} of {session.plan.total_steps}; all is saved. "
-        f"Go on with:\n  {session.plan.command}",
-        128 + stop.signal,
-    )
-
-
 @contextlib.contextmanager
-def _memory_advice(plan: Plan) -> Iterator[None]:
-    """Turn running out of memory into an error that names the batch size and the flag."""
+def _memory_advice(recipe: Recipe, *, opened: bool) -> Iterator[None]:
+    """Turn running out of memory into an error that names what takes it, and the flag."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -189,11 +195,16 @@ def _memory_advice(plan: Plan) -> Iterator[None]:
         known = isinstance(error, torch.OutOfMemoryError | MemoryError)
         if not known and not any(text in str(error) for text in words):
             raise
-        recipe = plan.recipe
-        half = max(1, recipe.batch_size // 2)
+        device = "the GPU" if isinstance(error, torch.OutOfMemoryError) else "the CPU"
+        if not opened:
+            raise InputError(
+                f"out of memory on {device} while the data was opened: {recipe.image_size} pixels",
+                "room for the decoded images, and for one at full size in each decoding thread",
+                "Use --workers 1 or a smaller --image-size; images that do not fit a GPU fit --device cpu",
+            ) from error
         raise InputError(
-            f"out of memory on {plan.hardware.device}: batch_size={recipe.batch_size}, {recipe.image_size} pixels",
+            f"out of memory on {device}: batch_size={recipe.batch_size}, {recipe.image_size} pixels",
             "a batch whose activations fit",
-            f"Use --batch-size {half} --accumulate-steps {recipe.accumulate_steps * 2} for the same images a step, "
-            f"with another --out",
+            f"Use --batch-size {max(1, recipe.batch_size // 2)} --accumulate-steps {recipe.accumulate_steps * 2} for "
+            f"the same images a step, with another --out",
         ) from error

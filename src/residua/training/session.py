@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from residua._base.errors import AnswerNo
+from residua._base.errors import AnswerNo, InputError
 from residua._base.files import write_text
+from residua.data.folders import some
 from residua.data.loader import Batch
+from residua.data.random import step_seed
 from residua.evaluation.evaluate import quick_metrics
 from residua.evaluation.metrics import NotFinite
 from residua.families.build import build
@@ -25,7 +27,6 @@ from residua.training.checkpoint import (
     all_finite,
     list_checkpoints,
     newest_checkpoint,
-    remove_leftovers,
     save_checkpoint,
     writing,
 )
@@ -61,7 +62,7 @@ class Session:
         torch.manual_seed(recipe.seed)
         self.model: nn.Module = build(plan.spec).to(hardware.device)
         self.model.to(memory_format=hardware.memory_format)
-        self.engine = choose_engine(self.model, recipe, hardware)
+        self.engine, self.hardware = choose_engine(self.model, recipe, hardware)
         self.forward = torch.compile(self.model) if recipe.compile else self.model
         self.optimizer = build_optimizer(self.model, recipe)
         self.average = Average(self.model, recipe.ema_decay) if recipe.ema_decay else None
@@ -103,7 +104,7 @@ class Session:
         images = sum(len(batch.images) for batch in group)
         total = torch.zeros((), device=plan.hardware.device)
         for batch in group:
-            with plan.hardware.autocast():
+            with self.hardware.autocast():
                 logits = self.forward(batch.images)
             loss = functional.cross_entropy(logits.float(), batch.labels, label_smoothing=recipe.label_smoothing)
             loss = loss * (len(batch.images) / images)
@@ -165,7 +166,7 @@ class Session:
                 return quick_metrics(
                     self.model,
                     Interruptible(self.plan.val, stop),
-                    autocast=torch.bfloat16 if self.plan.hardware.bf16 else None,
+                    autocast=torch.bfloat16 if self.hardware.bf16 else None,
                 )
             except NotFinite as error:
                 what = f"in the validation after step {self.global_step}, {error.given}"
@@ -224,7 +225,11 @@ class Session:
         tensors = {f"{part}.{name}": value for part, named in parts.items() for name, value in named.items()}
         if not all_finite(tensors):
             raise self.diverged(f"a weight is NaN or infinite after step {self.global_step}", self.global_step - 1)
-        state = {"state": dataclasses.asdict(self.state), "computed_with": self.computed_with()}
+        state = {
+            "state": dataclasses.asdict(self.state),
+            "computed_with": self.computed_with(),
+            "left_out": self.plan.left_out,
+        }
         point = Checkpoint(self.global_step, tensors, state)
         save_checkpoint(self.plan.checkpoints, point, keep=self.plan.recipe.keep_checkpoints)
         self._saved_at = time.perf_counter()
@@ -232,15 +237,20 @@ class Session:
         self._book(training=False)
 
     def restore(self) -> None:
-        """Take up the newest whole checkpoint; without one, start from the beginning."""
-        remove_leftovers(self.plan.checkpoints)
+        """Take up the newest whole checkpoint; without one, start from the beginning.
+
+        Raises:
+            InputError: other images decode now than did then.
+        """
         found, warnings = newest_checkpoint(self.plan.checkpoints)
         for warning in warnings:
             self.display.warn(warning)
         if found is None:
-            self.display.say("The run ended before its first checkpoint: it starts again from its recipe")
+            why = "No checkpoint is whole" if warnings else "The run ended before its first checkpoint"
+            self.display.say(f"{why}: it starts again from its recipe")
             self.write_history()
             return
+        self._refuse_other_images(found.state["left_out"])
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "average": {}, "best": {}}
         for name, value in found.tensors.items():
             part, _, rest = name.partition(".")
@@ -259,9 +269,22 @@ class Session:
             self.display.warn(f"other arithmetic than before ({'; '.join(changed)}): the last bits may differ")
         self.display.say(f"Resumed after step {self.global_step} of {self.plan.total_steps}")
 
+    def _refuse_other_images(self, then: dict[str, list[int]]) -> None:
+        plan, changed = self.plan, []
+        for name, now in plan.left_out.items():
+            places = sorted(set(now) ^ set(then.get(name, ())))
+            changed += [plan.dataset.splits[name].where(index) for index in places]
+        if changed:
+            raise InputError(
+                f"{len(changed)} images decode now and did not when {plan.folder} was stopped, or the reverse: "
+                f"{some(changed)}",
+                "the same images as before",
+                "Restore these files, or give another --out",
+            )
+
     def computed_with(self) -> dict[str, object]:
         """What decides the last bits of the result besides the plan."""
-        return {**self.plan.hardware.to_dict(), "engine": self.engine, "torch": torch.__version__}
+        return {**self.hardware.to_dict(), "engine": self.engine.name, "torch": torch.__version__}
 
     def write_history(self) -> None:
         """Write history.jsonl as the state has it: what came after a checkpoint is cut off again."""
@@ -271,7 +294,7 @@ class Session:
 
     def diverged(self, what: str, step: int) -> Diverged:
         """Return the error that says what happened, at which learning rate, and what to try."""
-        bf16 = ", --precision fp32" if self.plan.hardware.bf16 else ""
+        bf16 = ", --precision fp32" if self.hardware.bf16 else ""
         saved = "its last good checkpoint" if list_checkpoints(self.plan.checkpoints) else "no checkpoint"
         return Diverged(
             f"Training diverged: {what}; the learning rate was {self.rate(max(0, step)):.3g}. "
@@ -290,12 +313,3 @@ def seed_generators(seed: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(seed)
-
-
-def step_seed(seed: int, step: int) -> int:
-    """Return the seed of torch's generators for one optimizer step: both mixed by SplitMix64 (Steele 2014)."""
-    mask = 2**64 - 1
-    word = (seed * 0x9E3779B97F4A7C15 + (step + 1) * 0xD1342543DE82EF95) & mask
-    word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & mask
-    word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & mask
-    return (word ^ (word >> 31)) >> 1

@@ -49,7 +49,10 @@ class State:
 
     @property
     def loss(self) -> float:
-        """Mean training loss of the epoch at hand."""
+        """Mean training loss of the epoch at hand.
+
+        Label smoothing, mixup and cutmix are in it, augmentation too: it is not to be compared with a validation loss.
+        """
         return self.loss_sum / max(1, self.images)
 
     @property
