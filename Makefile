@@ -31,11 +31,12 @@ check: setup  ## format, lint, types
 proofs: setup  ## the long proofs; outcomes go to docs/proofs
 	$(BIN)/python proofs/kill_resume.py
 
-bench: setup  ## every benchmark against its peer; outcomes go to benchmarks/results
-	$(BIN)/python benchmarks/train_speed.py
-	$(BIN)/python benchmarks/time_to_accuracy.py
-	$(BIN)/python benchmarks/input_pipeline.py
-	$(BIN)/python benchmarks/memory.py
+bench: setup  ## benchmarks beside their peers: make bench CIFAR=FOLDER PHOTOS=FOLDER, each with train/ and test/ or val/
+	@test -n "$(CIFAR)" -a -n "$(PHOTOS)" || { echo "Wanted: make bench CIFAR=FOLDER PHOTOS=FOLDER; CIFAR holds CIFAR-10 as JPEG in train/ and test/, PHOTOS holds photos in train/" >&2; exit 2; }
+	$(BIN)/python benchmarks/train_speed.py "$(CIFAR)"
+	$(BIN)/python benchmarks/memory.py "$(CIFAR)"
+	$(BIN)/python benchmarks/input_pipeline.py "$(PHOTOS)/train"
+	$(BIN)/python benchmarks/time_to_accuracy.py "$(CIFAR)"
 
 counts: setup  ## count parameters and MACs of every listed network anew
 	$(BIN)/python tools/counts.py

@@ -10,23 +10,25 @@ import pytest
 from residua.anatomy import cost
 from residua.specs.catalog import counts, get_spec, list_models
 
+REFERENCE = Path(__file__).parents[1] / "reference"
 # Rows whose record stands under the peer's name, since the design's table was made later.
 RECORD_OF = {"resnet18_v2": "resnetv2_18_timm", "resnet34_v2": "resnetv2_34_timm"}
 # No record exists for these: SE on He's CIFAR networks; their sum is derived in test_seresnet_adds_its_gates.
 WITHOUT_RECORD = set(list_models("cifar_seresnet*"))
 
 
-@pytest.fixture(scope="module")
-def records(shared: Path) -> dict[str, dict]:
-    found = json.loads((shared / "reference/architectures.json").read_text())["records"]
-    by_name = {r["residua"]: r for r in found if r["residua"]}
-    by_reference = {r["reference"]: r for r in found}
-    return by_name | {name: by_reference[reference] for name, reference in RECORD_OF.items()}
+RECORDS = {row["reference"]: row for row in json.loads((REFERENCE / "architectures.json").read_text())}
+
+
+def _record(name: str) -> dict:
+    if name in RECORD_OF:
+        return RECORDS[RECORD_OF[name]]
+    return next(row for row in RECORDS.values() if row["name"] == name)
 
 
 @pytest.mark.parametrize("name", [n for n in list_models() if n not in WITHOUT_RECORD])
-def test_record(name: str, records: dict[str, dict]) -> None:
-    counted, record, spec = cost(get_spec(name)), records[name], get_spec(name)
+def test_record(name: str) -> None:
+    counted, record, spec = cost(get_spec(name)), _record(name), get_spec(name)
     assert (counted.params, counted.macs) == (record["params"], record["macs"])
     assert [spec.in_channels, spec.input_size, spec.input_size] == record["input"]
     assert spec.num_classes == record["num_classes"]
@@ -56,10 +58,8 @@ def test_record(name: str, records: dict[str, dict]) -> None:
         ("seresnet50", {"cardinality": 32, "base_width": 4}, "se_resnext50_32x4d"),
     ],
 )
-def test_edited_rows_meet_other_records(name: str, edits: dict, reference: str, shared: Path) -> None:
-    found = json.loads((shared / "reference/architectures.json").read_text())["records"]
-    record = next(r for r in found if r["reference"] == reference)
-    counted = cost(get_spec(name, **edits))
+def test_edited_rows_meet_other_records(name: str, edits: dict, reference: str) -> None:
+    record, counted = RECORDS[reference], cost(get_spec(name, **edits))
     assert (counted.params, counted.macs) == (record["params"], record["macs"])
 
 
@@ -71,3 +71,10 @@ def test_seresnet_adds_its_gates() -> None:
 
 def test_every_listed_network_has_a_committed_count() -> None:
     assert [name for name in list_models() if counts(name) is None] == []
+
+
+def test_the_committed_records_are_the_references(shared: Path) -> None:
+    found = json.loads((shared / "reference/architectures.json").read_text())["records"]
+    keys = ("params", "macs", "input", "num_classes")
+    measured = {r["reference"]: [r[key] for key in keys] for r in found if r["params"] is not None}
+    assert {reference: [row[key] for key in keys] for reference, row in RECORDS.items()} == measured
