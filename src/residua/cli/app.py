@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
@@ -19,7 +21,8 @@ Every command that prints a result takes --json: one JSON document on stdout,
 nothing else there; progress and warnings go to stderr.
 
 Exit code 0: done. 1: it ran and the answer is no. 2: the input cannot be used,
-and why. --debug shows the traceback of an error."""
+and why. 70: a fault of Residua itself. 130, 143: stopped by Ctrl-C, by SIGTERM.
+--debug shows the traceback of an error."""
 
 # Modules are imported only when their command runs, so that the help answers at once.
 _COMMANDS = {
@@ -58,6 +61,7 @@ def build_app() -> App:
         default_parameter=Parameter(negative_iterable=()),
         version=_version,
         result_action="return_value",
+        suppress_keyboard_interrupt=False,
     )
     for name, (target, summary) in _COMMANDS.items():
         examples = "\n".join(f"  {example}" for example in _EXAMPLES[name])
@@ -70,6 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name may hold what no encoding has: it is shown escaped, and JSON stays JSON.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         if words and not words[0].startswith("-") and words[0] not in _COMMANDS:
             raise InputError(
@@ -80,19 +88,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = build_app()(words, exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return int(code or 0)
-    except (CycloptsError, ResiduaError, KeyboardInterrupt) as error:
-        if debug:
-            raise
-        if isinstance(error, CycloptsError):
-            help_command = f"residua {words[0]} --help" if words and words[0] in _COMMANDS else "residua --help"
-            _say(f"{' '.join(str(error).split())} See: {help_command}")
-            return 2
-        _say(str(error) or "Stopped.")
-        return error.exit_code if isinstance(error, ResiduaError) else 130
     except BrokenPipeError:
         # The reader of our output has left, as `head` does; the interpreter must not flush into it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            traceback.print_exc()
+        text, code = _verdict(error, words)
+        _say(text)
+        return code
+
+
+def _verdict(error: BaseException, words: Sequence[str]) -> tuple[str, int]:
+    """Return what to say of an error, and the exit code."""
+    if isinstance(error, CycloptsError):
+        command = f"residua {words[0]}" if words and words[0] in _COMMANDS else "residua"
+        return f"{' '.join(str(error).split())} See: {command} --help", 2
+    if isinstance(error, ResiduaError):
+        return str(error) or "Stopped.", error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "Stopped.", 130
+    if isinstance(error, OSError):
+        refused = InputError(
+            f"{error.filename}: {error.strerror}" if error.filename is not None else str(error),
+            "files and folders that can be read and written, and room for them",
+            "Check the path, its permissions and the free space",
+        )
+        return str(refused), refused.exit_code
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return f"This is a fault of Residua, not of your input: {what}. --debug shows where; please report it.", 70
 
 
 def run() -> None:

@@ -47,6 +47,9 @@ def evaluate(
     from residua.evaluation.evaluate import evaluate as measure
     from residua.evaluation.report import write_report
 
+    if report:
+        # Before the measuring: a place that cannot be written to must not cost a pass over the data.
+        report.mkdir(parents=True, exist_ok=True)
     with progress_bar("Evaluating", "images") as progress:
         found = measure(
             run,

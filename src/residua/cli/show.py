@@ -10,12 +10,14 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from residua._base.plain import plain
+
 Switch = Annotated[bool, Parameter(negative=())]
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document on stdout."""
-    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    """Print one JSON document on stdout; NaN and infinity are null."""
+    print(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> None:

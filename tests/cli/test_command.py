@@ -1,0 +1,186 @@
+"""The command, in-process: exit codes, one paragraph an error, one JSON document with --json."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaluation.runs import COLOURS, colour_folder, colour_run, paint
+from residua.cli import app
+from residua.cli.app import main
+from residua.cli.show import print_json
+
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return colour_folder(tmp_path / "data", count=4)
+
+
+@pytest.fixture
+def run(tmp_path: Path, data: Path) -> Path:
+    return colour_run(tmp_path / "run", data=data)
+
+
+def refused(output: Output, *words: object, code: int = 2) -> str:
+    """Run the command, expect this exit code and one paragraph on stderr, and return the paragraph."""
+    assert main([str(word) for word in words]) == code
+    out, err = output.readouterr()
+    assert out == ""
+    assert err.startswith("residua: ")
+    assert len(err.splitlines()) == 1, err
+    return err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["predict", "RUN"], "no image"),
+        (["predict", "RUN", "PICTURE", "--top", "0"], "top=0"),
+        (["predict", "RUN", "PICTURE", "--top", "many"], "residua predict --help"),
+        (["predict", "RUN", "PICTURE", "--batch-size", "0"], "batch_size=0"),
+        (["predict", "RUN", "PICTURE", "--device", "nonsense"], "nonsense"),
+        (["predict", "RUN", "PICTURE", "--format", "xml"], "xml"),
+        (["predict", "PICTURE", "PICTURE"], "truncated, or no safetensors"),
+        (["predict", "NOWHERE", "PICTURE"], "holds no model.safetensors"),
+        (["predict"], "residua predict --help"),
+        (["predict", "RUN", "-"], "residua predict --help"),
+        (["evaluate", "RUN", "--batch-size", "0"], "batch_size=0"),
+        (["evaluate", "RUN", "--device", "nonsense"], "nonsense"),
+        (["evaluate", "RUN", "--split", "test"], "split 'test'"),
+        (["evaluate", "RUN", "NOWHERE"], "neither a folder nor a known data set"),
+        (["evaluate", "RUN", "--report", "PICTURE"], "File exists"),
+        (["evaluate", "RUN", "--report", "PICTURE/below"], "Not a directory"),
+        (["evaluate", "RUN", "--report", "x" * 300], "File name too long"),
+        (["models", "nothing*"], "matches no network"),
+        (["diff", "resnet50", "resnet51"], "resnet51"),
+        (["check", "NOWHERE"], "does not exist"),
+        (["train", "NOWHERE", "--out", "OUT"], "neither a folder nor a known data set"),
+        (["trian"], "Did you mean train?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_input_that_cannot_be_used(
+    run: Path, tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture = paint(tmp_path / "red.png", COLOURS["red"])
+    places = {"RUN": str(run), "PICTURE": str(picture), "NOWHERE": str(tmp_path / "nowhere"), "OUT": "out"}
+    given = [places.get(word, word.replace("PICTURE/", f"{picture}/")) for word in words]
+    assert said in refused(capsys, *given)
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "EMPTY", "gone.png"])
+def test_bad_files_are_named_and_the_answer_is_no(
+    run: Path, tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "EMPTY").mkdir()
+    paint(tmp_path / "red.png", COLOURS["red"])
+    assert main(["predict", str(run), path, "red.png"]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("red.png  red")
+    assert path in err
+    assert "1 of 2 files gave no answer" in err
+
+
+def test_an_error_of_the_system_is_input(run: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "runs/a/.lock")
+
+    monkeypatch.setattr("residua.evaluation.evaluate.evaluate", full)
+    assert "runs/a/.lock: No space left on device" in refused(capsys, "evaluate", run)
+
+
+def test_a_fault_is_called_that(run: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("a\nsurprise")
+
+    monkeypatch.setattr("residua.evaluation.evaluate.evaluate", broken)
+    said = refused(capsys, "evaluate", run, code=os.EX_SOFTWARE)
+    assert "fault of Residua" in said
+    assert "KeyError" in said
+    assert "--debug" in said
+    assert main(["--debug", "evaluate", str(run)]) == os.EX_SOFTWARE
+    assert "Traceback" in capsys.readouterr().err
+    assert "70: a fault" in app._HELP
+
+
+def test_stopping_is_neither(run: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("residua.evaluation.evaluate.evaluate", stopped)
+    assert "Stopped." in refused(capsys, "evaluate", run, code=130)
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "code"),
+    [
+        (["models", "resnet*"], list, 0),
+        (["diff", "resnet50", "resnet50_v1"], dict, 0),
+        (["diff", "resnet50", "resnet50"], dict, 0),
+        (["check", "DATA"], dict, None),
+        (["evaluate", "RUN"], dict, 0),
+        (["evaluate", "RUN", "DATA", "--report", "REPORT"], dict, 0),
+        (["predict", "RUN", "DATA"], list, 0),
+        (["predict", "RUN", "NOWHERE"], list, 1),
+        (["train", "DATA", "--model", "cifar_resnet8", "--out", "OUT", "--max-steps", "1", "--epochs", "0"], dict, 0),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_json_is_one_document(
+    run: Path, data: Path, tmp_path: Path, capsys: Output, words: list[str], kind: type, code: int | None
+) -> None:
+    places = {"RUN": run, "DATA": data, "NOWHERE": tmp_path / "nowhere"}
+    places |= {"OUT": tmp_path / "out", "REPORT": tmp_path / "report"}
+    extra = ["--min-steps", "0", "--batch-size", "4", "--image-size", "32"] if words[0] == "train" else []
+    found = main([*(str(places.get(word, word)) for word in words), *extra, "--json"])
+    out, err = capsys.readouterr()
+    assert code in (None, found), err
+
+    def refuse(word: str) -> Any:
+        raise AssertionError(f"{word} is no JSON")
+
+    assert isinstance(json.loads(out, parse_constant=refuse), kind)
+
+
+def test_json_has_no_nan(capsys: Output) -> None:
+    print_json({"loss": float("nan"), "path": Path("a")})
+    assert json.loads(capsys.readouterr().out) == {"loss": None, "path": "a"}
+
+
+@pytest.mark.parametrize("form", ["table", "jsonl", "csv"])
+def test_names_that_are_no_utf8(run: Path, tmp_path: Path, capfdbinary: Any, form: str) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    name = os.fsdecode(b"\xff.png")
+    (folder / name).write_bytes(paint(tmp_path / "red.png", COLOURS["red"]).read_bytes())
+    (folder / os.fsdecode(b"\xfe.png")).write_bytes(b"no picture")
+    assert main(["predict", str(run), str(folder), "--format", form]) == 1
+    out, err = capfdbinary.readouterr()
+    assert b"\\udcff.png" in out
+    assert b"\\udcfe.png" in err
+    if form == "jsonl":
+        assert json.loads(out)["path"] == str(folder / name)
+
+
+def test_a_report_of_names_that_are_no_utf8(tmp_path: Path, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = os.fsdecode(b"\xff")
+    monkeypatch.setitem(COLOURS, odd, COLOURS["blue"])
+    monkeypatch.delitem(COLOURS, "blue")
+    data = colour_folder(tmp_path / "data", count=4)
+    (data / "red" / "00.png").rename(data / "green" / os.fsdecode(b"\xfe.png"))
+    run = colour_run(tmp_path / "run", tuple(COLOURS))
+    report = tmp_path / "report"
+    assert main(["evaluate", str(run), str(data), "--report", str(report), "--json"]) == 0
+    out, _ = capfdbinary.readouterr()
+    for document in (json.loads(out), json.loads((report / "report.json").read_text(encoding="utf-8"))):
+        assert document["classes"] == ["red", "green", odd]
+        assert document["worst"][0]["path"] == os.path.join("green", os.fsdecode(b"\xfe.png"))
+    assert "\\udcff" in (report / "report.html").read_text(encoding="utf-8")
