@@ -149,8 +149,8 @@ class Tally:
                 f"labels from {int(truth.min())} to {int(truth.max())}",
                 f"class indices from 0 to {self.num_classes - 1}",
             )
-        finite = torch.isfinite(scores).all(dim=1)
-        if not finite.all():
+        # A sum is finite only where all its terms are, and quicker to form than a test of each.
+        if not torch.isfinite(scores.sum(dim=1)).all() and not (finite := torch.isfinite(scores).all(dim=1)).all():
             bad = int((~finite).sum())
             raise NotFinite(
                 f"the logits of {bad} of {len(truth)} images are NaN or infinite",
