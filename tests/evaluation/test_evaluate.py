@@ -151,7 +151,7 @@ def test_data_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         opened.append(data)
         return open_dataset(data, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("residua.evaluation.evaluate.open_dataset", counting)
+    monkeypatch.setattr("residua.evaluation.data.open_dataset", counting)
     assert evaluate(run, own).count == 6
     assert evaluate(run, other).count == 33
     assert opened == [own, other]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,11 +15,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from residua._base.errors import InputError
-from residua._base.words import some
 from residua.data.decode import decode
 from residua.data.loader import Loader
 from residua.data.preprocess import apply_uint8
-from residua.data.sources import BadPolicy, Dataset, Split, open_dataset, reopen
+from residua.data.sources import BadPolicy, Split
+from residua.evaluation.data import open_for, with_labels_of
 from residua.evaluation.environment import environment, on_device, pick_device
 from residua.evaluation.metrics import IntArray, Outcome, Tally
 from residua.evaluation.report import Mistake, Report, read_history
@@ -104,7 +103,7 @@ def evaluate(
             files.
     """
     run = run if isinstance(run, Run) else load(run)
-    dataset = _open(run, data, data_dir, on_bad)
+    dataset = open_for(run, data, data_dir, on_bad)
     chosen = split or dataset.held_out
     if chosen not in dataset.splits:
         raise InputError(
@@ -113,7 +112,7 @@ def evaluate(
             "Choose with split=",
         )
     own = dataset.hash == run.data.get("hash")
-    part = _with_labels_of(run, dataset, dataset.splits[chosen])
+    part = with_labels_of(run, dataset, dataset.splits[chosen])
     history, damage = read_history(run.folder)
     facts = {"evaluated": relation(chosen, own_data=own), "trained_on": _trained_on(run)}
     facts["notes"] = [*dataset.notes, *[damage] * bool(damage)]
@@ -242,36 +241,6 @@ def _pass(
     return tally, _Images(**{name: joined(name) for name in names}, place=np.concatenate(indices))
 
 
-def _open(run: Run, data: str | Path | None, data_dir: Path | None, on_bad: BadPolicy | None) -> Dataset:
-    known = run.data
-    remedy = f"Name the data: residua evaluate {run.folder} DATA"
-    if data is not None:
-        recorded = {key: known[key] for key in ("val_fraction", "seed") if key in known}
-        trained = on_bad or (run.recipe or {}).get("on_bad", "refuse")
-
-        def opened(*, own: bool) -> Dataset:
-            # Of its own data the run has seen a part; of other data nothing: that is judged as a whole.
-            if own:
-                return open_dataset(data, data_dir=data_dir, on_bad=trained, **recorded)
-            return open_dataset(data, data_dir=data_dir, on_bad=on_bad or "refuse", val_fraction=0.0)
-
-        # Listing a large set, or hashing an archive, takes its time: what lies where the run's data lay probably is it.
-        expected = str(data) == known.get("given") or os.path.realpath(data) == known.get("location")
-        dataset = opened(own=expected)
-        own = dataset.hash == known.get("hash")
-        return dataset if own == expected else opened(own=own)
-    if "hash" not in known:
-        raise InputError(f"{run.folder} does not say what it was trained on", "DATA to evaluate on", remedy)
-    try:
-        return reopen(known)
-    except InputError as error:
-        raise InputError(
-            f"the held-out part of what {run.folder} was trained on is not at hand: {error.given}",
-            error.wanted,
-            remedy,
-        ) from error
-
-
 def relation(chosen: str, *, own_data: bool) -> str:
     """Say in a sentence what the images of split `chosen` are to the run; `own_data`: of what it was trained on."""
     if not own_data:
@@ -283,25 +252,6 @@ def relation(chosen: str, *, own_data: bool) -> str:
 
 def _trained_on(run: Run) -> dict[str, Any]:
     return {key: run.data[key] for key in ("given", "hash", "counts") if key in run.data}
-
-
-def _with_labels_of(run: Run, dataset: Dataset, split: Split) -> Split:
-    """Return the split with labels that index the run's classes, matched by name."""
-    ours, theirs = set(run.classes), set(dataset.classes)
-    if ours != theirs:
-        sides = []
-        if theirs - ours:
-            sides.append(f"the data has {some(sorted(theirs - ours), 12)}, which the run does not know")
-        if ours - theirs:
-            sides.append(f"the run knows {some(sorted(ours - theirs), 12)}, which the data does not have")
-        raise InputError(
-            f"the classes of {dataset.given} are not those of {run.folder}: {'; '.join(sides)}",
-            f"exactly the {len(ours)} classes {some(sorted(ours), 12)}",
-            "Rename the folders, or evaluate the run that was trained on these classes",
-        )
-    place = {name: index for index, name in enumerate(run.classes)}
-    order = np.array([place[name] for name in dataset.classes], np.int64)
-    return replace(split, labels=order[split.labels])
 
 
 def _describe(model: nn.Module, preprocess: PreprocessSpec) -> dict[str, Any]:
