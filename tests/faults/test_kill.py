@@ -17,8 +17,10 @@ import torch
 
 from residua._base.errors import InputError
 from residua._base.files import exclusive
+from residua.training import loop
 from residua.training.interrupt import Interrupted
 from residua.training.loop import train
+from residua.training.request import read_origin
 from residua.training.session import Session
 
 MODEL = "cifar_resnet8"
@@ -76,8 +78,8 @@ def test_a_signal_saves_and_says_how_to_go_on(
     assert "--resume" in str(error.value)
     assert f"'{folder}'" in str(error.value)
     assert signal.getsignal(number) == before
-    # The printed command gives the run's own recipe file instead of the options.
-    train("digits", MODEL, folder / "recipe.toml", folder, resume=True, progress=False)
+    # The printed command names the data and the folder alone.
+    train("digits", out=folder, resume=True, progress=False)
     assert kill.digest(folder) == undisturbed[0]
 
 
@@ -97,6 +99,42 @@ def test_a_signal_during_validation_saves_too(
     assert not (tmp_path / "history.jsonl").read_text() if (tmp_path / "history.jsonl").exists() else True
     train("digits", MODEL, out=tmp_path, resume=True, progress=False, **kill.RECIPE)
     assert kill.digest(tmp_path) == undisturbed[0]
+
+
+@pytest.mark.parametrize("moment", ["evaluate_model", "write_report", "_keep_best_and_last"])
+def test_a_signal_while_the_results_are_written_is_heeded(
+    moment: str, tmp_path: Path, undisturbed: tuple[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = getattr(loop, moment)
+
+    def stopping(*given: Any, **named: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return done(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, moment, stopping)
+        with pytest.raises(Interrupted, match=f"step {kill.STEPS} of {kill.STEPS}; all is saved") as error:
+            train("digits", MODEL, out=tmp_path, progress=False, **kill.RECIPE)
+    assert error.value.exit_code == 143
+    assert (tmp_path / "model.safetensors").exists() == (moment != "evaluate_model")
+    train("digits", out=tmp_path, resume=True, progress=False)
+    assert kill.digest(tmp_path) == undisturbed[0]
+
+
+def test_a_signal_while_the_data_is_opened_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opening(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail("the signal was not heeded")
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "open_plan", opening)
+        with pytest.raises(Interrupted, match="nothing is lost") as error:
+            train("digits", MODEL, out=tmp_path, progress=False, **kill.RECIPE)
+    assert error.value.exit_code == 143
+    assert f"residua train digits --out {tmp_path} --resume" in str(error.value)
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert read_origin(tmp_path)
 
 
 def test_history_is_cut_back_to_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +163,24 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     train("digits", MODEL, out=tmp_path, resume=True, progress=False, **kill.RECIPE)
     assert f"{newest.name} cannot be read" in capfd.readouterr().err
     assert kill.digest(tmp_path) == undisturbed[0]
+
+
+def test_damage_to_every_checkpoint_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(9, signal.SIGTERM, patch)
+        with pytest.raises(Interrupted):
+            train("digits", MODEL, out=tmp_path, progress=False, **kill.RECIPE)
+    for path in (tmp_path / "checkpoints").glob("step-*"):
+        path.write_bytes(b"x")
+    with monkeypatch.context() as patch:
+        stop_after(1, signal.SIGTERM, patch)
+        with pytest.raises(Interrupted):
+            train("digits", out=tmp_path, resume=True)
+    said = capfd.readouterr().err
+    assert "No checkpoint is whole: it starts again from its recipe" in said
+    assert "ended before its first checkpoint" not in said
 
 
 def test_a_run_that_lost_every_checkpoint_starts_again_from_its_recipe(

@@ -17,7 +17,7 @@ from residua.data.loader import Loader
 from residua.data.sources import Dataset, open_dataset
 from residua.families.build import spec_of
 from residua.specs.augment import SMALL_IMAGE
-from residua.specs.catalog import get_spec, list_models
+from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec, default_preprocess
 from residua.specs.schema import Spec
 from residua.training.checkpoint import writing
@@ -142,12 +142,18 @@ def write_plan(plan: Plan) -> None:
 
 def _recipe_text(plan: Plan) -> str:
     name, source = plan.spec.name, plan.request.source
-    ends = {"num_classes": plan.spec.num_classes, "input_size": plan.spec.input_size}
     again = ["residua", "train", *source, "--model", name, "--recipe", f"{plan.folder}/recipe.toml", "--out", "ANOTHER"]
     head = f"{name} on {plan.dataset.given}: the complete recipe. Repeat the run with\n{shlex.join(again)}"
-    if name not in list_models() or plan.spec != get_spec(name, **ends):
+    if _is_edited(plan.spec):
         head += f"\nThe network is {name} with edits, which that command leaves out: checkpoints/origin.json has them."
     return to_toml(plan.recipe, head=head)
+
+
+def _is_edited(spec: Spec) -> bool:
+    try:
+        return spec != get_spec(spec.name, num_classes=spec.num_classes, input_size=spec.input_size)
+    except InputError:  # a name of the user's own
+        return True
 
 
 def _settle_length(recipe: Recipe, steps_per_epoch: int) -> tuple[Recipe, int]:

@@ -150,22 +150,29 @@ def _consistent(recipe: Recipe) -> None:
         raise InputError("both milestones and milestone_steps", "one of the two", "Set the other to []")
     drops = recipe.milestones or recipe.milestone_steps
     if list(drops) != sorted(set(drops)) or any(drop < 1 for drop in drops):
-        raise InputError(f"milestones {list(drops)}", "rising numbers from 1 on")
+        sorted_drops = sorted({drop for drop in drops if drop >= 1})
+        raise InputError(f"milestones {list(drops)}", "rising numbers from 1 on", f"Perhaps {sorted_drops} is meant")
     if bool(drops) != (recipe.schedule == "step"):
         raise InputError(
             f"schedule={recipe.schedule!r} with milestones {list(drops)}",
             "milestones or milestone_steps exactly when the schedule is 'step'",
+            "Set the milestones to []" if drops else "Give --milestones 60,120 or another --schedule",
         )
     if len(recipe.gamma) not in {1, len(drops)} or any(not 0 < factor <= 1 for factor in recipe.gamma):
         raise InputError(
             f"gamma={list(recipe.gamma)} for {len(drops)} milestones",
             "one factor in (0, 1], or one for each milestone",
+            "For example --gamma 0.1",
         )
     if recipe.nesterov and (recipe.optimizer != "sgd" or recipe.momentum == 0):
-        raise InputError(f"nesterov with {recipe.optimizer} and momentum {recipe.momentum:g}", "sgd with momentum > 0")
+        raise InputError(
+            f"nesterov with {recipe.optimizer} and momentum {recipe.momentum:g}",
+            "sgd with momentum > 0",
+            "Use --no-nesterov" if recipe.optimizer != "sgd" else "Use --momentum 0.9 or --no-nesterov",
+        )
     for key in ("momentum", "ema_decay", "plateau_factor", "label_smoothing"):
         if getattr(recipe, key) == 1:
-            raise InputError(f"{key}=1", f"{key} < 1")
+            raise InputError(f"{key}=1", f"{key} < 1", f"Give a smaller --{_flag(key)}")
     device = recipe.device
     index = device.removeprefix("cuda:")
     if device not in {"auto", "cpu", "cuda"} and not (device.startswith("cuda:") and index.isdecimal()):
