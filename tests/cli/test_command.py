@@ -170,6 +170,18 @@ def test_names_that_are_no_utf8(run: Path, tmp_path: Path, capfdbinary: Any, for
         assert json.loads(out)["path"] == str(folder / name)
 
 
+def test_a_run_of_names_that_are_no_utf8(tmp_path: Path, capfdbinary: Any) -> None:
+    data = colour_folder(tmp_path / "data", count=4)
+    odd = os.fsdecode(b"\xff")
+    (data / "blue").rename(data / odd)
+    words = ["train", str(data), "--out", str(tmp_path / "run")]
+    fields = ["--model", "cifar_resnet8", "--max-steps", "2", "--epochs", "1", "--batch-size", "4", "--min-steps", "0"]
+    assert main([*words, *fields, "--json"]) == 0
+    assert json.loads(capfdbinary.readouterr().out)["classes"][-1] == odd
+    assert main([*words, "--resume", "--json"]) == 0
+    assert main(["predict", str(tmp_path / "run"), str(data / odd), "--format", "csv"]) == 0
+
+
 def test_a_report_of_names_that_are_no_utf8(tmp_path: Path, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     odd = os.fsdecode(b"\xff")
     monkeypatch.setitem(COLOURS, odd, COLOURS["blue"])

@@ -11,7 +11,8 @@ from cyclopts import Group, Parameter
 
 from residua.cli.show import Switch, note, print_json
 from residua.specs.augment import AugmentSpec
-from residua.training.recipe import Recipe, field_types
+from residua.specs.fields import field_types
+from residua.training.recipe import Recipe
 
 
 def train(

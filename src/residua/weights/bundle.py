@@ -196,7 +196,7 @@ def _read(path: Path) -> bytes:
                 stream.seek(0)
                 return stream.read()
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}", "a readable file") from error
+        raise InputError(f"{path} cannot be read: {error.strerror}", "a readable file", _REMEDY) from error
     # Only now: the length of a header may begin like a pickle.
     if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
         raise InputError(
@@ -275,10 +275,13 @@ def _refuse_mismatches(folder: Path, spec: Spec, classes: Sequence[str], tensors
 def _check_config(path: Path, wanted: dict[str, Any]) -> None:
     if not path.exists():
         return
+    spare = f"Restore either file; {CONFIG_FILE} may be deleted: it repeats what {MODEL_FILE} says"
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read: {error}", "the file that was written with the weights") from error
+        raise InputError(
+            f"{path} cannot be read: {error}", f"the file that was written with {MODEL_FILE}", spare
+        ) from error
     differing = [
         f"{where} is {_short(found)} here and {_short(value)} in {MODEL_FILE}"
         for where, found, value in _differences(given, wanted)
@@ -287,7 +290,7 @@ def _check_config(path: Path, wanted: dict[str, Any]) -> None:
         raise InputError(
             f"{path} disagrees with the weights beside it: {'; '.join(differing)}",
             "the config.json that was written with them",
-            f"Restore either file; {CONFIG_FILE} may be deleted: it repeats what {MODEL_FILE} says",
+            spare,
         )
 
 

@@ -46,7 +46,9 @@ def load_state(model: nn.Module, path: Path | str) -> None:
 
 def _read_state(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
-        raise InputError(f"{path} does not exist", f"a file of weights or a run folder with {MODEL_FILE}")
+        raise InputError(
+            f"{path} does not exist", f"a file of weights or a run folder with {MODEL_FILE}", "Check the path"
+        )
     try:
         if path.suffix == ".safetensors":
             with safetensors.safe_open(path, "pt") as stored:
@@ -77,7 +79,9 @@ def _unwrap(path: Path, found: Any) -> dict[str, Tensor]:
             break
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         kind = ", ".join(map(str, found)) if isinstance(found, Mapping) else type(found).__name__
-        raise InputError(f"{path} holds {kind[:200]}", "a state dict: names and tensors")
+        raise InputError(
+            f"{path} holds {kind[:200]}", "a state dict: names and tensors", "Save model.state_dict() alone"
+        )
     state = {str(key): value for key, value in found.items()}
     if state and all(key.startswith("module.") for key in state):
         return {key.removeprefix("module."): value for key, value in state.items()}

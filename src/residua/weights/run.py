@@ -101,11 +101,13 @@ def _pixels(
         return decode(image)
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         kind = f"an array of {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise InputError(f"image is {kind}", "a path, bytes, a Pillow image or a uint8 array (H, W, 3)")
+        raise InputError(f"image is {kind}", "a path, bytes, a Pillow image or a uint8 array (H, W, 3)", "Convert it")
     if image.ndim == 2:
         image = np.repeat(image[:, :, None], 3, axis=2)
     if image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise InputError(f"an array of shape {image.shape}", "(H, W, 3) in RGB, or (H, W) in grey")
+        raise InputError(
+            f"an array of shape {image.shape}", "(H, W, 3) in RGB, or (H, W) in grey", "Give one image, channels last"
+        )
     return image
 
 
