@@ -134,12 +134,21 @@ def test_a_system_that_cannot_reserve_space_is_served(files: list[Path], monkeyp
 def test_what_a_killed_builder_left_is_removed(files: list[Path]) -> None:
     cache.fixed(files, SPEC, 1)
     (entry,) = (each for each in cache.cache_folder().iterdir() if each.is_dir())
-    for name in (f".{entry.name}.torn", ".another.torn"):
+    for name in (f".{entry.name}.torn", f".{'a' * 32}.torn"):
         (entry.parent / name).mkdir()
         (entry.parent / name / "pixels.npy").write_bytes(b"half")
     (entry / "pixels.npy").unlink()
     cache.fixed(files, SPEC, 1)
     assert [each for each in entry.parent.iterdir() if each.is_dir()] == [entry]
+
+
+def test_what_others_put_into_the_folder_stays(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "LIMIT_BYTES", 0)
+    for name in ("holidays", ".git"):
+        (cache.cache_folder() / name).mkdir(parents=True)
+        (cache.cache_folder() / name / "precious").write_text("mine")
+    cache.fixed(files, SPEC, 1)
+    assert len(list(cache.cache_folder().glob("*/precious"))) == 2
 
 
 def test_what_is_built_is_on_the_disk_before_it_gets_its_name(

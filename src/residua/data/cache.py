@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import warnings
@@ -26,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from residua._base.errors import InputError
+from residua._base.files import cache_root
 from residua.data import decode as decoding
 from residua.data.decode import BadImage, Pixels, decode
 from residua.data.folders import some
@@ -39,6 +41,7 @@ BUDGET_BYTES = 2 << 30
 LIMIT_BYTES = 20 << 30
 """Entries are removed, the least recently used first, until they are not larger together than this."""
 
+_ENTRY = re.compile(r"[0-9a-f]{32}|\.[0-9a-f]{32}\..+")
 _CHUNK = 32
 T = TypeVar("T")
 
@@ -87,8 +90,8 @@ class Decoded:
 
 
 def cache_folder() -> Path:
-    """Return $RESIDUA_CACHE, or ~/.cache/residua/decoded."""
-    return Path(os.environ.get("RESIDUA_CACHE") or Path.home() / ".cache/residua/decoded")
+    """Return $RESIDUA_CACHE/decoded, or ~/.cache/residua/decoded."""
+    return cache_root() / "decoded"
 
 
 def fixed(files: Sequence[Path], spec: PreprocessSpec, workers: int) -> Decoded | None:
@@ -244,7 +247,8 @@ def _through_cache(files: Sequence[Path], target: str, build: Callable[[Path], N
             sync(root)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
-        _tidy(root, entry)
+        with contextlib.suppress(OSError):
+            _tidy(root, entry)
         return _load(entry)
 
 
@@ -253,7 +257,8 @@ def _tidy(root: Path, mine: Path) -> None:
     entries: dict[Path, tuple[int, int]] = {}
     for folder in root.iterdir():
         with contextlib.suppress(OSError):
-            if folder.is_dir():
+            # What has another name, somebody else put there.
+            if _ENTRY.fullmatch(folder.name) and folder.is_dir():
                 entries[folder] = folder.stat().st_mtime_ns, sum(file.stat().st_size for file in folder.iterdir())
     torn = [folder for folder in entries if folder.name.startswith(".")]
     whole = sorted(entries.keys() - {mine, *torn}, key=entries.__getitem__)
