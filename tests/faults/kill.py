@@ -134,7 +134,7 @@ def _phase(folder: Path) -> str:
         return "evaluating and writing the bundle"
     if any(folder.glob("checkpoints/step-*")):
         return "training, or starting to resume"
-    begun = (folder / "checkpoints" / "origin.json").exists()
+    begun = (folder / "recipe.toml").exists()
     return "training before the first checkpoint" if begun else "opening the data"
 
 

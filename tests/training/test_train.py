@@ -69,7 +69,15 @@ def test_progress_goes_to_stderr_in_plain_lines(
     train("digits", MODEL, out=tmp_path / "a", **{**small, "epochs": 1, "ema_decay": 0.9, "keep": "best"})
     shown = capfd.readouterr()
     assert shown.out == ""
-    for words in ("cifar_resnet8 (", "CPU, 1 thread: fp32", "epoch 1/1", "images/s", "ETA", "test accuracy"):
+    for words in (
+        "cifar_resnet8 (",
+        "CPU, 1 thread: fp32",
+        "eager kernels (as the recipe says)",
+        "epoch 1/1",
+        "images/s",
+        "ETA",
+        "test accuracy",
+    ):
         assert words in shown.err
     assert "\x1b" not in shown.err
 

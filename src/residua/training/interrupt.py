@@ -64,7 +64,7 @@ class StopRequest:
 
     def _requested(self, number: int, frame: FrameType | None) -> None:
         if not self._waiting:
-            raise self.interrupted(number, "before the first step: nothing is lost")
+            raise self.interrupted(number, "while it made ready: nothing is lost")
         if self.signal and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number

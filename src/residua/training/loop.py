@@ -74,10 +74,10 @@ def train(
             session = Session(open_plan(asked), display)
         write_plan(session.plan)
         _introduce(session)
-        if resume:
-            session.restore()
-        stop.wait()
         with _memory_advice(session.plan.recipe, opened=True):
+            if resume:
+                session.restore()
+            stop.wait()
             try:
                 _fit(session, stop)
                 _finish(session, stop)
@@ -93,17 +93,22 @@ def _fit(session: Session, stop: StopRequest) -> None:
             session.step(group)
             if session.display.due():
                 session.display.show(session.moment())
-            if stop.signal or session.checkpoint_due():
-                session.save()
-            stop.heed()
+            _save(session, stop, due=session.checkpoint_due())
         try:
             session.validate(stop)
         except Stopped:
             session.save()
             raise
-        if stop.signal or session.done or session.cheap_to_save():
-            session.save()
-        stop.heed()
+        _save(session, stop, due=session.done or session.cheap_to_save())
+
+
+def _save(session: Session, stop: StopRequest, *, due: bool) -> None:
+    # Read once: a signal that comes while this runs is left to the next step, lest it stop the run unsaved.
+    stopping = stop.signal != 0
+    if stopping or due:
+        session.save()
+    if stopping:
+        raise Stopped
 
 
 def _finish(session: Session, stop: StopRequest) -> None:
