@@ -21,7 +21,7 @@ demo: setup  ## train on digits, evaluate, predict, and say where the report is
 	@$(BIN)/python tools/demo.py $(DEMO)
 
 test: setup  ## run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup  ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -28,8 +28,9 @@ from PIL import Image
 import peer_loop
 from machine import describe, write_result
 from residua.runtime import native
-from residua.training.plan import make_plan
+from residua.training.plan import open_plan
 from residua.training.progress import Display
+from residua.training.request import ask
 from residua.training.session import Session
 
 MODEL, BATCH = "cifar_resnet20", 128
@@ -66,9 +67,8 @@ def peer_turn(folder: Path, workers: int) -> Turn:
 
 def our_turn(folder: Path, scratch: Path) -> tuple[Turn, Session]:
     """Return what does a number of Residua's steps, and the session that does them."""
-    plan = make_plan(
-        folder, MODEL, "fast", scratch / "run", resume=False, val_fraction=0, batch_size=BATCH, device="cpu"
-    )
+    edits = {"val_fraction": 0, "batch_size": BATCH, "device": "cpu"}
+    plan = open_plan(ask(folder, MODEL, "fast", scratch / "run", resume=False, **edits))
     session = Session(plan, Display(False))
 
     def groups() -> Iterator[Any]:

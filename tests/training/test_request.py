@@ -95,7 +95,7 @@ def test_the_printed_command_resumes_an_edited_network(
 def test_commands_name_the_data_folder(tmp_path: Path) -> None:
     asked = ask("cifar10", MODEL, None, tmp_path / "a", resume=False, data_dir=tmp_path / "my data")
     assert f"--data-dir '{tmp_path}/my data'" in asked.command
-    opened = plan.make_plan("digits", MODEL, None, tmp_path / "b", resume=False, data_dir=tmp_path / "my data")
+    opened = plan.open_plan(ask("digits", MODEL, None, tmp_path / "b", resume=False, data_dir=tmp_path / "my data"))
     assert f"--data-dir '{tmp_path}/my data'" in plan._recipe_text(opened)
     assert "with edits" not in plan._recipe_text(opened)
 

@@ -131,7 +131,8 @@ def ticks(low: float, high: float, count: int) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(index * step, 12) for index in range(first, last + 1)]
+    # Twelve digits of the value, not of the decimals: a rate of 1e-12 must not become 0.
+    return [float(f"{index * step:.12g}") for index in range(first, last + 1)]
 
 
 def _decades(low: float, high: float) -> list[float]:

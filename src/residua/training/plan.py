@@ -24,7 +24,7 @@ from residua.training.checkpoint import writing
 from residua.training.hardware import Hardware, choose_hardware
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_toml
-from residua.training.request import Request, ask, record, same_data
+from residua.training.request import Request, record, same_data
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,6 @@ class Plan:
         """Positions of the images that training and validation do without, because they do not decode."""
         loaders = {"train": self.train, **({"val": self.val} if self.val else {})}
         return {name: sorted(loader.skipped) for name, loader in loaders.items()}
-
-
-def make_plan(*arguments: Any, **options: Any) -> Plan:
-    """Return the plan of a run in one call; the arguments are those of `ask`."""
-    return open_plan(ask(*arguments, **options))
 
 
 def open_plan(request: Request) -> Plan:
