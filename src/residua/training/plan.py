@@ -7,7 +7,6 @@ import math
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from residua._base.errors import InputError
 from residua._base.files import write_text
