@@ -161,7 +161,10 @@ def main() -> None:
             write_noise(folder)
         elif (folder / "train").is_dir():
             folder /= "train"
-        result = {"folder": str(given.folder or "noise"), **measure(folder, given.steps, given.rounds)}
+        result = {
+            "folder": given.folder.resolve().name if given.folder else "noise",
+            **measure(folder, given.steps, given.rounds),
+        }
     write_result(given.out, result)
     given.out.with_suffix(".md").write_text(table(result) + "\n")
     print(table(result))

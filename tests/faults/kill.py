@@ -32,6 +32,7 @@ RECIPE: dict[str, Any] = {
     "image_size": 16,
     "workers": 1,
     "engine": "eager",
+    "threads": 1,
 }
 STEPS = 60  # optimizer steps of that recipe: 3 epochs of 20 batches
 _SERVER = multiprocessing.get_context("forkserver")
@@ -143,7 +144,7 @@ def _work(folder: str, model: str, recipe: dict[str, Any]) -> None:
 
     from residua.training.loop import train
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(recipe.pop("threads"))
     resume = (Path(folder) / "checkpoints" / "origin.json").exists()
     train("digits", model, out=folder, resume=resume, progress=False, **recipe)
 
