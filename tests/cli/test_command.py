@@ -196,3 +196,17 @@ def test_a_report_of_names_that_are_no_utf8(tmp_path: Path, capfdbinary: Any, mo
         assert document["classes"] == ["red", "green", odd]
         assert document["worst"][0]["path"] == os.path.join("green", os.fsdecode(b"\xfe.png"))
     assert "\\udcff" in (report / "report.html").read_text(encoding="utf-8")
+
+
+def test_control_characters_do_not_reach_the_terminal(run: Path, tmp_path: Path, capfd: Output) -> None:
+    (tmp_path / "e\x1b[31mvil\n.jpg").write_text("text")
+    assert main(["predict", str(run), str(tmp_path / "e\x1b[31mvil\n.jpg")]) == 1
+    err = capfd.readouterr().err
+    assert "\x1b" not in err
+    assert "e\\x1b[31mvil\\n.jpg" in err
+
+
+def test_a_network_of_any_legal_depth_is_found(capfd: Output) -> None:
+    assert main(["models", "cifar_resnet8", "--json"]) == 0
+    (row,) = json.loads(capfd.readouterr().out)
+    assert (row["name"], row["params"]) == ("cifar_resnet8", None)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from residua._base.errors import InputError
 from residua._base.files import exclusive
@@ -123,7 +124,7 @@ def test_a_finished_run_needs_no_data_to_say_so(
     finished: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     never_opened(monkeypatch)
-    train("a folder that is gone", out=finished, resume=True)
+    train("digits", out=finished, resume=True)
     assert "is finished" in capfd.readouterr().err
 
 
@@ -210,3 +211,26 @@ def test_a_given_spec_is_recorded_whole(tmp_path: Path) -> None:
     again = ask("digits", None, None, tmp_path, resume=True)
     assert to_json(again.spec) == to_json(asked.spec)
     assert (again.many, again.few) == (asked.many, asked.few)
+
+
+def test_other_data_for_a_finished_run_is_refused(finished: Path, tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        for number in range(8):
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / label / f"{number}.png")
+    with pytest.raises(InputError, match="was started differently"):
+        train(tmp_path, out=finished, resume=True, progress=False)
+
+
+def test_a_folder_that_holds_other_things_is_refused_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"already holds notes\.txt, photos"):
+        train("digits", MODEL, out=tmp_path, progress=False)
+    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.name != ".lock") == ["notes.txt", "photos"]
+
+
+def test_data_that_cannot_be_used_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        train(tmp_path / "nothing", MODEL, out=tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()

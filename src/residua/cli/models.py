@@ -21,7 +21,7 @@ def models(pattern: str = "*", /, *, json: Switch = False) -> int:
     json
         Print one JSON document.
     """
-    names = list_models(pattern)
+    names = list_models(pattern) or _of_any_depth(pattern)
     if not names:
         raise InputError(
             f"the pattern {pattern!r}, which matches no network",
@@ -29,7 +29,7 @@ def models(pattern: str = "*", /, *, json: Switch = False) -> int:
             did_you_mean(pattern.strip("*?"), list_models()) or "See them all with: residua models",
         )
     specs = [get_spec(name) for name in names]
-    sizes = [counts(name) or (0, 0) for name in names]
+    sizes = [counts(name) or (None, None) for name in names]
     if json:
         print_json(
             [
@@ -41,7 +41,7 @@ def models(pattern: str = "*", /, *, json: Switch = False) -> int:
     print_table(
         ("name", "params", "MACs", "input", "paper"),
         [
-            (s.name, f"{params:,}", f"{macs:,}", _input(s), s.paper)
+            (s.name, _count(params), _count(macs), _input(s), s.paper)
             for s, (params, macs) in zip(specs, sizes, strict=True)
         ],
         right=(1, 2),
@@ -72,6 +72,18 @@ def diff(left: str, right: str, /, *, json: Switch = False) -> int:
         return 0
     print_table(("field", left, right), [(key, _word(a), _word(b)) for key, (a, b) in found.items()])
     return 0
+
+
+def _of_any_depth(name: str) -> list[str]:
+    """Return the name of a network that exists without being listed; its counts need torch and are left out."""
+    try:
+        return [get_spec(name).name]
+    except InputError:
+        return []
+
+
+def _count(number: int | None) -> str:
+    return "not counted" if number is None else f"{number:,}"
 
 
 def _input(spec: schema.Spec) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from residua._base.errors import InputError
-from residua.cli.show import Switch, note, percent
+from residua.cli.show import Switch, note, percent, visible
 
 if TYPE_CHECKING:
     from residua.evaluation.predict import Prediction
@@ -74,7 +74,8 @@ def predict(
 def _print_table(answers: Iterable[Prediction]) -> None:
     for answer in answers:
         named = zip(answer.labels, answer.probabilities, strict=True)
-        print(f"{answer.path}  " + "  ".join(f"{label} {percent(p)}" for label, p in named), flush=True)
+        words = "  ".join(f"{label} {percent(p)}" for label, p in named)
+        print(visible(f"{answer.path}  {words}"), flush=True)
 
 
 def _print_lines(answers: Iterable[Prediction]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
@@ -11,6 +12,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from residua._base.plain import plain
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 Switch = Annotated[bool, Parameter(negative=())]
 
@@ -22,7 +25,7 @@ def print_json(document: Any) -> None:
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> None:
     """Print aligned columns; those in `right` are right-aligned. A cell is never cut."""
-    lines = [list(header), *map(list, rows)]
+    lines = [[visible(cell) for cell in line] for line in (header, *rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     for number, line in enumerate(lines):
         cells = [
@@ -36,7 +39,12 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Seq
 
 def note(text: str) -> None:
     """Print one line for people on stderr."""
-    print(text, file=sys.stderr)
+    print(visible(text), file=sys.stderr)
+
+
+def visible(text: str) -> str:
+    """Escape control characters, which a file or class name may carry into a terminal."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def percent(rate: float) -> str:

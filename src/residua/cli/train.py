@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,7 +54,7 @@ def train(
     if json:
         print_json({"run": str(run.folder), "model": run.spec.name, "classes": list(run.classes), **run.metrics})
         return 0
-    note(f"Next: residua predict {run.folder} IMAGE…")
+    note(f"Next: {shlex.join(['residua', 'predict', str(run.folder)])} IMAGE…")
     return 0
 
 

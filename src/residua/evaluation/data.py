@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def open_for(run: Run, data: str | Path | None, data_dir: Path | None, on_bad: B
         InputError: the run's data is gone or has changed; nothing usable is at `data`.
     """
     known = run.data
-    remedy = f"Name the data: residua evaluate {run.folder} DATA"
+    remedy = f"Name the data: {shlex.join(['residua', 'evaluate', str(run.folder)])} DATA"
     if data is not None:
         recorded = {key: known[key] for key in ("val_fraction", "seed") if key in known}
         trained = on_bad or (run.recipe or {}).get("on_bad", "refuse")

@@ -18,7 +18,7 @@ from residua.families.build import build
 from residua.specs.schema import Spec
 from residua.training.checkpoint import list_checkpoints, remove_leftovers, writing
 from residua.training.interrupt import Stopped, StopRequest
-from residua.training.plan import Plan, open_plan, write_plan
+from residua.training.plan import Plan, open_data, open_plan, write_plan
 from residua.training.progress import Display, clock
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_dict
@@ -61,16 +61,19 @@ def train(
     """
     asked = ask(data, model, recipe, out, resume=resume, data_dir=data_dir, model_edits=model_edits, **overrides)
     folder = asked.folder
+    new = not folder.exists()
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder), Display(progress) as display, StopRequest(asked.command) as stop:
         claim(asked)
         if is_finished(folder):
+            if asked.names_other_data:
+                open_data(asked)
             display.say(f"{folder} is finished: nothing is left to do")
             return load(folder)
         for place in (folder, folder / "checkpoints"):
             remove_leftovers(place)
-        with opening(asked), _memory_advice(asked.many, opened=False):
+        with opening(asked, new), _memory_advice(asked.many, opened=False):
             session = Session(open_plan(asked), display)
         write_plan(session.plan)
         _introduce(session)

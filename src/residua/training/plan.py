@@ -76,13 +76,8 @@ class Plan:
         return {name: sorted(loader.skipped) for name, loader in loaders.items()}
 
 
-def open_plan(request: Request) -> Plan:
-    """Open the data, examine every image of it, and settle the rest; nothing is written into the run folder.
-
-    Raises:
-        InputError: data that cannot be used, or is not what the run was begun on; images that do not decode, all
-            of every part named at once; a recipe that does not suit the data.
-    """
+def open_data(request: Request) -> Dataset:
+    """Open the data, and see that it is what a run that is resumed was begun on."""
     dataset = open_dataset(
         request.data,
         data_dir=request.data_dir,
@@ -91,6 +86,17 @@ def open_plan(request: Request) -> Plan:
         on_bad=request.many.on_bad,
     )
     same_data(request, dataset)
+    return dataset
+
+
+def open_plan(request: Request) -> Plan:
+    """Open the data, examine every image of it, and settle the rest; nothing is written into the run folder.
+
+    Raises:
+        InputError: data that cannot be used, or is not what the run was begun on; images that do not decode, all
+            of every part named at once; a recipe that does not suit the data.
+    """
+    dataset = open_data(request)
     recipe = request.recipe(len(dataset.splits["train"]))
     spec = spec_of(request.spec, num_classes=len(dataset.classes))
     if recipe.keep == "best" and "val" not in dataset.splits:

@@ -111,7 +111,7 @@ class Recipe:
             value = getattr(self, key)
             if not (math.isfinite(value) and low <= value <= high):
                 span = f"{low:g} <= {key}" + (f" <= {high:g}" if high < math.inf else "")
-                raise InputError(f"{key}={value}", f"{span}", f"Give --{_flag(key)} another value")
+                raise InputError(f"{key}={value}", f"a finite number, {span}", f"Give --{_flag(key)} another value")
         _consistent(self)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from residua._base.errors import InputError
 from residua._base.files import write_text
+from residua._base.words import some
 from residua.data.sources import Dataset
 from residua.families.build import spec_of
 from residua.specs.schema import Spec, from_json, to_json
@@ -65,6 +66,12 @@ class Request:
     def command(self) -> str:
         """What resumes this run; network and recipe are in its folder."""
         return shlex.join(["residua", "train", *self.source, "--out", str(self.folder), "--resume"])
+
+    @property
+    def names_other_data(self) -> bool:
+        """Whether the data has another name than it had when the run was begun."""
+        was = self.origin["data"] if self.origin else None
+        return was is not None and bool(was["given"] != str(self.data))
 
     @property
     def source(self) -> list[str]:
@@ -127,20 +134,28 @@ def claim(request: Request) -> None:
         if found := _departures(request, request.origin):
             raise _differs(request, found)
         return
-    taken = [name for name in RUN_FILES if (request.folder / name).exists()]
     begun = _place(request.folder).exists()
+    taken = sorted(entry.name for entry in request.folder.iterdir() if not _is_ours(entry))
     if begun or taken:
         raise InputError(
-            f"{request.folder} already holds {'a run' if begun else ', '.join(taken)}",
+            f"{request.folder} already holds {'a run' if begun else some(taken)}",
             "a folder of its own for each run",
             ("Go on with that run by adding --resume, or give" if begun else "Give") + " another --out",
         )
     record(request, None)
 
 
+def _is_ours(entry: Path) -> bool:
+    """Whether a new run may find this in its folder: its own lock, what a killed writer left, no checkpoints yet."""
+    return entry.name == ".lock" or entry.name.endswith(".part") or entry.name == "checkpoints"
+
+
 @contextmanager
-def opening(request: Request) -> Iterator[None]:
-    """Take a new run's record back when what it asks for turns out to be unusable, so that it can be asked anew."""
+def opening(request: Request, new: bool) -> Iterator[None]:
+    """Take a run's record back when what it asks for turns out to be unusable, so that it can be asked anew.
+
+    A folder that is `new` goes with it.
+    """
     try:
         yield
     except InputError:
@@ -148,6 +163,9 @@ def opening(request: Request) -> Iterator[None]:
             _place(request.folder).unlink(missing_ok=True)
             with suppress(OSError):
                 _place(request.folder).parent.rmdir()
+                if new:
+                    (request.folder / ".lock").unlink()
+                    request.folder.rmdir()
         raise
 
 
