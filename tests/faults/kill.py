@@ -32,7 +32,6 @@ RECIPE: dict[str, Any] = {
     "image_size": 16,
     "workers": 1,
     "engine": "eager",
-    "threads": 1,
 }
 STEPS = 60  # optimizer steps of that recipe: 3 epochs of 20 batches
 _SERVER = multiprocessing.get_context("forkserver")
@@ -57,9 +56,9 @@ class Kill:
     step: int | None
 
 
-def start(folder: Path, model: str = "cifar_resnet8", **changes: Any) -> BaseProcess:
+def start(folder: Path, model: str = "cifar_resnet8", threads: int = 1, **changes: Any) -> BaseProcess:
     """Start (or, where a run was started, resume) training into `folder` in a process of its own."""
-    process = _SERVER.Process(target=_work, args=(str(folder), model, {**RECIPE, **changes}))
+    process = _SERVER.Process(target=_work, args=(str(folder), model, threads, {**RECIPE, **changes}))
     process.start()
     return process
 
@@ -139,12 +138,12 @@ def _phase(folder: Path) -> str:
     return "training before the first checkpoint" if begun else "opening the data"
 
 
-def _work(folder: str, model: str, recipe: dict[str, Any]) -> None:
+def _work(folder: str, model: str, threads: int, recipe: dict[str, Any]) -> None:
     import torch
 
     from residua.training.loop import train
 
-    torch.set_num_threads(recipe.pop("threads"))
+    torch.set_num_threads(threads)
     resume = (Path(folder) / "checkpoints" / "origin.json").exists()
     train("digits", model, out=folder, resume=resume, progress=False, **recipe)
 
