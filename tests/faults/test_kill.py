@@ -212,7 +212,7 @@ def _in_little_room(folder: str, outcome: Any) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
     try:
-        kill._work(folder, MODEL, kill.RECIPE)
+        kill._work(folder, MODEL, 1, kill.RECIPE)
     except InputError as error:
         outcome.send(str(error))
 
