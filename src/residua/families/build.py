@@ -5,18 +5,26 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from torch import nn
+import torch
 
+from residua.families.network import Classifier
 from residua.specs.catalog import get_spec
 from residua.specs.schema import Spec
 
 
-def build(spec: Spec) -> nn.Module:
+def build(spec: Spec) -> Classifier:
     """Build the network that `spec` describes, freshly initialised from torch's global generator.
 
-    The network keeps it as `.spec`. Shapes: (B, spec.in_channels, H, W) -> logits (B, spec.num_classes).
+    The network keeps it as `.spec`. Shapes: (B, spec.in_channels, H, W) -> logits (B, spec.num_classes). Under
+    `torch.device("meta")` it has shapes and no values.
     """
-    network: nn.Module = importlib.import_module(f"residua.families.{spec.family}").Network(spec)
+    device = torch.get_default_device()
+    # Layers draw weights when they are made; on the meta device that costs nothing, and `initialise` draws them once.
+    with torch.device("meta"):
+        network: Classifier = importlib.import_module(f"residua.families.{spec.family}").Network(spec)
+    if device.type != "meta":
+        network.to_empty(device=device)
+        network.initialise()
     return network
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from residua.families.network import Classifier, Part
 from residua.layers.conv import conv2d, initialise, max_pool2d
 from residua.layers.gate import DropoutSum, GatedSum, ScaledSum, SqueezeExcitation
 from residua.layers.shortcut import PadShortcut, projection
@@ -16,15 +17,16 @@ from residua.specs.resnet import ResNetSpec
 _PRE_ACTIVATED = ("relu_only_pre", "full_pre")
 
 
-class Network(nn.Module):
+class Network(Classifier):
     """Stem, stages of residual units (`layer1`, `layer2`, …), global average pooling, classifier `fc`.
 
     Shapes: (B, spec.in_channels, H, W) -> logits (B, spec.num_classes); any H, W that leave one pixel at the end.
     """
 
+    spec: ResNetSpec
+
     def __init__(self, spec: ResNetSpec) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         pre = spec.activation in _PRE_ACTIVATED
         stem_active = spec.stem_norm or not pre
         large = spec.stem == "imagenet"
@@ -53,8 +55,11 @@ class Network(nn.Module):
         self.fc = (
             nn.Conv2d(channels, spec.num_classes, 1) if spec.head == "conv" else nn.Linear(channels, spec.num_classes)
         )
+
+    def initialise(self) -> None:
+        """As `residua.layers.conv.initialise`; with `zero_init_last_bn` each unit starts as its shortcut."""
         initialise(self)
-        if spec.zero_init_last_bn:
+        if self.spec.zero_init_last_bn:
             for unit in self.units():
                 nn.init.zeros_(getattr(unit, f"bn{unit.depth}").weight)
 
@@ -67,34 +72,18 @@ class Network(nn.Module):
         for stage in self.stages():
             yield from stage  # type: ignore[misc]
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) image -> (B, C', h, w) features, activated, before pooling."""
-        x = self._stem(x)
-        for stage in self.stages():
-            x = stage(x)
-        return self._last_activation(x)
+    def parts(self) -> list[Part]:
+        """`stem`, `layer1.0`, …, and the last activation where units are pre-activated, `features`."""
+        named: list[Part] = [("stem", self._stem)]
+        for number, stage in enumerate(self.stages(), 1):
+            named += [(f"layer{number}.{index}", unit) for index, unit in enumerate(stage)]
+        return [*named, ("features", self._last_activation)]
 
     def forward_head(self, features: Tensor) -> Tensor:
         """(B, C', h, w) features -> (B, spec.num_classes) logits."""
         pooled = self.avgpool(features)
         logits: Tensor = self.fc(pooled if self.spec.head == "conv" else pooled.flatten(1))
         return logits.flatten(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.forward_head(self.forward_features(x))
-
-    def forward_intermediates(self, x: Tensor) -> dict[str, Tensor]:
-        """Return what flows between the parts, by name: `stem`, `layer1.0`, …, `features`, `logits`."""
-        x = self._stem(x)
-        points = {"stem": x}
-        for number, stage in enumerate(self.stages(), 1):
-            for index, unit in enumerate(stage):
-                # Units add and activate in place; a copy keeps what this point held.
-                x = unit(x.clone())
-                points[f"layer{number}.{index}"] = x.clone()
-        points["features"] = self._last_activation(x)
-        points["logits"] = self.forward_head(points["features"])
-        return points
 
     def _stem(self, x: Tensor) -> Tensor:
         out: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(x))))

@@ -71,15 +71,17 @@ def max_pool2d(kernel: int, stride: int, padding: Literal["symmetric", "zero", "
 def initialise(module: nn.Module) -> None:
     """Initialise every layer of `module` as the residual papers do.
 
-    Convolutions: normal with variance 2 / fan-out (He 2015b, arXiv 1502.01852, section 2.2). Batch normalisation: 1
-    and 0. Linear layers keep torch's uniform default, as torchvision's ResNets do. Biases of convolutions: 0, but a
-    gate's starts at its own value.
+    Convolutions: normal with variance 2 / fan-out (He 2015b, arXiv 1502.01852, section 2.2), biases 0, but a gate's
+    starts at its own value. Batch normalisation: 1 and 0. Linear layers keep torch's uniform default, as torchvision's
+    ResNets do.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.BatchNorm2d | nn.Linear):
+            layer.reset_parameters()
     for layer in module.modules():
         if isinstance(layer, GatedSum) and layer.conv.bias is not None:
             nn.init.constant_(layer.conv.bias, layer.initial_bias)

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from residua._base.errors import InputError
 from residua.specs import schema
 from residua.specs.fields import settle
+from residua.specs.series import Series
 
 Unit = Literal["basic", "bottleneck"]
 Activation = Literal["post", "bn_after_add", "relu_before_add", "relu_only_pre", "full_pre"]
@@ -260,3 +261,18 @@ def cifar_wrn(name: str, n: int, widen: int) -> ResNetSpec:
     """6n+4 layers of pre-activated basic units, `widen` times as wide (Zagoruyko 2016, table 1)."""
     widths = (16 * widen, 32 * widen, 64 * widen)
     return cifar(name, n, widths=widths, activation="full_pre", shortcut="projection", paper=WIDE)
+
+
+_HE_DEPTHS = (20, 32, 44, 56, 110)
+_BOTTLENECK_DEPTHS = (20, 29, 47, 56, 110, 164, 1001)
+_WRN_WIDTHS = {16: (1, 2, 4, 8, 10), 22: (8, 10), 28: (10, 12), 40: (1, 2, 4, 8, 10)}
+_WRN = tuple((depth, width) for depth, widths in _WRN_WIDTHS.items() for width in widths)
+
+SERIES = (
+    Series("cifar_resnet{depth}", 6, 2, cifar_resnet, (*_HE_DEPTHS, 1202)),
+    Series("cifar_plain{depth}", 6, 2, cifar_plain, _HE_DEPTHS),
+    Series("cifar_seresnet{depth}", 6, 2, cifar_seresnet, _HE_DEPTHS),
+    Series("cifar_resnet{depth}_v2", 6, 2, cifar_resnet_v2, _HE_DEPTHS),
+    Series("cifar_resnet{depth}_v2_bottleneck", 9, 2, cifar_resnet_v2_bottleneck, _BOTTLENECK_DEPTHS),
+    Series("cifar_wrn{depth}_{width}", 6, 4, cifar_wrn, _WRN),
+)

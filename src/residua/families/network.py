@@ -1,0 +1,82 @@
+"""What every network shares: an ordered list of named parts from the image to the features, and a head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from residua.specs.schema import Spec
+
+Part = tuple[str, Callable[[Tensor], Tensor]]
+
+
+class AuxLogits(NamedTuple):
+    """What a network with auxiliary classifiers returns in training.
+
+    Attributes:
+        logits: (B, num_classes).
+        aux: the auxiliary classifiers' logits, each (B, num_classes), in the order of the network.
+    """
+
+    logits: Tensor
+    aux: tuple[Tensor, ...]
+
+
+class Classifier(nn.Module):
+    """An image classifier as its parts, its head and, in training, its auxiliary heads.
+
+    A family's `Network` says `parts` and `forward_head`, and `initialise` where its paper starts otherwise than torch.
+
+    Shapes: (B, spec.in_channels, H, W) -> logits (B, spec.num_classes).
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.spec = spec
+
+    def parts(self) -> list[Part]:
+        """The way from the image to the features, in order: (name of the end point, what leads to it)."""
+        raise NotImplementedError
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """(B, C', h, w) features -> (B, spec.num_classes) logits."""
+        raise NotImplementedError
+
+    def aux_heads(self) -> dict[str, nn.Module]:
+        """The auxiliary classifiers, by the name of the end point that each reads."""
+        return {}
+
+    def initialise(self) -> None:
+        """Draw fresh weights from torch's global generator, as the network's paper starts."""
+        for layer in self.modules():
+            reset = getattr(layer, "reset_parameters", None)
+            if callable(reset):
+                reset()
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) image -> (B, C', h, w) features, activated, before pooling."""
+        for _, part in self.parts():
+            x = part(x)
+        return x
+
+    def forward(self, x: Tensor) -> Tensor | AuxLogits:
+        heads = self.aux_heads() if self.training else {}
+        if not heads:
+            return self.forward_head(self.forward_features(x))
+        aux = []
+        for name, part in self.parts():
+            x = part(x)
+            if name in heads:
+                aux.append(heads[name](x))
+        return AuxLogits(self.forward_head(x), tuple(aux))
+
+    def forward_intermediates(self, x: Tensor) -> dict[str, Tensor]:
+        """Return what flows between the parts, by the names of the end points, and "logits" at the end."""
+        points = {}
+        for name, part in self.parts():
+            # Parts may work in place; a copy keeps what this point held.
+            points[name] = x = part(x.clone())
+        points["logits"] = self.forward_head(x)
+        return points
