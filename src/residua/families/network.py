@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from residua.specs.schema import Spec
@@ -30,7 +31,12 @@ class Classifier(nn.Module):
     A family's `Network` says `parts` and `forward_head`, and `initialise` where its paper starts otherwise than torch.
 
     Shapes: (B, spec.in_channels, H, W) -> logits (B, spec.num_classes).
+
+    Attributes:
+        trains_channels_last: whether the family's training step, too, is faster on CPUs with the channels innermost.
     """
+
+    trains_channels_last: ClassVar[bool] = True
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -57,6 +63,7 @@ class Classifier(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(B, C, H, W) image -> (B, C', h, w) features, activated, before pooling."""
+        x = self._laid_out(x)
         for _, part in self.parts():
             x = part(x)
         return x
@@ -66,6 +73,7 @@ class Classifier(nn.Module):
         if not heads:
             return self.forward_head(self.forward_features(x))
         aux = []
+        x = self._laid_out(x)
         for name, part in self.parts():
             x = part(x)
             if name in heads:
@@ -75,8 +83,16 @@ class Classifier(nn.Module):
     def forward_intermediates(self, x: Tensor) -> dict[str, Tensor]:
         """Return what flows between the parts, by the names of the end points, and "logits" at the end."""
         points = {}
+        x = self._laid_out(x)
         for name, part in self.parts():
             # Parts may work in place; a copy keeps what this point held.
             points[name] = x = part(x.clone())
         points["logits"] = self.forward_head(x)
         return points
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        # The layout of the image becomes that of all activations. oneDNN's convolutions, and all that stands between
+        # them, are faster with the channels innermost: 1.1 to 1.8 times forward. GPUs are left the caller's layout.
+        if x.device.type != "cpu" or x.dim() != 4 or not (self.trains_channels_last or not torch.is_grad_enabled()):
+            return x
+        return x.contiguous(memory_format=torch.channels_last)
