@@ -33,7 +33,7 @@ def load_state(model: nn.Module, path: Path | str) -> None:
             and misshapen ones are listed, and the network is unchanged.
     """
     path = Path(path)
-    state = load_bundle(path).tensors if path.is_dir() else _read_state(path)
+    state = load_bundle(path).tensors if path.is_dir() else read_state(path)
     problems = differences(model.state_dict(), state)
     if problems:
         raise InputError(
@@ -44,7 +44,12 @@ def load_state(model: nn.Module, path: Path | str) -> None:
     model.load_state_dict(dict(state), strict=True)
 
 
-def _read_state(path: Path) -> Mapping[str, Tensor]:
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Return the state dict in a file of `torch.save` or safetensors, its wrappings taken off.
+
+    Raises:
+        InputError: no such file; a damaged one; one that holds something else or would run code (nothing is run).
+    """
     if not path.is_file():
         raise InputError(
             f"{path} does not exist", f"a file of weights or a run folder with {MODEL_FILE}", "Check the path"
