@@ -10,7 +10,10 @@ from residua._base.errors import InputError, did_you_mean
 
 S = TypeVar("S")
 
-_FAMILIES = {"resnet": ("residua.specs.resnet", "ResNetSpec")}
+_FAMILIES = {
+    "resnet": ("residua.specs.resnet", "ResNetSpec"),
+    "densenet": ("residua.specs.densenet", "DenseNetSpec"),
+}
 
 
 @runtime_checkable
