@@ -18,14 +18,21 @@ def build(spec: Spec) -> Classifier:
     The network keeps it as `.spec`. Shapes: (B, spec.in_channels, H, W) -> logits (B, spec.num_classes). Under
     `torch.device("meta")` it has shapes and no values.
     """
+    kind = network_class(spec)
     device = torch.get_default_device()
     # Layers draw weights when they are made; on the meta device that costs nothing, and `initialise` draws them once.
     with torch.device("meta"):
-        network: Classifier = importlib.import_module(f"residua.families.{spec.family}").Network(spec)
+        network = kind(spec)
     if device.type != "meta":
         network.to_empty(device=device)
         network.initialise()
     return network
+
+
+def network_class(spec: Spec) -> type[Classifier]:
+    """Return the class of the networks of a spec's family."""
+    kind: type[Classifier] = importlib.import_module(f"residua.families.{spec.family}").Network
+    return kind
 
 
 def spec_of(model: str | Spec, num_classes: int | None = None, in_channels: int | None = None, **edits: Any) -> Spec:
