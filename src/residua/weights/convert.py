@@ -13,13 +13,14 @@ from torch import Tensor
 
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import sha256_file
-from residua._base.words import some
+from residua._base.words import compact, some
 from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle import CONFIG_FILE, MODEL_FILE, save_bundle
 from residua.weights.classes import class_names
+from residua.weights.load import is_bundle
 from residua.weights.match import differences
 from residua.weights.run import Run, load
 from residua.weights.sources.source import Source, Tensors
@@ -123,6 +124,10 @@ def read_weights(
             "a file of weights",
             "A run folder needs no conversion; to write its weights for somebody else: --to torchvision or --to timm",
         )
+    if is_bundle(path):
+        raise InputError(
+            f"{path} is a Residua bundle", "somebody else's weights", "Use its folder as the run that it is"
+        )
     name, tensors, notes = _read(path, source)
     peer = get_source(name)
     spec = peer.adapt(spec, tensors)
@@ -133,7 +138,7 @@ def read_weights(
     for key in wanted:
         if key.endswith("num_batches_tracked"):
             state.setdefault(key, torch.zeros((), dtype=torch.int64))
-    problems = differences(wanted, state)
+    problems = differences(wanted, state) + _not_finite(state)
     if problems:
         raise InputError(
             f"{path} ({name}) does not fit {spec.name}: {'; '.join(problems)}",
@@ -196,6 +201,11 @@ def _with_ends(spec: Spec, state: Tensors, peer: Source, wanted: int | None) -> 
         outputs -= _BACKGROUND
         notes.append(f"The first of {outputs + _BACKGROUND} outputs, the background, was left out.")
     return spec.edit(num_classes=outputs), state, notes
+
+
+def _not_finite(state: Tensors) -> list[str]:
+    names = [name for name, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
+    return [f"{len(names)} with NaN or infinity: {', '.join(compact(names))}"] if names else []
 
 
 def _shapes(spec: Spec) -> Mapping[str, Tensor]:

@@ -56,9 +56,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         )
     try:
         if path.suffix == ".safetensors":
-            with safetensors.safe_open(path, "pt") as stored:
-                bundle = KEY in (stored.metadata() or {})
-            return load_bundle(path).tensors if bundle else safetensors.torch.load_file(path)
+            return load_bundle(path).tensors if is_bundle(path) else safetensors.torch.load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
@@ -75,6 +73,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
             "Fetch it again",
         ) from error
     return _unwrap(path, found)
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a file is safetensors with our own header; false also for what cannot be read."""
+    try:
+        with safetensors.safe_open(path, "pt") as stored:
+            return KEY in (stored.metadata() or {})
+    except (OSError, safetensors.SafetensorError):
+        return False
 
 
 def _unwrap(path: Path, found: Any) -> dict[str, Tensor]:

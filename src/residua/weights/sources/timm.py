@@ -101,11 +101,12 @@ def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
     """See `Source`. Classifiers that timm writes as convolutions become the linear layers that ours are."""
     renamed = rename(tensors, _renaming(_rules(spec), back=False))
     if spec.family == "vgg":
-        flat = ("classifier.0.weight", "classifier.3.weight", "classifier.6.weight")
-        return {name: tensor.flatten(1) if name in flat else tensor for name, tensor in renamed.items()}
+        linear = ("classifier.0.weight", "classifier.3.weight", "classifier.6.weight")
+        return {name: tensor.flatten(1) if name in linear else tensor for name, tensor in renamed.items()}
     head = renamed.get("fc.weight")
-    if head is not None and getattr(spec, "head", "linear") == "linear" and head.shape[2:].numel() == 1:
-        renamed["fc.weight"] = head.flatten(1)
+    if head is not None and head.shape[2:].numel() == 1:
+        flat = head.flatten(1)
+        renamed["fc.weight"] = flat if getattr(spec, "head", "linear") == "linear" else flat[:, :, None, None]
     return renamed
 
 

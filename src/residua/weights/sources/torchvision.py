@@ -44,12 +44,16 @@ def adapt(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
 
 def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
     """See `Source`."""
-    return rename(tensors, lambda name: _DOTTED.sub(r"\1\2", name))
+    renamed = rename(tensors, lambda name: _DOTTED.sub(r"\1\2", name))
+    if getattr(spec, "head", "linear") == "conv" and "fc.weight" in renamed and renamed["fc.weight"].ndim == 2:
+        renamed["fc.weight"] = renamed["fc.weight"][:, :, None, None]
+    return renamed
 
 
 def from_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
     """Return the tensors of the spec's network under torchvision's names and in its layouts."""
-    return dict(tensors)
+    # A classifier written as a 1×1 convolution (`head="conv"`) is a linear layer there.
+    return {name: t.flatten(1) if name == "fc.weight" else t for name, t in tensors.items()}
 
 
 def preprocess(spec: Spec, file: str) -> PreprocessSpec:
