@@ -38,6 +38,7 @@ OPTIONS = {
     "check": {"data", "workers", "data_dir", "json"},
     "evaluate": {"run", "data", "split", "batch_size", "device", "on_bad", "data_dir", "report", "json"},
     "predict": {"run", "paths", "top", "format", "batch_size", "device", "json"},
+    "convert": {"file", "model", "out", "from", "to", "classes", "image_size", "json"},
     "train": {
         "data",
         "model",

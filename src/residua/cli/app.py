@@ -32,6 +32,7 @@ _COMMANDS = {
     "train": ("residua.cli.train:train", "Train a network on images; resumable, ends in a report."),
     "evaluate": ("residua.cli.evaluate:evaluate", "Measure a trained run on held-out or other images."),
     "predict": ("residua.cli.predict:predict", "Classify images with a trained run."),
+    "convert": ("residua.cli.convert:convert", "Turn somebody else's weights into a run, or a run's into theirs."),
 }
 
 _EXAMPLES = {
@@ -48,6 +49,11 @@ _EXAMPLES = {
     "predict": (
         "residua predict runs/a cat.jpg dog.jpg",
         "residua predict runs/a FOLDER --top 3 --format jsonl > answers.jsonl",
+    ),
+    "convert": (
+        "residua convert resnet50-11ad3fa6.pth --model resnet50 --out runs/resnet50",
+        "residua convert model.safetensors --model resnet50_v2 --from timm --out runs/v2",
+        "residua convert runs/a --to timm --out a.safetensors",
     ),
 }
 
