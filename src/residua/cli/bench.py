@@ -9,7 +9,8 @@ from typing import Literal
 from residua._base.errors import InputError
 from residua._base.files import write_text
 from residua._base.plain import plain
-from residua.cli.show import Switch, note, print_json, print_table, progress_bar
+from residua._base.progress import progress_bar
+from residua.cli.show import Switch, note, print_json, print_table
 
 
 def bench(

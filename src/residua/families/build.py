@@ -37,8 +37,7 @@ def network_class(spec: Spec) -> type[Classifier]:
 def outline(spec: Spec) -> Classifier:
     """Build the network that `spec` describes on the meta device, at once: shapes, and no values."""
     with _ShapesOnly():
-        network = network_class(spec)(spec)
-    return network
+        return network_class(spec)(spec)
 
 
 def spec_of(model: str | Spec, num_classes: int | None = None, in_channels: int | None = None, **edits: Any) -> Spec:
