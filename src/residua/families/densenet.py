@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from residua.families.network import Classifier, Part
+from residua.families.network import Classifier, Part, chain
 from residua.layers.dense import DenseBlock, DenseLayer
 from residua.specs.densenet import DenseNetSpec
 
@@ -53,19 +53,14 @@ class Network(Classifier):
 
     def parts(self) -> list[Part]:
         """`stem`, `denseblock1`, `transition1`, …, and the last BN with its ReLU, `features`."""
-        named: list[Part] = [("stem", self._stem)]
-        named += list(self.features.named_children())[self.stem_layers : -1]
-        return [*named, ("features", self._last_activation)]
+        layers = list(self.features.named_children())
+        stem = chain(*(layer for _, layer in layers[: self.stem_layers]))
+        return [("stem", stem), *layers[self.stem_layers : -1], ("features", self._last_activation)]
 
     def forward_head(self, features: Tensor) -> Tensor:
         """(B, C', h, w) features -> (B, spec.num_classes) logits."""
         logits: Tensor = self.classifier(F.adaptive_avg_pool2d(features, 1).flatten(1))
         return logits
-
-    def _stem(self, x: Tensor) -> Tensor:
-        for layer in list(self.features)[: self.stem_layers]:
-            x = layer(x)
-        return x
 
     def _last_activation(self, x: Tensor) -> Tensor:
         return F.relu(self.features[-1](x), inplace=True)

@@ -9,12 +9,14 @@ from importlib import resources
 from typing import Any
 
 from residua._base.errors import InputError, did_you_mean
-from residua.specs import densenet, resnet
+from residua.specs import alexnet, densenet, resnet, vgg
 from residua.specs.schema import Spec
 from residua.specs.series import Series
 
 # In the order in which they are listed: that of their publication.
 _FAMILIES = (
+    alexnet,
+    vgg,
     resnet,
     densenet,
 )

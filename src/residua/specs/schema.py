@@ -11,6 +11,8 @@ from residua._base.errors import InputError, did_you_mean
 S = TypeVar("S")
 
 _FAMILIES = {
+    "alexnet": ("residua.specs.alexnet", "AlexNetSpec"),
+    "vgg": ("residua.specs.vgg", "VGGSpec"),
     "resnet": ("residua.specs.resnet", "ResNetSpec"),
     "densenet": ("residua.specs.densenet", "DenseNetSpec"),
 }
