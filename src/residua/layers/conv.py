@@ -68,23 +68,32 @@ def max_pool2d(kernel: int, stride: int, padding: Literal["symmetric", "zero", "
     return nn.MaxPool2d(kernel, stride, kernel // 2)
 
 
-def initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module, linear_std: float | None = None) -> None:
     """Initialise every layer of `module` as the residual papers do.
 
     Convolutions: normal with variance 2 / fan-out (He 2015b, arXiv 1502.01852, section 2.2), biases 0, but a gate's
     starts at its own value. Batch normalisation: 1 and 0. Linear layers keep torch's uniform default, as torchvision's
-    ResNets do.
+    ResNets do; with `linear_std` they start normal with that deviation, biases 0.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.Linear) and linear_std is not None:
+            initialise_normal(layer, linear_std)
         elif isinstance(layer, nn.BatchNorm2d | nn.Linear):
             layer.reset_parameters()
     for layer in module.modules():
         if isinstance(layer, GatedSum) and layer.conv.bias is not None:
             nn.init.constant_(layer.conv.bias, layer.initial_bias)
+
+
+def initialise_normal(layer: nn.Conv2d | nn.Linear, std: float, bias: float = 0.0) -> None:
+    """Draw the weights from a normal distribution of mean 0, and set the biases."""
+    nn.init.normal_(layer.weight, 0, std)
+    if layer.bias is not None:
+        nn.init.constant_(layer.bias, bias)
 
 
 def _same_padding(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> tuple[int, int, int, int]:

@@ -10,7 +10,12 @@ from residua._base.errors import InputError, did_you_mean
 
 S = TypeVar("S")
 
-_FAMILIES = {"resnet": ("residua.specs.resnet", "ResNetSpec")}
+_FAMILIES = {
+    "alexnet": ("residua.specs.alexnet", "AlexNetSpec"),
+    "vgg": ("residua.specs.vgg", "VGGSpec"),
+    "resnet": ("residua.specs.resnet", "ResNetSpec"),
+    "densenet": ("residua.specs.densenet", "DenseNetSpec"),
+}
 
 
 @runtime_checkable
