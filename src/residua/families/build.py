@@ -28,11 +28,16 @@ def build(spec: Spec) -> Classifier:
     return network
 
 
+def network_class(spec: Spec) -> type[Classifier]:
+    """Return the class of the networks of a spec's family."""
+    kind: type[Classifier] = importlib.import_module(f"residua.families.{spec.family}").Network
+    return kind
+
+
 def outline(spec: Spec) -> Classifier:
     """Build the network that `spec` describes on the meta device, at once: shapes, and no values."""
     with _ShapesOnly():
-        network: Classifier = importlib.import_module(f"residua.families.{spec.family}").Network(spec)
-    return network
+        return network_class(spec)(spec)
 
 
 def spec_of(model: str | Spec, num_classes: int | None = None, in_channels: int | None = None, **edits: Any) -> Spec:
