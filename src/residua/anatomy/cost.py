@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from residua.families.build import build
 from residua.specs.schema import Spec
@@ -25,6 +24,9 @@ class Cost:
 
 def cost(spec: Spec) -> Cost:
     """Count the parameters, and the MACs at the spec's published input size."""
+    # Imported here: it takes as long as a whole pass of `inspect`, which does without it.
+    from torch.utils.flop_counter import FlopCounterMode
+
     with torch.device("meta"):
         network = build(spec).eval()
         image = torch.empty(1, spec.in_channels, spec.input_size, spec.input_size)

@@ -94,7 +94,12 @@ def training_memory(
         # Cross-entropy keeps the logarithms of the probabilities, and their gradient comes first.
         meter.take(2 * value.storage.bytes, "loss")
         backward.seed(value)
+    regions: dict[int, list[Operation]] = {}
+    for operation in operations:
+        if operation.region:
+            regions.setdefault(operation.region, []).append(operation)
     for operation in reversed(operations):
+        backward.compute_again(regions.pop(operation.region, ()))
         backward.undo(operation)
     return TrainingMemory(
         batch,
@@ -127,23 +132,22 @@ def inference_peak(operations: Sequence[Operation], images: Storage) -> int:
 
 def _forward(operations: Sequence[Operation], meter: _Meter, backward: _Backward) -> None:
     last = _last_reads(operations)
-    alive: set[Storage] = set()
+    alive = backward.alive
     for index, operation in enumerate(operations):
-        kept = set() if operation.recomputed else set(operation.kept)
-        new = {s for s in (*_storages(operation), *kept) if s not in alive and not s.given}
-        alive |= new
+        touched = dict.fromkeys([*_storages(operation), *operation.kept])
+        new = [storage for storage in touched if storage not in alive and not storage.given]
+        alive.update(new)
         size = sum(storage.bytes for storage in new)
         meter.take(size, operation.module, _workspace(operation, backward.weights, copies=1))
-        backward.keep(operation)
-        for storage in {*_storages(operation), *kept}:
+        backward.keep(operation.kept)
+        for storage in touched:
             if last.get(storage, index) <= index and storage in alive and not backward.holds(storage):
                 alive.discard(storage)
                 meter.taken -= storage.bytes
-    backward.alive = alive
 
 
-def _storages(operation: Operation) -> Iterable[Storage]:
-    return (value.storage for value in (*operation.inputs, *operation.outputs))
+def _storages(operation: Operation) -> list[Storage]:
+    return [value.storage for value in (*operation.inputs, *operation.outputs)]
 
 
 def _last_reads(operations: Sequence[Operation]) -> dict[Storage, int]:
@@ -168,9 +172,9 @@ class _Backward:
         self._shared: Counter[Storage] = Counter()
         self._seen: set[str] = set()
 
-    def keep(self, operation: Operation) -> None:
-        if not operation.recomputed:
-            self._keepers.update(set(operation.kept))
+    def keep(self, storages: Iterable[Storage]) -> None:
+        for storage in storages:
+            self._keepers[storage] += 1
 
     def holds(self, storage: Storage) -> bool:
         return self._keepers[storage] > 0
@@ -178,6 +182,14 @@ class _Backward:
     def seed(self, value: Value) -> None:
         """The gradient of the loss, already counted, arrives at a value."""
         self._arrive(value, Storage(value.storage.bytes))
+
+    def compute_again(self, region: Sequence[Operation]) -> None:
+        """Run a checkpointed region once more, now keeping what its backward formulas read."""
+        for operation in region:
+            new = [storage for storage in operation.again if storage not in self.alive]
+            self.alive.update(new)
+            self.keep(operation.again)
+            self.meter.take(sum(storage.bytes for storage in new), operation.module)
 
     def undo(self, operation: Operation) -> None:
         """Run an operation's backward formula: gradients of its inputs and weights, then free what is done with."""
@@ -200,10 +212,9 @@ class _Backward:
                     new.append((value, gradient))
             for value, gradient in new:
                 self._arrive(value, gradient)
-        if not operation.recomputed:
-            for storage in set(operation.kept):
-                self._keepers[storage] -= 1
-                self._free_kept(storage)
+        for storage in (*operation.kept, *operation.again):
+            self._keepers[storage] -= 1
+            self._free_kept(storage)
         for gradient in gradients:
             self._leave(gradient)
 
