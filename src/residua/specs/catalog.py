@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from residua._base.errors import InputError, did_you_mean
-from residua.specs import alexnet, highway, highway_mlp, nin, resnet, vgg
+from residua.specs import alexnet, densenet, highway, highway_mlp, nin, resnet, vgg
 from residua.specs.schema import Spec
 from residua.specs.series import Series
 
@@ -21,6 +21,7 @@ _FAMILIES = (
     highway,
     highway_mlp,
     resnet,
+    densenet,
 )
 
 SERIES: tuple[Series, ...] = tuple(series for family in _FAMILIES for series in getattr(family, "SERIES", ()))

@@ -17,6 +17,7 @@ _FAMILIES = {
     "highway": ("residua.specs.highway", "HighwaySpec"),
     "highway_mlp": ("residua.specs.highway_mlp", "HighwayMLPSpec"),
     "resnet": ("residua.specs.resnet", "ResNetSpec"),
+    "densenet": ("residua.specs.densenet", "DenseNetSpec"),
 }
 
 
