@@ -9,14 +9,17 @@ from importlib import resources
 from typing import Any
 
 from residua._base.errors import InputError, did_you_mean
-from residua.specs import alexnet, densenet, resnet, vgg
+from residua.specs import alexnet, densenet, highway, highway_mlp, nin, resnet, vgg
 from residua.specs.schema import Spec
 from residua.specs.series import Series
 
 # In the order in which they are listed: that of their publication.
 _FAMILIES = (
     alexnet,
+    nin,
     vgg,
+    highway,
+    highway_mlp,
     resnet,
     densenet,
 )

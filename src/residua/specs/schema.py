@@ -12,7 +12,10 @@ S = TypeVar("S")
 
 _FAMILIES = {
     "alexnet": ("residua.specs.alexnet", "AlexNetSpec"),
+    "nin": ("residua.specs.nin", "NiNSpec"),
     "vgg": ("residua.specs.vgg", "VGGSpec"),
+    "highway": ("residua.specs.highway", "HighwaySpec"),
+    "highway_mlp": ("residua.specs.highway_mlp", "HighwayMLPSpec"),
     "resnet": ("residua.specs.resnet", "ResNetSpec"),
     "densenet": ("residua.specs.densenet", "DenseNetSpec"),
 }
