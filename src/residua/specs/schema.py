@@ -10,7 +10,11 @@ from residua._base.errors import InputError, did_you_mean
 
 S = TypeVar("S")
 
-_FAMILIES = {"resnet": ("residua.specs.resnet", "ResNetSpec")}
+_FAMILIES = {
+    "googlenet": ("residua.specs.googlenet", "GoogLeNetSpec"),
+    "resnet": ("residua.specs.resnet", "ResNetSpec"),
+    "inception_v3": ("residua.specs.inception_v3", "InceptionV3Spec"),
+}
 
 
 @runtime_checkable
