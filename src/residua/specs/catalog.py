@@ -9,12 +9,19 @@ from importlib import resources
 from typing import Any
 
 from residua._base.errors import InputError, did_you_mean
-from residua.specs import googlenet, inception_v3, resnet
+from residua.specs import alexnet, densenet, googlenet, inception_v3, resnet, vgg
 from residua.specs.schema import Spec
 from residua.specs.series import Series
 
 # In the order in which they are listed: that of their publication.
-_FAMILIES = (googlenet, resnet, inception_v3)
+_FAMILIES = (
+    alexnet,
+    vgg,
+    googlenet,
+    resnet,
+    inception_v3,
+    densenet,
+)
 
 SERIES: tuple[Series, ...] = tuple(series for family in _FAMILIES for series in getattr(family, "SERIES", ()))
 

@@ -33,7 +33,7 @@ def load_state(model: nn.Module, path: Path | str) -> None:
             and misshapen ones are listed, and the network is unchanged.
     """
     path = Path(path)
-    state = load_bundle(path).tensors if path.is_dir() else _read_state(path)
+    state = load_bundle(path).tensors if path.is_dir() else read_state(path)
     problems = differences(model.state_dict(), state)
     if problems:
         raise InputError(
@@ -44,16 +44,19 @@ def load_state(model: nn.Module, path: Path | str) -> None:
     model.load_state_dict(dict(state), strict=True)
 
 
-def _read_state(path: Path) -> Mapping[str, Tensor]:
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Return the state dict in a file of `torch.save` or safetensors, its wrappings taken off.
+
+    Raises:
+        InputError: no such file; a damaged one; one that holds something else or would run code (nothing is run).
+    """
     if not path.is_file():
         raise InputError(
             f"{path} does not exist", f"a file of weights or a run folder with {MODEL_FILE}", "Check the path"
         )
     try:
         if path.suffix == ".safetensors":
-            with safetensors.safe_open(path, "pt") as stored:
-                bundle = KEY in (stored.metadata() or {})
-            return load_bundle(path).tensors if bundle else safetensors.torch.load_file(path)
+            return load_bundle(path).tensors if is_bundle(path) else safetensors.torch.load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
@@ -70,6 +73,15 @@ def _read_state(path: Path) -> Mapping[str, Tensor]:
             "Fetch it again",
         ) from error
     return _unwrap(path, found)
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a file is safetensors with our own header; false also for what cannot be read."""
+    try:
+        with safetensors.safe_open(path, "pt") as stored:
+            return KEY in (stored.metadata() or {})
+    except (OSError, safetensors.SafetensorError):
+        return False
 
 
 def _unwrap(path: Path, found: Any) -> dict[str, Tensor]:
