@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from residua._base.errors import InputError, did_you_mean
-from residua.specs import alexnet, densenet, resnet, vgg
+from residua.specs import alexnet, densenet, googlenet, inception_v3, resnet, vgg
 from residua.specs.schema import Spec
 from residua.specs.series import Series
 
@@ -17,7 +17,9 @@ from residua.specs.series import Series
 _FAMILIES = (
     alexnet,
     vgg,
+    googlenet,
     resnet,
+    inception_v3,
     densenet,
 )
 

@@ -13,7 +13,9 @@ S = TypeVar("S")
 _FAMILIES = {
     "alexnet": ("residua.specs.alexnet", "AlexNetSpec"),
     "vgg": ("residua.specs.vgg", "VGGSpec"),
+    "googlenet": ("residua.specs.googlenet", "GoogLeNetSpec"),
     "resnet": ("residua.specs.resnet", "ResNetSpec"),
+    "inception_v3": ("residua.specs.inception_v3", "InceptionV3Spec"),
     "densenet": ("residua.specs.densenet", "DenseNetSpec"),
 }
 
@@ -34,6 +36,8 @@ class Spec(Protocol):
     def in_channels(self) -> int: ...
     @property
     def input_size(self) -> int: ...
+
+    def __hash__(self) -> int: ...
 
     def edit(self, **edits: Any) -> Self:
         """Return a copy with some fields changed."""
