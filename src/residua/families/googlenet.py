@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from residua.families.network import Classifier, Part
 from residua.layers.inception import ConvNormAct, draw_normal, fan_in, window_pool
+from residua.layers.norm import LocalResponseNorm
 from residua.specs.googlenet import MODULES, Branches, GoogLeNetSpec
 
 # In the network's order; Caffe's name of each end point. LRN stands where `lrn` asks for it.
@@ -42,11 +43,11 @@ class Network(Classifier):
         self.conv1 = _conv(spec, spec.in_channels, 64, 7, stride=2)
         self.maxpool1 = _max_pool(3)
         if spec.lrn:
-            self.norm1 = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75)
+            self.norm1 = _lrn()
         self.conv2 = _conv(spec, 64, 64, 1)
         self.conv3 = _conv(spec, 64, 192, 3)
         if spec.lrn:
-            self.norm2 = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75)
+            self.norm2 = _lrn()
         self.maxpool2 = _max_pool(3)
         channels, heads = 192, {}
         for name, widths in zip(MODULES, spec.widths, strict=True):
@@ -90,14 +91,21 @@ class Network(Classifier):
 
     def forward_head(self, features: Tensor) -> Tensor:
         """(B, C', h, w) features -> (B, spec.num_classes) logits."""
-        logits: Tensor = self.fc(self.dropout(self.avgpool(features).flatten(1)))
-        return logits
+        return self._classify(self.avgpool(features))
+
+    def head_parts(self) -> list[Part]:
+        """The average over the map, then "logits" (Caffe's loss3/classifier)."""
+        return [(self._point("avgpool", "pool5/7x7_s1"), self.avgpool), ("logits", self._classify)]
 
     def aux_heads(self) -> dict[str, nn.Module]:
         """`aux1` on the output of module 4a and `aux2` on 4d's, or none."""
         if not self.spec.aux_heads:
             return {}
         return {self._module_point(name): getattr(self, head) for name, head in _AUX_BEHIND.items()}
+
+    def _classify(self, pooled: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.dropout(pooled.flatten(1)))
+        return logits
 
     def _point(self, attribute: str, caffe: str) -> str:
         return caffe if self.spec.end_points == "caffe" else attribute
@@ -162,3 +170,8 @@ def _conv(spec: GoogLeNetSpec, in_channels: int, out_channels: int, kernel: int,
 
 def _max_pool(side: int) -> nn.MaxPool2d:
     return nn.MaxPool2d(side, 2, ceil_mode=True)
+
+
+def _lrn() -> LocalResponseNorm:
+    # Caffe's alpha of 1e-4 is divided by the number of maps; the layer's is not.
+    return LocalResponseNorm(5, alpha=1e-4 / 5, beta=0.75, k=1.0)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from residua._base.errors import InputError
-from residua.specs import limits, schema
-from residua.specs.fields import settle
+from residua.specs import schema
+from residua.specs.fields import aux_weight, norm_constants, positive, probability, refuse, settle
 
 Branches = tuple[int, int, int, int, int, int]
 
@@ -90,22 +89,24 @@ class GoogLeNetSpec:
 
     def __post_init__(self) -> None:
         settle(self)
-        limits.positive(self, "widths", "num_classes", "in_channels", "input_size")
-        limits.probabilities(self, "dropout", "aux_dropout")
-        limits.norm_constants(self)
-        limits.aux_weight(self)
+        positive(self, "widths", "num_classes", "in_channels", "input_size")
+        probability(self, "dropout", "aux_dropout")
+        norm_constants(self)
+        aux_weight(self)
         if len(self.widths) != len(MODULES):
-            raise InputError(
-                f"widths of {len(self.widths)} modules for {self.name}",
+            refuse(
+                self,
+                f"widths of {len(self.widths)} modules",
                 f"six widths for each of the {len(MODULES)} modules {', '.join(MODULES)}",
                 f"Leave widths out for table 1 of {SZEGEDY_2014}",
             )
         for field, legal in (("branch3_kernel", (3, 5)), ("last_pool", (2, 3))):
             if getattr(self, field) not in legal:
-                raise InputError(
-                    f"{field}={getattr(self, field)} for {self.name}",
+                refuse(
+                    self,
+                    f"{field}={getattr(self, field)}",
                     f"{legal[0]} or {legal[1]}",
-                    "torchvision's and the paper's, see the docstring of GoogLeNetSpec",
+                    f"Leave it out for {getattr(type(self), field)}, as published",
                 )
 
 

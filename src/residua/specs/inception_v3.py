@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
-from residua.specs import limits, schema
-from residua.specs.fields import settle
+from residua.specs import schema
+from residua.specs.fields import aux_weight, norm_constants, positive, probability, settle
 
 SZEGEDY_2015 = "Szegedy 2015, arXiv 1512.00567"
 
@@ -63,10 +63,10 @@ class InceptionV3Spec:
 
     def __post_init__(self) -> None:
         settle(self)
-        limits.positive(self, "pool_widths", "factor_widths", "num_classes", "in_channels", "input_size")
-        limits.probabilities(self, "dropout")
-        limits.norm_constants(self)
-        limits.aux_weight(self)
+        positive(self, "pool_widths", "factor_widths", "num_classes", "in_channels", "input_size")
+        probability(self, "dropout")
+        norm_constants(self)
+        aux_weight(self)
 
 
 ROWS: tuple[InceptionV3Spec, ...] = (InceptionV3Spec("inception_v3"),)

@@ -21,7 +21,7 @@ from residua.data.random import step_seed
 from residua.evaluation.evaluate import quick_metrics
 from residua.evaluation.metrics import NotFinite
 from residua.families.build import build
-from residua.families.sizes import refuse_size
+from residua.sizes import check_network
 from residua.training.checkpoint import (
     Checkpoint,
     all_finite,
@@ -63,7 +63,7 @@ class Session:
         torch.manual_seed(recipe.seed)
         network = build(plan.spec).to(hardware.device)
         network.to(memory_format=hardware.memory_format)
-        refuse_size(network, plan.preprocess.image_size, recipe.batch_size)
+        check_network(network, plan.preprocess.image_size, recipe.batch_size)
         self.model: nn.Module = network
         # Specs of networks without auxiliary classifiers lack the field.
         self.aux_weight: float = getattr(plan.spec, "aux_weight", 0.0)
