@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from residua._base.errors import InputError, did_you_mean
-from residua.specs import alexnet, densenet, highway, highway_mlp, nin, resnet, vgg
+from residua.specs import alexnet, densenet, googlenet, highway, highway_mlp, inception_v3, nin, resnet, vgg
 from residua.specs.schema import Spec
 from residua.specs.series import Series
 
@@ -18,9 +18,11 @@ _FAMILIES = (
     alexnet,
     nin,
     vgg,
+    googlenet,
     highway,
     highway_mlp,
     resnet,
+    inception_v3,
     densenet,
 )
 
