@@ -129,10 +129,29 @@ def read_weights(
             f"{path} is a Residua bundle", "somebody else's weights", "Use its folder as the run that it is"
         )
     name, tensors, notes = _read(path, source)
-    peer = get_source(name)
+    found = ours_from(spec, tensors, name, given=f"{path} ({name})", keep_background=keep_background)
+    return found._replace(notes=(*notes, *found.notes))
+
+
+def ours_from(
+    spec: Spec, tensors: Mapping[str, Tensor], source: str, *, given: str = "", keep_background: int | None = None
+) -> Converted:
+    """Return a source's tensors as `spec`'s network has them, every one checked; what `read_weights` does with a file.
+
+    Args:
+        spec: the network; its classes and channels follow the tensors.
+        tensors: under the source's names.
+        source: one of `SOURCES`.
+        given: what an error calls them.
+        keep_background: as in `read_weights`.
+
+    Raises:
+        InputError: as `convert`.
+    """
+    peer = get_source(source)
     spec = peer.adapt(spec, tensors)
     state = peer.to_ours(spec, tensors)
-    spec, state, more = _with_ends(spec, state, peer, keep_background)
+    spec, state, notes = _with_ends(spec, state, peer, keep_background)
     wanted = _shapes(spec)
     # Counters of batches, which old torch and every other framework do without; inference never reads them.
     for key in wanted:
@@ -141,12 +160,12 @@ def read_weights(
     problems = differences(wanted, state) + _not_finite(state)
     if problems:
         raise InputError(
-            f"{path} ({name}) does not fit {spec.name}: {'; '.join(problems)}",
-            f"the weights of {spec.name}, as {name} writes them",
+            f"{given or source} does not fit {spec.name}: {'; '.join(problems)}",
+            f"the weights of {spec.name}, as {source} writes them",
             "Name the network that the file is for with --model, or its source with --from",
         )
     state = {key: state[key].to(tensor.dtype) for key, tensor in wanted.items()}
-    return Converted(spec, state, name, (*notes, *more))
+    return Converted(spec, state, source, tuple(notes))
 
 
 def get_source(name: str) -> Source:
