@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from residua.cli.show import Switch, note, print_json, print_table, progress_bar
+from residua._base.progress import progress_bar
+from residua.cli.show import Switch, note, print_json, print_table
 
 
 def verify(

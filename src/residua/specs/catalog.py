@@ -9,12 +9,17 @@ from importlib import resources
 from typing import Any
 
 from residua._base.errors import InputError, did_you_mean
-from residua.specs import resnet
+from residua.specs import alexnet, densenet, resnet, vgg
 from residua.specs.schema import Spec
 from residua.specs.series import Series
 
 # In the order in which they are listed: that of their publication.
-_FAMILIES = (resnet,)
+_FAMILIES = (
+    alexnet,
+    vgg,
+    resnet,
+    densenet,
+)
 
 SERIES: tuple[Series, ...] = tuple(series for family in _FAMILIES for series in getattr(family, "SERIES", ()))
 

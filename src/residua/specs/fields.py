@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import sys
 import types
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from residua._base.errors import InputError, did_you_mean
 
@@ -23,6 +23,29 @@ def settle(spec: Any) -> None:
         remedy = "" if default is dataclasses.MISSING else f"Leave it out for {default!r}"
         value = checked(entry.name, getattr(spec, entry.name), wanted[entry.name], remedy)
         object.__setattr__(spec, entry.name, value)
+
+
+def refuse(spec: Any, given: str, wanted: str, remedy: str) -> NoReturn:
+    """Raise the InputError of a spec that cannot be; it names the network."""
+    raise InputError(f"{given} for {spec.name}", wanted, remedy)
+
+
+def positive(spec: Any, *names: str) -> None:
+    """Refuse a field, or an entry of one, that is below 1, and an empty list."""
+    for name in names:
+        value = getattr(spec, name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        if not numbers or min(numbers) < 1:
+            refuse(spec, f"{name}={value!r}", "whole numbers above 0", f"Give {name} another value")
+
+
+def probability(spec: Any, *names: str) -> None:
+    """Refuse a field, or an entry of one, that is no probability of dropping."""
+    for name in names:
+        value = getattr(spec, name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(not 0 <= number < 1 for number in numbers):
+            refuse(spec, f"{name}={value!r}", "a probability: 0 <= p < 1", "Customary is 0.5; 0 is none")
 
 
 @functools.cache

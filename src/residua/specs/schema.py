@@ -10,7 +10,12 @@ from residua._base.errors import InputError, did_you_mean
 
 S = TypeVar("S")
 
-_FAMILIES = {"resnet": ("residua.specs.resnet", "ResNetSpec")}
+_FAMILIES = {
+    "alexnet": ("residua.specs.alexnet", "AlexNetSpec"),
+    "vgg": ("residua.specs.vgg", "VGGSpec"),
+    "resnet": ("residua.specs.resnet", "ResNetSpec"),
+    "densenet": ("residua.specs.densenet", "DenseNetSpec"),
+}
 
 
 @runtime_checkable
@@ -29,6 +34,8 @@ class Spec(Protocol):
     def in_channels(self) -> int: ...
     @property
     def input_size(self) -> int: ...
+
+    def __hash__(self) -> int: ...
 
     def edit(self, **edits: Any) -> Self:
         """Return a copy with some fields changed."""

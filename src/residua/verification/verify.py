@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from residua._base.errors import InputError, did_you_mean
+from residua._base.progress import Progress
 from residua._base.words import some
 from residua.specs.catalog import get_spec, list_models
 from residua.verification.counts import CountReceipt, count
@@ -14,8 +15,6 @@ from residua.verification.parity import ParityReceipt, compare
 from residua.verification.peers import PEERS, absent
 from residua.weights.bundle import versions
 from residua.weights.twins import TWINS
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import sha256_file
 from residua._base.words import compact, some
-from residua.families.build import build
+from residua.families.members import classifier_tensors, input_tensors, state_shapes
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
@@ -152,7 +152,7 @@ def ours_from(
     spec = peer.adapt(spec, tensors)
     state = peer.to_ours(spec, tensors)
     spec, state, notes = _with_ends(spec, state, peer, keep_background)
-    wanted = _shapes(spec)
+    wanted = state_shapes(spec)
     # Counters of batches, which old torch and every other framework do without; inference never reads them.
     for key in wanted:
         if key.endswith("num_batches_tracked"):
@@ -201,15 +201,9 @@ def _read(path: Path, source: str | None) -> tuple[str, Tensors, list[str]]:
 def _with_ends(spec: Spec, state: Tensors, peer: Source, wanted: int | None) -> tuple[Spec, Tensors, list[str]]:
     """Return the spec with the file's channels and classes, and the tensors without the background's output."""
     notes: list[str] = []
-    base = _shapes(spec)
-    heads = [
-        key for key, t in _shapes(spec.edit(num_classes=spec.num_classes + 1)).items() if t.shape != base[key].shape
-    ]
-    stems = [
-        key for key, t in _shapes(spec.edit(in_channels=spec.in_channels + 1)).items() if t.shape != base[key].shape
-    ]
-    for key in stems[:1]:
-        if key in state and state[key].ndim == base[key].ndim == 4:
+    heads = classifier_tensors(spec)
+    for key in input_tensors(spec)[:1]:
+        if key in state and state[key].ndim == 4:
             spec = spec.edit(in_channels=state[key].shape[1])
     outputs = next((state[key].shape[0] for key in reversed(heads) if key in state and state[key].ndim), None)
     if outputs is None:
@@ -225,11 +219,6 @@ def _with_ends(spec: Spec, state: Tensors, peer: Source, wanted: int | None) -> 
 def _not_finite(state: Tensors) -> list[str]:
     names = [name for name, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
     return [f"{len(names)} with NaN or infinity: {', '.join(compact(names))}"] if names else []
-
-
-def _shapes(spec: Spec) -> Mapping[str, Tensor]:
-    with torch.device("meta"):
-        return build(spec).state_dict()
 
 
 def _count(classes: Path | str | Sequence[str] | None) -> int | None:
