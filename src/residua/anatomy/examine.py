@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from residua._base.errors import InputError
 from residua.anatomy.anatomy import Anatomy, Layer, stage_of
-from residua.anatomy.memory import OptimizerName, inference_peak, training_memory
+from residua.anatomy.memory import Kernels, OptimizerName, inference_peak, training_memory
 from residua.anatomy.rules import RULES
 from residua.anatomy.trace import Operation, Storage, Trace, Value
 from residua.families.build import outline, spec_of
@@ -81,6 +81,7 @@ def inspect(
             steps.image.storage,
             batch,
             optimizer,
+            Kernels(getattr(network, "trains_channels_last", False), torch.get_num_threads()),
         ),
     )
 
