@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from residua._base.errors import InputError, did_you_mean
-from residua.specs import alexnet, densenet, googlenet, inception_v3, resnet, vgg
+from residua.specs import alexnet, densenet, googlenet, inception_resnet, inception_v3, inception_v4, resnet, vgg
 from residua.specs.schema import Spec
 from residua.specs.series import Series
 
@@ -20,6 +20,8 @@ _FAMILIES = (
     googlenet,
     resnet,
     inception_v3,
+    inception_v4,
+    inception_resnet,
     densenet,
 )
 
