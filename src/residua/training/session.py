@@ -12,7 +12,6 @@ from itertools import islice
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from residua._base.errors import AnswerNo, InputError
 from residua._base.files import write_text
@@ -22,6 +21,7 @@ from residua.data.random import step_seed
 from residua.evaluation.evaluate import quick_metrics
 from residua.evaluation.metrics import NotFinite
 from residua.families.build import build
+from residua.sizes import check_network
 from residua.training.checkpoint import (
     Checkpoint,
     all_finite,
@@ -34,6 +34,7 @@ from residua.training.engine import choose_engine
 from residua.training.freeze import frozen
 from residua.training.initial import load_initial
 from residua.training.interrupt import Interruptible, StopRequest
+from residua.training.loss import training_loss
 from residua.training.optim import (
     Average,
     build_optimizer,
@@ -64,6 +65,9 @@ class Session:
         torch.manual_seed(recipe.seed)
         self.model = build(plan.spec).to(hardware.device)
         self.model.to(memory_format=hardware.memory_format)
+        check_network(self.model, plan.preprocess.image_size, recipe.batch_size)
+        # Specs of networks without auxiliary classifiers lack the field.
+        self.aux_weight: float = getattr(plan.spec, "aux_weight", 0.0)
         self.frozen = frozen(plan.spec, recipe.freeze)
         self.frozen.apply(self.model)
         self.engine, self.hardware = choose_engine(self.model, recipe, hardware)
@@ -123,8 +127,10 @@ class Session:
         total = torch.zeros((), device=plan.hardware.device)
         for batch in group:
             with self.hardware.autocast():
-                logits = self.forward(batch.images)
-            loss = functional.cross_entropy(logits.float(), batch.labels, label_smoothing=recipe.label_smoothing)
+                output = self.forward(batch.images)
+            loss = training_loss(
+                output, batch.labels, label_smoothing=recipe.label_smoothing, aux_weight=self.aux_weight
+            )
             loss = loss * (len(batch.images) / images)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
