@@ -53,10 +53,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether a file is safetensors with our own header; false also for what cannot be read."""
+    """Whether a file is safetensors with our own header, be it damaged; false also for what cannot be read."""
     try:
         with safetensors.safe_open(path, "pt") as stored:
-            return KEY in (stored.metadata() or {})
+            told = stored.metadata() or {}
+            return KEY in told or any("weights_sha256" in text for text in told.values())
     except (OSError, safetensors.SafetensorError):
         return False
 
