@@ -112,9 +112,11 @@ def test_every_family_takes_new_ends(name: str, tmp_path: Path) -> None:
     ends = {*classifier_tensors(spec), *input_tensors(spec)}
     assert len(ends) == 3
     for key, tensor in old.state_dict().items():
-        assert torch.equal(network.get_parameter(key), tensor) if "running" not in key and "num_b" not in key and (
-            key not in ends
-        ) else True, key
+        assert (
+            torch.equal(network.get_parameter(key), tensor)
+            if "running" not in key and "num_b" not in key and (key not in ends)
+            else True
+        ), key
     assert {key for key, t in old.state_dict().items() if t.shape != network.state_dict()[key].shape} == ends
     assert network.provenance is not None
     assert set(network.provenance.fresh) | set(network.provenance.adapted) == ends
