@@ -15,7 +15,8 @@ REFERENCE = Path(__file__).parents[1] / "reference"
 RECORD_OF = {"resnet18_v2": "resnetv2_18_timm", "resnet34_v2": "resnetv2_34_timm"}
 # No record exists for these: SE on He's CIFAR networks; their sum is derived in test_seresnet_adds_its_gates.
 WITHOUT_RECORD = set(list_models("cifar_seresnet*"))
-
+# Their records count the graph that training runs, auxiliary classifiers included; the catalog shows evaluation's.
+TRAINING_GRAPH = {"googlenet"}
 
 RECORDS = {row["reference"]: row for row in json.loads((REFERENCE / "architectures.json").read_text())}
 
@@ -29,7 +30,8 @@ def _record(name: str) -> dict:
 @pytest.mark.parametrize("name", [n for n in list_models() if n not in WITHOUT_RECORD])
 def test_record(name: str) -> None:
     counted, record, spec = cost(get_spec(name)), _record(name), get_spec(name)
-    assert (counted.params, counted.macs) == (record["params"], record["macs"])
+    trained = cost(spec, training=True) if name in TRAINING_GRAPH else counted
+    assert (counted.params, trained.macs) == (record["params"], record["macs"])
     assert [spec.in_channels, spec.input_size, spec.input_size] == record["input"]
     assert spec.num_classes == record["num_classes"]
     assert counts(name) == (counted.params, counted.macs), "stale: run `make counts`"
@@ -56,11 +58,24 @@ def test_record(name: str) -> None:
         ("cifar_wrn28_10", {"num_classes": 100}, "wrn_28_10_c100"),
         ("resnext101_64x4d", {"cardinality": 32}, "resnext101_32x4d"),
         ("seresnet50", {"cardinality": 32, "base_width": 4}, "se_resnext50_32x4d"),
+        ("googlenet", {"aux_heads": False}, "googlenet_caffe"),
+        ("googlenet_bn", {"aux_heads": False}, "googlenet_torchvision"),
+        ("googlenet_bn", {"aux_heads": False, "branch3_kernel": 5}, "googlenet_5x5_bn"),
+        ("inception_v3", {"aux_heads": False}, "inception_v3"),
+        ("inception_v3", {"aux_heads": False, "bn_scale": False}, "inception_v3_keras"),
     ],
 )
 def test_edited_rows_meet_other_records(name: str, edits: dict, reference: str) -> None:
     record, counted = RECORDS[reference], cost(get_spec(name, **edits))
     assert (counted.params, counted.macs) == (record["params"], record["macs"])
+
+
+@pytest.mark.parametrize(("name", "macs"), [("googlenet_bn", 1506748416), ("inception_v3", 5718899296)])
+def test_training_graph_counts_auxiliary_heads(name: str, macs: int) -> None:
+    """The figures stand in the notes of the records googlenet_torchvision_aux and inception_v3_aux."""
+    assert cost(get_spec(name), training=True).macs == macs
+    without = get_spec(name, aux_heads=False)
+    assert cost(without, training=True) == cost(without)
 
 
 def test_seresnet_adds_its_gates() -> None:
