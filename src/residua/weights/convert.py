@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +28,7 @@ from residua.weights.run import Run, load
 from residua.weights.sources.source import Source, Tensors
 
 # In the order in which names are tried: the last, whose names our networks share, takes what no other knows.
-SOURCES = ("cifar_resnet", "timm", "torchvision")
+SOURCES = ("keras", "slim", "cifar_resnet", "timm", "torchvision")
 _BACKGROUND = 1  # outputs that TensorFlow's ImageNet networks have more than classes
 
 
@@ -130,6 +132,10 @@ def read_weights(
         )
     name, tensors, notes = _read(path, source)
     peer = get_source(name)
+    left = [key for key in tensors if peer.TRAINING and re.fullmatch(peer.TRAINING, key)]
+    if left:
+        tensors = {key: tensor for key, tensor in tensors.items() if key not in set(left)}
+        notes.append(f"State of training left out: {len(left)} tensors, {some(left, 3)}.")
     spec = peer.adapt(spec, tensors)
     state = peer.to_ours(spec, tensors)
     spec, state, more = _with_ends(spec, state, peer, keep_background)
@@ -172,8 +178,8 @@ def _read(path: Path, source: str | None) -> tuple[str, Tensors, list[str]]:
     if source is not None:
         return source, get_source(source).read(path), []
     for name in SOURCES:
-        if path.name.lower().endswith(get_source(name).SUFFIXES or ("\0",)):
-            return name, get_source(name).read(path), [f"Source guessed from the ending of {path.name}: {name}."]
+        if any(fnmatch.fnmatchcase(path.name.lower(), pattern) for pattern in get_source(name).FILES):
+            return name, get_source(name).read(path), [f"Source guessed from the name {path.name}: {name}."]
     tensors = get_source("torchvision").read(path)
     name = next((n for n in SOURCES if get_source(n).recognises(tensors.keys())), "torchvision")
     return name, tensors, [f"Source guessed from the names of the tensors: {name}."]

@@ -22,12 +22,14 @@ class Source(Protocol):
     Attributes:
         DATA: the data set that its published weights were trained on: gives the class names where nobody else does.
         BACKGROUND_FIRST: whether, of 1,001 outputs, the first is the background (TensorFlow's ImageNet).
-        SUFFIXES: endings of file names that only this source writes, lower case; () for torch's, which many share.
+        FILES: patterns of file names, in lower case, that only this source writes; () for torch's, which many share.
+        TRAINING: a regular expression of the names of tensors that training keeps beside the weights; "" for none.
     """
 
     DATA: Literal["imagenet", "cifar10"]
     BACKGROUND_FIRST: bool
-    SUFFIXES: tuple[str, ...]
+    FILES: tuple[str, ...]
+    TRAINING: str
 
     def read(self, path: Path) -> Tensors:
         """Return the file's tensors under the source's names. Nothing in it is executed.
