@@ -21,10 +21,12 @@ FLOORS = {
     "data": 1,
     "families": 2,
     "anatomy": 3,
+    "sizes": 3,
     "weights": 3,
     "runtime": 3,
     "evaluation": 4,
     "training": 5,
+    "benchmarking": 6,
     "cli": 7,
     "__main__": 8,
 }
@@ -39,6 +41,10 @@ OPTIONS = {
     "evaluate": {"run", "data", "split", "batch_size", "device", "on_bad", "data_dir", "report", "json"},
     "predict": {"run", "paths", "top", "format", "batch_size", "device", "json"},
     "convert": {"file", "model", "out", "from", "to", "classes", "image_size", "json"},
+    "bench": {
+        *("models", "batch", "resolution", "mode", "engine", "precision", "peer", "batches", "warm_up", "threads"),
+        *("device", "chart", "out", "json"),
+    },
     "train": {
         "data",
         "model",

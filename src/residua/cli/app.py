@@ -33,6 +33,7 @@ _COMMANDS = {
     "evaluate": ("residua.cli.evaluate:evaluate", "Measure a trained run on held-out or other images."),
     "predict": ("residua.cli.predict:predict", "Classify images with a trained run."),
     "convert": ("residua.cli.convert:convert", "Turn somebody else's weights into a run, or a run's into theirs."),
+    "bench": ("residua.cli.bench:bench", "Time networks on this machine, beside their peers."),
 }
 
 _EXAMPLES = {
@@ -54,6 +55,11 @@ _EXAMPLES = {
         "residua convert resnet50-11ad3fa6.pth --model resnet50 --out runs/resnet50",
         "residua convert model.safetensors --model resnet50_v2 --from timm --out runs/v2",
         "residua convert runs/a --to timm --out a.safetensors",
+    ),
+    "bench": (
+        "residua bench resnet152_v2_slim --batch 32",
+        "residua bench resnet50 --mode train --batch 8 --peer torchvision,timm --batches 20",
+        "residua bench resnet18 vgg11 --batch 1,8 --engine eager,compiled --chart speed.svg --out speed.json",
     ),
 }
 

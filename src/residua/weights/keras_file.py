@@ -69,7 +69,9 @@ def read_layers(path: Path | str) -> dict[str, Array]:
         *(OverflowError, MemoryError, NotImplementedError, RecursionError, zipfile.BadZipFile, zlib.error),
     ) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise InputError(f"{path} is damaged, or no file of Keras's: {reason}", _WHOLE, "Fetch or save it again") from error
+        raise InputError(
+            f"{path} is damaged, or no file of Keras's: {reason}", _WHOLE, "Fetch or save it again"
+        ) from error
     if not found:
         raise InputError(
             f"{path} holds no weights of layers", _WHOLE, "Save the model with model.save_weights('NAME.weights.h5')"

@@ -85,7 +85,9 @@ def _prefix(path: Path) -> Path:
 def _siblings(prefix: Path) -> list[Path]:
     if not prefix.parent.is_dir():
         return []
-    found = [entry for entry in prefix.parent.iterdir() if (shard := _SHARD.fullmatch(entry.name)) and not shard["data"]]
+    found = [
+        entry for entry in prefix.parent.iterdir() if (shard := _SHARD.fullmatch(entry.name)) and not shard["data"]
+    ]
     return [entry for entry in found if entry.name.startswith(f"{prefix.name}-")]
 
 
