@@ -29,6 +29,7 @@ _HOMES = {
     "create_model": "residua.weights.create",
     "evaluate": "residua.evaluation.evaluate",
     "get_spec": "residua.specs.catalog",
+    "inspect": "residua.anatomy.examine",
     "list_models": "residua.specs.catalog",
     "load": "residua.weights.run",
     "open_dataset": "residua.data.sources",
@@ -40,6 +41,7 @@ __all__ = ["__version__", *_HOMES]
 if TYPE_CHECKING:
     from residua._base.errors import InputError as InputError
     from residua._base.errors import ResiduaError as ResiduaError
+    from residua.anatomy.examine import inspect as inspect
     from residua.data.check import check as check
     from residua.data.sources import open_dataset as open_dataset
     from residua.evaluation.evaluate import evaluate as evaluate

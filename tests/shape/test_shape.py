@@ -37,6 +37,7 @@ QUICK += [["-m", "residua", *words] for words in (["--help"], ["models"], ["diff
 OPTIONS = {
     "models": {"pattern", "json"},
     "diff": {"left", "right", "json"},
+    "inspect": {"model", "input", "batch", "by", "table", "training", "optimizer", "svg", "json"},
     "check": {"data", "workers", "data_dir", "json"},
     "evaluate": {"run", "data", "split", "batch_size", "device", "on_bad", "data_dir", "report", "json"},
     "predict": {"run", "paths", "top", "format", "batch_size", "device", "json"},
@@ -153,7 +154,7 @@ def test_file_length(path: Path) -> None:
 
 def test_public_names() -> None:
     frozen = "__version__ AugmentSpec InputError PreprocessSpec Prediction Recipe Report ResNetSpec ResiduaError Run"
-    frozen += " build check create_model evaluate get_spec list_models load open_dataset predict train"
+    frozen += " build check create_model evaluate get_spec inspect list_models load open_dataset predict train"
     assert residua.__all__ == frozen.split()
     assert len(residua.__all__) <= 25
     for name in residua.__all__:

@@ -14,9 +14,11 @@ from residua.specs.resnet import ROWS
 
 def test_names_of_the_rows() -> None:
     wanted = "plain18 plain34 resnet18 resnet34 resnet50 resnet101 resnet152 resnet50_v1 resnet101_v1 resnet152_v1"
-    wanted += " resnet18_v2 resnet34_v2 resnet50_v2 resnet101_v2 resnet152_v2 resnet200_v2 wide_resnet50_2"
+    wanted += " resnet18_v2 resnet34_v2 resnet50_v2 resnet101_v2 resnet152_v2 resnet200_v2"
+    wanted += " resnet50_v2_slim resnet101_v2_slim resnet152_v2_slim resnet200_v2_slim resnet50_keras resnet101_keras"
+    wanted += " resnet152_keras resnet50_v2_keras resnet101_v2_keras resnet152_v2_keras wide_resnet50_2"
     wanted += " wide_resnet101_2 resnext50_32x4d resnext101_32x8d resnext101_64x4d seresnet50 seresnet101 seresnet152"
-    wanted += " seresnet50_v1 seresnet101_v1 seresnet152_v1"
+    wanted += " seresnet50_v1 seresnet101_v1 seresnet152_v1 senet154"
     assert [row.name for row in ROWS] == wanted.split()
 
 

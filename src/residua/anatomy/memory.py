@@ -65,6 +65,7 @@ def training_memory(
     operations: Sequence[Operation],
     logits: Sequence[Value],
     weights: Mapping[str, int],
+    frozen: int,
     buffers: int,
     images: Storage,
     batch: int,
@@ -76,6 +77,7 @@ def training_memory(
         operations: of the forward pass in training.
         logits: what the network returned; cross-entropy is taken of each.
         weights: name -> number of values, trainable ones.
+        frozen: number of the values that are not trained.
         buffers: bytes of statistics and counters.
         images: the batch.
         batch: its images.
@@ -83,7 +85,8 @@ def training_memory(
     """
     total = sum(weights.values()) * FLOAT_BYTES
     state = total * _MOMENTS[optimizer]
-    meter = _Meter(total + state + buffers + images.bytes)
+    parameters = total + frozen * FLOAT_BYTES
+    meter = _Meter(parameters + state + buffers + images.bytes)
     backward = _Backward(meter, weights)
     _forward(operations, meter, backward)
     kept = sum(storage.bytes for storage in {s for op in operations for s in op.kept})
@@ -96,7 +99,7 @@ def training_memory(
     return TrainingMemory(
         batch,
         optimizer,
-        parameters=total,
+        parameters=parameters,
         buffers=buffers,
         optimizer_state=state,
         images=images.bytes,

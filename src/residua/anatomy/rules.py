@@ -7,6 +7,7 @@ inference), a pool one for each pixel under its window.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -70,6 +71,7 @@ def _conv2d(
         flops=math.prod(shape) if bias is not None else 0,
         keeps=_inputs,
         window=((kernel[0], kernel[1]), step, before),
+        groups=groups,
     )
 
 
@@ -301,10 +303,15 @@ def _flatten(trace: Trace, input: Tensor, start_dim: int = 0, end_dim: int = -1)
 
 def _getitem(trace: Trace, input: Tensor, index: Any) -> Any:  # noqa: A002
     known = trace.known(input)
-    strided = isinstance(index, tuple) and input.dim() == 4 == len(index) and all(isinstance(i, slice) for i in index)
-    if known is None or not strided:
+    if (
+        known is None
+        or not isinstance(index, tuple)
+        or input.dim() != 4
+        or not all(isinstance(i, slice) for i in index)
+    ):
         return _torch(trace, Tensor.__getitem__, (input, index), {})
-    ranges = [range(*part.indices(n)) for part, n in zip(index, input.shape, strict=True)]
+    parts = (*index, *[slice(None)] * (4 - len(index)))
+    ranges = [range(*part.indices(n)) for part, n in zip(parts, input.shape, strict=True)]
     rows, columns = ranges[2:]
     field = known.field.through((1, 1), (rows.step, columns.step), (-rows.start, -columns.start))
     return trace.record("slice", (input,), [len(part) for part in ranges], field=field, view=True)
@@ -382,6 +389,7 @@ def _torch(trace: Trace, function: Any, args: Sequence[Any], kwargs: dict[str, A
             macs=0 if in_place else counter.get_total_flops() // 2,
             flops=new,
             kept=tuple(dict.fromkeys([made[0].storage] if in_place else kept)),
+            view=not in_place and new == 0,
         )
     )
     trace._held += held
@@ -403,8 +411,13 @@ def _swapped(item: Any, twins: dict[int, Tensor]) -> Any:
 
 
 def _broadcast(a: Any, b: Any) -> tuple[int, ...]:
-    shapes = [x.shape if isinstance(x, Tensor) else () for x in (a, b)]
-    return tuple(torch.broadcast_shapes(*shapes)) if shapes[0] != shapes[1] else tuple(shapes[0])
+    left, right = (tuple(x.shape) if isinstance(x, Tensor) else () for x in (a, b))
+    if left == right or not right:
+        return left
+    sides = list(itertools.zip_longest(reversed(left), reversed(right), fillvalue=1))
+    if any(m != n and 1 not in (m, n) for m, n in sides):
+        raise RuntimeError(f"tensors of shapes {left} and {right} meet")
+    return tuple(max(pair) for pair in reversed(sides))
 
 
 def _refuse_empty(sides: Sequence[int], what: str, size: Sequence[int]) -> None:
@@ -412,9 +425,10 @@ def _refuse_empty(sides: Sequence[int], what: str, size: Sequence[int]) -> None:
         raise RuntimeError(f"{what} leaves nothing of {size[0]}x{size[1]} pixels")
 
 
-_UNCOUNTED = (Tensor.dim, Tensor.size, Tensor.numel, Tensor.is_contiguous, Tensor.element_size, Tensor.stride)
-_UNCOUNTED += (Tensor.shape.__get__, Tensor.device.__get__, Tensor.dtype.__get__, Tensor.requires_grad.__get__)
-_UNCOUNTED += (Tensor.ndim.__get__, Tensor.is_floating_point)
+_QUESTIONS: tuple[Any, ...] = (
+    *(Tensor.dim, Tensor.size, Tensor.numel, Tensor.is_contiguous, Tensor.is_floating_point, Tensor.element_size),
+    *(getattr(Tensor, name).__get__ for name in ("shape", "device", "dtype", "requires_grad", "ndim")),
+)
 
 RULES: dict[Any, Rule] = {
     None: _torch,
@@ -444,6 +458,6 @@ RULES: dict[Any, Rule] = {
     **dict.fromkeys((torch.flatten, Tensor.flatten), _flatten),
     Tensor.__getitem__: _getitem,
     Tensor.contiguous: _same,
-    **{function: _size_of(function) for function in _UNCOUNTED},
+    **{function: _size_of(function) for function in _QUESTIONS},
 }
 """torch's functions -> their rules; the entry None serves all others."""

@@ -59,6 +59,9 @@ class Operation:
         kept: what autograd keeps for the backward pass, weights and image left out.
         shares_grad: the inputs' gradients are the output's gradient, or views of it.
         window: kernel, stride and padding, (height, width) each, of a sliding window.
+        groups: of a convolution.
+        view: the output is the input's memory under another shape.
+        part: the end point that it leads to.
         recomputed: the checkpointed region that it stands in: kept only from the region's own recomputation on.
     """
 
@@ -73,6 +76,9 @@ class Operation:
     kept: tuple[Storage, ...] = ()
     shares_grad: bool = False
     window: tuple[tuple[int, int], ...] = ()
+    groups: int = 1
+    view: bool = False
+    part: str = ""
     recomputed: int = 0
 
     @property
@@ -90,13 +96,17 @@ class Trace(TorchFunctionMode):
 
     Attributes:
         operations: in the order of the calls.
-        logits: what the network returned, one value a head.
+        image: what the network reads.
+        logits: what it returned, one value a head.
+        part: the end point that operations lead to from now on; whoever runs the network says it.
     """
 
     def __init__(self, network: nn.Module, weights: dict[int, str], rules: dict[Any, Rule]) -> None:
         super().__init__()
         self.operations: list[Operation] = []
+        self.image = Value((), Storage(0, given=True), Field(), needs_grad=False)
         self.logits: tuple[Value, ...] = ()
+        self.part = ""
         self.modules = {id(module): path for path, module in network.named_modules()}
         self._weights, self._rules = weights, rules
         self._known: dict[int, Value] = {}
@@ -112,11 +122,11 @@ class Trace(TorchFunctionMode):
             hooks.register_module_forward_pre_hook(self._enter_module),
             hooks.register_module_forward_hook(self._leave_module),
         ]
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         for handle in self._handles:
             handle.remove()
 
@@ -145,7 +155,8 @@ class Trace(TorchFunctionMode):
     def give_image(self, image: Tensor) -> Tensor:
         """Say that a tensor is the image."""
         storage = Storage(image.numel() * image.element_size(), given=True)
-        return self.give(image, Value(tuple(image.shape), storage, Field(), needs_grad=False))
+        self.image = Value(tuple(image.shape), storage, Field(), needs_grad=False)
+        return self.give(image, self.image)
 
     def record(
         self,
@@ -171,7 +182,7 @@ class Trace(TorchFunctionMode):
             in_place: the output is the first input.
             view: the output has the first input's memory.
             keeps: (inputs, output) -> what autograd keeps where a gradient flows.
-            facts: `macs`, `flops`, `shares_grad`, `window` of the operation.
+            facts: `macs`, `flops`, `shares_grad`, `window`, `groups` of the operation.
         """
         values = tuple(value for value in map(self.known, inputs) if value is not None)
         named = [weight for weight in weights if weight is not None]
@@ -185,14 +196,14 @@ class Trace(TorchFunctionMode):
                 field = field.join(value.field)
         output = Value(shape, storage, field, needs)
         kept = tuple(keeps(values, output)) if keeps and needs else ()
-        self.add(Operation(kind, *self._stack[-1], values, (output,), names, kept=kept, **facts))
+        self.add(Operation(kind, *self._stack[-1], values, (output,), names, kept=kept, view=view, **facts))
         tensor = inputs[0] if in_place else torch.empty(shape, device="meta")
         return self.give(tensor, output)
 
     def add(self, operation: Operation) -> None:
         """Record an operation."""
         operation.kept = tuple(storage for storage in operation.kept if not storage.given)
-        operation.recomputed = _checkpoint()
+        operation.recomputed, operation.part = _checkpoint(), self.part
         self.operations.append(operation)
 
     @property

@@ -63,7 +63,7 @@ class MatrixProduct:
     """
 
     def __init__(self, device: torch.device, precision: str) -> None:
-        side = 8192 if device.type == "cuda" else 2048
+        side = 8192 if device.type == "cuda" else 1024
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         generator = torch.Generator().manual_seed(0)
         self._left, self._right = (torch.randn(side, side, generator=generator).to(device, dtype) for _ in range(2))

@@ -28,6 +28,7 @@ and why. 70: a fault of Residua itself. 130, 143: stopped by Ctrl-C, by SIGTERM.
 _COMMANDS = {
     "models": ("residua.cli.models:models", "List the networks, with paper, parameters and MACs."),
     "diff": ("residua.cli.models:diff", "Show what differs between two networks, field by field."),
+    "inspect": ("residua.cli.inspect:inspect", "Lay a network open: layers, costs, memory, receptive fields."),
     "check": ("residua.cli.check:check", "Examine a data set: corrupt files, duplicates, leaks, imbalance."),
     "train": ("residua.cli.train:train", "Train a network on images; resumable, ends in a report."),
     "evaluate": ("residua.cli.evaluate:evaluate", "Measure a trained run on held-out or other images."),
@@ -39,6 +40,12 @@ _COMMANDS = {
 _EXAMPLES = {
     "models": ("residua models", 'residua models "cifar_*"', 'residua models "*50*" --json'),
     "diff": ("residua diff resnet50 resnet50_v1", "residua diff cifar_resnet20 cifar_plain20 --json"),
+    "inspect": (
+        "residua inspect resnet50",
+        "residua inspect resnet50 --by stage --batch 32 --svg resnet50.svg",
+        "residua inspect alexnet --input 3x227x227 --table lecture",
+        "residua inspect runs/a --json",
+    ),
     "check": ("residua check PHOTOS", "residua check cifar10 --json"),
     "train": (
         "residua train digits --model cifar_resnet20 --out runs/digits",

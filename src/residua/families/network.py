@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from residua.specs.provenance import Provenance
 from residua.specs.schema import Spec
 
 Part = tuple[str, Callable[[Tensor], Tensor]]
@@ -34,9 +35,11 @@ class Classifier(nn.Module):
 
     Attributes:
         trains_channels_last: whether the family's training step, too, is faster on CPUs with the channels innermost.
+        provenance: where the weights come from, once they were loaded by name.
     """
 
     trains_channels_last: ClassVar[bool] = True
+    provenance: Provenance | None = None
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()

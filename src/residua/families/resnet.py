@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,36 +30,30 @@ class Network(Classifier):
         super().__init__(spec)
         pre = spec.activation in _PRE_ACTIVATED
         stem_active = spec.stem_norm or not pre
-        large = spec.stem == "imagenet"
-        self.conv1 = conv2d(
-            spec.in_channels,
-            spec.stem_width,
-            7 if large else 3,
-            stride=2 if large else 1,
-            bias="stem" in spec.bias,
-            padding=spec.padding,
-        )
+        self.conv1 = _stem(spec)
         self.bn1 = _norm(spec, spec.stem_width) if stem_active else nn.Identity()
         self.relu = nn.ReLU(inplace=True) if stem_active else nn.Identity()
-        self.maxpool = max_pool2d(3, 2, spec.pool_padding) if large else nn.Identity()
+        self.maxpool = nn.Identity() if spec.stem == "cifar" else max_pool2d(3, 2, spec.pool_padding)
         channels = spec.stem_width
-        for stage, strides in enumerate(_strides(spec)):
+        for stage, steps in enumerate(_steps(spec)):
             units = []
-            for index, stride in enumerate(strides):
+            for index, step in enumerate(steps):
                 activated = stem_active and stage == index == 0
-                units.append(_unit(spec, channels, spec.widths[stage], stride, activated))
+                units.append(_unit(spec, channels, stage, step, activated))
                 channels = spec.widths[stage] * spec.expansion
             self.add_module(f"layer{stage + 1}", nn.Sequential(*units))
         if pre:
-            self.norm = _norm(spec, channels) if spec.activation == "full_pre" else nn.Identity()
+            normed = spec.activation == "full_pre" and spec.final_norm
+            self.norm = _norm(spec, channels) if normed else nn.Identity()
         self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(spec.head_dropout) if spec.head_dropout else nn.Identity()
         self.fc = (
             nn.Conv2d(channels, spec.num_classes, 1) if spec.head == "conv" else nn.Linear(channels, spec.num_classes)
         )
 
     def initialise(self) -> None:
-        """As `residua.layers.conv.initialise`; with `zero_init_last_bn` each unit starts as its shortcut."""
-        initialise(self)
+        """As `spec.init` says; with `zero_init_last_bn` each unit starts as its shortcut."""
+        initialise(self, self.spec.init)
         if self.spec.zero_init_last_bn:
             for unit in self.units():
                 nn.init.zeros_(getattr(unit, f"bn{unit.depth}").weight)
@@ -73,58 +68,161 @@ class Network(Classifier):
             yield from stage  # type: ignore[misc]
 
     def parts(self) -> list[Part]:
-        """`stem`, `layer1.0`, …, and the last activation where units are pre-activated, `features`."""
+        """Stem, units, and the last activation where units are pre-activated, in the vocabulary of `spec.end_points`.
+
+        torchvision's `stem`, `layer1.0`, …, `features`; TF-slim's `resnet_v2_50/conv1`, `…/pool1`,
+        `…/block1/unit_1/bottleneck_v2`, …, `…/postnorm`; Keras's `pool1_pool`, `conv2_block1_out`, …, `post_relu`.
+        """
+        spec, pre = self.spec, self.spec.activation in _PRE_ACTIVATED
+        slim = spec.end_points == "slim"
         named: list[Part] = [("stem", self._stem)]
-        for number, stage in enumerate(self.stages(), 1):
-            named += [(f"layer{number}.{index}", unit) for index, unit in enumerate(stage)]
-        return [*named, ("features", self._last_activation)]
+        unit, last = "layer{stage}.{index}", "features"
+        if slim:
+            scope = slim_scope(spec)
+            named = [(f"{scope}/conv1", self._activated_stem), (f"{scope}/pool1", self.maxpool)]
+            unit, last = f"{scope}/block{{stage}}/unit_{{number}}/bottleneck_v{2 if pre else 1}", f"{scope}/postnorm"
+        elif spec.end_points == "keras":
+            named = [("pool1_pool", self._stem)]
+            unit, last = "conv{block}_block{number}_out", "post_relu"
+        for stage, units in enumerate(self.stages(), 1):
+            for index, module in enumerate(units):
+                name = unit.format(stage=stage, block=stage + 1, index=index, number=index + 1)
+                named.append((name, module))
+        return [*named, (last, self._last_activation)] if pre or spec.end_points == "torchvision" else named
 
     def forward_head(self, features: Tensor) -> Tensor:
         """(B, C', h, w) features -> (B, spec.num_classes) logits."""
-        pooled = self.avgpool(features)
+        return self._classify(self.avgpool(features)).flatten(1)
+
+    def forward_intermediates(self, x: Tensor) -> dict[str, Tensor]:
+        """Return what flows between the parts, by their names, and "logits" at the end.
+
+        With TF-slim's names, all of slim's end points, in its order: besides the units their `shortcut` (where it is a
+        projection), `conv1`, `conv2`, `conv3`, the blocks, `global_pool`, logits, `spatial_squeeze`, `predictions`
+        (the probabilities). `pool1`, `postnorm` and "logits", which slim does not list, stand where they belong.
+        """
+        if self.spec.end_points != "slim":
+            return super().forward_intermediates(x)
+        points: dict[str, Tensor] = {}
+        x, scope = self._laid_out(x), slim_scope(self.spec)
+        blocks = {stage[-1]: f"{scope}/block{number}" for number, stage in enumerate(self.stages(), 1)}
+        for name, part in self.parts():
+            if isinstance(part, ResidualUnit):
+                x, inner = part.forward_inside(x.clone())
+                points |= {f"{name}/{key}": point for key, point in inner.items()}
+            else:
+                x = part(x.clone())
+            points[name] = x
+            if part in blocks:
+                points[blocks[part]] = x
+        pooled = self.avgpool(x)
+        logits = self._classify(pooled)
+        squeezed = logits.flatten(1)
+        points |= {"global_pool": pooled, f"{scope}/logits": logits.reshape(*squeezed.shape, 1, 1)}
+        points |= {f"{scope}/spatial_squeeze": squeezed, "predictions": squeezed.softmax(1), "logits": squeezed}
+        return points
+
+    def _classify(self, pooled: Tensor) -> Tensor:
+        pooled = self.dropout(pooled)
         logits: Tensor = self.fc(pooled if self.spec.head == "conv" else pooled.flatten(1))
-        return logits.flatten(1)
+        return logits
+
+    def _activated_stem(self, x: Tensor) -> Tensor:
+        out: Tensor = self.relu(self.bn1(self.conv1(x)))
+        return out
 
     def _stem(self, x: Tensor) -> Tensor:
-        out: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        out: Tensor = self.maxpool(self._activated_stem(x))
         return out
 
     def _last_activation(self, x: Tensor) -> Tensor:
-        return F.relu(self.norm(x)) if self.spec.activation in _PRE_ACTIVATED else x
+        if self.spec.activation not in _PRE_ACTIVATED or not self.spec.final_norm:
+            return x
+        return F.relu(self.norm(x))
+
+
+def slim_scope(spec: ResNetSpec) -> str:
+    """TF-slim's name of a network: `resnet_v2_50`."""
+    return f"resnet_v{2 if spec.activation in _PRE_ACTIVATED else 1}_{spec.depth}"
+
+
+def _stem(spec: ResNetSpec) -> nn.Module:
+    """The convolutions of the stem; the norm and the activation of the last are the network's `bn1` and `relu`."""
+    stride = 1 if spec.stem == "cifar" else 2
+    bias, padding = "stem" in spec.bias, spec.padding
+    if spec.stem != "deep":
+        side = 3 if spec.stem == "cifar" else 7
+        return conv2d(spec.in_channels, spec.stem_width, side, stride=stride, bias=bias, padding=padding)
+    half, layers = spec.stem_width // 2, []
+    for channels, step in ((spec.in_channels, stride), (half, 1)):
+        conv = conv2d(channels, half, 3, stride=step, bias=bias, padding=padding)
+        layers += [conv, _norm(spec, half), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, conv2d(half, spec.stem_width, 3, bias=bias, padding=padding))
 
 
 def _norm(spec: ResNetSpec, channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=spec.bn_eps, momentum=spec.bn_momentum)
 
 
-def _strides(spec: ResNetSpec) -> list[list[int]]:
-    """The stride of each unit, by stage. The stem's resolution is the first stage's."""
+class _Step(NamedTuple):
+    """How a unit moves through the resolutions.
+
+    Attributes:
+        own: the stride that the network's plan gives the unit; a projection is where it is above 1.
+        stride: the stride that the unit takes: 1 where `output_stride` is reached.
+        before: dilation up to the place of the stride, that place included.
+        after: dilation behind it.
+    """
+
+    own: int
+    stride: int
+    before: int
+    after: int
+
+
+def _steps(spec: ResNetSpec) -> list[list[_Step]]:
+    """The step of each unit, by stage. The stem's resolution is the first stage's."""
     strides = [[1] * depth for depth in spec.depths]
     for stage in range(1, len(strides)):
         if spec.stride_site == "last_3x3":
-            strides[stage - 1][-1] = 2
+            strides[stage - 1][-1] *= 2
         else:
-            strides[stage][0] = 2
-    return strides
+            strides[stage][0] *= 2
+    reached, dilation = spec.stem_stride, 1
+    target = spec.output_stride or spec.own_stride
+    steps: list[list[_Step]] = []
+    for stage_strides in strides:
+        steps.append([])
+        for own in stage_strides:
+            if reached < target:
+                reached *= own
+                steps[-1].append(_Step(own, own, 1, 1))
+            else:
+                steps[-1].append(_Step(own, 1, dilation, dilation * own))
+                dilation *= own
+    return steps
 
 
-def _unit(spec: ResNetSpec, channels: int, width: int, stride: int, activated: bool) -> ResidualUnit:
+def _unit(spec: ResNetSpec, channels: int, stage: int, step: _Step, activated: bool) -> ResidualUnit:
     """Build one unit; `activated` says that its input comes through a ReLU of the stem."""
-    out = width * spec.expansion
-    bias = "inner" in spec.bias
+    width, out = spec.widths[stage], spec.widths[stage] * spec.expansion
+    biases = ["inner" in spec.bias] * (1 if spec.unit == "basic" else 2) + ["last" in spec.bias]
+    # Input, output, side, stride, dilation, groups of each convolution.
     if spec.unit == "basic":
-        shapes = [(channels, width, 3, stride, 1), (width, out, 3, 1, 1)]
+        shapes = [(channels, width, 3, step.stride, step.before, 1), (width, out, 3, 1, step.after, 1)]
     else:
-        inner = width * spec.base_width // 64 * spec.cardinality
-        first, middle = (stride, 1) if spec.stride_site == "first_1x1" else (1, stride)
+        inner = spec.inner_width(stage)
+        first = inner // spec.reduce_first
+        in_1x1 = spec.stride_site == "first_1x1"
         shapes = [
-            (channels, inner, 1, first, 1),
-            (inner, inner, 3, middle, spec.cardinality),
-            (inner, out, 1, 1, 1),
+            (channels, first, 1, step.stride if in_1x1 else 1, 1, 1),
+            (first, inner, 3, 1 if in_1x1 else step.stride, step.after if in_1x1 else step.before, spec.cardinality),
+            (inner, out, 1, 1, 1, 1),
         ]
-    convs = [conv2d(a, b, k, stride=s, groups=g, bias=bias, padding=spec.padding) for a, b, k, s, g in shapes[:-1]]
-    a, b, k, s, g = shapes[-1]
-    convs.append(conv2d(a, b, k, stride=s, groups=g, bias="last" in spec.bias, padding=spec.padding))
+    convs = [
+        conv2d(a, b, k, stride=s, dilation=d, groups=g, bias=bias, padding=spec.padding)
+        for (a, b, k, s, d, g), bias in zip(shapes, biases, strict=True)
+    ]
     full_pre = spec.activation == "full_pre"
     norms: list[nn.Module] = [_norm(spec, conv.in_channels if full_pre else conv.out_channels) for conv in convs]
     if full_pre and activated:
@@ -132,9 +230,9 @@ def _unit(spec: ResNetSpec, channels: int, width: int, stride: int, activated: b
     unit = UNITS[spec.activation](
         convs,
         norms,
-        _shortcut(spec, channels, out, stride),
+        _shortcut(spec, channels, out, step),
         plain=spec.shortcut == "none",
-        join=_join(spec, channels, out, stride),
+        join=_join(spec, channels, out, step.stride),
         se=SqueezeExcitation(out, spec.se_ratio) if spec.se_ratio else None,
         dropout=spec.dropout,
     )
@@ -143,20 +241,22 @@ def _unit(spec: ResNetSpec, channels: int, width: int, stride: int, activated: b
     return unit
 
 
-def _shortcut(spec: ResNetSpec, channels: int, out: int, stride: int) -> nn.Module | None:
+def _shortcut(spec: ResNetSpec, channels: int, out: int, step: _Step) -> nn.Module | None:
     kind = spec.shortcut
-    same_shape = channels == out and stride == 1
+    same_shape = channels == out and step.own == 1
     if kind == "none" or (same_shape and kind != "projection_all"):
         return None
     if kind in ("pad", "pad_both"):
         if out < channels:
-            return PadShortcut(channels, channels, stride, both_sides=False)
-        return PadShortcut(channels, out, stride, both_sides=kind == "pad_both")
+            return PadShortcut(channels, channels, step.stride, both_sides=False)
+        return PadShortcut(channels, out, step.stride, both_sides=kind == "pad_both")
     if kind == "max_pool" and channels == out:
-        return nn.MaxPool2d(1, stride)
+        return nn.MaxPool2d(1, step.stride) if step.stride > 1 else None
     normed = spec.projection_norm if spec.projection_norm is not None else spec.activation != "full_pre"
-    norm = _norm(spec, out) if normed else None
-    return projection(channels, out, stride, bias="projection" in spec.bias, norm=norm)
+    side = spec.projection_kernel if step.own > 1 else 1
+    bias = "projection" in spec.bias
+    conv = conv2d(channels, out, side, stride=step.stride, dilation=step.before, bias=bias, padding=spec.padding)
+    return projection(conv, _norm(spec, out) if normed else None)
 
 
 def _join(spec: ResNetSpec, channels: int, out: int, stride: int) -> nn.Module | None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from residua.layers.gate import GatedSum
+
+Init = Literal["he_fan_out", "he_truncated", "glorot_uniform"]
+
+# Standard deviation of a standard normal variable cut at two deviations. (TF-slim rounds its inverse square to 1.3.)
+_CUT_DEVIATION = 0.87962566103423978
 
 
 class SameConv2d(nn.Conv2d):
@@ -26,14 +32,21 @@ def conv2d(
     kernel: int,
     *,
     stride: int = 1,
+    dilation: int = 1,
     groups: int = 1,
     bias: bool = False,
     padding: Literal["symmetric", "same"] = "symmetric",
 ) -> nn.Conv2d:
-    """Return a convolution that keeps the resolution at stride 1. At odd kernels and stride 1 both paddings agree."""
+    """Return a convolution that keeps the resolution at stride 1. At odd kernels and stride 1 both paddings agree.
+
+    A 1×1 convolution has nothing to dilate. "same" is for strides without dilation.
+    """
     if padding == "same" and stride > 1 and kernel > 1:
         return SameConv2d(in_channels, out_channels, kernel, stride, groups=groups, bias=bias)
-    return nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=bias)
+    if kernel == 1:
+        dilation = 1
+    border = dilation * (kernel // 2)
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, border, dilation, groups, bias)
 
 
 class SameMaxPool2d(nn.MaxPool2d):
@@ -59,8 +72,10 @@ class ZeroPadMaxPool2d(nn.MaxPool2d):
         return F.max_pool2d(F.pad(x, self.border), self.kernel_size, self.stride)
 
 
-def max_pool2d(kernel: int, stride: int, padding: Literal["symmetric", "zero", "same"]) -> nn.MaxPool2d:
-    """Return a max-pool; "symmetric" pads −inf on both sides (torch)."""
+def max_pool2d(kernel: int, stride: int, padding: Literal["symmetric", "zero", "same", "ceil"]) -> nn.MaxPool2d:
+    """Return a max-pool; "symmetric" pads −inf on both sides (torch), "ceil" cuts windows at the edge (Caffe)."""
+    if padding == "ceil":
+        return nn.MaxPool2d(kernel, stride, ceil_mode=True)
     if padding == "same":
         return SameMaxPool2d(kernel, stride)
     if padding == "zero":
@@ -68,22 +83,28 @@ def max_pool2d(kernel: int, stride: int, padding: Literal["symmetric", "zero", "
     return nn.MaxPool2d(kernel, stride, kernel // 2)
 
 
-def initialise(module: nn.Module, linear_std: float | None = None) -> None:
-    """Initialise every layer of `module` as the residual papers do.
+def initialise(module: nn.Module, init: Init = "he_fan_out", linear_std: float | None = None) -> None:
+    """Initialise every layer of `module`: weights of convolutions as `init` says, biases 0, but a gate's at its own
+    value; batch normalisation 1 and 0.
 
-    Convolutions: normal with variance 2 / fan-out (He 2015b, arXiv 1502.01852, section 2.2), biases 0, but a gate's
-    starts at its own value. Batch normalisation: 1 and 0. Linear layers keep torch's uniform default, as torchvision's
-    ResNets do; with `linear_std` they start normal with that deviation, biases 0.
+    Args:
+        module: a network.
+        init: "he_fan_out": normal with variance 2 / fan-out (He 2015b, arXiv 1502.01852, section 2.2), while linear
+            layers keep torch's uniform default, as torchvision's ResNets do. "he_truncated": normal cut at two
+            deviations, variance 2 / fan-in (Keras's he_normal, TF-slim's variance_scaling_initializer).
+            "glorot_uniform": uniform with variance 2 / (fan-in + fan-out) (Glorot 2010; Keras's default). The last two
+            hold for linear layers too.
+        linear_std: linear layers start normal with this deviation, biases 0, whatever `init` says.
     """
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        if isinstance(layer, nn.Linear) and linear_std is not None:
+            initialise_normal(layer, linear_std)
+        elif isinstance(layer, nn.BatchNorm2d) or (isinstance(layer, nn.Linear) and init == "he_fan_out"):
+            layer.reset_parameters()
+        elif isinstance(layer, nn.Conv2d | nn.Linear):
+            _draw(layer.weight, init)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-        elif isinstance(layer, nn.Linear) and linear_std is not None:
-            initialise_normal(layer, linear_std)
-        elif isinstance(layer, nn.BatchNorm2d | nn.Linear):
-            layer.reset_parameters()
     for layer in module.modules():
         if isinstance(layer, GatedSum) and layer.conv.bias is not None:
             nn.init.constant_(layer.conv.bias, layer.initial_bias)
@@ -94,6 +115,16 @@ def initialise_normal(layer: nn.Conv2d | nn.Linear, std: float, bias: float = 0.
     nn.init.normal_(layer.weight, 0, std)
     if layer.bias is not None:
         nn.init.constant_(layer.bias, bias)
+
+
+def _draw(weight: Tensor, init: Init) -> None:
+    if init == "glorot_uniform":
+        nn.init.xavier_uniform_(weight)
+    elif init == "he_truncated":
+        deviation = math.sqrt(2 / weight[0].numel()) / _CUT_DEVIATION
+        nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+    else:
+        nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu")
 
 
 def _same_padding(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> tuple[int, int, int, int]:

@@ -26,7 +26,6 @@ class PadShortcut(nn.Module):
         return f"stride={self.stride}, before={self.before}, after={self.after}"
 
 
-def projection(in_channels: int, out_channels: int, stride: int, *, bias: bool, norm: nn.Module | None) -> nn.Module:
-    """Options B and C: a 1×1 convolution, with a norm behind it where one is given (keys `0` and `1`)."""
-    conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=bias)
+def projection(conv: nn.Module, norm: nn.Module | None) -> nn.Module:
+    """Options B and C: a convolution, 1×1 as a rule, with a norm behind it where one is given (keys `0` and `1`)."""
     return nn.Sequential(conv, norm) if norm else nn.Sequential(conv)

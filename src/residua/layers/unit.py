@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
@@ -64,6 +64,36 @@ class ResidualUnit(nn.Module):
             joined: Tensor = self.join(x, skip, branch)
             return joined
         return branch.add_(skip)
+
+    def forward_inside(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the unit's output and what flows inside, under TF-slim's names of it.
+
+        `shortcut`, where it is a projection; `conv1`, `conv2`, … behind their norm and activation as far as these come
+        before the next convolution or the addition.
+        """
+        inside: dict[str, Tensor] = {}
+
+        def keep(name: str) -> Callable[..., None]:
+            # Sums and activations work in place; copies keep what flowed.
+            def hook(module: nn.Module, given: tuple[Tensor, ...], out: Tensor | None = None) -> None:
+                inside[name] = (given[0] if out is None else out).clone()
+
+            return hook
+
+        last, norm = self._layers()[-1]
+        branch = norm if isinstance(self, PostActivationUnit) else last
+        hooks = [branch.register_forward_hook(keep(f"conv{self.depth}"))]
+        for number, (conv, _) in enumerate(self._layers()[1:], 1):
+            hooks.append(conv.register_forward_pre_hook(keep(f"conv{number}")))
+        if isinstance(self.downsample, nn.Sequential):
+            hooks.append(self.downsample.register_forward_hook(keep("shortcut")))
+        try:
+            out = self(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        names = ("shortcut", *(f"conv{number}" for number in range(1, self.depth + 1)))
+        return out, {name: inside[name] for name in names if name in inside}
 
 
 class PostActivationUnit(ResidualUnit):

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from residua._base.errors import InputError, did_you_mean
-from residua.specs import alexnet, resnet, vgg
+from residua.specs import alexnet, densenet, resnet, vgg
 from residua.specs.schema import Spec
 from residua.specs.series import Series
 
@@ -18,6 +18,7 @@ _FAMILIES = (
     alexnet,
     vgg,
     resnet,
+    densenet,
 )
 
 SERIES: tuple[Series, ...] = tuple(series for family in _FAMILIES for series in getattr(family, "SERIES", ()))

@@ -14,6 +14,7 @@ _FAMILIES = {
     "alexnet": ("residua.specs.alexnet", "AlexNetSpec"),
     "vgg": ("residua.specs.vgg", "VGGSpec"),
     "resnet": ("residua.specs.resnet", "ResNetSpec"),
+    "densenet": ("residua.specs.densenet", "DenseNetSpec"),
 }
 
 
@@ -33,6 +34,8 @@ class Spec(Protocol):
     def in_channels(self) -> int: ...
     @property
     def input_size(self) -> int: ...
+
+    def __hash__(self) -> int: ...
 
     def edit(self, **edits: Any) -> Self:
         """Return a copy with some fields changed."""

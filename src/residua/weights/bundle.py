@@ -149,7 +149,7 @@ def load_bundle(folder: Path | str) -> Bundle:
         ) from error
     classes = tuple(str(name) for name in document["classes"])
     _refuse_mismatches(folder, spec, classes, tensors)
-    _check_config(folder / CONFIG_FILE, config_of(spec, classes, preprocess))
+    check_config(folder / CONFIG_FILE, config_of(spec, classes, preprocess))
     return Bundle(
         folder=folder,
         spec=spec,
@@ -272,7 +272,12 @@ def _refuse_mismatches(folder: Path, spec: Spec, classes: Sequence[str], tensors
         )
 
 
-def _check_config(path: Path, wanted: dict[str, Any]) -> None:
+def check_config(path: Path, wanted: dict[str, Any]) -> None:
+    """Compare a config.json with what the bundle beside it says.
+
+    Raises:
+        InputError: they disagree; every difference is named.
+    """
     if not path.exists():
         return
     spare = f"Restore either file; {CONFIG_FILE} may be deleted: it repeats what {MODEL_FILE} says"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from residua._base.errors import InputError
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.twins import twin_of
+from residua.weights.twins import TWINS, twin_of
+
+OURS = "residua:"
 
 # The first convolution and the classifier, by family, of the networks that have timm's names.
 _ENDS = {
@@ -33,7 +38,7 @@ def config_of(spec: Spec, classes: Sequence[str], preprocess: PreprocessSpec) ->
     twin = timm_name(spec)
     first, last = _ENDS[spec.family] if twin else (None, None)
     return {
-        "architecture": twin or f"residua:{spec.name}",
+        "architecture": twin or f"{OURS}{spec.name}",
         "library_name": "timm" if twin else "residua",
         "num_classes": len(classes),
         "label_names": list(classes),
@@ -51,6 +56,44 @@ def config_of(spec: Spec, classes: Sequence[str], preprocess: PreprocessSpec) ->
             "pool_size": None,
         },
     }
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the content of somebody's config.json.
+
+    Raises:
+        InputError: it cannot be read, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read: {error}", "a config.json in timm's layout") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds a {type(content).__name__}", "a config.json in timm's layout")
+    return content
+
+
+def network_of(config: Mapping[str, Any]) -> str | None:
+    """Return our name of the network that a config.json names, None where it names none that we have."""
+    named = str(config.get("architecture") or "")
+    if named.startswith(OURS):
+        return named.removeprefix(OURS)
+    return next((ours for ours, twin in TWINS["timm"].items() if twin.name == named), None)
+
+
+def preprocess_of(config: Mapping[str, Any]) -> PreprocessSpec | None:
+    """Return the evaluation transform that a config.json describes, None where it describes none that we have."""
+    # Before 2023 the fields stood at the top.
+    told = config["pretrained_cfg"] if isinstance(config.get("pretrained_cfg"), Mapping) else config
+    try:
+        size = int(max(told["input_size"][-2:]))
+        resize = math.floor(size / float(told.get("crop_pct") or 0.875))
+        kind = str(told.get("interpolation") or "bicubic")
+        squares = told.get("crop_mode") in (None, "center")
+        found = PreprocessSpec(size, resize, kind, tuple(told["mean"]), tuple(told["std"]))  # type: ignore[arg-type]
+    except (InputError, KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return found if squares else None
 
 
 def _crop_pct(image_size: int, resize: int) -> float:

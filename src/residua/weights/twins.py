@@ -70,5 +70,9 @@ def twin_of(spec: Spec, peer: str) -> Twin | None:
 
 def departures(spec: Spec, twin: Twin) -> dict[str, tuple[Any, Any]]:
     """Return the fields that make `spec` another network than the twin of its name: field -> (spec's, the twin's)."""
-    found = schema.diff(spec, get_spec(spec.name, **twin.edits))
-    return {name: pair for name, pair in found.items() if name not in _HARMLESS}
+    return unlike(spec, get_spec(spec.name, **twin.edits))
+
+
+def unlike(left: Spec, right: Spec) -> dict[str, tuple[Any, Any]]:
+    """Return the fields in which two specs compute something else from the same weights."""
+    return {name: pair for name, pair in schema.diff(left, right).items() if name not in (*_HARMLESS, "name", "paper")}

@@ -43,13 +43,12 @@ class NativeUnit(PostActivationUnit):
 class NativeNetwork(Network):
     """A network whose stem's convolution, batch normalisation and ReLU train with one fused call."""
 
-    def _stem(self, x: Tensor) -> Tensor:
+    def _activated_stem(self, x: Tensor) -> Tensor:
         library = _library()
         layers = [(self.conv1, self.bn1)]
         if library is None or x.requires_grad or _hooked(self.relu) or not _serves(layers, self, x):
-            return super()._stem(x)
-        out: Tensor = self.maxpool(fused_chain(library, layers, x, Shortcut(NO_SHORTCUT)))
-        return out
+            return super()._activated_stem(x)
+        return fused_chain(library, layers, x, Shortcut(NO_SHORTCUT))
 
     def _get_name(self) -> str:
         return Network.__name__
