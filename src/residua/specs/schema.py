@@ -12,8 +12,13 @@ S = TypeVar("S")
 
 _FAMILIES = {
     "alexnet": ("residua.specs.alexnet", "AlexNetSpec"),
+    "nin": ("residua.specs.nin", "NiNSpec"),
     "vgg": ("residua.specs.vgg", "VGGSpec"),
+    "googlenet": ("residua.specs.googlenet", "GoogLeNetSpec"),
+    "highway": ("residua.specs.highway", "HighwaySpec"),
+    "highway_mlp": ("residua.specs.highway_mlp", "HighwayMLPSpec"),
     "resnet": ("residua.specs.resnet", "ResNetSpec"),
+    "inception_v3": ("residua.specs.inception_v3", "InceptionV3Spec"),
     "densenet": ("residua.specs.densenet", "DenseNetSpec"),
 }
 

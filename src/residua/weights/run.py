@@ -34,6 +34,7 @@ class Run:
         metrics: what the training run measured.
         data: the description of the data set that it was trained on.
         recipe: the complete recipe, or None.
+        initial_weights: `given` and `sha256` of the weights that the training began with, or None.
         versions: of Residua, torch and Python when it was written.
         weights_sha256: of the tensors alone.
     """
@@ -46,6 +47,7 @@ class Run:
     metrics: dict[str, Any]
     data: dict[str, Any] = field(repr=False)
     recipe: dict[str, Any] | None = field(repr=False)
+    initial_weights: dict[str, Any] | None = field(repr=False)
     versions: dict[str, str] = field(repr=False)
     weights_sha256: str = field(repr=False)
 
@@ -85,6 +87,7 @@ def load(folder: Path | str) -> Run:
         metrics=bundle.metrics,
         data=bundle.data,
         recipe=bundle.recipe,
+        initial_weights=bundle.initial_weights,
         versions=bundle.versions,
         weights_sha256=bundle.weights_sha256,
     )

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from residua._base.errors import InputError, did_you_mean
 from residua._base.words import some
-from residua.families.build import build
+from residua.families.members import state_shapes
 from residua.specs.catalog import list_models
 from residua.specs.preprocess import CIFAR_MEAN, IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.keras_file import UNNAMED, read_layers
 from residua.weights.sources.keras_graph import CONV, DENSE, NORM, Graph, Layer
 from residua.weights.sources.keras_networks import graph_of, has, old_resnet
-from residua.weights.sources.source import Tensors
+from residua.weights.sources.source import Tensors, add_gammas, laid_out
 
 DATA: Literal["imagenet", "cifar10"] = "imagenet"
 BACKGROUND_FIRST = False
@@ -88,13 +88,14 @@ def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
             if target is None:
                 state[f"{name}/{variable}"] = tensor
             else:
-                state[f"{module}.{target}"] = _laid_out(tensor) if variable == "kernel" else tensor
+                state[f"{module}.{target}"] = laid_out(tensor) if variable == "kernel" else tensor
     if spec.family == "vgg":
         _flatten_as_ours(spec, state)
     first = f"{graph.made(CONV)[0].ours}.weight"
     if _is_caffe(spec) and first in state and state[first].shape[1:2] == (3,):
         state[first] = state[first].flip(1)
-    return _with_gammas(spec, state)
+    add_gammas(state, state_shapes(spec))
+    return state
 
 
 def preprocess(spec: Spec, file: str) -> PreprocessSpec:
@@ -171,26 +172,10 @@ def _by_number(names: Iterable[str]) -> list[str]:
     return sorted(names, key=key)
 
 
-def _laid_out(kernel: Tensor) -> Tensor:
-    """HWIO -> OIHW, (in, out) -> (out, in)."""
-    return kernel.permute(3, 2, 0, 1) if kernel.ndim == 4 else kernel.t() if kernel.ndim == 2 else kernel
-
-
 def _flatten_as_ours(spec: Spec, state: Tensors) -> None:
     """Keras flattens a map by rows, columns, channels; torch by channels first."""
     name = "classifier.0.weight"
     kernel, grid, width = state.get(name), spec.grid, spec.widths[-1]  # type: ignore[attr-defined]
     if kernel is not None and kernel.ndim == 2 and kernel.shape[1] == grid * grid * width:
         state[name] = kernel.reshape(-1, grid, grid, width).permute(0, 3, 1, 2).flatten(1)
-
-
-def _with_gammas(spec: Spec, state: Tensors) -> Tensors:
-    """Add the gamma of 1 of normalisations that have none in Keras, where our network has it."""
-    with torch.device("meta"):
-        wanted = build(spec).state_dict()
-    for name, tensor in wanted.items():
-        norm = name.removesuffix(".weight")
-        if norm != name and name not in state and f"{norm}.running_mean" in state:
-            state[name] = torch.ones(tensor.shape)
-    return state
 

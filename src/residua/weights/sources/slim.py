@@ -13,11 +13,11 @@ from torch import Tensor
 
 from residua._base.errors import InputError, did_you_mean
 from residua._base.words import some
-from residua.families.build import build
+from residua.families.members import state_shapes
 from residua.specs.catalog import list_models
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.sources.source import Tensors, rename
+from residua.weights.sources.source import Tensors, add_gammas, laid_out
 from residua.weights.tf_checkpoint import read_checkpoint
 
 DATA: Literal["imagenet", "cifar10"] = "imagenet"
@@ -106,19 +106,15 @@ def adapt(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
 
 def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
     """See `Source`."""
-    with torch.device("meta"):
-        wanted = build(spec).state_dict()
+    wanted = state_shapes(spec)
     names = sorted({name.rpartition("/")[0] for name in tensors})
     scopes = _inception(spec, names, wanted) if spec.name in _BLOCKS else _resnet(spec, names)
     state: Tensors = {}
     for name, tensor in tensors.items():
         scope, _, leaf = name.rpartition("/")
         target = f"{scopes[scope]}.{_LEAVES[leaf]}" if scope in scopes and leaf in _LEAVES else name
-        state[target] = _laid_out(tensor, wanted.get(target)) if leaf == "weights" else tensor
-    for name, like in wanted.items():
-        norm = name.removesuffix(".weight")
-        if norm != name and name not in state and f"{norm}.running_mean" in state:
-            state[name] = torch.ones(like.shape)
+        state[target] = laid_out(tensor, wanted.get(target)) if leaf == "weights" else tensor
+    add_gammas(state, wanted)
     return state
 
 
@@ -175,13 +171,3 @@ def _inception(spec: Spec, scopes: Collection[str], wanted: Mapping[str, Tensor]
                 found[f"{scope}/BatchNorm"] = re.sub(r"conv$", "bn", module)
     return found
 
-
-def _laid_out(kernel: Tensor, like: Tensor | None) -> Tensor:
-    """HWIO -> OIHW, (in, out) -> (out, in); a 1×1 kernel where our head is linear, and the other way round."""
-    if kernel.ndim == 4:
-        kernel = kernel.permute(3, 2, 0, 1)
-        return kernel.flatten(1) if like is not None and like.ndim == 2 else kernel
-    if kernel.ndim == 2:
-        kernel = kernel.t()
-        return kernel[:, :, None, None] if like is not None and like.ndim == 4 else kernel
-    return kernel
