@@ -178,4 +178,3 @@ def _flatten_as_ours(spec: Spec, state: Tensors) -> None:
     kernel, grid, width = state.get(name), spec.grid, spec.widths[-1]  # type: ignore[attr-defined]
     if kernel is not None and kernel.ndim == 2 and kernel.shape[1] == grid * grid * width:
         state[name] = kernel.reshape(-1, grid, grid, width).permute(0, 3, 1, 2).flatten(1)
-

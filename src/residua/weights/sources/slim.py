@@ -122,7 +122,9 @@ def preprocess(spec: Spec, file: str) -> PreprocessSpec:
     """See `Source`. ResNet v2 was published for 299 pixels, and fed as the Inceptions are."""
     if spec.name.endswith("_v1"):
         red, green, blue = (level / 255 for level in _MEAN)
-        return PreprocessSpec(spec.input_size, round(spec.input_size * 256 / 224), "bilinear", (red, green, blue), (1 / 255,) * 3)
+        return PreprocessSpec(
+            spec.input_size, round(spec.input_size * 256 / 224), "bilinear", (red, green, blue), (1 / 255,) * 3
+        )
     size = 299 if spec.input_size == 224 else spec.input_size
     return PreprocessSpec(size, round(size / 0.875), mean=(0.5,) * 3, std=(0.5,) * 3)
 
@@ -152,7 +154,7 @@ def _inception(spec: Spec, scopes: Collection[str], wanted: Mapping[str, Tensor]
     ours: dict[str, list[str]] = {}
     for name, tensor in wanted.items():
         prefix = max((own for own in blocks.values() if name.startswith(f"{own}.")), key=len, default="")
-        if prefix and name.endswith(".weight") and (tensor.ndim == 4 or prefix == "AuxLogits" and tensor.ndim == 2):
+        if prefix and name.endswith(".weight") and (tensor.ndim == 4 or (prefix == "AuxLogits" and tensor.ndim == 2)):
             ours.setdefault(prefix, []).append(name.removesuffix(".weight"))
     theirs: dict[str, list[str]] = {}
     for scope in scopes:
@@ -170,4 +172,3 @@ def _inception(spec: Spec, scopes: Collection[str], wanted: Mapping[str, Tensor]
                 found[scope] = module
                 found[f"{scope}/BatchNorm"] = re.sub(r"conv$", "bn", module)
     return found
-
