@@ -9,7 +9,6 @@ import pytest
 import torch
 from bundles import CLASSES, PREPROCESS, save_tiny, tiny_model
 from hubs import folder_files, publish
-from servers import serving
 
 import residua
 from residua import Run
@@ -18,6 +17,7 @@ from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.weights.bundle import hash_tensors, load_bundle, save_bundle
 from residua.weights.pretrained import hub_name
+from servers import serving
 
 
 def test_a_run_goes_to_the_hub_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +81,9 @@ def test_the_card_says_what_the_bundle_says(tmp_path: Path) -> None:
         "tags": ["image-classification", "residua"],
         "base_model": "org/base",
     }
-    rows = dict(line.strip("| ").split(" | ", 1) for line in body.splitlines() if line.startswith("| ") and line[2] != "|")
+    rows = dict(
+        line.strip("| ").split(" | ", 1) for line in body.splitlines() if line.startswith("| ") and line[2] != "|"
+    )
     assert rows["Measured"] == "top-1 0.9877 (95% interval 0.9700 to 0.9900) of 56 images of the test part"
     assert rows["Trained on"] == r"photos \| of &lt;all>: 1,234 train, 56 test images; hash abc"
     assert rows["Parameters"] == f"{sum(p.numel() for p in run.model.parameters()):,}"
