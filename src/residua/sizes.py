@@ -9,6 +9,7 @@ import torch
 
 from residua._base.errors import InputError
 from residua.families.build import build
+from residua.families.network import Classifier
 from residua.specs.schema import Spec
 
 _LARGEST = 1024  # pixels; a network that takes nothing up to here has a structural size
@@ -38,6 +39,38 @@ def check_input(spec: Spec, size: int) -> None:
     )
 
 
+def check_network(network: Classifier, size: int, batch_size: int) -> None:
+    """Refuse images, or batches, that `network` cannot be trained on, at the price of one image forward.
+
+    Args:
+        network: on its device; weights, statistics and mode stay as they are.
+        size: side of the square images, pixels.
+        batch_size: images that a training step runs forward at once.
+
+    Raises:
+        InputError: as `check_input`; or a batch of one leaves batch normalisation one value a channel, which has no
+            variance.
+    """
+    spec, like, training = network.spec, next(network.parameters()), network.training
+    image = torch.zeros(1, spec.in_channels, size, size, dtype=like.dtype, device=like.device)
+    try:
+        with torch.no_grad():
+            network.eval()(image)
+    except RuntimeError:
+        # The meta device, which knows the nearest size, takes seconds to start: only a failure is worth them.
+        check_input(spec, size)
+        raise
+    finally:
+        network.train(training)
+    if batch_size == 1 and _obstacle(spec, size, 1):
+        raise InputError(
+            f"batch_size=1 with images of {size} pixels for {spec.name}",
+            "batches of two or more: somewhere an image leaves batch normalisation one value a channel, and one value "
+            "has no variance",
+            "Use --batch-size 2",
+        )
+
+
 def nearest_size(spec: Spec, size: int) -> int:
     """Return the side nearest to `size`, pixels, that the network takes.
 
@@ -60,11 +93,11 @@ def nearest_size(spec: Spec, size: int) -> int:
 
 
 @functools.lru_cache(maxsize=1024)
-def _obstacle(spec: Any, size: int) -> str | None:
+def _obstacle(spec: Any, size: int, batch_size: int = 2) -> str | None:
     with torch.device("meta"):
         # As in training: batch statistics need more than one value a channel, auxiliary heads their own room.
         network = build(spec).train()
-        images = torch.empty(2, spec.in_channels, size, size)
+        images = torch.empty(batch_size, spec.in_channels, size, size)
     try:
         with torch.no_grad():
             network(images)

@@ -319,6 +319,8 @@ def test_a_download_says_once_that_it_has_begun(capfd: pytest.CaptureFixture[str
         show(1, 2_500_000)
         show(2, 2_500_000)
     assert capfd.readouterr().err == "Downloading weights.pth, 2.5 MB\n"
+    with progress_bar("config.json", BYTES) as show:
+        show(1, 500)
     with progress_bar("Examining", "images") as show:
         show(1, 2)
     assert capfd.readouterr().err == ""

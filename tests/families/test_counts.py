@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from residua.anatomy import cost
 from residua.specs.catalog import counts, get_spec, list_models
+from residua.specs.published import records
 
-REFERENCE = Path(__file__).parents[1] / "reference"
-# Rows whose record stands under the peer's name, since the design's table was made later.
-RECORD_OF = {"resnet18_v2": "resnetv2_18_timm", "resnet34_v2": "resnetv2_34_timm"}
 # No record exists for these: SE on He's CIFAR networks; their sum is derived in test_seresnet_adds_its_gates.
 WITHOUT_RECORD = set(list_models("cifar_seresnet*"))
 
 
-RECORDS = {row["reference"]: row for row in json.loads((REFERENCE / "architectures.json").read_text())}
+RECORDS = {reference: asdict(record) for reference, record in records().items()}
 
 
 def _record(name: str) -> dict:
-    if name in RECORD_OF:
-        return RECORDS[RECORD_OF[name]]
     return next(row for row in RECORDS.values() if row["name"] == name)
 
 
@@ -30,7 +27,7 @@ def _record(name: str) -> dict:
 def test_record(name: str) -> None:
     counted, record, spec = cost(get_spec(name)), _record(name), get_spec(name)
     assert (counted.params, counted.macs) == (record["params"], record["macs"])
-    assert [spec.in_channels, spec.input_size, spec.input_size] == record["input"]
+    assert (spec.in_channels, spec.input_size, spec.input_size) == record["input"]
     assert spec.num_classes == record["num_classes"]
     assert counts(name) == (counted.params, counted.macs), "stale: run `make counts`"
 
@@ -77,4 +74,7 @@ def test_the_committed_records_are_the_references(shared: Path) -> None:
     found = json.loads((shared / "reference/architectures.json").read_text())["records"]
     keys = ("params", "macs", "input", "num_classes")
     measured = {r["reference"]: [r[key] for key in keys] for r in found if r["params"] is not None}
-    assert {reference: [row[key] for key in keys] for reference, row in RECORDS.items()} == measured
+    ours = {reference: [row[key] for key in keys] for reference, row in RECORDS.items()}
+    assert {reference: [*row[:2], list(row[2]), row[3]] for reference, row in ours.items()} == measured
+    named = {r["reference"]: r["residua"] for r in found if r["residua"] and r["params"] is not None}
+    assert {reference: RECORDS[reference]["name"] for reference in named} == named

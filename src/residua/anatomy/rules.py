@@ -292,6 +292,8 @@ def _pad(trace: Trace, input: Tensor, pad: Sequence[int], mode: str = "constant"
 
 
 def _clone(trace: Trace, input: Tensor, **rest: Any) -> Tensor:  # noqa: A002
+    if trace.known(input) is None:
+        return input.clone()
     return trace.record("clone", (input,), input.shape, shares_grad=True)
 
 

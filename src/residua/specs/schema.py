@@ -14,9 +14,13 @@ _FAMILIES = {
     "alexnet": ("residua.specs.alexnet", "AlexNetSpec"),
     "nin": ("residua.specs.nin", "NiNSpec"),
     "vgg": ("residua.specs.vgg", "VGGSpec"),
+    "googlenet": ("residua.specs.googlenet", "GoogLeNetSpec"),
     "highway": ("residua.specs.highway", "HighwaySpec"),
     "highway_mlp": ("residua.specs.highway_mlp", "HighwayMLPSpec"),
     "resnet": ("residua.specs.resnet", "ResNetSpec"),
+    "inception_v3": ("residua.specs.inception_v3", "InceptionV3Spec"),
+    "inception_v4": ("residua.specs.inception_v4", "InceptionV4Spec"),
+    "inception_resnet": ("residua.specs.inception_resnet", "InceptionResNetSpec"),
     "densenet": ("residua.specs.densenet", "DenseNetSpec"),
 }
 

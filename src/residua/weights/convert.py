@@ -14,7 +14,7 @@ from torch import Tensor
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import sha256_file
 from residua._base.words import compact, some
-from residua.families.build import build
+from residua.families.members import classifier_tensors, input_tensors, state_shapes
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
@@ -129,11 +129,30 @@ def read_weights(
             f"{path} is a Residua bundle", "somebody else's weights", "Use its folder as the run that it is"
         )
     name, tensors, notes = _read(path, source)
-    peer = get_source(name)
+    found = ours_from(spec, tensors, name, given=f"{path} ({name})", keep_background=keep_background)
+    return found._replace(notes=(*notes, *found.notes))
+
+
+def ours_from(
+    spec: Spec, tensors: Mapping[str, Tensor], source: str, *, given: str = "", keep_background: int | None = None
+) -> Converted:
+    """Return a source's tensors as `spec`'s network has them, every one checked; what `read_weights` does with a file.
+
+    Args:
+        spec: the network; its classes and channels follow the tensors.
+        tensors: under the source's names.
+        source: one of `SOURCES`.
+        given: what an error calls them.
+        keep_background: as in `read_weights`.
+
+    Raises:
+        InputError: as `convert`.
+    """
+    peer = get_source(source)
     spec = peer.adapt(spec, tensors)
     state = peer.to_ours(spec, tensors)
-    spec, state, more = _with_ends(spec, state, peer, keep_background)
-    wanted = _shapes(spec)
+    spec, state, notes = _with_ends(spec, state, peer, keep_background)
+    wanted = state_shapes(spec)
     # Counters of batches, which old torch and every other framework do without; inference never reads them.
     for key in wanted:
         if key.endswith("num_batches_tracked"):
@@ -141,12 +160,12 @@ def read_weights(
     problems = differences(wanted, state) + _not_finite(state)
     if problems:
         raise InputError(
-            f"{path} ({name}) does not fit {spec.name}: {'; '.join(problems)}",
-            f"the weights of {spec.name}, as {name} writes them",
+            f"{given or source} does not fit {spec.name}: {'; '.join(problems)}",
+            f"the weights of {spec.name}, as {source} writes them",
             "Name the network that the file is for with --model, or its source with --from",
         )
     state = {key: state[key].to(tensor.dtype) for key, tensor in wanted.items()}
-    return Converted(spec, state, name, (*notes, *more))
+    return Converted(spec, state, source, tuple(notes))
 
 
 def get_source(name: str) -> Source:
@@ -182,15 +201,9 @@ def _read(path: Path, source: str | None) -> tuple[str, Tensors, list[str]]:
 def _with_ends(spec: Spec, state: Tensors, peer: Source, wanted: int | None) -> tuple[Spec, Tensors, list[str]]:
     """Return the spec with the file's channels and classes, and the tensors without the background's output."""
     notes: list[str] = []
-    base = _shapes(spec)
-    heads = [
-        key for key, t in _shapes(spec.edit(num_classes=spec.num_classes + 1)).items() if t.shape != base[key].shape
-    ]
-    stems = [
-        key for key, t in _shapes(spec.edit(in_channels=spec.in_channels + 1)).items() if t.shape != base[key].shape
-    ]
-    for key in stems[:1]:
-        if key in state and state[key].ndim == base[key].ndim == 4:
+    heads = classifier_tensors(spec)
+    for key in input_tensors(spec)[:1]:
+        if key in state and state[key].ndim == 4:
             spec = spec.edit(in_channels=state[key].shape[1])
     outputs = next((state[key].shape[0] for key in reversed(heads) if key in state and state[key].ndim), None)
     if outputs is None:
@@ -206,11 +219,6 @@ def _with_ends(spec: Spec, state: Tensors, peer: Source, wanted: int | None) -> 
 def _not_finite(state: Tensors) -> list[str]:
     names = [name for name, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
     return [f"{len(names)} with NaN or infinity: {', '.join(compact(names))}"] if names else []
-
-
-def _shapes(spec: Spec) -> Mapping[str, Tensor]:
-    with torch.device("meta"):
-        return build(spec).state_dict()
 
 
 def _count(classes: Path | str | Sequence[str] | None) -> int | None:

@@ -94,7 +94,7 @@ class Repository:
     def _head(self, name: str) -> Head | None:
         url = self._url(name)
         try:
-            return head(url, token=_token())
+            return head(url, token=_token(), final="X-Linked-Etag")
         except urllib.error.HTTPError as error:
             told = error.headers.get("X-Error-Code") or ""
             if error.code == 404 and told in ("", "EntryNotFound"):
