@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from residua.anatomy import cost
 from residua.specs.catalog import counts, get_spec, list_models
 from residua.specs.published import records
 
-# No record exists for these: SE on He's CIFAR networks; their sum is derived in test_seresnet_adds_its_gates.
-WITHOUT_RECORD = set(list_models("cifar_seresnet*"))
-
+# No record exists for these: SE on He's CIFAR networks, whose sum is derived in test_seresnet_adds_its_gates, and the
+# 32-layer highway network, of which the paper gives about 1.25 M parameters and no table of layers.
+WITHOUT_RECORD = {*list_models("cifar_seresnet*"), "cifar_highway32"}
+# Their records count the graph that training runs, auxiliary classifiers included; the catalog shows evaluation's.
+TRAINING_GRAPH = {"googlenet"}
 
 RECORDS = {reference: asdict(record) for reference, record in records().items()}
 
@@ -26,8 +29,11 @@ def _record(name: str) -> dict:
 @pytest.mark.parametrize("name", [n for n in list_models() if n not in WITHOUT_RECORD])
 def test_record(name: str) -> None:
     counted, record, spec = cost(get_spec(name)), _record(name), get_spec(name)
-    assert (counted.params, counted.macs) == (record["params"], record["macs"])
-    assert (spec.in_channels, spec.input_size, spec.input_size) == record["input"]
+    trained = cost(spec, training=True) if name in TRAINING_GRAPH else counted
+    assert (counted.params, trained.macs) == (record["params"], record["macs"])
+    # Highway networks read their pixels in one row: 784 inputs are 28 × 28.
+    assert spec.in_channels * spec.input_size**2 == math.prod(record["input"])
+    assert spec.family == "highway_mlp" or (spec.in_channels, spec.input_size, spec.input_size) == record["input"]
     assert spec.num_classes == record["num_classes"]
     assert counts(name) == (counted.params, counted.macs), "stale: run `make counts`"
 
@@ -53,6 +59,11 @@ def test_record(name: str) -> None:
         ("cifar_wrn28_10", {"num_classes": 100}, "wrn_28_10_c100"),
         ("resnext101_64x4d", {"cardinality": 32}, "resnext101_32x4d"),
         ("seresnet50", {"cardinality": 32, "base_width": 4}, "se_resnext50_32x4d"),
+        ("googlenet", {"aux_heads": False}, "googlenet_caffe"),
+        ("googlenet_bn", {"aux_heads": False}, "googlenet_torchvision"),
+        ("googlenet_bn", {"aux_heads": False, "branch3_kernel": 5}, "googlenet_5x5_bn"),
+        ("inception_v3", {"aux_heads": False}, "inception_v3"),
+        ("inception_v3", {"aux_heads": False, "bn_scale": False}, "inception_v3_keras"),
     ],
 )
 def test_edited_rows_meet_other_records(name: str, edits: dict, reference: str) -> None:
@@ -60,10 +71,22 @@ def test_edited_rows_meet_other_records(name: str, edits: dict, reference: str) 
     assert (counted.params, counted.macs) == (record["params"], record["macs"])
 
 
+@pytest.mark.parametrize(("name", "macs"), [("googlenet_bn", 1506748416), ("inception_v3", 5718899296)])
+def test_training_graph_counts_auxiliary_heads(name: str, macs: int) -> None:
+    """The figures stand in the notes of the records googlenet_torchvision_aux and inception_v3_aux."""
+    assert cost(get_spec(name), training=True).macs == macs
+    without = get_spec(name, aux_heads=False)
+    assert cost(without, training=True) == cost(without)
+
+
 def test_seresnet_adds_its_gates() -> None:
     # Per unit of width c: 1×1 convolutions c -> c/16 and back, each with its bias.
     gates = sum(3 * (2 * c * (c // 16) + c + c // 16) for c in (16, 32, 64))
     assert cost(get_spec("cifar_seresnet20")).params - cost(get_spec("cifar_resnet20")).params == gates
+
+
+def test_the_thin_highway_network_is_near_its_paper() -> None:
+    assert cost(get_spec("cifar_highway32")).params == pytest.approx(1.25e6, rel=0.01)
 
 
 def test_every_listed_network_has_a_committed_count() -> None:

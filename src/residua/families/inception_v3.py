@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from residua.families.network import Classifier, Part
-from residua.layers.inception import ConvNormAct, Pair, draw_normal, window_pool
+from residua.layers.inception import AuxHead, ConvNormAct, Pair, draw_normal
 from residua.specs.inception_v3 import InceptionV3Spec
 
 
@@ -107,7 +107,7 @@ class Network(Classifier):
             self.add_module(name, mixed)
             channels = mixed.out_channels
             if name == "Mixed_6e" and spec.aux_heads:
-                self.AuxLogits = _AuxHead(channels, spec.num_classes, conv)
+                self.AuxLogits = AuxHead(channels, spec.num_classes, conv)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(spec.dropout)
         self.fc = nn.Linear(channels, spec.num_classes)
@@ -192,21 +192,3 @@ class _Mixed(nn.Module):
         if "branch_pool" not in self.chains:
             outputs.append(F.max_pool2d(x, 3, 2))
         return torch.cat(outputs, 1)
-
-
-class _AuxHead(nn.Module):
-    """The auxiliary classifier (section 4): average pooling, 1×1, 5×5 to one pixel, classifier.
-
-    Shapes: (B, in_channels, H, W) -> (B, num_classes).
-    """
-
-    def __init__(self, in_channels: int, num_classes: int, conv: Callable[..., ConvNormAct]) -> None:
-        super().__init__()
-        self.conv0 = conv(in_channels, 128, 1)
-        self.conv1 = conv(128, 768, 5, valid=True)
-        self.fc = nn.Linear(768, num_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv1(self.conv0(window_pool(x, 5)))
-        logits: Tensor = self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
-        return logits

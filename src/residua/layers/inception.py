@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -76,6 +78,29 @@ def window_pool(x: Tensor, least: int) -> Tensor:
     if min(x.shape[-2:]) < 3 * least + 2:
         return F.adaptive_avg_pool2d(x, least)
     return F.avg_pool2d(x, 5, 3)
+
+
+class AuxHead(nn.Module):
+    """The auxiliary classifier of Inception-v3 and later: average pooling, 1×1, 5×5 to one pixel, classifier.
+
+    Szegedy 2015, section 4; slim's Inception-v4 and Inception-ResNet-v2 have the same.
+
+    Shapes: (B, in_channels, H, W) -> (B, num_classes).
+
+    Args:
+        conv: (in_channels, width, kernel[, stride][, valid]) -> Conv-BN-ReLU.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, conv: Callable[..., ConvNormAct]) -> None:
+        super().__init__()
+        self.conv0 = conv(in_channels, 128, 1)
+        self.conv1 = conv(128, 768, 5, valid=True)
+        self.fc = nn.Linear(768, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(self.conv0(window_pool(x, 5)))
+        logits: Tensor = self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+        return logits
 
 
 def draw_normal(module: nn.Module, deviation: float) -> None:

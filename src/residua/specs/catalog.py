@@ -9,7 +9,19 @@ from importlib import resources
 from typing import Any
 
 from residua._base.errors import InputError, did_you_mean
-from residua.specs import alexnet, densenet, googlenet, highway, highway_mlp, inception_v3, nin, resnet, vgg
+from residua.specs import (
+    alexnet,
+    densenet,
+    googlenet,
+    highway,
+    highway_mlp,
+    inception_resnet,
+    inception_v3,
+    inception_v4,
+    nin,
+    resnet,
+    vgg,
+)
 from residua.specs.schema import Spec
 from residua.specs.series import Series
 
@@ -23,6 +35,8 @@ _FAMILIES = (
     highway_mlp,
     resnet,
     inception_v3,
+    inception_v4,
+    inception_resnet,
     densenet,
 )
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from residua._base.errors import InputError
 from residua.specs import schema
-from residua.specs.fields import settle
+from residua.specs.fields import norm_constants, positive, probability, refuse, settle
 from residua.specs.series import Series
 
 
@@ -83,35 +82,23 @@ class DenseNetSpec:
     def __post_init__(self) -> None:
         settle(self)
 
-        def refuse(given: str, wanted: str, remedy: str) -> None:
-            raise InputError(f"{given} for {self.name}", wanted, remedy)
-
-        for name in _POSITIVE:
-            value = getattr(self, name)
-            numbers = value if isinstance(value, tuple) else (value,)
-            if not numbers or min(numbers) < 1:
-                refuse(f"{name}={value!r}", "whole numbers above 0", f"Give {name} another value")
+        positive(self, "depths", "growth", "stem_width", "num_classes", "in_channels", "input_size")
+        probability(self, "dropout")
+        norm_constants(self)
         if self.bottleneck < 0:
-            refuse(f"bottleneck={self.bottleneck}", "bottleneck >= 0", "The paper's is 4; use 0 for none")
-        if not 0 <= self.dropout < 1:
-            refuse(f"dropout={self.dropout}", "a probability: 0 <= p < 1", "The paper's is 0.2")
+            refuse(self, f"bottleneck={self.bottleneck}", "bottleneck >= 0", "The paper's is 4; use 0 for none")
         if not 0 < self.compression <= 1:
-            refuse(f"compression={self.compression}", "0 < compression <= 1", "The paper's is 0.5; use 1 for none")
+            refuse(
+                self, f"compression={self.compression}", "0 < compression <= 1", "The paper's is 0.5; use 1 for none"
+            )
         if any(entering < 1 for entering, _ in self.block_channels):
             refuse(
+                self,
                 f"compression={self.compression} with growth={self.growth} and depths={self.depths}",
                 "at least one channel behind each transition",
                 "The paper's compression is 0.5; use 1 for none",
             )
-        if self.bn_eps <= 0 or not 0 <= self.bn_momentum <= 1:
-            refuse(
-                f"bn_eps={self.bn_eps}, bn_momentum={self.bn_momentum}",
-                "bn_eps > 0 and 0 <= bn_momentum <= 1",
-                "torch's own are 1e-5 and 0.1",
-            )
 
-
-_POSITIVE = ("depths", "growth", "stem_width", "num_classes", "in_channels", "input_size")
 
 HUANG = "Huang 2017, arXiv 1608.06993"
 

@@ -19,6 +19,8 @@ _FAMILIES = {
     "highway_mlp": ("residua.specs.highway_mlp", "HighwayMLPSpec"),
     "resnet": ("residua.specs.resnet", "ResNetSpec"),
     "inception_v3": ("residua.specs.inception_v3", "InceptionV3Spec"),
+    "inception_v4": ("residua.specs.inception_v4", "InceptionV4Spec"),
+    "inception_resnet": ("residua.specs.inception_resnet", "InceptionResNetSpec"),
     "densenet": ("residua.specs.densenet", "DenseNetSpec"),
 }
 
