@@ -175,7 +175,7 @@ def _layers(trace: Trace, sizes: Mapping[str, int], batch: int, leaves: Mapping[
         main = last = operations[-1]
         read = list(last.inputs)
         if len(operations) > 1:
-            main = max(operations, key=lambda op: (op.macs > 0, bool(op.window), op.flops))
+            main = max(reversed(operations), key=lambda op: (op.macs > 0, bool(op.window), op.flops))
             inside = {id(value) for op in operations for value in op.outputs}
             read = [value for op in operations for value in op.inputs if id(value) not in inside]
         inputs = tuple(dict.fromkeys(name for value in read for name in makers.get(value.storage, ())))

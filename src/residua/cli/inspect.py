@@ -66,7 +66,7 @@ def inspect(
 
         found = look(_named(model), shape, batch=batch, training=training, optimizer=optimizer)
         if svg:
-            _draw(found, _named(model), svg)
+            _draw(found, svg)
         if table == "lecture":
             return _lecture(found, json)
         if json:
@@ -114,11 +114,11 @@ def _named(model: str) -> Spec:
     return load_bundle(model).spec
 
 
-def _draw(found: Anatomy, spec: Spec, path: Path) -> None:
+def _draw(found: Anatomy, path: Path) -> None:
     from residua._base.files import write_text
     from residua.anatomy.drawing import draw
 
-    write_text(path, draw(found, spec))
+    write_text(path, draw(found))
     note(f"Drawn: {path}")
 
 
