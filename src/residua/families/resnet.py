@@ -247,8 +247,6 @@ def _shortcut(spec: ResNetSpec, channels: int, out: int, step: _Step) -> nn.Modu
     if kind == "none" or (same_shape and kind != "projection_all"):
         return None
     if kind in ("pad", "pad_both"):
-        if out < channels:
-            return PadShortcut(channels, channels, step.stride, both_sides=False)
         return PadShortcut(channels, out, step.stride, both_sides=kind == "pad_both")
     if kind == "max_pool" and channels == out:
         return nn.MaxPool2d(1, step.stride) if step.stride > 1 else None
