@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from residua._base.download import RemoteFile
 from residua._base.errors import InputError
 from residua.data.cifar import LAYOUTS, Layout, open_cifar, read_archive, unpickle
-from residua.data.download import Archive
 from residua.data.sources import open_dataset
 
 NAMES = {"cifar10": tuple(f"kind{i}" for i in range(10)), "cifar100": tuple(f"kind{i:02d}" for i in range(100))}
@@ -78,9 +78,9 @@ def test_both_forms_read_alike(name: str, form: int, tmp_path: Path) -> None:
 
 def test_the_official_archives_are_pinned() -> None:
     for layouts in LAYOUTS.values():
-        assert len({layout.archive.sha256 for layout in layouts}) == 2
+        assert len({layout.archive.digest for layout in layouts}) == 2
         for layout in layouts:
-            assert len(bytes.fromhex(layout.archive.sha256)) == 32
+            assert len(bytes.fromhex(layout.archive.digest)) == 32
             assert layout.archive.size > 160_000_000
 
 
@@ -90,8 +90,9 @@ def unofficial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     layout = LAYOUTS["cifar10"][1]
     path = pack(tmp_path / layout.archive.file_name, members("cifar10", layout))
     content = path.read_bytes()
-    archive = Archive(layout.archive.url, hashlib.sha256(content).hexdigest(), len(content))
-    first = dataclasses.replace(LAYOUTS["cifar10"][0], archive=Archive("http://127.0.0.1:9/none.tar.gz", "0" * 64, 9))
+    archive = dataclasses.replace(layout.archive, digest=hashlib.sha256(content).hexdigest(), size=len(content))
+    nowhere = dataclasses.replace(layout.archive, url="http://127.0.0.1:9/none.tar.gz", size=9)
+    first = dataclasses.replace(LAYOUTS["cifar10"][0], archive=nowhere)
     monkeypatch.setitem(LAYOUTS, "cifar10", (first, dataclasses.replace(layout, archive=archive)))
     return tmp_path
 
@@ -126,11 +127,11 @@ WITNESS = "residua-was-here"  # in the folder that a test works in
 
 def test_the_progress_bar_ends_when_the_download_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[bool] = []
-    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setattr("rich.progress.Progress.stop", lambda bar: stopped.append(True))
     monkeypatch.setattr("rich.progress.Progress.start", lambda bar: None)
 
-    def broken_off(archive: Archive, folder: Path, progress: Any) -> None:
+    def broken_off(archive: RemoteFile, folder: Path, progress: Any) -> None:
         progress(1, 2)
         raise KeyboardInterrupt
 

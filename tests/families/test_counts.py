@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,28 +14,29 @@ from torch import nn
 from residua.anatomy import cost
 from residua.families.build import build
 from residua.specs.catalog import counts, get_spec, list_models
+from residua.specs.published import records
 
-REFERENCE = Path(__file__).parents[1] / "reference"
-# Rows whose record stands under the peer's name, since the design's table was made later.
-RECORD_OF = {"resnet18_v2": "resnetv2_18_timm", "resnet34_v2": "resnetv2_34_timm"}
-# No record exists for these: SE on He's CIFAR networks; their sum is derived in test_seresnet_adds_its_gates.
-WITHOUT_RECORD = set(list_models("cifar_seresnet*"))
+# No record exists for these: SE on He's CIFAR networks, whose sum is derived in test_seresnet_adds_its_gates, and the
+# 32-layer highway network, of which the paper gives about 1.25 M parameters and no table of layers.
+WITHOUT_RECORD = {*list_models("cifar_seresnet*"), "cifar_highway32"}
+# Their records count the graph that training runs, auxiliary classifiers included; the catalog shows evaluation's.
+TRAINING_GRAPH = {"googlenet"}
 
-
-RECORDS = {row["reference"]: row for row in json.loads((REFERENCE / "architectures.json").read_text())}
+RECORDS = {reference: asdict(record) for reference, record in records().items()}
 
 
 def _record(name: str) -> dict:
-    if name in RECORD_OF:
-        return RECORDS[RECORD_OF[name]]
     return next(row for row in RECORDS.values() if row["name"] == name)
 
 
 @pytest.mark.parametrize("name", [n for n in list_models() if n not in WITHOUT_RECORD])
 def test_record(name: str) -> None:
     counted, record, spec = cost(get_spec(name)), _record(name), get_spec(name)
-    assert (counted.params, counted.macs) == (record["params"], record["macs"])
-    assert [spec.in_channels, spec.input_size, spec.input_size] == record["input"]
+    trained = cost(spec, training=True) if name in TRAINING_GRAPH else counted
+    assert (counted.params, trained.macs) == (record["params"], record["macs"])
+    # Highway networks read their pixels in one row: 784 inputs are 28 × 28.
+    assert spec.in_channels * spec.input_size**2 == math.prod(record["input"])
+    assert spec.family == "highway_mlp" or (spec.in_channels, spec.input_size, spec.input_size) == record["input"]
     assert spec.num_classes == record["num_classes"]
     assert counts(name) == (counted.params, counted.macs), "stale: run `make counts`"
 
@@ -68,6 +71,11 @@ _WIDELY_COPIED = {"stem": "cifar", "final_norm": False, "num_classes": 10, "inpu
         ("resnet101_v1", {"pool_padding": "ceil"}, "resnet101_v1_caffe"),
         ("resnet18_v2", _WIDELY_COPIED, "kuangliu_PreActResNet18"),
         ("resnet50_v2", _WIDELY_COPIED, "kuangliu_PreActResNet50"),
+        ("googlenet", {"aux_heads": False}, "googlenet_caffe"),
+        ("googlenet_bn", {"aux_heads": False}, "googlenet_torchvision"),
+        ("googlenet_bn", {"aux_heads": False, "branch3_kernel": 5}, "googlenet_5x5_bn"),
+        ("inception_v3", {"aux_heads": False}, "inception_v3"),
+        ("inception_v3", {"aux_heads": False, "bn_scale": False}, "inception_v3_keras"),
     ],
 )
 def test_edited_rows_meet_other_records(name: str, edits: dict, reference: str) -> None:
@@ -96,10 +104,22 @@ def test_keras_wider_units_cost_2_5_to_3_times_hes(depth: int) -> None:
     assert 2.3 < keras / he < 3
 
 
+@pytest.mark.parametrize(("name", "macs"), [("googlenet_bn", 1506748416), ("inception_v3", 5718899296)])
+def test_training_graph_counts_auxiliary_heads(name: str, macs: int) -> None:
+    """The figures stand in the notes of the records googlenet_torchvision_aux and inception_v3_aux."""
+    assert cost(get_spec(name), training=True).macs == macs
+    without = get_spec(name, aux_heads=False)
+    assert cost(without, training=True) == cost(without)
+
+
 def test_seresnet_adds_its_gates() -> None:
     # Per unit of width c: 1×1 convolutions c -> c/16 and back, each with its bias.
     gates = sum(3 * (2 * c * (c // 16) + c + c // 16) for c in (16, 32, 64))
     assert cost(get_spec("cifar_seresnet20")).params - cost(get_spec("cifar_resnet20")).params == gates
+
+
+def test_the_thin_highway_network_is_near_its_paper() -> None:
+    assert cost(get_spec("cifar_highway32")).params == pytest.approx(1.25e6, rel=0.01)
 
 
 def test_every_listed_network_has_a_committed_count() -> None:
@@ -110,4 +130,7 @@ def test_the_committed_records_are_the_references(shared: Path) -> None:
     found = json.loads((shared / "reference/architectures.json").read_text())["records"]
     keys = ("params", "macs", "input", "num_classes")
     measured = {r["reference"]: [r[key] for key in keys] for r in found if r["params"] is not None}
-    assert {reference: [row[key] for key in keys] for reference, row in RECORDS.items()} == measured
+    ours = {reference: [row[key] for key in keys] for reference, row in RECORDS.items()}
+    assert {reference: [*row[:2], list(row[2]), row[3]] for reference, row in ours.items()} == measured
+    named = {r["reference"]: r["residua"] for r in found if r["residua"] and r["params"] is not None}
+    assert {reference: RECORDS[reference]["name"] for reference in named} == named

@@ -10,7 +10,7 @@ from peers.randomised import randomised
 from residua.weights.create import create_model
 
 NAMES = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"]
-NAMES += ["resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"]
+NAMES += ["resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "alexnet", "vgg11", "vgg16_bn"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -24,6 +24,28 @@ def test_logits(name: str) -> None:
     want, got = peer(image), ours(image)
     assert want.std() > 1e-3
     assert ((got - want).abs().max() / want.abs().max()).item() <= 1e-12
+
+
+@pytest.mark.parametrize("depth", [11, 13, 16, 19])
+@pytest.mark.parametrize("norm", ["", "_bn"])
+def test_names_and_shapes_of_every_vgg(depth: int, norm: str) -> None:
+    name = f"vgg{depth}{norm}"
+    with torch.device("meta"):
+        peer, ours = torchvision.models.get_model(name, weights=None), create_model(name)
+    wanted = {key: value.shape for key, value in peer.state_dict().items()}
+    assert {key: value.shape for key, value in ours.state_dict().items()} == wanted
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg11_bn"])
+def test_layers_start_as_the_peers(name: str) -> None:
+    """Mean and deviation of each layer's fresh weights and biases are torchvision's."""
+    torch.manual_seed(0)
+    peer, ours = torchvision.models.get_model(name, weights=None), create_model(name)
+    for (key, want), got in zip(peer.state_dict().items(), ours.state_dict().values(), strict=True):
+        want, got = want.double(), got.double()
+        spread = max(want.std(unbiased=False).item(), 0.0)
+        assert abs(got.std(unbiased=False).item() - spread) <= 0.25 * spread, key
+        assert abs(got.mean() - want.mean()).item() <= 0.5 * spread, key
 
 
 @torch.no_grad()

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from residua.families.build import build
-from residua.specs.catalog import get_spec
+from residua.specs.catalog import get_spec, list_models
 from residua.specs.preprocess import PreprocessSpec, default_preprocess
 from residua.weights import config
 from residua.weights.bundle import CONFIG_FILE, save_bundle
 from residua.weights.config import config_of, timm_name
+from residua.weights.twins import TWINS
 
 timm = pytest.importorskip("timm")
 
@@ -48,11 +49,21 @@ def test_timm_opens_a_resnet18(tmp_path: Path) -> None:
     assert resize.size == 182
 
 
-@pytest.mark.parametrize("name", sorted(config._TIMM))
+@pytest.mark.parametrize("name", [name for name in TWINS["timm"] if name in list_models()])
 def test_every_network_named_to_timm_has_its_keys_and_shapes(name: str) -> None:
+    twin = TWINS["timm"][name]
+    spec = get_spec(name, **twin.edits)
     with torch.device("meta"):
-        ours, theirs = build(get_spec(name)).state_dict(), timm.create_model(name).state_dict()
-    assert {key: tensor.shape for key, tensor in ours.items()} == {key: tensor.shape for key, tensor in theirs.items()}
+        ours, theirs = build(spec).state_dict(), timm.create_model(twin.name)
+    keys = {key: tensor.shape for key, tensor in theirs.state_dict().items()}
+    same = {key: tensor.shape for key, tensor in ours.items()} == keys
+    assert same == twin.same_keys
+    assert timm_name(spec) == (twin.name if same else None)
+    if same:
+        document = config_of(spec, [str(index) for index in range(1000)], default_preprocess(224))
+        ends = document["pretrained_cfg"]
+        assert ends["first_conv"] == theirs.pretrained_cfg["first_conv"]
+        assert ends["classifier"] == theirs.pretrained_cfg["classifier"]
 
 
 def test_edited_networks_are_not_named_to_timm(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -10,3 +11,43 @@ def some(names: Iterable[str], most: int = 10, separator: str = ", ") -> str:
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return separator.join(names[:most]) + more
+
+
+def compact(names: Iterable[str]) -> list[str]:
+    """Return dotted names in a shell's brace notation, all of them: `layer1.{0-2}.bn1.{weight,bias}`.
+
+    Every expansion of an answer is a given name, and every given name is an expansion of one answer.
+    """
+    rows: dict[tuple[tuple[str, ...], ...], None] = {
+        tuple((part,) for part in name.split(".")): None for name in dict.fromkeys(names)
+    }
+    for place in range(max((len(row) for row in rows), default=0)):
+        merged: dict[object, list[tuple[tuple[str, ...], ...]]] = {}
+        for row in rows:
+            # Counted from the end, since what ends alike belongs together: weight and bias of one layer.
+            at = len(row) - 1 - place
+            merged.setdefault((row[:at], row[at + 1 :]) if at >= 0 else row, []).append(row)
+        rows = {}
+        for alike in merged.values():
+            at = len(alike[0]) - 1 - place
+            if at >= 0:
+                choices = tuple(dict.fromkeys(choice for row in alike for choice in row[at]))
+                rows[(*alike[0][:at], choices, *alike[0][at + 1 :])] = None
+            else:
+                rows[alike[0]] = None
+    return [".".join(_choice(part) for part in row) for row in rows]
+
+
+def _choice(parts: tuple[str, ...]) -> str:
+    """Return one part of a name: as it is, or the choices in braces, runs of numbers as `0-5`."""
+    if len(parts) == 1:
+        return parts[0]
+    if not all(re.fullmatch("0|[1-9][0-9]*", part) for part in parts):
+        return "{" + ",".join(parts) + "}"
+    runs: list[list[int]] = []
+    for number in sorted(map(int, parts)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return "{" + ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs) + "}"

@@ -28,15 +28,26 @@ and why. 70: a fault of Residua itself. 130, 143: stopped by Ctrl-C, by SIGTERM.
 _COMMANDS = {
     "models": ("residua.cli.models:models", "List the networks, with paper, parameters and MACs."),
     "diff": ("residua.cli.models:diff", "Show what differs between two networks, field by field."),
+    "inspect": ("residua.cli.inspect:inspect", "Lay a network open: layers, costs, memory, receptive fields."),
+    "verify": ("residua.cli.verify:verify", "Compare networks with what was published and with the peers' logits."),
     "check": ("residua.cli.check:check", "Examine a data set: corrupt files, duplicates, leaks, imbalance."),
     "train": ("residua.cli.train:train", "Train a network on images; resumable, ends in a report."),
     "evaluate": ("residua.cli.evaluate:evaluate", "Measure a trained run on held-out or other images."),
     "predict": ("residua.cli.predict:predict", "Classify images with a trained run."),
+    "convert": ("residua.cli.convert:convert", "Turn somebody else's weights into a run, or a run's into theirs."),
+    "bench": ("residua.cli.bench:bench", "Time networks on this machine, beside their peers."),
 }
 
 _EXAMPLES = {
     "models": ("residua models", 'residua models "cifar_*"', 'residua models "*50*" --json'),
     "diff": ("residua diff resnet50 resnet50_v1", "residua diff cifar_resnet20 cifar_plain20 --json"),
+    "inspect": (
+        "residua inspect resnet50",
+        "residua inspect resnet50 --by stage --batch 32 --svg resnet50.svg",
+        "residua inspect alexnet --input 3x227x227 --table lecture",
+        "residua inspect runs/a --json",
+    ),
+    "verify": ("residua verify", "residua verify resnet50", "residua verify 'resnet*' --peer timm --json"),
     "check": ("residua check PHOTOS", "residua check cifar10 --json"),
     "train": (
         "residua train digits --model cifar_resnet20 --out runs/digits",
@@ -48,6 +59,16 @@ _EXAMPLES = {
     "predict": (
         "residua predict runs/a cat.jpg dog.jpg",
         "residua predict runs/a FOLDER --top 3 --format jsonl > answers.jsonl",
+    ),
+    "convert": (
+        "residua convert resnet50-11ad3fa6.pth --model resnet50 --out runs/resnet50",
+        "residua convert model.safetensors --model resnet50_v2 --from timm --out runs/v2",
+        "residua convert runs/a --to timm --out a.safetensors",
+    ),
+    "bench": (
+        "residua bench resnet152_v2_slim --batch 32",
+        "residua bench resnet50 --mode train --batch 8 --peer torchvision,timm --batches 20",
+        "residua bench resnet18 vgg11 --batch 1,8 --engine eager,compiled --chart speed.svg --out speed.json",
     ),
 }
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from residua.cli.show import Switch, progress_bar
+from residua._base.progress import progress_bar
+from residua.cli.show import Switch
 
 
 def check(data: str, /, *, workers: int | None = None, data_dir: Path | None = None, json: Switch = False) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from residua.cli.show import Switch, note, percent, print_json, print_table, progress_bar
+from residua._base.progress import progress_bar
+from residua.cli.show import Switch, note, percent, print_json, print_table
 
 
 def evaluate(

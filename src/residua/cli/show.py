@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -50,24 +49,3 @@ def visible(text: str) -> str:
 def percent(rate: float) -> str:
     """Return 0.98123 as "98.12%"."""
     return f"{100 * rate:.2f}%"
-
-
-@contextlib.contextmanager
-def progress_bar(task: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function of (done, in all) that keeps one live line on stderr; silent when that is no terminal."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        line = bar.add_task(task, total=None)
-        yield lambda done, total: bar.update(line, completed=done, total=total)

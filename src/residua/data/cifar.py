@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import tarfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from residua._base.download import RemoteFile, fetch, verify
 from residua._base.errors import InputError
+from residua._base.progress import BYTES, Progress, progress_bar
 from residua.data.decode import Pixels
-from residua.data.download import Archive, Progress, data_folder, fetch, verify
 from residua.data.sources import Dataset, Labels, Split, hash_of_pixels
 
 _HOST = "https://www.cs.toronto.edu/~kriz/"
@@ -35,12 +37,17 @@ class Layout:
         label_bytes: bytes before the pixels of a binary record; the last is the label used.
     """
 
-    archive: Archive
+    archive: RemoteFile
     parts: Mapping[str, tuple[str, ...]]
     names: str
     pickled: bool
     labels: tuple[str, str] = ("labels", "label_names")
     label_bytes: int = 1
+
+
+def _archive(name: str, sha256: str, size: int) -> RemoteFile:
+    remedy = "Repeat the command to continue (--data-dir names the folder)"
+    return RemoteFile(_HOST + name, sha256, size, remedy=remedy)
 
 
 def _ten(folder: str, suffix: str, names: str) -> dict[str, Any]:
@@ -61,8 +68,8 @@ def _hundred(folder: str, suffix: str, names: str) -> dict[str, Any]:
 LAYOUTS: dict[str, tuple[Layout, ...]] = {
     "cifar10": (
         Layout(
-            Archive(
-                _HOST + "cifar-10-binary.tar.gz",
+            _archive(
+                "cifar-10-binary.tar.gz",
                 "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
                 170_052_171,
             ),
@@ -70,8 +77,8 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
             pickled=False,
         ),
         Layout(
-            Archive(
-                _HOST + "cifar-10-python.tar.gz",
+            _archive(
+                "cifar-10-python.tar.gz",
                 "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
                 170_498_071,
             ),
@@ -81,8 +88,8 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
     ),
     "cifar100": (
         Layout(
-            Archive(
-                _HOST + "cifar-100-binary.tar.gz",
+            _archive(
+                "cifar-100-binary.tar.gz",
                 "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
                 168_513_733,
             ),
@@ -91,8 +98,8 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
             label_bytes=2,
         ),
         Layout(
-            Archive(
-                _HOST + "cifar-100-python.tar.gz",
+            _archive(
+                "cifar-100-python.tar.gz",
                 "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
                 169_001_437,
             ),
@@ -103,6 +110,11 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
     ),
 }
 """The first layout of each is the one that is downloaded when none is found."""
+
+
+def data_folder(given: Path | None = None) -> Path:
+    """Return `given`, else $RESIDUA_DATA, else ~/.cache/residua/data."""
+    return given or Path(os.environ.get("RESIDUA_DATA") or Path.home() / ".cache/residua/data")
 
 
 def open_cifar(name: str, data_dir: Path | None = None, progress: Progress | None = None) -> Dataset:
@@ -116,7 +128,7 @@ def open_cifar(name: str, data_dir: Path | None = None, progress: Progress | Non
     layout = next((each for each in layouts if (folder / each.archive.file_name).is_file()), None)
     if layout is None:
         layout = layouts[0]
-        with nullcontext(progress) if progress else _on_stderr(layout.archive.file_name) as show:
+        with nullcontext(progress) if progress else progress_bar(layout.archive.file_name, BYTES) as show:
             path = fetch(layout.archive, folder, show)
     else:
         path = folder / layout.archive.file_name
@@ -239,25 +251,3 @@ def _text(value: Any) -> str:
 
 def _unusable(path: Path | str, reason: str) -> InputError:
     return InputError(f"{path}: {reason}", "an official CIFAR archive", "Delete it and let it be downloaded again")
-
-
-@contextmanager
-def _on_stderr(name: str) -> Iterator[Progress]:
-    """Yield a progress function: a live bar on a terminal until the context ends, silence elsewhere."""
-    from rich import progress
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        console.print(f"Downloading {name}")
-        yield lambda held, total: None
-        return
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
-    )
-    with progress.Progress(*columns, console=console) as bar:
-        task = bar.add_task(name)
-        yield lambda held, total: bar.update(task, completed=held, total=total)

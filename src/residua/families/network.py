@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from residua.specs.provenance import Provenance
 from residua.specs.schema import Spec
 
 Part = tuple[str, Callable[[Tensor], Tensor]]
@@ -34,9 +35,11 @@ class Classifier(nn.Module):
 
     Attributes:
         trains_channels_last: whether the family's training step, too, is faster on CPUs with the channels innermost.
+        provenance: where the weights come from, once they were loaded by name.
     """
 
     trains_channels_last: ClassVar[bool] = True
+    provenance: Provenance | None = None
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -49,6 +52,10 @@ class Classifier(nn.Module):
     def forward_head(self, features: Tensor) -> Tensor:
         """(B, C', h, w) features -> (B, spec.num_classes) logits."""
         raise NotImplementedError
+
+    def head_parts(self) -> list[Part]:
+        """The way from the features to the logits, in order; the last is "logits"."""
+        return [("logits", self.forward_head)]
 
     def aux_heads(self) -> dict[str, nn.Module]:
         """The auxiliary classifiers, by the name of the end point that each reads."""
@@ -84,10 +91,9 @@ class Classifier(nn.Module):
         """Return what flows between the parts, by the names of the end points, and "logits" at the end."""
         points = {}
         x = self._laid_out(x)
-        for name, part in self.parts():
+        for name, part in [*self.parts(), *self.head_parts()]:
             # Parts may work in place; a copy keeps what this point held.
             points[name] = x = part(x.clone())
-        points["logits"] = self.forward_head(x)
         return points
 
     def _laid_out(self, x: Tensor) -> Tensor:
@@ -96,3 +102,35 @@ class Classifier(nn.Module):
         if x.device.type != "cpu" or x.dim() != 4 or not (self.trains_channels_last or not torch.is_grad_enabled()):
             return x
         return x.contiguous(memory_format=torch.channels_last)
+
+
+class DenseHeadClassifier(Classifier):
+    """A classifier that ends as AlexNet did: `avgpool` to a fixed grid, then `classifier`, three linear layers.
+
+    `classifier` has seven entries: the first layer with what belongs to it in the first three, the second in the next
+    three, the last alone. Their end points have Caffe's names, fc6 and fc7.
+    """
+
+    avgpool: nn.Module
+    classifier: nn.Sequential
+
+    def head_parts(self) -> list[Part]:
+        """`fc6`, `fc7` and `logits`."""
+        first, second, last = (chain(*list(self.classifier)[at]) for at in (slice(3), slice(3, 6), slice(6, 7)))
+        return [("fc6", lambda x: first(self.avgpool(x).flatten(1))), ("fc7", second), ("logits", last)]
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """(B, C', h, w) features -> (B, spec.num_classes) logits."""
+        logits: Tensor = self.classifier(self.avgpool(features).flatten(1))
+        return logits
+
+
+def chain(*layers: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return the composition of `layers`, the first applied first."""
+
+    def run(x: Tensor) -> Tensor:
+        for layer in layers:
+            x = layer(x)
+        return x
+
+    return run

@@ -83,7 +83,7 @@ def max_pool2d(kernel: int, stride: int, padding: Literal["symmetric", "zero", "
     return nn.MaxPool2d(kernel, stride, kernel // 2)
 
 
-def initialise(module: nn.Module, init: Init = "he_fan_out") -> None:
+def initialise(module: nn.Module, init: Init = "he_fan_out", linear_std: float | None = None) -> None:
     """Initialise every layer of `module`: weights of convolutions as `init` says, biases 0, but a gate's at its own
     value; batch normalisation 1 and 0.
 
@@ -94,9 +94,12 @@ def initialise(module: nn.Module, init: Init = "he_fan_out") -> None:
             deviations, variance 2 / fan-in (Keras's he_normal, TF-slim's variance_scaling_initializer).
             "glorot_uniform": uniform with variance 2 / (fan-in + fan-out) (Glorot 2010; Keras's default). The last two
             hold for linear layers too.
+        linear_std: linear layers start normal with this deviation, biases 0, whatever `init` says.
     """
     for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d) or (isinstance(layer, nn.Linear) and init == "he_fan_out"):
+        if isinstance(layer, nn.Linear) and linear_std is not None:
+            initialise_normal(layer, linear_std)
+        elif isinstance(layer, nn.BatchNorm2d) or (isinstance(layer, nn.Linear) and init == "he_fan_out"):
             layer.reset_parameters()
         elif isinstance(layer, nn.Conv2d | nn.Linear):
             _draw(layer.weight, init)
@@ -105,6 +108,13 @@ def initialise(module: nn.Module, init: Init = "he_fan_out") -> None:
     for layer in module.modules():
         if isinstance(layer, GatedSum) and layer.conv.bias is not None:
             nn.init.constant_(layer.conv.bias, layer.initial_bias)
+
+
+def initialise_normal(layer: nn.Conv2d | nn.Linear, std: float, bias: float = 0.0) -> None:
+    """Draw the weights from a normal distribution of mean 0, and set the biases."""
+    nn.init.normal_(layer.weight, 0, std)
+    if layer.bias is not None:
+        nn.init.constant_(layer.bias, bias)
 
 
 def _draw(weight: Tensor, init: Init) -> None:

@@ -9,12 +9,36 @@ from importlib import resources
 from typing import Any
 
 from residua._base.errors import InputError, did_you_mean
-from residua.specs import resnet
+from residua.specs import (
+    alexnet,
+    densenet,
+    googlenet,
+    highway,
+    highway_mlp,
+    inception_resnet,
+    inception_v3,
+    inception_v4,
+    nin,
+    resnet,
+    vgg,
+)
 from residua.specs.schema import Spec
 from residua.specs.series import Series
 
 # In the order in which they are listed: that of their publication.
-_FAMILIES = (resnet,)
+_FAMILIES = (
+    alexnet,
+    nin,
+    vgg,
+    googlenet,
+    highway,
+    highway_mlp,
+    resnet,
+    inception_v3,
+    inception_v4,
+    inception_resnet,
+    densenet,
+)
 
 SERIES: tuple[Series, ...] = tuple(series for family in _FAMILIES for series in getattr(family, "SERIES", ()))
 

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import sys
 import types
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from residua._base.errors import InputError, did_you_mean
 
@@ -23,6 +23,49 @@ def settle(spec: Any) -> None:
         remedy = "" if default is dataclasses.MISSING else f"Leave it out for {default!r}"
         value = checked(entry.name, getattr(spec, entry.name), wanted[entry.name], remedy)
         object.__setattr__(spec, entry.name, value)
+
+
+def refuse(spec: Any, given: str, wanted: str, remedy: str) -> NoReturn:
+    """Raise the InputError of a spec that cannot be; it names the network."""
+    raise InputError(f"{given} for {spec.name}", wanted, remedy)
+
+
+def positive(spec: Any, *names: str) -> None:
+    """Refuse a field, or an entry of one, that is below 1, and an empty list."""
+
+    def holds(value: Any) -> bool:
+        return bool(value) and all(map(holds, value)) if isinstance(value, tuple) else bool(value >= 1)
+
+    for name in names:
+        value = getattr(spec, name)
+        if not holds(value):
+            refuse(spec, f"{name}={value!r}", "whole numbers above 0", f"Give {name} another value")
+
+
+def probability(spec: Any, *names: str) -> None:
+    """Refuse a field, or an entry of one, that is no probability of dropping."""
+    for name in names:
+        value = getattr(spec, name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(not 0 <= number < 1 for number in numbers):
+            refuse(spec, f"{name}={value!r}", "a probability: 0 <= p < 1", "Customary is 0.5; 0 is none")
+
+
+def norm_constants(spec: Any) -> None:
+    """Refuse a `bn_eps` or a `bn_momentum` that batch normalisation cannot use."""
+    if spec.bn_eps <= 0 or not 0 <= spec.bn_momentum <= 1:
+        refuse(
+            spec,
+            f"bn_eps={spec.bn_eps}, bn_momentum={spec.bn_momentum}",
+            "bn_eps > 0 and 0 <= bn_momentum <= 1",
+            "torch's own are 1e-5 and 0.1",
+        )
+
+
+def aux_weight(spec: Any) -> None:
+    """Refuse a negative weight of the auxiliary losses."""
+    if spec.aux_weight < 0:
+        refuse(spec, f"aux_weight={spec.aux_weight}", "aux_weight >= 0", "Use aux_heads=False for no such loss")
 
 
 @functools.cache

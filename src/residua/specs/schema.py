@@ -10,7 +10,19 @@ from residua._base.errors import InputError, did_you_mean
 
 S = TypeVar("S")
 
-_FAMILIES = {"resnet": ("residua.specs.resnet", "ResNetSpec")}
+_FAMILIES = {
+    "alexnet": ("residua.specs.alexnet", "AlexNetSpec"),
+    "nin": ("residua.specs.nin", "NiNSpec"),
+    "vgg": ("residua.specs.vgg", "VGGSpec"),
+    "googlenet": ("residua.specs.googlenet", "GoogLeNetSpec"),
+    "highway": ("residua.specs.highway", "HighwaySpec"),
+    "highway_mlp": ("residua.specs.highway_mlp", "HighwayMLPSpec"),
+    "resnet": ("residua.specs.resnet", "ResNetSpec"),
+    "inception_v3": ("residua.specs.inception_v3", "InceptionV3Spec"),
+    "inception_v4": ("residua.specs.inception_v4", "InceptionV4Spec"),
+    "inception_resnet": ("residua.specs.inception_resnet", "InceptionResNetSpec"),
+    "densenet": ("residua.specs.densenet", "DenseNetSpec"),
+}
 
 
 @runtime_checkable
@@ -29,6 +41,8 @@ class Spec(Protocol):
     def in_channels(self) -> int: ...
     @property
     def input_size(self) -> int: ...
+
+    def __hash__(self) -> int: ...
 
     def edit(self, **edits: Any) -> Self:
         """Return a copy with some fields changed."""

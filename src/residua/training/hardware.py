@@ -62,8 +62,8 @@ class Hardware:
         }
 
 
-def choose_hardware(recipe: Recipe) -> Hardware:
-    """Return where and how to compute.
+def choose_hardware(recipe: Recipe, *, trains_channels_last: bool = True) -> Hardware:
+    """Return where and how to compute; `trains_channels_last` says what suits the network's family on a CPU.
 
     Raises:
         InputError: the recipe wants a device that is not there.
@@ -74,7 +74,7 @@ def choose_hardware(recipe: Recipe) -> Hardware:
     else:
         bf16, reason = recipe.precision == "bf16", "as the recipe says"
     if recipe.channels_last == "auto":
-        channels_last = _channels_last_is_faster(device)
+        channels_last = _channels_last_is_faster(device) and (trains_channels_last or device.type != "cpu")
     else:
         channels_last = recipe.channels_last == "yes"
     return Hardware(device, bf16, channels_last, torch.get_num_threads(), reason)

@@ -51,7 +51,9 @@ class State:
     def loss(self) -> float:
         """Mean training loss of the epoch at hand.
 
-        Label smoothing, mixup and cutmix are in it, augmentation too: it is not to be compared with a validation loss.
+        Label smoothing, mixup and cutmix are in it, augmentation too, and the weighted losses of auxiliary classifiers
+        where the network has them (`residua.training.loss`): it is not to be compared with a validation loss, which
+        is the main classifier's alone.
         """
         return self.loss_sum / max(1, self.images)
 

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from residua._base.words import some
+from residua._base.words import compact
 from residua.families.build import build
 from residua.specs.schema import Spec
-
-_SHOWN = 8
 
 
 def mismatches(spec: Spec, tensors: Mapping[str, Tensor]) -> list[str]:
@@ -22,25 +20,32 @@ def mismatches(spec: Spec, tensors: Mapping[str, Tensor]) -> list[str]:
 
 
 def differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    """Compare two state dicts by name, shape and kind of number: a phrase for each sort of mismatch."""
+    """Compare two state dicts by name, shape and kind of number: a phrase for each sort of mismatch.
+
+    Each phrase names all tensors of its sort, in the brace notation of `residua._base.words.compact`.
+    """
     both = [name for name in wanted if name in given]
-    shapes = [
-        f"{name} {_shape(given[name])} instead of {_shape(wanted[name])}"
-        for name in both
-        if given[name].shape != wanted[name].shape
-    ]
-    kinds = [
-        f"{name} {given[name].dtype} instead of {wanted[name].dtype}".replace("torch.", "")
-        for name in both
-        if given[name].is_floating_point() != wanted[name].is_floating_point()
-    ]
+    shapes: dict[str, list[str]] = {}
+    kinds: dict[str, list[str]] = {}
+    for name in both:
+        ours, theirs = wanted[name], given[name]
+        if theirs.shape != ours.shape:
+            shapes.setdefault(f"{_shape(theirs)} instead of {_shape(ours)}", []).append(name)
+        if theirs.is_floating_point() != ours.is_floating_point():
+            what = f"{theirs.dtype} instead of {ours.dtype}".replace("torch.", "")
+            kinds.setdefault(what, []).append(name)
     groups = (
-        ("missing", [name for name in wanted if name not in given]),
-        ("unexpected", [name for name in given if name not in wanted]),
+        ("missing", {"": [name for name in wanted if name not in given]}),
+        ("unexpected", {"": [name for name in given if name not in wanted]}),
         ("misshapen", shapes),
         ("of the wrong type", kinds),
     )
-    return [f"{len(names)} {what}: {some(names, _SHOWN)}" for what, names in groups if names]
+    return [
+        f"{sum(map(len, found.values()))} {what}: "
+        + ", ".join(f"{name} {how}".rstrip() for how, names in found.items() for name in compact(names))
+        for what, found in groups
+        if any(found.values())
+    ]
 
 
 def _shape(tensor: Tensor) -> str:

@@ -1,0 +1,126 @@
+"""Every network that torchvision or timm has too: building it, its forward pass and its training step, in turns.
+
+    python benchmarks/networks.py [NAME…] [--batch 4] [--rounds 12] [--out benchmarks/results/networks.json]
+
+Building includes the initialisation. Forward and training are fp32, batches of noise at the published input size, each
+library's network as it builds it; `residua.bench` does the measuring. Networks measured before are kept in the file and
+measured again only when named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from machine import describe, write_result
+from residua.benchmarking.bench import bench
+from residua.benchmarking.peers import build_peer, has_peer
+from residua.families.build import build
+from residua.specs.catalog import get_spec, list_models
+
+PEERS = ("torchvision", "timm")
+WANTED = {"build": 1 / 1.3, "forward": 1.0, "train": 1.0}
+
+
+def seconds(make: Callable[[], object]) -> float:
+    """Time the making of one thing, and let go of it."""
+    gc.collect()
+    start = time.perf_counter()
+    made = make()
+    taken = time.perf_counter() - start
+    del made
+    return taken
+
+
+def building(name: str, peer: str, rounds: int) -> dict[str, float]:
+    """Return how many times as fast ours is built: median, least and greatest over the rounds."""
+    spec = get_spec(name)
+    ratios = []
+    for number in range(rounds + 1):
+        pair = [seconds(lambda: build(spec)), seconds(lambda: build_peer(name, peer))]
+        if number:
+            ratios.append(pair[1] / pair[0])
+    return {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}
+
+
+def measure(name: str, batch: int, rounds: int) -> dict[str, Any]:
+    """Return for each peer that has the network: the ratios of building, forward and training."""
+    row: dict[str, Any] = {}
+    for peer in PEERS:
+        if not has_peer(name, peer):
+            continue
+        row[peer] = {"build": building(name, peer, 3)}
+        for mode in ("forward", "train"):
+            report = bench(name, batch=batch, mode=mode, peer=peer, batches=rounds, warm_up=2, device="cpu")
+            ours, theirs = report.results
+            row[peer][mode] = {
+                **vars(theirs.ratio),
+                "milliseconds": 1e3 * ours.timing.median,
+                "peer_milliseconds": 1e3 * theirs.timing.median,
+            }
+        print(name, peer, {key: round(value["median"], 2) for key, value in row[peer].items()}, flush=True)
+    return row
+
+
+def means(networks: dict[str, Any]) -> dict[str, float]:
+    """Return the geometric mean of each kind's ratios over all networks and peers."""
+    return {
+        kind: math.exp(statistics.fmean(math.log(row[kind]["median"]) for n in networks.values() for row in n.values()))
+        for kind in WANTED
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return the outcome as a Markdown table."""
+    lines = ["| network | peer | built | forward | training step |", "|---|---|---|---|---|"]
+    for name, row in result["networks"].items():
+        for peer, kinds in row.items():
+            cells = [f"{kinds[k]['median']:.2f} ({kinds[k]['low']:.2f} to {kinds[k]['high']:.2f})" for k in WANTED]
+            lines.append(f"| {name} | {peer} | {' | '.join(cells)} |")
+    found = result["geometric_mean"]
+    lines.append(f"| geometric mean | | {' | '.join(f'**{found[kind]:.2f}**' for kind in WANTED)} |")
+    lines.append(
+        f"\nHow many times as fast as the peer: median over {result['rounds']} turns (5% to 95% quantile; building: "
+        f"least to greatest of 3). Batch {result['batch']}, fp32, {result['machine']['processor']}, "
+        f"{result['machine']['threads']}."
+    )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print and write after each network."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/networks.json")
+    given = parser.parse_args()
+    before = json.loads(given.out.read_text())["networks"] if given.out.exists() else {}
+    there = [name for name in list_models() if any(has_peer(name, peer) for peer in PEERS)]
+    for name in given.names or [name for name in there if name not in before]:
+        before[name] = measure(name, given.batch, given.rounds)
+        networks = {known: before[known] for known in there if known in before}
+        result = {
+            "what": "how many times as fast as the peer's network: building, forward pass, training step",
+            "networks": networks,
+            "geometric_mean": means(networks),
+            "wanted": WANTED,
+            "batch": given.batch,
+            "rounds": given.rounds,
+            "machine": describe(),
+        }
+        write_result(given.out, result)
+        given.out.with_suffix(".md").write_text(table(result) + "\n")
+    if given.out.exists():
+        print(table(json.loads(given.out.read_text())))
+
+
+if __name__ == "__main__":
+    main()

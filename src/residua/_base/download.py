@@ -1,0 +1,271 @@
+"""Fetch a file once: resumed after an interruption, used only when its hash is the expected one."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import http.client
+import os
+import re
+import shutil
+import urllib.error
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from residua._base.errors import InputError
+from residua._base.files import sync
+from residua._base.http import ERRORS, Patience, Refused, is_offline, open_url, require_http
+from residua._base.progress import Progress
+
+_PIECE = 1 << 18
+_LARGEST = 1 << 36  # a server that announces nothing is not believed beyond 64 GiB
+_ROOM = 1 << 20
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file on the network, and what it must be.
+
+    Attributes:
+        url: where it is.
+        digest: what it must hash to, hexadecimal: all of it, or its first 8 digits or more.
+        size: its length, bytes; None where nobody knows it.
+        kind: "sha256" of the bytes, or "git": the SHA-1 that git names the file by.
+        token: a bearer token for the host of `url`.
+        remedy: what to do when it cannot be had.
+    """
+
+    url: str
+    digest: str
+    size: int | None = None
+    kind: Literal["sha256", "git"] = "sha256"
+    token: str = field(default="", repr=False)
+    remedy: str = "Repeat the command to continue"
+
+    def __post_init__(self) -> None:
+        require_http(self.url)
+        most = 64 if self.kind == "sha256" else 40
+        if not re.fullmatch(f"[0-9a-f]{{8,{most}}}", self.digest):
+            raise InputError(f"the hash {self.digest!r} of {self.url}", f"8 to {most} hexadecimal digits, lower case")
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the address."""
+        name = urllib.parse.unquote(urllib.parse.urlsplit(self.url).path).rsplit("/", 1)[-1]
+        return "download" if name in ("", ".", "..") else name
+
+
+def verify(path: Path, remote: RemoteFile) -> None:
+    """Compare a file with what it should be.
+
+    Raises:
+        InputError: its size or its hash is another.
+    """
+    if found := _mismatch(path, remote):
+        raise InputError(
+            f"{path} is not the official {remote.file_name}: it has {found[0]}",
+            found[1],
+            f"Delete it; it is then downloaded again from {remote.url}",
+        )
+
+
+def fetch(remote: RemoteFile, folder: Path, progress: Progress | None = None) -> Path:
+    """Download `remote` into `folder` and return its path; one that is there is verified and used.
+
+    A part left by an earlier attempt is continued, unless the server says that the file has changed since. Several
+    processes may ask at once: one downloads, the others wait for it.
+
+    Raises:
+        InputError: offline; no connection, no space, or what arrived is not the file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / remote.file_name
+    part = _Part(folder / f"{remote.file_name}.part")
+    with _alone(folder / f"{remote.file_name}.lock"):
+        if path.exists():
+            if not _mismatch(path, remote):
+                return path
+            if is_offline():
+                verify(path, remote)
+            path.unlink()
+        if is_offline():
+            raise missing_offline(remote.url, path)
+        try:
+            _download(remote, part, progress)
+        except ERRORS as error:
+            raise _unavailable(remote, folder, error) from None
+        sync(part.path)
+        os.replace(part.path, path)
+        part.remove()
+        sync(folder)
+    return path
+
+
+def missing_offline(url: str, place: Path) -> InputError:
+    """Return the error that says what is not at hand while the network is forbidden."""
+    return InputError(
+        f"{url} is not in the cache, and RESIDUA_OFFLINE or HF_HUB_OFFLINE forbids the network",
+        f"the file at {place}",
+        "Put it there, or repeat the command once with the network allowed",
+    )
+
+
+class _Part:
+    """A file that has arrived in part, and what its server called that version of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._note = path, path.with_name(path.name + ".etag")
+
+    @property
+    def held(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    @property
+    def validator(self) -> str:
+        return self._note.read_text() if self._note.exists() else ""
+
+    def begin(self, validator: str) -> None:
+        """Start from nothing."""
+        self.path.write_bytes(b"")
+        if validator:
+            self._note.write_text(validator)
+        else:
+            self._note.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._note.unlink(missing_ok=True)
+
+
+def _download(remote: RemoteFile, part: _Part, progress: Progress | None) -> None:
+    patience, most, mixed = Patience(), part.held, False
+    while True:
+        try:
+            pieced = _continue(remote, part, progress)
+        except ERRORS as error:
+            beyond = (
+                isinstance(error, urllib.error.HTTPError)
+                and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+            )
+            # Nothing is left to send, though the length that was announced has not come: what came may be all.
+            if (beyond or remote.size is None) and part.held and not _mismatch(part.path, remote):
+                return
+            if beyond and part.held and not mixed:
+                mixed, most = True, 0
+                part.remove()
+                continue
+            if part.held > most:
+                most = part.held
+                patience.progress()
+            patience.endure(error)
+            continue
+        found = _mismatch(part.path, remote)
+        if not found:
+            return
+        part.remove()
+        if mixed or not pieced:
+            raise InputError(
+                f"what {remote.url} sent has {found[0]}",
+                found[1],
+                "The file there is another than it was, or the hash is mistyped; nothing of it was kept",
+            )
+        # Pieces of two versions, of a server that names neither: once more from the start.
+        mixed, most = True, 0
+
+
+def _continue(remote: RemoteFile, part: _Part, progress: Progress | None) -> bool:
+    """Receive what is missing; return whether some of it was there before."""
+    held = part.held
+    if remote.size is not None and held > remote.size:
+        part.remove()
+        held = 0
+    if held and held == remote.size:
+        return True
+    headers = {"Range": f"bytes={held}-"} if held else {}
+    if held and part.validator:
+        headers["If-Range"] = part.validator
+    with open_url(remote.url, headers=headers, token=remote.token) as answer:
+        resumed = held > 0 and answer.status == http.HTTPStatus.PARTIAL_CONTENT and _continues(answer, held, part)
+        if answer.status == http.HTTPStatus.PARTIAL_CONTENT and not resumed:
+            part.remove()
+            raise http.client.HTTPException("the server sent another part than the one asked for")
+        if not resumed:
+            # A server that ignores the range, or has another version now, sends everything from the start.
+            held = 0
+            part.begin(_validator(answer))
+        total = remote.size if remote.size is not None else _announced(answer, held)
+        _require_room(part.path, (total or held) - held)
+        with part.path.open("ab") as stream:
+            while piece := answer.read(_PIECE):
+                stream.write(piece)
+                held += len(piece)
+                if progress is not None:
+                    progress(held, total or 0)
+                if held > (_LARGEST if total is None else total):
+                    break
+    if total is not None and held < total:
+        raise http.client.IncompleteRead(b"", total - held)
+    return resumed
+
+
+def _continues(answer: Any, held: int, part: _Part) -> bool:
+    """Whether an answer goes on where the part ends, with the same version of the file."""
+    found = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range") or f"bytes {held}-")
+    same = not part.validator or not _validator(answer) or _validator(answer) == part.validator
+    return found is not None and int(found[1]) == held and same
+
+
+def _announced(answer: Any, held: int) -> int | None:
+    text = answer.headers.get("Content-Length") or ""
+    return held + int(text) if text.isascii() and text.isdecimal() else None
+
+
+def _validator(answer: Any) -> str:
+    """What If-Range takes: a strong tag or the time of the last change (RFC 9110, section 13.1.5)."""
+    tag = answer.headers.get("ETag") or ""
+    return tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified") or ""
+
+
+def _require_room(path: Path, wanted: int) -> None:
+    free = shutil.disk_usage(path.parent).free
+    if free < wanted + _ROOM:
+        raise Refused(f"it takes {wanted / 1e6:,.1f} MB more, and {free / 1e6:,.1f} MB are free")
+
+
+def _mismatch(path: Path, remote: RemoteFile) -> tuple[str, str] | None:
+    """Return what a file has and what it should have, None when it is what it should be."""
+    size = path.stat().st_size
+    if remote.size is not None and size != remote.size:
+        return f"{size} bytes", f"{remote.size} bytes"
+    found = _digest(path, size, remote.kind)
+    name = "SHA-256" if remote.kind == "sha256" else "git's SHA-1"
+    return None if found.startswith(remote.digest) else (f"{name} {found}", f"{name} {remote.digest}")
+
+
+def _digest(path: Path, size: int, kind: str) -> str:
+    digest = hashlib.sha256() if kind == "sha256" else hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as stream:
+        while piece := stream.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _unavailable(remote: RemoteFile, folder: Path, error: BaseException) -> InputError:
+    size = "" if remote.size is None else f", {remote.size / 1e6:.0f} MB,"
+    return InputError(
+        f"{remote.url} could not be downloaded ({error or type(error).__name__})",
+        f"{remote.file_name}{size} in {folder}",
+        f"{remote.remedy}, or put the file there",
+    )
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait until no other process holds `lock`, then hold it."""
+    with lock.open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,45 @@
+"""The most memory that a step takes."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import torch
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+class PeakMemory:
+    """Bytes at the highest mark since `PeakMemory(device)` above what was in use then; None where the system is silent.
+
+    On a GPU the allocator counts them. On a CPU they are pages of this process, as Linux counts them.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            self._before: int | None = torch.cuda.memory_allocated(device)
+            return
+        try:
+            _CLEAR.write_text("5")  # sets the high-water mark to the present size
+            self._before = _kilobytes("VmRSS")
+        except OSError:
+            self._before = None
+
+    def read(self) -> int | None:
+        """Return the bytes."""
+        if self._before is None:
+            return None
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) - self._before
+        return 1024 * max(0, _kilobytes("VmHWM") - self._before)
+
+
+def _kilobytes(key: str) -> int:
+    for line in _STATUS.read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1])
+    raise OSError(f"{_STATUS} has no {key}")

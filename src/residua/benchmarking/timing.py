@@ -1,0 +1,84 @@
+"""Times of steps, and what they say."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Attributes:
+    seconds: of each measured step, in the order of measuring.
+    """
+
+    seconds: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean, seconds."""
+        return statistics.fmean(self.seconds)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation over the steps, seconds; 0 for a single one."""
+        return statistics.stdev(self.seconds) if len(self.seconds) > 1 else 0.0
+
+    @property
+    def median(self) -> float:
+        """Median, seconds."""
+        return statistics.median(self.seconds)
+
+    def quantile(self, share: float) -> float:
+        """Return the smallest time that at least `share` of the steps kept to, seconds."""
+        ordered = sorted(self.seconds)
+        return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def clocked(step: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds that one step takes, a GPU's work included."""
+    _wait(device)
+    start = time.perf_counter()
+    step()
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+class MatrixProduct:
+    """The rate of a large matrix product, the yardstick of a processor's arithmetic.
+
+    Args:
+        device: where to multiply.
+        precision: "fp32" or "bf16".
+    """
+
+    def __init__(self, device: torch.device, precision: str) -> None:
+        side = 8192 if device.type == "cuda" else 1024
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        generator = torch.Generator().manual_seed(0)
+        self._left, self._right = (torch.randn(side, side, generator=generator).to(device, dtype) for _ in range(2))
+        self._device, self._flops = device, 2 * side**3
+        self._rates: list[float] = []
+        clocked(self._multiply, device)
+
+    def measure(self) -> None:
+        """Take one more sample."""
+        self._rates.append(self._flops / clocked(self._multiply, self._device))
+
+    @property
+    def rate(self) -> float:
+        """Median of the samples, FLOP/s."""
+        return statistics.median(self._rates)
+
+    def _multiply(self) -> None:
+        torch.mm(self._left, self._right)

@@ -1,0 +1,69 @@
+"""Inception-v4 as a row of one dataclass; its fields say where slim, timm and Keras differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from residua.specs import schema
+from residua.specs.fields import aux_weight, norm_constants, positive, probability, settle
+
+SZEGEDY_2016 = "Szegedy 2016, arXiv 1602.07261"
+
+
+@dataclass(frozen=True)
+class InceptionV4Spec:
+    """Everything that makes one Inception-v4; `residua.families.inception_v4.Network` reads it.
+
+    The defaults are timm's, and the paper's dropout. slim's checkpoint has `aux_heads=True`, `bn_scale=False`,
+    `bn_momentum=0.0003` and 1001 classes, the first of which is background.
+
+    Attributes:
+        name: the catalog's name, kept through edits.
+        paper: where the network was published.
+        depths: how many Inception-A, -B and -C modules (figure 9).
+        reduction_a: filters k, l, m, n of the module between A and B: the reducing 1×1, the 3×3 and the strided 3×3 of
+            its longer branch, and its shorter branch (figure 7 and table 1).
+        bn_scale: whether batch normalisation has a gamma; slim's has none.
+        bn_eps: epsilon of batch normalisation.
+        bn_momentum: weight of the new batch in the running statistics (torch's convention).
+        aux_heads: the classifier that training adds on the last Inception-B (slim). Evaluation never runs it.
+        aux_weight: weight of its loss in training. The paper gives none; 0.4 is slim's (train_image_classifier.py).
+        dropout: drop probability before the classifier (figure 9: keep 0.8).
+        num_classes: outputs.
+        in_channels: channels of the input image.
+        input_size: side of the square input that the network was published for, pixels.
+    """
+
+    name: str
+    paper: str = SZEGEDY_2016
+    depths: tuple[int, int, int] = (4, 7, 3)
+    reduction_a: tuple[int, int, int, int] = (192, 224, 256, 384)
+    bn_scale: bool = True
+    bn_eps: float = 1e-3
+    bn_momentum: float = 0.1
+    aux_heads: bool = False
+    aux_weight: float = 0.4
+    dropout: float = 0.2
+    num_classes: int = 1000
+    in_channels: int = 3
+    input_size: int = 299
+
+    @property
+    def family(self) -> str:
+        """The name of the family's module."""
+        return "inception_v4"
+
+    def edit(self, **edits: Any) -> Self:
+        """Return a copy with some fields changed; unknown fields are refused with the nearest name."""
+        return schema.edit(self, **edits)
+
+    def __post_init__(self) -> None:
+        settle(self)
+        positive(self, "depths", "reduction_a", "num_classes", "in_channels", "input_size")
+        probability(self, "dropout")
+        norm_constants(self)
+        aux_weight(self)
+
+
+ROWS: tuple[InceptionV4Spec, ...] = (InceptionV4Spec("inception_v4"),)

@@ -1,0 +1,36 @@
+"""Where a network's weights come from, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from residua.specs.preprocess import PreprocessSpec
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What is known of the weights that a network began with.
+
+    Attributes:
+        given: what was asked for: "torchvision:IMAGENET1K_V2", "hf://org/repo", an address, a path.
+        sha256: of the file that held them.
+        source: whose names the file has: "torchvision", "timm", …; "" for our own.
+        preprocess: the evaluation transform that they were trained for; None where nobody says.
+        classes: the names of the outputs that they were trained for; () where nobody says.
+        fresh: tensors of the network that were drawn anew, because the file's are of another number of classes.
+        adapted: tensors that were fitted to another number of channels of the image.
+    """
+
+    given: str
+    sha256: str
+    source: str = ""
+    preprocess: PreprocessSpec | None = None
+    classes: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
+    adapted: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        told = f"weights {self.given} (SHA-256 {self.sha256[:12]}…)"
+        if self.adapted:
+            told += f", {', '.join(self.adapted)} fitted to the image's channels"
+        return told + (f", {', '.join(self.fresh)} drawn anew" if self.fresh else "")

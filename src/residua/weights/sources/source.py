@@ -1,0 +1,90 @@
+"""What a source of weights must say, and the helpers that its rules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+from residua._base.errors import InputError
+from residua._base.words import some
+from residua.specs.preprocess import PreprocessSpec
+from residua.specs.schema import Spec
+
+Tensors = dict[str, Tensor]
+
+
+class Source(Protocol):
+    """A module of `residua.weights.sources`: how somebody else names, lays out and feeds our networks.
+
+    Attributes:
+        DATA: the data set that its published weights were trained on: gives the class names where nobody else does.
+        BACKGROUND_FIRST: whether, of 1,001 outputs, the first is the background (TensorFlow's ImageNet).
+        SUFFIXES: endings of file names that only this source writes, lower case; () for torch's, which many share.
+    """
+
+    DATA: Literal["imagenet", "cifar10"]
+    BACKGROUND_FIRST: bool
+    SUFFIXES: tuple[str, ...]
+
+    def read(self, path: Path) -> Tensors:
+        """Return the file's tensors under the source's names. Nothing in it is executed.
+
+        Raises:
+            InputError: no such file, a damaged one, or one that would run code.
+        """
+        ...
+
+    def recognises(self, names: Collection[str]) -> bool:
+        """Whether names of tensors are of this source's making."""
+        ...
+
+    def adapt(self, spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
+        """Return the spec with the fields that the source or this file settles (auxiliary heads, kind of shortcut).
+
+        `num_classes` and `in_channels` are read from the converted tensors by `convert`.
+
+        Raises:
+            InputError: the source has this network in another form; names the model to ask for.
+        """
+        ...
+
+    def to_ours(self, spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
+        """Return the tensors under our names and in our layouts; what no rule knows keeps its name.
+
+        The adapted `spec` may still have its own number of classes and channels.
+        """
+        ...
+
+    def preprocess(self, spec: Spec, file: str) -> PreprocessSpec:
+        """Return the evaluation transform that the source's weights were trained for.
+
+        Args:
+            spec: the network's.
+            file: the name of the file of weights, without its folder: some say which recipe trained them.
+        """
+        ...
+
+
+def rename(tensors: Mapping[str, Tensor], rule: Callable[[str], str]) -> Tensors:
+    """Return the tensors with each name through `rule`.
+
+    Raises:
+        InputError: two names would become one.
+    """
+    renamed: Tensors = {}
+    twice = []
+    for name, tensor in tensors.items():
+        new = rule(name)
+        if new in renamed:
+            twice.append(f"{name} -> {new}")
+        renamed[new] = tensor
+    if twice:
+        raise InputError(
+            f"tensors under two names for one: {some(twice)}",
+            "each tensor of the network once",
+            "The file mixes two ways to name this network: save its state dict anew",
+        )
+    return renamed

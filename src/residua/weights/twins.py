@@ -1,0 +1,78 @@
+"""Which network of a peer computes what ours computes: one table for converting, for config.json and for proofs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from residua.specs import schema
+from residua.specs.catalog import get_spec
+from residua.specs.schema import Spec
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A peer's network that computes what ours computes from the same weights.
+
+    Attributes:
+        name: as the peer calls it.
+        edits: fields of our spec that the peer has otherwise than the catalog's row.
+        same_keys: whether the peer's state dict has our names and layouts.
+    """
+
+    name: str
+    edits: dict[str, Any] = field(default_factory=dict)
+    same_keys: bool = True
+
+
+def _same(*names: str, same_keys: bool = True) -> dict[str, Twin]:
+    return {name: Twin(name, same_keys=same_keys) for name in names}
+
+
+def _renamed(ours: str, theirs: str, numbers: tuple[int, ...]) -> dict[str, Twin]:
+    return {ours.format(n): Twin(theirs.format(n), same_keys=False) for n in numbers}
+
+
+_RESNETS = (
+    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"),
+    *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
+)
+_VGGS = tuple(f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn"))
+_DENSENETS = tuple(f"densenet{depth}" for depth in (121, 161, 169, 201))
+_SE = (50, 101, 152)
+
+TWINS: dict[str, dict[str, Twin]] = {
+    "torchvision": {
+        **_same("alexnet", *_VGGS, "inception_v3", *_RESNETS, *_DENSENETS),
+        "googlenet_bn": Twin("googlenet"),
+    },
+    "timm": {
+        **_same(*_RESNETS, *_DENSENETS, *(f"seresnet{depth}" for depth in _SE), "inception_v4", "inception_resnet_v2"),
+        **_same(*_VGGS, same_keys=False),
+        **_renamed("resnet{}_v2", "resnetv2_{}", (18, 34, 50, 101, 152)),
+        **_renamed("seresnet{}_v1", "legacy_seresnet{}", _SE),
+        "senet154": Twin("legacy_senet154", same_keys=False),
+        "inception_v3": Twin("inception_v3", {"aux_heads": False}),
+    },
+}
+# Fields that change how a network is made, trained, fed or read, never what it computes from given weights.
+_HARMLESS = (
+    *("num_classes", "in_channels", "input_size", "zero_init_last_bn", "bn_momentum", "gate_bias", "head"),
+    *("dropout", "aux_heads", "aux_weight", "aux_dropout", "recompute"),
+)
+
+
+def twin_of(spec: Spec, peer: str) -> Twin | None:
+    """Return the peer's network that computes what `spec`'s computes, or None when it has none."""
+    twin = TWINS[peer].get(spec.name)
+    return twin if twin is not None and not departures(spec, twin) else None
+
+
+def departures(spec: Spec, twin: Twin) -> dict[str, tuple[Any, Any]]:
+    """Return the fields that make `spec` another network than the twin of its name: field -> (spec's, the twin's)."""
+    return unlike(spec, get_spec(spec.name, **twin.edits))
+
+
+def unlike(left: Spec, right: Spec) -> dict[str, tuple[Any, Any]]:
+    """Return the fields in which two specs compute something else from the same weights."""
+    return {name: pair for name, pair in schema.diff(left, right).items() if name not in (*_HARMLESS, "name", "paper")}

@@ -1,0 +1,147 @@
+"""The benchmark: what it counts, how it compares, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+import torch
+
+from residua.anatomy import cost
+from residua.benchmarking.bench import bench
+from residua.benchmarking.case import Case, groups
+from residua.benchmarking.chart import chart
+from residua.benchmarking.memory import PeakMemory
+from residua.benchmarking.report import Ratio
+from residua.benchmarking.subject import flops_of
+from residua.benchmarking.timing import MatrixProduct, Timing, clocked
+from residua.cli.app import main
+from residua.runtime import native
+from residua.specs.catalog import get_spec
+
+CPU = torch.device("cpu")
+SMALL = {"batch": 2, "batches": 3, "warm_up": 1, "device": "cpu"}
+
+
+def test_what_times_say() -> None:
+    timing = Timing(tuple(float(number) for number in range(1, 101)))
+    assert (timing.mean, timing.median, timing.quantile(0.99), timing.quantile(1.0)) == (50.5, 50.5, 99.0, 100.0)
+    assert timing.deviation == pytest.approx(29.011, abs=1e-3)
+    assert Timing((2.0,)).deviation == 0
+
+
+def test_a_ratio_compares_neighbours() -> None:
+    ours, peer = Timing((1.0, 10.0, 2.0)), Timing((2.0, 20.0, 4.0))
+    assert Ratio.of(ours, peer) == Ratio(2.0, 2.0, 2.0)
+    with pytest.raises(ValueError, match="shorter"):
+        Ratio.of(ours, Timing((1.0,)))
+
+
+@pytest.mark.parametrize("name", ["cifar_resnet20", "resnet18", "cifar_resnet20_v2"])
+def test_flops_are_twice_the_macs_and_training_has_both_gradients(name: str) -> None:
+    spec = get_spec(name)
+    forward = flops_of(Case(name, "residua", "forward", "eager", "fp32", 3, spec.input_size), spec)
+    assert forward == 3 * 2 * cost(spec).macs
+    training = flops_of(Case(name, "residua", "train", "eager", "fp32", 3, spec.input_size), spec)
+    # The image needs no gradient: the stem's convolution is done twice, all others three times.
+    stem = 2 * 3 * spec.stem_width * spec.in_channels
+    stem *= 49 * (spec.input_size // 2) ** 2 if spec.stem == "imagenet" else 9 * spec.input_size**2
+    assert training == 3 * forward - stem
+
+
+def test_peak_memory_sees_what_is_let_go_again() -> None:
+    memory = PeakMemory(CPU)
+    held = torch.ones(64_000_000)
+    assert held.sum() > 0
+    del held
+    peak = memory.read()
+    assert peak is not None
+    assert 250e6 < peak < 300e6
+
+
+def test_the_yardstick_multiplies() -> None:
+    yardstick = MatrixProduct(CPU, "fp32")
+    yardstick.measure()
+    step = torch.randn(256, 256)
+    assert 0.1e9 < yardstick.rate < 1e14
+    assert clocked(lambda: step @ step, CPU) > 0
+
+
+def test_groups_take_turns_and_peers_stand_once() -> None:
+    found = groups(("a",), {"a": (32, 64)}, (1, 8), "train", ("eager", "native"), ("fp32",), {"a": ("timm", "keras")})
+    assert len(found) == 8
+    ours = [("residua", "eager"), ("residua", "native")]
+    assert [(case.source, case.engine) for case in found[0]] == [*ours, ("timm", "eager")]
+    assert [(case.source, case.engine) for case in found[1]] == [*ours, ("keras", "eager")]
+    first, second = groups(
+        *(("a",), {"a": (32,)}, (1,), "forward", ("eager", "compiled"), ("fp32",), {"a": ("timm", "keras")})
+    )
+    assert [(case.source, case.engine) for case in first[2:]] == [("timm", "eager"), ("timm", "compiled")]
+    assert [(case.source, case.engine) for case in second[2:]] == [("keras", "eager")]
+    (alone,) = groups(("a",), {"a": (32,)}, (1,), "forward", ("eager",), ("fp32",), {"a": ()})
+    assert len(alone) == 1
+
+
+def test_forward_beside_a_peer() -> None:
+    report = bench("resnet18", resolution=32, peer="torchvision", **SMALL)
+    ours, peer = report.results
+    assert (ours.case.source, peer.case.source, ours.ratio) == ("residua", "torchvision", None)
+    assert peer.ratio is not None
+    assert len(ours.timing.seconds) == len(peer.timing.seconds) == 3
+    assert report.geometric_means() == {"torchvision": pytest.approx(peer.ratio.median)}
+    document = json.loads(json.dumps(report.to_dict()))
+    assert document["results"][1]["times_the_peer"]["median"] == peer.ratio.median
+    line = report.sentences()[0]
+    assert re.fullmatch(r"resnet18 \(residua\): forward across 3 steps, \d+\.\d{3} \+/- \d+\.\d{3} sec / batch", line)
+    drawing = ElementTree.fromstring(chart(report))
+    assert len(drawing.findall(".//{http://www.w3.org/2000/svg}rect")) == 2
+
+
+def test_training_moves_the_weights_in_every_engine() -> None:
+    engines = ("eager",) if native.reason() else ("eager", "native")
+    report = bench("cifar_resnet8", mode="train", engine=engines, **SMALL)
+    assert [result.case.engine for result in report.results] == list(engines)
+    assert all(result.matmul_share > 0 for result in report.results)
+
+
+def test_bf16_and_several_shapes() -> None:
+    report = bench("cifar_resnet8", precision=("fp32", "bf16"), resolution=(16, 32), **{**SMALL, "batch": (1, 2)})
+    assert len(report.results) == 8
+    assert len({result.case for result in report.results}) == 8
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "no network"),
+        (["resnet51"], "resnet50"),
+        (["resnet18", "--batch", "0"], "--batch 0"),
+        (["resnet18", "--batch", "two"], "--batch two"),
+        (["resnet18", "--batch", "1", "--mode", "train"], "batch >= 2"),
+        (["resnet18", "--batches", "0"], "batches=0"),
+        (["resnet18", "--resolution", "-1"], "--resolution -1"),
+        (["resnet18", "--engine", "warp"], "compiled"),
+        (["resnet18", "--engine", "native"], "--mode train"),
+        (["resnet18", "--precision", "int4"], "bf16"),
+        (["resnet18", "--peer", "caffe"], "torchvision"),
+        (["cifar_resnet20", "--peer", "torchvision"], "a library that has one of these networks"),
+        (["resnet18", "--device", "cuda:7"], "cuda:7"),
+        (["resnet18", "--out", "no/such/folder/a.json"], "a folder that exists"),
+    ],
+)
+def test_refusals(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", *words]) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.out == ""
+
+
+def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["cifar_resnet8", "--batch", "2", "--batches", "2", "--warm-up", "0", "--device", "cpu"]
+    words += ["--out", str(tmp_path / "a.json"), "--chart", str(tmp_path / "a.svg"), "--json"]
+    assert main(["bench", *words]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "a.json").read_text())
+    assert (tmp_path / "a.svg").read_text().startswith("<svg")

@@ -1,0 +1,38 @@
+"""One network of each structure: the catalog's other rows differ in depth and width alone."""
+
+from __future__ import annotations
+
+import torch
+
+from peers.randomised import randomised
+from residua.families.build import build
+from residua.families.network import Classifier
+from residua.sizes import nearest_size
+from residua.specs.catalog import get_spec, list_models
+
+WANTED = "alexnet alexnet_2012 zfnet nin cifar_nin vgg11 vgg11_bn googlenet googlenet_bn cifar_highway19"
+WANTED += " cifar_highway32 highway_mlp10 plain18 resnet18 resnet50_v1 resnet18_v2 resnet50_v2_slim resnet50_keras"
+WANTED += " resnet50_v2_keras wide_resnet50_2 resnext50_32x4d seresnet50_v1 senet154 inception_v3 inception_v4"
+WANTED += " inception_resnet_v2 densenet121 cifar_resnet20 cifar_plain20 cifar_resnet20_v2 cifar_resnet29_v2_bottleneck"
+WANTED += " cifar_resnet20_keras cifar_resnet20_v2_keras cifar_wrn16_2 cifar_densenet40_12 cifar_densenet_bc100_12"
+WANTED += " cifar_seresnet20"
+REPRESENTATIVES = [name for name in WANTED.split() if name in list_models()]
+
+
+def _spec(name: str):
+    # Ten classes keep the classifiers small.
+    return get_spec(name, num_classes=10)
+
+
+def image_for(name: str, batch: int = 2) -> torch.Tensor:
+    """A batch of noise of the smallest size from 32 pixels on that the network takes."""
+    spec = _spec(name)
+    size = nearest_size(spec, 32)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(batch, spec.in_channels, size, size, generator=generator, dtype=torch.float64)
+
+
+def network_for(name: str) -> Classifier:
+    """The network in float64 and eval mode, every statistic and bias drawn at random."""
+    torch.manual_seed(0)
+    return randomised(build(_spec(name)))
