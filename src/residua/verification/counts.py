@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -77,7 +78,7 @@ def _compare(spec: Spec, record: Record | None, params: int, macs: int) -> tuple
         ("parameters", params, record.params),
         ("MACs", macs, record.macs),
         ("classes", spec.num_classes, record.num_classes),
-        ("input", (spec.in_channels, spec.input_size, spec.input_size), record.input),
+        ("input", _input(spec, record), record.input),
     )
     found = [f"{what} {_text(ours)} instead of {_text(theirs)}" for what, ours, theirs in facts if ours != theirs]
     paper = record.paper
@@ -90,6 +91,13 @@ def _compare(spec: Spec, record: Record | None, params: int, macs: int) -> tuple
     if off and not paper.why:
         return [*found, *off], ""
     return found, f"{'; '.join(off)}. {paper.why}" if off else ""
+
+
+def _input(spec: Spec, record: Record) -> tuple[int, ...]:
+    image = (spec.in_channels, spec.input_size, spec.input_size)
+    # A fully connected network reads its image as one row of pixels, and a record may say so.
+    row = (math.prod(image), 1, 1)
+    return row if row == record.input else image
 
 
 def _text(value: object) -> str:
