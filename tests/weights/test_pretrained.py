@@ -9,7 +9,6 @@ import pytest
 import torch
 from bundles import CLASSES, PREPROCESS, save_tiny, tiny_model
 from hubs import folder_files, publish
-from servers import serving
 
 import residua
 from residua import Run
@@ -18,6 +17,7 @@ from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.weights.bundle import hash_tensors, load_bundle, save_bundle
 from residua.weights.pretrained import hub_name
+from servers import serving
 
 
 def test_a_run_goes_to_the_hub_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

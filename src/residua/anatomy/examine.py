@@ -62,7 +62,7 @@ def inspect(
     weights = dict(network.named_parameters())
     sizes = {name: weight.numel() for name, weight in weights.items()}
     trained = {name: sizes[name] for name, weight in weights.items() if weight.requires_grad}
-    leaves = {name: type(module).__name__ for name, module in trace.modules.values() if not module._modules}
+    leaves = {name: type(module).__name__ for name, module in trace.modules.values() if name and not module._modules}
     buffers = sum(buffer.numel() * buffer.element_size() for buffer in network.buffers())
     return Anatomy(
         name=spec.name if spec else type(network).__name__,
@@ -81,7 +81,7 @@ def inspect(
             steps.image.storage,
             batch,
             optimizer,
-            Kernels(getattr(network, "trains_channels_last", False), torch.get_num_threads()),
+            Kernels(_is_channels_last(network), torch.get_num_threads()),
         ),
     )
 
@@ -121,7 +121,7 @@ def _pass(network: nn.Module, shape: tuple[int, int, int], batch: int, aux: bool
     """Run the network over shapes, end point by end point where it has some."""
     names = {id(weight): name for name, weight in network.named_parameters()}
     image = torch.empty((batch, *shape), device="meta")
-    trace = Trace(network, names, RULES)
+    trace = Trace(network, names, RULES, _is_channels_last(network))
     with trace:
         trace.give_image(image)
         found = list(_run(network, image, aux, trace))
@@ -182,7 +182,7 @@ def _layers(trace: Trace, sizes: Mapping[str, int], batch: int, leaves: Mapping[
         leaf = last.module in leaves
         if not leaf and last.view:
             continue
-        name = last.module if leaf else ".".join(word for word in (last.module, last.kind) if word)
+        name = last.module if leaf else f"{last.module}.{last.kind}()".lstrip(".")
         names[name] += 1
         if names[name] > 1:
             name = f"{name} ({names[name]})"
@@ -307,3 +307,8 @@ def _name(network: nn.Module) -> str:
 
 def _has_aux(network: nn.Module) -> bool:
     return isinstance(network, Classifier) and bool(network.aux_heads())
+
+
+def _is_channels_last(network: nn.Module) -> bool:
+    """How our own networks lay their activations out on a CPU; others are taken to keep torch's default."""
+    return isinstance(network, Classifier) and network.trains_channels_last

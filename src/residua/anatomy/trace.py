@@ -97,6 +97,7 @@ class Trace(TorchFunctionMode):
     """Records the operations of the calls inside it.
 
     Attributes:
+        channels_last: the layout of the activations.
         operations: in the order of the calls.
         modules: id -> (name, module).
         image: what the network reads.
@@ -104,8 +105,11 @@ class Trace(TorchFunctionMode):
         part: the end point that operations lead to from now on; whoever runs the network says it.
     """
 
-    def __init__(self, network: nn.Module, weights: dict[int, str], rules: dict[Any, Rule]) -> None:
+    def __init__(
+        self, network: nn.Module, weights: dict[int, str], rules: dict[Any, Rule], channels_last: bool
+    ) -> None:
         super().__init__()
+        self.channels_last = channels_last
         self.operations: list[Operation] = []
         self.image = Value((), Storage(0, given=True), Field(), needs_grad=False)
         self.logits: tuple[Value, ...] = ()
@@ -150,6 +154,11 @@ class Trace(TorchFunctionMode):
         """The name of a parameter, None for what is none."""
         return self._weights.get(id(tensor))
 
+    def needs_grad(self, tensor: Any) -> bool:
+        """Whether a gradient flows to a tensor of the pass, or to a weight."""
+        value = self.known(tensor)
+        return value.needs_grad if value else self.weight(tensor) is not None and tensor.requires_grad
+
     def give(self, tensor: Tensor, value: Value) -> Tensor:
         """Say what a tensor stands for."""
         self._known[id(tensor)] = value
@@ -189,8 +198,8 @@ class Trace(TorchFunctionMode):
             facts: `macs`, `flops`, `shares_grad`, `window`, `groups` of the operation.
         """
         values = tuple(value for value in map(self.known, inputs) if value is not None)
-        named = [weight for weight in weights if weight is not None]
-        names = tuple(name for name in map(self.weight, named) if name is not None)
+        named = [weight for weight in weights if id(weight) in self._weights]
+        names = tuple(self._weights[id(weight)] for weight in named)
         needs = any(value.needs_grad for value in values) or any(weight.requires_grad for weight in named)
         shape = tuple(shape)
         storage = values[0].storage if in_place or view else Storage(math.prod(shape) * FLOAT_BYTES)
@@ -235,3 +244,13 @@ class Trace(TorchFunctionMode):
     def _leave_module(self, module: nn.Module, args: Any, output: Any) -> None:
         if id(module) in self.modules and threading.get_ident() == self._thread:
             self._stack.pop()
+
+
+def inputs_alone(values: tuple[Value, ...], output: Value) -> Iterable[Storage]:
+    """For `keeps`: the backward formula reads what the operation read."""
+    return (value.storage for value in values)
+
+
+def output_alone(values: tuple[Value, ...], output: Value) -> Iterable[Storage]:
+    """For `keeps`: the backward formula reads what the operation made."""
+    return (output.storage,)

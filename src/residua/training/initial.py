@@ -16,7 +16,7 @@ from residua.specs.schema import Spec
 from residua.weights.convert import resized
 from residua.weights.locate import is_remote
 from residua.weights.resolve import resolve
-from residua.weights.transfer import load_weights
+from residua.weights.transfer import fitted, load_weights
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ def find_initial(given: str | Path, spec: Spec) -> Initial:
     """Fetch and read weights, and see that all but their classifier fits the network of `spec`.
 
     Raises:
-        InputError: as `resolve`, and as `load_weights`.
+        InputError: as `resolve`, and as `fitted`.
     """
     found = resolve(given, spec)
-    load_weights(outline(spec), found, new_classifier=True)
+    fitted(outline(spec), found, new_classifier=True)
     return Initial(found.located.given, found.located.sha256, found.preprocess, found.classes)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +28,7 @@ from residua.weights.run import Run, load
 from residua.weights.sources.source import Source, Tensors
 
 # In the order in which names are tried: the last, whose names our networks share, takes what no other knows.
-SOURCES = ("cifar_resnet", "timm", "torchvision")
+SOURCES = ("keras", "slim", "cifar_resnet", "timm", "torchvision")
 _BACKGROUND = 1  # outputs that TensorFlow's ImageNet networks have more than classes
 
 
@@ -80,7 +82,8 @@ def convert(
     spec = get_spec(model) if isinstance(model, str) else model
     found = read_weights(path, spec, source, keep_background=_count(classes))
     spec = found.spec
-    names, named = class_names(classes, spec.num_classes, get_source(found.source).DATA)
+    data = "cifar10" if getattr(spec, "stem", "") == "cifar" else get_source(found.source).DATA
+    names, named = class_names(classes, spec.num_classes, data)
     preprocess = preprocess or get_source(found.source).preprocess(spec, path.name)
     if image_size is not None:
         preprocess = resized(preprocess, image_size)
@@ -149,9 +152,13 @@ def ours_from(
         InputError: as `convert`.
     """
     peer = get_source(source)
+    left = [name for name in tensors if peer.TRAINING and re.fullmatch(peer.TRAINING, name)]
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in set(left)} if left else tensors
     spec = peer.adapt(spec, tensors)
     state = peer.to_ours(spec, tensors)
     spec, state, notes = _with_ends(spec, state, peer, keep_background)
+    if left:
+        notes.append(f"State of training left out: {len(left)} tensors, {some(left, 3)}.")
     wanted = state_shapes(spec)
     # Counters of batches, which old torch and every other framework do without; inference never reads them.
     for key in wanted:
@@ -191,8 +198,8 @@ def _read(path: Path, source: str | None) -> tuple[str, Tensors, list[str]]:
     if source is not None:
         return source, get_source(source).read(path), []
     for name in SOURCES:
-        if path.name.lower().endswith(get_source(name).SUFFIXES or ("\0",)):
-            return name, get_source(name).read(path), [f"Source guessed from the ending of {path.name}: {name}."]
+        if any(fnmatch.fnmatchcase(path.name.lower(), pattern) for pattern in get_source(name).FILES):
+            return name, get_source(name).read(path), [f"Source guessed from the name {path.name}: {name}."]
     tensors = get_source("torchvision").read(path)
     name = next((n for n in SOURCES if get_source(n).recognises(tensors.keys())), "torchvision")
     return name, tensors, [f"Source guessed from the names of the tensors: {name}."]

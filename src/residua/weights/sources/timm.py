@@ -20,7 +20,8 @@ from residua.weights.sources.source import Tensors, rename
 
 DATA: Literal["imagenet", "cifar10"] = "imagenet"
 BACKGROUND_FIRST = False
-SUFFIXES: tuple[str, ...] = ()
+FILES: tuple[str, ...] = ()
+TRAINING = ""
 
 Rules = tuple[tuple[str, str], ...]
 
