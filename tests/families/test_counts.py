@@ -21,6 +21,12 @@ from residua.specs.published import records
 WITHOUT_RECORD = {*list_models("cifar_seresnet*"), "cifar_highway32"}
 # Their records count the graph that training runs, auxiliary classifiers included; the catalog shows evaluation's.
 TRAINING_GRAPH = {"googlenet"}
+# The paper's pilot (Srivastava 2015, section 3.2): nine convolutions of one width, the first 5×5 over whole windows.
+HIGHWAY_MNIST = {
+    **{"depths": (2, 3, 3), "entry_kernels": (5, 0, 0), "entry_padding": "valid", "pools": (3, 3, 2)},
+    **{"head_width": 0, "grid": 3, "dropouts": (0.2, 0.3, 0.4, 0.5), "transform_bias": -1.0},
+    **{"in_channels": 1, "input_size": 28},
+}
 
 RECORDS = {reference: asdict(record) for reference, record in records().items()}
 
@@ -66,6 +72,13 @@ _WIDELY_COPIED = {"stem": "cifar", "final_norm": False, "num_classes": 10, "inpu
         ("cifar_wrn28_10", {"num_classes": 100}, "wrn_28_10_c100"),
         ("resnext101_64x4d", {"cardinality": 32}, "resnext101_32x4d"),
         ("seresnet50", {"cardinality": 32, "base_width": 4}, "se_resnext50_32x4d"),
+        ("alexnet_2012", {"groups": (1,) * 5}, "alexnet_ungrouped_96"),
+        ("cifar_nin", {"num_classes": 100}, "nin_cifar100"),
+        ("cifar_nin", {"pools": ("max", "avg")}, "nin_cifar10"),
+        ("cifar_highway19", {"num_classes": 100}, "highway_cifar100_19"),
+        ("cifar_highway19", HIGHWAY_MNIST | {"widths": (32,) * 3}, "highway_mnist_10_w32"),
+        ("cifar_highway19", HIGHWAY_MNIST | {"widths": (16,) * 3}, "highway_mnist_10_w16"),
+        *((f"highway_mlp{d}", {"gates": False, "width": 71}, f"plain_fc_{d}") for d in (10, 20, 50, 100)),
         ("resnet50_v2_slim", {"num_classes": 1001}, "resnetv2_50_slim_1001"),
         ("resnet200_v2_slim", {"num_classes": 1001}, "resnetv2_200_slim_1001"),
         ("resnet101_v1", {"pool_padding": "ceil"}, "resnet101_v1_caffe"),
@@ -119,6 +132,7 @@ def test_seresnet_adds_its_gates() -> None:
 
 
 def test_the_thin_highway_network_is_near_its_paper() -> None:
+    assert get_spec("cifar_highway32").depth == 32
     assert cost(get_spec("cifar_highway32")).params == pytest.approx(1.25e6, rel=0.01)
 
 

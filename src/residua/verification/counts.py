@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
@@ -78,7 +77,7 @@ def _compare(spec: Spec, record: Record | None, params: int, macs: int) -> tuple
         ("parameters", params, record.params),
         ("MACs", macs, record.macs),
         ("classes", spec.num_classes, record.num_classes),
-        ("input", _input(spec, record), record.input),
+        ("input", _input_like(spec, record), record.input),
     )
     found = [f"{what} {_text(ours)} instead of {_text(theirs)}" for what, ours, theirs in facts if ours != theirs]
     paper = record.paper
@@ -93,11 +92,10 @@ def _compare(spec: Spec, record: Record | None, params: int, macs: int) -> tuple
     return found, f"{'; '.join(off)}. {paper.why}" if off else ""
 
 
-def _input(spec: Spec, record: Record) -> tuple[int, ...]:
-    image = (spec.in_channels, spec.input_size, spec.input_size)
-    # A fully connected network reads its image as one row of pixels, and a record may say so.
-    row = (math.prod(image), 1, 1)
-    return row if row == record.input else image
+def _input_like(spec: Spec, record: Record) -> tuple[int, int, int]:
+    """Return the network's input, flattened where the record's is: records of fully connected networks."""
+    channels, side = spec.in_channels, spec.input_size
+    return (channels * side**2, 1, 1) if record.input[1:] == (1, 1) else (channels, side, side)
 
 
 def _text(value: object) -> str:
