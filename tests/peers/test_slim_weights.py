@@ -124,7 +124,7 @@ def test_refusals(tf: Any, tmp_path: Path) -> None:
     slim_graphs.saved(tf, lambda x: slim_graphs.resnet_v1(tf, x, (1, 1, 1, 1), 5, "resnet_v1_50"), str(path), 2, [])
     with pytest.raises(InputError, match="Did you mean resnet50_v2_slim"):
         read_weights(path, get_spec("resnet50_v2"))
-    with pytest.raises(InputError, match="missing: .*layer1"):
+    with pytest.raises(InputError, match=r"missing: .*layer1"):
         read_weights(path, get_spec("resnet50_v1"))
     with pytest.raises(InputError, match=r"unexpected: .*bottleneck_v1"):
         read_weights(path, get_spec("resnet50_v2_slim"))
