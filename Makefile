@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := runs/demo
 
-.PHONY: help setup demo test check proofs bench counts clean
+.PHONY: help setup demo test check proofs bench counts ledger clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,9 @@ bench: setup  ## benchmarks beside their peers: make bench CIFAR=FOLDER PHOTOS=F
 
 counts: setup  ## count parameters and MACs of every listed network anew
 	$(BIN)/python tools/counts.py
+
+ledger: setup  ## count every network and compare its logits with the peers' anew, into docs/ledger.md
+	$(BIN)/python tools/ledger.py
 
 clean:  ## remove the environment, caches and demo runs
 	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

@@ -41,6 +41,7 @@ class Behaviour:
         redirects: where a path sends one to.
         statuses: the next answers' error codes, 0 for a proper answer; then proper answers.
         retry_after: sent with every error code, when not empty.
+        error_headers: sent with every error code.
         breaks: how many bytes the next answers send before they break off; then whole answers.
         lies: added to the Content-Length of every answer.
         says_length: whether it announces a length at all.
@@ -56,6 +57,7 @@ class Behaviour:
     redirects: dict[str, str] = field(default_factory=dict)
     statuses: list[int] = field(default_factory=list)
     retry_after: str = ""
+    error_headers: dict[str, str] = field(default_factory=dict)
     breaks: list[int] = field(default_factory=list)
     lies: int = 0
     says_length: bool = True
@@ -86,7 +88,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if told.token and headers.get("authorization") != f"Bearer {told.token}":
             status = 401
         if status or (path not in told.files and path not in told.redirects):
-            self._answer(status or 404, {"Retry-After": told.retry_after} if told.retry_after else {})
+            later = {"Retry-After": told.retry_after} if told.retry_after else {}
+            self._answer(status or 404, {**later, **told.error_headers})
             return
         extra = told.headers.get(path, {})
         if path in told.redirects:

@@ -26,6 +26,7 @@ _HOMES = {
     "Run": "residua.weights.run",
     "build": "residua.families.build",
     "check": "residua.data.check",
+    "convert": "residua.weights.convert",
     "create_model": "residua.weights.create",
     "evaluate": "residua.evaluation.evaluate",
     "get_spec": "residua.specs.catalog",
@@ -35,6 +36,7 @@ _HOMES = {
     "open_dataset": "residua.data.sources",
     "predict": "residua.evaluation.predict",
     "train": "residua.training.loop",
+    "verify": "residua.verification.verify",
 }
 __all__ = ["__version__", *_HOMES]
 
@@ -56,6 +58,8 @@ if TYPE_CHECKING:
     from residua.specs.resnet import ResNetSpec as ResNetSpec
     from residua.training.loop import train as train
     from residua.training.recipe import Recipe as Recipe
+    from residua.verification.verify import verify as verify
+    from residua.weights.convert import convert as convert
     from residua.weights.create import create_model as create_model
     from residua.weights.run import Run as Run
     from residua.weights.run import load as load

@@ -307,7 +307,12 @@ def test_two_downloads_at_once_fetch_once(server: Behaviour, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("url", "name"),
-    [("http://a/b/c%20d.pth?x=1#y", "c d.pth"), ("http://a", "download"), ("http://a/%2e%2e", "download")],
+    [
+        ("http://a/b/c%20d.pth?x=1#y", "c d.pth"),
+        ("http://a", "download"),
+        ("http://a/%2e%2e", "download"),
+        ("http://a/x%00y", "download"),
+    ],
 )
 def test_names_come_from_the_path_of_the_address(url: str, name: str) -> None:
     assert RemoteFile(url, SHA256).file_name == name
@@ -319,6 +324,8 @@ def test_a_download_says_once_that_it_has_begun(capfd: pytest.CaptureFixture[str
         show(1, 2_500_000)
         show(2, 2_500_000)
     assert capfd.readouterr().err == "Downloading weights.pth, 2.5 MB\n"
+    with progress_bar("config.json", BYTES) as show:
+        show(1, 500)
     with progress_bar("Examining", "images") as show:
         show(1, 2)
     assert capfd.readouterr().err == ""

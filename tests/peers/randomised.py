@@ -16,7 +16,8 @@ def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
     with torch.no_grad():
         for layer in network.modules():
             if isinstance(layer, nn.BatchNorm2d):
-                layer.weight.copy_(uniform(0.6, 1.4, layer.weight))
+                if layer.weight is not None:
+                    layer.weight.copy_(uniform(0.6, 1.4, layer.weight))
                 layer.bias.copy_(uniform(-0.3, 0.3, layer.bias))
                 layer.running_mean.copy_(uniform(-0.3, 0.3, layer.running_mean))
                 layer.running_var.copy_(uniform(0.5, 2.0, layer.running_var))

@@ -25,6 +25,7 @@ FLOORS = {
     "weights": 3,
     "runtime": 3,
     "evaluation": 4,
+    "verification": 4,
     "training": 5,
     "benchmarking": 6,
     "cli": 7,
@@ -38,6 +39,7 @@ OPTIONS = {
     "models": {"pattern", "json"},
     "diff": {"left", "right", "json"},
     "inspect": {"model", "input", "batch", "by", "table", "training", "optimizer", "svg", "json"},
+    "verify": {"models", "peer", "json"},
     "check": {"data", "workers", "data_dir", "json"},
     "evaluate": {"run", "data", "split", "batch_size", "device", "on_bad", "data_dir", "report", "json"},
     "predict": {"run", "paths", "top", "format", "batch_size", "device", "json"},
@@ -50,6 +52,7 @@ OPTIONS = {
         "data",
         "model",
         "out",
+        "weights",
         "recipe",
         "resume",
         "data_dir",
@@ -76,6 +79,8 @@ OPTIONS = {
         "min_learning_rate",
         "label_smoothing",
         "ema_decay",
+        "freeze",
+        "layer_decay",
         "clip_norm",
         "early_stop_epochs",
         "keep",
@@ -154,7 +159,8 @@ def test_file_length(path: Path) -> None:
 
 def test_public_names() -> None:
     frozen = "__version__ AugmentSpec InputError PreprocessSpec Prediction Recipe Report ResNetSpec ResiduaError Run"
-    frozen += " build check create_model evaluate get_spec inspect list_models load open_dataset predict train"
+    frozen += " build check convert create_model evaluate get_spec inspect list_models load open_dataset predict train"
+    frozen += " verify"
     assert residua.__all__ == frozen.split()
     assert len(residua.__all__) <= 25
     for name in residua.__all__:

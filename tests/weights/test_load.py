@@ -14,8 +14,13 @@ from bundles import PREPROCESS, save_tiny, tiny_model
 from PIL import Image
 
 from residua._base.errors import InputError
-from residua.weights.load import load_state
+from residua.weights.resolve import resolve
 from residua.weights.run import load
+from residua.weights.transfer import load_weights
+
+
+def load_state(model: Any, path: Path) -> None:
+    load_weights(model, resolve(path, model.spec))
 
 
 def same(left: torch.nn.Module, right: torch.nn.Module) -> bool:

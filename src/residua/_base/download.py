@@ -56,7 +56,7 @@ class RemoteFile:
     def file_name(self) -> str:
         """The last part of the address."""
         name = urllib.parse.unquote(urllib.parse.urlsplit(self.url).path).rsplit("/", 1)[-1]
-        return "download" if name in ("", ".", "..") else name
+        return name if name.isprintable() and name not in ("", ".", "..") else "download"
 
 
 def verify(path: Path, remote: RemoteFile) -> None:
@@ -85,7 +85,7 @@ def fetch(remote: RemoteFile, folder: Path, progress: Progress | None = None) ->
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / remote.file_name
     part = _Part(folder / f"{remote.file_name}.part")
-    with _alone(folder / f"{remote.file_name}.lock"):
+    with alone(folder / f"{remote.file_name}.lock"):
         if path.exists():
             if not _mismatch(path, remote):
                 return path
@@ -264,7 +264,7 @@ def _unavailable(remote: RemoteFile, folder: Path, error: BaseException) -> Inpu
 
 
 @contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def alone(lock: Path) -> Iterator[None]:
     """Wait until no other process holds `lock`, then hold it."""
     with lock.open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)

@@ -87,8 +87,11 @@ class Head:
     headers: Message
 
 
-def head(url: str, *, token: str = "") -> Head:
+def head(url: str, *, token: str = "", final: str = "") -> Head:
     """Ask what `url` is; redirects are followed on its own host, with the token, and noted where they lead away.
+
+    Args:
+        final: a header whose presence ends the following.
 
     Raises:
         ERRORS: as urllib raises them, once trying again is over.
@@ -106,7 +109,7 @@ def head(url: str, *, token: str = "") -> Head:
                     break
                 patience.endure(error)
         target = urllib.parse.urljoin(url, headers.get("Location", ""))
-        if urllib.parse.urlsplit(target)[:2] != urllib.parse.urlsplit(url)[:2]:
+        if (final and final in headers) or urllib.parse.urlsplit(target)[:2] != urllib.parse.urlsplit(url)[:2]:
             return Head(url, headers)
         url = target
     raise Refused(f"more than {_HOPS} redirects from {url}")

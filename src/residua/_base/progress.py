@@ -10,6 +10,7 @@ Progress = Callable[[int, int], None]
 """Called with (done, in all)."""
 
 BYTES = "bytes"
+_SMALL = 1_000_000  # bytes that nobody waits for
 
 
 @contextlib.contextmanager
@@ -27,7 +28,7 @@ def progress_bar(task: str, unit: str) -> Iterator[Progress]:
 
         def tell(done: int, total: int) -> None:
             nonlocal told
-            if not told:
+            if not told and not 0 < total < _SMALL:
                 print(f"Downloading {task}" + (f", {total / 1e6:,.1f} MB" if total else ""), file=sys.stderr)
             told = True
 

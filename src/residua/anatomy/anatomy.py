@@ -15,7 +15,7 @@ class Layer:
     """A layer: a call of a module without parts, or a function that the network calls between them.
 
     Attributes:
-        name: the module's name in the network; a function's is its caller's with the function behind.
+        name: the module's name in the network, or "caller.function()"; a second call is "name (2)".
         kind: such as "conv 3×3 /2", "batch norm", "add".
         operation: the operation that gave it its kind: "conv2d", "batch_norm", "add", …
         part: the end point that it leads to.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from residua.families.build import build
 from residua.specs.schema import Spec
@@ -30,6 +29,9 @@ def cost(spec: Spec, *, training: bool = False) -> Cost:
         spec: the network.
         training: count the graph that training runs forward, auxiliary classifiers included.
     """
+    # Imported here: it takes as long as a whole pass of `inspect`, which does without it.
+    from torch.utils.flop_counter import FlopCounterMode
+
     # Batch normalisation in training refuses one value a channel, which one image may leave.
     images = 2 if training else 1
     with torch.device("meta"):

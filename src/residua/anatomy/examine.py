@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from residua._base.errors import InputError
 from residua.anatomy.anatomy import Anatomy, Layer, stage_of
-from residua.anatomy.memory import OptimizerName, inference_peak, training_memory
+from residua.anatomy.memory import Kernels, OptimizerName, inference_peak, training_memory
 from residua.anatomy.rules import RULES
 from residua.anatomy.trace import Operation, Storage, Trace, Value
 from residua.families.build import outline, spec_of
@@ -59,15 +59,17 @@ def inspect(
     network.train()
     trace = _traced(network, shape, batch, training)
     steps = trace if training or not _has_aux(network) else _traced(network, shape, batch, True)
-    sizes = {name: weight.numel() for name, weight in network.named_parameters()}
-    trained = {name: sizes[name] for name, weight in network.named_parameters() if weight.requires_grad}
+    weights = dict(network.named_parameters())
+    sizes = {name: weight.numel() for name, weight in weights.items()}
+    trained = {name: sizes[name] for name, weight in weights.items() if weight.requires_grad}
+    leaves = {name: type(module).__name__ for name, module in trace.modules.values() if name and not module._modules}
     buffers = sum(buffer.numel() * buffer.element_size() for buffer in network.buffers())
     return Anatomy(
         name=spec.name if spec else type(network).__name__,
         paper=spec.paper if spec else "",
         input_shape=shape,
         batch=batch,
-        layers=tuple(_layers(trace, sizes, batch, _leaves(network))),
+        layers=tuple(_layers(trace, sizes, batch, leaves)),
         buffer_bytes=buffers,
         inference_peak_bytes=inference_peak(trace.operations, trace.image.storage),
         training=training_memory(
@@ -79,6 +81,7 @@ def inspect(
             steps.image.storage,
             batch,
             optimizer,
+            Kernels(_is_channels_last(network), torch.get_num_threads()),
         ),
     )
 
@@ -118,7 +121,7 @@ def _pass(network: nn.Module, shape: tuple[int, int, int], batch: int, aux: bool
     """Run the network over shapes, end point by end point where it has some."""
     names = {id(weight): name for name, weight in network.named_parameters()}
     image = torch.empty((batch, *shape), device="meta")
-    trace = Trace(network, names, RULES)
+    trace = Trace(network, names, RULES, _is_channels_last(network))
     with trace:
         trace.give_image(image)
         found = list(_run(network, image, aux, trace))
@@ -147,7 +150,7 @@ def _run(network: nn.Module, image: Tensor, aux: bool, trace: Trace) -> Iterator
         trace.part = name
         x = part(x)
         if name in heads:
-            trace.part = trace.modules.get(id(heads[name]), f"{name}.aux")
+            trace.part = trace.modules[id(heads[name])][0]
             yield heads[name](x)
     for name, part in network.head_parts():
         trace.part = name
@@ -169,15 +172,17 @@ def _layers(trace: Trace, sizes: Mapping[str, int], batch: int, leaves: Mapping[
     names: Counter[str] = Counter()
     makers: dict[Storage, tuple[str, ...]] = {trace.image.storage: ("image",)}
     for operations in _calls(trace.operations, leaves):
-        main = max(operations, key=lambda op: (op.macs > 0, bool(op.window), op.flops))
-        last = operations[-1]
-        inside = {id(value) for op in operations for value in op.outputs}
-        read = [v for op in operations for v in op.inputs if id(v) not in inside]
+        main = last = operations[-1]
+        read = list(last.inputs)
+        if len(operations) > 1:
+            main = max(operations, key=lambda op: (op.macs > 0, bool(op.window), op.flops))
+            inside = {id(value) for op in operations for value in op.outputs}
+            read = [value for op in operations for value in op.inputs if id(value) not in inside]
         inputs = tuple(dict.fromkeys(name for value in read for name in makers.get(value.storage, ())))
         leaf = last.module in leaves
         if not leaf and last.view:
             continue
-        name = last.module if leaf else ".".join(word for word in (last.module, last.kind) if word)
+        name = last.module if leaf else f"{last.module}.{last.kind}()".lstrip(".")
         names[name] += 1
         if names[name] > 1:
             name = f"{name} ({names[name]})"
@@ -224,11 +229,6 @@ def _calls(operations: Sequence[Operation], leaves: Mapping[str, str]) -> Iterat
         group.append(operation)
     if group:
         yield group
-
-
-def _leaves(network: nn.Module) -> dict[str, str]:
-    """Modules without parts: name -> class."""
-    return {name: type(module).__name__ for name, module in network.named_modules() if not module._modules}
 
 
 def _new_bytes(operations: Sequence[Operation]) -> int:
@@ -307,3 +307,8 @@ def _name(network: nn.Module) -> str:
 
 def _has_aux(network: nn.Module) -> bool:
     return isinstance(network, Classifier) and bool(network.aux_heads())
+
+
+def _is_channels_last(network: nn.Module) -> bool:
+    """How our own networks lay their activations out on a CPU; others are taken to keep torch's default."""
+    return isinstance(network, Classifier) and network.trains_channels_last

@@ -128,8 +128,8 @@ _TOTALS: dict[_Key, str] = {
         "The lecture's totals for AlexNet, 1.9 MB, 61 M parameters and 0.7 GFLOP, leave the pools' memory out."
     ),
     ("vgg16", (3, 224, 224)): (
-        "The lecture's totals for VGG-16, about 48.5 MB and 13.6 GFLOP, leave the pools' memory out, and with it one of "
-        "the three convolutions of 256 maps of 56×56 (3.1 MB, 1.85 GFLOP): without it the sums are 48.6 MB and 13.62 "
-        "GFLOP. All sixteen layers come to 51.7 MB and 15.47 GFLOP; the pools add 5.8 MB."
+        "The lecture's totals for VGG-16, about 48.5 MB and 13.6 GFLOP, leave the pools' memory out, and one of the "
+        "three convolutions of 256 maps of 56×56 (3.1 MB, 1.85 GFLOP): without it the convolutions' outputs take 48.6 "
+        "MB, and all layers 13.62 GFLOP. With it they are 51.7 MB and 15.47 GFLOP; the pools add 5.8 MB."
     ),
 }

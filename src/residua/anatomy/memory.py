@@ -70,6 +70,7 @@ def training_memory(
     images: Storage,
     batch: int,
     optimizer: OptimizerName,
+    kernels: Kernels,
 ) -> TrainingMemory:
     """Predict the memory of one training step after the first, its gradients freed before the forward pass.
 
@@ -82,19 +83,25 @@ def training_memory(
         images: the batch.
         batch: its images.
         optimizer: which moments are kept.
+        kernels: what convolutions need besides.
     """
     total = sum(weights.values()) * FLOAT_BYTES
     state = total * _MOMENTS[optimizer]
     parameters = total + frozen * FLOAT_BYTES
     meter = _Meter(parameters + state + buffers + images.bytes)
-    backward = _Backward(meter, weights)
-    _forward(operations, meter, backward)
+    backward = _Backward(meter, weights, kernels)
+    _forward(operations, meter, backward, kernels)
     kept = sum(storage.bytes for storage in {s for op in operations for s in op.kept})
     for value in logits:
         # Cross-entropy keeps the logarithms of the probabilities, and their gradient comes first.
         meter.take(2 * value.storage.bytes, "loss")
         backward.seed(value)
+    regions: dict[int, list[Operation]] = {}
+    for operation in operations:
+        if operation.region:
+            regions.setdefault(operation.region, []).append(operation)
     for operation in reversed(operations):
+        backward.compute_again(regions.pop(operation.region, ()))
         backward.undo(operation)
     return TrainingMemory(
         batch,
@@ -105,7 +112,7 @@ def training_memory(
         images=images.bytes,
         gradients=total,
         kept=kept,
-        workspace=max((_workspace(op, weights) for op in operations), default=0),
+        workspace=max((kernels.backward(op, backward.bytes_of(op)) for op in operations), default=0),
         peak=meter.most,
         peak_at=meter.where,
     )
@@ -125,52 +132,100 @@ def inference_peak(operations: Sequence[Operation], images: Storage) -> int:
     return meter.most
 
 
-def _forward(operations: Sequence[Operation], meter: _Meter, backward: _Backward) -> None:
+def _forward(operations: Sequence[Operation], meter: _Meter, backward: _Backward, kernels: Kernels) -> None:
     last = _last_reads(operations)
-    alive: set[Storage] = set()
+    alive = backward.alive
     for index, operation in enumerate(operations):
-        kept = set() if operation.recomputed else set(operation.kept)
-        new = {s for s in (*_storages(operation), *kept) if s not in alive and not s.given}
-        alive |= new
+        touched = dict.fromkeys([*_storages(operation), *operation.kept])
+        new = [storage for storage in touched if storage not in alive and not storage.given]
+        alive.update(new)
         size = sum(storage.bytes for storage in new)
-        meter.take(size, operation.module, _workspace(operation, backward.weights, copies=1))
-        backward.keep(operation)
-        for storage in {*_storages(operation), *kept}:
+        meter.take(size, operation.module, kernels.forward(operation, backward.bytes_of(operation)))
+        backward.keep(operation.kept)
+        for storage in touched:
             if last.get(storage, index) <= index and storage in alive and not backward.holds(storage):
                 alive.discard(storage)
                 meter.taken -= storage.bytes
-    backward.alive = alive
 
 
-def _storages(operation: Operation) -> Iterable[Storage]:
-    return (value.storage for value in (*operation.inputs, *operation.outputs))
+def _storages(operation: Operation) -> list[Storage]:
+    return [value.storage for value in (*operation.inputs, *operation.outputs)]
 
 
 def _last_reads(operations: Sequence[Operation]) -> dict[Storage, int]:
     return {storage: index for index, operation in enumerate(operations) for storage in _storages(operation)}
 
 
-def _workspace(operation: Operation, weights: Mapping[str, int], copies: int = 2) -> int:
-    """A convolution's weights in the kernels' own order, and in its backward pass their gradient, too."""
-    if operation.kind != "conv2d":
-        return 0
-    return copies * FLOAT_BYTES * sum(weights.get(name, 0) for name in operation.weights)
+@dataclass(frozen=True)
+class Kernels:
+    """The scratch memory of oneDNN's convolutions in fp32, as torch calls them; measured, and told in docs/decisions.
+
+    Attributes:
+        channels_last: the layout of the activations. The other one is brought into the kernels' own and back.
+        threads: that compute.
+    """
+
+    channels_last: bool
+    threads: int
+
+    def forward(self, operation: Operation, weights: int) -> int:
+        """Bytes besides the output, given the bytes of the weights."""
+        if operation.kind != "conv2d" or _is_matrix_product(operation):
+            return 0
+        if _is_native(operation):
+            return _unfolded(operation)
+        return weights if self.channels_last else weights + operation.outputs[0].storage.bytes
+
+    def backward(self, operation: Operation, weights: int) -> int:
+        """Bytes besides the gradients of input and weights."""
+        if operation.kind != "conv2d" or _is_matrix_product(operation):
+            return 0
+        if _is_native(operation):
+            return _unfolded(operation)
+        values = operation.inputs[0]
+        if any(side < reach for side, reach in zip(values.shape[2:], operation.window[0], strict=True)):
+            # No window fits into the image: matrix products, whose sums each thread makes for itself.
+            return 4 * self.threads * weights
+        if self.channels_last:
+            return 2 * weights
+        return max(weights, values.storage.bytes + operation.outputs[0].storage.bytes)
+
+
+def _is_matrix_product(operation: Operation) -> bool:
+    kernel, stride, _ = operation.window
+    return kernel == stride == (1, 1)
+
+
+def _is_native(operation: Operation) -> bool:
+    """Whether torch leaves a convolution of one small image to its own kernel (ATen's Convolution.cpp)."""
+    values = operation.inputs[0]
+    return values.shape[0] == operation.groups == 1 and min(operation.window[0]) <= 3 and values.numel <= 20_480
+
+
+def _unfolded(operation: Operation) -> int:
+    """The image with every window written out (im2col)."""
+    kernel, shape = operation.window[0], operation.outputs[0].shape
+    return FLOAT_BYTES * operation.inputs[0].shape[1] * kernel[0] * kernel[1] * shape[2] * shape[3]
 
 
 class _Backward:
     """The gradients that are alive, and what the operations before still keep."""
 
-    def __init__(self, meter: _Meter, weights: Mapping[str, int]) -> None:
-        self.meter, self.weights = meter, weights
+    def __init__(self, meter: _Meter, weights: Mapping[str, int], kernels: Kernels) -> None:
+        self.meter, self.weights, self.kernels = meter, weights, kernels
         self.alive: set[Storage] = set()
         self._keepers: Counter[Storage] = Counter()
         self._gradients: dict[int, Storage] = {}
         self._shared: Counter[Storage] = Counter()
         self._seen: set[str] = set()
 
-    def keep(self, operation: Operation) -> None:
-        if not operation.recomputed:
-            self._keepers.update(set(operation.kept))
+    def bytes_of(self, operation: Operation) -> int:
+        """Of the operation's trained weights."""
+        return FLOAT_BYTES * sum(self.weights.get(name, 0) for name in operation.weights)
+
+    def keep(self, storages: Iterable[Storage]) -> None:
+        for storage in storages:
+            self._keepers[storage] += 1
 
     def holds(self, storage: Storage) -> bool:
         return self._keepers[storage] > 0
@@ -179,6 +234,14 @@ class _Backward:
         """The gradient of the loss, already counted, arrives at a value."""
         self._arrive(value, Storage(value.storage.bytes))
 
+    def compute_again(self, region: Sequence[Operation]) -> None:
+        """Run a checkpointed region once more, now keeping what its backward formulas read."""
+        for operation in region:
+            new = [storage for storage in operation.again if storage not in self.alive]
+            self.alive.update(new)
+            self.keep(operation.again)
+            self.meter.take(sum(storage.bytes for storage in new), operation.module)
+
     def undo(self, operation: Operation) -> None:
         """Run an operation's backward formula: gradients of its inputs and weights, then free what is done with."""
         arrived = [self._gradients.pop(id(value), None) for value in operation.outputs]
@@ -186,7 +249,7 @@ class _Backward:
         if gradients:
             names = [name for name in operation.weights if name not in self._seen and name in self.weights]
             self._seen.update(names)
-            scratch = _workspace(operation, self.weights)
+            scratch = self.kernels.backward(operation, self.bytes_of(operation))
             self.meter.take(FLOAT_BYTES * sum(self.weights[name] for name in names), operation.module, scratch)
             new = []
             for value in operation.inputs:
@@ -200,10 +263,9 @@ class _Backward:
                     new.append((value, gradient))
             for value, gradient in new:
                 self._arrive(value, gradient)
-        if not operation.recomputed:
-            for storage in set(operation.kept):
-                self._keepers[storage] -= 1
-                self._free_kept(storage)
+        for storage in (*operation.kept, *operation.again):
+            self._keepers[storage] -= 1
+            self._free_kept(storage)
         for gradient in gradients:
             self._leave(gradient)
 

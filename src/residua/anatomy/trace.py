@@ -62,7 +62,8 @@ class Operation:
         groups: of a convolution.
         view: the output is the input's memory under another shape.
         part: the end point that it leads to.
-        recomputed: the checkpointed region that it stands in: kept only from the region's own recomputation on.
+        again: what autograd keeps only from the moment on when a checkpointed region is computed once more.
+        region: the number of that region; 0 outside of any.
     """
 
     kind: str
@@ -79,13 +80,14 @@ class Operation:
     groups: int = 1
     view: bool = False
     part: str = ""
-    recomputed: int = 0
+    again: tuple[Storage, ...] = ()
+    region: int = 0
 
     @property
     def allocated(self) -> int:
         """Bytes of the outputs that are memory of their own."""
-        olds = {id(value.storage) for value in self.inputs}
-        return sum(value.storage.bytes for value in self.outputs if id(value.storage) not in olds)
+        olds = [value.storage for value in self.inputs]
+        return sum(value.storage.bytes for value in self.outputs if value.storage not in olds)
 
 
 Rule = Callable[..., Any]
@@ -95,23 +97,29 @@ class Trace(TorchFunctionMode):
     """Records the operations of the calls inside it.
 
     Attributes:
+        channels_last: the layout of the activations.
         operations: in the order of the calls.
+        modules: id -> (name, module).
         image: what the network reads.
         logits: what it returned, one value a head.
         part: the end point that operations lead to from now on; whoever runs the network says it.
     """
 
-    def __init__(self, network: nn.Module, weights: dict[int, str], rules: dict[Any, Rule]) -> None:
+    def __init__(
+        self, network: nn.Module, weights: dict[int, str], rules: dict[Any, Rule], channels_last: bool
+    ) -> None:
         super().__init__()
+        self.channels_last = channels_last
         self.operations: list[Operation] = []
         self.image = Value((), Storage(0, given=True), Field(), needs_grad=False)
         self.logits: tuple[Value, ...] = ()
         self.part = ""
-        self.modules = {id(module): path for path, module in network.named_modules()}
+        self.modules = {id(module): (path, module) for path, module in network.named_modules()}
         self._weights, self._rules = weights, rules
         self._known: dict[int, Value] = {}
         # Ids are compared, so nothing may be freed meanwhile.
         self._held: list[Tensor] = []
+        self._regions: dict[int, tuple[int, Any, set[Storage]]] = {}
         self._stack: list[tuple[str, int]] = [("", 0)]
         self._calls = 0
         self._thread = threading.get_ident()
@@ -145,6 +153,11 @@ class Trace(TorchFunctionMode):
     def weight(self, tensor: Any) -> str | None:
         """The name of a parameter, None for what is none."""
         return self._weights.get(id(tensor))
+
+    def needs_grad(self, tensor: Any) -> bool:
+        """Whether a gradient flows to a tensor of the pass, or to a weight."""
+        value = self.known(tensor)
+        return value.needs_grad if value else self.weight(tensor) is not None and tensor.requires_grad
 
     def give(self, tensor: Tensor, value: Value) -> Tensor:
         """Say what a tensor stands for."""
@@ -185,8 +198,8 @@ class Trace(TorchFunctionMode):
             facts: `macs`, `flops`, `shares_grad`, `window`, `groups` of the operation.
         """
         values = tuple(value for value in map(self.known, inputs) if value is not None)
-        named = [weight for weight in weights if weight is not None]
-        names = tuple(name for name in map(self.weight, named) if name is not None)
+        named = [weight for weight in weights if id(weight) in self._weights]
+        names = tuple(self._weights[id(weight)] for weight in named)
         needs = any(value.needs_grad for value in values) or any(weight.requires_grad for weight in named)
         shape = tuple(shape)
         storage = values[0].storage if in_place or view else Storage(math.prod(shape) * FLOAT_BYTES)
@@ -202,9 +215,20 @@ class Trace(TorchFunctionMode):
 
     def add(self, operation: Operation) -> None:
         """Record an operation."""
-        operation.kept = tuple(storage for storage in operation.kept if not storage.given)
-        operation.recomputed, operation.part = _checkpoint(), self.part
+        operation.part = self.part
+        operation.kept = tuple(dict.fromkeys(storage for storage in operation.kept if not storage.given))
+        hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)
+        if hooks:
+            self._checkpoint(operation, hooks)
         self.operations.append(operation)
+
+    def _checkpoint(self, operation: Operation, hooks: Any) -> None:
+        """A checkpointed region, known by its hooks, holds what it reads, and keeps what its backward needs later."""
+        made = self._regions.setdefault(id(hooks[0]), (len(self._regions) + 1, hooks, set()))
+        operation.region, operation.again = made[0], operation.kept
+        read = [value.storage for value in operation.inputs]
+        operation.kept = tuple(dict.fromkeys(s for s in read if not s.given and s not in made[2]))
+        made[2].update(value.storage for value in operation.outputs)
 
     @property
     def here(self) -> tuple[str, int]:
@@ -212,17 +236,21 @@ class Trace(TorchFunctionMode):
         return self._stack[-1]
 
     def _enter_module(self, module: nn.Module, args: Any) -> None:
-        path = self.modules.get(id(module))
-        if path is not None and threading.get_ident() == self._thread:
+        found = self.modules.get(id(module))
+        if found is not None and threading.get_ident() == self._thread:
             self._calls += 1
-            self._stack.append((path, self._calls))
+            self._stack.append((found[0], self._calls))
 
     def _leave_module(self, module: nn.Module, args: Any, output: Any) -> None:
         if id(module) in self.modules and threading.get_ident() == self._thread:
             self._stack.pop()
 
 
-def _checkpoint() -> int:
-    """A number for the checkpointed region that runs, 0 outside: its saved-tensor hooks are on top."""
-    top = torch._C._autograd._top_saved_tensors_default_hooks(True)
-    return id(top[0]) if top else 0
+def inputs_alone(values: tuple[Value, ...], output: Value) -> Iterable[Storage]:
+    """For `keeps`: the backward formula reads what the operation read."""
+    return (value.storage for value in values)
+
+
+def output_alone(values: tuple[Value, ...], output: Value) -> Iterable[Storage]:
+    """For `keeps`: the backward formula reads what the operation made."""
+    return (output.storage,)

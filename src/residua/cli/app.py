@@ -29,6 +29,7 @@ _COMMANDS = {
     "models": ("residua.cli.models:models", "List the networks, with paper, parameters and MACs."),
     "diff": ("residua.cli.models:diff", "Show what differs between two networks, field by field."),
     "inspect": ("residua.cli.inspect:inspect", "Lay a network open: layers, costs, memory, receptive fields."),
+    "verify": ("residua.cli.verify:verify", "Compare networks with what was published and with the peers' logits."),
     "check": ("residua.cli.check:check", "Examine a data set: corrupt files, duplicates, leaks, imbalance."),
     "train": ("residua.cli.train:train", "Train a network on images; resumable, ends in a report."),
     "evaluate": ("residua.cli.evaluate:evaluate", "Measure a trained run on held-out or other images."),
@@ -46,6 +47,7 @@ _EXAMPLES = {
         "residua inspect alexnet --input 3x227x227 --table lecture",
         "residua inspect runs/a --json",
     ),
+    "verify": ("residua verify", "residua verify resnet50", "residua verify 'resnet*' --peer timm --json"),
     "check": ("residua check PHOTOS", "residua check cifar10 --json"),
     "train": (
         "residua train digits --model cifar_resnet20 --out runs/digits",

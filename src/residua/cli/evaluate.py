@@ -10,7 +10,7 @@ from residua.cli.show import Switch, note, percent, print_json, print_table
 
 
 def evaluate(
-    run: Path,
+    run: str,
     data: str | None = None,
     /,
     *,
@@ -27,7 +27,7 @@ def evaluate(
     Parameters
     ----------
     run
-        The folder of a trained run.
+        The folder of a trained run, or one on the Hub: hf://ORG/REPO.
     data
         What `residua train` takes; left out: the run's own held-out part.
     split

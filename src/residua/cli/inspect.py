@@ -85,6 +85,8 @@ def _without_collections() -> Iterator[None]:
         yield
     finally:
         if enabled:
+            # What is there now stays to the end: the last collection need not look at it either.
+            gc.freeze()
             gc.enable()
 
 

@@ -46,7 +46,7 @@ def models(pattern: str = "*", /, *, json: Switch = False) -> int:
         ],
         right=(1, 2),
     )
-    series = ", ".join(s.pattern.format(depth=f"{{{s.per_n}n+{s.offset}}}", width="{width}") for s in SERIES)
+    series = ", ".join(s.pattern.format(depth=f"{{{s.depths}}}", width="{width}") for s in SERIES)
     note(f"{len(names)} networks. Any legal depth works too: {series}.")
     return 0
 

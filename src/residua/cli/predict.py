@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    run: Path,
+    run: str,
     /,
     *paths: Path,
     top: int = 1,
@@ -35,7 +35,7 @@ def predict(
     Parameters
     ----------
     run
-        The folder of a trained run.
+        The folder of a trained run, or one on the Hub: hf://ORG/REPO.
     paths
         Image files and folders.
     top

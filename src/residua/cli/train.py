@@ -22,6 +22,7 @@ def train(
     *,
     model: str | None = None,
     out: Path,
+    weights: str | None = None,
     recipe: str | None = None,
     resume: Switch = False,
     data_dir: Path | None = None,
@@ -38,6 +39,9 @@ def train(
         A network's name, see `residua models`; left out: resnet18, or with --resume the run's own.
     out
         The run's folder: weights, report, history, checkpoints.
+    weights
+        To begin with: torchvision:IMAGENET1K_V2, timm:TAG, hf://ORG/REPO, https://…#sha256=HEX, a file or a run's
+        folder; left out: drawn from the seed, or with --resume the run's own.
     recipe
         "fast", "paper", "keras", or a TOML file; left out: fast, or with --resume the run's own.
     resume
@@ -50,7 +54,9 @@ def train(
     from residua.training.loop import train as run_training
 
     given = {key: value for key, value in fields.items() if value is not None}
-    run = run_training(data, model=model, recipe=recipe, out=out, resume=resume, data_dir=data_dir, **given)
+    run = run_training(
+        data, model=model, recipe=recipe, out=out, resume=resume, data_dir=data_dir, weights=weights, **given
+    )
     if json:
         print_json({"run": str(run.folder), "model": run.spec.name, "classes": list(run.classes), **run.metrics})
         return 0

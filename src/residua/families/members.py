@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,11 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from residua.families.build import build
+from residua.families.build import outline
 from residua.families.network import Classifier
 from residua.specs.schema import Spec
-
-HEAD = "logits"
 
 
 @dataclass(frozen=True)
@@ -24,28 +22,29 @@ class Member:
     """A stretch of the way from the image to the logits.
 
     Attributes:
-        name: of its end point; `HEAD` for what follows the last.
-        modules: that no earlier stretch called, by their names in the network.
+        name: of its end point.
+        modules: that it calls, by their names in the network.
         parameters: what it learns, by their names in the network; each belongs to one stretch.
-        aux: the auxiliary classifiers that read its end point: their modules and parameters, as another member.
+        head: whether it stands behind the features.
+        aux: the auxiliary classifier that reads its end point, as a stretch of its own.
     """
 
     name: str
     modules: tuple[str, ...]
     parameters: tuple[str, ...]
+    head: bool = False
     aux: Member | None = None
 
 
 @lru_cache(8)
 def members(spec: Spec) -> tuple[Member, ...]:
-    """Take a network apart along its end points, the head last. It is traced on the meta device: nothing is computed.
+    """Take a network apart along its end points, those of its head last. Nothing is computed but shapes.
 
     Raises:
         AssertionError: a parameter that no stretch reads.
     """
-    with torch.device("meta"):
-        network = build(spec).eval()
-        x = torch.empty(2, spec.in_channels, spec.input_size, spec.input_size)
+    network = outline(spec).eval()
+    x = torch.empty(2, spec.in_channels, spec.input_size, spec.input_size, device="meta")
     taken: set[str] = set()
     heads = network.aux_heads()
     found = []
@@ -54,9 +53,11 @@ def members(spec: Spec) -> tuple[Member, ...]:
             x, member = _member(name, part, x, traced, taken)
             if name in heads:
                 _, aux = _member(name, heads[name], x, traced, taken)
-                member = Member(name, member.modules, member.parameters, aux)
+                member = replace(member, aux=replace(aux, head=True))
             found.append(member)
-        found.append(_member(HEAD, network.forward_head, x, traced, taken)[1])
+        for name, part in network.head_parts():
+            x, member = _member(name, part, x, traced, taken)
+            found.append(replace(member, head=True))
     read = [name for each in found for name in (*each.parameters, *(each.aux.parameters if each.aux else ()))]
     if sorted(read) != sorted(name for name, _ in network.named_parameters()):
         raise AssertionError(f"the parts of {spec.name} do not sum to the network")
@@ -78,8 +79,7 @@ def input_tensors(spec: Spec) -> tuple[str, ...]:
 @lru_cache(8)
 def state_shapes(spec: Spec) -> dict[str, Tensor]:
     """The state dict of the spec's network on the meta device: names, shapes and types."""
-    with torch.device("meta"):
-        return dict(build(spec).state_dict())
+    return dict(outline(spec).state_dict())
 
 
 def _depending(spec: Spec, other: Spec) -> tuple[str, ...]:
@@ -92,14 +92,14 @@ def _member(
 ) -> tuple[Tensor, Member]:
     with traced.noting() as noted:
         x = part(x)
-    modules = [each for each in noted if each not in taken]
-    taken.update(modules)
     parameters = [
         f"{each}.{key}" if each else key
-        for each in modules
+        for each in noted
+        if each not in taken
         for key, _ in traced.network.get_submodule(each).named_parameters(recurse=False)
     ]
-    return x, Member(name, tuple(modules), tuple(parameters))
+    taken.update(noted)
+    return x, Member(name, tuple(noted), tuple(parameters))
 
 
 class _Tracing(TorchFunctionMode):

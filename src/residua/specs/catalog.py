@@ -9,15 +9,30 @@ from importlib import resources
 from typing import Any
 
 from residua._base.errors import InputError, did_you_mean
-from residua.specs import alexnet, densenet, googlenet, inception_resnet, inception_v3, inception_v4, resnet, vgg
+from residua.specs import (
+    alexnet,
+    densenet,
+    googlenet,
+    highway,
+    highway_mlp,
+    inception_resnet,
+    inception_v3,
+    inception_v4,
+    nin,
+    resnet,
+    vgg,
+)
 from residua.specs.schema import Spec
 from residua.specs.series import Series
 
 # In the order in which they are listed: that of their publication.
 _FAMILIES = (
     alexnet,
+    nin,
     vgg,
     googlenet,
+    highway,
+    highway_mlp,
     resnet,
     inception_v3,
     inception_v4,

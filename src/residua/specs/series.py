@@ -29,6 +29,11 @@ class Series:
     build: Callable[..., Spec]
     listed: tuple[Any, ...]
 
+    @property
+    def depths(self) -> str:
+        """The legal depths as a formula: "6n+2", or "n" where every depth above `offset` is legal."""
+        return f"{self.per_n}n+{self.offset}" if self.per_n > 1 else "n"
+
     def names(self) -> list[str]:
         """The listed names."""
         pairs = (entry if isinstance(entry, tuple) else (entry, None) for entry in self.listed)
@@ -53,7 +58,8 @@ class Series:
             near = [self.pattern.format(depth=d, width=1 if width == "0" else width) for d in depths]
             raise InputError(
                 f"network {name!r}",
-                f"a depth of {self.per_n}n+{self.offset}, n >= 1" + (", and a width >= 1" if width == "0" else ""),
+                f"a depth of {self.depths}, n >= {1 if self.per_n > 1 else 1 + self.offset}"
+                + (", and a width >= 1" if width == "0" else ""),
                 f"The nearest: {' and '.join(near)}",
             )
         return self.build(name, n, int(width)) if width else self.build(name, n)

@@ -38,6 +38,7 @@ def train(
     progress: bool = True,
     data_dir: Path | None = None,
     model_edits: dict[str, Any] | None = None,
+    weights: str | Path | None = None,
     **overrides: Any,
 ) -> Run:
     """Train a network and leave a complete run folder: weights, config, report, history, recipe.
@@ -52,6 +53,8 @@ def train(
         progress: whether stderr shows how it goes.
         data_dir: where downloaded archives lie.
         model_edits: fields of the spec to change, such as {"shortcut": "none"}.
+        weights: to begin with, as for `create_model`; when resuming, the run's own. Their preprocessing becomes the
+            run's; the classifier starts anew where its classes are others. None: drawn from the seed.
         overrides: fields of the recipe or of its augmentation, such as epochs=3, flip=False.
 
     Raises:
@@ -59,7 +62,17 @@ def train(
         Diverged: the loss turned NaN or infinite.
         Interrupted: SIGINT or SIGTERM came; a checkpoint is written, the message says how to resume.
     """
-    asked = ask(data, model, recipe, out, resume=resume, data_dir=data_dir, model_edits=model_edits, **overrides)
+    asked = ask(
+        data,
+        model,
+        recipe,
+        out,
+        resume=resume,
+        data_dir=data_dir,
+        model_edits=model_edits,
+        weights=weights,
+        **overrides,
+    )
     folder = asked.folder
     new = not folder.exists()
     with writing(folder):
@@ -75,6 +88,8 @@ def train(
             remove_leftovers(place)
         with opening(asked, new), _memory_advice(asked.many, opened=False):
             session = Session(open_plan(asked), display)
+            if not resume:
+                session.begin()
         write_plan(session.plan)
         _introduce(session)
         with _memory_advice(session.plan.recipe, opened=True):
@@ -124,9 +139,11 @@ def _finish(session: Session, stop: StopRequest) -> None:
     """
     plan, state = session.plan, session.state
     weights = session.best if plan.recipe.keep == "best" else session.weights()
+    initial = plan.request.initial
     model = build(plan.spec).to(plan.hardware.device)
     model.load_state_dict(weights, strict=True)
     dataset = plan.dataset
+    notes = [*dataset.notes, *([f"training began with {initial}"] if initial else [])]
     report = evaluate_model(
         model.eval(),
         dataset.splits[dataset.held_out],
@@ -135,7 +152,7 @@ def _finish(session: Session, stop: StopRequest) -> None:
         device=plan.hardware.device,
         progress=stop.heed,
         name=plan.folder.resolve().name,
-        data=dataset.describe() | {"evaluated": relation(dataset.held_out, own_data=True)},
+        data=dataset.describe() | {"notes": notes, "evaluated": relation(dataset.held_out, own_data=True)},
         recipe=to_dict(plan.recipe),
         history=state.history,
         root=Path(dataset.location) if dataset.location else None,
@@ -156,6 +173,7 @@ def _finish(session: Session, stop: StopRequest) -> None:
             metrics=metrics,
             data=dataset.describe(),
             recipe=to_dict(plan.recipe),
+            initial_weights={"given": initial.given, "sha256": initial.sha256} if initial else None,
         )
         write_report(plan.folder, report)
         _keep_best_and_last(session)

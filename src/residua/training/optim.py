@@ -9,21 +9,29 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from residua.training.freeze import layer_scales
 from residua.training.recipe import Recipe
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
-    """Return the groups that decay and do not; together they hold each trainable parameter exactly once."""
+    """Return the groups that decay and do not, by layer where the recipe has a `layer_decay`.
+
+    Together they hold each trainable parameter exactly once. A group's `scale` multiplies its learning rate.
+    """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    spared = [p for _, p in named if p.ndim <= 1 and not recipe.decay_norm_and_bias]
-    decayed = [p for _, p in named if p.ndim > 1 or recipe.decay_norm_and_bias]
-    total = sum(p.numel() for _, p in named)
-    if sum(p.numel() for p in spared + decayed) != total:
+    scales: dict[str, float] = {}
+    if recipe.layer_decay != 1:
+        scales = layer_scales(model.spec, recipe.layer_decay)  # type: ignore[arg-type]
+    found: dict[tuple[float, float], list[Tensor]] = {}
+    for spared in (False, True):
+        for name, p in named:
+            if (p.ndim <= 1 and not recipe.decay_norm_and_bias) == spared:
+                decay = 0.0 if spared else recipe.weight_decay
+                found.setdefault((scales.get(name, 1.0), decay), []).append(p)
+    held = [id(p) for group in found.values() for p in group]
+    if sorted(held) != sorted(id(p) for _, p in named):
         raise AssertionError("the parameter groups do not sum to the network")
-    groups: list[dict[str, object]] = [{"params": decayed, "weight_decay": recipe.weight_decay}]
-    if spared:
-        groups.append({"params": spared, "weight_decay": 0.0})
-    return groups
+    return [{"params": group, "weight_decay": decay, "scale": scale} for (scale, decay), group in found.items()]
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -63,9 +71,9 @@ def learning_rate(recipe: Recipe, step: int, *, total_steps: int, steps_per_epoc
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """Give every group this learning rate."""
+    """Give every group this learning rate, times its own scale."""
     for group in optimizer.param_groups:
-        group["lr"] = value
+        group["lr"] = value * group["scale"]
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -17,10 +17,11 @@ from residua.data.sources import Dataset, open_dataset
 from residua.families.build import network_class, spec_of
 from residua.specs.augment import SMALL_IMAGE
 from residua.specs.catalog import get_spec
-from residua.specs.preprocess import PreprocessSpec, default_preprocess
+from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.training.checkpoint import writing
 from residua.training.hardware import Hardware, choose_hardware
+from residua.training.initial import preprocess_for
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_toml
 from residua.training.request import Request, record, same_data
@@ -106,7 +107,7 @@ def open_plan(request: Request) -> Plan:
             "Use --keep last, or --val-fraction 0.1",
         )
     hardware = choose_hardware(recipe, trains_channels_last=network_class(spec).trains_channels_last)
-    preprocess = default_preprocess(recipe.image_size)
+    preprocess = preprocess_for(request.initial, recipe.image_size)
     loaders = _loaders(recipe, dataset, preprocess, hardware)
     train = loaders["train"]
     steps_per_epoch = train.steps_per_epoch // recipe.accumulate_steps
@@ -142,8 +143,13 @@ def write_plan(plan: Plan) -> None:
 
 def _recipe_text(plan: Plan) -> str:
     name, source = plan.spec.name, plan.request.source
-    again = ["residua", "train", *source, "--model", name, "--recipe", f"{plan.folder}/recipe.toml", "--out", "ANOTHER"]
+    initial = plan.request.initial
+    given = ["--weights", initial.given] if initial else []
+    again = ["residua", "train", *source, "--model", name, *given]
+    again += ["--recipe", f"{plan.folder}/recipe.toml", "--out", "ANOTHER"]
     head = f"{name} on {plan.dataset.given}: the complete recipe. Repeat the run with\n{shlex.join(again)}"
+    if initial:
+        head += f"\nSHA-256 of the weights that it begins with: {initial.sha256}"
     if _is_edited(plan.spec):
         head += f"\nThe network is {name} with edits, which that command leaves out: checkpoints/origin.json has them."
     return to_toml(plan.recipe, head=head)
@@ -151,7 +157,8 @@ def _recipe_text(plan: Plan) -> str:
 
 def _is_edited(spec: Spec) -> bool:
     try:
-        return spec != get_spec(spec.name, num_classes=spec.num_classes, input_size=spec.input_size)
+        ends = {name: getattr(spec, name) for name in ("num_classes", "in_channels", "input_size")}
+        return spec != get_spec(spec.name, **ends)
     except InputError:  # a name of the user's own
         return True
 

@@ -40,6 +40,10 @@ class Recipe:
         min_learning_rate: floor under drops of the plateau rule.
         label_smoothing: mass that moves from the true class to all classes alike (Szegedy 2015, section 7).
         ema_decay: decay per step of an average of the weights, which then is validated and kept; 0 for none.
+        freeze: what stands still, weights and statistics: "backbone" (all but the head), everything up to the end of
+            a stage or end point such as "layer2", or a number of parts from the image on; "" for nothing.
+        layer_decay: each part of the network learns at this factor times the rate of the part behind it, the
+            classifier at the whole rate (ELECTRA, Clark 2020; BEiT, Bao 2021); 1 for the same rate everywhere.
         clip_norm: largest norm of the whole gradient; 0 for no limit.
         early_stop_epochs: stop after so many epochs without a better validation accuracy; 0 for never.
         keep: which weights become the run's: "best" (by validation accuracy) or "last".
@@ -82,6 +86,8 @@ class Recipe:
     min_learning_rate: float = 0.0
     label_smoothing: float = 0.0
     ema_decay: float = 0.0
+    freeze: str = ""
+    layer_decay: float = 1.0
     clip_norm: float = 0.0
     early_stop_epochs: int = 0
     keep: Literal["best", "last"] = "last"
@@ -103,10 +109,9 @@ class Recipe:
     def __post_init__(self) -> None:
         for key, wanted in field_types(Recipe).items():
             object.__setattr__(self, key, checked(key, getattr(self, key), wanted))
-        if not self.learning_rate > 0:
-            raise InputError(
-                f"learning_rate={self.learning_rate}", "learning_rate > 0", "For example --learning-rate 0.1"
-            )
+        for key, example in (("learning_rate", "0.1"), ("layer_decay", "0.75")):
+            if not getattr(self, key) > 0:
+                raise InputError(f"{key}={getattr(self, key)}", f"{key} > 0", f"For example --{_flag(key)} {example}")
         for key, (low, high) in _RANGES.items():
             value = getattr(self, key)
             if not (math.isfinite(value) and low <= value <= high):
@@ -131,6 +136,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "min_learning_rate": (0, math.inf),
     "label_smoothing": (0, 1),
     "ema_decay": (0, 1),
+    "layer_decay": (0, 1),
     "clip_norm": (0, math.inf),
     "early_stop_epochs": (0, math.inf),
     "image_size": (0, math.inf),

@@ -16,11 +16,15 @@ from residua._base.files import write_text
 from residua._base.words import some
 from residua.data.sources import Dataset
 from residua.families.build import spec_of
+from residua.sizes import check_input
 from residua.specs.schema import Spec, from_json, to_json
 from residua.training.checkpoint import list_checkpoints, writing
+from residua.training.freeze import frozen
 from residua.training.hardware import choose_hardware
+from residua.training.initial import Initial, find_initial, full_name
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import FEW, differences, from_dict, load_recipe, override, to_dict
+from residua.weights.locate import locate
 
 # What may change between a run and its resumption. On the same kind of device none of it moves a bit of the weights;
 # another kind, or another set of images that decode, is noticed when the checkpoint is taken up.
@@ -45,6 +49,7 @@ class Request:
         data_dir: where downloaded archives lie.
         folder: the run folder.
         spec: the network; its outputs wait for the data's classes.
+        initial: the weights to begin with; None for those drawn from the seed.
         many: the recipe for 10,000 training images or more.
         few: the recipe for fewer.
         origin: what the folder recorded when the run was begun; None for a new run.
@@ -54,6 +59,7 @@ class Request:
     data_dir: Path | None
     folder: Path
     spec: Spec
+    initial: Initial | None
     many: Recipe
     few: Recipe
     origin: dict[str, Any] | None
@@ -88,6 +94,7 @@ def ask(
     resume: bool,
     data_dir: Path | None = None,
     model_edits: dict[str, Any] | None = None,
+    weights: str | Path | None = None,
     **overrides: Any,
 ) -> Request:
     """Settle everything that can be settled without the data and without writing a file.
@@ -112,15 +119,22 @@ def ask(
         many, few = (_settle(own, spec, overrides, FEW) for own in both)
     else:
         many, few = (_settle(recipe or "fast", spec, overrides, images) for images in (FEW, 0))
-    spec = spec_of(spec, **{"input_size": many.image_size, **(model_edits or {})})
+    # A name stands for a network that fits the images; a spec says its channels itself.
+    published = spec.input_size
+    ends = {"input_size": many.image_size, **({"in_channels": 3} if isinstance(model, str) else {})}
+    spec = spec_of(spec, **{**ends, **(model_edits or {})})
     if spec.in_channels != 3:
         raise InputError(
             f"{spec.name} with in_channels={spec.in_channels}",
             "a network of 3 channels: images are RGB",
-            "Leave in_channels out",
+            "Leave in_channels out, or edit the spec: in_channels=3",
         )
+    if many.image_size != published:
+        check_input(spec, many.image_size)
     choose_hardware(many)
-    return Request(data, data_dir, folder, spec, many, few, origin)
+    for recipe in (many, few):
+        frozen(spec, recipe.freeze)
+    return Request(data, data_dir, folder, spec, _initial(weights, spec, folder, origin), many, few, origin)
 
 
 def claim(request: Request) -> None:
@@ -180,7 +194,9 @@ def record(request: Request, dataset: Dataset | None) -> None:
     recipe = {"many": to_dict(request.many), "few": to_dict(request.few)}
     place = _place(request.folder)
     with writing(place):
-        write_text(place, json.dumps({"model": to_json(request.spec), "recipe": recipe, "data": data}, indent=1))
+        weights = request.initial and request.initial.to_dict()
+        document = {"model": to_json(request.spec), "weights": weights, "recipe": recipe, "data": data}
+        write_text(place, json.dumps(document, indent=1))
 
 
 def same_data(request: Request, dataset: Dataset) -> None:
@@ -222,6 +238,19 @@ def _place(folder: Path) -> Path:
     return folder / "checkpoints" / "origin.json"
 
 
+def _initial(weights: str | Path | None, spec: Spec, folder: Path, origin: dict[str, Any] | None) -> Initial | None:
+    """Return the weights to begin with; they are fetched and read, unless a checkpoint stands in their place."""
+    if origin is None:
+        return find_initial(weights, spec) if weights is not None else None
+    begun = Initial.from_dict(origin["weights"]) if origin.get("weights") else None
+    if weights is not None and full_name(weights) != (begun and begun.given):
+        # Not to be used: `claim` refuses it by name.
+        return Initial(full_name(weights), "", None, ())
+    if begun and not list_checkpoints(folder / "checkpoints") and not is_finished(folder):
+        locate(begun.given, spec)  # now: a download must not come in the way of what a run displays
+    return begun
+
+
 def _settle(given: str | Path | Recipe, spec: Spec, overrides: dict[str, Any], images: int) -> Recipe:
     if isinstance(given, Recipe):
         recipe = given
@@ -241,6 +270,10 @@ def _departures(request: Request, origin: dict[str, Any]) -> list[str]:
         for key in {**was, **now}
         if now.get(key) != was.get(key)
     ]
+    begun = origin.get("weights") or {"given": None}
+    asked = request.initial.given if request.initial else None
+    if asked != begun["given"]:
+        found.append(f"the weights to begin with are {asked!r} now, were {begun['given']!r}")
     # Before the data was opened, nobody knows which of the two it is.
     images = (origin["data"]["images"],) if origin["data"] else (FEW, 0)
     for count in images:

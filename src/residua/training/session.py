@@ -31,6 +31,8 @@ from residua.training.checkpoint import (
     writing,
 )
 from residua.training.engine import choose_engine
+from residua.training.freeze import frozen
+from residua.training.initial import load_initial
 from residua.training.interrupt import Interruptible, StopRequest
 from residua.training.loss import training_loss
 from residua.training.optim import (
@@ -61,12 +63,13 @@ class Session:
         # Every batch has one shape, so measuring once which convolution is fastest pays.
         torch.backends.cudnn.benchmark = hardware.device.type == "cuda"
         torch.manual_seed(recipe.seed)
-        network = build(plan.spec).to(hardware.device)
-        network.to(memory_format=hardware.memory_format)
-        check_network(network, plan.preprocess.image_size, recipe.batch_size)
-        self.model: nn.Module = network
+        self.model = build(plan.spec).to(hardware.device)
+        self.model.to(memory_format=hardware.memory_format)
+        check_network(self.model, plan.preprocess.image_size, recipe.batch_size)
         # Specs of networks without auxiliary classifiers lack the field.
         self.aux_weight: float = getattr(plan.spec, "aux_weight", 0.0)
+        self.frozen = frozen(plan.spec, recipe.freeze)
+        self.frozen.apply(self.model)
         self.engine, self.hardware = choose_engine(self.model, recipe, hardware)
         self.forward = torch.compile(self.model) if recipe.compile else self.model
         self.optimizer = build_optimizer(self.model, recipe)
@@ -77,6 +80,20 @@ class Session:
         self._read_every = 1 if hardware.device.type == "cpu" else 25
         self._clock = self._saved_at = time.perf_counter()
         self._saving_seconds = 0.0
+
+    def begin(self) -> None:
+        """Load the weights that the run begins with, where it does not begin with those drawn from its seed.
+
+        Raises:
+            InputError: they cannot be had, or are others than when the run was asked for.
+        """
+        initial = self.plan.request.initial
+        if initial is None:
+            return
+        loaded = load_initial(initial, self.model, self.plan.dataset.classes)
+        self.display.say(f"Begins with {loaded}")
+        if self.average:
+            self.average = Average(self.model, self.plan.recipe.ema_decay)
 
     @property
     def global_step(self) -> int:
@@ -178,6 +195,8 @@ class Session:
             except NotFinite as error:
                 what = f"in the validation after step {self.global_step}, {error.given}"
                 raise self.diverged(what, max(0, self.global_step - 1)) from None
+            finally:
+                self.frozen.hold(self.model)
 
     def weights(self) -> dict[str, Tensor]:
         """Return the weights as they stand: the average where there is one."""
@@ -255,6 +274,7 @@ class Session:
         if found is None:
             why = "No checkpoint is whole" if warnings else "The run ended before its first checkpoint"
             self.display.say(f"{why}: it starts again from its recipe")
+            self.begin()
             self.write_history()
             return
         self._refuse_other_images(found.state["left_out"])

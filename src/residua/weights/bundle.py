@@ -57,6 +57,7 @@ class Bundle:
         metrics: as saved by the training run.
         data: the description of the data set that it was trained on.
         recipe: the complete recipe, or None.
+        initial_weights: `given` and `sha256` of the weights that the training began with, or None.
         versions: of Residua, torch and Python when it was written.
         weights_sha256: of the tensors alone (names, types, shapes, bytes): equal for equal weights.
         tensors: the state dict, on the CPU.
@@ -69,6 +70,7 @@ class Bundle:
     metrics: dict[str, Any]
     data: dict[str, Any]
     recipe: dict[str, Any] | None
+    initial_weights: dict[str, Any] | None
     versions: dict[str, str]
     weights_sha256: str
     tensors: dict[str, Tensor]
@@ -84,6 +86,7 @@ def save_bundle(
     metrics: Mapping[str, Any],
     data: Mapping[str, Any],
     recipe: Mapping[str, Any] | None = None,
+    initial_weights: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write `model.safetensors` and `config.json` into `folder` and return the former's path.
 
@@ -105,6 +108,7 @@ def save_bundle(
         "metrics": plain(metrics),
         "data": plain(data),
         "recipe": None if recipe is None else plain(recipe),
+        "initial_weights": None if initial_weights is None else plain(initial_weights),
         "versions": versions(),
         "weights_sha256": hash_tensors(state),
     }
@@ -158,6 +162,7 @@ def load_bundle(folder: Path | str) -> Bundle:
         metrics=document["metrics"],
         data=document["data"],
         recipe=document["recipe"],
+        initial_weights=document.get("initial_weights"),  # since 0.2
         versions=document["versions"],
         weights_sha256=document["weights_sha256"],
         tensors=tensors,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,7 @@ from torch import Tensor
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import sha256_file
 from residua._base.words import compact, some
-from residua.families.build import build
+from residua.families.members import classifier_tensors, input_tensors, state_shapes
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
@@ -26,7 +28,7 @@ from residua.weights.run import Run, load
 from residua.weights.sources.source import Source, Tensors
 
 # In the order in which names are tried: the last, whose names our networks share, takes what no other knows.
-SOURCES = ("cifar_resnet", "timm", "torchvision")
+SOURCES = ("keras", "slim", "cifar_resnet", "timm", "torchvision")
 _BACKGROUND = 1  # outputs that TensorFlow's ImageNet networks have more than classes
 
 
@@ -80,7 +82,8 @@ def convert(
     spec = get_spec(model) if isinstance(model, str) else model
     found = read_weights(path, spec, source, keep_background=_count(classes))
     spec = found.spec
-    names, named = class_names(classes, spec.num_classes, get_source(found.source).DATA)
+    data = "cifar10" if getattr(spec, "stem", "") == "cifar" else get_source(found.source).DATA
+    names, named = class_names(classes, spec.num_classes, data)
     preprocess = preprocess or get_source(found.source).preprocess(spec, path.name)
     if image_size is not None:
         preprocess = resized(preprocess, image_size)
@@ -129,11 +132,34 @@ def read_weights(
             f"{path} is a Residua bundle", "somebody else's weights", "Use its folder as the run that it is"
         )
     name, tensors, notes = _read(path, source)
-    peer = get_source(name)
+    found = ours_from(spec, tensors, name, given=f"{path} ({name})", keep_background=keep_background)
+    return found._replace(notes=(*notes, *found.notes))
+
+
+def ours_from(
+    spec: Spec, tensors: Mapping[str, Tensor], source: str, *, given: str = "", keep_background: int | None = None
+) -> Converted:
+    """Return a source's tensors as `spec`'s network has them, every one checked; what `read_weights` does with a file.
+
+    Args:
+        spec: the network; its classes and channels follow the tensors.
+        tensors: under the source's names.
+        source: one of `SOURCES`.
+        given: what an error calls them.
+        keep_background: as in `read_weights`.
+
+    Raises:
+        InputError: as `convert`.
+    """
+    peer = get_source(source)
+    left = [name for name in tensors if peer.TRAINING and re.fullmatch(peer.TRAINING, name)]
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in set(left)} if left else tensors
     spec = peer.adapt(spec, tensors)
     state = peer.to_ours(spec, tensors)
-    spec, state, more = _with_ends(spec, state, peer, keep_background)
-    wanted = _shapes(spec)
+    spec, state, notes = _with_ends(spec, state, peer, keep_background)
+    if left:
+        notes.append(f"State of training left out: {len(left)} tensors, {some(left, 3)}.")
+    wanted = state_shapes(spec)
     # Counters of batches, which old torch and every other framework do without; inference never reads them.
     for key in wanted:
         if key.endswith("num_batches_tracked"):
@@ -141,12 +167,12 @@ def read_weights(
     problems = differences(wanted, state) + _not_finite(state)
     if problems:
         raise InputError(
-            f"{path} ({name}) does not fit {spec.name}: {'; '.join(problems)}",
-            f"the weights of {spec.name}, as {name} writes them",
+            f"{given or source} does not fit {spec.name}: {'; '.join(problems)}",
+            f"the weights of {spec.name}, as {source} writes them",
             "Name the network that the file is for with --model, or its source with --from",
         )
     state = {key: state[key].to(tensor.dtype) for key, tensor in wanted.items()}
-    return Converted(spec, state, name, (*notes, *more))
+    return Converted(spec, state, source, tuple(notes))
 
 
 def get_source(name: str) -> Source:
@@ -172,8 +198,8 @@ def _read(path: Path, source: str | None) -> tuple[str, Tensors, list[str]]:
     if source is not None:
         return source, get_source(source).read(path), []
     for name in SOURCES:
-        if path.name.lower().endswith(get_source(name).SUFFIXES or ("\0",)):
-            return name, get_source(name).read(path), [f"Source guessed from the ending of {path.name}: {name}."]
+        if any(fnmatch.fnmatchcase(path.name.lower(), pattern) for pattern in get_source(name).FILES):
+            return name, get_source(name).read(path), [f"Source guessed from the name {path.name}: {name}."]
     tensors = get_source("torchvision").read(path)
     name = next((n for n in SOURCES if get_source(n).recognises(tensors.keys())), "torchvision")
     return name, tensors, [f"Source guessed from the names of the tensors: {name}."]
@@ -182,15 +208,9 @@ def _read(path: Path, source: str | None) -> tuple[str, Tensors, list[str]]:
 def _with_ends(spec: Spec, state: Tensors, peer: Source, wanted: int | None) -> tuple[Spec, Tensors, list[str]]:
     """Return the spec with the file's channels and classes, and the tensors without the background's output."""
     notes: list[str] = []
-    base = _shapes(spec)
-    heads = [
-        key for key, t in _shapes(spec.edit(num_classes=spec.num_classes + 1)).items() if t.shape != base[key].shape
-    ]
-    stems = [
-        key for key, t in _shapes(spec.edit(in_channels=spec.in_channels + 1)).items() if t.shape != base[key].shape
-    ]
-    for key in stems[:1]:
-        if key in state and state[key].ndim == base[key].ndim == 4:
+    heads = classifier_tensors(spec)
+    for key in input_tensors(spec)[:1]:
+        if key in state and state[key].ndim == 4:
             spec = spec.edit(in_channels=state[key].shape[1])
     outputs = next((state[key].shape[0] for key in reversed(heads) if key in state and state[key].ndim), None)
     if outputs is None:
@@ -206,11 +226,6 @@ def _with_ends(spec: Spec, state: Tensors, peer: Source, wanted: int | None) -> 
 def _not_finite(state: Tensors) -> list[str]:
     names = [name for name, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
     return [f"{len(names)} with NaN or infinity: {', '.join(compact(names))}"] if names else []
-
-
-def _shapes(spec: Spec) -> Mapping[str, Tensor]:
-    with torch.device("meta"):
-        return build(spec).state_dict()
 
 
 def _count(classes: Path | str | Sequence[str] | None) -> int | None:

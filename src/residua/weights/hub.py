@@ -15,7 +15,7 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
-from residua._base.download import RemoteFile, fetch, missing_offline
+from residua._base.download import RemoteFile, alone, fetch, missing_offline
 from residua._base.errors import InputError
 from residua._base.files import cache_root, write_text
 from residua._base.http import ERRORS, Head, head, is_offline, require_http
@@ -74,8 +74,10 @@ class Repository:
     def _note(self, name: str, remote: RemoteFile | None) -> None:
         """Write down what the file is, or that there is none, for when the Hub cannot be asked."""
         known = remote and {"digest": remote.digest, "kind": remote.kind, "size": remote.size}
-        noted = self._noted() | {name: known}
-        write_text(self._notes, json.dumps({"commit": self._commit, "files": noted}, indent=1))
+        self._notes.parent.mkdir(parents=True, exist_ok=True)
+        with alone(self._notes.with_suffix(".lock")):
+            noted = self._noted() | {name: known}
+            write_text(self._notes, json.dumps({"commit": self._commit, "files": noted}, indent=1))
 
     def _noted(self) -> dict[str, dict[str, Any] | None]:
         try:
@@ -94,7 +96,7 @@ class Repository:
     def _head(self, name: str) -> Head | None:
         url = self._url(name)
         try:
-            return head(url, token=_token())
+            return head(url, token=_token(), final="X-Linked-Etag")
         except urllib.error.HTTPError as error:
             told = error.headers.get("X-Error-Code") or ""
             if error.code == 404 and told in ("", "EntryNotFound"):

@@ -128,7 +128,7 @@ def _read_hdf5(stream: BinaryIO, size: int, names: Mapping[str, str]) -> dict[st
         claimed = sum(data.size * data.dtype.itemsize for data in datasets.values())
         if claimed > _LARGEST_EXPANSION * size:
             raise Damaged(f"its tensors claim {claimed} bytes in a file of {size}")
-        root = file["model_weights"] if "model_weights" in file else file
+        root = file.get("model_weights", file)
         legacy = "layer_names" in root.attrs or "layer_names0" in root.attrs
         layers = _legacy(root, datasets, size) if legacy else _grouped(datasets, names)
         found: dict[str, Array] = {}
@@ -191,11 +191,9 @@ def _grouped(datasets: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[
 
 def _by_place(stored: Sequence[Any]) -> tuple[str, ...]:
     """The variables of a layer in the order in which Keras has always written them."""
-    if stored and stored[0].ndim > 1:
-        known = _VARIABLES[:2]
-    else:
-        # Three are a normalisation without gamma (scale=False).
-        known = _VARIABLES[2:] if len(stored) != 3 else _VARIABLES[3:]
+    kernel = bool(stored) and stored[0].ndim > 1
+    # Three are a normalisation without gamma (scale=False).
+    known = _VARIABLES[:2] if kernel else _VARIABLES[2 if len(stored) != 3 else 3 :]
     return (*known[: len(stored)], *(str(place) for place in range(len(known), len(stored))))
 
 

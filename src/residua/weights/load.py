@@ -1,4 +1,4 @@
-"""Weights from a file into a network: strict, and every difference named at once."""
+"""State dicts from files: read without executing anything."""
 
 from __future__ import annotations
 
@@ -10,42 +10,19 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from residua._base.errors import InputError
 from residua.weights.bundle import KEY, MODEL_FILE, load_bundle
-from residua.weights.match import differences
 
 _NESTED = ("state_dict", "model", "model_state_dict")
 
 
-def load_state(model: nn.Module, path: Path | str) -> None:
-    """Load a state dict into `model`, all of it or nothing.
-
-    Args:
-        model: the network; its tensors keep their device and type.
-        path: a run folder, a `.safetensors` file, or a file of `torch.save` that holds a state dict (also
-            under "state_dict" or "model", also with the prefix "module." of DataParallel). Pickles are read
-            with `weights_only=True`: a file that would run code is refused.
-
-    Raises:
-        InputError: the file is absent, damaged or unsafe, or its tensors do not fit: all missing, unexpected
-            and misshapen ones are listed, and the network is unchanged.
-    """
-    path = Path(path)
-    state = load_bundle(path).tensors if path.is_dir() else read_state(path)
-    problems = differences(model.state_dict(), state)
-    if problems:
-        raise InputError(
-            f"{path} does not fit this {type(model).__name__}: {'; '.join(problems)}",
-            "the state dict of the same network with the same number of classes and channels",
-            "Build the network that the weights were trained with (name, num_classes=, in_channels=)",
-        )
-    model.load_state_dict(dict(state), strict=True)
-
-
 def read_state(path: Path) -> dict[str, Tensor]:
     """Return the state dict in a file of `torch.save` or safetensors, its wrappings taken off.
+
+    A state dict may stand under "state_dict" or "model", and have the prefix "module." of DataParallel. Pickles are
+    read with `weights_only=True`.
 
     Raises:
         InputError: no such file; a damaged one; one that holds something else or would run code (nothing is run).
@@ -76,10 +53,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether a file is safetensors with our own header; false also for what cannot be read."""
+    """Whether a file is safetensors with our own header, be it damaged; false also for what cannot be read."""
     try:
         with safetensors.safe_open(path, "pt") as stored:
-            return KEY in (stored.metadata() or {})
+            told = stored.metadata() or {}
+            return KEY in told or any("weights_sha256" in text for text in told.values())
     except (OSError, safetensors.SafetensorError):
         return False
 

@@ -23,7 +23,7 @@ from residua.weights.hub import Repository, fetch_to_cache
 from residua.weights.twins import TWINS, Twin, departures
 
 _PICKLED = "pytorch_model.bin"
-_HUB_FILES = (MODEL_FILE, _PICKLED)  # in the order of preference
+HUB_FILES = (MODEL_FILE, _PICKLED)  # in the order of preference
 # torch.hub's convention: the first digits of the SHA-256 end the name.
 _HASHED_NAME = re.compile(r"-([0-9a-f]{8,64})\.[^/.]+$")
 _FORMS = "torchvision:WEIGHTS, timm:TAG, hf://ORG/REPO, https://…#sha256=…, a file, or a run folder"
@@ -90,10 +90,10 @@ def locate(given: str | Path, spec: Spec | None = None) -> Located:
 
 def _from_path(path: Path) -> Located:
     if path.is_dir():
-        file = next((path / name for name in _HUB_FILES if (path / name).is_file()), None)
+        file = next((path / name for name in HUB_FILES if (path / name).is_file()), None)
         if file is None:
             raise InputError(
-                f"{path} holds neither {' nor '.join(_HUB_FILES)}",
+                f"{path} holds neither {' nor '.join(HUB_FILES)}",
                 "a run folder, or a folder in the Hub's layout",
                 "Check the path; a run that is still training has only checkpoints",
             )
@@ -103,21 +103,27 @@ def _from_path(path: Path) -> Located:
     # A TensorFlow checkpoint is a prefix, of several files.
     parts = [path] if path.is_file() else sorted(path.parent.glob(f"{path.name}.*"))
     if not path.is_file() and not any(part.name == f"{path.name}.index" for part in parts):
-        near = did_you_mean(str(path), [f"torchvision:{path}", f"timm:{path}", f"hf://{path}"], 3)
-        raise InputError(f"{path} does not exist", f"weights: {_FORMS}", near or "Check the path")
+        raise InputError(f"{path} does not exist", f"weights: {_FORMS}", _perhaps(str(path)))
     digests = [sha256_file(part) for part in parts]
     whole = digests[0] if path.is_file() else hashlib.sha256("".join(digests).encode()).hexdigest()
     return Located(str(path.resolve()), path, whole)
 
 
+def _perhaps(text: str) -> str:
+    """Return what a path that does not exist may have been meant for."""
+    if re.fullmatch(r"\w+", text):
+        return f"Did you mean torchvision:{text} or timm:{text}?"
+    return f"Did you mean hf://{text}?" if re.fullmatch(r"\w[\w-]*/\w[\w-]*", text) else "Check the path"
+
+
 def _from_hub(given: str, name: str) -> Located:
     repository = Repository(name)
     config = repository.fetch(CONFIG_FILE)
-    for file in _HUB_FILES:
+    for file in HUB_FILES:
         if path := repository.fetch(file):
             return Located(given, path, sha256_file(path), config=config)
     raise InputError(
-        f"{given} holds neither {' nor '.join(_HUB_FILES)}",
+        f"{given} holds neither {' nor '.join(HUB_FILES)}",
         "one file of weights of a network that Residua has",
         "Check the repository, or give the address of its file of weights with #sha256=…",
     )

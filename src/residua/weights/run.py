@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from residua._base.errors import InputError
 from residua.data.decode import decode
 from residua.data.preprocess import apply_uint8, normalise
-from residua.families.build import build
+from residua.families.build import outline
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle import load_bundle
@@ -34,6 +35,7 @@ class Run:
         metrics: what the training run measured.
         data: the description of the data set that it was trained on.
         recipe: the complete recipe, or None.
+        initial_weights: `given` and `sha256` of the weights that the training began with, or None.
         versions: of Residua, torch and Python when it was written.
         weights_sha256: of the tensors alone.
     """
@@ -46,6 +48,7 @@ class Run:
     metrics: dict[str, Any]
     data: dict[str, Any] = field(repr=False)
     recipe: dict[str, Any] | None = field(repr=False)
+    initial_weights: dict[str, Any] | None = field(repr=False)
     versions: dict[str, str] = field(repr=False)
     weights_sha256: str = field(repr=False)
 
@@ -62,32 +65,68 @@ class Run:
         batch = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
         return normalise(batch, self.preprocess_spec)[0]
 
+    def save_pretrained(self, folder: Path | str) -> Path:
+        """Write the run in the Hub's layout: model.safetensors, config.json (timm's form), README.md; return `folder`.
 
-def load(folder: Path | str) -> Run:
-    """Load a run folder; nothing but its model.safetensors and config.json is read.
+        The weights are those of `model` now. A README.md that is there is kept.
+
+        Raises:
+            InputError: `model` no longer fits `spec`.
+        """
+        from residua.weights.pretrained import save_pretrained
+
+        return save_pretrained(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(cls, name: Path | str, model: str | Spec | None = None) -> Run:
+        """Load a folder that `save_pretrained` wrote, or "ORG/REPO" from the Hub, or whatever `load` takes.
+
+        Raises:
+            InputError: as `load`.
+        """
+        from residua.weights.pretrained import hub_name
+
+        return load(hub_name(name), model)
+
+
+def load(name: Path | str, model: str | Spec | None = None) -> Run:
+    """Load a trained run, or weights by name as if they were one.
+
+    Args:
+        name: a run folder, of which nothing but model.safetensors and config.json is read; or whatever `create_model`
+            takes as weights: "hf://ORG/REPO", "torchvision:IMAGENET1K_V2", "timm:TAG", an address, a file.
+        model: the network, where the weights do not say it themselves.
 
     Raises:
-        InputError: as `load_bundle`.
+        InputError: as `load_bundle`; weights that cannot be had or do not fit, or do not say for which network or
+            which preprocessing they are.
     """
-    bundle = load_bundle(folder)
-    with torch.device("meta"):
-        model = build(bundle.spec)
-    # assign: the checked tensors become the parameters; nothing is initialised only to be overwritten.
-    wanted = model.state_dict()
-    tensors = {name: tensor.to(wanted[name].dtype) for name, tensor in bundle.tensors.items()}
-    model.load_state_dict(tensors, strict=True, assign=True)
-    return Run(
+    from residua.weights.pretrained import is_strangers, load_strangers
+
+    if model is not None or is_strangers(name):
+        return load_strangers(name, model)
+    bundle = load_bundle(name)
+    return assembled(
+        bundle.tensors,
         folder=bundle.folder,
-        model=model.eval(),
         spec=bundle.spec,
         classes=bundle.classes,
         preprocess_spec=bundle.preprocess,
         metrics=bundle.metrics,
         data=bundle.data,
         recipe=bundle.recipe,
+        initial_weights=bundle.initial_weights,
         versions=bundle.versions,
         weights_sha256=bundle.weights_sha256,
     )
+
+
+def assembled(tensors: Mapping[str, Tensor], *, spec: Spec, **fields: Any) -> Run:
+    """Return a run of checked tensors, which become the parameters; nothing is initialised only to be overwritten."""
+    model = outline(spec)
+    wanted = model.state_dict()
+    model.load_state_dict({name: t.to(wanted[name].dtype) for name, t in tensors.items()}, strict=True, assign=True)
+    return Run(model=model.eval(), spec=spec, **fields)
 
 
 def _pixels(

@@ -202,7 +202,8 @@ def _header(message: memoryview) -> int:
 
 
 def _entry(message: memoryview) -> _Entry:
-    dtype, shape, entry = 0, (), _Entry(_Kind(0, ()))
+    dtype, entry = 0, _Entry(_Kind(0, ()))
+    shape: tuple[int, ...] = ()
     for field, value in fields(message):
         if field == 1:
             dtype = number(value)
@@ -251,7 +252,8 @@ def _described(message: memoryview) -> Iterator[tuple[str, _Kind]]:
     for field, value in fields(message):
         if field != 1:
             continue
-        name, dtype, shape = "", 0, ()
+        name, dtype = "", 0
+        shape: tuple[int, ...] = ()
         for inner, part in fields(content(value)):
             if inner == 1:
                 name = text(part)

@@ -22,21 +22,40 @@ def load_weights(
     new_input: bool = False,
     adrift: bool = False,
 ) -> Provenance:
-    """Load weights into a network, all of them or nothing.
-
-    Args:
-        network: of any device and type, freshly initialised.
-        weights: what `resolve` returned.
-        new_classifier: another number of classes is meant: the tensors of the classifier, and of auxiliary ones,
-            keep what the network has; every other tensor must fit.
-        new_input: another number of channels is meant: the first kernel is fitted, see `fit_channels`.
-        adrift: the classes are others even where their number is the same: the classifier is left as it is anyway.
+    """Load weights into a network, all of them or nothing; see `fitted`.
 
     Returns:
         What was loaded, also kept as `network.provenance`.
 
     Raises:
         InputError: tensors that do not fit: all are named, and the network is unchanged.
+    """
+    tensors, provenance = fitted(network, weights, new_classifier=new_classifier, new_input=new_input, adrift=adrift)
+    network.load_state_dict(tensors, strict=False)
+    network.provenance = provenance
+    return provenance
+
+
+def fitted(
+    network: Classifier,
+    weights: Weights,
+    *,
+    new_classifier: bool = False,
+    new_input: bool = False,
+    adrift: bool = False,
+) -> tuple[dict[str, Tensor], Provenance]:
+    """Return the tensors of `weights` that `network` is to take, and what was done to them; nothing is changed.
+
+    Args:
+        network: of any device and type, the meta device too.
+        weights: what `resolve` returned.
+        new_classifier: another number of classes is meant: the tensors of the classifier, and of auxiliary ones,
+            are left to the network; every other tensor must fit.
+        new_input: another number of channels is meant: the first kernel is fitted, see `fit_channels`.
+        adrift: the classes are others even where their number is the same: the classifier is left out anyway.
+
+    Raises:
+        InputError: tensors that do not fit: all are named.
     """
     spec, theirs = network.spec, weights.spec
     tensors = dict(weights.tensors)
@@ -60,18 +79,11 @@ def load_weights(
             "the weights of the same network with the same number of classes and channels",
             _remedy(spec, theirs, new_classifier, new_input),
         )
-    network.load_state_dict(tensors, strict=False)
+    located = weights.located
     provenance = Provenance(
-        weights.located.given,
-        weights.located.sha256,
-        weights.source,
-        weights.preprocess,
-        weights.classes,
-        fresh,
-        adapted,
+        located.given, located.sha256, weights.source, weights.preprocess, weights.classes, fresh, adapted
     )
-    network.provenance = provenance
-    return provenance
+    return tensors, provenance
 
 
 def fit_channels(kernel: Tensor, given: int, wanted: int) -> Tensor:
@@ -100,4 +112,6 @@ def _remedy(spec: Spec, theirs: Spec, new_classifier: bool, new_input: bool) -> 
         )
     if theirs.in_channels != spec.in_channels and not new_input:
         return f"Give in_channels={spec.in_channels} to fit the first kernel to so many channels"
+    if getattr(spec, "aux_heads", False) and not getattr(theirs, "aux_heads", False):
+        return "Give aux_heads=False: these weights have no auxiliary classifiers"
     return "Build the network that the weights are of (its name and edits)"

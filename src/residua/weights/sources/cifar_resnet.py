@@ -16,7 +16,8 @@ from residua.weights.sources.source import Tensors, rename
 
 DATA: Literal["imagenet", "cifar10"] = "cifar10"
 BACKGROUND_FIRST = False
-SUFFIXES: tuple[str, ...] = ()
+FILES: tuple[str, ...] = ()
+TRAINING = ""
 
 
 def read(path: Path) -> Tensors:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
+import torch
 from torch import Tensor
 
 from residua._base.errors import InputError
@@ -22,12 +23,14 @@ class Source(Protocol):
     Attributes:
         DATA: the data set that its published weights were trained on: gives the class names where nobody else does.
         BACKGROUND_FIRST: whether, of 1,001 outputs, the first is the background (TensorFlow's ImageNet).
-        SUFFIXES: endings of file names that only this source writes, lower case; () for torch's, which many share.
+        FILES: patterns of file names, in lower case, that only this source writes; () for torch's, which many share.
+        TRAINING: a regular expression of the names of tensors that training keeps beside the weights; "" for none.
     """
 
     DATA: Literal["imagenet", "cifar10"]
     BACKGROUND_FIRST: bool
-    SUFFIXES: tuple[str, ...]
+    FILES: tuple[str, ...]
+    TRAINING: str
 
     def read(self, path: Path) -> Tensors:
         """Return the file's tensors under the source's names. Nothing in it is executed.
@@ -88,3 +91,27 @@ def rename(tensors: Mapping[str, Tensor], rule: Callable[[str], str]) -> Tensors
             "The file mixes two ways to name this network: save its state dict anew",
         )
     return renamed
+
+
+def laid_out(kernel: Tensor, like: Tensor | None = None) -> Tensor:
+    """Return TensorFlow's kernel as torch's: HWIO as OIHW, (in, out) as (out, in).
+
+    Args:
+        kernel: of a convolution or of a fully connected layer.
+        like: our tensor: the same layer may be linear on one side and a 1×1 convolution on the other.
+    """
+    if kernel.ndim == 4:
+        kernel = kernel.permute(3, 2, 0, 1)
+        return kernel.flatten(1) if like is not None and like.ndim == 2 else kernel
+    if kernel.ndim == 2:
+        kernel = kernel.t()
+        return kernel[:, :, None, None] if like is not None and like.ndim == 4 else kernel
+    return kernel
+
+
+def add_gammas(state: Tensors, wanted: Mapping[str, Tensor]) -> None:
+    """Add the 1 that stands for gamma where TensorFlow's normalisation has none and our network's has."""
+    for name, like in wanted.items():
+        norm = name.removesuffix(".weight")
+        if norm != name and name not in state and f"{norm}.running_mean" in state:
+            state[name] = torch.ones(like.shape)

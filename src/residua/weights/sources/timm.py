@@ -20,7 +20,8 @@ from residua.weights.sources.source import Tensors, rename
 
 DATA: Literal["imagenet", "cifar10"] = "imagenet"
 BACKGROUND_FIRST = False
-SUFFIXES: tuple[str, ...] = ()
+FILES: tuple[str, ...] = ()
+TRAINING = ""
 
 Rules = tuple[tuple[str, str], ...]
 
@@ -86,7 +87,8 @@ def recognises(names: Collection[str]) -> bool:
 def adapt(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
     """See `Source`. Names tell the SE networks of the authors' form ("legacy", stride in the 1×1) from timm's own."""
     legacy = any(name.startswith("layer0.") for name in tensors)
-    wanted = spec.name + "_v1" if legacy else spec.name.removesuffix("_v1")
+    bare = spec.name.removesuffix("_v1")
+    wanted = f"{bare}_v1" if legacy else bare
     if re.fullmatch(r"seresnet\d+(_v1)?", spec.name) and wanted != spec.name:
         form = "legacy_seresnet*, stride in the first 1×1" if legacy else "seresnet*, stride in the 3×3"
         raise InputError(

@@ -17,7 +17,8 @@ from residua.weights.sources.source import Tensors, rename
 
 DATA: Literal["imagenet", "cifar10"] = "imagenet"
 BACKGROUND_FIRST = False
-SUFFIXES: tuple[str, ...] = ()
+FILES: tuple[str, ...] = ()
+TRAINING = ""
 
 # A dot in a module's name was legal once: files of DenseNet from 2017 say norm.1.weight.
 _DOTTED = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:weight|bias|running_mean|running_var))$")

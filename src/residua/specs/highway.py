@@ -1,0 +1,110 @@
+"""Convolutional highway networks as rows of one dataclass: stages of gated layers of one width."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from residua.specs import schema
+from residua.specs.fields import positive, probability, refuse, settle
+
+
+@dataclass(frozen=True)
+class HighwaySpec:
+    """Everything that makes one network; `residua.families.highway.Network` reads it.
+
+    Attributes:
+        name: the catalog's name, kept through edits.
+        paper: where the network was published.
+        depths: highway layers in each stage.
+        widths: channels of each stage.
+        kernels: sides of a stage's highway layers, in turn: (3, 1) alternates.
+        entry_kernels: side of the ungated convolution that begins each stage and sets its width; 0 for none.
+        entry_padding: whether those convolutions keep the resolution ("same") or see whole windows only ("valid").
+        pools: side of the max-pool of stride 2 that closes each stage, its last window hanging over the border where
+            it must (Caffe); 0 for none.
+        head_width: channels of the ungated 1×1 convolution behind the stages; 0 for none.
+        grid: side of the map that the classifier reads, behind adaptive averages; 1 is the global average.
+        dropouts: drop probabilities, of the image, then behind each stage; the last is the classifier's input.
+        gates: False makes the plain network of the same depth: each layer is its H.
+        transform_bias: where the biases of the gates T start; C = 1 − T. The paper takes -2 for CIFAR, -1 for MNIST,
+            and advises -1 to -3, the more negative the deeper.
+        num_classes: outputs.
+        in_channels: channels of the input image.
+        input_size: side of the square input that the network was published for, pixels.
+    """
+
+    name: str
+    paper: str
+    depths: tuple[int, ...]
+    widths: tuple[int, ...]
+    kernels: tuple[int, ...] = (3,)
+    entry_kernels: tuple[int, ...] = (3, 3, 3)
+    entry_padding: Literal["same", "valid"] = "same"
+    pools: tuple[int, ...] = (2, 2, 0)
+    head_width: int = 100
+    grid: int = 1
+    dropouts: tuple[float, ...] = (0.2, 0.2, 0.2, 0.2)
+    gates: bool = True
+    transform_bias: float = -2.0
+    num_classes: int = 10
+    in_channels: int = 3
+    input_size: int = 32
+
+    @property
+    def family(self) -> str:
+        """The name of the family's module."""
+        return "highway"
+
+    @property
+    def depth(self) -> int:
+        """Layers with weights, a gate counted with its transform."""
+        return sum(self.depths) + sum(kernel > 0 for kernel in self.entry_kernels) + (self.head_width > 0) + 1
+
+    def edit(self, **edits: Any) -> Self:
+        """Return a copy with some fields changed; unknown fields are refused with the nearest name."""
+        return schema.edit(self, **edits)
+
+    def __post_init__(self) -> None:
+        settle(self)
+        positive(self, "depths", "widths", "kernels", "grid", "num_classes", "in_channels", "input_size")
+        probability(self, "dropouts")
+        lengths = {name: len(getattr(self, name)) for name in ("depths", "widths", "entry_kernels", "pools")}
+        stages = len(self.depths)
+        if set(lengths.values()) != {stages} or len(self.dropouts) != stages + 1:
+            refuse(
+                self,
+                ", ".join(f"{count} {name}" for name, count in (lengths | {"dropouts": len(self.dropouts)}).items()),
+                f"{stages} of each for the {stages} stages of depths, and {stages + 1} dropouts",
+                "Give the lists matching lengths",
+            )
+        if min(*self.entry_kernels, *self.pools, self.head_width) < 0:
+            given = f"entry_kernels={self.entry_kernels}, pools={self.pools}, head_width={self.head_width}"
+            refuse(self, given, "whole numbers, 0 for none", "Use 0 to leave one out")
+        if even := [kernel for kernel in self.kernels if kernel % 2 == 0]:
+            refuse(
+                self, f"kernels={self.kernels}", "odd sides: a gated layer keeps its resolution", f"Use {even[0] + 1}"
+            )
+        channels = (self.in_channels, *self.widths)
+        for stage, kernel in enumerate(self.entry_kernels):
+            if not kernel and channels[stage] != channels[stage + 1]:
+                refuse(
+                    self,
+                    f"entry_kernels={self.entry_kernels}, where stage {stage + 1} leads {channels[stage]} channels to "
+                    f"{channels[stage + 1]}",
+                    "a convolution wherever the width changes: a gate carries its input",
+                    f"Use another entry_kernels[{stage}], such as 3",
+                )
+
+
+SRIVASTAVA_2015 = "Srivastava 2015, arXiv 1507.06228"
+
+ROWS: tuple[HighwaySpec, ...] = (
+    # The authors' Caffe file of 19 layers (table 3, and "Highway B" of table 2 but for the head).
+    HighwaySpec("cifar_highway19", SRIVASTAVA_2015, (4, 5, 5), (32, 80, 128)),
+    # "Highway C" of table 2. Published is this: 32 layers, 3×3 and 1×1 in turn, thinner than the 19 layers, about
+    # 1.25 M parameters; no table of layers. Derived here: the plan of the 19 layers (three stages, each begun by a 3×3
+    # that sets the width; a 1×1 to 100 maps, global average, classifier) leaves 32 - 5 = 27 gated layers, 9 a stage;
+    # widths that double come nearest with 24, 48, 96: 1,251,798 parameters, 0.1% above the published figure.
+    HighwaySpec("cifar_highway32", SRIVASTAVA_2015, (9, 9, 9), (24, 48, 96), kernels=(3, 1)),
+)

@@ -1,0 +1,69 @@
+"""Fully connected highway networks of any depth, and their plain counterparts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from residua.specs import schema
+from residua.specs.fields import positive, refuse, settle
+from residua.specs.highway import SRIVASTAVA_2015
+from residua.specs.series import Series
+
+
+@dataclass(frozen=True)
+class HighwayMLPSpec:
+    """Everything that makes one network; `residua.families.highway_mlp.Network` reads it.
+
+    Attributes:
+        name: the catalog's name, kept through edits.
+        paper: where the network was published.
+        depth: layers, as the paper counts them: one ungated that sets the width, then depth - 1 gated; the classifier
+            is not counted.
+        width: units of each layer; 50, in plain networks 71, which has as many weights a layer (section 3.1).
+        activation: of H, "relu" or "tanh"; the paper searched both.
+        gates: False makes the plain network of the same depth: each layer is its H.
+        transform_bias: where the biases of the gates T start; C = 1 − T. The paper searched -1 to -10 at each depth
+            and does not publish what it found.
+        num_classes: outputs.
+        in_channels: channels of the input image.
+        input_size: side of the square input, pixels. It is structural: the first layer has in_channels · input_size²
+            inputs, and takes no other size.
+    """
+
+    name: str
+    paper: str
+    depth: int
+    width: int = 50
+    activation: Literal["relu", "tanh"] = "relu"
+    gates: bool = True
+    transform_bias: float = -4.0
+    num_classes: int = 10
+    in_channels: int = 1
+    input_size: int = 28
+
+    @property
+    def family(self) -> str:
+        """The name of the family's module."""
+        return "highway_mlp"
+
+    def edit(self, **edits: Any) -> Self:
+        """Return a copy with some fields changed; unknown fields are refused with the nearest name."""
+        return schema.edit(self, **edits)
+
+    def __post_init__(self) -> None:
+        settle(self)
+        positive(self, "width", "num_classes", "in_channels", "input_size")
+        if self.depth < 2:
+            refuse(self, f"depth={self.depth}", "one ungated layer and at least one gated: depth >= 2", "Use depth=2")
+
+
+def highway_mlp(name: str, gated: int) -> HighwayMLPSpec:
+    """`gated` highway layers of 50 units behind one that sets the width (Srivastava 2015, section 3.1)."""
+    # Measured at the start, with ReLU: at -4 the first layer's gradient vanishes behind 1,000 layers (1e-4), at -8 it
+    # does not (1); behind 100 it is whole at -4 (0.3), and gone at -1 (1e-5).
+    return HighwayMLPSpec(name, SRIVASTAVA_2015, gated + 1, transform_bias=-4.0 if gated < 100 else -8.0)
+
+
+ROWS: tuple[HighwayMLPSpec, ...] = ()
+SERIES = (Series("highway_mlp{depth}", 1, 1, highway_mlp, (10, 20, 50, 100)),)

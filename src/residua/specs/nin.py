@@ -1,0 +1,121 @@
+"""Network in Network as rows of one dataclass: blocks of a convolution and 1×1 convolutions, a global average."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from residua.specs import schema
+from residua.specs.fields import positive, probability, refuse, settle
+
+
+@dataclass(frozen=True)
+class NiNSpec:
+    """Everything that makes one network; `residua.families.nin.Network` reads it.
+
+    Attributes:
+        name: the catalog's name, kept through edits.
+        paper: where the network was published.
+        widths: channels of each block's convolutions, the 1×1 behind the first; the last block lacks its last 1×1,
+            whose width is `num_classes`.
+        kernels: side of each block's first convolution.
+        strides: its stride.
+        paddings: zeros at each border in front of it.
+        pools: 3×3 pools of stride 2 between the blocks, "max" or "avg". A window may hang over the border (Caffe,
+            cuda-convnet). cifar_nin's second is "max" in the authors' file, "avg" in later Caffe and torch versions.
+        dropout: drop probability.
+        dropout_pools: pools, counted from 1, that it follows.
+        init_std: weights start normal with this standard deviation, biases at 0.
+        init_small_std: the deviation of `init_small` instead.
+        init_small: layers counted from 1.
+        num_classes: outputs.
+        in_channels: channels of the input image.
+        input_size: side of the square input that the network was published for, pixels.
+    """
+
+    name: str
+    paper: str
+    widths: tuple[tuple[int, ...], ...]
+    kernels: tuple[int, ...]
+    strides: tuple[int, ...]
+    paddings: tuple[int, ...]
+    pools: tuple[Literal["max", "avg"], ...]
+    dropout: float = 0.5
+    dropout_pools: tuple[int, ...] = ()
+    init_std: float = 0.05
+    init_small_std: float = 0.01
+    init_small: tuple[int, ...] = ()
+    num_classes: int = 1000
+    in_channels: int = 3
+    input_size: int = 224
+
+    @property
+    def family(self) -> str:
+        """The name of the family's module."""
+        return "nin"
+
+    @property
+    def depth(self) -> int:
+        """Layers with weights."""
+        return sum(map(len, self.widths)) + 1
+
+    def edit(self, **edits: Any) -> Self:
+        """Return a copy with some fields changed; unknown fields are refused with the nearest name."""
+        return schema.edit(self, **edits)
+
+    def __post_init__(self) -> None:
+        settle(self)
+        positive(self, "kernels", "strides", "num_classes", "in_channels", "input_size")
+        probability(self, "dropout")
+        blocks = len(self.widths)
+        if not blocks or any(not block or min(block) < 1 for block in self.widths):
+            refuse(self, f"widths={self.widths}", "whole numbers above 0 in each block", "Give widths another value")
+        lengths = {name: len(getattr(self, name)) for name in ("kernels", "strides", "paddings")}
+        if set(lengths.values()) != {blocks} or len(self.pools) != blocks - 1:
+            refuse(
+                self,
+                ", ".join(f"{count} {name}" for name, count in (lengths | {"pools": len(self.pools)}).items()),
+                f"{blocks} of each for the {blocks} blocks of widths, and {blocks - 1} pools between them",
+                "Give the lists matching lengths",
+            )
+        if min(self.paddings) < 0:
+            refuse(self, f"paddings={self.paddings}", "numbers of pixels, 0 or more", "Use 0 for none")
+        if any(not 1 <= pool < blocks for pool in self.dropout_pools):
+            given = f"dropout_pools={self.dropout_pools}"
+            refuse(self, given, f"pools from 1 to {blocks - 1}", "Use () for no dropout")
+        if any(not 1 <= layer <= self.depth for layer in self.init_small):
+            refuse(self, f"init_small={self.init_small}", f"layers from 1 to {self.depth}", "Use () for none")
+        if min(self.init_std, self.init_small_std) <= 0:
+            given = f"init_std={self.init_std}, init_small_std={self.init_small_std}"
+            refuse(self, given, "standard deviations above 0", "The authors' are 0.05 and 0.01")
+
+
+LIN_2013 = "Lin 2013, arXiv 1312.4400"
+
+ROWS: tuple[NiNSpec, ...] = (
+    # The authors' network for ImageNet, which the paper does not have: Caffe's model zoo, nin_imagenet.
+    NiNSpec(
+        "nin",
+        LIN_2013,
+        widths=((96, 96, 96), (256, 256, 256), (384, 384, 384), (1024, 1024)),
+        kernels=(11, 5, 3, 3),
+        strides=(4, 1, 1, 1),
+        paddings=(0, 2, 1, 1),
+        pools=("max", "max", "max"),
+        dropout_pools=(3,),
+        init_small=(1, 7, 12),
+    ),
+    # The authors' cuda-convnet file, cifar-10_def.
+    NiNSpec(
+        "cifar_nin",
+        LIN_2013,
+        widths=((192, 160, 96), (192, 192, 192), (192, 192)),
+        kernels=(5, 5, 3),
+        strides=(1, 1, 1),
+        paddings=(2, 2, 1),
+        pools=("max", "max"),
+        dropout_pools=(1, 2),
+        num_classes=10,
+        input_size=32,
+    ),
+)

@@ -1,0 +1,90 @@
+"""The same weights in, the same logits out: one network of ours beside a peer's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from residua.families.build import build
+from residua.specs.catalog import get_spec
+from residua.specs.schema import Spec
+from residua.verification.peers import PEERS, Peer
+from residua.weights.convert import ours_from
+from residua.weights.twins import TWINS
+
+# Height and width, pixels: unequal, so that no transposition hides; small, and legal for every network of the family.
+_SIZES = {"resnet": (48, 80), "densenet": (48, 80), "vgg": (48, 80)}
+_LEAST = (96, 128)
+
+
+@dataclass(frozen=True)
+class ParityReceipt:
+    """One comparison of logits.
+
+    Attributes:
+        peer: the library.
+        model: its name of the network.
+        version: of the library.
+        precision: in which both computed.
+        input: (B, C, H, W) of the images, normally distributed.
+        error: the largest difference of two logits over the largest logit; infinite where ours are not finite.
+        response: how much the logits follow the image: the largest difference of a logit between the two images, over
+            the largest logit. A proof of networks that ignore their input would prove nothing.
+        limit: the largest `error` that counts as equal.
+    """
+
+    peer: str
+    model: str
+    version: str
+    precision: str
+    input: tuple[int, int, int, int]
+    error: float
+    response: float
+    limit: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the two compute the same, on images that they tell apart."""
+        return self.error <= self.limit and self.response >= 1000 * self.limit
+
+
+@torch.no_grad()
+def compare(name: str, peer: str, *, seed: int = 0) -> ParityReceipt:
+    """Give a peer's network random weights, convert them, and compare the logits of two random images.
+
+    Args:
+        name: of a network in `TWINS[peer]`.
+        peer: one of `PEERS`, installed.
+        seed: of the weights and the images.
+
+    Raises:
+        InputError: the conversion refused the peer's tensors.
+    """
+    twin, library = TWINS[peer][name], PEERS[peer]
+    spec = get_spec(name, **twin.edits)
+    height, width = _size(spec, library)
+    generator = torch.Generator().manual_seed(seed + 1)
+    images = torch.randn(2, spec.in_channels, height, width, generator=generator, dtype=library.precision)
+    theirs = library.answer(twin, spec, images, seed)
+    found = ours_from(spec, theirs.tensors, peer, given=f"{peer}'s {twin.name}")
+    with torch.device("meta"):
+        network = build(found.spec)
+    network.load_state_dict(found.tensors, strict=True, assign=True)
+    logits = network.to(library.precision).eval()(images)
+    scale = theirs.logits.abs().max()
+    error = ((logits - theirs.logits).abs().max() / scale).item()
+    return ParityReceipt(
+        peer=peer,
+        model=twin.name,
+        version=library.version,
+        precision=str(library.precision).removeprefix("torch."),
+        input=(len(images), spec.in_channels, height, width),
+        error=error if error == error else float("inf"),
+        response=((theirs.logits[0] - theirs.logits[1]).abs().max() / scale).item(),
+        limit=library.limit,
+    )
+
+
+def _size(spec: Spec, library: Peer) -> tuple[int, int]:
+    return _SIZES.get(spec.family, _LEAST)
