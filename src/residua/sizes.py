@@ -79,7 +79,8 @@ def nearest_size(spec: Spec, size: int) -> int:
     own = spec.input_size
     if takes(spec, size):
         return size
-    if not takes(spec, own) or not takes(spec, 2 * own):
+    # A run's spec has the size that was asked for as its own: where that is too small, a larger one is sought.
+    if takes(spec, own) and not takes(spec, 2 * own):
         return own
     low, high = size, max(own, size + 1)
     while not takes(spec, high):
