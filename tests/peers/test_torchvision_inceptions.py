@@ -107,13 +107,16 @@ class _WideInception(Inception):
     """The third branch with the 5×5 that the paper has."""
 
     def __init__(self, *arguments: object, **named: object) -> None:
-        super().__init__(*arguments, **named)
+        super().__init__(*arguments, **{**named, "conv_block": _BiasedConv})
         conv = self.branch3[1].conv
         self.branch3[1].conv = nn.Conv2d(conv.in_channels, conv.out_channels, 5, padding=2)
 
 
 class _WindowAux(InceptionAux):
     """Averages over 5×5 windows, stride 3; the adaptive pool behind leaves 4×4 as it is."""
+
+    def __init__(self, *arguments: object, **named: object) -> None:
+        super().__init__(*arguments, **{**named, "conv_block": _BiasedConv})
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(F.avg_pool2d(x, 5, 3))
