@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from peers import slim_graphs
 
+from peers import slim_graphs
 from residua._base.errors import InputError
 from residua.families.build import build
 from residua.families.network import Classifier
@@ -121,12 +121,10 @@ def test_the_command_without_tensorflow(tf: Any, tmp_path: Path) -> None:
 
 def test_refusals(tf: Any, tmp_path: Path) -> None:
     path = tmp_path / "it.ckpt"
-    slim_graphs.saved(
-        tf, lambda x: slim_graphs.resnet_v1(tf, x, (1, 1, 1, 1), 5, "resnet_v1_50"), str(path), 2, []
-    )
+    slim_graphs.saved(tf, lambda x: slim_graphs.resnet_v1(tf, x, (1, 1, 1, 1), 5, "resnet_v1_50"), str(path), 2, [])
     with pytest.raises(InputError, match="Did you mean resnet50_v2_slim"):
         read_weights(path, get_spec("resnet50_v2"))
-    with pytest.raises(InputError, match="missing: .*layer1"):
+    with pytest.raises(InputError, match=r"missing: .*layer1"):
         read_weights(path, get_spec("resnet50_v1"))
     with pytest.raises(InputError, match=r"unexpected: .*bottleneck_v1"):
         read_weights(path, get_spec("resnet50_v2_slim"))
