@@ -1,7 +1,7 @@
 """TF-slim's networks written with TensorFlow's own operations, each variable under the name that TF-slim gives it.
 
-TF-slim itself needs a TensorFlow of 2023. What stands here follows its published graphs (tf-slim 1.1.0; inception_v4
-and inception_resnet_v2 of the models repository): the scopes, the order of layers, the paddings.
+TF-slim itself needs a TensorFlow of 2023. What stands here follows its published graphs (tf-slim
+1.1.0; inception_v4 and inception_resnet_v2 of the models repository): the scopes, the order of layers, the paddings.
 """
 
 from __future__ import annotations
