@@ -10,32 +10,45 @@ import torch
 from residua._base.errors import InputError
 from residua.families.build import build
 from residua.families.network import Classifier
+from residua.specs.catalog import get_spec
 from residua.specs.schema import Spec
 
-_LARGEST = 1024  # pixels; a network that takes nothing up to here has a structural size
+_LARGEST = 1024  # pixels; a network that takes nothing from a size up to here has a structural size
 
 
 def takes(spec: Spec, size: int) -> bool:
     """Whether the network trains on square images of this side, pixels."""
-    frozen: Any = spec  # a frozen dataclass, which the protocol does not say
-    return _obstacle(frozen, size) is None
+    return _obstacle(spec, size) is None
 
 
-def check_input(spec: Spec, size: int) -> None:
+def check_input(spec: Spec, size: int, option: str = "--image-size") -> None:
     """Refuse a side, pixels, that the network cannot be trained at.
+
+    Args:
+        spec: the network.
+        size: the side asked for.
+        option: what the user gave it by.
 
     Raises:
         InputError: names the nearest side that it takes.
     """
     if size < 1:
-        raise InputError(f"images of {size} pixels", "a side of at least 1 pixel", f"Use {spec.input_size}")
+        raise InputError(f"images of {size} pixels", "a side of at least 1 pixel", f"Use {option} {spec.input_size}")
     if takes(spec, size):
         return
     near = nearest_size(spec, size)
+    given = f"images of {size} pixels for {spec.name}"
+    if takes(spec, near + 1):
+        raise InputError(
+            given,
+            f"{near} pixels or more: of smaller images its layers leave nothing",
+            f"Use {option} {near} (published for {_published(spec)}), or a network for small images such as "
+            "cifar_resnet20",
+        )
     raise InputError(
-        f"images of {size} pixels for {spec.name}",
-        f"a size that its layers leave something of: {near} is the nearest",
-        f"Use --image-size {near}, or a network for small images such as cifar_resnet20",
+        given,
+        f"exactly {near} pixels: its first layer has a weight for each of them",
+        f"Use {option} {near}, or edit the network: input_size={size}",
     )
 
 
@@ -71,25 +84,38 @@ def check_network(network: Classifier, size: int, batch_size: int) -> None:
         )
 
 
+def smallest_input(spec: Spec) -> int:
+    """Return the smallest side, pixels, that the network trains at."""
+    return nearest_size(spec, 1)
+
+
 def nearest_size(spec: Spec, size: int) -> int:
     """Return the side nearest to `size`, pixels, that the network takes.
 
     A network that takes a side takes every larger one, unless its size is structural: then its own is returned.
+
+    Raises:
+        RuntimeError: it takes nothing, not even its own size.
     """
-    own = spec.input_size
-    if takes(spec, size):
-        return size
-    if not takes(spec, own) or not takes(spec, 2 * own):
-        return own
-    low, high = size, max(own, size + 1)
+    low, high = 0, size
     while not takes(spec, high):
-        high *= 2
+        low, high = high, 2 * high
         if high > _LARGEST:
-            return own
-    while high - low > 1:
+            if obstacle := _obstacle(spec, spec.input_size):
+                raise RuntimeError(f"{spec.name} does not take its own {spec.input_size} pixels: {obstacle}")
+            return spec.input_size
+    while high > size and high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if takes(spec, middle) else (middle, high)
     return high
+
+
+def _published(spec: Spec) -> int:
+    """Return the input size of the catalog's row, which training replaces by the images'."""
+    try:
+        return get_spec(spec.name).input_size
+    except InputError:  # a name of the user's own
+        return spec.input_size
 
 
 @functools.lru_cache(maxsize=1024)

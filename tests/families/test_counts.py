@@ -8,8 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from residua.anatomy import cost
+from residua.families.build import build
 from residua.specs.catalog import counts, get_spec, list_models
 from residua.specs.published import records
 
@@ -18,6 +21,19 @@ from residua.specs.published import records
 WITHOUT_RECORD = {*list_models("cifar_seresnet*"), "cifar_highway32"}
 # Their records count the graph that training runs, auxiliary classifiers included; the catalog shows evaluation's.
 TRAINING_GRAPH = {"googlenet"}
+# The paper's pilot (Srivastava 2015, section 3.2): nine convolutions of one width, the first 5×5 over whole windows.
+HIGHWAY_MNIST = {
+    "depths": (2, 3, 3),
+    "entry_kernels": (5, 0, 0),
+    "entry_padding": "valid",
+    "pools": (3, 3, 2),
+    "head_width": 0,
+    "grid": 3,
+    "dropouts": (0.2, 0.3, 0.4, 0.5),
+    "transform_bias": -1.0,
+    "in_channels": 1,
+    "input_size": 28,
+}
 
 RECORDS = {reference: asdict(record) for reference, record in records().items()}
 
@@ -36,6 +52,10 @@ def test_record(name: str) -> None:
     assert spec.family == "highway_mlp" or (spec.in_channels, spec.input_size, spec.input_size) == record["input"]
     assert spec.num_classes == record["num_classes"]
     assert counts(name) == (counted.params, counted.macs), "stale: run `make counts`"
+
+
+# Pre-activated networks for CIFAR as widely copied code has them: without the last BN and ReLU.
+_WIDELY_COPIED = {"stem": "cifar", "final_norm": False, "num_classes": 10, "input_size": 32}
 
 
 @pytest.mark.parametrize(
@@ -59,6 +79,18 @@ def test_record(name: str) -> None:
         ("cifar_wrn28_10", {"num_classes": 100}, "wrn_28_10_c100"),
         ("resnext101_64x4d", {"cardinality": 32}, "resnext101_32x4d"),
         ("seresnet50", {"cardinality": 32, "base_width": 4}, "se_resnext50_32x4d"),
+        ("alexnet_2012", {"groups": (1,) * 5}, "alexnet_ungrouped_96"),
+        ("cifar_nin", {"num_classes": 100}, "nin_cifar100"),
+        ("cifar_nin", {"pools": ("max", "avg")}, "nin_cifar10"),
+        ("cifar_highway19", {"num_classes": 100}, "highway_cifar100_19"),
+        ("cifar_highway19", HIGHWAY_MNIST | {"widths": (32,) * 3}, "highway_mnist_10_w32"),
+        ("cifar_highway19", HIGHWAY_MNIST | {"widths": (16,) * 3}, "highway_mnist_10_w16"),
+        *((f"highway_mlp{d}", {"gates": False, "width": 71}, f"plain_fc_{d}") for d in (10, 20, 50, 100)),
+        ("resnet50_v2_slim", {"num_classes": 1001}, "resnetv2_50_slim_1001"),
+        ("resnet200_v2_slim", {"num_classes": 1001}, "resnetv2_200_slim_1001"),
+        ("resnet101_v1", {"pool_padding": "ceil"}, "resnet101_v1_caffe"),
+        ("resnet18_v2", _WIDELY_COPIED, "kuangliu_PreActResNet18"),
+        ("resnet50_v2", _WIDELY_COPIED, "kuangliu_PreActResNet50"),
         ("googlenet", {"aux_heads": False}, "googlenet_caffe"),
         ("googlenet_bn", {"aux_heads": False}, "googlenet_torchvision"),
         ("googlenet_bn", {"aux_heads": False, "branch3_kernel": 5}, "googlenet_5x5_bn"),
@@ -69,6 +101,27 @@ def test_record(name: str) -> None:
 def test_edited_rows_meet_other_records(name: str, edits: dict, reference: str) -> None:
     record, counted = RECORDS[reference], cost(get_spec(name, **edits))
     assert (counted.params, counted.macs) == (record["params"], record["macs"])
+
+
+def test_the_papers_count_of_resnet1001_leaves_bn_out() -> None:
+    """He 2016 prints 10.2 M: the exact count without the affine parameters of its norms."""
+    with torch.device("meta"):
+        network = build(get_spec("cifar_resnet1001_v2_bottleneck"))
+    affine = sum(p.numel() for m in network.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters())
+    whole = sum(p.numel() for p in network.parameters())
+    assert (whole, whole - affine) == (10327706, 10178490)
+
+
+@pytest.mark.parametrize(("depth", "biases"), [(50, 64), (101, 0), (152, 0)])
+def test_only_caffes_resnet50_has_a_bias_in_its_stem(depth: int, biases: int) -> None:
+    published = RECORDS[f"resnet{depth}_v1_caffe"]["params"]
+    assert published - cost(get_spec(f"resnet{depth}_v1")).params == biases
+
+
+@pytest.mark.parametrize("depth", [11, 20, 164])
+def test_keras_wider_units_cost_2_5_to_3_times_hes(depth: int) -> None:
+    keras, he = (cost(get_spec(f"cifar_resnet{depth}_v2_{kind}")).params for kind in ("keras", "bottleneck"))
+    assert 2.3 < keras / he < 3
 
 
 @pytest.mark.parametrize(("name", "macs"), [("googlenet_bn", 1506748416), ("inception_v3", 5718899296)])
@@ -86,6 +139,7 @@ def test_seresnet_adds_its_gates() -> None:
 
 
 def test_the_thin_highway_network_is_near_its_paper() -> None:
+    assert get_spec("cifar_highway32").depth == 32
     assert cost(get_spec("cifar_highway32")).params == pytest.approx(1.25e6, rel=0.01)
 
 

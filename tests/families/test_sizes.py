@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from residua._base.errors import InputError
-from residua.sizes import check_input, nearest_size, takes
+from residua.sizes import check_input, nearest_size, smallest_input, takes
 from residua.specs.catalog import get_spec
 
 
@@ -26,3 +26,31 @@ def test_the_nearest_size_is_the_smallest_that_works() -> None:
     near = nearest_size(spec, 1)
     assert takes(spec, near)
     assert near == 1 or not takes(spec, near - 1)
+
+
+@pytest.mark.parametrize(("name", "smallest"), [("alexnet", 63), ("vgg11_bn", 32), ("nin", 39), ("cifar_highway19", 1)])
+@pytest.mark.parametrize("edited", [True, False])
+def test_too_small_an_image_is_told_the_smallest(name: str, smallest: int, edited: bool) -> None:
+    """Training edits the spec's input size to the images': that must not hide the answer."""
+    spec = get_spec(name, **({"input_size": 31} if edited else {}))
+    assert smallest_input(spec) == smallest
+    check_input(spec, smallest)
+    if smallest > 1:
+        with pytest.raises(InputError, match=f"{smallest} pixels or more.*--image-size {smallest} ") as caught:
+            check_input(spec, smallest - 1)
+        assert f"published for {get_spec(name).input_size}" in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [1, 14, 27, 29, 32, 64, 2000])
+def test_a_structural_size_is_named_exactly(size: int) -> None:
+    spec = get_spec("highway_mlp10")
+    with pytest.raises(InputError, match=f"exactly 28 pixels.*input_size={size}"):
+        check_input(spec, size)
+    check_input(spec.edit(input_size=size), size)
+    assert smallest_input(spec) == 28
+
+
+def test_a_network_that_takes_nothing_is_no_question_of_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("residua.sizes._obstacle", lambda spec, size: "broken")
+    with pytest.raises(RuntimeError, match="broken"):
+        check_input(get_spec("resnet18"), 32)

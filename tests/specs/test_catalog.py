@@ -44,6 +44,8 @@ def test_any_legal_depth(name: str) -> None:
         ("cifar_wrn28_0", "width >= 1"),
         ("cifar_wrn28_0", "nearest: cifar_wrn28_1."),
         ("cifar_wrn27_0", "nearest: cifar_wrn22_1 and cifar_wrn28_1."),
+        ("cifar_resnet21_keras", "cifar_resnet20_keras and cifar_resnet26_keras"),
+        ("cifar_resnet32_v2_keras", "cifar_resnet29_v2_keras and cifar_resnet38_v2_keras"),
         ("cifar_resnet020", "Did you mean cifar_resnet20"),
         ("cifar_resnet\u0662\u0660", "Did you mean cifar_resnet"),
         ("cifar_wrn28_010", "Did you mean cifar_wrn28_10"),
@@ -90,6 +92,20 @@ def test_unknown_names_name_the_nearest(name: str, near: str) -> None:
         ({"zero_init_last_bn": True, "activation": "relu_before_add"}, "no gradient to the branch"),
         ({"zero_init_last_bn": True, "activation": "full_pre"}, "no last BN"),
         ({"zero_init_last_bn": True, "shortcut": "none"}, "without a shortcut"),
+        ({"shortcut": "pad", "widths": (8, 128, 256, 512)}, "64 → 32 → 512"),
+        ({"head_dropout": 1.0}, "probability"),
+        ({"projection_kernel": 2}, "1 or 3"),
+        ({"final_norm": False}, "activation='full_pre'"),
+        ({"end_points": "slim", "activation": "relu_only_pre"}, "a network that TF-slim names"),
+        ({"end_points": "slim", "unit": "basic", "expansion": 1}, "bottlenecks"),
+        ({"stem": "deep", "stem_width": 63}, "an even number"),
+        ({"inner_widths": (64, 128)}, "one inner width for each stage"),
+        ({"inner_widths": (64, 128, 256, 500), "cardinality": 32}, "The nearest is 512"),
+        ({"inner_widths": (0, 1, 1, 1)}, "inner_widths[0]=0"),
+        ({"inner_widths": (8, 8, 8, 8), "unit": "basic", "expansion": 1}, "alone has an inner width"),
+        ({"reduce_first": 0}, "whole numbers above 0"),
+        ({"reduce_first": 3}, "a divisor of the inner widths [64, 128, 256, 512]"),
+        ({"init": "he"}, "'he_truncated'"),
     ],
 )
 def test_a_bad_spec_fails_when_it_is_made(edits: dict, word: str) -> None:
@@ -151,5 +167,10 @@ def test_from_json_refuses(broken: dict) -> None:
 
 
 def test_depths_are_what_the_names_say() -> None:
-    for name, depth in (("resnet50", 50), ("cifar_resnet1202", 1202), ("cifar_resnet164_v2_bottleneck", 164)):
+    for name, depth in (
+        ("resnet50", 50),
+        ("cifar_resnet1202", 1202),
+        ("cifar_resnet164_v2_bottleneck", 164),
+        ("senet154", 154),
+    ):
         assert get_spec(name).depth == depth

@@ -74,7 +74,7 @@ def bench(
         raise InputError(f"batch={min(wanted_batches)}", f"batch >= {least} to {mode}", f"Use --batch {least}")
     for name, spec in specs.items():
         for side in sizes[name]:
-            check_input(spec, side)
+            check_input(spec, side, "--resolution")
     peers = _peers(_several(peer), models)
     beside = {name: tuple(other for other in peers if has_peer(name, other)) for name in models}
     found = groups(models, sizes, wanted_batches, mode, _several(engine), _several(precision), beside)

@@ -94,32 +94,40 @@ class Network(Classifier):
         """(B, C', h, w) features -> (B, spec.num_classes) logits."""
         return self._classify(self.avgpool(features)).flatten(1)
 
+    def head_parts(self) -> list[Part]:
+        """`logits`; with TF-slim's names `global_pool`, `resnet_v2_50/logits`, `…/spatial_squeeze` before it."""
+        if self.spec.end_points != "slim":
+            return super().head_parts()
+        scope = slim_scope(self.spec)
+        return [
+            ("global_pool", self.avgpool),
+            (f"{scope}/logits", lambda pooled: self._classify(pooled).flatten(1)[:, :, None, None]),
+            (f"{scope}/spatial_squeeze", lambda logits: logits.flatten(1)),
+            ("logits", lambda logits: logits),
+        ]
+
     def forward_intermediates(self, x: Tensor) -> dict[str, Tensor]:
         """Return what flows between the parts, by their names, and "logits" at the end.
 
-        With TF-slim's names, all of slim's end points, in its order: besides the units their `shortcut` (where it is a
-        projection), `conv1`, `conv2`, `conv3`, the blocks, `global_pool`, logits, `spatial_squeeze`, `predictions`
-        (the probabilities). `pool1`, `postnorm` and "logits", which slim does not list, stand where they belong.
+        With TF-slim's names, all of slim's end points, in its order: besides the parts, each unit's `shortcut` (where
+        it is a projection), `conv1`, `conv2`, `conv3`, the blocks, and `predictions` (the probabilities). `pool1`,
+        `postnorm` and "logits", which slim does not list, stand where they belong.
         """
         if self.spec.end_points != "slim":
             return super().forward_intermediates(x)
         points: dict[str, Tensor] = {}
         x, scope = self._laid_out(x), slim_scope(self.spec)
         blocks = {stage[-1]: f"{scope}/block{number}" for number, stage in enumerate(self.stages(), 1)}
-        for name, part in self.parts():
+        for name, part in [*self.parts(), *self.head_parts()]:
             if isinstance(part, ResidualUnit):
-                x, inner = part.forward_inside(x.clone())
-                points |= {f"{name}/{key}": point for key, point in inner.items()}
+                x, inside = part.forward_inside(x.clone())
+                points |= {f"{name}/{key}": point for key, point in inside.items()}
             else:
                 x = part(x.clone())
             points[name] = x
-            if part in blocks:
+            if isinstance(part, ResidualUnit) and part in blocks:
                 points[blocks[part]] = x
-        pooled = self.avgpool(x)
-        logits = self._classify(pooled)
-        squeezed = logits.flatten(1)
-        points |= {"global_pool": pooled, f"{scope}/logits": logits.reshape(*squeezed.shape, 1, 1)}
-        points |= {f"{scope}/spatial_squeeze": squeezed, "predictions": squeezed.softmax(1), "logits": squeezed}
+        points["predictions"] = points["logits"].softmax(1)
         return points
 
     def _classify(self, pooled: Tensor) -> Tensor:
@@ -247,8 +255,6 @@ def _shortcut(spec: ResNetSpec, channels: int, out: int, step: _Step) -> nn.Modu
     if kind == "none" or (same_shape and kind != "projection_all"):
         return None
     if kind in ("pad", "pad_both"):
-        if out < channels:
-            return PadShortcut(channels, channels, step.stride, both_sides=False)
         return PadShortcut(channels, out, step.stride, both_sides=kind == "pad_both")
     if kind == "max_pool" and channels == out:
         return nn.MaxPool2d(1, step.stride) if step.stride > 1 else None

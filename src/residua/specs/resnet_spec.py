@@ -225,6 +225,13 @@ class ResNetSpec:
                 )
 
     def _check_widths(self, refuse: Callable[[str, str, str], None]) -> None:
+        channels = (self.stem_width, *(width * self.expansion for width in self.widths))
+        if self.shortcut in ("pad", "pad_both") and list(channels) != sorted(channels):
+            refuse(
+                f"shortcut={self.shortcut!r} with {' → '.join(map(str, channels))} channels",
+                "channels that never shrink: zeros can only be added",
+                "Use shortcut='projection', or widen with widths=",
+            )
         if self.stem == "deep" and self.stem_width % 2:
             refuse(f"stem_width={self.stem_width} with stem='deep'", "an even number", "Customary is 128")
         if self.unit == "basic":

@@ -157,7 +157,8 @@ def _recipe_text(plan: Plan) -> str:
 
 def _is_edited(spec: Spec) -> bool:
     try:
-        return spec != get_spec(spec.name, num_classes=spec.num_classes, input_size=spec.input_size)
+        ends = {name: getattr(spec, name) for name in ("num_classes", "in_channels", "input_size")}
+        return spec != get_spec(spec.name, **ends)
     except InputError:  # a name of the user's own
         return True
 

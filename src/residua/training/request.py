@@ -16,6 +16,7 @@ from residua._base.files import write_text
 from residua._base.words import some
 from residua.data.sources import Dataset
 from residua.families.build import spec_of
+from residua.sizes import check_input
 from residua.specs.schema import Spec, from_json, to_json
 from residua.training.checkpoint import list_checkpoints, writing
 from residua.training.freeze import frozen
@@ -118,13 +119,18 @@ def ask(
         many, few = (_settle(own, spec, overrides, FEW) for own in both)
     else:
         many, few = (_settle(recipe or "fast", spec, overrides, images) for images in (FEW, 0))
-    spec = spec_of(spec, **{"input_size": many.image_size, **(model_edits or {})})
+    # A name stands for a network that fits the images; a spec says its channels itself.
+    published = spec.input_size
+    ends = {"input_size": many.image_size, **({"in_channels": 3} if isinstance(model, str) else {})}
+    spec = spec_of(spec, **{**ends, **(model_edits or {})})
     if spec.in_channels != 3:
         raise InputError(
             f"{spec.name} with in_channels={spec.in_channels}",
             "a network of 3 channels: images are RGB",
-            "Leave in_channels out",
+            "Leave in_channels out, or edit the spec: in_channels=3",
         )
+    if many.image_size != published:
+        check_input(spec, many.image_size)
     choose_hardware(many)
     for recipe in (many, few):
         frozen(spec, recipe.freeze)

@@ -77,7 +77,7 @@ def _compare(spec: Spec, record: Record | None, params: int, macs: int) -> tuple
         ("parameters", params, record.params),
         ("MACs", macs, record.macs),
         ("classes", spec.num_classes, record.num_classes),
-        ("input", (spec.in_channels, spec.input_size, spec.input_size), record.input),
+        ("input", _input_like(spec, record), record.input),
     )
     found = [f"{what} {_text(ours)} instead of {_text(theirs)}" for what, ours, theirs in facts if ours != theirs]
     paper = record.paper
@@ -90,6 +90,12 @@ def _compare(spec: Spec, record: Record | None, params: int, macs: int) -> tuple
     if off and not paper.why:
         return [*found, *off], ""
     return found, f"{'; '.join(off)}. {paper.why}" if off else ""
+
+
+def _input_like(spec: Spec, record: Record) -> tuple[int, int, int]:
+    """Return the network's input, flattened where the record's is: records of fully connected networks."""
+    channels, side = spec.in_channels, spec.input_size
+    return (channels * side**2, 1, 1) if record.input[1:] == (1, 1) else (channels, side, side)
 
 
 def _text(value: object) -> str:

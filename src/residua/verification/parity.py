@@ -14,7 +14,7 @@ from residua.weights.convert import ours_from
 from residua.weights.twins import TWINS
 
 # Height and width, pixels: unequal, so that no transposition hides; small, and legal for every network of the family.
-_SIZES = {"resnet": (48, 80), "densenet": (48, 80), "vgg": (48, 80)}
+_SIZES = {"resnet": (48, 80), "densenet": (48, 80), "vgg": (48, 80), "inception_v3": (299, 320)}
 _LEAST = (96, 128)
 
 

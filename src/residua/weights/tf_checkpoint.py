@@ -150,13 +150,13 @@ def _read_v2(prefix: Path, stream: BinaryIO, size: int) -> dict[str, Array]:
     for key, value in table.entries(stream, size):
         if not key:
             shards = _header(value)
-        else:
+        elif key[0]:  # a slice's key begins with 0; the whole variable has an entry too
             known[_name(key)] = _entry(value)
     if not shards:
         raise Damaged("it has no header")
     sliced = [name for name, entry in known.items() if entry.sliced]
     if sliced:
-        raise Damaged(f"its variables are stored in slices: {some(sliced, 3)}; save it again without a partitioner")
+        raise _sliced(sliced)
     found: dict[str, Array] = {}
     numeric = {name: entry for name, entry in known.items() if entry.kind.dtype in _TYPES}
     for shard in range(shards):
@@ -172,7 +172,8 @@ def _read_v2(prefix: Path, stream: BinaryIO, size: int) -> dict[str, Array]:
 
 def _read_shard(stream: BinaryIO, size: int, entries: dict[str, _Entry]) -> dict[str, Array]:
     found, end = {}, 0
-    for name, entry in sorted(entries.items(), key=lambda pair: (pair[1].offset, pair[1].size)):
+    ordered = sorted(entries.items(), key=lambda pair: (pair[1].offset, pair[1].size))
+    for name, entry in ordered:
         wanted = entry.kind.size * np.dtype(_TYPES[entry.kind.dtype]).itemsize
         if entry.size != wanted:
             raise Damaged(f"{name} has {entry.size} bytes where its shape {entry.kind.shape} has {wanted}")
@@ -180,6 +181,7 @@ def _read_shard(stream: BinaryIO, size: int, entries: dict[str, _Entry]) -> dict
         if entry.offset < end or entry.offset + entry.size > size:
             raise Damaged(f"{name} stands at bytes {entry.offset} to {entry.offset + entry.size} of {size}")
         end = entry.offset + entry.size
+    for name, entry in ordered:
         stream.seek(entry.offset)
         data = stream.read(entry.size)
         if len(data) != entry.size or masked(crc32c(data)) != entry.checksum:
@@ -238,7 +240,7 @@ def _read_v1(stream: BinaryIO, size: int) -> dict[str, Array]:
             elif field == 2:
                 name, values = _saved(content(part), kinds)
                 if name in found:
-                    raise Damaged(f"{name} is stored in slices; save it again without a partitioner")
+                    raise Damaged(f"{name} is stored twice")
                 if values is not None:
                     found[name] = values
     lost = [name for name, kind in kinds.items() if kind.dtype in _VALUES and name not in found]
@@ -254,6 +256,7 @@ def _described(message: memoryview) -> Iterator[tuple[str, _Kind]]:
             continue
         name, dtype = "", 0
         shape: tuple[int, ...] = ()
+        slices = 0
         for inner, part in fields(content(value)):
             if inner == 1:
                 name = text(part)
@@ -261,6 +264,9 @@ def _described(message: memoryview) -> Iterator[tuple[str, _Kind]]:
                 shape = _shape(content(part))
             elif inner == 3:
                 dtype = number(part)
+            slices += inner == 4
+        if slices > 1:
+            raise _sliced([name])
         yield name, _Kind(dtype, shape)
 
 
@@ -322,6 +328,10 @@ def _shape(message: memoryview) -> tuple[int, ...]:
     if len(sides) > _MOST_DIMENSIONS or min(sides, default=1) < 0:
         raise Damaged(f"a tensor of shape {sides[:10]}")
     return tuple(sides)
+
+
+def _sliced(names: list[str]) -> Damaged:
+    return Damaged(f"it holds {some(names, 3)} in slices; save it again without a partitioner")
 
 
 def _name(key: bytes) -> str:

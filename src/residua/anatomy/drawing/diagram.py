@@ -10,7 +10,12 @@ from residua.anatomy.drawing.canvas import arrow_head, box, element, number, pat
 from residua.anatomy.drawing.picture import Block
 
 _WORDS = {"batch_norm": "BN", "relu": "ReLU", "sigmoid": "sigmoid", "dropout": "dropout", "mean": "global average"}
-_WORDS |= {"adaptive_avg_pool2d": "global average", "softmax": "softmax", "pad": "zeros for new channels"}
+_WORDS |= {
+    "adaptive_avg_pool2d": "global average",
+    "softmax": "softmax",
+    "pad": "zeros for new channels",
+    "lerp": "T · H + (1 − T) · x",
+}
 _POINTWISE = ("batch_norm", "relu", "dropout", "sigmoid", "softmax", "tanh")
 _SIGNS = {"add": "+", "mul": "×", "sub": "−"}
 _GAP, _LANE_GAP = 13, 26
@@ -150,19 +155,20 @@ def _edge(parent: _Node, node: _Node, centres: Sequence[float], tops: dict[int, 
     start = tops[parent.rank] + _HEIGHTS[parent.shape]
     if parent in node.around:
         lane = centres[node.around[parent]]
+        style = "way" if parent.shape == "bar" else "flow"
         if node.shape == "bar":
             way = f"M{n(lane)} {n(start)}L{n(lane)} {n(end)}"
             if parent.shape != "bar":
                 way = f"M{n(centres[parent.lane])} {n(start + 5)}L{n(lane)} {n(start + 5)}L{n(lane)} {n(end)}"
-            return path(way, "way")
+            return path(way, style)
         middle = end + _HEIGHTS[node.shape] / 2
         begin = f"M{n(lane)} {n(start)}"
         if parent.shape != "bar":
             begin = f"M{n(centres[parent.lane])} {n(start + 5)}L{n(lane - 8)} {n(start + 5)}"
             begin += f"Q{n(lane)} {n(start + 5)} {n(lane)} {n(start + 13)}"
-        target = centres[node.lane] + 10
+        target = centres[node.lane] + node.width / 2
         corner = f"L{n(lane)} {n(middle - 8)}Q{n(lane)} {n(middle)} {n(lane - 8)} {n(middle)}"
-        return path(f"{begin}{corner}L{n(target)} {n(middle)}", "way")
+        return path(f"{begin}{corner}L{n(target)} {n(middle)}", style)
     source, target = centres[parent.lane], centres[node.lane]
     if parent.shape == "bar":
         source = target

@@ -18,7 +18,7 @@ _STRETCH = 2.3
 _NAMES: dict[Kind, tuple[str, str]] = {
     "conv": ("convolution", "convolutions"),
     "residual": ("residual unit", "residual units"),
-    "plain": ("unit without shortcut", "units"),
+    "plain": ("plain unit", "plain units"),
     "gated": ("highway unit", "highway units"),
     "inception": ("module of branches", "modules"),
     "dense": ("dense block", "dense blocks"),
@@ -80,13 +80,15 @@ class _Scale:
     stretch: float = 1.0
 
     def height(self, block: Block) -> float:
-        if block.side < 1 or block.kind == "linear":
+        if block.kind == "pool" and block.side <= 1:
+            return _LOWEST
+        if block.side <= 1:
             return 46 + 11 * math.log2(max(block.channels, 2))
         span = math.log(max(self.largest / self.smallest, 2))
         return _LOWEST + (_TALLEST - _LOWEST) * math.log(max(block.side, self.smallest) / self.smallest) / span
 
     def width(self, block: Block) -> float:
-        if block.kind == "linear":
+        if block.kind == "linear" or (block.kind == "conv" and block.side == 1):
             return 8 + 4 * self.stretch
         if block.kind == "pool":
             return 6 + 3 * self.stretch
@@ -182,7 +184,7 @@ def _block(block: Block, x: float, middle: float, width: float, height: float) -
     parts = [box(x, top, width, height, block.kind, 2.5, title=f"{block.name}: {shape}")]
     convs = sum(layer.operation == "conv2d" for layer in block.layers)
     cats = [layer for layer in block.layers if layer.operation == "cat"]
-    if block.kind == "inception":
+    if block.kind == "inception" or (block.kind == "residual" and cats):
         branches = len(cats[-1].inputs)
         ys = [top + height * i / branches for i in range(1, branches)]
         parts += [path(f"M{number(x)} {number(y)}L{number(x + width)} {number(y)}", "slit") for y in ys]
@@ -220,6 +222,9 @@ def _words(section: Section) -> list[str]:
     """The lines of a section's caption: resolution, channels, what is in it, how far it sees."""
     last = section.runs[-1].block
     if not section.sides:
+        gated = sum(run.count for run in section.runs if run.block.kind == "gated")
+        if gated:
+            return ["fully connected", f"{section.runs[0].block.channels} units wide", f"{gated} highway layers", ""]
         linear = [run.block.channels for run in section.runs if run.block.kind == "linear" for _ in range(run.count)]
         widths = linear or [last.channels]
         return ["classifier", " → ".join(map(str, widths)), "outputs" if len(widths) < 2 else "", ""]
@@ -327,5 +332,7 @@ def _legend(found: Sequence[Section], y: float) -> tuple[str, float]:
     if any(block.kind == "dense" for block in blocks):
         parts += [_arc(x, x + 22, y, 15, "identity"), text(x + 30, y, "every later layer reads it, too", "small")]
     scale = "height: resolution, width: channels (logarithmic); bars: share of the whole"
+    if x + 230 > _WIDTH - _MARGIN - width_of(scale, 11):
+        y += 24
     parts.append(text(_WIDTH - _MARGIN, y, scale, "tiny end"))
     return "".join(parts), y

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os.path
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -115,7 +116,10 @@ def _blocks(anatomy: Anatomy) -> list[tuple[Block | None, list[Layer]]]:
 
 def _pieces(layers: list[Layer]) -> list[list[Layer]]:
     """A pool or a linear layer in the midst of an end point is a block of its own; branches stay together."""
-    if any(layer.operation in ("add", "cat", "mul", "sub") for layer in layers):
+    operations = [layer.operation for layer in layers]
+    if operations.count("add") > 1:
+        return _numbered(layers)
+    if any(operation in ("add", "cat", "mul", "sub", "lerp") for operation in operations):
         return [layers]
     pieces: list[list[Layer]] = [[]]
     for layer in layers:
@@ -127,6 +131,16 @@ def _pieces(layers: list[Layer]) -> list[list[Layer]]:
     return pieces
 
 
+def _numbered(layers: list[Layer]) -> list[list[Layer]]:
+    """Units that an end point holds side by side, told by the number behind their common name: repeat.0, repeat.1."""
+    words = [layer.name.split(".") for layer in layers]
+    common = len(os.path.commonprefix(words))
+    if not all(len(word) > common and word[common].isdigit() for word in words):
+        return [layers]
+    pairs = itertools.groupby(zip(words, layers, strict=True), key=lambda pair: pair[0][common])
+    return [[layer for _, layer in group] for _, group in pairs]
+
+
 def _block(part: str, layers: list[Layer], shapes: dict[str, tuple[int, ...]]) -> Block | None:
     operations = [layer.operation for layer in layers]
     convs = operations.count("conv2d")
@@ -136,9 +150,9 @@ def _block(part: str, layers: list[Layer], shapes: dict[str, tuple[int, ...]]) -
     shortcut: Shortcut = ""
     members = 1
     kind: Kind
-    if len(cats) > 2 and all(len(cat.inputs) == 2 for cat in cats):
+    if not adds and len(cats) > 2 and all(len(cat.inputs) == 2 for cat in cats):
         kind, members = "dense", len(cats)
-    elif adds and "sub" in operations:
+    elif "lerp" in operations or (adds and "sub" in operations):
         kind = "gated"
     elif adds:
         kind, shortcut = "residual", _shortcut(adds[-1], layers)
