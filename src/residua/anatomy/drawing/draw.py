@@ -242,7 +242,8 @@ def _words(section: Section) -> list[str]:
         words = "pool" if pools == 1 else f"{pools} pools"
         inside.insert(0 if section.runs[0].block.kind == "pool" else 1, words)
     sees = f"sees {section.field} px" if section.field else "sees all"
-    return [size, f"{last.channels} channels", ", ".join(inside[:2]).replace("residual units", "units"), sees]
+    words = ", ".join(inside[:2]).replace("residual unit", "unit").replace(" of branches", "")
+    return [size, f"{last.channels} channels", words, sees]
 
 
 def _caption_width(section: Section) -> float:
@@ -330,9 +331,11 @@ def _legend(found: Sequence[Section], y: float) -> tuple[str, float]:
         parts.append(text(x + 30, y, name, "small"))
         x += 30 + width_of(name, 12) + 20
     if any(block.kind == "dense" for block in blocks):
-        parts += [_arc(x, x + 22, y, 15, "identity"), text(x + 30, y, "every later layer reads it, too", "small")]
+        name = "every later layer reads it, too"
+        parts += [_arc(x, x + 22, y, 15, "identity"), text(x + 30, y, name, "small")]
+        x += 30 + width_of(name, 12)
     scale = "height: resolution, width: channels (logarithmic); bars: share of the whole"
-    if x + 230 > _WIDTH - _MARGIN - width_of(scale, 11):
+    if x + 20 > _WIDTH - _MARGIN - width_of(scale, 11):
         y += 24
     parts.append(text(_WIDTH - _MARGIN, y, scale, "tiny end"))
     return "".join(parts), y

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os.path
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -134,7 +133,7 @@ def _pieces(layers: list[Layer]) -> list[list[Layer]]:
 def _numbered(layers: list[Layer]) -> list[list[Layer]]:
     """Units that an end point holds side by side, told by the number behind their common name: repeat.0, repeat.1."""
     words = [layer.name.split(".") for layer in layers]
-    common = len(os.path.commonprefix(words))
+    common = sum(1 for _ in itertools.takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False)))
     if not all(len(word) > common and word[common].isdigit() for word in words):
         return [layers]
     pairs = itertools.groupby(zip(words, layers, strict=True), key=lambda pair: pair[0][common])
@@ -168,7 +167,8 @@ def _block(part: str, layers: list[Layer], shapes: dict[str, tuple[int, ...]]) -
         return None
     before = next((shapes[name] for layer in layers for name in layer.inputs if name not in own), ())
     output = layers[-1].output
-    if kind == "pool" and output == before:
+    if kind == "pool" and all(layer.output == before for layer in layers if layer.operation in _POOLS):
+        # An adaptive pool to the size that is there already.
         return None
     side = output[1] if len(output) == 3 else 0
     return Block(part, kind, shortcut, tuple(layers), tuple(before), output[0], side, members)
