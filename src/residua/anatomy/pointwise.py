@@ -137,6 +137,20 @@ def subtraction(reverse: bool) -> Rule:
     return rule
 
 
+def lerp(trace: Trace, input: Tensor, end: Tensor, weight: Any) -> Tensor:  # noqa: A002
+    """`torch.lerp`, input + weight · (end − input); keeps all three."""
+    read = (input, end, weight)
+    shape = _broadcast(input, end)
+    return trace.record("lerp", read, shape, weights=read, flops=3 * math.prod(shape), keeps=inputs_alone)
+
+
+def power(trace: Trace, input: Tensor, exponent: float) -> Any:  # noqa: A002
+    """`torch.pow` with a number; keeps its input."""
+    if trace.known(input) is None or not isinstance(exponent, int | float):
+        return run_on_meta(trace, torch.pow, (input, exponent), {})
+    return trace.record("pow", (input,), input.shape, flops=input.numel(), keeps=inputs_alone)
+
+
 def cat(trace: Trace, tensors: Sequence[Tensor], dim: int = 0, **rest: Any) -> Tensor:
     """`torch.cat`; keeps nothing."""
     shape = list(tensors[0].shape)

@@ -49,6 +49,8 @@ RULES: dict[Any, Rule] = {
     **dict.fromkeys((Tensor.mul_, Tensor.__imul__), pointwise.multiplication(in_place=True)),
     **dict.fromkeys((torch.sub, Tensor.sub, Tensor.__sub__), pointwise.subtraction(reverse=False)),
     **dict.fromkeys((torch.rsub, Tensor.__rsub__), pointwise.subtraction(reverse=True)),
+    **dict.fromkeys((torch.lerp, Tensor.lerp), pointwise.lerp),
+    **dict.fromkeys((torch.pow, Tensor.pow, Tensor.__pow__), pointwise.power),
     **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), pointwise.cat),
     F.pad: windows.pad,
     **dict.fromkeys((torch.clone, Tensor.clone), pointwise.clone),

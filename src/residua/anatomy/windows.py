@@ -171,19 +171,27 @@ def pad(trace: Trace, input: Tensor, pad: Sequence[int], mode: str = "constant",
 
 
 def getitem(trace: Trace, input: Tensor, index: Any) -> Any:  # noqa: A002
+    """`x[a:b:c, …]`, which may skip positions, and `x[:, None]`; other indices run on the meta device."""
     known = trace.known(input)
     if (
         known is None
         or not isinstance(index, tuple)
-        or input.dim() != 4
-        or not all(isinstance(i, slice) for i in index)
+        or not all(part is None or isinstance(part, slice) for part in index)
     ):
         return run_on_meta(trace, Tensor.__getitem__, (input, index), {})
-    parts = (*index, *[slice(None)] * (4 - len(index)))
-    ranges = [range(*part.indices(n)) for part, n in zip(parts, input.shape, strict=True)]
-    rows, columns = ranges[2:]
-    field = known.field.through((1, 1), (rows.step, columns.step), (-rows.start, -columns.start))
-    return trace.record("slice", (input,), [len(part) for part in ranges], field=field, view=True)
+    slices = [part for part in index if part is not None]
+    slices += [slice(None)] * (input.dim() - len(slices))
+    ranges = [range(*part.indices(n)) for part, n in zip(slices, input.shape, strict=True)]
+    shape: list[int] = []
+    rest = iter(ranges)
+    for part in index:
+        shape.append(1 if part is None else len(next(rest)))
+    shape += [len(part) for part in rest]
+    field = known.field
+    if input.dim() == 4:
+        rows, columns = ranges[2:]
+        field = field.through((1, 1), (rows.step, columns.step), (-rows.start, -columns.start))
+    return trace.record("slice", (input,), shape, field=field, view=True)
 
 
 def _refuse_empty(sides: Sequence[int], what: str, size: Sequence[int]) -> None:
