@@ -6,7 +6,7 @@ Predicted: `residua.inspect(…).training.peak`. Measured twice, each in a proce
 allocator reports over a step after the first, and the rise of the resident size (VmHWM over VmRSS before the network
 is built), which adds what oneDNN and the C library take besides tensors. fp32, SGD with
 momentum, eager kernels, cross-entropy, the layout of the family. The last column trains the network with the native
-kernels, where they serve it: they keep less, and the prediction is not for them.
+kernels, where they serve it (resident size): the prediction is not for them.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def _costs(found: Anatomy, by: str) -> None:
 
 def _totals(found: Anatomy) -> None:
     step = found.training
-    heads = "fp32, eager kernels on a CPU, channels last, cross-entropy"
+    covers = "fp32, torch's own kernels on a CPU, cross-entropy"
     print()
     print(f"{found.name}{f' ({found.paper})' if found.paper else ''}, images of {_shape(found.input_shape)}")
     print(f"parameters   {found.params:,} ({_bytes(4 * found.params)}), statistics {_bytes(found.buffer_bytes)}")
@@ -175,7 +175,7 @@ def _totals(found: Anatomy) -> None:
         "kept": step.kept,
         "workspace": step.workspace,
     }
-    print(f"training     peak {_bytes(step.peak)} at {step.peak_at} ({heads})")
+    print(f"training     peak {_bytes(step.peak)} at {step.peak_at} ({covers})")
     print(f"             {', '.join(f'{name} {_bytes(size)}' for name, size in parts.items())}; not all at one time")
 
 
