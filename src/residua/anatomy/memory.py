@@ -1,8 +1,8 @@
 """What a training step needs of memory: the allocations of forward, backward and optimizer, replayed in their order.
 
-For fp32 with torch's own (eager) kernels on a CPU; see docs/decisions/0091. Replayed is what autograd does: it keeps what the backward formulas read, frees
-it when the last reader is done, gives each gradient new memory unless it is its output's, and adds a second gradient
-into the first.
+For fp32 with torch's own (eager) kernels on a CPU; see docs/decisions/0091. Replayed is what autograd does: it keeps
+what the backward formulas read, frees it when the last reader is done, gives each gradient new memory unless it is its
+output's, and adds a second gradient into the first.
 """
 
 from __future__ import annotations
