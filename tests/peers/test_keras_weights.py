@@ -222,14 +222,13 @@ def test_the_first_resnet50(keras: ModuleType, tmp_path: Path) -> None:
     assert np.abs(got - want).max() / np.abs(want).max() <= 1e-5
 
 
-CONVERT = """
-import sys
-for name in ("tensorflow", "keras", "tf_keras"):
-    sys.modules[name] = None
-from residua.cli.app import run
-sys.argv[0] = "residua"
-run()
-"""
+def _without(folder: Path) -> dict[str, str]:
+    """An environment in which nobody, no child process either, can import what must not be needed."""
+    folder.mkdir()
+    for name in ("tensorflow", "keras", "tf_keras"):
+        (folder / f"{name}.py").write_text("raise ImportError('blocked')\n")
+    paths = [str(folder), *(path for path in sys.path if path)]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 def test_the_command_without_tensorflow_and_keras(keras: ModuleType, tmp_path: Path) -> None:
@@ -238,7 +237,8 @@ def test_the_command_without_tensorflow_and_keras(keras: ModuleType, tmp_path: P
     model.save(tmp_path / "cifar10_ResNet20v1_model.164.h5")
     words = [str(tmp_path / "cifar10_ResNet20v1_model.164.h5"), "--model", "cifar_resnet20_keras"]
     done = subprocess.run(
-        [sys.executable, "-c", CONVERT, "convert", *words, "--out", str(tmp_path / "run")],
+        [sys.executable, "-m", "residua", "convert", *words, "--out", str(tmp_path / "run")],
+        env=_without(tmp_path / "blocked"),
         capture_output=True,
         text=True,
         check=False,
