@@ -31,13 +31,6 @@ LIMITS |= {"bias": (-0.3, 0.3)}
 CLASSES = 7
 
 
-@pytest.fixture(scope="module")
-def keras() -> ModuleType:
-    """Imported late: it takes ten seconds."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    return pytest.importorskip("keras", reason="Keras is not installed: pip install 'residua[peers]'")
-
-
 def _randomised(model: Any) -> Any:
     """Draw everything that starts as a constant: what is swapped or dropped then shows in the logits."""
     generator = np.random.default_rng(0)

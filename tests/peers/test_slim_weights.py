@@ -25,11 +25,8 @@ CLASSES = 1001
 
 
 @pytest.fixture(scope="module")
-def tf() -> Any:
-    """TensorFlow's first interface, imported late: it takes ten seconds."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    tensorflow = pytest.importorskip("tensorflow", reason="no TensorFlow: pip install 'residua[peers]'")
-    tensorflow.compat.v1.logging.set_verbosity(tensorflow.compat.v1.logging.ERROR)
+def tf(tensorflow: Any) -> Any:
+    """TensorFlow's first interface, which TF-slim is written in."""
     return tensorflow.compat.v1
 
 
