@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,7 @@ VALUES: dict[str, np.ndarray] = {
 
 
 @pytest.fixture(scope="module")
-def tf() -> Any:
-    """TensorFlow, imported late: it takes ten seconds."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    tensorflow = pytest.importorskip("tensorflow", reason="no TensorFlow: pip install 'residua[peers]'")
-    tensorflow.compat.v1.logging.set_verbosity(tensorflow.compat.v1.logging.ERROR)
+def tf(tensorflow: Any) -> Any:
     return tensorflow
 
 

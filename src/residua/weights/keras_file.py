@@ -1,43 +1,35 @@
-"""Files that Keras writes, without Keras: legacy `.h5`, `.weights.h5` and `.keras`, through h5py alone.
+"""Files that Keras writes, without Keras: legacy `.h5`, `.weights.h5` and `.keras`.
 
-A legacy file has a group for each layer, with the names of its variables in an attribute. Keras 3's `.weights.h5` (and
-the file of that kind inside a `.keras` archive) names groups by class and order, `layers/conv2d_3/vars/0`; the layer's
-own name stands in an attribute (newer versions), in the archive's config.json, or nowhere.
+HDF5 is a library in C, and files can be damaged so that it never returns, or crashes. So it reads in a process of its
+own, which may be waited for in vain.
 """
 
 from __future__ import annotations
 
-import io
+import importlib.util
 import json
-import math
-import re
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from residua._base.errors import InputError
-from residua._base.words import some
-from residua.weights.formats.damage import Damaged
-
-Array = NDArray[Any]
+from residua.weights.formats import keras_hdf5
 
 UNNAMED = "layers/"  # how the key of a layer begins whose own name the file does not tell
 
-_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
-_VARIABLES = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
-# Weights hardly shrink when they are compressed: whatever claims to hold far more than its file is no weights.
-_LARGEST_EXPANSION = 8
-_DEEPEST = 12
-_LAYER = re.compile(r"((?:(?:layers|_layer_checkpoint_dependencies)/[^/]+/)+)vars/(\d{1,6})")
+_READER = ("-m", keras_hdf5.__name__)
+_PATIENCE_S = 60.0
+_SLOWEST_DISK = 5e6  # bytes a second
 _WHOLE = "a whole file of Keras's: .h5, .weights.h5 or .keras"
 
 
-def read_layers(path: Path | str) -> dict[str, Array]:
+def read_layers(path: Path | str) -> dict[str, NDArray[Any]]:
     """Read the weights of every layer.
 
     Returns:
@@ -50,175 +42,52 @@ def read_layers(path: Path | str) -> dict[str, Array]:
         InputError: no such file, h5py is missing, or a file that is damaged, hostile or none of Keras's.
     """
     path = Path(path)
-    try:
-        import h5py  # noqa: F401
-    except ImportError as error:
+    if not path.is_file():
+        raise InputError(f"{path} does not exist, or is no file", _WHOLE, "Check the path")
+    if importlib.util.find_spec("h5py") is None:
         raise InputError(
             f"h5py is not installed, and {path.name} is HDF5",
             "h5py alone; neither Keras nor TensorFlow is needed",
-            "pip install 'residua[keras]'",
-        ) from error
-    try:
-        with path.open("rb") as stream:
-            found = _read_archive(stream) if zipfile.is_zipfile(path) else _read_hdf5(stream, path.stat().st_size, {})
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist", _WHOLE, "Check the path") from error
-    # What h5py raises on a damaged file depends on the byte.
-    except (
-        *(Damaged, OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError, EOFError),
-        *(OverflowError, MemoryError, NotImplementedError, RecursionError, zipfile.BadZipFile, zlib.error),
-    ) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise InputError(
-            f"{path} is damaged, or no file of Keras's: {reason}", _WHOLE, "Fetch or save it again"
-        ) from error
-    if not found:
-        raise InputError(
-            f"{path} holds no weights of layers", _WHOLE, "Save the model with model.save_weights('NAME.weights.h5')"
+            "Install it: pip install 'residua[keras]'",
         )
-    return found
+    with tempfile.TemporaryDirectory(prefix="residua-") as folder:
+        target = Path(folder) / "layers.npz"
+        said = _told(path, target)
+        if "error" in said:
+            raise _damaged(path, said["error"])
+        if not said["names"]:
+            raise InputError(
+                f"{path} holds no weights of layers",
+                _WHOLE,
+                "Save the model with model.save_weights('NAME.weights.h5')",
+            )
+        with np.load(target, allow_pickle=False) as values:
+            return {name: values[f"arr_{place}"] for place, name in enumerate(said["names"])}
 
 
-def _read_archive(stream: BinaryIO) -> dict[str, Array]:
-    size = stream.seek(0, io.SEEK_END)
-    with zipfile.ZipFile(stream) as archive:
-        # Members are read by these two names into memory; no name in the archive ever becomes a path.
-        config = json.loads(_member(archive, _CONFIG, size))
-        weights = _member(archive, _WEIGHTS, size)
-    names = dict(_names(config, "layers"))
-    return _read_hdf5(io.BytesIO(weights), len(weights), names)
+def _told(path: Path, target: Path) -> dict[str, Any]:
+    """What the reading process says: {"names": […]}, with the values in `target`, or {"error": …}."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    patience = _PATIENCE_S + path.stat().st_size / _SLOWEST_DISK
+    try:
+        done = subprocess.run(
+            [sys.executable, *_READER, str(path.absolute()), str(target)],
+            env=environment | {"OPENBLAS_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=patience,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _damaged(path, f"HDF5 has not read it in {patience:.0f} seconds") from error
+    if done.returncode < 0:
+        raise _damaged(path, f"HDF5 crashed on it (signal {-done.returncode})")
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason given"]
+        raise InputError(f"{path} cannot be read: {last[0][:200]}", _WHOLE, "Check h5py: python -c 'import h5py'")
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
 
 
-def _member(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
-    if name not in archive.namelist():
-        raise Damaged(f"the archive holds {some(archive.namelist(), 5) or 'nothing'}, and no {name}")
-    claimed = archive.getinfo(name).file_size
-    if claimed > _LARGEST_EXPANSION * size:
-        raise Damaged(f"{name} claims {claimed} bytes in an archive of {size}")
-    with archive.open(name) as member:
-        content = member.read(claimed + 1)
-    if len(content) != claimed:
-        raise Damaged(f"{name} is not as long as it claims")
-    return content
-
-
-def _names(config: Any, prefix: str) -> Iterator[tuple[str, str]]:
-    """Yield (group, layer's name) of a model's configuration: groups count the layers of each class."""
-    used: dict[str, int] = {}
-    for layer in config["config"]["layers"]:
-        kind = _snake_case(layer["class_name"])
-        used[kind] = count = used.get(kind, -1) + 1
-        group = f"{prefix}/{kind}_{count}" if count else f"{prefix}/{kind}"
-        yield group, str(layer["config"]["name"])
-        if isinstance(layer["config"].get("layers"), list):
-            yield from _names(layer, f"{group}/layers")
-
-
-def _snake_case(name: str) -> str:
-    split = re.sub(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", re.sub(r"\W", "", str(name)))
-    return split.lower()
-
-
-def _read_hdf5(stream: BinaryIO, size: int, names: Mapping[str, str]) -> dict[str, Array]:
-    import h5py
-
-    with h5py.File(stream, "r") as file:
-        # All of the file, so that no link that a name could lead through goes unseen.
-        datasets = dict(_datasets(file, "", set()))
-        claimed = sum(data.size * data.dtype.itemsize for data in datasets.values())
-        if claimed > _LARGEST_EXPANSION * size:
-            raise Damaged(f"its tensors claim {claimed} bytes in a file of {size}")
-        root = file.get("model_weights", file)
-        legacy = "layer_names" in root.attrs or "layer_names0" in root.attrs
-        layers = _legacy(root, datasets, size) if legacy else _grouped(datasets, names)
-        found: dict[str, Array] = {}
-        for layer, variable, data in layers:
-            if f"{layer}/{variable}" in found:
-                raise Damaged(f"two layers are named {layer}")
-            found[f"{layer}/{variable}"] = _values(data)
-        return found
-
-
-def _datasets(group: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """Yield (path, data set) below a group, each object once; nothing that lives outside the file."""
-    import h5py
-
-    address = h5py.h5o.get_info(group.id).addr
-    if address in seen or prefix.count("/") > _DEEPEST:
-        raise Damaged(f"its groups hold each other, at {prefix!r}")
-    seen.add(address)
-    for key in group:
-        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-            raise Damaged(f"{prefix}{key} is a link to another place; nothing was followed")
-        entry = group[key]
-        # Keras on Windows has joined with backslashes.
-        path = prefix + key.replace("\\", "/")
-        if isinstance(entry, h5py.Group):
-            yield from _datasets(entry, f"{path}/", seen)
-        elif isinstance(entry, h5py.Dataset):
-            if entry.external or entry.is_virtual:
-                raise Damaged(f"{path} lives in other files; nothing was followed")
-            yield path, entry
-
-
-def _legacy(root: Any, datasets: Mapping[str, Any], size: int) -> Iterator[tuple[str, str, Any]]:
-    for layer in _listed(root, "layer_names", size):
-        paths = _listed(root[layer], "weight_names", size)
-        stored = [datasets[f"{root.name}/{layer}/{path}".strip("/")] for path in paths]
-        ends = [path.split(":")[0].split("/") for path in paths]
-        known = all(len(end) > 1 and end[-1] in _VARIABLES for end in ends)
-        if known and len({tuple(end[:-1]) for end in ends}) > 1:
-            # A model within the model: its layers' variables stand in one group.
-            yield from ((end[-2], end[-1], data) for end, data in zip(ends, stored, strict=True))
-        else:
-            variables = [end[-1] for end in ends] if known else _by_place(stored)
-            yield from ((layer, variable, data) for variable, data in zip(variables, stored, strict=True))
-
-
-def _grouped(datasets: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
-    groups: dict[str, dict[int, Any]] = {}
-    for path, data in datasets.items():
-        found = _LAYER.fullmatch(path)
-        if found:
-            group = found[1].rstrip("/").replace("_layer_checkpoint_dependencies/", "layers/")
-            groups.setdefault(group, {})[int(found[2])] = data
-    for group, variables in groups.items():
-        stored = [variables[number] for number in sorted(variables)]
-        told = stored[0].parent.attrs.get("name")
-        name = told if isinstance(told, str) else names.get(group, group)
-        yield from ((name, variable, data) for variable, data in zip(_by_place(stored), stored, strict=True))
-
-
-def _by_place(stored: Sequence[Any]) -> tuple[str, ...]:
-    """The variables of a layer in the order in which Keras has always written them."""
-    kernel = bool(stored) and stored[0].ndim > 1
-    # Three are a normalisation without gamma (scale=False).
-    known = _VARIABLES[:2] if kernel else _VARIABLES[2 if len(stored) != 3 else 3 :]
-    return (*known[: len(stored)], *(str(place) for place in range(len(known), len(stored))))
-
-
-def _listed(group: Any, name: str, size: int) -> list[str]:
-    """An attribute that lists names; a long list is split over `name`0, `name`1, …"""
-    keys = [name] if name in group.attrs else []
-    while not keys or keys[-1] != name:
-        key = f"{name}{len(keys)}"
-        if key not in group.attrs:
-            break
-        keys.append(key)
-    found: list[str] = []
-    for key in keys:
-        stored = group.attrs.get_id(key)
-        if math.prod(stored.shape) * stored.dtype.itemsize > size:
-            raise Damaged(f"the list {key} claims more bytes than the file has")
-        found += [entry.decode() if isinstance(entry, bytes) else str(entry) for entry in group.attrs[key]]
-    return found
-
-
-def _values(data: Any) -> Array:
-    if data.dtype.kind == "V" and data.dtype.itemsize == 2 and data.attrs.get("dtype") == "bfloat16":
-        bits: Array = data[()].view("<u2").astype("<u4") << 16
-        return bits.view("<f4")
-    if data.dtype.kind not in "fiu":
-        raise Damaged(f"{data.name} holds {data.dtype}, no numbers")
-    values: Array = np.asarray(data[()])
-    return values.astype(np.float32) if data.dtype.kind == "f" else values
+def _damaged(path: Path, reason: str) -> InputError:
+    return InputError(f"{path} is damaged, or no file of Keras's: {reason}", _WHOLE, "Fetch or save it again")
