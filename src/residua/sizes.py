@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from residua._base.errors import InputError
 from residua.families.build import build
@@ -52,36 +54,32 @@ def check_input(spec: Spec, size: int, option: str = "--image-size") -> None:
     )
 
 
-def check_network(network: Classifier, size: int, batch_size: int) -> None:
-    """Refuse images, or batches, that `network` cannot be trained on, at the price of one image forward.
+def check_batch(spec: Spec, size: int, batch_size: int, hold: Callable[[nn.Module], None] = lambda _: None) -> None:
+    """Refuse a batch of one where it leaves batch normalisation one value a channel, which has no variance.
 
     Args:
-        network: on its device; weights, statistics and mode stay as they are.
-        size: side of the square images, pixels.
+        spec: the network.
+        size: side of the square images, pixels; one that the network takes.
         batch_size: images that a training step runs forward at once.
+        hold: puts the parts that do not learn into eval mode, where statistics are not the batch's.
 
     Raises:
-        InputError: as `check_input`; or a batch of one leaves batch normalisation one value a channel, which has no
-            variance.
+        InputError: names the smallest batch that can be trained on.
     """
-    spec, like, training = network.spec, next(network.parameters()), network.training
-    image = torch.zeros(1, spec.in_channels, size, size, dtype=like.dtype, device=like.device)
+    if batch_size > 1:
+        return
+    network, image = _on_meta(spec, size, batch_size)
+    hold(network)
     try:
         with torch.no_grad():
-            network.eval()(image)
-    except RuntimeError:
-        # The meta device, which knows the nearest size, takes seconds to start: only a failure is worth them.
-        check_input(spec, size)
-        raise
-    finally:
-        network.train(training)
-    if batch_size == 1 and _obstacle(spec, size, 1):
+            network(image)
+    except ValueError as error:  # batch normalisation's own, of one value a channel
         raise InputError(
-            f"batch_size=1 with images of {size} pixels for {spec.name}",
+            f"batch_size={batch_size} with images of {size} pixels for {spec.name}",
             "batches of two or more: somewhere an image leaves batch normalisation one value a channel, and one value "
             "has no variance",
             "Use --batch-size 2",
-        )
+        ) from error
 
 
 def smallest_input(spec: Spec) -> int:
@@ -119,14 +117,18 @@ def _published(spec: Spec) -> int:
 
 
 @functools.lru_cache(maxsize=1024)
-def _obstacle(spec: Any, size: int, batch_size: int = 2) -> str | None:
-    with torch.device("meta"):
-        # As in training: batch statistics need more than one value a channel, auxiliary heads their own room.
-        network = build(spec).train()
-        images = torch.empty(batch_size, spec.in_channels, size, size)
+def _obstacle(spec: Any, size: int) -> str | None:
+    # As in training: batch statistics need more than one value a channel, auxiliary heads their own room.
+    network, images = _on_meta(spec, size, 2)
     try:
         with torch.no_grad():
             network(images)
     except (RuntimeError, ValueError) as error:
         return str(error)
     return None
+
+
+def _on_meta(spec: Spec, size: int, batch_size: int) -> tuple[Classifier, Tensor]:
+    """The network in training mode, and images for it: shapes without values."""
+    with torch.device("meta"):
+        return build(spec).train(), torch.empty(batch_size, spec.in_channels, size, size)

@@ -12,7 +12,7 @@ from residua._base.errors import InputError
 from residua.families.build import build
 from residua.families.network import AuxLogits, Classifier
 from residua.layers.inception import ConvNormAct, window_pool
-from residua.sizes import check_network, nearest_size
+from residua.sizes import check_batch, check_input, nearest_size
 from residua.specs.catalog import get_spec
 
 NAMES = ("googlenet", "googlenet_bn", "inception_v3")
@@ -104,24 +104,20 @@ def test_smallest_size(name: str) -> None:
     """One pixel less leaves nothing to pool; the auxiliary heads ask for no more than the network."""
     spec = get_spec(name, num_classes=5)
     assert nearest_size(spec, 1) == SMALLEST[name]
-    network = build(spec)
-    check_network(network, SMALLEST[name], 4)
-    assert network.training
+    check_input(spec, SMALLEST[name])
     with pytest.raises(InputError, match=f"--image-size {SMALLEST[name]}"):
-        check_network(network, SMALLEST[name] - 1, 4)
-    # As a run has it: the size that was asked for is the spec's own.
-    assert nearest_size(spec.edit(input_size=8), 8) == SMALLEST[name]
+        check_input(spec.edit(input_size=8), SMALLEST[name] - 1)
 
 
 def test_a_batch_of_one_that_batch_normalisation_cannot_take_is_refused() -> None:
     """Inception-v3's auxiliary head has one pixel before its batch normalisation at every size up to the published."""
-    network = _network("inception_v3")
-    before = {key: value.clone() for key, value in network.state_dict().items()}
+    spec = get_spec("inception_v3", num_classes=5)
     with pytest.raises(InputError, match="--batch-size 2"):
-        check_network(network, 75, 1)
-    check_network(network, 75, 2)
-    check_network(_network("googlenet", widths=NARROW), 32, 1)
-    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+        check_batch(spec, 299, 1)
+    check_batch(spec, 75, 2)
+    check_batch(spec.edit(aux_heads=False), 299, 1)
+    check_batch(spec, 299, 1, hold=nn.Module.eval)
+    check_batch(get_spec("googlenet", widths=NARROW), 32, 1)
 
 
 @pytest.mark.parametrize(("side", "least"), [(14, 4), (17, 5), (20, 4), (30, 5)])

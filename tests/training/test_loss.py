@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,14 @@ import torch
 import torch.nn.functional as F
 
 import residua.training.session as session_module
+from residua._base.errors import InputError
 from residua.families.network import AuxLogits
 from residua.training.loop import train
 from residua.training.loss import training_loss
+from residua.training.plan import open_plan
+from residua.training.progress import Display
+from residua.training.request import ask
+from residua.training.session import Session
 from residua.weights.run import load
 
 # GoogLeNet's narrowest: its training graph at a price that a test may cost.
@@ -55,9 +61,10 @@ def test_reduced_precision_ends_before_the_loss() -> None:
     assert training_loss(half, labels, aux_weight=0.3).dtype is torch.float32
 
 
-def _losses(monkeypatch: pytest.MonkeyPatch, folder: Path, model: str = "googlenet", **overrides: Any) -> list[dict]:
-    """Train a few steps; return what each backward pass started from, beside the formula on the same logits."""
-    seen = []
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What each backward pass started from, beside the losses of the same logits one by one."""
+    seen: list[dict[str, Any]] = []
 
     def recorded(output: Any, labels: torch.Tensor, *, label_smoothing: float, aux_weight: float) -> torch.Tensor:
         loss = training_loss(output, labels, label_smoothing=label_smoothing, aux_weight=aux_weight)
@@ -67,18 +74,26 @@ def _losses(monkeypatch: pytest.MonkeyPatch, folder: Path, model: str = "googlen
         return loss
 
     monkeypatch.setattr(session_module, "training_loss", recorded)
-    edits = overrides.pop("model_edits", EDITS)
-    train("digits", model, "fast", folder, progress=False, model_edits=edits, **{**FEW, **overrides})
     return seen
+
+
+def _steps(folder: Path, model: str = "googlenet", steps: int = 1, **overrides: Any) -> Session:
+    """Take the first steps of a run, without its validation."""
+    edits = overrides.pop("model_edits", EDITS)
+    asked = ask("digits", model, "fast", folder, resume=False, model_edits=edits, **{**FEW, **overrides})
+    session = Session(open_plan(asked), Display(False))
+    for group in itertools.islice(session.groups(), steps):
+        session.step(group)
+    return session
 
 
 def _flat(output: Any) -> list[torch.Tensor]:
     return [output] if isinstance(output, torch.Tensor) else [output.logits, *output.aux]
 
 
-def test_a_run_counts_the_auxiliary_losses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_run_counts_the_auxiliary_losses(seen: list[dict[str, Any]], tmp_path: Path) -> None:
     """train_loss is the mean of what the steps started from; val_loss and the report are the main classifier's."""
-    seen = _losses(monkeypatch, tmp_path / "run")
+    train("digits", "googlenet", "fast", tmp_path / "run", progress=False, model_edits=EDITS, **FEW)
     assert len(seen) == 3
     for step in seen:
         main, *aux = step["parts"]
@@ -96,23 +111,23 @@ def test_a_run_counts_the_auxiliary_losses(monkeypatch: pytest.MonkeyPatch, tmp_
         assert isinstance(run.model(torch.randn(1, 3, 32, 32)), torch.Tensor)
 
 
-def test_accumulation_is_one_large_batch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_accumulation_is_one_large_batch(tmp_path: Path) -> None:
     """Without dropout and batch statistics, halves in turn give the weights of the whole."""
     edits = {**EDITS, "dropout": 0.0, "aux_dropout": 0.0}
-    weights = []
-    for name, many in (("whole", {"batch_size": 16}), ("halves", {"batch_size": 8, "accumulate_steps": 2})):
-        _losses(monkeypatch, tmp_path / name, model_edits=edits, **many)
-        weights.append(load(tmp_path / name).model.state_dict())
-    for key, value in weights[0].items():
-        assert torch.allclose(weights[1][key], value, rtol=1e-3, atol=1e-5), key
+    whole = _steps(tmp_path / "a", batch_size=16, model_edits=edits, steps=2).model.state_dict()
+    halves = _steps(tmp_path / "b", batch_size=8, accumulate_steps=2, model_edits=edits, steps=2).model.state_dict()
+    start = _steps(tmp_path / "c", steps=0, model_edits=edits).model.state_dict()
+    for key, value in whole.items():
+        assert not torch.equal(value, start[key]), key
+        assert torch.allclose(halves[key], value, rtol=1e-3, atol=1e-5), key
 
 
-def test_bfloat16(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    seen = _losses(monkeypatch, tmp_path / "run", precision="bf16", max_steps=1)
+def test_bfloat16(seen: list[dict[str, Any]], tmp_path: Path) -> None:
+    _steps(tmp_path, precision="bf16")
     assert seen[0]["kinds"] == [torch.bfloat16] * 3
 
 
-def test_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_compiled(monkeypatch: pytest.MonkeyPatch, seen: list[dict[str, Any]], tmp_path: Path) -> None:
     """One graph, auxiliary heads included; the eager backend stands for the code generator, which takes minutes."""
     compile_, graphs = torch.compile, []
 
@@ -122,33 +137,33 @@ def test_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     torch.compiler.reset()
     monkeypatch.setattr(session_module.torch, "compile", whole)
-    compiled = _losses(monkeypatch, tmp_path / "compiled", compile=True)
+    for compiled in (True, False):
+        _steps(tmp_path, compile=compiled, steps=2)
     assert len(graphs) == 1
-    eager = _losses(monkeypatch, tmp_path / "eager")
-    assert [step["loss"] for step in compiled] == pytest.approx([step["loss"] for step in eager], rel=1e-4)
+    losses = [step["loss"] for step in seen]
+    assert losses[:2] == pytest.approx(losses[2:], rel=1e-4)
 
 
-def test_batch_normalisation_and_inception(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The other two rows, at the smallest size of each; slim's weight for Inception-v3."""
-    edits = {"pool_widths": (4, 4, 4), "factor_widths": (4, 4, 4, 4)}
-    seen = _losses(
-        monkeypatch,
-        tmp_path / "v3",
-        "inception_v3",
-        image_size=75,
-        batch_size=4,
-        learning_rate=1e-4,
-        max_steps=1,
-        model_edits=edits,
-    )
-    assert (len(seen[0]["parts"]), seen[0]["weight"]) == (2, 0.4)
-    seen = _losses(monkeypatch, tmp_path / "bn", "googlenet_bn", image_size=15, max_steps=1)
-    assert (len(seen[0]["parts"]), seen[0]["weight"]) == (3, 0.3)
-
-
-def test_a_network_without_auxiliary_heads_is_trained_on_its_logits(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("model", "size", "edits", "heads", "weight"),
+    [
+        ("googlenet_bn", 15, EDITS, 2, 0.3),
+        ("googlenet_bn", 15, {**EDITS, "aux_weight": 0.1}, 2, 0.1),
+        ("inception_v3", 75, {"pool_widths": (4, 4, 4), "factor_widths": (4, 4, 4, 4)}, 1, 0.4),
+        ("cifar_resnet8", 16, {}, 0, 0.0),
+        ("googlenet", 32, {**EDITS, "aux_heads": False}, 0, 0.3),
+    ],
+)
+def test_every_network_has_its_weight(
+    seen: list[dict[str, Any]], tmp_path: Path, model: str, size: int, edits: dict, heads: int, weight: float
 ) -> None:
-    seen = _losses(monkeypatch, tmp_path / "run", "cifar_resnet8", max_steps=1, model_edits={})
-    assert len(seen[0]["parts"]) == 1
-    assert seen[0]["loss"] == pytest.approx(seen[0]["parts"][0], rel=1e-6)
+    _steps(tmp_path, model, image_size=size, batch_size=2, model_edits=edits)
+    (step,) = seen
+    main, *aux = step["parts"]
+    assert (len(aux), step["weight"]) == (heads, weight)
+    assert step["loss"] == pytest.approx(main + weight * sum(aux), rel=1e-6)
+
+
+def test_a_batch_of_one_is_refused_before_the_data_is_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--batch-size 2"):
+        ask("nowhere", "inception_v3", "fast", tmp_path / "a", resume=False, image_size=75, batch_size=1)

@@ -16,7 +16,7 @@ from residua._base.files import write_text
 from residua._base.words import some
 from residua.data.sources import Dataset
 from residua.families.build import spec_of
-from residua.sizes import check_input
+from residua.sizes import check_batch, check_input
 from residua.specs.schema import Spec, from_json, to_json
 from residua.training.checkpoint import list_checkpoints, writing
 from residua.training.freeze import frozen
@@ -133,7 +133,7 @@ def ask(
         check_input(spec, many.image_size)
     choose_hardware(many)
     for recipe in (many, few):
-        frozen(spec, recipe.freeze)
+        check_batch(spec, recipe.image_size, recipe.batch_size, frozen(spec, recipe.freeze).hold)
     return Request(data, data_dir, folder, spec, _initial(weights, spec, folder, origin), many, few, origin)
 
 

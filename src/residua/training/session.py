@@ -21,7 +21,6 @@ from residua.data.random import step_seed
 from residua.evaluation.evaluate import quick_metrics
 from residua.evaluation.metrics import NotFinite
 from residua.families.build import build
-from residua.sizes import check_network
 from residua.training.checkpoint import (
     Checkpoint,
     all_finite,
@@ -65,7 +64,6 @@ class Session:
         torch.manual_seed(recipe.seed)
         self.model = build(plan.spec).to(hardware.device)
         self.model.to(memory_format=hardware.memory_format)
-        check_network(self.model, plan.preprocess.image_size, recipe.batch_size)
         # Specs of networks without auxiliary classifiers lack the field.
         self.aux_weight: float = getattr(plan.spec, "aux_weight", 0.0)
         self.frozen = frozen(plan.spec, recipe.freeze)
