@@ -34,6 +34,14 @@ HIGHWAY_MNIST = {
     "in_channels": 1,
     "input_size": 28,
 }
+# Inception-ResNet-v2 as Szegedy 2016, figures 15 to 19, draws it; slim's network, timm's and Keras's is another.
+PAPERS_INCEPTION_RESNET = {
+    "depths": (5, 10, 5),
+    "stem": "v4",
+    "last_width": 0,
+    "last_scale": 0.2,
+    "last_relu": True,
+}
 
 RECORDS = {reference: asdict(record) for reference, record in records().items()}
 
@@ -96,11 +104,37 @@ _WIDELY_COPIED = {"stem": "cifar", "final_norm": False, "num_classes": 10, "inpu
         ("googlenet_bn", {"aux_heads": False, "branch3_kernel": 5}, "googlenet_5x5_bn"),
         ("inception_v3", {"aux_heads": False}, "inception_v3"),
         ("inception_v3", {"aux_heads": False, "bn_scale": False}, "inception_v3_keras"),
+        ("inception_resnet_v2", {"bn_scale": False}, "inception_resnet_v2_keras"),
+        ("inception_resnet_v2", PAPERS_INCEPTION_RESNET, "inception_resnet_v2_paper_schema"),
+        *(
+            (f"cifar_densenet_bc{form}", {"num_classes": 100}, f"densenet_bc_{form}_cifar100")
+            for form in ("100_12", "250_24", "190_40")
+        ),
     ],
 )
 def test_edited_rows_meet_other_records(name: str, edits: dict, reference: str) -> None:
     record, counted = RECORDS[reference], cost(get_spec(name, **edits))
     assert (counted.params, counted.macs) == (record["params"], record["macs"])
+
+
+@pytest.mark.parametrize("name", ["inception_v4", "inception_resnet_v2"])
+def test_slims_released_inceptions(name: str) -> None:
+    """1001 classes, no gamma, and the auxiliary head, whose work the record counts."""
+    record = RECORDS[f"{name}_slim_1001_aux"]
+    counted = cost(get_spec(name, aux_heads=True, bn_scale=False, num_classes=1001), training=True)
+    assert (counted.params, counted.macs) == (record["params"], record["macs"])
+
+
+@pytest.mark.parametrize(("form", "params"), [("40_12", 1059298), ("100_12", 7083538), ("100_24", 28071706)])
+def test_the_later_code_of_densenets_authors_has_a_wider_stem(form: str, params: int) -> None:
+    """Their plain networks begin with 2k channels where the paper has 16 (note of the reference's records)."""
+    growth = int(form.split("_")[1])
+    assert cost(get_spec(f"cifar_densenet{form}", stem_width=2 * growth)).params == params
+
+
+def test_inception_v4_without_gamma() -> None:
+    """slim's, with 1000 classes and no auxiliary head, as the record of inception_v4 notes."""
+    assert cost(get_spec("inception_v4", bn_scale=False)).params == 42648232
 
 
 def test_the_papers_count_of_resnet1001_leaves_bn_out() -> None:

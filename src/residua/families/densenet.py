@@ -45,10 +45,11 @@ class Network(Classifier):
         """As torchvision's: convolutions normal with variance 2 / fan-in (He 2015b, arXiv 1502.01852, as section 4.2
         asks; the authors' Lua code takes fan-out), BN 1 and 0, the classifier uniform with bias 0.
         """
-        super().initialise()
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight)
+            elif isinstance(layer, nn.BatchNorm2d | nn.Linear):
+                layer.reset_parameters()
         nn.init.zeros_(self.classifier.bias)
 
     def parts(self) -> list[Part]:
