@@ -23,9 +23,16 @@ WITHOUT_RECORD = {*list_models("cifar_seresnet*"), "cifar_highway32"}
 TRAINING_GRAPH = {"googlenet"}
 # The paper's pilot (Srivastava 2015, section 3.2): nine convolutions of one width, the first 5×5 over whole windows.
 HIGHWAY_MNIST = {
-    **{"depths": (2, 3, 3), "entry_kernels": (5, 0, 0), "entry_padding": "valid", "pools": (3, 3, 2)},
-    **{"head_width": 0, "grid": 3, "dropouts": (0.2, 0.3, 0.4, 0.5), "transform_bias": -1.0},
-    **{"in_channels": 1, "input_size": 28},
+    "depths": (2, 3, 3),
+    "entry_kernels": (5, 0, 0),
+    "entry_padding": "valid",
+    "pools": (3, 3, 2),
+    "head_width": 0,
+    "grid": 3,
+    "dropouts": (0.2, 0.3, 0.4, 0.5),
+    "transform_bias": -1.0,
+    "in_channels": 1,
+    "input_size": 28,
 }
 
 RECORDS = {reference: asdict(record) for reference, record in records().items()}

@@ -20,8 +20,9 @@ REPRESENTATIVES = [name for name in WANTED.split() if name in list_models()]
 
 
 def _spec(name: str):
-    # Ten classes keep the classifiers small.
-    return get_spec(name, num_classes=10)
+    # Ten classes, and few units before them, keep the classifiers small.
+    narrow = {"hidden": 128} if hasattr(get_spec(name), "hidden") else {}
+    return get_spec(name, num_classes=10, **narrow)
 
 
 def image_for(name: str, batch: int = 2) -> torch.Tensor:
