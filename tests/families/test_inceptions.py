@@ -109,6 +109,8 @@ def test_smallest_size(name: str) -> None:
     assert network.training
     with pytest.raises(InputError, match=f"--image-size {SMALLEST[name]}"):
         check_network(network, SMALLEST[name] - 1, 4)
+    # As a run has it: the size that was asked for is the spec's own.
+    assert nearest_size(spec.edit(input_size=8), 8) == SMALLEST[name]
 
 
 def test_a_batch_of_one_that_batch_normalisation_cannot_take_is_refused() -> None:
@@ -199,14 +201,16 @@ def test_xavier_starts_as_caffe() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "deviations"),
+    ("name", "edits", "deviations"),
     [
-        ("googlenet_bn", {"inception5b.branch2.1.conv": 0.01, "aux1.fc1": 0.01, "fc": 0.01}),
-        ("inception_v3", {"Mixed_7c.branch1x1.conv": 0.1, "AuxLogits.conv1.conv": 0.01, "AuxLogits.fc": 0.001}),
+        ("googlenet_bn", {}, {"inception5b.branch2.1.conv": 0.01, "aux1.fc1": 0.01, "fc": 0.01}),
+        ("inception_v3", {}, {"Mixed_7c.branch1x1.conv": (2 / 2048) ** 0.5, "fc": (2 / 2048) ** 0.5}),
+        ("inception_v3", {}, {"AuxLogits.conv1.conv": 0.01, "AuxLogits.fc": 0.001}),
+        ("inception_v3", {"initial": "normal"}, {"Mixed_7c.branch1x1.conv": 0.1, "AuxLogits.conv1.conv": 0.01}),
     ],
 )
-def test_normal_starts(name: str, deviations: dict[str, float]) -> None:
-    network = _network(name)
+def test_normal_starts(name: str, edits: dict, deviations: dict[str, float]) -> None:
+    network = _network(name, **edits)
     for key, deviation in deviations.items():
         assert network.get_submodule(key).weight.std().item() == pytest.approx(deviation, rel=0.05)
     for layer in network.modules():
@@ -214,6 +218,15 @@ def test_normal_starts(name: str, deviations: dict[str, float]) -> None:
             assert layer.weight.eq(1).all()
             assert not layer.bias.any()
     assert all(value.isfinite().all() for value in network.state_dict().values())
+
+
+@torch.no_grad()
+def test_a_fresh_inception_keeps_its_values_in_scale() -> None:
+    """Before the running statistics have followed: a validation after the first steps must not overflow."""
+    features = _network("inception_v3").eval().forward_features(_image(75))
+    assert 0.01 < features.std() < 100
+    torchvisions = _network("inception_v3", initial="normal").eval().forward_features(_image(75))
+    assert torchvisions.std() > 1e6
 
 
 @pytest.mark.parametrize(

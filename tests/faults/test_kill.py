@@ -48,6 +48,19 @@ def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, undisturbed: tu
     assert kill.digest(tmp_path / "run") == expected
 
 
+@pytest.mark.slow
+def test_killed_while_fine_tuning_gives_the_same_bytes(tmp_path: Path, undisturbed: tuple[str, float]) -> None:
+    """Initial weights, frozen parts and layer-wise rates are all taken up again."""
+    train("digits", MODEL, out=tmp_path / "base", progress=False, **{**kill.RECIPE, "max_steps": 5})
+    fields = {"weights": str(tmp_path / "base"), "freeze": "layer1", "layer_decay": 0.7}
+    expected, seconds = kill.train_undisturbed(tmp_path / "whole", **fields)
+    kills = kill.kill_until_done(
+        tmp_path / "run", 0, random.Random(5), 0.6 * seconds, ("any", "writing", "end"), **fields
+    )
+    assert kills
+    assert kill.digest(tmp_path / "run") == expected != undisturbed[0]
+
+
 def stop_after(count: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     step, done = Session.step, []
 

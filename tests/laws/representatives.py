@@ -9,6 +9,7 @@ from residua.families.build import build
 from residua.families.network import Classifier
 from residua.sizes import nearest_size
 from residua.specs.catalog import get_spec, list_models
+from residua.specs.schema import Spec
 
 WANTED = "alexnet alexnet_2012 zfnet nin cifar_nin vgg11 vgg11_bn googlenet googlenet_bn cifar_highway19"
 WANTED += " cifar_highway32 highway_mlp10 plain18 resnet18 resnet50_v1 resnet18_v2 resnet50_v2_slim resnet50_keras"
@@ -19,10 +20,14 @@ WANTED += " cifar_seresnet20"
 REPRESENTATIVES = [name for name in WANTED.split() if name in list_models()]
 
 
-def _spec(name: str):
-    # Ten classes, and few units before them, keep the classifiers small.
-    narrow = {"hidden": 128} if hasattr(get_spec(name), "hidden") else {}
-    return get_spec(name, num_classes=10, **narrow)
+def _spec(name: str) -> Spec:
+    """Every structure of the network, with few units a stage and small fully connected layers."""
+    spec = get_spec(name, num_classes=10)
+    edits = {}
+    if spec.family not in ("vgg", "highway"):
+        edits |= {"depths": tuple(min(2, depth) for depth in spec.depths)} if hasattr(spec, "depths") else {}
+    edits |= {"hidden": 64} if spec.family in ("alexnet", "vgg") else {}
+    return spec.edit(**edits)
 
 
 def image_for(name: str, batch: int = 2) -> torch.Tensor:

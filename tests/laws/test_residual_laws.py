@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import io
-import pickle
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,9 +12,8 @@ from peers.randomised import randomised
 from residua.families.build import build
 from residua.layers.conv import SameConv2d, ZeroPadMaxPool2d, max_pool2d
 from residua.layers.shortcut import PadShortcut
-from residua.specs.catalog import get_spec, list_models
+from residua.specs.catalog import get_spec
 from residua.specs.resnet import ResNetSpec
-from residua.specs.schema import from_json, to_json
 
 ORDERS = ("post", "bn_after_add", "relu_before_add", "relu_only_pre", "full_pre")
 GATES = ("none", "constant", "exclusive", "shortcut_only", "dropout")
@@ -49,11 +44,6 @@ def _image(size: int = 32, batch: int = 2, seed: int = 0) -> torch.Tensor:
 def _network(spec: ResNetSpec, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
     return randomised(build(spec), seed)
-
-
-@pytest.mark.parametrize("name", list_models())
-def test_spec_survives_json(name: str) -> None:
-    assert from_json(to_json(get_spec(name))) == get_spec(name)
 
 
 @pytest.mark.parametrize("activation", ["full_pre", "relu_only_pre", "relu_before_add"])
@@ -170,32 +160,6 @@ def test_gradients_are_true(activation: str) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 @torch.no_grad()
-def test_a_network_is_a_value(name: str) -> None:
-    """deepcopy, pickle and a state dict give the same logits; eval mode does not depend on the batch's size."""
-    network = _network(_spec(name))
-    image = _image(64 if get_spec(name).input_size > 32 else 32, batch=3)
-    want = network(image)
-    buffer = io.BytesIO()
-    torch.save(network, buffer)
-    buffer.seek(0)
-    for copied in (
-        copy.deepcopy(network),
-        pickle.loads(pickle.dumps(network)),
-        torch.load(buffer, weights_only=False),
-    ):
-        assert torch.equal(copied(image), want)
-    rebuilt = build(from_json(to_json(network.spec))).double().eval()
-    rebuilt.load_state_dict(network.state_dict(), strict=True)
-    assert torch.equal(rebuilt(image), want)
-    alone = torch.cat([network(image[i : i + 1]) for i in range(3)])
-    assert torch.allclose(alone, want, rtol=1e-10, atol=1e-10)
-    last = network.to(memory_format=torch.channels_last)(image.contiguous(memory_format=torch.channels_last))
-    assert torch.allclose(last, want, rtol=1e-10, atol=1e-10)
-    assert network.bfloat16()(image.bfloat16()).isfinite().all()
-
-
-@pytest.mark.parametrize("name", KINDS)
-@torch.no_grad()
 def test_parts_make_the_whole(name: str) -> None:
     network = _network(_spec(name))
     image = _image(64)
@@ -226,24 +190,6 @@ def test_a_point_is_what_its_layers_give() -> None:
     assert torch.equal(points[scope], three + shortcut)
     assert torch.equal(points["resnet_v2_17/block4"], points["resnet_v2_17/block4/unit_1/bottleneck_v2"])
     assert torch.equal(points["predictions"], network(_image(64)).softmax(1))
-
-
-@pytest.mark.parametrize("name", ["cifar_resnet20", "resnet18_v2", "seresnet50", *SHALLOW, "cifar_resnet20_keras"])
-def test_export_takes_it(name: str) -> None:
-    network = _network(_spec(name))
-    image = _image(64)
-    exported = torch.export.export(network, (image,)).module()
-    assert torch.allclose(exported(image), network(image), rtol=1e-10)
-
-
-@pytest.mark.parametrize("name", ["cifar_resnet20", *SHALLOW, "cifar_resnet20_keras", "cifar_resnet11_v2_keras"])
-@torch.no_grad()
-def test_compile_takes_it_whole(name: str) -> None:
-    network = _network(_spec(name))
-    image = _image(64)
-    compiled = torch.compile(network, fullgraph=True, backend="eager")
-    assert torch.allclose(compiled(image), network(image), rtol=1e-10)
-    torch.compiler.reset()
 
 
 def test_1202_layers_take_a_training_step() -> None:

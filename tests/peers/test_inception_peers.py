@@ -39,8 +39,10 @@ def test_a_training_step_agrees(name: str) -> None:
     ours = create_model(name, num_classes=10, dropout=0.0).double()
     ours.load_state_dict(peer.state_dict(), strict=True)
     for network in (peer, ours):
-        network(_image(80, batch=3)).square().mean().backward()
+        network(_image(107, batch=3)).square().mean().backward()
+    # The bias of Block8 has no gradient, since a BN follows that takes it away again: what both get there is rounding.
+    largest = max(theirs.grad.abs().max().item() for theirs in peer.parameters())
     for (key, theirs), parameter in zip(peer.named_parameters(), ours.parameters(), strict=True):
-        assert torch.allclose(parameter.grad, theirs.grad, rtol=1e-6, atol=1e-7 * theirs.grad.abs().max().item()), key
+        assert torch.allclose(parameter.grad, theirs.grad, rtol=1e-6, atol=1e-10 * largest), key
     for key, buffer in peer.named_buffers():
-        assert torch.allclose(ours.get_buffer(key), buffer, rtol=1e-9, atol=1e-12), key
+        assert torch.allclose(ours.get_buffer(key), buffer, rtol=1e-8, atol=1e-8), key

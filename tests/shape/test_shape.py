@@ -38,7 +38,7 @@ QUICK += [["-m", "residua", *words] for words in (["--help"], ["models"], ["diff
 OPTIONS = {
     "models": {"pattern", "json"},
     "diff": {"left", "right", "json"},
-    "inspect": {"model", "input", "batch", "by", "table", "training", "optimizer", "svg", "json"},
+    "inspect": {"model", "input", "batch", "by", "table", "training", "optimizer", "json"},
     "verify": {"models", "peer", "json"},
     "check": {"data", "workers", "data_dir", "json"},
     "evaluate": {"run", "data", "split", "batch_size", "device", "on_bad", "data_dir", "report", "json"},

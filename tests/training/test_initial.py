@@ -95,6 +95,8 @@ def test_a_run_begins_with_what_was_named(base: Path, tmp_path: Path, few: dict[
     assert run.initial_weights == {"given": str(base), "sha256": sha256}
     assert read_origin(tmp_path / "run")["weights"]["sha256"] == sha256  # type: ignore[index]
     assert run.preprocess_spec == PREPROCESS
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert f"training began with the weights {base} (SHA-256 {sha256[:12]}…)" in report["data"]["notes"]
     text = (tmp_path / "run" / "recipe.toml").read_text()
     assert f"SHA-256 of the weights that it begins with: {sha256}" in text
     words = shlex.split(next(line for line in text.splitlines() if line.startswith("# residua train"))[2:])

@@ -132,7 +132,14 @@ def test_batch_normalisation_and_inception(monkeypatch: pytest.MonkeyPatch, tmp_
     """The other two rows, at the smallest size of each; slim's weight for Inception-v3."""
     edits = {"pool_widths": (4, 4, 4), "factor_widths": (4, 4, 4, 4)}
     seen = _losses(
-        monkeypatch, tmp_path / "v3", "inception_v3", image_size=75, batch_size=2, max_steps=1, model_edits=edits
+        monkeypatch,
+        tmp_path / "v3",
+        "inception_v3",
+        image_size=75,
+        batch_size=4,
+        learning_rate=1e-4,
+        max_steps=1,
+        model_edits=edits,
     )
     assert (len(seen[0]["parts"]), seen[0]["weight"]) == (2, 0.4)
     seen = _losses(monkeypatch, tmp_path / "bn", "googlenet_bn", image_size=15, max_steps=1)

@@ -358,8 +358,12 @@ def test_a_pickle_that_would_run_code_is_refused(server: Behaviour, tmp_path: Pa
 
 
 def test_a_path_that_looks_like_a_name_is_asked_after(tmp_path: Path) -> None:
-    for name in ("IMAGENET1K_V2", "resnet18", "org/repo"):
-        with pytest.raises(InputError, match=r"does not exist.*hf://ORG/REPO"):
+    for name, remedy in (
+        ("DEFAULT", "torchvision:DEFAULT"),
+        ("org/repo", "hf://org/repo"),
+        ("a/w.pth", "Check the path"),
+    ):
+        with pytest.raises(InputError, match=rf"does not exist.*hf://ORG/REPO.*{remedy}"):
             create_model("resnet18", weights=name)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds neither"):

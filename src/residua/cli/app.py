@@ -43,7 +43,7 @@ _EXAMPLES = {
     "diff": ("residua diff resnet50 resnet50_v1", "residua diff cifar_resnet20 cifar_plain20 --json"),
     "inspect": (
         "residua inspect resnet50",
-        "residua inspect resnet50 --by stage --batch 32 --svg resnet50.svg",
+        "residua inspect resnet50 --by stage --batch 32",
         "residua inspect alexnet --input 3x227x227 --table lecture",
         "residua inspect runs/a --json",
     ),

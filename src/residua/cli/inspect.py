@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from residua._base.errors import InputError
-from residua.cli.show import Switch, note, print_json, print_table
+from residua.cli.show import Switch, print_json, print_table
 
 if TYPE_CHECKING:
     from residua.anatomy import Anatomy
@@ -30,7 +30,6 @@ def inspect(
     table: Literal["costs", "lecture"] = "costs",
     training: Switch = False,
     optimizer: Literal["sgd", "adam"] = "sgd",
-    svg: Path | None = None,
     json: Switch = False,
 ) -> int:
     """Lay a network open: layers, shapes, costs, memory, receptive fields. Nothing is computed.
@@ -55,8 +54,6 @@ def inspect(
         With the auxiliary heads, which run in training only.
     optimizer
         sgd (with momentum) or adam, for the memory of a training step.
-    svg
-        A file to draw the network into.
     json
         Print one JSON document.
     """
@@ -65,8 +62,6 @@ def inspect(
         from residua.anatomy.examine import inspect as look
 
         found = look(_named(model), shape, batch=batch, training=training, optimizer=optimizer)
-        if svg:
-            _draw(found, _named(model), svg)
         if table == "lecture":
             return _lecture(found, json)
         if json:
@@ -112,14 +107,6 @@ def _named(model: str) -> Spec:
     from residua.weights.bundle import load_bundle
 
     return load_bundle(model).spec
-
-
-def _draw(found: Anatomy, spec: Spec, path: Path) -> None:
-    from residua._base.files import write_text
-    from residua.anatomy.drawing import draw
-
-    write_text(path, draw(found, spec))
-    note(f"Drawn: {path}")
 
 
 def _costs(found: Anatomy, by: str) -> None:

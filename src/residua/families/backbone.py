@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from residua._base.errors import InputError, did_you_mean
-from residua.families.build import build
+from residua.families.build import outline
+from residua.families.members import members
 from residua.families.network import Classifier
 from residua.specs.schema import Spec
 
@@ -54,15 +53,15 @@ class Backbone(nn.Module):
         points = _survey(network.spec)
         chosen = _chosen(network.spec, points, out_indices, names)
         maps = [point for point in points if point.name in chosen]
-        needed = points[: points.index(maps[-1]) + 1]
-        _remove_unused(network, {tensor for point in needed for tensor in point.tensors})
+        needed = members(network.spec)[: points.index(maps[-1]) + 1]
+        _remove_unused(network, {module for member in needed for module in member.modules})
         self.network = network
         self.keys = tuple(chosen[point.name] for point in maps)
         self.channels = tuple(point.channels for point in maps)
         self.strides = tuple(point.stride for point in maps)
         self._key_of = {point.name: chosen[point.name] for point in maps}
         self._last = maps[-1].name
-        # Parts may work in place; a map that leads into such a part is handed on as a copy.
+        # Parts may work in place; a map that one of them works in is handed on as a copy.
         self._copied = frozenset(point.name for point in maps[:-1] if point.overwritten)
 
     @property
@@ -93,66 +92,42 @@ class Removed(nn.Identity):
 
 @dataclass
 class _Point:
-    """An end point: its map, the tensors that lead to it from the one before, and whether the next part destroys it."""
+    """An end point: its map, and whether a later part works in it."""
 
     name: str
     channels: int
     stride: int
-    tensors: frozenset[str]
     overwritten: bool = False
-
-
-class _Uses(TorchFunctionMode):
-    """Notes which of a network's tensors are handed to torch's functions."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        named = [*network.named_parameters(remove_duplicate=False), *network.named_buffers(remove_duplicate=False)]
-        self._names: dict[int, list[str]] = {}
-        for name, tensor in named:
-            self._names.setdefault(id(tensor), []).append(name)
-        self.found: set[str] = set()
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        for value in (*args, *(kwargs or {}).values()):
-            for entry in value if isinstance(value, list | tuple) else (value,):
-                self.found.update(self._names.get(id(entry), ()))
-        return func(*args, **(kwargs or {}))
 
 
 def _survey(spec: Spec) -> list[_Point]:
     """Follow an image without values through the parts of a twin of the network without memory."""
-    with torch.device("meta"):
-        twin = build(spec)
-    points: list[_Point] = []
-    # What a part uses and overwrites may depend on the mode.
+    twin = outline(spec)
+    points: dict[str, _Point] = {}
+    # What a part overwrites may depend on the mode.
     for training, side in ((False, spec.input_size), (True, _LARGE)):
-        points = _pass(twin.train(training), side, points)
-    return points
+        for point in _follow(twin.train(training), side):
+            point.overwritten |= point.name in points and points[point.name].overwritten
+            points[point.name] = point
+    return [*points.values()]
 
 
 @torch.no_grad()
-def _pass(twin: Classifier, side: int, before: list[_Point]) -> list[_Point]:
+def _follow(twin: Classifier, side: int) -> list[_Point]:
     x = torch.empty(2, twin.spec.in_channels, side, side, device="meta")
-    points: list[_Point] = []
-    for index, (name, part) in enumerate(twin.parts()):
-        version = x._version
-        with _Uses(twin) as uses:
-            out = part(x)
-        if points and x._version != version:
-            points[-1].overwritten = True
-        x = out
+    points, maps = [], []
+    for name, part in twin.parts():
+        x = part(x)
         if x.dim() != 4:
             raise InputError(
                 f"features_only=True for {twin.spec.name}",
                 "a network of convolutions: this one's features are no maps",
                 "See the others with: residua models",
             )
-        point = _Point(name, x.shape[1], round(side / x.shape[-1]), frozenset(uses.found))
-        if before:
-            point.tensors |= before[index].tensors
-            point.overwritten = before[index].overwritten
-        points.append(point)
+        points.append(_Point(name, x.shape[1], round(side / x.shape[-1])))
+        maps.append((x, x._version))
+    for point, (kept, version) in zip(points, maps, strict=True):
+        point.overwritten = kept._version != version
     return points
 
 
@@ -202,19 +177,14 @@ def _resolved(spec: Spec, points: list[_Point], name: str) -> str:
 
 
 def _remove_unused(module: nn.Module, used: Collection[str], prefix: str = "") -> None:
+    """Remove every module with weights or statistics that is not `used`, nor holds one that is."""
     for name, child in module.named_children():
         path = f"{prefix}{name}"
-        owned = [f"{path}.{key}" for key in _tensors(child)]
-        if not owned:
+        if not child.state_dict():
             continue
         # Containers stay, since parts count their entries.
         container = isinstance(child, nn.Sequential | nn.ModuleList | nn.ModuleDict)
-        if container or any(key in used for key in owned):
+        if container or any(key == path or key.startswith(f"{path}.") for key in used):
             _remove_unused(child, used, f"{path}.")
         else:
             module._modules[name] = Removed()
-
-
-def _tensors(module: nn.Module) -> Iterable[str]:
-    yield from (name for name, _ in module.named_parameters(remove_duplicate=False))
-    yield from (name for name, _ in module.named_buffers(remove_duplicate=False))

@@ -113,11 +113,11 @@ class Network(Classifier):
         self.fc = nn.Linear(channels, spec.num_classes)
 
     def initialise(self) -> None:
-        """Normal with deviation 0.1; 0.01 and 0.001 in the auxiliary head's last two layers, as slim has it.
+        """Draw the weights as `spec.initial` says; slim's 0.01 and 0.001 for the auxiliary head's last two layers.
 
-        torchvision means the same, but its 0.01 does not reach the convolution, which starts at 0.1.
+        torchvision means these two as well, but its 0.01 does not reach the convolution, which starts at 0.1.
         """
-        draw_normal(self, 0.1)
+        draw_normal(self, 0.1 if self.spec.initial == "normal" else None)
         if self.spec.aux_heads:
             nn.init.normal_(self.AuxLogits.conv1.conv.weight, std=0.01)
             nn.init.normal_(self.AuxLogits.fc.weight, std=0.001)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from residua.specs import schema
 from residua.specs.fields import aux_weight, norm_constants, positive, probability, settle
@@ -32,6 +32,9 @@ class InceptionV3Spec:
         aux_weight: weight of its loss in training. The paper gives none; 0.4 is that of the authors' code
             (tensorflow/models, inception_model.py, and slim's train_image_classifier.py).
         dropout: drop probability before the classifier.
+        initial: how weights start: "variance_scaling" (slim's: normal with variance 2 / fan-in) or "normal"
+            (torchvision's: deviation 0.1). Behind batch normalisation both compute one function in training; but with
+            the second, values overflow float32 in evaluation until the running statistics have followed.
         num_classes: outputs.
         in_channels: channels of the input image.
         input_size: side of the square input that the network was published for, pixels.
@@ -48,6 +51,7 @@ class InceptionV3Spec:
     aux_heads: bool = True
     aux_weight: float = 0.4
     dropout: float = 0.5
+    initial: Literal["variance_scaling", "normal"] = "variance_scaling"
     num_classes: int = 1000
     in_channels: int = 3
     input_size: int = 299

@@ -58,12 +58,25 @@ def edit(spec: S, **edits: Any) -> S:
     known = {field.name for field in dataclasses.fields(spec) if field.init}  # type: ignore[arg-type]
     for key in edits:
         if key not in known:
+            others = [family for family in _FAMILIES if key in _fields(family)]
+            if others:
+                raise InputError(
+                    f"{key}={edits[key]!r} for {getattr(spec, 'name', type(spec).__name__)}",
+                    f"a network of a family that has it: {', '.join(others)}",
+                    "Leave it out, or see those networks with: residua models",
+                )
             raise InputError(
                 f"{key}={edits[key]!r} for {type(spec).__name__}",
                 f"one of its fields: {', '.join(sorted(known))}",
                 did_you_mean(key, known),
             )
     return dataclasses.replace(spec, **edits)  # type: ignore[type-var]
+
+
+def _fields(family: str) -> set[str]:
+    module, name = _FAMILIES[family]
+    kind = getattr(importlib.import_module(module), name)
+    return {field.name for field in dataclasses.fields(kind) if field.init}
 
 
 def diff(left: Spec, right: Spec) -> dict[str, tuple[Any, Any]]:

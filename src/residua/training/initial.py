@@ -35,6 +35,9 @@ class Initial:
     preprocess: PreprocessSpec | None
     classes: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return f"the weights {self.given} (SHA-256 {self.sha256[:12]}…)"
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
         return asdict(self)

@@ -143,6 +143,7 @@ def _finish(session: Session, stop: StopRequest) -> None:
     model = build(plan.spec).to(plan.hardware.device)
     model.load_state_dict(weights, strict=True)
     dataset = plan.dataset
+    notes = [*dataset.notes, *([f"training began with {initial}"] if initial else [])]
     report = evaluate_model(
         model.eval(),
         dataset.splits[dataset.held_out],
@@ -151,7 +152,7 @@ def _finish(session: Session, stop: StopRequest) -> None:
         device=plan.hardware.device,
         progress=stop.heed,
         name=plan.folder.resolve().name,
-        data=dataset.describe() | {"evaluated": relation(dataset.held_out, own_data=True)},
+        data=dataset.describe() | {"notes": notes, "evaluated": relation(dataset.held_out, own_data=True)},
         recipe=to_dict(plan.recipe),
         history=state.history,
         root=Path(dataset.location) if dataset.location else None,

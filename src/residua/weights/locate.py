@@ -103,11 +103,17 @@ def _from_path(path: Path) -> Located:
     # A TensorFlow checkpoint is a prefix, of several files.
     parts = [path] if path.is_file() else sorted(path.parent.glob(f"{path.name}.*"))
     if not path.is_file() and not any(part.name == f"{path.name}.index" for part in parts):
-        near = did_you_mean(str(path), [f"torchvision:{path}", f"timm:{path}", f"hf://{path}"], 3)
-        raise InputError(f"{path} does not exist", f"weights: {_FORMS}", near or "Check the path")
+        raise InputError(f"{path} does not exist", f"weights: {_FORMS}", _perhaps(str(path)))
     digests = [sha256_file(part) for part in parts]
     whole = digests[0] if path.is_file() else hashlib.sha256("".join(digests).encode()).hexdigest()
     return Located(str(path.resolve()), path, whole)
+
+
+def _perhaps(text: str) -> str:
+    """Return what a path that does not exist may have been meant for."""
+    if re.fullmatch(r"\w+", text):
+        return f"Did you mean torchvision:{text} or timm:{text}?"
+    return f"Did you mean hf://{text}?" if re.fullmatch(r"\w[\w-]*/\w[\w-]*", text) else "Check the path"
 
 
 def _from_hub(given: str, name: str) -> Located:

@@ -131,15 +131,15 @@ def preprocess(spec: Spec, file: str) -> PreprocessSpec:
 
 def _resnet(spec: Spec, scopes: Collection[str]) -> dict[str, str]:
     """Scope -> our module. In v2 the norm behind a convolution is the next one's, and `preact` is the first's."""
-    shift = 0 if spec.name.endswith("_v1") else 1
+    release = 1 if spec.name.endswith("_v1") else 2
     top = {"conv1": "conv1", "conv1/BatchNorm": "bn1", "postnorm": "norm", "logits": "fc"}
     inner = {"preact": "bn1", "shortcut": "downsample.0", "shortcut/BatchNorm": "downsample.1"}
     inner |= {f"conv{k}": f"conv{k}" for k in (1, 2, 3)}
-    inner |= {f"conv{k}/BatchNorm": f"bn{k + shift}" for k in (1, 2, 3)}
+    inner |= {f"conv{k}/BatchNorm": f"bn{k + release - 1}" for k in (1, 2, 3)}
     found = {}
     for scope in scopes:
         path = scope.partition("/")[2]
-        unit = re.fullmatch(r"block(\d+)/unit_([1-9]\d*)/bottleneck_v[12]/(.+)", path)
+        unit = re.fullmatch(rf"block(\d+)/unit_([1-9]\d*)/bottleneck_v{release}/(.+)", path)
         if unit and unit[3] in inner:
             found[scope] = f"layer{unit[1]}.{int(unit[2]) - 1}.{inner[unit[3]]}"
         elif path in top:

@@ -21,7 +21,15 @@ SIZES = [("googlenet_bn", 224), ("googlenet_bn", 97), ("inception_v3", 299), ("i
 
 def _peer(name: str, **arguments: object) -> nn.Module:
     torch.manual_seed(0)
-    return randomised(torchvision.models.get_model(PEERS[name], weights=None, init_weights=False, **arguments))
+    return _drawn(torchvision.models.get_model(PEERS[name], weights=None, init_weights=False, **arguments))
+
+
+def _drawn(network: nn.Module) -> nn.Module:
+    """Randomised, with kernels that carry the image through: with smaller ones the biases alone decide the logits."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight)
+    return randomised(network)
 
 
 def _image(size: int, batch: int = 1) -> Tensor:
@@ -99,13 +107,16 @@ class _WideInception(Inception):
     """The third branch with the 5×5 that the paper has."""
 
     def __init__(self, *arguments: object, **named: object) -> None:
-        super().__init__(*arguments, **named)
+        super().__init__(*arguments, **{**named, "conv_block": _BiasedConv})
         conv = self.branch3[1].conv
         self.branch3[1].conv = nn.Conv2d(conv.in_channels, conv.out_channels, 5, padding=2)
 
 
 class _WindowAux(InceptionAux):
     """Averages over 5×5 windows, stride 3; the adaptive pool behind leaves 4×4 as it is."""
+
+    def __init__(self, *arguments: object, **named: object) -> None:
+        super().__init__(*arguments, **{**named, "conv_block": _BiasedConv})
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(F.avg_pool2d(x, 5, 3))
@@ -119,7 +130,7 @@ def _caffe_form() -> nn.Module:
     peer.maxpool1 = nn.Sequential(peer.maxpool1, norm)
     peer.maxpool2 = nn.Sequential(norm, peer.maxpool2)
     peer.maxpool4 = nn.MaxPool2d(3, 2, ceil_mode=True)
-    return randomised(peer)
+    return _drawn(peer)
 
 
 @torch.no_grad()
@@ -154,4 +165,4 @@ def test_every_field_matters(name: str, edits: dict) -> None:
     wanted = ours.state_dict()
     state = {key: value for key, value in peer.state_dict().items() if value.shape == wanted[key].shape}
     ours.load_state_dict(wanted | state, strict=True)
-    assert _difference(ours(_image(96)), peer(_image(96))) > 1e-5
+    assert _difference(ours(_image(96)), peer(_image(96))) > 1e-3

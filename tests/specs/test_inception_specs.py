@@ -19,7 +19,7 @@ from residua.specs.catalog import get_spec
         ("inception_v4", {"aux_weight": -0.1}, "aux_heads=False"),
         ("inception_v4", {"bn_eps": 0.0}, "bn_eps > 0"),
         ("inception_v4", {"bn_scal": True}, "Did you mean bn_scale"),
-        ("inception_v4", {"stem": "v4"}, "one of its fields"),
+        ("inception_v4", {"stem": "v4"}, "a family that has it"),
         ("inception_resnet_v2", {"depths": (10, 20, 0)}, "whole numbers above 0"),
         ("inception_resnet_v2", {"residual_scales": (0.1, 0.2)}, "a list of 3 numbers"),
         ("inception_resnet_v2", {"residual_scales": (0.1, 0.2, float("nan"))}, "residual_scales=nan"),
