@@ -60,7 +60,11 @@ def test_one_layer_is_no_highway(depth: int) -> None:
         ("nin", {"widths": ()}, "whole numbers above 0 in each block"),
         ("nin", {"widths": ((96, 0), (256,), (384,), (1024,))}, "whole numbers above 0 in each block"),
         ("nin", {"widths": ((96.5,),)}, "a whole number"),
-        ("nin", {"pools": ("max", "max")}, "2 pools for nin. Wanted: 4 of each for the 4 blocks of widths, and 3 pools"),
+        (
+            "nin",
+            {"pools": ("max", "max")},
+            "2 pools for nin. Wanted: 4 of each for the 4 blocks of widths, and 3 pools",
+        ),
         ("nin", {"pools": ("max", "max", "mean")}, "'max', 'avg'"),
         ("nin", {"paddings": (0, 2, 1, -1)}, "0 or more"),
         ("nin", {"dropout_pools": (4,)}, "pools from 1 to 3"),
@@ -77,7 +81,7 @@ def test_one_layer_is_no_highway(depth: int) -> None:
         ("highway_mlp10", {"depth": 1}, "depth >= 2"),
         ("highway_mlp10", {"width": 0}, "width=0"),
         ("highway_mlp10", {"activation": "gelu"}, "'relu', 'tanh'"),
-        ("highway_mlp10", {"gate": False}, "Did you mean gates"),
+        ("highway_mlp10", {"gatess": False}, "Did you mean gates"),
     ],
 )
 def test_a_bad_spec_is_refused_with_what_to_do(name: str, edits: dict, words: str) -> None:
