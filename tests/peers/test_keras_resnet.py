@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch._dynamo  # Triton, which comes with it, crashes where TensorFlow's libraries were loaded first.
 from torch import nn
 
 from residua.families.build import build

@@ -112,11 +112,25 @@ def _gradients(model: nn.Module, x: Tensor) -> list[Tensor]:
 
 @needs_kernels
 @pytest.mark.parametrize(
-    ("name", "count"), [("cifar_resnet8", 4), ("cifar_plain8", 4), ("resnet18", 3), ("resnet50", 3)]
+    ("name", "edits", "count"),
+    [
+        ("cifar_resnet8", {}, 4),
+        ("cifar_plain8", {}, 4),
+        ("resnet18", {}, 3),
+        ("resnet50", {}, 3),
+        ("resnet50", {"end_points": "slim"}, 3),
+        # Dilation, SAME padding, biases, other orders, gates and deep stems are left to torch.
+        ("cifar_resnet8", {"output_stride": 2}, 3),
+        ("cifar_resnet8", {"padding": "same"}, 2),
+        ("cifar_resnet8_keras", {}, 0),
+        ("resnet50_keras", {}, 0),
+        ("resnet50_v2_slim", {"output_stride": 8}, 0),
+        ("senet154", {"head_dropout": 0.0}, 0),
+    ],
 )
-def test_a_network_trains_as_it_did(name: str, count: int) -> None:
+def test_a_network_trains_as_it_did(name: str, edits: dict[str, object], count: int) -> None:
     # Depth makes single-precision gradients chaotic, so one unit a stage for the wide ones.
-    plain = _network(name, depths=(1, 1, 1, 1)) if name[0] == "r" else _network(name)
+    plain = _network(name, **edits) if name.startswith("cifar") else _network(name, depths=(1, 1, 1, 1), **edits)
     fast = copy.deepcopy(plain)
     assert native.accelerate(fast) == count
     assert native.accelerate(fast) == count, "twice is once"
