@@ -20,8 +20,8 @@ def settle(spec: Any) -> None:
     wanted = field_types(spec.__class__)
     for entry in dataclasses.fields(spec):
         default = entry.default
-        remedy = "" if default is dataclasses.MISSING else f"Leave it out for {default!r}"
-        value = checked(entry.name, getattr(spec, entry.name), wanted[entry.name], remedy)
+        own = "to keep the network's own" if default is dataclasses.MISSING else f"for {default!r}"
+        value = checked(entry.name, getattr(spec, entry.name), wanted[entry.name], f"Leave it out {own}")
         object.__setattr__(spec, entry.name, value)
 
 

@@ -22,7 +22,8 @@ class VGGSpec:
         bn_eps: epsilon of batch normalisation.
         bn_momentum: weight of the new batch in the running statistics (torch's convention).
         grid: side of the map that the first fully connected layer reads. Other sizes are pooled to it by adaptive
-            averages; at the published size that is the identity.
+            averages; at the published size that is the identity. A 32-pixel image leaves one pixel, which grid=7
+            repeats 49 times; grid=1 reads it once.
         hidden: width of the first two fully connected layers.
         dropout: drop probability behind each of them.
         num_classes: outputs.
