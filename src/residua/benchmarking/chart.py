@@ -60,7 +60,7 @@ def _bar(result: Result, y: int, scale: float) -> Markup:
     kind = "ours" if case.source == "residua" else "peer"
     after = f"{result.images_per_second:,.1f}"
     if result.ratio:
-        after += f"   ours {result.ratio.median:.2f} times as fast"
+        after += f" · ours {result.ratio.median:.2f} times as fast"
     return Markup(
         '<text class="name end" x="{name_x}" y="{text_y}">{name}</text>'
         '<rect class="{kind}" x="{left}" y="{y}" width="{width:.1f}" height="{height}" rx="3"/>'

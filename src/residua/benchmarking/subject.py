@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from residua._base.errors import InputError
 from residua.benchmarking.case import Case
 from residua.families.build import build
+from residua.families.network import AuxLogits
 from residua.runtime import native
 from residua.specs.schema import Spec
+from residua.training.loss import training_loss
 
 Step = Callable[[], Any]
 
@@ -103,14 +104,8 @@ def _step(network: nn.Module, case: Case, spec: Spec, images: Tensor) -> Step:
 
 
 def _loss(outputs: Any, labels: Tensor, aux_weight: float) -> Tensor:
-    """Return the cross-entropy, with that of the auxiliary heads: logits alone, or followed by auxiliary ones."""
-    main, *aux = (functional.cross_entropy(logits.float(), labels) for logits in _flat(outputs))
-    return main + aux_weight * sum(aux)
-
-
-def _flat(outputs: Any) -> Iterator[Tensor]:
-    if isinstance(outputs, Tensor):
-        yield outputs
-    elif outputs is not None:
-        for each in outputs:
-            yield from _flat(each)
+    """Return the loss of `residua train`; peers return their auxiliary logits behind the logits, or None."""
+    if not isinstance(outputs, Tensor | AuxLogits):
+        logits, *aux = (each for each in outputs if each is not None)
+        outputs = AuxLogits(logits, tuple(aux))
+    return training_loss(outputs, labels, aux_weight=aux_weight)

@@ -10,7 +10,7 @@ from residua._base.errors import InputError
 from residua._base.files import write_text
 from residua._base.plain import plain
 from residua._base.progress import progress_bar
-from residua.cli.show import Switch, note, print_json, print_table
+from residua.cli.show import Switch, check_target, note, print_json, print_table
 
 
 def bench(
@@ -69,8 +69,7 @@ def bench(
     from residua.benchmarking.chart import chart as draw
 
     for path in (chart, out):
-        if path and (path.is_dir() or not path.absolute().parent.is_dir()):
-            raise InputError(f"{path}", "a file in a folder that exists", "Create the folder, or give another path")
+        check_target(path)
     with progress_bar("Measuring", "steps") as progress:
         report = measure(
             *models,

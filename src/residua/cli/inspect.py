@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from residua._base.errors import InputError
-from residua.cli.show import Switch, note, print_json, print_table
+from residua.cli.show import Switch, check_target, note, print_json, print_table
 
 if TYPE_CHECKING:
     from residua.anatomy import Anatomy
@@ -60,6 +60,7 @@ def inspect(
     json
         Print one JSON document.
     """
+    check_target(svg)
     shape = None if input_shape is None else _parsed(input_shape)
     with _without_collections():
         from residua.anatomy.examine import inspect as look

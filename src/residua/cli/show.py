@@ -6,10 +6,12 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from residua._base.errors import InputError
 from residua._base.plain import plain
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -34,6 +36,16 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Seq
         print("  ".join(cells).rstrip())
         if number == 0:
             print("  ".join("-" * width for width in widths))
+
+
+def check_target(path: Path | None) -> None:
+    """Refuse a file that cannot be written, before the work that it is to hold.
+
+    Raises:
+        InputError: it is a folder, or would stand in one that does not exist.
+    """
+    if path and (path.is_dir() or not path.absolute().parent.is_dir()):
+        raise InputError(f"{path}", "a file in a folder that exists", "Create the folder, or give another path")
 
 
 def note(text: str) -> None:

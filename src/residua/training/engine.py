@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from residua._base.errors import InputError
+from residua.families.network import Classifier
 from residua.families.resnet import Network
 from residua.runtime.native import accelerate, reason, release
 from residua.training.hardware import Hardware
@@ -33,7 +34,7 @@ def choose_engine(model: nn.Module, recipe: Recipe, hardware: Hardware) -> tuple
     obstacle = _obstacle(recipe, hardware)
     served = 0 if obstacle else accelerate(model)
     if not obstacle and not served:
-        obstacle = reason() or f"no layer of {type(model).__name__} is of a kind and width that they serve"
+        obstacle = reason() or f"no layer of {_name(model)} is of a kind and width that they serve"
     if served and hardware.bf16:
         # Measured on small networks: 2.5 to 3 times the speed of torch's fp32, where bf16 without matrix units of its
         # own gains at most 2. What the kernels leave to torch would lose that gain.
@@ -61,6 +62,10 @@ def _obstacle(recipe: Recipe, hardware: Hardware) -> str:
     if not hardware.channels_last:
         return "they need channels last"
     return "bf16 was asked for" if recipe.precision == "bf16" else ""
+
+
+def _name(model: nn.Module) -> str:
+    return str(model.spec.name) if isinstance(model, Classifier) else type(model).__name__
 
 
 def _all_of(model: nn.Module, served: int) -> bool:

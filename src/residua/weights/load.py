@@ -36,8 +36,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
             return load_bundle(path).tensors if is_bundle(path) else safetensors.torch.load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        # Without torch's own words, which advise to load it all the same.
         raise InputError(
-            f"{path} is no plain file of tensors, or it would run code when loaded: {_first_line(error)}",
+            f"{path} is no plain file of tensors, or it would run code when loaded",
             "safetensors, or a state dict as torch.save writes it; nothing was executed",
             "If you trust its source, save its state dict again as safetensors",
         ) from error
