@@ -88,5 +88,5 @@ def test_names_are_escaped_and_the_command_writes_the_file(tmp_path: Path, capsy
     assert main(["inspect", "cifar_resnet20", "--by", "stage", "--svg", str(target)]) == 0
     ElementTree.fromstring(target.read_text())
     assert str(target) in capsys.readouterr().err
-    assert main(["inspect", "cifar_resnet20", "--svg", str(tmp_path / "no" / "net.svg")]) == 0
+    assert main(["inspect", "cifar_resnet20", "--svg", str(tmp_path / "no" / "net.svg")]) == 2
     assert main(["inspect", "cifar_resnet20", "--svg", "/dev/null/net.svg"]) == 2
