@@ -12,6 +12,7 @@ from residua._base.errors import InputError
 from residua.benchmarking.case import Case
 from residua.benchmarking.subject import Step, images_of, peer_step
 from residua.specs.schema import Spec
+from residua.verification.keras_peer import import_keras
 from residua.weights.twins import TWINS
 
 
@@ -32,7 +33,7 @@ def require(source: str) -> Any:
         InputError: it is not installed; names the command that installs it.
     """
     try:
-        return importlib.import_module(source)
+        return import_keras() if source == "keras" else importlib.import_module(source)
     except ImportError as error:
         raise InputError(
             f"peer {source!r}, which cannot be imported ({error})",

@@ -10,7 +10,7 @@ from residua.cli.show import Switch, note, print_json, print_table
 
 def verify(
     *models: str,
-    peer: tuple[Literal["torchvision", "timm", "all", "none"], ...] | None = None,
+    peer: tuple[Literal["torchvision", "timm", "keras", "all", "none"], ...] | None = None,
     json: Switch = False,
 ) -> int:
     """Count networks against what was published, and compare their logits with the peers that are installed.
@@ -24,7 +24,7 @@ def verify(
     models
         Names or shell patterns; left out: every network.
     peer
-        torchvision, timm, all or none; may be repeated; left out: all where networks are named, else none.
+        torchvision, timm, keras, all or none; may be repeated; left out: all where networks are named, else none.
     json
         Print one JSON document.
     """

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from residua.specs.schema import Spec
+from residua.verification.keras_peer import logits_and_weights
 from residua.weights.sources.source import Tensors
 from residua.weights.twins import Twin
 
@@ -140,7 +141,13 @@ def _answer(network: nn.Module, images: Tensor, seed: int) -> Answer:
     return Answer(tensors, network.to(images.dtype)(images))
 
 
+def _keras(twin: Twin, spec: Spec, images: Tensor, seed: int) -> Answer:
+    logits, tensors = logits_and_weights(twin, spec, images, seed)
+    return Answer(tensors, logits)
+
+
 PEERS: dict[str, Peer] = {
     "torchvision": Peer("torchvision", ("torchvision",), "pip install torchvision", torch.float64, 1e-9, _torchvision),
     "timm": Peer("timm", ("timm",), "pip install 'residua[peers]'", torch.float64, 1e-9, _timm),
+    "keras": Peer("keras", ("keras", "tensorflow"), "pip install 'residua[peers]'", torch.float32, 1e-4, _keras),
 }

@@ -100,7 +100,7 @@ def verify(
 
     Args:
         models: names or shell patterns of names; none: every listed network.
-        peers: whom to compare with, of "torchvision", "timm"; None: all of them where `models` names any,
+        peers: whom to compare with, of "torchvision", "timm", "keras"; None: all of them where `models` names any,
             else nobody (counts of all take seconds, all logits minutes).
         progress: called with (networks done, networks in all).
 

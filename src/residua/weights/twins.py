@@ -17,7 +17,7 @@ class Twin:
     Attributes:
         name: as the peer calls it.
         edits: fields of our spec that the peer has otherwise than the catalog's row.
-        same_keys: whether the peer's state dict has our names and layouts.
+        same_keys: whether the peer's state dict has our names and layouts; said of torch's peers.
     """
 
     name: str
@@ -40,6 +40,7 @@ _RESNETS = (
 _VGGS = tuple(f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn"))
 _DENSENETS = tuple(f"densenet{depth}" for depth in (121, 161, 169, 201))
 _SE = (50, 101, 152)
+_KERAS_INCEPTION = {"bn_scale": False, "pool_counts_padding": False, "aux_heads": False, "dropout": 0.0}
 
 TWINS: dict[str, dict[str, Twin]] = {
     "torchvision": {
@@ -53,6 +54,14 @@ TWINS: dict[str, dict[str, Twin]] = {
         **_renamed("seresnet{}_v1", "legacy_seresnet{}", _SE),
         "senet154": Twin("legacy_senet154", same_keys=False),
         "inception_v3": Twin("inception_v3", {"aux_heads": False}),
+    },
+    "keras": {
+        **_renamed("vgg{}", "VGG{}", (16, 19)),
+        **_renamed("resnet{}_keras", "ResNet{}", (50, 101, 152)),
+        **_renamed("resnet{}_v2_keras", "ResNet{}V2", (50, 101, 152)),
+        **{f"densenet{depth}": Twin(f"DenseNet{depth}", {"bn_eps": 1.001e-5}, False) for depth in (121, 169, 201)},
+        "inception_v3": Twin("InceptionV3", _KERAS_INCEPTION, False),
+        "inception_resnet_v2": Twin("InceptionResNetV2", {"aux_heads": False}, False),
     },
 }
 # Fields that change how a network is made, trained, fed or read, never what it computes from given weights.

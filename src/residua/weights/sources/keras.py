@@ -20,6 +20,7 @@ from residua.weights.keras_file import UNNAMED, read_layers
 from residua.weights.sources.keras_graph import CONV, DENSE, NORM, Graph, Layer
 from residua.weights.sources.keras_networks import graph_of, has, old_resnet
 from residua.weights.sources.source import Tensors, add_gammas, laid_out
+from residua.weights.twins import TWINS
 
 DATA: Literal["imagenet", "cifar10"] = "imagenet"
 BACKGROUND_FIRST = False
@@ -36,7 +37,7 @@ _VARIABLES = {
 # Means of the images that the Caffe networks were trained on, R, G, B of 255; Keras subtracts them from B, G, R.
 _CAFFE_MEAN = (123.68, 116.779, 103.939)
 # keras_applications' first ResNet-50 leaves the epsilon of its normalisations at Keras's default.
-_OLD_EPS, _DENSENET_EPS = 1e-3, 1.001e-5
+_OLD_EPS = 1e-3
 
 
 def read(path: Path) -> Tensors:
@@ -66,13 +67,8 @@ def adapt(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
         )
     if _is_old(spec, tensors):
         return spec.edit(bn_eps=_OLD_EPS)
-    if spec.family == "densenet":
-        return spec.edit(bn_eps=_DENSENET_EPS)
-    if spec.family == "inception_v3":
-        return spec.edit(bn_scale=False, pool_counts_padding=False, aux_heads=False, dropout=0.0)
-    if spec.family == "inception_resnet":
-        return spec.edit(aux_heads=False)
-    return spec
+    twin = TWINS["keras"].get(spec.name)
+    return spec.edit(**twin.edits) if twin else spec
 
 
 def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
@@ -92,10 +88,15 @@ def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
     if spec.family == "vgg":
         _flatten_as_ours(spec, state)
     first = f"{graph.made(CONV)[0].ours}.weight"
-    if _is_caffe(spec) and first in state and state[first].shape[1:2] == (3,):
+    if takes_bgr(spec) and first in state and state[first].shape[1:2] == (3,):
         state[first] = state[first].flip(1)
     add_gammas(state, state_shapes(spec))
     return state
+
+
+def takes_bgr(spec: Spec) -> bool:
+    """Return whether Keras's weights come from Caffe, which sees B, G, R and levels of 255."""
+    return spec.family == "vgg" or re.fullmatch(r"resnet\d+_keras", spec.name) is not None
 
 
 def preprocess(spec: Spec, file: str) -> PreprocessSpec:
@@ -104,17 +105,12 @@ def preprocess(spec: Spec, file: str) -> PreprocessSpec:
     if getattr(spec, "stem", "") == "cifar":
         return PreprocessSpec(size, size, mean=CIFAR_MEAN, std=(1.0, 1.0, 1.0))
     resize = round(size * 256 / 224)
-    if _is_caffe(spec):
+    if takes_bgr(spec):
         red, green, blue = (level / 255 for level in _CAFFE_MEAN)
         return PreprocessSpec(size, resize, mean=(red, green, blue), std=(1 / 255,) * 3)
     if spec.family == "densenet":
         return PreprocessSpec(size, resize, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     return PreprocessSpec(size, resize, mean=(0.5,) * 3, std=(0.5,) * 3)
-
-
-def _is_caffe(spec: Spec) -> bool:
-    """Whether Keras's weights come from Caffe, which sees B, G, R and levels of 255."""
-    return spec.family == "vgg" or re.fullmatch(r"resnet\d+_keras", spec.name) is not None
 
 
 def _is_old(spec: Spec, tensors: Mapping[str, Tensor]) -> bool:

@@ -1,0 +1,86 @@
+"""Keras Applications as a peer: its networks with weights that hide nothing, and the logits that it computes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from residua.specs.schema import Spec
+from residua.weights.sources.keras import takes_bgr
+from residua.weights.twins import Twin
+
+# Of every variable that starts as a constant, so that none hides a difference.
+_LIMITS = {"gamma": (0.6, 1.4), "beta": (-0.3, 0.3), "bias": (-0.3, 0.3)}
+
+
+def import_keras() -> Any:
+    """Import Keras, its engine silent.
+
+    Raises:
+        ImportError: Keras or its engine is not installed.
+    """
+    # Triton, which comes with it, crashes where TensorFlow's libraries were loaded first.
+    importlib.import_module("torch._dynamo")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return importlib.import_module("keras")
+
+
+def logits_and_weights(twin: Twin, spec: Spec, images: Tensor, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """Build a network of Keras Applications, draw its weights, and ask it.
+
+    Args:
+        twin: the network.
+        spec: ours, for its channels and classes.
+        images: (B, C, H, W) float32.
+        seed: of the weights.
+
+    Returns:
+        The logits (B, num_classes), and the weights under "layer/variable", as files of Keras are read.
+    """
+    keras = import_keras()
+    build = getattr(keras.applications, twin.name)
+    seen = images.flip(1) if takes_bgr(spec) else images  # the converter turns the first kernel
+    pixels = seen.permute(0, 2, 3, 1).contiguous().numpy()
+    with keras.device("cpu:0"):
+        network = build(
+            weights=None, input_shape=pixels.shape[1:], classes=spec.num_classes, classifier_activation=None
+        )
+        _draw(keras, network, pixels, seed)
+        logits = _tensor(network(pixels, training=False))
+    return logits, {f"{layer.name}/{each.name}": _tensor(each) for layer in network.layers for each in layer.weights}
+
+
+def _draw(keras: Any, network: Any, pixels: NDArray[np.float32], seed: int) -> None:
+    """Draw every variable by the rules of `residua.verification.peers.drawn`."""
+    generator = np.random.default_rng(seed)
+    norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in network.layers:
+        for variable in layer.weights:
+            if variable.name == "kernel":
+                deviation = (2 / np.prod(variable.shape[:-1])) ** 0.5
+                variable.assign(generator.normal(0, deviation, variable.shape))
+            elif variable.name in _LIMITS:
+                variable.assign(generator.uniform(*_LIMITS[variable.name], variable.shape))
+            elif layer not in norms:
+                raise RuntimeError(f"{layer.name}/{variable.name}: no rule draws it")
+    kept = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0  # keeps nothing of what was: Keras counts the other way round than torch
+    if norms:
+        network(pixels, training=True)
+    for layer, momentum in zip(norms, kept, strict=True):
+        layer.momentum = momentum
+        mean, variance = np.array(layer.moving_mean), np.array(layer.moving_variance)
+        variance = np.maximum(variance, 0.1 * variance.mean())
+        layer.moving_mean.assign(mean + np.sqrt(variance) * generator.uniform(-0.3, 0.3, mean.shape))
+        layer.moving_variance.assign(variance * generator.uniform(0.5, 2.0, variance.shape))
+
+
+def _tensor(values: Any) -> Tensor:
+    return torch.from_numpy(np.array(values))
