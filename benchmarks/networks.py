@@ -1,6 +1,6 @@
 """Every network that torchvision or timm has too: building it, its forward pass and its training step, in turns.
 
-    python benchmarks/networks.py [NAME…] [--batch 4] [--rounds 12] [--out benchmarks/results/networks.json]
+    python benchmarks/networks.py [NAME…] [--batch 2] [--rounds 6] [--out benchmarks/results/networks.json]
 
 Building includes the initialisation. Forward and training are fp32, batches of noise at the published input size, each
 library's network as it builds it; `residua.bench` does the measuring. Networks measured before are kept in the file and
@@ -56,7 +56,7 @@ def measure(name: str, batch: int, rounds: int) -> dict[str, Any]:
     for peer in PEERS:
         if not has_peer(name, peer):
             continue
-        row[peer] = {"build": building(name, peer, 3)}
+        row[peer] = {"batch": batch, "rounds": rounds, "build": building(name, peer, 3)}
         for mode in ("forward", "train"):
             report = bench(name, batch=batch, mode=mode, peer=peer, batches=rounds, warm_up=2, device="cpu")
             ours, theirs = report.results
@@ -65,7 +65,7 @@ def measure(name: str, batch: int, rounds: int) -> dict[str, Any]:
                 "milliseconds": 1e3 * ours.timing.median,
                 "peer_milliseconds": 1e3 * theirs.timing.median,
             }
-        print(name, peer, {key: round(value["median"], 2) for key, value in row[peer].items()}, flush=True)
+        print(name, peer, {kind: round(row[peer][kind]["median"], 2) for kind in WANTED}, flush=True)
     return row
 
 
@@ -79,17 +79,16 @@ def means(networks: dict[str, Any]) -> dict[str, float]:
 
 def table(result: dict[str, Any]) -> str:
     """Return the outcome as a Markdown table."""
-    lines = ["| network | peer | built | forward | training step |", "|---|---|---|---|---|"]
+    lines = ["| network | peer | built | forward | training step | steps × images |", "|---|---|---|---|---|---|"]
     for name, row in result["networks"].items():
         for peer, kinds in row.items():
             cells = [f"{kinds[k]['median']:.2f} ({kinds[k]['low']:.2f} to {kinds[k]['high']:.2f})" for k in WANTED]
-            lines.append(f"| {name} | {peer} | {' | '.join(cells)} |")
+            lines.append(f"| {name} | {peer} | {' | '.join(cells)} | {kinds['rounds']} × {kinds['batch']} |")
     found = result["geometric_mean"]
-    lines.append(f"| geometric mean | | {' | '.join(f'**{found[kind]:.2f}**' for kind in WANTED)} |")
+    lines.append(f"| geometric mean | | {' | '.join(f'**{found[kind]:.2f}**' for kind in WANTED)} | |")
     lines.append(
-        f"\nHow many times as fast as the peer: median over {result['rounds']} turns (5% to 95% quantile; building: "
-        f"least to greatest of 3). Batch {result['batch']}, fp32, {result['machine']['processor']}, "
-        f"{result['machine']['threads']}."
+        f"\nHow many times as fast as the peer: median over the turns (5% to 95% quantile; building: least to greatest "
+        f"of 3). fp32, eager, {result['machine']['processor']}, {result['machine']['threads']}."
     )
     return "\n".join(lines)
 
@@ -98,8 +97,8 @@ def main() -> None:
     """Measure, print and write after each network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/networks.json")
     given = parser.parse_args()
     before = json.loads(given.out.read_text())["networks"] if given.out.exists() else {}
@@ -112,8 +111,6 @@ def main() -> None:
             "networks": networks,
             "geometric_mean": means(networks),
             "wanted": WANTED,
-            "batch": given.batch,
-            "rounds": given.rounds,
             "machine": describe(),
         }
         write_result(given.out, result)

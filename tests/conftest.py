@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -21,3 +25,20 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no reference folder at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def tensorflow() -> Any:
+    """TensorFlow, quiet; imported late, since that takes ten seconds."""
+    # Triton, which comes with it, crashes where TensorFlow's libraries were loaded first.
+    importlib.import_module("torch._dynamo")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    module = pytest.importorskip("tensorflow", reason="no TensorFlow: pip install 'residua[peers]'")
+    module.compat.v1.logging.set_verbosity(module.compat.v1.logging.ERROR)
+    return module
+
+
+@pytest.fixture(scope="session")
+def keras(tensorflow: Any) -> ModuleType:
+    """Keras on TensorFlow."""
+    return pytest.importorskip("keras", reason="no Keras: pip install 'residua[peers]'")

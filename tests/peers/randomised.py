@@ -7,7 +7,10 @@ from torch import nn
 
 
 def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Draw every norm's weight, bias and running statistics too, and return the network in float64, eval mode."""
+    """Draw every parameter and statistic, and return the network in float64, eval mode.
+
+    Kernels keep the variance of activations (He 2015), so that the image, not the biases, decides the logits.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(low: float, high: float, like: torch.Tensor) -> torch.Tensor:
@@ -21,6 +24,8 @@ def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
                 layer.bias.copy_(uniform(-0.3, 0.3, layer.bias))
                 layer.running_mean.copy_(uniform(-0.3, 0.3, layer.running_mean))
                 layer.running_var.copy_(uniform(0.5, 2.0, layer.running_var))
-            elif getattr(layer, "bias", None) is not None:
-                layer.bias.copy_(uniform(-0.3, 0.3, layer.bias))
+            elif isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, generator=generator)
+                if layer.bias is not None:
+                    layer.bias.copy_(uniform(-0.3, 0.3, layer.bias))
     return network.double().eval()
