@@ -30,7 +30,9 @@ def test_equal_to_the_record_and_to_the_peers(capsys: pytest.CaptureFixture[str]
     assert main(["verify", "resnet18", "--peer", "torchvision", "--peer", "timm", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     (row,) = document["networks"]
-    assert document["ok"] and row["ok"] and row["differences"] == []
+    assert document["ok"]
+    assert row["ok"]
+    assert row["differences"] == []
     assert row["counts"]["flops"] == 2 * row["counts"]["macs"]
     assert [entry["peer"] for entry in row["parity"]] == ["torchvision", "timm"]
     for entry in row["parity"]:
@@ -41,7 +43,9 @@ def test_equal_to_the_record_and_to_the_peers(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize("name", ["resnet50_v2_keras", "densenet121"])
 def test_keras(name: str, keras: ModuleType) -> None:
     found = compare(name, "keras")
-    assert found.ok and found.precision == "float32" and found.error <= 1e-4
+    assert found.ok
+    assert found.precision == "float32"
+    assert found.error <= 1e-4
     assert hasattr(keras.applications, found.model)
 
 
@@ -107,7 +111,8 @@ def test_every_twin_is_a_network_of_its_peer() -> None:
 def test_wrong_input(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     shown = capsys.readouterr()
-    assert said in shown.err and shown.out == ""
+    assert said in shown.err
+    assert shown.out == ""
 
 
 def test_an_unknown_peer_of_the_library() -> None:
@@ -151,7 +156,8 @@ def test_rounded_figures(exact: int, printed: str, close: bool) -> None:
 def test_the_ledger_has_every_row() -> None:
     path = Path(__file__).parents[2] / "tools/ledger.py"
     described = importlib.util.spec_from_file_location("ledger", path)
-    assert described is not None and described.loader is not None
+    assert described is not None
+    assert described.loader is not None
     ledger: Any = importlib.util.module_from_spec(described)
     described.loader.exec_module(ledger)
     found = verify(["resnet18", "resnet50_v1", "plain34"], peers=["torchvision"])
