@@ -3,7 +3,7 @@
     python benchmarks/networks.py [NAME…] [--batch 2] [--rounds 6] [--out benchmarks/results/networks.json]
 
 Building includes the initialisation. Forward and training are fp32, batches of noise at the published input size, each
-library's network as it builds it; `residua.bench` does the measuring. Networks measured before are kept in the file and
+library's network as it builds it; `residua bench` does the measuring. Networks measured before are kept in the file and
 measured again only when named.
 """
 
@@ -21,11 +21,13 @@ from typing import Any
 
 from machine import describe, write_result
 from residua.benchmarking.bench import bench
-from residua.benchmarking.peers import build_peer, has_peer
+from residua.benchmarking.peers import build_peer, has_peer, spec_beside
 from residua.families.build import build
 from residua.specs.catalog import get_spec, list_models
+from residua.verification.counts import count
 
 PEERS = ("torchvision", "timm")
+HEAVY = 12e9  # multiply-accumulates of an image, beyond which a training step takes fewer images
 WANTED = {"build": 1 / 1.3, "forward": 1.0, "train": 1.0}
 
 
@@ -41,7 +43,7 @@ def seconds(make: Callable[[], object]) -> float:
 
 def building(name: str, peer: str, rounds: int) -> dict[str, float]:
     """Return how many times as fast ours is built: median, least and greatest over the rounds."""
-    spec = get_spec(name)
+    spec = spec_beside(get_spec(name), peer)
     ratios = []
     for number in range(rounds + 1):
         pair = [seconds(lambda: build(spec)), seconds(lambda: build_peer(name, peer))]
@@ -53,14 +55,16 @@ def building(name: str, peer: str, rounds: int) -> dict[str, float]:
 def measure(name: str, batch: int, rounds: int) -> dict[str, Any]:
     """Return for each peer that has the network: the ratios of building, forward and training."""
     row: dict[str, Any] = {}
+    macs = count(get_spec(name)).macs
     for peer in PEERS:
         if not has_peer(name, peer):
             continue
-        row[peer] = {"batch": batch, "rounds": rounds, "build": building(name, peer, 3)}
-        for mode in ("forward", "train"):
-            report = bench(name, batch=batch, mode=mode, peer=peer, batches=rounds, warm_up=2, device="cpu")
+        row[peer] = {"rounds": rounds, "machine": describe(), "build": building(name, peer, 3)}
+        for mode, images in (("forward", batch), ("train", 4 * batch if macs < HEAVY else 2 * batch)):
+            report = bench(name, batch=images, mode=mode, peer=peer, batches=rounds, warm_up=1, device="cpu")
             ours, theirs = report.results
             row[peer][mode] = {
+                "batch": images,
                 **vars(theirs.ratio),
                 "milliseconds": 1e3 * ours.timing.median,
                 "peer_milliseconds": 1e3 * theirs.timing.median,
@@ -79,16 +83,19 @@ def means(networks: dict[str, Any]) -> dict[str, float]:
 
 def table(result: dict[str, Any]) -> str:
     """Return the outcome as a Markdown table."""
-    lines = ["| network | peer | built | forward | training step | steps × images |", "|---|---|---|---|---|---|"]
+    lines = ["| network | peer | built | forward | training step | images | turns |", "|---|---|---|---|---|---|---|"]
     for name, row in result["networks"].items():
         for peer, kinds in row.items():
             cells = [f"{kinds[k]['median']:.2f} ({kinds[k]['low']:.2f} to {kinds[k]['high']:.2f})" for k in WANTED]
-            lines.append(f"| {name} | {peer} | {' | '.join(cells)} | {kinds['rounds']} × {kinds['batch']} |")
+            images = f"{kinds['forward']['batch']}, {kinds['train']['batch']}"
+            lines.append(f"| {name} | {peer} | {' | '.join(cells)} | {images} | {kinds['rounds']} |")
+    rows = [row for network in result["networks"].values() for row in network.values()]
+    machines = {f"{row['machine']['processor']}, {row['machine']['threads']}" for row in rows}
     found = result["geometric_mean"]
-    lines.append(f"| geometric mean | | {' | '.join(f'**{found[kind]:.2f}**' for kind in WANTED)} | |")
+    lines.append(f"| geometric mean | | {' | '.join(f'**{found[kind]:.2f}**' for kind in WANTED)} | | |")
     lines.append(
         f"\nHow many times as fast as the peer: median over the turns (5% to 95% quantile; building: least to greatest "
-        f"of 3). fp32, eager, {result['machine']['processor']}, {result['machine']['threads']}."
+        f"of 3). fp32, eager, {', '.join(sorted(machines))}; versions, load and commit of each row stand in the JSON."
     )
     return "\n".join(lines)
 
@@ -111,7 +118,6 @@ def main() -> None:
             "networks": networks,
             "geometric_mean": means(networks),
             "wanted": WANTED,
-            "machine": describe(),
         }
         write_result(given.out, result)
         given.out.with_suffix(".md").write_text(table(result) + "\n")

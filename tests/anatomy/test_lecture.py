@@ -6,7 +6,6 @@ import pytest
 
 from residua.anatomy import inspect
 from residua.anatomy.lecture import lecture_notes, lecture_table
-from residua.specs.catalog import list_models
 
 # As printed in "CNN architectures", EECS 498: memory in KB, parameters in thousands, MFLOP.
 ALEXNET = {
@@ -60,7 +59,6 @@ def test_vgg16_totals_and_what_the_lecture_leaves_out() -> None:
     assert all(number in note for number in ("48.6", "13.62", "51.7", "15.47"))
 
 
-@pytest.mark.skipif("googlenet" not in list_models(), reason="no GoogLeNet in this catalog")
 def test_googlenet_stem() -> None:
     rows = lecture_table(inspect("googlenet"))[:5]
     printed = [(3136, 9, 118), (784, 0, 2), (784, 4, 13), (2352, 111, 347), (588, 0, 1)]

@@ -6,6 +6,7 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -100,6 +101,19 @@ def test_forward_beside_a_peer() -> None:
     assert len(drawing.findall(".//{http://www.w3.org/2000/svg}rect")) == 2
 
 
+def test_peak_memory_of_training_holds_the_optimizers_buffers() -> None:
+    (found,) = bench("vgg11", resolution=32, mode="train", **{**SMALL, "batches": 1}).results
+    weights = 4 * cost(get_spec("vgg11")).params  # most of them in the classifier: activations are small beside them
+    assert found.peak_bytes is not None
+    assert 2.9 * weights < found.peak_bytes < 4.5 * weights
+
+
+def test_beside_keras(keras: ModuleType) -> None:
+    report = bench("resnet50_keras", resolution=32, peer="keras", **{**SMALL, "batches": 1})
+    assert [result.case.source for result in report.results] == ["residua", "keras"]
+    assert report.geometric_means()["keras"] > 0
+
+
 def test_training_moves_the_weights_in_every_engine() -> None:
     engines = ("eager",) if native.reason() else ("eager", "native")
     report = bench("cifar_resnet8", mode="train", engine=engines, **SMALL)
@@ -124,6 +138,10 @@ def test_bf16_and_several_shapes() -> None:
         (["resnet18", "--batch", "1", "--mode", "train"], "batch >= 2"),
         (["resnet18", "--batches", "0"], "batches=0"),
         (["resnet18", "--resolution", "-1"], "--resolution -1"),
+        (["resnet18", "--batch", ","], "no batch"),
+        (["resnet18", "--engine", ","], "no engine"),
+        (["resnet18", "--precision", ","], "no precision"),
+        (["vgg16", "--peer", "keras", "--resolution", "64", "--batch", "1"], "Leave --resolution out"),
         (["resnet18", "--engine", "warp"], "compiled"),
         (["resnet18", "--engine", "native"], "--mode train"),
         (["resnet18", "--precision", "int4"], "bf16"),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
 
 from laws.representatives import REPRESENTATIVES
 from residua.families.build import build, spec_of
-from residua.families.members import classifier_tensors, input_tensors, members, state_shapes
+from residua.families.members import classifier_tensors, input_tensors, members, stage_of, state_shapes
 from residua.families.network import Classifier
 from residua.specs.catalog import get_spec
+from residua.training.freeze import frozen
 
 
 @pytest.mark.parametrize("name", REPRESENTATIVES)
@@ -87,3 +90,27 @@ def test_a_parameter_that_no_part_reads_is_an_error(monkeypatch: pytest.MonkeyPa
     with pytest.raises(AssertionError, match="do not sum to the network"):
         members(spec_of("cifar_resnet8"))
     members.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("resnet18", "stem layer1 layer2 layer3 layer4 features logits"),
+        ("vgg13", "conv1 pool1 conv2 pool2 conv3 pool3 conv4 pool4 conv5 pool5 fc6 fc7 logits"),
+        ("googlenet", "conv1 pool1 conv2 pool2 inception_3 pool3 inception_4 pool4 inception_5 pool5 logits"),
+        ("resnet50_keras", "pool1_pool conv2 conv3 conv4 conv5 logits"),
+        (
+            "resnet50_v2_slim",
+            "{0}conv1 {0}pool1 {0}block1 {0}block2 {0}block3 {0}block4 {0}postnorm global_pool {0}logits "
+            "{0}spatial_squeeze logits",
+        ),
+    ],
+)
+def test_stages_of_every_vocabulary(name: str, stages: str) -> None:
+    wanted = stages.format("resnet_v2_50/").split()
+    spec = get_spec(name)
+    points = [part.name for part in members(spec)]
+    assert list(dict.fromkeys(map(stage_of, points))) == wanted
+    # Of one stage after the other, none comes twice, and each can be frozen by its name.
+    assert [stage for stage, _ in itertools.groupby(map(stage_of, points))] == wanted
+    assert frozen(spec, wanted[2]).parameters

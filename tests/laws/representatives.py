@@ -8,16 +8,16 @@ from peers.randomised import randomised
 from residua.families.build import build
 from residua.families.network import Classifier
 from residua.sizes import nearest_size
-from residua.specs.catalog import get_spec, list_models
+from residua.specs.catalog import get_spec
 from residua.specs.schema import Spec
 
-WANTED = "alexnet alexnet_2012 zfnet nin cifar_nin vgg11 vgg11_bn googlenet googlenet_bn cifar_highway19"
-WANTED += " cifar_highway32 highway_mlp10 plain18 resnet18 resnet50_v1 resnet18_v2 resnet50_v2_slim resnet50_keras"
-WANTED += " resnet50_v2_keras wide_resnet50_2 resnext50_32x4d seresnet50_v1 senet154 inception_v3 inception_v4"
-WANTED += " inception_resnet_v2 densenet121 cifar_resnet20 cifar_plain20 cifar_resnet20_v2 cifar_resnet29_v2_bottleneck"
-WANTED += " cifar_resnet20_keras cifar_resnet20_v2_keras cifar_wrn16_2 cifar_densenet40_12 cifar_densenet_bc100_12"
-WANTED += " cifar_seresnet20"
-REPRESENTATIVES = [name for name in WANTED.split() if name in list_models()]
+_NAMES = "alexnet alexnet_2012 zfnet nin cifar_nin vgg11 vgg11_bn googlenet googlenet_bn cifar_highway19"
+_NAMES += " cifar_highway32 highway_mlp10 plain18 resnet18 resnet50_v1 resnet18_v2 resnet50_v2_slim resnet50_keras"
+_NAMES += " resnet50_v2_keras wide_resnet50_2 resnext50_32x4d seresnet50_v1 senet154 inception_v3 inception_v4"
+_NAMES += " inception_resnet_v2 densenet121 cifar_resnet20 cifar_plain20 cifar_resnet20_v2 cifar_resnet29_v2_bottleneck"
+_NAMES += " cifar_resnet20_keras cifar_resnet20_v2_keras cifar_wrn16_2 cifar_densenet40_12 cifar_densenet_bc100_12"
+_NAMES += " cifar_seresnet20"
+REPRESENTATIVES = _NAMES.split()
 
 
 def _spec(name: str) -> Spec:

@@ -157,6 +157,15 @@ def test_file_length(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 350
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_docstring_stands_once(path: Path) -> None:
+    """A text behind another one belongs to something else, from which an edit has torn it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            texts = [each for each in node.body if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)]
+            assert len([each for each in texts if isinstance(each.value.value, str)]) <= 1, node.name
+
+
 def test_public_names() -> None:
     frozen = "__version__ AugmentSpec InputError PreprocessSpec Prediction Recipe Report ResNetSpec ResiduaError Run"
     frozen += " build check convert create_model evaluate get_spec inspect list_models load open_dataset predict train"

@@ -8,6 +8,7 @@ from typing import Any
 
 from residua._base.plain import plain
 from residua.anatomy.memory import TrainingMemory
+from residua.families.members import stage_of
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class Anatomy:
 
     @property
     def stages(self) -> tuple[Group, ...]:
-        """One line a stage: end points in a row that differ only in their last number."""
+        """One line a stage: its end points together; what belongs to none stands alone."""
         return _groups(self.layers, [stage_of(layer.part) for layer in self.layers])
 
     def to_dict(self) -> dict[str, Any]:
@@ -177,15 +178,6 @@ def cumulative(rows: Sequence[Layer | Group], key: str) -> list[float]:
         done += value
         shares.append(done / whole if whole else 0.0)
     return shares
-
-
-def stage_of(part: str) -> str:
-    """Return the stage that an end point belongs to: "layer1" for "layer1.0", "conv3" for "conv3_2"."""
-    for mark in ("/", ".", "_"):
-        stem, found, tail = part.rpartition(mark)
-        if found and (tail.isdigit() or mark == "/"):
-            return stage_of(stem) if mark == "." else stem
-    return part
 
 
 def _rows(rows: Sequence[Layer | Group]) -> list[dict[str, Any]]:

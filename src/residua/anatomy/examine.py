@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from residua._base.errors import InputError
-from residua.anatomy.anatomy import Anatomy, Layer, stage_of
+from residua.anatomy.anatomy import Anatomy, Layer
 from residua.anatomy.memory import Kernels, OptimizerName, inference_peak, training_memory
 from residua.anatomy.rules import RULES
 from residua.anatomy.trace import Operation, Storage, Trace, Value
@@ -198,7 +198,7 @@ def _layers(trace: Trace, sizes: Mapping[str, int], batch: int, leaves: Mapping[
             name,
             kind=_kind(main, leaves.get(last.module, "") if len(operations) > 2 else ""),
             operation=main.kind,
-            part=last.part or stage_of(last.module),
+            part=last.part or re.sub(r"\.\d+$", "", last.module),
             inputs=inputs,
             output=value.shape[1:],
             window=main.window,

@@ -16,6 +16,7 @@ from residua.anatomy.trace import FLOAT_BYTES, Rule, Storage, Trace, Value, inpu
 
 
 def linear(trace: Trace, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002
+    """`F.linear`; keeps its input."""
     shape = (*input.shape[:-1], weight.shape[0])
     return trace.record(
         "linear",
@@ -41,7 +42,6 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """`F.batch_norm`; keeps its input and the statistics of the batch."""
-    """`F.linear`; keeps its input."""
     # In training the mean and the reciprocal deviation of the batch are kept beside the input.
     statistics = Storage(2 * input.shape[1] * FLOAT_BYTES if training else 0)
     return trace.record(
@@ -64,6 +64,7 @@ def unary(kind: str, keeps: Callable[[tuple[Value, ...], Value], Iterable[Storag
 
 
 def softmax(trace: Trace, input: Tensor, dim: Any = None, **rest: Any) -> Tensor:  # noqa: A002
+    """`F.softmax`; keeps its output."""
     return trace.record("softmax", (input,), input.shape, flops=3 * input.numel(), keeps=output_alone)
 
 
@@ -75,7 +76,6 @@ def dropout(
     inplace: bool = False,
 ) -> Tensor:
     """`F.dropout`; keeps its mask."""
-    """`F.softmax`; keeps its output."""
     if not training or p == 0:
         return input
     # On CPUs the mask is a float tensor.
@@ -162,12 +162,14 @@ def cat(trace: Trace, tensors: Sequence[Tensor], dim: int = 0, **rest: Any) -> T
 
 
 def clone(trace: Trace, input: Tensor, **rest: Any) -> Tensor:  # noqa: A002
+    """`torch.clone`; of buffers, it is no part of the pass."""
     if trace.known(input) is None:
         return input.clone()
     return trace.record("clone", (input,), input.shape, shares_grad=True)
 
 
 def flatten(trace: Trace, input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:  # noqa: A002
+    """`torch.flatten`."""
     start, end = start_dim % input.dim(), end_dim % input.dim()
     shape = (*input.shape[:start], math.prod(input.shape[start : end + 1]), *input.shape[end + 1 :])
     # With the channels innermost, maps have to be brought into the order of the flat vector.
@@ -176,13 +178,11 @@ def flatten(trace: Trace, input: Tensor, start_dim: int = 0, end_dim: int = -1) 
 
 
 def unchanged(trace: Trace, input: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: A002
+    """What gives back what it got, as far as shapes go."""
     return input
 
 
 def _broadcast(a: Any, b: Any) -> tuple[int, ...]:
-    """What gives back what it got, as far as shapes go."""
-    """`torch.flatten`."""
-    """`torch.clone`; of buffers, it is no part of the pass."""
     left, right = (tuple(x.shape) if isinstance(x, Tensor) else () for x in (a, b))
     if left == right or not right:
         return left

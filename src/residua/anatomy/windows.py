@@ -133,6 +133,7 @@ def _pool(
 
 
 def adaptive_avg_pool2d(trace: Trace, input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:  # noqa: A002
+    """`F.adaptive_avg_pool2d`; to one pixel it is a mean, which keeps nothing."""
     size = input.shape[-2:]
     wanted = (output_size, output_size) if isinstance(output_size, int) else output_size
     out = [n if side is None else side for n, side in zip(size, wanted, strict=True)]
@@ -153,6 +154,7 @@ def adaptive_avg_pool2d(trace: Trace, input: Tensor, output_size: int | Sequence
 
 
 def mean(trace: Trace, input: Tensor, dim: Any = None, keepdim: bool = False, **rest: Any) -> Tensor:  # noqa: A002
+    """`torch.mean`; over positions it sees the whole image."""
     axes = range(input.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
     gone = {axis % input.dim() for axis in axes}
     shape = [1 if i in gone else n for i, n in enumerate(input.shape) if keepdim or i not in gone]
@@ -162,6 +164,7 @@ def mean(trace: Trace, input: Tensor, dim: Any = None, keepdim: bool = False, **
 
 
 def pad(trace: Trace, input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Tensor:  # noqa: A002
+    """`F.pad`; moves the field."""
     shape = list(input.shape)
     for axis, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=True), 1):
         shape[-axis] += before + after
@@ -195,9 +198,5 @@ def getitem(trace: Trace, input: Tensor, index: Any) -> Any:  # noqa: A002
 
 
 def _refuse_empty(sides: Sequence[int], what: str, size: Sequence[int]) -> None:
-    """`x[a:b:c, …]` of maps, which may skip positions; other indices run on the meta device."""
-    """`F.pad`; moves the field."""
-    """`torch.mean`; over positions it sees the whole image."""
-    """`F.adaptive_avg_pool2d`; to one pixel it is a mean, which keeps nothing."""
     if min(sides) < 1:
         raise RuntimeError(f"{what} leaves nothing of {size[0]}x{size[1]} pixels")

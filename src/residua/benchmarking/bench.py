@@ -65,6 +65,9 @@ def bench(
     for name, value, least in (("batches", batches, 1), ("warm_up", warm_up, 0), ("threads", threads, 0)):
         if value < least:
             raise InputError(f"{name}={value}", f"{name} >= {least}", f"Leave out --{name.replace('_', '-')}")
+    for name, values in (("batch", batch), ("resolution", resolution), ("engine", engine), ("precision", precision)):
+        if not _several(values):  # type: ignore[type-var]
+            raise InputError(f"no {name}", f"one or several values of {name}", f"Leave out --{name}")
     where = pick_device(device)
     specs = {name: spec_of(name) for name in models}
     sizes = {name: tuple(side or specs[name].input_size for side in _several(resolution)) for name in models}
@@ -107,6 +110,8 @@ def _measure(
         memory = PeakMemory(device)
         step = our_step(case, spec, device) if case.source == "residua" else peer_step_of(case, spec, device)
         step()
+        if case.mode == "train":
+            step()  # the first makes the optimizer's buffers behind its peak
         peaks.append(memory.read())
         for _ in range(warm_up):
             step()

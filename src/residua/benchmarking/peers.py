@@ -58,7 +58,7 @@ def peer_step_of(case: Case, spec: Spec, device: torch.device) -> Step:
     """Return a step of the peer's network.
 
     Raises:
-        InputError: Keras in bf16 or on another device than it computes on.
+        InputError: Keras in bf16, on a device that its engine does not see, or with a VGG at another size.
     """
     if case.source == "keras":
         return _keras_step(case, spec, device)
@@ -70,9 +70,23 @@ def _keras_step(case: Case, spec: Spec, device: torch.device) -> Step:
     """Return a step of a Keras network: one graph over TensorFlow, its ordinary way of predicting and training."""
     if case.precision != "fp32":
         raise InputError(f"peer 'keras' in {case.precision}", "--precision fp32 beside Keras", "Leave --precision out")
+    if spec.family == "vgg" and case.resolution != spec.input_size:
+        raise InputError(
+            f"peer 'keras' for {case.model} at {case.resolution} pixels, where its first dense layer has another size",
+            f"{spec.input_size} pixels, for which both are the same network",
+            "Leave --resolution out",
+        )
     keras = require("keras")
-    if device.type == "cpu" and keras.backend.backend() == "tensorflow":
-        require("tensorflow").config.set_visible_devices([], "GPU")
+    if keras.backend.backend() == "tensorflow":
+        config = require("tensorflow").config
+        if device.type == "cpu":
+            config.set_visible_devices([], "GPU")
+        elif not config.list_physical_devices("GPU"):
+            raise InputError(
+                f"peer 'keras' on {device}, which the installed TensorFlow does not see",
+                "an engine of Keras that computes on the same device",
+                "Use --device cpu, or install TensorFlow for the GPU",
+            )
     name = TWINS["keras"][case.model].name
     shape = (case.resolution, case.resolution, spec.in_channels)
     kind = getattr(keras.applications, name)

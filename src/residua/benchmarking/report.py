@@ -41,7 +41,8 @@ class Result:
         case: what was measured.
         timing: seconds of each step.
         flops: of one step; two a multiply-accumulate of convolutions and matrix products, the backward pass included.
-        peak_bytes: the most memory of building and the first steps; None where the system does not say.
+        peak_bytes: the most memory of building and of the first step, in training of the first two; None where the
+            system does not say.
         matmul_rate: FLOP/s of a large matrix product of the same precision, sampled between the steps.
         ratio: how many times as fast ours is as this peer; None for our own.
     """

@@ -1,4 +1,4 @@
-"""`residua bench`: one call of `residua.bench`, printed and drawn."""
+"""`residua bench`: one call of `residua.benchmarking.bench.bench`, printed and drawn."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Backbone(nn.Module):
         self,
         network: Classifier,
         out_indices: int | Sequence[int] | None = None,
-        names: Sequence[str] | Mapping[str, str] | None = None,
+        names: str | Sequence[str] | Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         points = _survey(network.spec)
@@ -135,7 +135,7 @@ def _chosen(
     spec: Spec,
     points: list[_Point],
     out_indices: int | Sequence[int] | None,
-    names: Sequence[str] | Mapping[str, str] | None,
+    names: str | Sequence[str] | Mapping[str, str] | None,
 ) -> dict[str, str]:
     """The end points to return: their names, and the keys under which they are returned."""
     if names is None:
@@ -143,6 +143,7 @@ def _chosen(
         return {levels[index]: levels[index] for index in _indices(spec, points, len(levels), out_indices)}
     if out_indices is not None:
         raise InputError(f"out_indices={out_indices} with names={names}", "one of the two", "Leave one out")
+    names = [names] if isinstance(names, str) else names
     pairs = names.items() if isinstance(names, Mapping) else [(name, name) for name in names]
     chosen = {_resolved(spec, points, name): key for name, key in pairs}
     if not chosen or len({*chosen.values()}) < len(names):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -10,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from residua.families.network import Classifier, Part
-from residua.layers.inception import AuxHead, ConvNormAct, Pair, draw_normal
+from residua.layers.inception import AuxHead, Pair, draw_normal
+from residua.layers.mixed import Maker, maker
 from residua.specs.inception_v3 import InceptionV3Spec
 
 
@@ -81,19 +81,7 @@ class Network(Classifier):
 
     def __init__(self, spec: InceptionV3Spec) -> None:
         super().__init__(spec)
-
-        def conv(in_channels: int, width: int, kernel: int | Pair, stride: int = 1, valid: bool = False) -> ConvNormAct:
-            return ConvNormAct(
-                in_channels,
-                width,
-                kernel,
-                stride=stride,
-                padding=0 if valid else None,
-                eps=spec.bn_eps,
-                momentum=spec.bn_momentum,
-                scale=spec.bn_scale,
-            )
-
+        conv = maker(eps=spec.bn_eps, momentum=spec.bn_momentum, scale=spec.bn_scale)
         self.Conv2d_1a_3x3 = conv(spec.in_channels, 32, 3, 2, valid=True)
         self.Conv2d_2a_3x3 = conv(32, 32, 3, valid=True)
         self.Conv2d_2b_3x3 = conv(32, 64, 3)
@@ -162,7 +150,7 @@ class _Mixed(nn.Module):
         self,
         in_channels: int,
         branches: dict[str, Branch],
-        conv: Callable[..., ConvNormAct],
+        conv: Maker,
         pool_counts_padding: bool,
     ) -> None:
         super().__init__()

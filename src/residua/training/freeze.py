@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import nn
 
 from residua._base.errors import InputError, did_you_mean
 from residua._base.words import some
-from residua.families.members import Member, classifier_tensors, members
+from residua.families.members import Member, classifier_tensors, members, stage_of
 from residua.specs.schema import Spec
 
 BACKBONE = "backbone"
@@ -94,17 +92,12 @@ def _last(spec: Spec, parts: tuple[Member, ...], freeze: str) -> int:
     if freeze.isascii() and freeze.isdecimal() and 1 <= int(freeze) <= len(parts):
         return int(freeze) - 1
     exact = [place for place, name in enumerate(names) if name == freeze]
-    below = [place for place, name in enumerate(names) if re.match(re.escape(freeze) + "[./_]", name)]
+    below = [place for place, name in enumerate(names) if freeze in (stage_of(name), name.rpartition("/")[0])]
     if exact or below:
         return (exact or below)[-1]
-    legal = [*_stages(names), BACKBONE]
+    legal = [*dict.fromkeys(map(stage_of, names)), BACKBONE]
     raise InputError(
         f"freeze={freeze!r} for {spec.name}",
         f"one of {some(legal, 40)}; any end point below them; or a number of parts from 1 to {len(parts)}",
         did_you_mean(freeze, [*legal, *names], 1) or f"For example --freeze {legal[0]}",
     )
-
-
-def _stages(names: Iterable[str]) -> list[str]:
-    """Return the stages that end points belong to: layer1 of layer1.0, scope/block1 of scope/block1/unit_1."""
-    return list(dict.fromkeys("/".join(name.partition(".")[0].split("/")[:2]) for name in names))

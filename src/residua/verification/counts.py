@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
-from residua.families.build import build
+from residua.anatomy.cost import cost
 from residua.specs.published import Record, published
 from residua.specs.schema import Spec
 
@@ -47,15 +44,9 @@ def count(spec: Spec) -> CountReceipt:
     """Count a network on the meta device and compare it with its record, which is found by `spec.name`."""
     record = published(spec.name)
     graph = record.graph if record else "evaluation"
-    with torch.device("meta"):
-        network = build(spec).train(graph == "training")
-        # Two images: batch statistics of one value a channel are refused in training.
-        images = torch.empty(2, spec.in_channels, spec.input_size, spec.input_size)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(images)
-    params, macs = sum(p.numel() for p in network.parameters()), counter.get_total_flops() // 4
-    differences, explained = _compare(spec, record, params, macs)
-    return CountReceipt(params, macs, graph, record, tuple(differences), explained)
+    found = cost(spec, training=graph == "training")
+    differences, explained = _compare(spec, record, found.params, found.macs)
+    return CountReceipt(found.params, found.macs, graph, record, tuple(differences), explained)
 
 
 def rounds_to(exact: int, printed: str) -> bool:

@@ -89,7 +89,7 @@ class Verification:
 def verify(
     models: str | Sequence[str] = (),
     *,
-    peers: Sequence[str] | None = None,
+    peers: str | Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Verification:
     """Count networks against what was published, and compare their logits with the peers that are installed.
@@ -108,6 +108,7 @@ def verify(
         InputError: an unknown network or peer; the nearest names are given.
     """
     names = _names([models] if isinstance(models, str) else models)
+    peers = [peers] if isinstance(peers, str) else peers
     wanted = (tuple(PEERS) if models else ()) if peers is None else tuple(dict.fromkeys(peers))
     for peer in wanted:
         if peer not in PEERS:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from residua._base.words import compact
-from residua.families.build import build
+from residua.families.members import state_shapes
 from residua.specs.schema import Spec
 
 
 def mismatches(spec: Spec, tensors: Mapping[str, Tensor]) -> list[str]:
     """Return what keeps `tensors` from being the state dict of the spec's network; empty when they fit."""
-    with torch.device("meta"):
-        wanted = build(spec).state_dict()
-    return differences(wanted, tensors)
+    return differences(state_shapes(spec), tensors)
 
 
 def differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
