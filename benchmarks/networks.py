@@ -1,10 +1,10 @@
 """Every network that torchvision or timm has too: building it, its forward pass and its training step, in turns.
 
-    python benchmarks/networks.py [NAME…] [--batch 2] [--rounds 6] [--out benchmarks/results/networks.json]
+    python benchmarks/networks.py [NAME…] [--batch N] [--rounds 5] [--out benchmarks/results/networks.json]
 
 Building includes the initialisation. Forward and training are fp32, batches of noise at the published input size, each
-library's network as it builds it; `residua bench` does the measuring. Networks measured before are kept in the file and
-measured again only when named.
+library's network as it builds it: 16 images in a step, fewer of large networks. `residua bench` does the measuring.
+Networks measured before are kept in the file and measured again only when named.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from residua.specs.catalog import get_spec, list_models
 from residua.verification.counts import count
 
 PEERS = ("torchvision", "timm")
-HEAVY = 12e9  # multiply-accumulates of an image, beyond which a training step takes fewer images
+IMAGES = ((5e9, 16), (12e9, 8), (math.inf, 4))  # in a step, of networks with up to so many multiply-accumulates
 WANTED = {"build": 1 / 1.3, "forward": 1.0, "train": 1.0}
 
 
@@ -56,11 +56,12 @@ def measure(name: str, batch: int, rounds: int) -> dict[str, Any]:
     """Return for each peer that has the network: the ratios of building, forward and training."""
     row: dict[str, Any] = {}
     macs = count(get_spec(name)).macs
+    images = batch or next(number for most, number in IMAGES if macs <= most)
     for peer in PEERS:
         if not has_peer(name, peer):
             continue
         row[peer] = {"rounds": rounds, "machine": describe(), "build": building(name, peer, 3)}
-        for mode, images in (("forward", batch), ("train", 4 * batch if macs < HEAVY else 2 * batch)):
+        for mode in ("forward", "train"):
             report = bench(name, batch=images, mode=mode, peer=peer, batches=rounds, warm_up=1, device="cpu")
             ours, theirs = report.results
             row[peer][mode] = {
@@ -87,7 +88,7 @@ def table(result: dict[str, Any]) -> str:
     for name, row in result["networks"].items():
         for peer, kinds in row.items():
             cells = [f"{kinds[k]['median']:.2f} ({kinds[k]['low']:.2f} to {kinds[k]['high']:.2f})" for k in WANTED]
-            images = f"{kinds['forward']['batch']}, {kinds['train']['batch']}"
+            images = ", ".join(str(batch) for batch in dict.fromkeys(kinds[k]["batch"] for k in WANTED if k != "build"))
             lines.append(f"| {name} | {peer} | {' | '.join(cells)} | {images} | {kinds['rounds']} |")
     rows = [row for network in result["networks"].values() for row in network.values()]
     machines = {f"{row['machine']['processor']}, {row['machine']['threads']}" for row in rows}
@@ -104,8 +105,8 @@ def main() -> None:
     """Measure, print and write after each network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--batch", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/networks.json")
     given = parser.parse_args()
     before = json.loads(given.out.read_text())["networks"] if given.out.exists() else {}
