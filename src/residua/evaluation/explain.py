@@ -178,7 +178,7 @@ def _checked_out(out: Path) -> Path:
 def _stream(job: _Job, given: list[Path], batch_size: int, out: Path | None) -> Iterator[Explained | BadFile]:
     model = on_device(job.run.model, job.device)
     single = len(given) == 1 and os.path.isfile(given[0])
-    sheets = None if out is None or single else ContactSheets(out)
+    sheets = None if out is None or single else ContactSheets(out, _title(job))
     files = _found(given, job.run.classes)
     with ThreadPoolExecutor(default_workers(), thread_name_prefix="residua-decode") as pool:
         while batch := list(islice(files, batch_size)):
@@ -231,7 +231,7 @@ def _explained(job: _Job, model: nn.Module, good: list[tuple[_Found | BadFile, P
             f"{run.folder} gives logits that are NaN or infinite", "finite logits", "Train again: it diverged"
         )
     # A stable sort: of equal logits the lower class index comes first, as in prediction.
-    values, order = found.logits.to("cpu", torch.float64).softmax(1).sort(1, descending=True, stable=True)
+    values, order = found.logits.to("cpu", torch.float64).softmax(dim=1).sort(dim=1, descending=True, stable=True)
     maps = found.maps.to("cpu", torch.float32).numpy()
     answers = []
     for row, (item, _) in enumerate(good):
@@ -254,16 +254,24 @@ def _explained(job: _Job, model: nn.Module, good: list[tuple[_Found | BadFile, P
     return answers
 
 
+def _title(job: _Job) -> str:
+    size = job.run.preprocess_spec.image_size
+    weighed = job.method not in WITHOUT_LAYERS
+    how = f"{job.method} of {target_layer(job.run.spec, size, size, job.layer).name}" if weighed else job.method
+    return f"Evidence for {job.target or 'the predicted class'}, {how}"
+
+
 def _panel(answer: Explained, pixels: Pixels, *, brief: bool) -> Panel:
-    """Draw up what a picture says below the image; on a contact sheet with the file's name."""
+    """Draw up what a picture says below the image; a contact sheet's title says the rest."""
     (first, sure), *others = zip(answer.labels, answer.probabilities, strict=True)
     wrong = answer.true is not None and answer.true != first
-    said = f"{answer.true} → {first}" if wrong else first
-    how = f"{answer.method} of {answer.layer}" if answer.layer else answer.method
-    seen = f"evidence for {answer.target}" if answer.evidence > 0 else f"no evidence for {answer.target}"
+    lines = [f"{answer.true} taken for {first}  {sure:.1%}" if wrong else f"{first}  {sure:.1%}"]
+    nothing = f"no evidence for {answer.target}"
+    name = Path(answer.path).name
     if brief:
-        lines = [f"{said}  {sure:.1%}", f"{seen}, {how}", Path(answer.path).name]
+        lines.append(name if answer.evidence else f"{nothing}: {name}")
     else:
-        rest = ", ".join(f"{label} {share:.1%}" for label, share in others)
-        lines = [f"{said}  {sure:.1%}", *[f"then {rest}"] * bool(rest), f"{seen}, {how}", Path(answer.path).name]
+        how = f"{answer.method} of {answer.layer}" if answer.layer else answer.method
+        lines += [f"then {', '.join(f'{label} {share:.1%}' for label, share in others)}"] * bool(others)
+        lines += [f"evidence for {answer.target}, {how}" if answer.evidence else f"{nothing}, {how}", name]
     return Panel(pixels, answer.map, lines, wrong)

@@ -52,11 +52,13 @@ def shown(pixels: Pixels, side: int) -> Image.Image:
 def overlay(pixels: Pixels, evidence: npt.NDArray[np.floating], side: int) -> Image.Image:
     """Lay a map (H, W) ≥ 0 over its image, uint8 (H, W, 3), the larger side about `side` pixels.
 
-    The map is enlarged bilinearly. The more evidence, the less of the image shines through.
+    The map is enlarged bilinearly. The more evidence, the less of the image shines through; it is drawn in grey, so
+    that every colour is the map's.
     """
     picture = shown(pixels, side)
     field = Image.fromarray(scaled(evidence).astype(np.float32))
     values = np.asarray(field.resize(picture.size, Image.Resampling.BILINEAR), np.float64)
     opacity = (_LEAST + (_MOST - _LEAST) * values)[..., None]
-    mixed = opacity * coloured(values) + (1 - opacity) * np.asarray(picture, np.float64)
+    grey = np.asarray(picture.convert("L"), np.float64)[..., None]
+    mixed = opacity * coloured(values) + (1 - opacity) * grey
     return Image.fromarray(np.clip(np.rint(mixed), 0, 255).astype(np.uint8))

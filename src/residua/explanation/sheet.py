@@ -16,7 +16,9 @@ from residua.explanation.overlay import coloured, overlay, shown
 
 _INK, _SOFT, _WRONG, _PAPER = (24, 26, 32), (110, 114, 124), (192, 30, 46), (255, 255, 255)
 _SIDE, _GAP, _MARGIN = 448, 8, 20
-_TEXT = 16
+_TEXT, _SMALL, _HEAD = 16, 12, 36
+
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,21 +51,25 @@ class ContactSheets:
 
     Args:
         path: of the first sheet.
+        title: text at the head of each, left of the scale of the colours.
         columns: panels side by side.
         rows: panels one below the other.
         side: of each picture, pixels; a panel is two of them wide.
         lines: of text below each.
     """
 
-    def __init__(self, path: Path, *, columns: int = 4, rows: int = 8, side: int = 160, lines: int = 3) -> None:
-        self.path, self.columns, self.rows, self.side, self.lines = path, columns, rows, side, lines
+    def __init__(
+        self, path: Path, title: str, *, columns: int = 4, rows: int = 8, side: int = 160, lines: int = 2
+    ) -> None:
+        self.path, self.title = path, title
+        self.columns, self.rows, self.side, self.lines = columns, rows, side, lines
         self.written: list[Path] = []
         self._panels: list[Image.Image] = []
 
     def add(self, panel: Panel) -> Path:
         """Place a panel, and return the sheet that it is on; a full one is written at once."""
         where = sheet_path(self.path, len(self.written) + 1)
-        self._panels.append(_drawn(panel, self.side, 12, lines=self.lines))
+        self._panels.append(_drawn(panel, self.side, _SMALL, lines=self.lines))
         if len(self._panels) == self.columns * self.rows:
             self.close()
         return where
@@ -75,10 +81,16 @@ class ContactSheets:
         columns = min(self.columns, len(self._panels))
         rows = -(-len(self._panels) // columns)
         wide, high = (max(size) + _MARGIN for size in zip(*(panel.size for panel in self._panels), strict=True))
-        canvas = Image.new("RGB", (columns * wide + _MARGIN, rows * high + _MARGIN), _PAPER)
+        # Of a single panel, too, the head needs its room.
+        size = max(columns, 2) * wide + _MARGIN, rows * high + _MARGIN + _HEAD
+        canvas = Image.new("RGB", size, _PAPER)
+        font = ImageFont.load_default(_TEXT)
+        room = size[0] - 3 * _MARGIN - _legend(canvas, _MARGIN, _MARGIN, _TEXT, font)
+        title = _fitting(self.title, room, font)
+        ImageDraw.Draw(canvas).text((_MARGIN, _MARGIN), title, fill=_INK, font=font)
         for place, panel in enumerate(self._panels):
             row, column = divmod(place, columns)
-            canvas.paste(panel, (_MARGIN + column * wide, _MARGIN + row * high))
+            canvas.paste(panel, (_MARGIN + column * wide, _MARGIN + _HEAD + row * high))
         path = sheet_path(self.path, len(self.written) + 1)
         _save(canvas, path)
         self.written.append(path)
@@ -100,7 +112,7 @@ def _drawn(panel: Panel, side: int, size: int, *, lines: int | None = None, lege
     for picture, start in ((left, 0), (right, side + _GAP)):
         canvas.paste(picture, (start + (side - picture.width) // 2, (side - picture.height) // 2))
     draw = ImageDraw.Draw(canvas)
-    bar = _legend(canvas, top, size, font) if legend else 0
+    bar = _legend(canvas, top, 0, size, font) if legend else 0
     for number, text in enumerate(texts):
         colour = _SOFT if number else _WRONG if panel.wrong else _INK
         room = width - (bar + _MARGIN if number == 0 and bar else 0)
@@ -108,22 +120,22 @@ def _drawn(panel: Panel, side: int, size: int, *, lines: int | None = None, lege
     return canvas
 
 
-def _legend(canvas: Image.Image, top: int, size: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> int:
-    """Draw the scale of the colours at the right of the first line; return its width."""
+def _legend(canvas: Image.Image, top: int, right: int, size: int, font: Font) -> int:
+    """Draw the scale of the colours, `right` pixels from the right edge; return its width."""
     draw, length = ImageDraw.Draw(canvas), 8 * size
     less, more = "no evidence", "most"
     wide = [round(draw.textlength(word, font)) for word in (less, more)]
     whole = wide[0] + _GAP + length + _GAP + wide[1]
-    start = canvas.width - whole
+    start = canvas.width - right - whole
     draw.text((start, top), less, fill=_SOFT, font=font)
     bar = np.rint(coloured(np.linspace(0, 1, length))).astype(np.uint8)
     strip = Image.fromarray(np.ascontiguousarray(np.broadcast_to(bar, (size - 4, length, 3))))
     canvas.paste(strip, (start + wide[0] + _GAP, top + 4))
-    draw.text((canvas.width - wide[1], top), more, fill=_SOFT, font=font)
+    draw.text((start + whole - wide[1], top), more, fill=_SOFT, font=font)
     return whole
 
 
-def _fitting(text: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
+def _fitting(text: str, width: int, font: Font) -> str:
     """Return the text, its end replaced by an ellipsis where it is too long; control characters are shown as spaces."""
     text = "".join(letter if letter.isprintable() else " " for letter in text)
     if font.getlength(text) <= width:
