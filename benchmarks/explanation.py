@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 from captum.attr import LayerGradCam
-from machine import describe, write_result
 
+from machine import describe, write_result
 from residua.explanation.activation_maps import grad_cam
 from residua.explanation.layers import target_layer
 from residua.families.build import build

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from residua._base.errors import InputError
 from residua.explanation.attribution import Attribution, settled
-from residua.explanation.methods import METHODS
 from residua.explanation.sanity import rank_correlation, sanity, structural_similarity
 from residua.families.network import Classifier
 
@@ -32,8 +31,8 @@ def test_the_network_has_learnt(learnt: Learnt) -> None:
     assert (network(images).argmax(1) == labels).float().mean() > 0.7
 
 
-# Occlusion takes a hundred passes a step, of which none is new.
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "occlusion"])
+# Occlusion would take a hundred passes a step.
+@pytest.mark.parametrize("method", ["gradcam", "integrated-gradients", "smoothgrad"])
 def test_methods_that_read_the_weights_pass(learnt: Learnt, method: str) -> None:
     network, images, _ = learnt
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
@@ -45,6 +44,15 @@ def test_methods_that_read_the_weights_pass(learnt: Learnt, method: str) -> None
     assert found.steps[-1].similarity < 0.9
     assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_grad_cam_plus_plus_stands_between(learnt: Learnt) -> None:
+    """Its weights are all positive, so that its map shows where features are, more than what they mean."""
+    network, images, _ = learnt
+    found = sanity(network, images[:12], "gradcam++")
+    assert found.steps[-1].rank_correlation < 0.8
+    assert found.steps[-1].similarity < 0.7
+    assert sanity(network, images[:12], "gradcam++", limit=0.8).passed
 
 
 def test_an_edge_detector_fails(learnt: Learnt) -> None:

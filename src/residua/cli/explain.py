@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -71,7 +72,8 @@ def explain(
     stream = explain_stream(
         run, paths, method=method, target=target, layer=layer, out=out, top=top, batch_size=batch_size, device=device
     )
-    with progress_bar("Explaining", "images") as progress:
+    # Without --json the answers themselves show how far it is.
+    with progress_bar("Explaining", "images") if json else nullcontext(lambda done, total: None) as progress:
         for item in stream:
             if isinstance(item, BadFile):
                 bad.append(vars(item))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -51,7 +52,8 @@ def attribute(
     options: dict[str, Any] = {"layer": layer} if name not in WITHOUT_LAYERS else {}
     if name == "integrated-gradients":
         options = {"baseline": black(preprocess).to(images)}
-    return METHODS[name](model, images, targets, **options)
+    method: Callable[..., Attribution] = METHODS[name]
+    return method(model, images, targets, **options)
 
 
 def check_method(name: str, layer: str | None = None) -> None:
