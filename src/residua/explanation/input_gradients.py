@@ -132,7 +132,7 @@ def as_images(baseline: Tensor | float, images: Tensor) -> Tensor:
         InputError: it does not broadcast.
     """
     try:
-        return torch.as_tensor(baseline).to(images).expand_as(images)
+        return torch.as_tensor(baseline).detach().to(images).expand_as(images)
     except RuntimeError:
         raise InputError(
             f"a baseline of shape {tuple(torch.as_tensor(baseline).shape)} for images of shape {tuple(images.shape)}",
@@ -148,4 +148,4 @@ def _gradients(model: nn.Module, batches: Iterable[Tensor], targets: Tensor, at_
         x = torch.cat(group).requires_grad_()
         score = scores(model(x), targets.repeat(len(group))).sum()
         (gradient,) = torch.autograd.grad(score, x)
-        yield from gradient.split(count)
+        yield from torch.split(gradient, count)

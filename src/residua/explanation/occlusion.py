@@ -70,7 +70,10 @@ def occlusion(
             "stride <= window <= the image's shorter side",
             "Leave them out for an eighth of the image and half of the window",
         )
-    places = list(product(_starts(height, window, stride), _starts(width, window, stride)))
+    places = [
+        (..., slice(top, top + window), slice(left, left + window))
+        for top, left in product(_starts(height, window, stride), _starts(width, window, stride))
+    ]
     with evaluating(model):
         logits = logits_of(model, images)
         targets = settled(targets, logits)
@@ -78,13 +81,10 @@ def occlusion(
         fall, times = torch.zeros_like(images[:, :1]), torch.zeros_like(images[:1, :1])
         for group in groups(places, max(1, at_once // len(images))):
             covered = images.repeat(len(group), 1, 1, 1)
-            copies = covered.unflatten(0, (len(group), len(images)))
-            for copy, (top, left) in zip(copies, group, strict=True):
-                square = (..., slice(top, top + window), slice(left, left + window))
+            for copy, square in zip(torch.split(covered, len(images)), group, strict=True):
                 copy[square] = cover[square]
-            lower = scores(logits_of(model, covered), targets.repeat(len(group))).unflatten(0, (len(group), -1))
-            for (top, left), score in zip(group, lower, strict=True):
-                square = (..., slice(top, top + window), slice(left, left + window))
+            lower = scores(logits_of(model, covered), targets.repeat(len(group)))
+            for square, score in zip(group, torch.split(lower, len(images)), strict=True):
                 fall[square] += (whole - score)[:, None, None, None]
                 times[square] += 1
     values = fall / times
