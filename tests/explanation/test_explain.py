@@ -50,8 +50,9 @@ def test_every_method_finds_the_red_half(run: Run, half_red: Path, method: str) 
     assert found.map.shape == (8, 8)
     assert found.evidence == pytest.approx(float(found.map.max()))
     if method == "smoothgrad":
-        # What a linear function looks at does not depend on the image.
-        assert (found.map > 0).all()
+        # What such a function is sensitive to hardly depends on the image. Its shortcuts read every fourth pixel.
+        assert (found.map[::4, ::4] > 0).all()
+        assert (found.map > 0).sum() == 4
     else:
         assert found.map[:, :4].sum() > 3 * found.map[:, 4:].sum()
     assert (found.delta is not None) == (method == "integrated-gradients")
