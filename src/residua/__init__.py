@@ -29,6 +29,7 @@ _HOMES = {
     "convert": "residua.weights.convert",
     "create_model": "residua.weights.create",
     "evaluate": "residua.evaluation.evaluate",
+    "explain": "residua.evaluation.explain",
     "get_spec": "residua.specs.catalog",
     "inspect": "residua.anatomy.examine",
     "list_models": "residua.specs.catalog",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from residua.data.check import check as check
     from residua.data.sources import open_dataset as open_dataset
     from residua.evaluation.evaluate import evaluate as evaluate
+    from residua.evaluation.explain import explain as explain
     from residua.evaluation.predict import Prediction as Prediction
     from residua.evaluation.predict import predict as predict
     from residua.evaluation.report import Report as Report

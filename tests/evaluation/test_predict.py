@@ -102,7 +102,7 @@ def test_memory_is_bounded_and_nothing_is_read_ahead_for_long(
 ) -> None:
     path = paint(tmp_path / "red.png", COLOURS["red"])
     lock, alive, most, asked = threading.Lock(), 0, 0, 0
-    prepare, answers = module._prepare, module._answers
+    prepare, answers = module.prepare, module._answers
 
     def counted(*args: object) -> object:
         nonlocal alive, most
@@ -123,7 +123,7 @@ def test_memory_is_bounded_and_nothing_is_read_ahead_for_long(
             asked += 1
             yield path
 
-    monkeypatch.setattr(module, "_prepare", counted)
+    monkeypatch.setattr(module, "prepare", counted)
     monkeypatch.setattr(module, "_answers", answered)
     stream = predict_stream(run, many(), top=1, batch_size=16)
     assert asked == 0, "nothing happens before the first answer is asked for"

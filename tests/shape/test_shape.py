@@ -21,6 +21,7 @@ FLOORS = {
     "data": 1,
     "families": 2,
     "anatomy": 3,
+    "explanation": 3,
     "sizes": 3,
     "weights": 3,
     "runtime": 3,
@@ -43,6 +44,7 @@ OPTIONS = {
     "check": {"data", "workers", "data_dir", "json"},
     "evaluate": {"run", "data", "split", "batch_size", "device", "on_bad", "data_dir", "report", "json"},
     "predict": {"run", "paths", "top", "format", "batch_size", "device", "json"},
+    "explain": {"run", "paths", "out", "method", "target", "layer", "top", "batch_size", "device", "json"},
     "convert": {"file", "model", "out", "from", "to", "classes", "image_size", "json"},
     "bench": {
         *("models", "batch", "resolution", "mode", "engine", "precision", "peer", "batches", "warm_up", "threads"),
@@ -168,8 +170,10 @@ def test_a_docstring_stands_once(path: Path) -> None:
 
 def test_public_names() -> None:
     frozen = "__version__ AugmentSpec InputError PreprocessSpec Prediction Recipe Report ResNetSpec ResiduaError Run"
-    frozen += " build check convert create_model evaluate get_spec inspect list_models load open_dataset predict train"
-    frozen += " verify"
+    frozen += (
+        " build check convert create_model evaluate explain get_spec inspect list_models load open_dataset predict"
+    )
+    frozen += " train verify"
     assert residua.__all__ == frozen.split()
     assert len(residua.__all__) <= 25
     for name in residua.__all__:

@@ -34,6 +34,7 @@ _COMMANDS = {
     "train": ("residua.cli.train:train", "Train a network on images; resumable, ends in a report."),
     "evaluate": ("residua.cli.evaluate:evaluate", "Measure a trained run on held-out or other images."),
     "predict": ("residua.cli.predict:predict", "Classify images with a trained run."),
+    "explain": ("residua.cli.explain:explain", "Show where in an image the evidence for a class stands."),
     "convert": ("residua.cli.convert:convert", "Turn somebody else's weights into a run, or a run's into theirs."),
     "bench": ("residua.cli.bench:bench", "Time networks on this machine, beside their peers."),
 }
@@ -59,6 +60,11 @@ _EXAMPLES = {
     "predict": (
         "residua predict runs/a cat.jpg dog.jpg",
         "residua predict runs/a FOLDER --top 3 --format jsonl > answers.jsonl",
+    ),
+    "explain": (
+        "residua explain runs/a cat.jpg --out cat.png",
+        "residua explain runs/a cat.jpg --target dog --method gradcam++ --layer layer3 --out dog.png",
+        "residua explain runs/a FOLDER --method integrated-gradients --out sheet.png --json > answers.json",
     ),
     "convert": (
         "residua convert resnet50-11ad3fa6.pth --model resnet50 --out runs/resnet50",

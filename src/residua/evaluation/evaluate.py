@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from residua._base.errors import InputError
-from residua.data.decode import decode
+from residua.data.decode import Pixels, decode
 from residua.data.loader import Loader
 from residua.data.preprocess import apply_uint8
 from residua.data.sources import BadPolicy, Split
@@ -23,6 +23,7 @@ from residua.evaluation.data import open_for, with_labels_of
 from residua.evaluation.environment import environment, on_device, pick_device
 from residua.evaluation.metrics import IntArray, Outcome, Tally
 from residua.evaluation.report import Mistake, Report, read_history
+from residua.explanation.thumbnails import overlay_uris
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run, load
 
@@ -175,15 +176,21 @@ def evaluate_model(
         channels_last=True,
         on_bad=on_bad or (recipe or {}).get("on_bad", "refuse"),
     )
-    tally, images = _pass(on_device(model, where), loader, len(classes), len(split), progress)
+    network = on_device(model, where)
+    tally, images = _pass(network, loader, len(classes), len(split), progress)
     metrics = tally.metrics(classes)
     wrong = np.flatnonzero(images.label != images.predicted)
     # Ties go to the image that comes first, so that the page is the same each time.
     worst = wrong[np.argsort(images.true_probability[wrong], kind="stable")][:WORST]
     surest = wrong[np.argsort(-images.probability[wrong], kind="stable")][:CONFIDENT]
 
+    drawn = [int(row) for row in dict.fromkeys([*worst, *surest])]
+    pixels = [_seen(split, int(images.place[row]), preprocess) for row in drawn]
+    overlays = overlay_uris(network, pixels, [int(images.predicted[row]) for row in drawn], preprocess)
+    pictures = {row: (_thumbnail(seen), found) for row, seen, found in zip(drawn, pixels, overlays, strict=True)}
+
     def mistakes(rows: IntArray) -> tuple[Mistake, ...]:
-        return tuple(_mistake(int(row), images, split, preprocess, classes, root) for row in rows)
+        return tuple(_mistake(int(row), images, split, classes, root, *pictures[int(row)]) for row in rows)
 
     return Report(
         name=name,
@@ -268,9 +275,10 @@ def _mistake(
     row: int,
     images: _Images,
     split: Split,
-    preprocess: PreprocessSpec,
     classes: Sequence[str],
     root: Path | None,
+    thumbnail: str,
+    explanation: str,
 ) -> Mistake:
     index = int(images.place[row])
     return Mistake(
@@ -280,7 +288,8 @@ def _mistake(
         predicted=classes[images.predicted[row]],
         probability=float(images.probability[row]),
         true_probability=float(images.true_probability[row]),
-        thumbnail=_thumbnail(split, index, preprocess),
+        thumbnail=thumbnail,
+        explanation=explanation,
     )
 
 
@@ -291,9 +300,13 @@ def _where(split: Split, index: int, root: Path | None) -> str:
     return str(path.relative_to(root)) if root is not None and path.is_relative_to(root) else str(path)
 
 
-def _thumbnail(split: Split, index: int, preprocess: PreprocessSpec) -> str:
+def _seen(split: Split, index: int, preprocess: PreprocessSpec) -> Pixels:
     pixels = split.pixels[index] if split.pixels is not None else decode(split.files[index])  # type: ignore[index]
-    picture = Image.fromarray(np.ascontiguousarray(apply_uint8(pixels, preprocess)))
+    return np.ascontiguousarray(apply_uint8(pixels, preprocess))
+
+
+def _thumbnail(pixels: Pixels) -> str:
+    picture = Image.fromarray(pixels)
     stream = io.BytesIO()
     if max(picture.size) <= 64:
         picture.save(stream, "PNG", optimize=True)

@@ -139,11 +139,11 @@ def _stream(
 
     with ThreadPoolExecutor(workers, thread_name_prefix="residua-decode") as pool:
         try:
-            for entry in _files(paths):
+            for entry in image_files(paths):
                 if isinstance(entry, BadFile):
                     waiting.append(entry)
                 else:
-                    waiting.append((str(entry), pool.submit(_prepare, entry, run.preprocess_spec)))
+                    waiting.append((str(entry), pool.submit(prepare, entry, run.preprocess_spec)))
                 # One batch is decoded while the one before it is in the network.
                 if len(waiting) >= 2 * batch_size:
                     while len(batch) < batch_size:
@@ -159,7 +159,8 @@ def _stream(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _files(paths: Iterable[Path | str]) -> Iterator[Path | BadFile]:
+def image_files(paths: Iterable[Path | str]) -> Iterator[Path | BadFile]:
+    """Yield the files given, and the images under the folders given, and what is neither, in order."""
     for given in paths:
         path = Path(given)
         try:
@@ -191,7 +192,8 @@ def _walk(folder: Path) -> Iterator[Path | BadFile]:
         yield BadFile(str(folder), "a folder without images")
 
 
-def _prepare(path: Path, spec: PreprocessSpec) -> Pixels | BadFile:
+def prepare(path: Path, spec: PreprocessSpec) -> Pixels | BadFile:
+    """Return a file's image as the network is to see it, uint8 (S, S, 3), or what is wrong with the file."""
     try:
         return apply_uint8(decode(path), spec)
     except BadImage as error:

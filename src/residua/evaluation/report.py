@@ -29,6 +29,7 @@ class Mistake:
         probability: of the predicted class, fraction of 1.
         true_probability: of the true class, fraction of 1.
         thumbnail: the picture as the network saw it, a data URI; "" when it was not drawn.
+        explanation: Grad-CAM for the predicted class over the picture, a data URI; "" where the network has no maps.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Mistake:
     probability: float
     true_probability: float
     thumbnail: str = field(default="", repr=False)
+    explanation: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +96,7 @@ class Report:
             document[name] = [asdict(row) for row in document[name]]
             for row in document[name]:
                 row.pop("thumbnail", None)
+                row.pop("explanation", None)
         return document | {
             "top1_interval": list(self.top1_interval),
             "classes": list(self.classes),

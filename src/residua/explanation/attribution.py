@@ -1,0 +1,127 @@
+"""What every method of explanation gives back, and the state in which it leaves a network: as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from residua._base.errors import InputError
+from residua.families.network import Classifier
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """The explanation of a batch.
+
+    Attributes:
+        maps: (B, H, W) ≥ 0, the evidence for the class at each pixel of the input; each method says what it adds up.
+        values: the method's own values, signed: (B, 1, h, w) of a layer, (B, 1, H, W) or (B, C, H, W) of the input.
+        targets: (B,) int64, the classes that were explained.
+        logits: (B, K) of the images.
+        layer: the end point whose maps were weighed, or None.
+        delta: (B,) by how much the values miss the sum that they should have, in logits; or None.
+    """
+
+    maps: Tensor
+    values: Tensor
+    targets: Tensor
+    logits: Tensor
+    layer: str | None = None
+    delta: Tensor | None = None
+
+
+class Method(Protocol):
+    """A method of explanation; what else it takes has defaults."""
+
+    def __call__(self, model: Classifier, images: Tensor, targets: Tensor | None = None, /) -> Attribution:
+        """(B, C, H, W) images as the network sees them, (B,) classes (default: the predicted) -> `Attribution`."""
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put the network into evaluation mode and switch gradients on; afterwards each module's mode is as it was.
+
+    No parameter's `grad` or `requires_grad` is touched by what uses it: gradients are asked for by
+    `torch.autograd.grad`, of inputs and feature maps alone.
+    """
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        # Not `train(mode)`: a part that was frozen inside a training network stays so.
+        for module, training in modes.items():
+            module.training = training
+
+
+def checked(images: Tensor) -> Tensor:
+    """Return the images, as a tensor that autograd can save.
+
+    Raises:
+        InputError: no batch of floating-point images.
+    """
+    if images.dim() != 4 or not images.is_floating_point() or not images.numel():
+        raise InputError(
+            f"images of shape {tuple(images.shape)} and type {images.dtype}",
+            "a batch (B, C, H, W) in floating point, normalised as the network expects",
+            "Use run.preprocess, and torch.stack for a batch",
+        )
+    return images.clone() if images.is_inference() else images.detach()
+
+
+def settled(targets: Tensor | None, logits: Tensor) -> Tensor:
+    """Return the classes to explain (B,), by default the predicted; of equal logits the lower index counts.
+
+    Raises:
+        InputError: not one class an image, or an index that the network does not have.
+    """
+    count, classes = logits.shape
+    if targets is None:
+        return logits.detach().sort(dim=1, descending=True, stable=True).indices[:, 0]
+    legal = targets.dtype == torch.int64 and tuple(targets.shape) == (count,)
+    if not legal or bool(((targets < 0) | (targets >= classes)).any()):
+        raise InputError(
+            f"targets {targets.tolist()} of type {targets.dtype}",
+            f"{count} class indices (int64), one an image, each from 0 to {classes - 1}",
+            "Leave them out for the predicted classes",
+        )
+    return targets.to(logits.device)
+
+
+def scores(logits: Tensor, targets: Tensor) -> Tensor:
+    """(B, K) logits -> (B,): each image's logit of its class."""
+    return logits.gather(1, targets[:, None])[:, 0]
+
+
+def logits_of(model: nn.Module, images: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, K), without a graph."""
+    with torch.no_grad():
+        logits: Tensor = model(images)
+    return logits
+
+
+def at_least_one(**numbers: int) -> None:
+    """Refuse numbers below 1.
+
+    Raises:
+        InputError: names the first.
+    """
+    for name, number in numbers.items():
+        if number < 1:
+            raise InputError(f"{name}={number}", f"{name} >= 1", "Leave it out for the default")
+
+
+def groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield the items, `size` together; the last may be fewer."""
+    iterator = iter(items)
+    while group := list(islice(iterator, size)):
+        yield group

@@ -1,0 +1,77 @@
+"""The methods by name, and a batch explained as a run sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from residua._base.errors import InputError, did_you_mean
+from residua.data.preprocess import normalise
+from residua.explanation.activation_maps import grad_cam, grad_cam_plus_plus
+from residua.explanation.attribution import Attribution, Method
+from residua.explanation.input_gradients import integrated_gradients, smooth_grad
+from residua.explanation.layers import WITHOUT_LAYERS
+from residua.explanation.occlusion import occlusion
+from residua.families.network import Classifier
+from residua.specs.preprocess import PreprocessSpec
+
+METHODS: dict[str, Method] = {
+    "gradcam": grad_cam,
+    "gradcam++": grad_cam_plus_plus,
+    "integrated-gradients": integrated_gradients,
+    "occlusion": occlusion,
+    "smoothgrad": smooth_grad,
+}
+
+
+def attribute(
+    name: str,
+    model: Classifier,
+    images: Tensor,
+    preprocess: PreprocessSpec,
+    targets: Tensor | None = None,
+    layer: str | None = None,
+) -> Attribution:
+    """Explain a batch by the method of this name; integrated gradients start from the black image.
+
+    Args:
+        name: a key of `METHODS`.
+        model: the network.
+        images: (B, C, H, W), as the network sees them.
+        preprocess: how they were normalised.
+        targets: (B,) int64 classes; by default the predicted.
+        layer: an end point, for the methods that weigh one.
+
+    Raises:
+        InputError: as `check_method`, and as the method.
+    """
+    check_method(name, layer)
+    options: dict[str, Any] = {"layer": layer} if name not in WITHOUT_LAYERS else {}
+    if name == "integrated-gradients":
+        options = {"baseline": black(preprocess).to(images)}
+    method: Callable[..., Attribution] = METHODS[name]
+    return method(model, images, targets, **options)
+
+
+def check_method(name: str, layer: str | None = None) -> None:
+    """Refuse a method that there is not, or a layer for one that has none.
+
+    Raises:
+        InputError: either.
+    """
+    if name not in METHODS:
+        raise InputError(f"method {name!r}", f"one of {', '.join(METHODS)}", did_you_mean(name, METHODS))
+    if layer is not None and name in WITHOUT_LAYERS:
+        raise InputError(
+            f"layer {layer!r} for {name}",
+            "a layer for gradcam or gradcam++ alone: the other methods explain pixels, not feature maps",
+            "Leave the layer out, or choose one of the two",
+        )
+
+
+def black(preprocess: PreprocessSpec) -> Tensor:
+    """Return (3, 1, 1): the colour black as the network sees it."""
+    return normalise(torch.zeros(1, 3, 1, 1, dtype=torch.uint8), preprocess)[0]

@@ -1,0 +1,165 @@
+"""The sanity check of a method of explanation: its maps must change when the network forgets what it learnt."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from residua.explanation.attribution import Attribution, Method, checked, evaluating, logits_of, settled
+from residua.explanation.methods import METHODS, check_method
+from residua.families.build import build
+from residua.families.members import Member, members
+from residua.families.network import Classifier
+
+LIMIT = 0.5
+"""Rank correlation with the trained network's maps from which on a method counts as blind to the weights."""
+
+_WINDOW, _APART = 7, 0x5A17_0000
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """How like the maps still are when some layers, from the top down to this one, have random weights.
+
+    Attributes:
+        layer: the end point down to which they have.
+        rank_correlation: Spearman's, over pixels, the mean over the images; 0 where a map is constant.
+        similarity: SSIM, the mean over the images.
+    """
+
+    layer: str
+    rank_correlation: float
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Sanity:
+    """What a sanity check found.
+
+    Attributes:
+        method: its name.
+        steps: the layers forgotten one after the other, from the classifier to the stem.
+        passed: whether the rank correlation ended below `limit`, when no layer kept what it had learnt.
+        limit: the limit.
+    """
+
+    method: str
+    steps: tuple[Forgotten, ...]
+    passed: bool
+    limit: float
+
+
+def sanity(
+    model: Classifier,
+    images: Tensor,
+    method: str | Method = "gradcam",
+    targets: Tensor | None = None,
+    *,
+    seed: int = 0,
+    limit: float = LIMIT,
+) -> Sanity:
+    """Randomise a network's layers from the top down, and compare each time the maps with those of what it learnt.
+
+    Adebayo et al. 2018, section 3.1 (cascading randomisation). A method whose maps stay like those of the trained
+    network shows the image, as an edge detector does, not what the network makes of it. The network given is left as it
+    is: a copy forgets. Parameters and running statistics are drawn as the family starts them.
+
+    Args:
+        model: a trained network.
+        images: (B, C, H, W), as the network sees them; ten or more give a steady mean.
+        method: a name in `METHODS`, or a function like them.
+        targets: (B,) int64 classes; by default those that the trained network predicts. They stay the same throughout.
+        seed: of the random weights.
+        limit: see `Sanity.passed`.
+
+    Raises:
+        InputError: an unknown method; whatever the method raises.
+    """
+    if isinstance(method, str):
+        check_method(method)
+    name = method if isinstance(method, str) else getattr(method, "__name__", type(method).__name__)
+    explain = METHODS[method] if isinstance(method, str) else method
+    images = checked(images)
+    with evaluating(model):
+        targets = settled(targets, logits_of(model, images))
+    learnt = _maps(explain(model, images, targets))
+    forgetting, fresh = copy.deepcopy(model), _fresh(model, seed)
+    steps = []
+    for member in reversed(members(model.spec)):
+        tensors = _tensors(member, forgetting)
+        if not tensors:
+            continue
+        values = fresh.state_dict()
+        with torch.no_grad():
+            for key, tensor in tensors.items():
+                tensor.copy_(values[key])
+        now = _maps(explain(forgetting, images, targets))
+        pairs = list(zip(learnt, now, strict=True))
+        correlation = float(np.mean([rank_correlation(a, b) for a, b in pairs]))
+        alike = float(np.mean([structural_similarity(_scaled(a), _scaled(b)) for a, b in pairs]))
+        steps.append(Forgotten(member.name, correlation, alike))
+    return Sanity(name, tuple(steps), steps[-1].rank_correlation < limit, limit)
+
+
+def rank_correlation(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+    """Return Spearman's correlation of two arrays of one shape, ties at their mean rank; 0 where one is constant."""
+    x, y = (_ranks(array.ravel()) for array in (a, b))
+    x, y = x - x.mean(), y - y.mean()
+    norm = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y) / norm if norm else 0.0
+
+
+def structural_similarity(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+    """Return the mean SSIM of two maps (H, W) whose values lie in 0..1.
+
+    Wang et al. 2004, equation 13, with K1 = 0.01, K2 = 0.03, uniform windows of 7 × 7 (smaller maps: of their shorter
+    side) that lie within the map, and sample variances.
+    """
+    side = min(_WINDOW, *a.shape)
+    x, y = (torch.from_numpy(np.ascontiguousarray(array))[None, None] for array in (a, b))
+
+    def mean(values: Tensor) -> Tensor:
+        return F.avg_pool2d(values, side, stride=1)
+
+    c1, c2 = 0.01**2, 0.03**2
+    sample = side**2 / max(side**2 - 1, 1)
+    mx, my = mean(x), mean(y)
+    vx, vy, vxy = (sample * (mean(p * q) - mean(p) * mean(q)) for p, q in ((x, x), (y, y), (x, y)))
+    ssim = (2 * mx * my + c1) * (2 * vxy + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+    return float(ssim.mean())
+
+
+def _fresh(model: Classifier, seed: int) -> Classifier:
+    parameter = next(model.parameters())
+    with torch.random.fork_rng(devices=[]):
+        # Not the seed itself: a network may have begun with the draws of a small one.
+        torch.manual_seed(_APART + seed)
+        return build(model.spec).to(parameter.device, parameter.dtype)
+
+
+def _tensors(member: Member, network: Classifier) -> dict[str, Tensor]:
+    """What a stretch of the network learnt: its parameters, and the statistics of their modules."""
+    own = {name.rpartition(".")[0] for name in member.parameters}
+    return {key: tensor for key, tensor in network.state_dict(keep_vars=True).items() if key.rpartition(".")[0] in own}
+
+
+def _maps(found: Attribution) -> list[npt.NDArray[np.float64]]:
+    return list(found.maps.detach().cpu().double().numpy())
+
+
+def _scaled(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    top = values.max()
+    return values / top if top > 0 else values
+
+
+def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks: npt.NDArray[np.float64] = (last - (counts - 1) / 2)[place]
+    return ranks

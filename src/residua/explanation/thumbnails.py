@@ -1,0 +1,62 @@
+"""Explanations so small that a page holds dozens of them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+
+from residua.data.decode import Pixels
+from residua.data.preprocess import normalise
+from residua.explanation.activation_maps import grad_cam
+from residua.explanation.layers import has_maps
+from residua.explanation.overlay import overlay
+from residua.families.network import Classifier
+from residua.specs.preprocess import PreprocessSpec
+
+SIDE = 160
+"""Pixels."""
+
+
+def overlay_uris(
+    model: torch.nn.Module,
+    pixels: Sequence[Pixels],
+    classes: Sequence[int],
+    preprocess: PreprocessSpec,
+    *,
+    side: int = SIDE,
+    batch_size: int = 8,
+) -> list[str]:
+    """Return Grad-CAM of each image for its class, laid over it, as a small JPEG in a data URI.
+
+    Args:
+        model: a network; of one that has no feature maps, or is none of ours, every answer is "".
+        pixels: uint8 (S, S, 3), as `apply_uint8` gives them.
+        classes: an index an image.
+        preprocess: how the network's images are normalised.
+        side: of the pictures, pixels.
+        batch_size: images in one pass.
+    """
+    if not pixels or not isinstance(model, Classifier) or not has_maps(model.spec, *pixels[0].shape[:2]):
+        return [""] * len(pixels)
+    parameter = next(model.parameters())
+    found = []
+    for start in range(0, len(pixels), batch_size):
+        some = pixels[start : start + batch_size]
+        stacked = torch.from_numpy(np.stack(some).transpose(0, 3, 1, 2)).to(parameter.device)
+        targets = torch.tensor(classes[start : start + batch_size], device=parameter.device)
+        maps = (
+            grad_cam(model, normalise(stacked, preprocess, dtype=parameter.dtype), targets).maps.float().cpu().numpy()
+        )
+        found += [_uri(overlay(image, field, side)) for image, field in zip(some, maps, strict=True)]
+    return found
+
+
+def _uri(picture: Image.Image) -> str:
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=82, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
