@@ -13,6 +13,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ def main() -> None:
         "seconds": {name: spread([row[name] for row in rows]) for name in rows[0]},
         "ratios": ratios,
         "wanted": {"grad_cam / forward_backward": LIMIT},
+        "peer": f"captum {metadata.version('captum')}",
         "machine": describe(),
     }
     write_result(given.out, result)

@@ -17,9 +17,9 @@ from residua.families.network import Classifier
 from residua.specs.catalog import get_spec
 from residua.specs.schema import Spec
 
-LEARNT = {"resnet50": "layer4.2", "resnet50_v2": "features", "vgg16": "conv5_3", "alexnet": "conv5", "nin": "cccp8"}
-LEARNT |= {"densenet121": "features", "inception_v3": "Mixed_7c", "googlenet": "inception_5b/output"}
-LEARNT |= {"cifar_resnet20": "layer3.2", "cifar_resnet20_keras": "", "resnet50_v2_slim": "resnet_v2_50/postnorm"}
+CHOSEN = {"resnet50": "layer4.2", "resnet18_v2": "features", "vgg16": "conv5_3", "alexnet": "conv5", "nin": "cccp8"}
+CHOSEN |= {"cifar_densenet40_12": "features", "googlenet_bn": "inception5b", "cifar_resnet20": "layer3.2"}
+CHOSEN |= {"resnet50_v2_slim": "resnet_v2_50/postnorm"}
 
 
 def tiny(**edits: object) -> Spec:
@@ -79,11 +79,11 @@ def test_every_family(name: str) -> None:
     assert torch.allclose(found.logits, network(images).detach(), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "layer"), [(name, layer) for name, layer in LEARNT.items() if layer])
+@pytest.mark.parametrize(("name", "layer"), CHOSEN.items())
 def test_the_last_convolutional_layer_is_chosen(name: str, layer: str) -> None:
     spec = get_spec(name)
     found = target_layer(spec, spec.input_size, spec.input_size)
-    assert found.name == layer or name == "googlenet", found
+    assert found.name == layer
     assert min(found.shape[1:]) > 1
 
 
