@@ -9,7 +9,7 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.files import atomic_path
 from residua._base.plain import plain
-from residua.weights.bundle import MODEL_FILE, hash_tensors, load_bundle, read_signed, write_signed
+from residua.weights.bundle import MODEL_FILE, hash_tensors, is_temperature, load_bundle, read_signed, write_signed
 
 
 def store_calibration(folder: Path, calibration: Mapping[str, Any], weights_sha256: str) -> Path:
@@ -24,8 +24,11 @@ def store_calibration(folder: Path, calibration: Mapping[str, Any], weights_sha2
         weights_sha256: of the weights that it was fitted for.
 
     Raises:
-        InputError: no whole bundle there, or one of other weights.
+        InputError: a temperature that is none; no whole bundle there, or one of other weights.
     """
+    calibration = plain(calibration)
+    if not is_temperature(calibration):
+        raise InputError(f"temperature {calibration.get('temperature')!r}", "a number above 0")
     load_bundle(folder)
     path = folder / MODEL_FILE
     document, tensors = read_signed(path)
@@ -36,5 +39,5 @@ def store_calibration(folder: Path, calibration: Mapping[str, Any], weights_sha2
             "Repeat the command: the run was trained anew meanwhile",
         )
     with atomic_path(path) as beside:
-        write_signed(beside, tensors, document | {"calibration": plain(calibration)})
+        write_signed(beside, tensors, document | {"calibration": calibration})
     return path

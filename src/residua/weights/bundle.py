@@ -182,8 +182,8 @@ def read_signed(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def write_signed(path: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
     """Write tensors with a document that is signed anew: its "sha256" becomes the hash of the whole file."""
-    # One key only: with two, safetensors writes them in an order of its own. The hash first, before anything of a user's
-    # that looks like one. In ASCII: the format takes UTF-8 alone, and a class may be named after a folder in Latin-1.
+    # One key only: with two, safetensors writes them in an order of its own. The hash first, before all of a user's
+    # that looks like one. In ASCII: the format takes UTF-8 alone; a class may be named after a folder in Latin-1.
     text = json.dumps({"sha256": _UNSIGNED} | {**document, "sha256": _UNSIGNED}, allow_nan=False)
     safetensors.torch.save_file(dict(tensors), path, metadata={KEY: text})
     _sign(path)
@@ -257,7 +257,7 @@ def _verified(path: Path, content: bytes) -> dict[str, Any]:
             _REMEDY,
         )
     fits = all(isinstance(document.get(name), kind) for name, kind in _FIELDS.items())
-    if schema != _SCHEMA or not fits or not _is_temperature(document.get("calibration")):
+    if schema != _SCHEMA or not fits or not is_temperature(document.get("calibration")):
         raise InputError(
             f"{path} has layout {schema!r}", f"layout {_SCHEMA}", "Install the Residua version that wrote it"
         )
@@ -265,7 +265,7 @@ def _verified(path: Path, content: bytes) -> dict[str, Any]:
     return document
 
 
-def _is_temperature(calibration: Any) -> bool:
+def is_temperature(calibration: Any) -> bool:
     """Whether a calibration is none, or one that probabilities can be divided by."""
     if not isinstance(calibration, dict):
         return calibration is None
