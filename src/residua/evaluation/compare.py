@@ -158,7 +158,7 @@ def compare(
         keep=cache,
         progress=progress,
     )
-    notes = [note for run in opened if (note := check_unseen(run, judge.dataset, judge.split, "judge it on"))]
+    notes = [note for run in opened if (note := check_unseen(run, judge.dataset, judge.split, "judge it"))]
     names = names_of(opened)
     rows, right = [], []
     for name, run in zip(names, opened, strict=True):

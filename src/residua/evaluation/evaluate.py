@@ -130,7 +130,7 @@ def evaluate(
     keys = match(table, dataset, part) if table is not None else []
     notes = _notes(judge, first)
     weighing = open_weighing(runs, judge, weights, select)
-    notes += [note for each in runs[1:] if (note := check_unseen(each, dataset, judge.split, "judge it on"))]
+    notes += [note for each in runs[1:] if (note := check_unseen(each, dataset, judge.split, "judge it"))]
     reestimated: Reestimated | None = None
     if reestimate:
         runs, reestimated = reestimated_runs(runs, judge)

@@ -169,7 +169,7 @@ def check_unseen(run: Run, dataset: Dataset, split: str, purpose: str) -> str:
         run: the run.
         dataset: the data set that was opened.
         split: the part in question.
-        purpose: what the part is to serve, for the error: "judge the runs on".
+        purpose: what the images are for, for the error: "judge it".
 
     Raises:
         InputError: says how many of the images it has learnt from.
@@ -184,7 +184,7 @@ def check_unseen(run: Run, dataset: Dataset, split: str, purpose: str) -> str:
         return f"{name} was trained on {seen:,} of these images"
     raise InputError(
         f"{run.folder} has learnt from {seen:,} of the {len(dataset.splits[split]):,} images of the {split} part of "
-        f"{dataset.given}, to {purpose}: its own validation part was drawn with seed {run.data.get('seed')} and share "
+        f"{dataset.given}, which are to {purpose}: its own validation part was drawn with seed {run.data.get('seed')} and share "
         f"{run.data.get('val_fraction')}, this one with seed {dataset.seed} and share {dataset.val_fraction}",
         "images that all runs have held out",
         "Train the runs with the same --seed and --val-fraction, or judge them on a test part or on other data",

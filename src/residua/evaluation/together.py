@@ -67,7 +67,7 @@ def open_weighing(runs: Sequence[Run], judge: Judge, weights: str, select: str |
             "Use equal weights, or name other data: residua evaluate RUN DATA --with RUN",
         )
     for run in runs[1:]:
-        check_unseen(run, dataset, "val", "weigh the members on")
+        check_unseen(run, dataset, "val", "weigh the members")
     trained = judge.on_bad if judge.own else (first.recipe or {}).get("on_bad", "refuse")
     validation = replace(judge, dataset=dataset, split="val", own=True, on_bad=trained, progress=None)
     for run in runs:
