@@ -97,11 +97,11 @@ def test_diversity_is_counted() -> None:
 
 
 def confused(folder: Path, classes: tuple[str, ...] = tuple(COLOURS), data: Path | None = None) -> Path:
-    """A run that takes blue for red, and is as sure of it."""
+    """A run that takes blue for red, though it is less sure of it."""
     run = load(colour_run(folder, classes, data=data))
     weights = run.model.state_dict()["fc.weight"]
     with torch.no_grad():
-        weights[:, 2] = weights[:, 0]
+        weights[:, 2] = weights[:, 0] / 2
     run.save_pretrained(folder)
     return folder
 
@@ -121,10 +121,11 @@ def test_probabilities_are_averaged_by_class_name(tmp_path: Path) -> None:
     assert report.classes == tuple(COLOURS)
     sure = np.exp(4) / (np.exp(4) + 2)
     assert report.worst[0].probability == pytest.approx(sure, abs=1e-3)
-    # On blue the two hold against each other: half of each, and the first class wins.
-    assert report.confusion[2].tolist() == [10, 0, 0]
+    # The blue picture among the red ones: one is sure of blue, the other less so of red.
+    assert report.worst[1].probability == pytest.approx((sure + 1 / (np.exp(2) + 2)) / 2, abs=1e-3)
+    assert report.confusion[2].tolist() == [0, 0, 10]
     assert report.model["parameters"] == 2 * single.model["parameters"]
-    assert (found.against_best.only_first, found.against_best.only_second) == (1, 10)
+    assert (found.against_best.only_first, found.against_best.only_second) == (0, 0)
     assert report.calibrated is None
     assert any("whether that held" in note for note in report.remarks)
     assert report.to_dict()["ensemble"]["best"] == "one"

@@ -17,7 +17,7 @@ from residua.data.sources import BadPolicy
 from residua.evaluation.calibration import calibration
 from residua.evaluation.evaluate import relation
 from residua.evaluation.judge import check_unseen, loaded, open_judge
-from residua.evaluation.record import Progress
+from residua.evaluation.record import Progress, Record
 from residua.evaluation.report import read_history
 from residua.evaluation.significance import McNemar, holm, mcnemar
 from residua.evaluation.together import names_of
@@ -162,7 +162,7 @@ def compare(
     names = names_of(opened)
     rows, right = [], []
     for name, run in zip(names, opened, strict=True):
-        record = judge.aligned(run, first)
+        record = judge.record(run)
         rows.append(_row(name, run, record))
         right.append(record.outcome.correct)
     pairs = list(itertools.combinations(range(len(opened)), 2))
@@ -183,7 +183,7 @@ def compare(
     )
 
 
-def _row(name: str, run: Run, record: Any) -> Row:
+def _row(name: str, run: Run, record: Record) -> Row:
     metrics, outcome = record.tally.metrics(run.classes), record.outcome
     side = run.preprocess_spec.image_size
     history, _ = read_history(run.folder)

@@ -66,9 +66,8 @@ class Judge:
         records = [self._one(run, part, views) for views in self.views]
         return combined(records)
 
-    def aligned(self, run: Run, first: Run, split: str | None = None) -> Record:
-        """Return `record` with scores and labels in the order of another run's classes."""
-        found = self.record(run, split)
+    def aligned(self, found: Record, run: Run, first: Run, split: str | None = None) -> Record:
+        """Return a run's record with scores and labels in the order of another run's classes."""
         if run.classes == first.classes:
             return found
         order = [run.classes.index(name) for name in first.classes]

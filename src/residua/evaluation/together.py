@@ -78,15 +78,17 @@ def open_weighing(runs: Sequence[Run], judge: Judge, weights: str, select: str |
 def together(runs: Sequence[Run], judge: Judge, weighing: Weighing) -> tuple[Record, Ensemble | None]:
     """Return the record of the average, in the order of the first run's classes, and what is known of the members."""
     first = runs[0]
-    records = [judge.aligned(run, first) for run in runs]
+    # A member's own answers are in its own order of classes, which decides between equal scores.
+    own = [judge.record(run) for run in runs]
     if len(runs) == 1:
-        return records[0], None
+        return own[0], None
+    records = [judge.aligned(record, run, first) for record, run in zip(own, runs, strict=True)]
     shares, how = _weigh(runs, weighing)
     whole = combined(records, shares)
     names = names_of(runs)
     members = tuple(
         Member(name, run.spec.name, share, float(record.outcome.correct.mean()), record.tally.loss())
-        for name, run, share, record in zip(names, runs, shares, records, strict=True)
+        for name, run, share, record in zip(names, runs, shares, own, strict=True)
     )
     kept = [index for index, share in enumerate(shares) if share > 0]
     best = max(range(len(members)), key=lambda index: (members[index].top1, -index))
@@ -95,7 +97,7 @@ def together(runs: Sequence[Run], judge: Judge, weighing: Weighing) -> tuple[Rec
         weights=how,
         diversity=diversity([names[index] for index in kept], [records[index].outcome for index in kept]),
         best=names[best],
-        against_best=mcnemar(whole.outcome.correct, records[best].outcome.correct),
+        against_best=mcnemar(whole.outcome.correct, own[best].outcome.correct),
     )
 
 
@@ -150,7 +152,8 @@ def reestimated_runs(runs: Sequence[Run], judge: Judge) -> tuple[list[Run], Rees
 def _weigh(runs: Sequence[Run], weighing: Weighing) -> tuple[list[float], str]:
     if weighing.judge is None:
         return [1 / len(runs)] * len(runs), "equal"
-    records = [weighing.judge.aligned(run, runs[0], "val") for run in runs]
+    judge = weighing.judge
+    records = [judge.aligned(judge.record(run, "val"), run, runs[0], "val") for run in runs]
     logs, labels = [record.log_probabilities for record in records], torch.from_numpy(records[0].labels)
     if weighing.select is None:
         return fit_weights(logs, labels), "val"
