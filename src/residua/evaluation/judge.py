@@ -183,8 +183,8 @@ def check_unseen(run: Run, dataset: Dataset, split: str, purpose: str) -> str:
         return f"{name} was trained on {seen:,} of these images"
     raise InputError(
         f"{run.folder} has learnt from {seen:,} of the {len(dataset.splits[split]):,} images of the {split} part of "
-        f"{dataset.given}, which are to {purpose}: its own validation part was drawn with seed {run.data.get('seed')} and share "
-        f"{run.data.get('val_fraction')}, this one with seed {dataset.seed} and share {dataset.val_fraction}",
+        f"{dataset.given}, which are to {purpose}: its own validation part was drawn with seed {run.data.get('seed')} "
+        f"and share {run.data.get('val_fraction')}, this one with seed {dataset.seed} and share {dataset.val_fraction}",
         "images that all runs have held out",
         "Train the runs with the same --seed and --val-fraction, or judge them on a test part or on other data",
     )
