@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn import metrics as oracle
+from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from residua._base.errors import InputError
 from residua.evaluation.metrics import Metrics, NotFinite, Tally, from_logits, wilson
@@ -59,8 +60,15 @@ def test_equal_to_scikit_learn(case: str, tied: bool) -> None:
         exponents = np.exp(scores - scores.max(axis=1, keepdims=True))
         softmax = exponents / exponents.sum(axis=1, keepdims=True)
         assert found.loss == pytest.approx(oracle.log_loss(truth, softmax, labels=every), abs=1e-9)
+        assert found.brier == pytest.approx(((softmax - np.eye(classes)[truth]) ** 2).sum(axis=1).mean(), abs=1e-9)
+        theirs = multiclass_confusion_matrix(logits, labels, classes)
+        assert np.array_equal(found.confusion, theirs.numpy()), "torchmetrics'"
     else:
         assert found.loss == 0
+    if classes > 2:
+        wanted = oracle.brier_score_loss(truth, softmax, labels=every, scale_by_half=False)
+        assert found.brier == pytest.approx(wanted, abs=1e-9)
+    assert found.top5_interval == wilson(round(found.top5 * count), count)
     if classes > 5:
         # Of equal scores scikit-learn ranks the higher index first, Residua the lower, as argmax does.
         wanted = oracle.top_k_accuracy_score(classes - 1 - truth, scores[:, ::-1], k=5, labels=every)

@@ -42,7 +42,13 @@ OPTIONS = {
     "inspect": {"model", "input", "batch", "by", "table", "training", "optimizer", "svg", "json"},
     "verify": {"models", "peer", "json"},
     "check": {"data", "workers", "data_dir", "json"},
-    "evaluate": {"run", "data", "split", "batch_size", "device", "on_bad", "data_dir", "report", "json"},
+    "evaluate": {
+        *("run", "data", "split", "views", "with", "weights", "select", "slices", "calibrate", "reestimate_bn"),
+        *("no_cache", "batch_size", "device", "on_bad", "data_dir", "report", "json"),
+    },
+    "compare": {
+        *("run", "runs", "data", "split", "views", "no_cache", "batch_size", "device", "on_bad", "data_dir", "json"),
+    },
     "predict": {"run", "paths", "top", "format", "batch_size", "device", "json"},
     "explain": {"run", "paths", "out", "method", "target", "layer", "top", "batch_size", "device", "json"},
     "convert": {"file", "model", "out", "from", "to", "classes", "image_size", "json"},

@@ -33,6 +33,7 @@ _COMMANDS = {
     "check": ("residua.cli.check:check", "Examine a data set: corrupt files, duplicates, leaks, imbalance."),
     "train": ("residua.cli.train:train", "Train a network on images; resumable, ends in a report."),
     "evaluate": ("residua.cli.evaluate:evaluate", "Measure a trained run on held-out or other images."),
+    "compare": ("residua.cli.compare:compare", "Set runs side by side on the same images, with significance."),
     "predict": ("residua.cli.predict:predict", "Classify images with a trained run."),
     "explain": ("residua.cli.explain:explain", "Show where in an image the evidence for a class stands."),
     "convert": ("residua.cli.convert:convert", "Turn somebody else's weights into a run, or a run's into theirs."),
@@ -56,7 +57,17 @@ _EXAMPLES = {
         "residua train cifar10 --model cifar_resnet20 --recipe paper --out runs/paper20",
         "residua train PHOTOS --model resnet18 --out runs/a --resume",
     ),
-    "evaluate": ("residua evaluate runs/a", "residua evaluate runs/a OTHER_PHOTOS --json"),
+    "evaluate": (
+        "residua evaluate runs/a",
+        "residua evaluate runs/a OTHER_PHOTOS --json",
+        "residua evaluate runs/a --views 10crop --report runs/a/10crop",
+        "residua evaluate runs/a --with runs/b --with runs/c --weights val",
+        "residua evaluate runs/a --calibrate",
+    ),
+    "compare": (
+        "residua compare runs/a runs/b",
+        "residua compare runs/a runs/b runs/c OTHER_PHOTOS --views flip --json",
+    ),
     "predict": (
         "residua predict runs/a cat.jpg dog.jpg",
         "residua predict runs/a FOLDER --top 3 --format jsonl > answers.jsonl",

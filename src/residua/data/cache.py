@@ -44,6 +44,7 @@ LIMIT_BYTES = 20 << 30
 _ENTRY = re.compile(r"[0-9a-f]{32}|\.[0-9a-f]{32}\..+")
 _CHUNK = 32
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,16 +191,16 @@ def _failures(count: int, work: Callable[[int], object], workers: int) -> dict[i
     return bad
 
 
-def in_order(sources: Sequence[T], make: Callable[[T], Pixels], workers: int) -> Iterator[Pixels | BadImage]:
+def in_order(sources: Sequence[T], make: Callable[[T], R], workers: int) -> Iterator[R | BadImage]:
     """Yield make(source) in the order of `sources`, computed in threads a bounded way ahead."""
 
-    def one(source: T) -> Pixels | BadImage:
+    def one(source: T) -> R | BadImage:
         try:
             return make(source)
         except BadImage as error:
             return error
 
-    ahead: deque[Future[Pixels | BadImage]] = deque()
+    ahead: deque[Future[R | BadImage]] = deque()
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         try:
             for source in sources:
@@ -228,7 +229,7 @@ def refusal(*parts: tuple[Split, dict[int, str]]) -> InputError:
 def _through_cache(files: Sequence[Path], target: str, build: Callable[[Path], None]) -> Decoded:
     root = cache_folder()
     root.mkdir(parents=True, exist_ok=True)
-    entry = root / _key(files, target)
+    entry = root / key_of(files, target)
     with (root / f"{entry.name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with contextlib.suppress(OSError, ValueError):
@@ -320,7 +321,8 @@ def _allocate(path: Path, shape: tuple[int, ...]) -> Pixels:
     return array
 
 
-def _key(files: Sequence[Path], target: str) -> str:
+def key_of(files: Sequence[Path], target: str) -> str:
+    """Return 32 hexadecimal digits of what is made of files: their paths, sizes, times of change, and `target`."""
     digest = hashlib.sha256(f"{decoding.VERSION}\0{target}".encode())
     for file in files:
         size, modified = _stat(file)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 from PIL import Image
@@ -23,26 +25,74 @@ def apply_uint8(image: Pixels, spec: PreprocessSpec) -> Pixels:
     torchvision's `Resize` and `CenterCrop` round them (the longer side down, half offsets to even).
     """
     side = spec.image_size
-    height, width = image.shape[:2]
-    if (height, width) == (side, side) == (spec.resize, spec.resize):
+    if image.shape[:2] == (side, side) == (spec.resize, spec.resize):
         return image
+    return _crops(image, spec, lambda tall, wide: ((_middle(tall), _middle(wide)),))[0]
+
+
+def ten_crops_uint8(image: Pixels, spec: PreprocessSpec) -> Pixels:
+    """Resize once and cut what ten crops are made of: uint8 (H, W, 3) -> uint8 (6, S, S, 3).
+
+    The first five are the corners (top left, top right, bottom left, bottom right) and the centre. The mirrored five
+    are the corners and the last one, mirrored: in a mirrored image of odd excess torchvision's `TenCrop` rounds the
+    centre to the other side.
+    """
+
+    def places(tall: int, wide: int) -> tuple[tuple[int, int], ...]:
+        middle = _middle(tall)
+        corners = ((0, 0), (0, wide), (tall, 0), (tall, wide))
+        return (*corners, (middle, _middle(wide)), (middle, wide - _middle(wide)))
+
+    return np.stack(_crops(image, spec, places))
+
+
+def resized_uint8(image: Pixels, shorter: int, interpolation: str) -> Pixels:
+    """Resize the shorter side to `shorter` pixels, the longer in proportion (rounded down): uint8 (H, W, 3).
+
+    Of an image more than 8 times as long as it is wide the middle is kept, of 8 times.
+    """
+    height, width = image.shape[:2]
+    most = _LONGEST * min(height, width)
+    if max(height, width) > most:
+        top, left = (max(0, size - most) // 2 for size in (height, width))
+        image = image[top : top + most, left : left + most]
+    size = _resized(image.shape[0], image.shape[1], shorter)
+    if size == image.shape[:2]:
+        return image
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(picture.resize(size[::-1], _FILTERS[interpolation]))
+
+
+def _middle(excess: int) -> int:
+    return round(excess / 2)
+
+
+def _resized(height: int, width: int, shorter: int) -> tuple[int, int]:
     if height <= width:
-        new_height, new_width = spec.resize, int(spec.resize * width / height)
-    else:
-        new_height, new_width = int(spec.resize * height / width), spec.resize
-    top, left = round((new_height - side) / 2), round((new_width - side) / 2)
+        return shorter, int(shorter * width / height)
+    return int(shorter * height / width), shorter
+
+
+def _crops(
+    image: Pixels, spec: PreprocessSpec, places: Callable[[int, int], Sequence[tuple[int, int]]]
+) -> list[Pixels]:
+    """Resize once and cut a square at each of `places`, a function of how far a crop can move down and right."""
+    side = spec.image_size
+    height, width = image.shape[:2]
+    new_height, new_width = _resized(height, width, spec.resize)
+    found = places(new_height - side, new_width - side)
     if (new_height, new_width) == (height, width):
-        return image[top : top + side, left : left + side]
+        return [image[top : top + side, left : left + side] for top, left in found]
     picture = Image.fromarray(np.ascontiguousarray(image))
     method = _FILTERS[spec.interpolation]
     if new_height * new_width <= _LONGEST * spec.resize**2:
         whole = np.asarray(picture.resize((new_width, new_height), method))
-        return whole[top : top + side, left : left + side]
-    # A panorama of 1 × 100,000 pixels must not be enlarged as a whole: only the crop is computed. (Not always, since
+        return [whole[top : top + side, left : left + side] for top, left in found]
+    # A panorama of 1 × 100,000 pixels must not be enlarged as a whole: only the crops are computed. (Not always, since
     # Pillow keeps the box in single precision, and a value now and then would differ from torchvision's.)
     y, x = height / new_height, width / new_width
-    box = (left * x, top * y, min((left + side) * x, width), min((top + side) * y, height))
-    return np.asarray(picture.resize((side, side), method, box=box))
+    boxes = [(left * x, top * y, min((left + side) * x, width), min((top + side) * y, height)) for top, left in found]
+    return [np.asarray(picture.resize((side, side), method, box=box)) for box in boxes]
 
 
 def normalise(

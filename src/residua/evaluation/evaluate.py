@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from residua._base.errors import InputError
-from residua.data.decode import Pixels, decode
-from residua.data.loader import Loader
-from residua.data.preprocess import apply_uint8
 from residua.data.sources import BadPolicy, Split
-from residua.evaluation.data import open_for, with_labels_of
-from residua.evaluation.environment import environment, on_device, pick_device
-from residua.evaluation.metrics import IntArray, Outcome, Tally
-from residua.evaluation.report import Mistake, Report, read_history
-from residua.explanation.thumbnails import overlay_uris
+from residua.evaluation.assess import assess, describe
+from residua.evaluation.environment import pick_device
+from residua.evaluation.judge import Judge, check_unseen, loaded, open_judge
+from residua.evaluation.metrics import Tally
+from residua.evaluation.record import Progress, Record, collect
+from residua.evaluation.reestimate import Reestimated
+from residua.evaluation.report import Report, read_history
+from residua.evaluation.slices import Slice, Table, match, read_table
+from residua.evaluation.slices import slices as cut
+from residua.evaluation.together import Weights, describe_all, open_weighing, reestimated_runs, together
 from residua.specs.preprocess import PreprocessSpec
-from residua.weights.run import Run, load
-
-Progress = Callable[[int, int], None]
-WORST, CONFIDENT = 24, 12
-_THUMBNAIL_SIDE = 160
+from residua.weights.run import Run
 
 
 class _Batch(Protocol):
@@ -78,12 +70,19 @@ def evaluate(
     *,
     split: str | None = None,
     data_dir: Path | None = None,
+    views: str = "1",
+    members: Sequence[Run | Path | str] = (),
+    weights: Weights = "equal",
+    select: Literal["greedy"] | None = None,
+    slices: Path | str | None = None,
+    reestimate: bool = False,
+    cache: bool = True,
     batch_size: int = 256,
     device: torch.device | str | None = None,
     on_bad: BadPolicy | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Evaluate a run.
+    """Evaluate a run, or several as an ensemble: one pass for each view set, everything else from its scores.
 
     Args:
         run: a `Run` or its folder.
@@ -92,6 +91,14 @@ def evaluate(
             other data: test, else validation, else all.
         split: "train", "val" or "test", to choose the part.
         data_dir: where downloaded sets lie.
+        views: "1", "flip", "10crop", "multiscale" or a comma list; see `residua.evaluation.views`.
+        members: other runs of the same classes, in whatever order; their probabilities are averaged with the run's.
+        weights: of that average: "equal", or "val": those of least cross-entropy on the run's validation part.
+        select: "greedy": only the members that greedy forward selection on the validation part takes.
+        slices: a CSV file with a column `path` and others: results by each of their values.
+        reestimate: first set batch normalisation's statistics to the exact moments over the run's training part, under
+            the evaluation transform. The run's files stay as they are.
+        cache: read the scores of an earlier pass where one was made of the very same, and keep those of this one.
         batch_size: images a forward pass; the result does not depend on it.
         device: by default the GPU where there is one.
         on_bad: what to do with files that cannot be listed or do not decode: "refuse", or "skip" and leave them
@@ -101,36 +108,57 @@ def evaluate(
 
     Raises:
         InputError: the run's data is gone or has changed; its classes are not the run's; no such split; bad
-            files.
+            files; views that a network cannot take; a member that has learnt from these images; a table that does
+            not fit them; no validation part where one is needed.
     """
-    run = run if isinstance(run, Run) else load(run)
-    dataset = open_for(run, data, data_dir, on_bad)
-    chosen = split or dataset.held_out
-    if chosen not in dataset.splits:
-        raise InputError(
-            f"split {chosen!r} of {dataset.given}",
-            f"one of {', '.join(sorted(dataset.splits))}",
-            "Choose with split=",
-        )
-    own = dataset.hash == run.data.get("hash")
-    part = with_labels_of(run, dataset, dataset.splits[chosen])
-    history, damage = read_history(run.folder)
-    facts = {"evaluated": relation(chosen, own_data=own), "trained_on": _trained_on(run)}
-    facts["notes"] = [*dataset.notes, *[damage] * bool(damage)]
-    return evaluate_model(
-        run.model,
-        part,
-        run.preprocess_spec,
-        run.classes,
+    runs = [loaded(each) for each in (run, *members)]
+    table = read_table(Path(slices)) if slices is not None else None
+    judge = open_judge(
+        runs,
+        data,
+        split=split,
+        data_dir=data_dir,
+        views=views,
         batch_size=batch_size,
         device=device,
-        on_bad=on_bad or (None if own else "refuse"),
+        on_bad=on_bad,
+        keep=cache,
         progress=progress,
-        name=run.folder.resolve().name,
-        data=dataset.describe() | facts,
-        recipe=run.recipe,
-        history=history,
+    )
+    first, dataset = runs[0], judge.dataset
+    part = judge.part(first)
+    keys = match(table, dataset, part) if table is not None else []
+    notes = _notes(judge, first)
+    weighing = open_weighing(runs, judge, weights, select)
+    notes += [note for each in runs[1:] if (note := check_unseen(each, dataset, judge.split, "judge it"))]
+    reestimated: Reestimated | None = None
+    if reestimate:
+        runs, reestimated = reestimated_runs(runs, judge)
+        first = runs[0]
+    record, ensemble = together(runs, judge, weighing)
+    history, damage = read_history(first.folder)
+    notes += [damage] * bool(damage)
+    if table is not None and (without := sum(keys[int(i)] is None for i in record.indices)):
+        notes.append(f"{without} of these images have no row in {table.path}: they are in no slice")
+    single = len(runs) == 1 and record.views == "1" and not reestimate
+    return assess(
+        record,
+        describe(first.model, first.preprocess_spec) if len(runs) == 1 else describe_all(runs),
+        part,
+        first.preprocess_spec,
+        first.classes,
+        device=judge.device,
+        network=first.model if len(runs) == 1 else None,
+        fitted=first.calibration if single else None,
+        data=dataset.describe() | _facts(first, judge, notes),
         root=Path(dataset.location) if dataset.location else None,
+        name=" + ".join(each.folder.resolve().name for each in runs),
+        recipe=first.recipe,
+        history=history,
+        slices=_slices(table, keys, record),
+        ensemble=ensemble,
+        reestimated=reestimated,
+        remarks=tuple(notes),
     )
 
 
@@ -159,93 +187,31 @@ def evaluate_model(
         InputError: an empty split, a bad file, `batch_size` below 1.
         NotFinite: the logits hold NaN or infinity.
     """
-    if batch_size < 1:
-        raise InputError(f"batch_size={batch_size}", "batch_size >= 1", "Leave it out for 256")
-    if len(split) == 0:
-        raise InputError(
-            f"split {split.name!r} has no images", "at least one image to evaluate", "Choose another with split="
-        )
     where = pick_device(device)
-    loader = Loader(
+    record = collect(
+        model,
         split,
         preprocess,
+        num_classes=len(classes),
         batch_size=batch_size,
         device=where,
-        num_classes=len(classes),
-        train=False,
-        channels_last=True,
         on_bad=on_bad or (recipe or {}).get("on_bad", "refuse"),
+        progress=progress,
     )
-    network = on_device(model, where)
-    tally, images = _pass(network, loader, len(classes), len(split), progress)
-    metrics = tally.metrics(classes)
-    wrong = np.flatnonzero(images.label != images.predicted)
-    # Ties go to the image that comes first, so that the page is the same each time.
-    worst = wrong[np.argsort(images.true_probability[wrong], kind="stable")][:WORST]
-    surest = wrong[np.argsort(-images.probability[wrong], kind="stable")][:CONFIDENT]
-
-    drawn = [int(row) for row in dict.fromkeys([*worst, *surest])]
-    pixels = [_seen(split, int(images.place[row]), preprocess) for row in drawn]
-    overlays = overlay_uris(network, pixels, [int(images.predicted[row]) for row in drawn], preprocess)
-    pictures = {row: (_thumbnail(seen), found) for row, seen, found in zip(drawn, pixels, overlays, strict=True)}
-
-    def mistakes(rows: IntArray) -> tuple[Mistake, ...]:
-        return tuple(_mistake(int(row), images, split, classes, root, *pictures[int(row)]) for row in rows)
-
-    return Report(
+    return assess(
+        record,
+        describe(model, preprocess),
+        split,
+        preprocess,
+        classes,
+        device=where,
+        network=model,
+        data=data,
+        root=root,
         name=name,
-        model=_describe(model, preprocess),
-        split=split.name,
-        count=metrics.count,
-        top1=metrics.top1,
-        top1_interval=metrics.top1_interval,
-        top5=metrics.top5,
-        loss=metrics.loss,
-        macro_f1=metrics.macro_f1,
-        balanced_accuracy=metrics.balanced_accuracy,
-        baseline=float(metrics.confusion.sum(axis=1).max() / metrics.count),
-        classes=tuple(classes),
-        per_class=metrics.per_class,
-        confusion=metrics.confusion,
-        worst=mistakes(worst),
-        most_confident_mistakes=mistakes(surest),
-        data=_with_skipped(data or {}, split.name, loader),
         recipe=recipe,
-        environment=environment(where),
         history=tuple(history),
     )
-
-
-def _with_skipped(data: dict[str, Any], name: str, loader: Loader) -> dict[str, Any]:
-    if not loader.skipped:
-        return data
-    left_out = f"{len(loader.skipped)} of the {name} files do not decode and were left out of the evaluation"
-    return data | {"notes": [*data.get("notes", ()), left_out]}
-
-
-@dataclass(frozen=True)
-class _Images(Outcome):
-    place: IntArray
-
-
-@torch.inference_mode()
-def _pass(
-    model: nn.Module, loader: Loader, num_classes: int, count: int, progress: Progress | None
-) -> tuple[Tally, _Images]:
-    tally = Tally(num_classes)
-    outcomes: list[Outcome] = []
-    indices: list[IntArray] = []
-    for batch in loader.epoch(0):
-        outcomes.append(tally.update(model(batch.images), batch.labels))
-        indices.append(batch.indices.cpu().numpy())
-        if progress is not None:
-            progress(tally.count, count)
-
-    def joined(name: str) -> Any:
-        return np.concatenate([getattr(outcome, name) for outcome in outcomes])
-
-    names = ("label", "predicted", "probability", "true_probability")
-    return tally, _Images(**{name: joined(name) for name in names}, place=np.concatenate(indices))
 
 
 def relation(chosen: str, *, own_data: bool) -> str:
@@ -257,62 +223,24 @@ def relation(chosen: str, *, own_data: bool) -> str:
     return "These images were held out: the run was not trained on them."
 
 
-def _trained_on(run: Run) -> dict[str, Any]:
-    return {key: run.data[key] for key in ("given", "hash", "counts") if key in run.data}
-
-
-def _describe(model: nn.Module, preprocess: PreprocessSpec) -> dict[str, Any]:
-    spec = getattr(model, "spec", None)
+def _facts(run: Run, judge: Judge, notes: Sequence[str]) -> dict[str, Any]:
     return {
-        "name": getattr(spec, "name", type(model).__name__),
-        "paper": getattr(spec, "paper", ""),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "input_size": preprocess.image_size,
+        "evaluated": relation(judge.split, own_data=judge.own),
+        "trained_on": {key: run.data[key] for key in ("given", "hash", "counts") if key in run.data},
+        "notes": [*judge.dataset.notes, *notes],
     }
 
 
-def _mistake(
-    row: int,
-    images: _Images,
-    split: Split,
-    classes: Sequence[str],
-    root: Path | None,
-    thumbnail: str,
-    explanation: str,
-) -> Mistake:
-    index = int(images.place[row])
-    return Mistake(
-        path=_where(split, index, root),
-        index=index,
-        true=classes[images.label[row]],
-        predicted=classes[images.predicted[row]],
-        probability=float(images.probability[row]),
-        true_probability=float(images.true_probability[row]),
-        thumbnail=thumbnail,
-        explanation=explanation,
-    )
+def _notes(judge: Judge, run: Run) -> list[str]:
+    notes = []
+    spec = run.preprocess_spec
+    if "10crop" in judge.views and spec.resize == spec.image_size:
+        notes.append("the crop is as large as the resized image: of square images the ten crops are two views")
+    fitted = run.calibration or {}
+    if fitted.get("data_hash") == judge.dataset.hash and fitted.get("split") == judge.split:
+        notes.append("the temperature was fitted on these very images: their calibration flatters it")
+    return notes
 
 
-def _where(split: Split, index: int, root: Path | None) -> str:
-    path = split.files[index] if split.files is not None else None
-    if path is None:
-        return split.where(index)
-    return str(path.relative_to(root)) if root is not None and path.is_relative_to(root) else str(path)
-
-
-def _seen(split: Split, index: int, preprocess: PreprocessSpec) -> Pixels:
-    pixels = split.pixels[index] if split.pixels is not None else decode(split.files[index])  # type: ignore[index]
-    return np.ascontiguousarray(apply_uint8(pixels, preprocess))
-
-
-def _thumbnail(pixels: Pixels) -> str:
-    picture = Image.fromarray(pixels)
-    stream = io.BytesIO()
-    if max(picture.size) <= 64:
-        picture.save(stream, "PNG", optimize=True)
-        kind = "png"
-    else:
-        picture.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
-        picture.save(stream, "JPEG", quality=82, optimize=True)
-        kind = "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
+def _slices(table: Table | None, keys: Sequence[str | None], record: Record) -> tuple[Slice, ...]:
+    return cut(table, [keys[int(index)] for index in record.indices], record.outcome) if table is not None else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from statistics import NormalDist
 
 import numpy as np
@@ -16,6 +16,7 @@ from residua._base.errors import InputError
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+_ROWS = 4096
 
 
 class NotFinite(InputError):
@@ -52,7 +53,9 @@ class Metrics:
         top1: share whose largest logit is the true class's.
         top1_interval: Wilson's 95% interval of `top1`.
         top5: share whose true class is among the five largest logits; 1 when there are at most five classes.
-        loss: mean cross-entropy, nats.
+        top5_interval: Wilson's 95% interval of `top5`.
+        loss: mean cross-entropy, nats; the mean log-likelihood of an image is its negative.
+        brier: mean squared distance of the probabilities from the truth, summed over the classes: 0 to 2 (Brier 1950).
         macro_f1: mean F1 over the classes that occur, as truth or as prediction.
         balanced_accuracy: mean recall over the classes that have images.
         per_class: one row a class, in class order.
@@ -63,7 +66,9 @@ class Metrics:
     top1: float
     top1_interval: tuple[float, float]
     top5: float
+    top5_interval: tuple[float, float]
     loss: float
+    brier: float
     macro_f1: float
     balanced_accuracy: float
     per_class: tuple[ClassMetrics, ...]
@@ -72,12 +77,34 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of each image of a batch, on the CPU: all arrays have shape (B,)."""
+    """What became of each image of a batch, on the CPU: all arrays have shape (B,).
+
+    Attributes:
+        label: the true class.
+        predicted: the class with the largest logit; of equal ones the first.
+        probability: of the predicted class.
+        true_probability: of the true class.
+        loss: cross-entropy, nats.
+        brier: squared distance of the probabilities from the truth, summed over the classes.
+    """
 
     label: IntArray
     predicted: IntArray
     probability: FloatArray
     true_probability: FloatArray
+    loss: FloatArray
+    brier: FloatArray
+
+    @property
+    def correct(self) -> npt.NDArray[np.bool_]:
+        """Whether each image was given its true class."""
+        right: npt.NDArray[np.bool_] = self.label == self.predicted
+        return right
+
+    @classmethod
+    def joined(cls, parts: Sequence[Outcome]) -> Outcome:
+        """Return the outcome of all batches, one after the other."""
+        return cls(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(cls)))
 
 
 def wilson(successes: int, count: int, level: float = 0.95) -> tuple[float, float]:
@@ -118,7 +145,7 @@ class Tally:
     count: int = 0
     top5_correct: int = 0
     confusion: IntArray = field(init=False)
-    _losses: list[FloatArray] = field(default_factory=list)
+    _outcomes: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.num_classes < 1:
@@ -149,36 +176,40 @@ class Tally:
                 f"labels from {int(truth.min())} to {int(truth.max())}",
                 f"class indices from 0 to {self.num_classes - 1}",
             )
-        # A sum is finite only where all its terms are, and quicker to form than a test of each.
-        if not torch.isfinite(scores.sum(dim=1)).all() and not (finite := torch.isfinite(scores).all(dim=1)).all():
-            bad = int((~finite).sum())
-            raise NotFinite(
-                f"the logits of {bad} of {len(truth)} images are NaN or infinite",
-                "finite logits",
-                "The network diverged, or overflowed in reduced precision: evaluate in fp32, or train again "
-                "with a lower learning rate",
-            )
+        refuse_not_finite(scores)
         log_probabilities = scores.log_softmax(dim=1)
         true_score = scores.gather(1, truth[:, None])
         index = torch.arange(self.num_classes)
         ahead = (scores > true_score) | ((scores == true_score) & (index < truth[:, None]))
         predicted = scores.argmax(dim=1)
         true_log = log_probabilities.gather(1, truth[:, None])[:, 0]
+        probabilities = log_probabilities.exp()
+        true_probability = true_log.exp()
 
         self.top5_correct += int((ahead.sum(dim=1) < 5).sum())
         np.add.at(self.confusion, (truth.numpy(), predicted.numpy()), 1)
         self.count += len(truth)
-        self._losses.append((-true_log).numpy())
-        return Outcome(
-            truth.numpy(),
-            predicted.numpy(),
-            log_probabilities.gather(1, predicted[:, None])[:, 0].exp().numpy(),
-            true_log.exp().numpy(),
+        outcome = Outcome(
+            label=truth.numpy(),
+            predicted=predicted.numpy(),
+            probability=probabilities.gather(1, predicted[:, None])[:, 0].numpy(),
+            true_probability=true_probability.numpy(),
+            loss=(-true_log).numpy(),
+            brier=_brier(probabilities, truth).numpy(),
         )
+        self._outcomes.append(outcome)
+        return outcome
+
+    def outcome(self) -> Outcome:
+        """Return what became of every image counted, in the order in which they came."""
+        return Outcome.joined(self._outcomes)
 
     def loss(self) -> float:
         """Return the mean cross-entropy in nats: exactly summed, so that batching cannot change it."""
-        return math.fsum(value for batch in self._losses for value in batch.tolist()) / self.count
+        return self._mean("loss")
+
+    def _mean(self, name: str) -> float:
+        return math.fsum(value for part in self._outcomes for value in getattr(part, name).tolist()) / self.count
 
     def metrics(self, classes: Sequence[str] | None = None) -> Metrics:
         """Return the metrics of everything counted.
@@ -206,7 +237,9 @@ class Tally:
             top1=hits / count,
             top1_interval=wilson(hits, count),
             top5=self.top5_correct / count,
+            top5_interval=wilson(self.top5_correct, count),
             loss=self.loss(),
+            brier=self._mean("brier"),
             macro_f1=float(f1[support + predicted > 0].mean()),
             balanced_accuracy=float(recall[support > 0].mean()),
             per_class=tuple(
@@ -217,8 +250,37 @@ class Tally:
         )
 
 
+def refuse_not_finite(scores: Tensor) -> None:
+    """Refuse logits (B, K) that hold NaN or infinity.
+
+    Raises:
+        NotFinite: says of how many images.
+    """
+    # A sum is finite only where all its terms are, and quicker to form than a test of each.
+    if torch.isfinite(scores.sum(dim=1)).all() or (finite := torch.isfinite(scores).all(dim=1)).all():
+        return
+    raise NotFinite(
+        f"the logits of {int((~finite).sum())} of {len(scores)} images are NaN or infinite",
+        "finite logits",
+        "The network diverged, or overflowed in reduced precision: evaluate in fp32, or train again "
+        "with a lower learning rate",
+    )
+
+
+def _brier(probabilities: Tensor, truth: Tensor) -> Tensor:
+    missed = probabilities.clone()
+    missed[torch.arange(len(truth)), truth] -= 1
+    return missed.square_().sum(dim=1)
+
+
 def from_logits(logits: Tensor, labels: Tensor, classes: Sequence[str] | None = None) -> Metrics:
     """Return the metrics of logits (N, K) that are all at hand against labels (N,); errors as in `Tally`."""
+    return tally_of(logits, labels).metrics(classes)
+
+
+def tally_of(logits: Tensor, labels: Tensor) -> Tally:
+    """Return the counts of logits (N, K) against labels (N,), some thousand rows at a time; errors as in `Tally`."""
     tally = Tally(logits.shape[-1])
-    tally.update(logits, labels)
-    return tally.metrics(classes)
+    for start in range(0, max(len(logits), len(labels)), _ROWS) or (0,):
+        tally.update(logits[start : start + _ROWS], labels[start : start + _ROWS])
+    return tally

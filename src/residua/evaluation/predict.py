@@ -34,7 +34,8 @@ class Prediction:
     Attributes:
         path: the file.
         labels: class names, most probable first.
-        probabilities: softmax of the logits, in the order of `labels`; fractions of 1.
+        probabilities: softmax of the logits, divided by the run's temperature where one was fitted, in the order of
+            `labels`; fractions of 1.
     """
 
     path: str
@@ -224,7 +225,7 @@ def _rank(
             f"{run.folder} gives logits that are NaN or infinite", "finite logits", "Train again: it diverged"
         )
     # A stable sort: of equal logits the lower class index comes first, as in evaluation.
-    values, order = logits.softmax(dim=1).sort(dim=1, descending=True, stable=True)
+    values, order = (logits / run.temperature).softmax(dim=1).sort(dim=1, descending=True, stable=True)
     return [
         (tuple(run.classes[index] for index in indices), tuple(row))
         for indices, row in zip(order[:, :top].tolist(), values[:, :top].tolist(), strict=True)

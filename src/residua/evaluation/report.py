@@ -9,8 +9,13 @@ from typing import Any
 
 from residua._base.files import write_text
 from residua._base.plain import plain
+from residua.evaluation.abstention import Abstention, Threshold
+from residua.evaluation.calibration import Calibration
+from residua.evaluation.ensemble import Ensemble
 from residua.evaluation.metrics import ClassMetrics, IntArray
 from residua.evaluation.page import render
+from residua.evaluation.reestimate import Reestimated
+from residua.evaluation.slices import Slice
 
 HTML_FILE, JSON_FILE, HISTORY_FILE = "report.html", "report.json", "history.jsonl"
 MEASURED = ("train_loss", "val_loss", "val_top1", "learning_rate", "images_per_second", "seconds")
@@ -42,6 +47,27 @@ class Mistake:
     explanation: str = field(default="", repr=False)
 
 
+@dataclass(frozen=True)
+class Calibrated:
+    """The same answers with the run's temperature; rates are fractions of 1.
+
+    Attributes:
+        temperature: T of softmax(logits / T); it changes no answer, only probabilities.
+        fitted: where it was fitted: `split`, `count`, `data_hash`, `loss_before`, `loss_after`.
+        loss: mean cross-entropy, nats, on the images of the report.
+        brier: Brier score on them.
+        calibration: reliability on them.
+        thresholds: of the probability, found where the temperature was fitted, and what they give on these images.
+    """
+
+    temperature: float
+    fitted: dict[str, Any]
+    loss: float
+    brier: float
+    calibration: Calibration
+    thresholds: tuple[Threshold, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Report:
     """What an evaluation found; rates are fractions of 1.
@@ -66,6 +92,19 @@ class Report:
         recipe: the complete recipe of the training, or None.
         environment: versions and machine of this evaluation.
         history: the lines of history.jsonl, an epoch each.
+        views: the view sets whose probabilities were averaged, a comma list.
+        top5_interval: Wilson's 95% interval of `top5`.
+        log_likelihood: mean log-probability of the true class, nats: the negative of `loss`.
+        brier: Brier score: mean squared distance of the probabilities from the truth, 0 to 2.
+        calibration: errors and reliability diagram of the probabilities as the network gives them.
+        calibrated: the same with the temperature that the run holds; None without one, of several views, of ensembles.
+        abstention: accuracy against coverage.
+        slices: results by the values of a metadata table.
+        ensemble: members, weights and diversity; None of a single run.
+        reestimated: what was done to batch normalisation's statistics, or None.
+        seconds: that the passes took, wall clock, data included; of a cached one when it was made.
+        cached: whether no pass had to be made.
+        remarks: what to keep in mind of this evaluation, sentences; they stand in the data's notes too.
     """
 
     name: str
@@ -88,6 +127,19 @@ class Report:
     recipe: dict[str, Any] | None = field(repr=False)
     environment: dict[str, str] = field(repr=False)
     history: tuple[dict[str, Any], ...] = field(repr=False)
+    views: str = "1"
+    top5_interval: tuple[float, float] | None = None
+    log_likelihood: float | None = None
+    brier: float | None = None
+    calibration: Calibration | None = field(repr=False, default=None)
+    calibrated: Calibrated | None = field(repr=False, default=None)
+    abstention: Abstention | None = field(repr=False, default=None)
+    slices: tuple[Slice, ...] = field(repr=False, default=())
+    ensemble: Ensemble | None = field(repr=False, default=None)
+    reestimated: Reestimated | None = None
+    seconds: float | None = None
+    cached: bool = False
+    remarks: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values; pictures are left to the page."""
@@ -97,6 +149,17 @@ class Report:
             for row in document[name]:
                 row.pop("thumbnail", None)
                 row.pop("explanation", None)
+        for name in (
+            "top5_interval",
+            "calibration",
+            "calibrated",
+            "abstention",
+            "slices",
+            "ensemble",
+            "reestimated",
+            "remarks",
+        ):
+            document[name] = plain(document[name])
         return document | {
             "top1_interval": list(self.top1_interval),
             "classes": list(self.classes),

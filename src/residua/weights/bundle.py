@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -58,6 +59,7 @@ class Bundle:
         data: the description of the data set that it was trained on.
         recipe: the complete recipe, or None.
         initial_weights: `given` and `sha256` of the weights that the training began with, or None.
+        calibration: `temperature` of its probabilities and how it was fitted, or None; see `amend.store_calibration`.
         versions: of Residua, torch and Python when it was written.
         weights_sha256: of the tensors alone (names, types, shapes, bytes): equal for equal weights.
         tensors: the state dict, on the CPU.
@@ -71,6 +73,7 @@ class Bundle:
     data: dict[str, Any]
     recipe: dict[str, Any] | None
     initial_weights: dict[str, Any] | None
+    calibration: dict[str, Any] | None
     versions: dict[str, str]
     weights_sha256: str
     tensors: dict[str, Tensor]
@@ -87,6 +90,7 @@ def save_bundle(
     data: Mapping[str, Any],
     recipe: Mapping[str, Any] | None = None,
     initial_weights: Mapping[str, Any] | None = None,
+    calibration: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write `model.safetensors` and `config.json` into `folder` and return the former's path.
 
@@ -101,7 +105,6 @@ def save_bundle(
     _refuse_mismatches(folder, spec, classes, state)
     document = {
         "schema": _SCHEMA,
-        "sha256": _UNSIGNED,
         "spec": to_json(spec),
         "classes": [str(name) for name in classes],
         "preprocess": asdict(preprocess),
@@ -112,14 +115,12 @@ def save_bundle(
         "versions": versions(),
         "weights_sha256": hash_tensors(state),
     }
-    # One key only: with two, the order in which safetensors writes them differs from one save to the next.
-    # In ASCII: the format takes UTF-8 alone, and a class may be named after a folder whose name is none.
-    metadata = {KEY: json.dumps(document, allow_nan=False)}
+    if calibration is not None:
+        document["calibration"] = plain(calibration)
     path = folder / MODEL_FILE
     config = json.dumps(config_of(spec, document["classes"], preprocess), indent=2, ensure_ascii=False)
     with atomic_path(path) as beside:
-        safetensors.torch.save_file(state, beside, metadata=metadata)
-        _sign(beside)
+        write_signed(beside, state, document)
         # Before the model's rename: a folder that holds model.safetensors is complete.
         write_text(folder / CONFIG_FILE, config + "\n")
     return path
@@ -136,12 +137,7 @@ def load_bundle(folder: Path | str) -> Bundle:
     folder = Path(folder)
     path = folder / MODEL_FILE if not folder.is_file() else folder
     folder = path.parent
-    content = _read(path)
-    document = _verified(path, content)
-    try:
-        tensors = safetensors.torch.load(content)
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise InputError(f"{path} cannot be read: {error}", "a whole safetensors file", _REMEDY) from error
+    document, tensors = read_signed(path)
     try:
         spec = from_json(document["spec"])
         preprocess = PreprocessSpec(**document["preprocess"])
@@ -163,10 +159,34 @@ def load_bundle(folder: Path | str) -> Bundle:
         data=document["data"],
         recipe=document["recipe"],
         initial_weights=document.get("initial_weights"),  # since 0.2
+        calibration=document.get("calibration"),  # since 0.2
         versions=document["versions"],
         weights_sha256=document["weights_sha256"],
         tensors=tensors,
     )
+
+
+def read_signed(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the document in a bundle's header and its tensors, after checking the hash of the whole file.
+
+    Raises:
+        InputError: as `load_bundle`, but for the parts that may not fit each other.
+    """
+    content = _read(path)
+    document = _verified(path, content)
+    try:
+        return document, safetensors.torch.load(content)
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise InputError(f"{path} cannot be read: {error}", "a whole safetensors file", _REMEDY) from error
+
+
+def write_signed(path: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+    """Write tensors with a document that is signed anew: its "sha256" becomes the hash of the whole file."""
+    # One key only: with two, safetensors writes them in an order of its own. The hash first, before all of a user's
+    # that looks like one. In ASCII: the format takes UTF-8 alone; a class may be named after a folder in Latin-1.
+    text = json.dumps({"sha256": _UNSIGNED} | {**document, "sha256": _UNSIGNED}, allow_nan=False)
+    safetensors.torch.save_file(dict(tensors), path, metadata={KEY: text})
+    _sign(path)
 
 
 def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
@@ -236,12 +256,21 @@ def _verified(path: Path, content: bytes) -> dict[str, Any]:
             f"{stored[:16]}… over {len(content)} bytes",
             _REMEDY,
         )
-    if schema != _SCHEMA or not all(isinstance(document.get(name), kind) for name, kind in _FIELDS.items()):
+    fits = all(isinstance(document.get(name), kind) for name, kind in _FIELDS.items())
+    if schema != _SCHEMA or not fits or not is_temperature(document.get("calibration")):
         raise InputError(
             f"{path} has layout {schema!r}", f"layout {_SCHEMA}", "Install the Residua version that wrote it"
         )
     assert isinstance(document, dict)
     return document
+
+
+def is_temperature(calibration: Any) -> bool:
+    """Whether a calibration is none, or one that probabilities can be divided by."""
+    if not isinstance(calibration, dict):
+        return calibration is None
+    value = calibration.get("temperature")
+    return isinstance(value, float) and 0 < value < math.inf
 
 
 def _sign(path: Path) -> None:

@@ -77,6 +77,8 @@ def save_pretrained(run: Run, folder: Path) -> Path:
         data=run.data,
         recipe=run.recipe,
         initial_weights=run.initial_weights,
+        # Of other weights it says nothing.
+        calibration=run.calibration if hash_tensors(tensors) == run.weights_sha256 else None,
     )
     if not (folder / _CARD).exists():
         card = model_card(

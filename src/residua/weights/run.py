@@ -38,6 +38,7 @@ class Run:
         initial_weights: `given` and `sha256` of the weights that the training began with, or None.
         versions: of Residua, torch and Python when it was written.
         weights_sha256: of the tensors alone.
+        calibration: `temperature` of the probabilities and how it was fitted (`residua evaluate --calibrate`), or None.
     """
 
     folder: Path
@@ -51,6 +52,12 @@ class Run:
     initial_weights: dict[str, Any] | None = field(repr=False)
     versions: dict[str, str] = field(repr=False)
     weights_sha256: str = field(repr=False)
+    calibration: dict[str, Any] | None = field(repr=False, default=None)
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before they become probabilities; 1 where none was fitted."""
+        return float(self.calibration["temperature"]) if self.calibration else 1.0
 
     def preprocess(self, image: Path | str | bytes | Image.Image | np.ndarray[Any, Any]) -> Tensor:
         """Return the float tensor (3, H, W) that the network expects, H = W = `preprocess_spec.image_size`.
@@ -118,6 +125,7 @@ def load(name: Path | str, model: str | Spec | None = None) -> Run:
         initial_weights=bundle.initial_weights,
         versions=bundle.versions,
         weights_sha256=bundle.weights_sha256,
+        calibration=bundle.calibration,
     )
 
 

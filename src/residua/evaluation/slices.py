@@ -1,0 +1,150 @@
+"""Results by what is known of the images: a table beside the data, and every value of every column a slice."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from residua._base.errors import InputError
+from residua._base.words import some
+from residua.data.sources import Dataset, Split
+from residua.evaluation.metrics import Outcome, wilson
+
+PATH = "path"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The images that share a value; rates are fractions of 1.
+
+    Attributes:
+        column: of the table.
+        value: in it.
+        count: evaluated images that have it.
+        top1: accuracy on them.
+        top1_interval: Wilson's 95% interval of it.
+        loss: mean cross-entropy, nats.
+    """
+
+    column: str
+    value: str
+    count: int
+    top1: float
+    top1_interval: tuple[float, float]
+    loss: float
+
+
+@dataclass(frozen=True)
+class Table:
+    """Metadata of images.
+
+    Attributes:
+        path: the file it was read from.
+        columns: names, without "path".
+        rows: image -> its values, in the order of `columns`; an empty one is no value.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: Mapping[str, tuple[str, ...]]
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV file with a column `path` and others.
+
+    Raises:
+        InputError: it cannot be read; no such column, no others, a name twice; a row of another length, an image
+            twice.
+    """
+    wanted = f"a CSV file with a column {PATH!r} (relative to the data) and one or more others"
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            lines = [(reader.line_num, row) for reader in (csv.reader(stream, strict=True),) for row in reader if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read: {error}", wanted, "Check the path, and save it as UTF-8") from error
+    header = [name.strip() for name in lines[0][1]] if lines else []
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if PATH not in header or len(header) < 2 or twice or not all(header):
+        held = f"columns {some(header)}" if header else "nothing"
+        raise InputError(f"{path} with {held}", wanted, "Give each column a name of its own in the first line")
+    at = header.index(PATH)
+    rows: dict[str, tuple[str, ...]] = {}
+    problems = []
+    for number, row in lines[1:]:
+        if len(row) != len(header):
+            problems.append(f"line {number} has {len(row)} values for {len(header)} columns")
+            continue
+        key = row[at].strip().replace("\\", "/").removeprefix("./")
+        if key in rows:
+            problems.append(f"line {number} names {key} again")
+        rows[key] = tuple(value.strip() for index, value in enumerate(row) if index != at)
+    if problems or not rows:
+        raise InputError(
+            f"{path}: {some(problems, 5, '; ') if problems else 'no row'}", "one row an image, a value a column"
+        )
+    return Table(path, tuple(name for name in header if name != PATH), rows)
+
+
+def match(table: Table, dataset: Dataset, split: Split) -> list[str | None]:
+    """Return the key in `table` of each image of `split`, None where it has none.
+
+    Raises:
+        InputError: the table names images that are in no part of the data, or none of this part.
+    """
+    root = Path(dataset.given) if dataset.location else None
+    known = {key_of(part, index, root) for part in dataset.splits.values() for index in range(len(part))}
+    unknown = [key for key in table.rows if key not in known]
+    keys = [key_of(split, index, root) for index in range(len(split))]
+    found = [key if key in table.rows else None for key in keys]
+    if unknown or not any(found):
+        missing = sum(key is None for key in found)
+        what = f"{len(unknown)} paths that are not in the data: {some(unknown, 5)}" if unknown else ""
+        if missing:
+            what += f"{'; ' * bool(what)}{missing} of the {len(split)} images of the {split.name} part have no row"
+        raise InputError(
+            f"{table.path}: {what}",
+            f"paths relative to {dataset.location or dataset.given}, such as {keys[0]}",
+            "Correct the column path, or leave these rows out",
+        )
+    return found
+
+
+def slices(table: Table, keys: Sequence[str | None], outcome: Outcome) -> tuple[Slice, ...]:
+    """Return the results of every value of every column, by column and value.
+
+    Args:
+        table: the metadata.
+        keys: of each image of `outcome`, its row.
+        outcome: what became of the images.
+    """
+    found = []
+    for place, column in enumerate(table.columns):
+        values = np.array(["" if key is None else table.rows[key][place] for key in keys], object)
+        for value in sorted(set(values.tolist()) - {""}, key=_natural):
+            chosen = values == value
+            count, hits = int(chosen.sum()), int(outcome.correct[chosen].sum())
+            loss = float(outcome.loss[chosen].mean())
+            found.append(Slice(column, value, count, hits / count, wilson(hits, count), loss))
+    return tuple(found)
+
+
+def key_of(split: Split, index: int, root: Path | None) -> str:
+    """Return how a table names an image: its path relative to the data, or its place, such as "test[17]"."""
+    if split.files is None:
+        return split.where(index)
+    path = split.files[index]
+    return (path.relative_to(root) if root is not None and path.is_relative_to(root) else path).as_posix()
+
+
+def _natural(value: str) -> tuple[bool, float, str]:
+    """Numbers first and by size, then words."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    return (False, number, value) if math.isfinite(number) else (True, 0.0, value)
