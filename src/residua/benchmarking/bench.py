@@ -65,8 +65,9 @@ def bench(
     for name, value, least in (("batches", batches, 1), ("warm_up", warm_up, 0), ("threads", threads, 0)):
         if value < least:
             raise InputError(f"{name}={value}", f"{name} >= {least}", f"Leave out --{name.replace('_', '-')}")
-    for name, values in (("batch", batch), ("resolution", resolution), ("engine", engine), ("precision", precision)):
-        if not _several(values):  # type: ignore[type-var]
+    lists: dict[str, object] = {"batch": batch, "resolution": resolution, "engine": engine, "precision": precision}
+    for name, values in lists.items():
+        if isinstance(values, Sequence) and not values:
             raise InputError(f"no {name}", f"one or several values of {name}", f"Leave out --{name}")
     where = pick_device(device)
     specs = {name: spec_of(name) for name in models}
