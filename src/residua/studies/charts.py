@@ -46,7 +46,8 @@ def interval_chart(title: str, bars: Sequence[Bar], show: Callable[[float], str]
     for mark in marks:
         parts.append(
             Markup(
-                '<line class="grid" x1="{x}" x2="{x}" y1="{}" y2="{}"/><text class="tick middle" x="{x}" y="{}">{}</text>'
+                '<line class="grid" x1="{x}" x2="{x}" y1="{}" y2="{}"/>'
+                '<text class="tick middle" x="{x}" y="{}">{}</text>'
             ).format(_TOP - 6, height - 18, height - 4, show(mark), x=x_of(mark))
         )
     for row, bar in enumerate(bars):

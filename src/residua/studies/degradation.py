@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from residua._base.errors import InputError
 from residua.studies.study import FULL, QUICK, Arm, Asked, Figure, Form, Outcome, Results, Study, Verdict
 
-_WORDS = {"plain": "plain", "residual": "residual", "highway": "highway"}
 # Without batch normalisation the gated layers do not bear the others' learning rate.
 _HIGHWAY_RECIPE: dict[str, Any] = {"learning_rate": 0.01}
+
+
+_HARDLY = 0.8  # of the error of guessing: above it depth has had nothing to decide yet
 
 
 def grid(asked: Asked) -> list[Arm]:
@@ -49,7 +50,7 @@ def conclude(results: Results) -> Outcome:
     """Compare the deepest with the shallowest network of each kind, in training error."""
     from residua.studies.charts import COLOURS, Bar, interval_chart, points
     from residua.studies.curves import error_curves
-    from residua.studies.intervals import Interval, difference, rate
+    from residua.studies.intervals import difference, rate
 
     figures, changes, tests = [], {}, {}
     bars = []
@@ -79,7 +80,9 @@ def conclude(results: Results) -> Outcome:
     )
     numbers = {group: change for group, (_, _, change) in changes.items()}
     numbers |= {f"{group}, test": change for group, change in tests.items()}
-    return Outcome(_verdict(changes, tests, numbers), tuple(figures))
+    best = min((bar.interval.value for bar in bars), default=1.0)
+    guessing = 1 - 1 / results.classes
+    return Outcome(_verdict(changes, tests, numbers, best, guessing), tuple(figures))
 
 
 def _errors(results: Results, label: str) -> tuple[list[float], int]:
@@ -87,7 +90,13 @@ def _errors(results: Results, label: str) -> tuple[list[float], int]:
     return [float(result.train_error or 0.0) for result in found], found[0].train_count if found else 0
 
 
-def _verdict(changes: dict[str, tuple[Arm, Arm, Any]], tests: dict[str, Any], numbers: dict[str, Any]) -> Verdict:
+def _verdict(
+    changes: dict[str, tuple[Arm, Arm, Any]],
+    tests: dict[str, Any],
+    numbers: dict[str, Any],
+    best: float,
+    guessing: float,
+) -> Verdict:
     details = []
     for group, (shallow, deep, change) in changes.items():
         details.append(
@@ -99,6 +108,9 @@ def _verdict(changes: dict[str, tuple[Arm, Arm, Any]], tests: dict[str, Any], nu
     if not {"plain", "residual"} <= changes.keys():
         return Verdict("undecided", "Too few networks gave a result to compare two depths.", tuple(details), numbers)
     (shallow, deep, plain), (_, _, residual) = changes["plain"], changes["residual"]
+    if best > _HARDLY * guessing:
+        text = f"The networks have hardly learnt: the best errs on {best:.1%} of the training images."
+        return Verdict("undecided", text, ("More --epochs may tell.", *details), numbers)
     span = f"from {shallow.x:g} to {deep.x:g} layers"
     both = f"plain {plain.percent()} points, residual {residual.percent()}"
     if plain.low > 0 and residual.low <= 0:
@@ -119,10 +131,6 @@ _OVER: dict[str, str] = {
     "images": "One seed: the 95% intervals in brackets are over the images alone (Newcombe). Another seed may move the "
     "numbers more than that; --seeds 3 shows by how much.",
 }
-
-
-def _depths(results: Sequence[Any]) -> str:
-    return ", ".join(f"{arm.x:g}" for arm in results)
 
 
 STUDY = Study(

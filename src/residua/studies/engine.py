@@ -87,7 +87,8 @@ def study(
         claim(plan)
         costs = _costs(plan)
         missing = [job for job in plan.jobs if not _is_done(job)]
-        at_once = min(jobs or default_jobs(len(missing), plan.recipe.device), max(len(missing), 1))
+        # Of all trainings, not of those that are left: the threads of each decide its last bits.
+        at_once = min(jobs or default_jobs(len(plan.jobs), plan.recipe.device), len(plan.jobs))
         display.say(
             f"{chosen.name}, {'quick' if quick else 'full'} form on {plan.dataset.given}: {len(plan.jobs)} trainings"
             + (f", {len(plan.jobs) - len(missing)} of them done already" if len(missing) < len(plan.jobs) else "")
@@ -174,7 +175,7 @@ def _is_done(job: Job) -> bool:
     if measured is None or measured["key"] != job.key or not is_finished(job.folder):
         return False
     try:
-        return load_bundle(job.folder).weights_sha256 == measured["weights_sha256"]
+        return bool(load_bundle(job.folder).weights_sha256 == measured["weights_sha256"])
     except InputError:
         return False
 

@@ -92,3 +92,10 @@ def _student(freedom: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, 0.5 + LEVEL / 2))
+
+
+def over_units(values: Sequence[float]) -> Interval:
+    """Return the mean of two values or more, of which each is a unit's, with Student's interval over the units."""
+    found = Spread.of(values)
+    half = _student(found.n - 1) * (found.sd or 0.0) / math.sqrt(found.n)
+    return Interval(found.mean, found.mean - half, found.mean + half, "units")

@@ -49,7 +49,7 @@ class Job:
     @property
     def name(self) -> str:
         """Such as "plain-20-seed0"."""
-        return f"{self.arm.label}-seed{self.seed}"
+        return f"{self.arm.slug}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def make_plan(
     if "seed" in overrides:
         raise InputError(f"seed={overrides['seed']}", "a number of seeds, counted from 0", "Use --seeds")
     arms = tuple(study.grid(asked))
-    labels = [arm.label for arm in arms]
+    labels = [arm.slug for arm in arms]
     if not arms or len(set(labels)) != len(labels):
         raise InputError(f"the arms {some(labels)}", "at least one, each named once", "Give other --depths")
     given = _recipe(recipe, form.recipe, form.fields, overrides, asked.quick, images=0)
@@ -176,7 +176,7 @@ def _job(study: Study, arm: Arm, seed: int, recipe: Recipe, dataset: Dataset, fo
     decides = {key: value for key, value in to_dict(recipe).items() if key not in FREE_FIELDS}
     document = [study.name, _MEASURING, to_json(spec), decides, dataset.hash]
     key = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-    name = f"{arm.label}-seed{seed}"
+    name = f"{arm.slug}-seed{seed}"
     return Job(arm, seed, spec, recipe, folder / "runs" / name, folder / "measured" / f"{name}.json", key)
 
 

@@ -31,6 +31,13 @@ class _Worker:
     log: Path
     started: float = field(default_factory=time.monotonic)
 
+    def end(self) -> None:
+        """Wait until it has ended; let go of its input."""
+        self.process.wait()
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+
 
 def run_jobs(
     plan: Plan, jobs: Sequence[tuple[Job, float]], at_once: int, stopped: Callable[[], bool], say: Say
@@ -59,6 +66,7 @@ def run_jobs(
             time.sleep(_POLL_SECONDS)
             for worker in [worker for worker in running if worker.process.poll() is not None]:
                 running.remove(worker)
+                worker.end()
                 job, seconds, ended = worker.job, time.monotonic() - worker.started, ended + 1
                 done += work_of[job.name]
                 if worker.process.returncode:
@@ -75,7 +83,7 @@ def run_jobs(
         for worker in running:
             worker.process.send_signal(signal.SIGTERM)
         for worker in running:
-            worker.process.wait()
+            worker.end()
     return failed
 
 

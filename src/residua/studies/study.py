@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from residua._base.errors import InputError
 from residua.specs.catalog import get_spec
 from residua.specs.schema import Spec
 
@@ -44,13 +46,24 @@ class Asked:
     depths: tuple[int, ...] = ()
     model: str = ""
 
+    def one_depth(self, quick: int, full: int) -> int:
+        """The depth that was asked for, or the form's, in a study of one depth.
+
+        Raises:
+            InputError: several were asked for.
+        """
+        if len(self.depths) > 1:
+            given = ",".join(map(str, self.depths))
+            raise InputError(f"--depths {given}", "one depth in this study", f"For example --depths {self.depths[0]}")
+        return self.depths[0] if self.depths else quick if self.quick else full
+
 
 @dataclass(frozen=True)
 class Arm:
     """One network of a grid.
 
     Attributes:
-        label: unique in the study; names the run folders.
+        label: unique in the study.
         model: the catalog's name.
         edits: fields of its spec.
         recipe: fields of the recipe in which the arm departs from the others.
@@ -64,6 +77,11 @@ class Arm:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     group: str = ""
     x: float = 0.0
+
+    @property
+    def slug(self) -> str:
+        """The label as folders are named."""
+        return re.sub(r"[^a-z0-9._×]+", "-", self.label.lower()).replace("×", "x").strip("-")
 
     @property
     def spec(self) -> Spec:
