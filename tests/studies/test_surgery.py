@@ -56,7 +56,7 @@ def written_out(net: Network, image: Tensor, gone: set[str]) -> Tensor:
             if spec.activation == "bn_after_add":
                 skip = unit.bn2(skip)
             x = torch.relu(skip) if spec.activation in ("post", "bn_after_add") else skip
-    if spec.activation == "full_pre":
+    if spec.activation in ("full_pre", "relu_only_pre"):
         x = torch.relu(net.norm(x))
     return net.fc(x.mean((2, 3)))
 

@@ -12,6 +12,11 @@ NAMES = (
     "lesion",
     "shortcuts",
     "activations",
+    "gradients",
+    "responses",
+    "paths",
+    "bottleneck",
+    "width-depth",
 )
 
 

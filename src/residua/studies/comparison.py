@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from residua._base.words import some
-from residua.studies.study import Arm, Figure, Outcome, Results, Table, Verdict
+from residua.studies.study import Arm, Figure, Outcome, Result, Results, Table, Verdict
 
 
 def compared(
@@ -132,3 +132,19 @@ def _verdict(results: Results, baseline: str, claim: Sequence[str], best: str) -
         f"{len(alike)} cannot be told apart from it here."
     )
     return Verdict("undecided", text, tuple(details), numbers)
+
+
+def cost_table(results: Results, baseline: str) -> Table:
+    """Return what each network costs, as counted on its layers, and beside the baseline."""
+    base = results.of(baseline)
+    rows = []
+    for arm in results.done():
+        found = results.of(arm.label)[0]
+        beside = [f"{ours / theirs - 1:+.1%}" for ours, theirs in _pairs(found, base[0])] if base else ["–", "–"]
+        rows.append((arm.label, f"{found.params:,}", beside[0], f"{found.macs:,}", beside[1]))
+    header = ("network", "parameters", f"beside {baseline}", "MACs", f"beside {baseline}")
+    return Table("What the networks cost, counted: MACs are multiply-accumulates, an image.", header, tuple(rows))
+
+
+def _pairs(ours: Result, theirs: Result) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (ours.params, theirs.params), (ours.macs, theirs.macs)

@@ -145,10 +145,10 @@ def _refuse_unheeded(
     """Refuse what the study would not heed."""
     if asked.depths and not chosen.takes_depths:
         raise InputError(f"depths for the study {chosen.name}", "a study of several depths", "Leave --depths out")
-    for given, option in ((asked.model, "--model"), (runs, "--run")):
-        if given and not chosen.takes_model:
+    for given, option, taken in ((asked.model, "--model", chosen.takes_model), (runs, "--run", chosen.takes_runs)):
+        if given and not taken:
             raise InputError(
-                f"{option} for the study {chosen.name}", "a study that takes one network apart", f"Leave {option} out"
+                f"{option} for the study {chosen.name}", "a study that takes networks apart", f"Leave {option} out"
             )
     spare = [name for name, value in (("model", asked.model), ("seeds", seeds), ("recipe", recipe)) if value]
     if runs and (spare or overrides):

@@ -16,9 +16,10 @@ from residua.evaluation.evaluate import evaluate_model
 from residua.studies.report import StudyReport, write_study
 from residua.studies.study import Arm, Asked, Result, Results, Study
 from residua.studies.subject import Subject
+from residua.studies.surgery import residual
 from residua.training.checkpoint import writing
 from residua.training.progress import Display
-from residua.weights.run import Run, load
+from residua.weights.run import load
 
 FILES = ("study.html", "study.json", ".lock")
 
@@ -54,13 +55,18 @@ def study_runs(
     command = ["residua", "study", chosen.name, str(data), *(["--quick"] if asked.quick else [])]
     for given in runs:
         command += ["--run", str(given)]
+    subjects = [Subject(run, open_for(run, data, data_dir, None), asked.quick, 0) for run in loaded]
+    for subject in subjects:
+        subject.split()  # refuses other classes
+        residual(subject.model)
+    dataset = subjects[0].dataset
     results, arms = [], []
     with Display(progress) as display:
-        for name, run in zip(names, loaded, strict=True):
-            display.say(f"Measuring {name} ({run.spec.name})")
-            arms.append(Arm(name, run.spec.name, group=run.spec.name))
-            results.append(_result(chosen, arms[-1], run, data, data_dir, asked.quick))
-        dataset = open_for(loaded[0], data, data_dir, None)
+        for name, subject in zip(names, subjects, strict=True):
+            spec = subject.run.spec
+            display.say(f"Measuring {name} ({spec.name})")
+            arms.append(Arm(name, spec.name, group=spec.name))
+            results.append(_result(chosen, arms[-1], subject))
         report = conclude(
             chosen,
             Results(tuple(arms), tuple(results), asked.quick, len(dataset.classes)),
@@ -76,10 +82,9 @@ def study_runs(
     return report
 
 
-def _result(chosen: Study, arm: Arm, run: Run, data: str | Path, data_dir: Path | None, quick: bool) -> Result:
+def _result(chosen: Study, arm: Arm, subject: Subject) -> Result:
     assert chosen.measure is not None
-    dataset = open_for(run, data, data_dir, None)
-    subject = Subject(run, dataset, quick, 0)
+    run = subject.run
     found = evaluate_model(run.model, subject.split(), run.preprocess_spec, run.classes, on_bad="skip")
     counts = cost(run.spec)
     return Result(

@@ -258,4 +258,5 @@ STUDY = Study(
     ),
     conclude=conclude,
     takes_model=True,
+    takes_runs=True,
 )

@@ -230,7 +230,8 @@ class Study:
         conclude: all results -> the outcome. It must do with what is there: arms may have failed.
         measure: a finished run -> JSON values; None where error and history say all.
         takes_depths: whether `Asked.depths` means something.
-        takes_model: whether `Asked.model` does, and whether runs that exist can be measured.
+        takes_model: whether `Asked.model` does.
+        takes_runs: whether runs that exist can be measured.
     """
 
     name: str
@@ -243,6 +244,7 @@ class Study:
     measure: Callable[[Subject], dict[str, Any]] | None = None
     takes_depths: bool = False
     takes_model: bool = False
+    takes_runs: bool = False
 
     def form(self, quick: bool) -> Form:
         """The form that is asked for."""

@@ -76,6 +76,12 @@ def without(network: Network, names: Collection[str]) -> Iterator[None]:
         yield
 
 
+def branch_end(unit: ResidualUnit, network: Network) -> nn.Module:
+    """Return the last layer of a unit's branch, squeeze-and-excitation aside: zeros behind it are a zero branch."""
+    end: nn.Module = getattr(unit, f"{'bn' if network.spec.activation in _ENDS_IN_NORM else 'conv'}{unit.depth}")
+    return end
+
+
 def _silence(unit: ResidualUnit, network: Network) -> torch.utils.hooks.RemovableHandle:
     if unit.plain:
 
@@ -87,8 +93,7 @@ def _silence(unit: ResidualUnit, network: Network) -> torch.utils.hooks.Removabl
         before = unit.register_forward_pre_hook(lambda module, given: kept.append(given[0].clone()))
         after = unit.register_forward_hook(passed)
         return _Both(before, after)
-    end = getattr(unit, f"{'bn' if network.spec.activation in _ENDS_IN_NORM else 'conv'}{unit.depth}")
-    handle: torch.utils.hooks.RemovableHandle = end.register_forward_hook(
+    handle: torch.utils.hooks.RemovableHandle = branch_end(unit, network).register_forward_hook(
         lambda module, given, out: torch.zeros_like(out)
     )
     return handle
