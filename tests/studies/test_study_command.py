@@ -71,7 +71,7 @@ def test_a_lesion_of_a_run_that_exists(tmp_path: Path, capsys: Output) -> None:
     assert told["kind"] == "residual"
     assert {one["error"] for one in told["single"]} == {told["error"]}
     assert document["verdict"]["answer"] == "undecided"  # one unit of equal shapes is no spread
-    assert document["results"][0]["test_error"] == told["error"]
+    assert document["results"][0]["test_error"] == pytest.approx(told["error"])
     assert (tmp_path / "out/study.html").exists()
     # Again: its own folder is its own.
     assert main(["study", "lesion", str(colours), "--quick", "--run", str(run), "--out", str(tmp_path / "out")]) == 0

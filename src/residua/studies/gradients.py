@@ -129,7 +129,8 @@ def _change(found: list[dict[str, Any]]) -> Interval:
 
 
 def _verdict(moments: list[_Moment]) -> Verdict:
-    numbers, details, answers = {}, [], {}
+    numbers: dict[str, Interval] = {}
+    details, answers = [], {}
     for when in dict.fromkeys(label for label, _, _ in moments):
         of = {group: _change(found) for label, group, found in moments if label == when}
         numbers |= {f"{group}, {when}": change for group, change in of.items()}
@@ -186,7 +187,7 @@ STUDY = Study(
             "train_images": 4000,
             "measure_train": 0,
         },
-        _SHOWS + "300 steps at 32 layers show the beginning of training, not its end.",
+        _SHOWS + "A few hundred steps at 32 layers show the beginning of training, not its end.",
     ),
     conclude=conclude,
     takes_depths=True,

@@ -66,6 +66,19 @@ class StudyReport:
         """Of training and measuring, summed over all that was done, whoever worked beside."""
         return sum(result.minutes for result in self.results.results)
 
+    @property
+    def length(self) -> str:
+        """How long the networks were trained, as a sentence; "" where nothing was."""
+        ends = [result.history[-1] for result in self.results.results if result.history]
+        if not ends:
+            return ""
+        spans = []
+        for key, unit in (("epoch", "epochs"), ("step", "steps")):
+            found = sorted({int(line[key]) for line in ends if key in line})
+            if found:
+                spans.append(f"{found[0]:,}" + (f" to {found[-1]:,}" if len(found) > 1 else "") + f" {unit}")
+        return f"Each network was trained for {' or '.join(spans)} on {self.data['counts'].get('train', 0):,} images."
+
     def rows(self) -> list[Row]:
         """One row an arm that gave a result, in the order of the grid."""
         rows = []
@@ -94,6 +107,7 @@ class StudyReport:
             "question": self.study.question,
             "source": self.study.source,
             "shows": form.shows,
+            "length": self.length,
             "verdict": plain(self.verdict),
             "arms": plain(self.rows()),
             "tables": plain(self.outcome.tables),

@@ -21,10 +21,10 @@ FULL: dict[str, Any] = {"measure_train": 5000}
 """What every full form adds to the paper's recipe."""
 QUICK: dict[str, Any] = {
     "epochs": 10,
-    "batch_size": 64,
+    "batch_size": 32,
     "learning_rate": 0.1,
     "label_smoothing": 0.0,
-    "train_images": 5000,
+    "train_images": 4000,
     "val_fraction": 0.02,
     "measure_train": 1000,
     "checkpoint_every_minutes": 1.0,
