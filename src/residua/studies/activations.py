@@ -53,8 +53,8 @@ STUDY = Study(
         "fast",
         QUICK,
         "A few epochs on some thousand images with 20 layers show how fast each order learns. The paper's differences "
-        "are of a point or two at 110 layers and show after long training: this form cannot tell them, only an order that "
-        "hinders training at once.",
+        "are of a point or two at 110 layers and show after long training: this form cannot tell them, only an "
+        "order that hinders training at once.",
     ),
     conclude=conclude,
     takes_depths=True,

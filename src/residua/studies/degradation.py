@@ -149,9 +149,9 @@ STUDY = Study(
         "fast",
         QUICK,
         "A few epochs on some thousand images show how fast each network learns: whether depth without shortcuts "
-        "hinders training is seen early. They do not show where training ends: accuracies are far below the paper's, a deep "
-        "network that lags here might catch up later, and a test error says little of one trained in full. Highway "
-        "networks are left to the full form.",
+        "hinders training is seen early. They do not show where training ends: accuracies are far below the paper's, a "
+        "deep network that lags here might catch up later, and a test error says little of one trained in full. "
+        "Highway networks are left to the full form.",
     ),
     conclude=conclude,
     takes_depths=True,
