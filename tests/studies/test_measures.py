@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from residua.anatomy.cost import cost
+from residua.anatomy.examine import inspect
 from residua.studies.catalog import get_study
 from residua.studies.flow import forward
 from residua.studies.paths import along, contributions
@@ -117,3 +118,17 @@ def test_what_is_compared_at_equal_cost_costs_the_same(quick: bool) -> None:
     assert macs.macs == pytest.approx(wide.macs, rel=0.005)
     basic, bottleneck = (cost(arm.spec) for arm in get_study("bottleneck").grid(Asked(quick)))
     assert bottleneck.macs == pytest.approx(basic.macs, rel=0.1)
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_two_3x3_see_as_far_as_one_5x5(quick: bool) -> None:
+    two, one = (inspect(arm.spec) for arm in get_study("two-3x3").grid(Asked(quick)))
+    seen = [
+        [layer.receptive_field for layer in found.layers if layer.operation == "max_pool2d"] for found in (two, one)
+    ]
+    assert len(seen[0]) == 2
+    assert seen[0] == seen[1]
+    last = [[layer for layer in found.layers if layer.operation == "conv2d"][-1] for found in (two, one)]
+    assert last[0].receptive_field == last[1].receptive_field
+    assert (last[0].window[0], last[1].window[0]) == ((3, 3), (5, 5))
+    assert two.macs < one.macs

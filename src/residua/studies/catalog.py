@@ -15,6 +15,7 @@ NAMES = (
     "gradients",
     "responses",
     "paths",
+    "two-3x3",
     "bottleneck",
     "width-depth",
 )
