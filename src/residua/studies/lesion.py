@@ -251,7 +251,7 @@ STUDY = Study(
     ),
     quick=Form(
         "fast",
-        {**QUICK, "train_images": 5000, "epochs": 12, "measure_train": 0},
+        {**QUICK, "train_images": 4000, "epochs": 12, "measure_train": 0},
         _SHOWS
         + "The networks here are trained briefly on few images and err often; how much a lost unit costs is read "
         "relative to that, on 1,000 held-out images. A network trained in full may depend more on single units.",

@@ -183,7 +183,7 @@ STUDY = Study(
     full=Form("paper", {**FULL, "warmup_epochs": 1.0}, _SHOWS + "110 layers, 54 units, trained at the paper's length."),
     quick=Form(
         "fast",
-        {**QUICK, "train_images": 6000, "epochs": 12, "measure_train": 0},
+        {**QUICK, "train_images": 5000, "epochs": 12, "measure_train": 0},
         _SHOWS
         + "32 layers, 15 units, trained briefly: the ratio of short to long paths grows with depth and training.",
     ),

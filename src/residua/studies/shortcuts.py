@@ -70,7 +70,7 @@ STUDY = Study(
     ),
     quick=Form(
         "fast",
-        {**QUICK, "train_images": 3000, "epochs": 8, "measure_train": 500},
+        {**QUICK, "train_images": 2000, "epochs": 8, "measure_train": 500},
         "A few epochs on some thousand images with 20 layers show which shortcuts hinder training at once. The "
         "differences of the paper grow with depth, 110 layers there: what is alike here need not be alike there, "
         "and options A, B and C differ by less than this form can tell.",

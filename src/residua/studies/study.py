@@ -24,7 +24,7 @@ QUICK: dict[str, Any] = {
     "batch_size": 32,
     "learning_rate": 0.1,
     "label_smoothing": 0.0,
-    "train_images": 4000,
+    "train_images": 3000,
     "val_fraction": 0.02,
     "measure_train": 1000,
     "checkpoint_every_minutes": 1.0,
