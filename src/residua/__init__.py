@@ -36,6 +36,7 @@ _HOMES = {
     "load": "residua.weights.run",
     "open_dataset": "residua.data.sources",
     "predict": "residua.evaluation.predict",
+    "study": "residua.studies.engine",
     "train": "residua.training.loop",
     "verify": "residua.verification.verify",
 }
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from residua.specs.catalog import list_models as list_models
     from residua.specs.preprocess import PreprocessSpec as PreprocessSpec
     from residua.specs.resnet import ResNetSpec as ResNetSpec
+    from residua.studies.engine import study as study
     from residua.training.loop import train as train
     from residua.training.recipe import Recipe as Recipe
     from residua.verification.verify import verify as verify

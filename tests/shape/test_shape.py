@@ -29,6 +29,7 @@ FLOORS = {
     "verification": 4,
     "training": 5,
     "benchmarking": 6,
+    "studies": 6,
     "cli": 7,
     "__main__": 8,
 }
@@ -55,6 +56,10 @@ OPTIONS = {
     "bench": {
         *("models", "batch", "resolution", "mode", "engine", "precision", "peer", "batches", "warm_up", "threads"),
         *("device", "chart", "out", "json"),
+    },
+    "study": {
+        *("name", "data", "quick", "seeds", "depths", "model", "run", "recipe", "epochs", "batch_size"),
+        *("train_images", "device", "out", "jobs", "data_dir", "list", "json"),
     },
     "train": {
         "data",
@@ -98,6 +103,8 @@ OPTIONS = {
         "engine",
         "image_size",
         "val_fraction",
+        "train_images",
+        "measure_train",
         "workers",
         "device",
         "seed",
@@ -176,9 +183,8 @@ def test_a_docstring_stands_once(path: Path) -> None:
 
 def test_public_names() -> None:
     frozen = "__version__ AugmentSpec InputError PreprocessSpec Prediction Recipe Report ResNetSpec ResiduaError Run"
-    frozen += (
-        " build check convert create_model evaluate explain get_spec inspect list_models load open_dataset predict"
-    )
+    frozen += " build check convert create_model evaluate explain get_spec inspect list_models load open_dataset"
+    frozen += " predict study"
     frozen += " train verify"
     assert residua.__all__ == frozen.split()
     assert len(residua.__all__) <= 25

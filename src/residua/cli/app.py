@@ -37,6 +37,7 @@ _COMMANDS = {
     "predict": ("residua.cli.predict:predict", "Classify images with a trained run."),
     "explain": ("residua.cli.explain:explain", "Show where in an image the evidence for a class stands."),
     "convert": ("residua.cli.convert:convert", "Turn somebody else's weights into a run, or a run's into theirs."),
+    "study": ("residua.cli.study:study", "Answer a question with a grid of networks under one recipe."),
     "bench": ("residua.cli.bench:bench", "Time networks on this machine, beside their peers."),
 }
 
@@ -81,6 +82,12 @@ _EXAMPLES = {
         "residua convert resnet50-11ad3fa6.pth --model resnet50 --out runs/resnet50",
         "residua convert model.safetensors --model resnet50_v2 --from timm --out runs/v2",
         "residua convert runs/a --to timm --out a.safetensors",
+    ),
+    "study": (
+        "residua study",
+        "residua study degradation cifar10 --quick",
+        "residua study degradation cifar10 --depths 20,56 --seeds 3 --jobs 2",
+        "residua study lesion cifar10 --run runs/a",
     ),
     "bench": (
         "residua bench resnet152_v2_slim --batch 32",

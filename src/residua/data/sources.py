@@ -77,6 +77,7 @@ class Dataset:
         location: the absolute folder or archive folder; "" for embedded data.
         val_fraction: the share of train that became "val" where none was given.
         seed: what the stratified split was drawn with.
+        train_images: at most so many images were left in train; 0 for all.
     """
 
     given: str
@@ -87,6 +88,7 @@ class Dataset:
     location: str = ""
     val_fraction: float = 0.1
     seed: int = 0
+    train_images: int = 0
 
     @property
     def held_out(self) -> str:
@@ -102,6 +104,7 @@ class Dataset:
             "classes": list(self.classes),
             "val_fraction": self.val_fraction,
             "seed": self.seed,
+            "train_images": self.train_images,
             "counts": {name: len(split) for name, split in self.splits.items()},
             "class_counts": {
                 name: np.bincount(split.labels, minlength=len(self.classes)).tolist()
@@ -117,6 +120,7 @@ def open_dataset(
     data_dir: Path | None = None,
     val_fraction: float = 0.1,
     seed: int = 0,
+    train_images: int = 0,
     on_bad: BadPolicy = "refuse",
 ) -> Dataset:
     """Open a data set by name or by folder.
@@ -127,7 +131,8 @@ def open_dataset(
         data_dir: where the CIFAR archives are looked for and downloaded to.
         val_fraction: share of train, in [0, 1), split off as "val", class by class, when no val part is
             given.
-        seed: of that split.
+        seed: of that split, and of the images that `train_images` leaves.
+        train_images: leave at most so many images in train, as many of each class as there are; 0 for all.
         on_bad: what to do with files that cannot even be listed, such as broken links: "refuse", or "skip"
             and say so in the notes. Files that do not decode are found by the loader.
 
@@ -136,10 +141,13 @@ def open_dataset(
     """
     if not 0 <= val_fraction < 1:
         raise InputError(f"val_fraction={val_fraction}", "a share of the training part in [0, 1)", "Use 0.1")
+    if train_images < 0:
+        raise InputError(f"train_images={train_images}", "0 for all, or the number of images to train on", "Use 5000")
     if on_bad not in ("refuse", "skip"):
         raise InputError(f"on_bad={on_bad!r}", "'refuse' or 'skip'")
     found = _find(data, data_dir, on_bad)
-    return _with_validation(dataclasses.replace(found, val_fraction=val_fraction, seed=seed))
+    whole = _with_validation(dataclasses.replace(found, val_fraction=val_fraction, seed=seed))
+    return _thinned(dataclasses.replace(whole, train_images=train_images)) if train_images else whole
 
 
 def reopen(described: Mapping[str, Any]) -> Dataset:
@@ -155,6 +163,7 @@ def reopen(described: Mapping[str, Any]) -> Dataset:
         data_dir=Path(location) if embedded and location else None,
         val_fraction=float(described["val_fraction"]),
         seed=int(described["seed"]),
+        train_images=int(described.get("train_images", 0)),
         on_bad="skip",
     )
     if dataset.hash != described["hash"]:
@@ -255,6 +264,37 @@ def stratify(labels: Labels, fraction: float, seed: int) -> tuple[Labels, Labels
     chosen = np.zeros(len(labels), dtype=bool)
     chosen[np.concatenate(held) if held else np.empty(0, np.int64)] = True
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def _thinned(dataset: Dataset) -> Dataset:
+    train = dataset.splits["train"]
+    chosen = balanced(train.labels, dataset.train_images, dataset.seed)
+    note = f"{len(chosen)} of the {len(train)} training images are used (class by class, seed {dataset.seed})"
+    splits = {**dataset.splits, "train": train.subset(chosen)}
+    return dataclasses.replace(dataset, splits=splits, notes=(*dataset.notes, note))
+
+
+def balanced(labels: Labels, count: int, seed: int) -> Labels:
+    """Choose at most `count` of 0..N-1, as many of each class as there are: ascending positions.
+
+    Classes with too few images give all, and the others more; what does not divide goes to the first classes. More
+    images include fewer: what is chosen of a class is the beginning of one order, which the seed decides.
+    """
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    shares = [0] * len(members)
+    left = min(count, len(labels))
+    while left:
+        open_classes = [place for place, found in enumerate(members) if shares[place] < len(found)]
+        each = max(left // len(open_classes), 1)
+        for place in open_classes[:left]:
+            more = min(each, len(members[place]) - shares[place])
+            shares[place] += more
+            left -= more
+    chosen = [
+        found[order(seed, int(labels[found[0]]), len(found))[:share]]
+        for found, share in zip(members, shares, strict=True)
+    ]
+    return np.sort(np.concatenate(chosen))
 
 
 def hash_of_pixels(classes: Sequence[str], splits: Mapping[str, Split]) -> str:

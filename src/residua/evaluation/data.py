@@ -24,7 +24,7 @@ def open_for(run: Run, data: str | Path | None, data_dir: Path | None, on_bad: B
     known = run.data
     remedy = f"Name the data: {shlex.join(['residua', 'evaluate', str(run.folder)])} DATA"
     if data is not None:
-        recorded = {key: known[key] for key in ("val_fraction", "seed") if key in known}
+        recorded = {key: known[key] for key in ("val_fraction", "seed", "train_images") if key in known}
         trained = on_bad or (run.recipe or {}).get("on_bad", "refuse")
 
         def opened(*, own: bool) -> Dataset:

@@ -18,7 +18,7 @@ from residua.evaluation.reestimate import Reestimated
 from residua.evaluation.slices import Slice
 
 HTML_FILE, JSON_FILE, HISTORY_FILE = "report.html", "report.json", "history.jsonl"
-MEASURED = ("train_loss", "val_loss", "val_top1", "learning_rate", "images_per_second", "seconds")
+MEASURED = ("train_loss", "val_loss", "val_top1", "train_top1", "learning_rate", "images_per_second", "seconds")
 """What a line of the history may give besides its epoch: numbers, or null."""
 
 

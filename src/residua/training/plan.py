@@ -8,12 +8,14 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from residua._base.errors import InputError
 from residua._base.files import write_text
 from residua.data.cache import refusal
 from residua.data.folders import some
 from residua.data.loader import Loader
-from residua.data.sources import Dataset, open_dataset
+from residua.data.sources import Dataset, balanced, open_dataset
 from residua.families.build import network_class, spec_of
 from residua.specs.augment import SMALL_IMAGE
 from residua.specs.catalog import get_spec
@@ -40,6 +42,7 @@ class Plan:
         hardware: device, precision, layout.
         train: batches of the training split.
         val: batches of the validation split; None when the data has none.
+        sample: batches of the training images that are measured after each epoch; None for none.
         steps_per_epoch: optimizer steps in a whole epoch.
         total_steps: optimizer steps of the run.
     """
@@ -52,6 +55,7 @@ class Plan:
     hardware: Hardware
     train: Loader
     val: Loader | None
+    sample: Loader | None
     steps_per_epoch: int
     total_steps: int
 
@@ -84,6 +88,7 @@ def open_data(request: Request) -> Dataset:
         data_dir=request.data_dir,
         val_fraction=request.many.val_fraction,
         seed=request.many.seed,
+        train_images=request.many.train_images,
         on_bad=request.many.on_bad,
     )
     same_data(request, dataset)
@@ -128,6 +133,7 @@ def open_plan(request: Request) -> Plan:
         hardware,
         train,
         loaders.get("val"),
+        _sample(recipe, dataset, preprocess, hardware, train),
         steps_per_epoch,
         total_steps,
     )
@@ -175,13 +181,11 @@ def _settle_length(recipe: Recipe, steps_per_epoch: int) -> tuple[Recipe, int]:
 
 def _loaders(recipe: Recipe, dataset: Dataset, preprocess: PreprocessSpec, hardware: Hardware) -> dict[str, Loader]:
     """Open every part; what only the final report reads, too: its bad images must not come to light after training."""
-    # Nothing is kept for a backward pass, so more images fit.
-    more = max(recipe.batch_size, 256 if recipe.image_size <= SMALL_IMAGE else 32)
     loaders = {
         name: Loader(
             split,
             preprocess,
-            batch_size=recipe.batch_size if name == "train" else more,
+            batch_size=recipe.batch_size if name == "train" else _many(recipe),
             augment=recipe.augment,
             train=name == "train",
             device=hardware.device if name in ("train", "val") else "cpu",
@@ -199,6 +203,30 @@ def _loaders(recipe: Recipe, dataset: Dataset, preprocess: PreprocessSpec, hardw
     if bad and recipe.on_bad == "refuse":
         raise refusal(*bad)
     return loaders
+
+
+def _sample(
+    recipe: Recipe, dataset: Dataset, preprocess: PreprocessSpec, hardware: Hardware, train: Loader
+) -> Loader | None:
+    if not recipe.measure_train:
+        return None
+    good = np.setdiff1d(np.arange(len(train.split)), sorted(train.skipped))
+    chosen = good[balanced(train.split.labels[good], recipe.measure_train, recipe.seed)]
+    return Loader(
+        train.split.subset(chosen),
+        preprocess,
+        batch_size=_many(recipe),
+        train=False,
+        device=hardware.device,
+        num_classes=len(dataset.classes),
+        workers=recipe.workers or None,
+        channels_last=hardware.channels_last,
+    )
+
+
+def _many(recipe: Recipe) -> int:
+    """Images a batch where nothing is kept for a backward pass, so that more fit."""
+    return max(recipe.batch_size, 256 if recipe.image_size <= SMALL_IMAGE else 32)
 
 
 def _left_out(loaders: dict[str, Loader]) -> list[str]:

@@ -53,6 +53,9 @@ class Recipe:
         engine: "auto", "eager" or "native" (fused CPU kernels).
         image_size: side of the network's input, pixels; 0 for the network's own.
         val_fraction: part of the training images set aside when the data has no validation split.
+        train_images: train on at most so many images, as many of each class, drawn by the seed; 0 for all.
+        measure_train: so many training images, as many of each class, are measured after each epoch as the validation
+            images are, without augmentation (`train_top1` in the history); 0 for none.
         workers: threads that decode; 0 for one per core.
         device: "auto", "cpu", "cuda" or "cuda:N".
         seed: decides initial weights, order, augmentation and the validation split.
@@ -97,6 +100,8 @@ class Recipe:
     engine: Literal["auto", "eager", "native"] = "auto"
     image_size: int = 0
     val_fraction: float = 0.1
+    train_images: int = 0
+    measure_train: int = 0
     workers: int = 0
     device: str = "auto"
     seed: int = 0
@@ -141,6 +146,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "early_stop_epochs": (0, math.inf),
     "image_size": (0, math.inf),
     "val_fraction": (0, 0.9),
+    "train_images": (0, math.inf),
+    "measure_train": (0, math.inf),
     "workers": (0, math.inf),
     "seed": (0, 2**63 - 1),
     "checkpoint_every_steps": (0, math.inf),

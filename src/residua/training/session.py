@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from residua._base.errors import AnswerNo, InputError
 from residua._base.files import write_text
 from residua.data.folders import some
-from residua.data.loader import Batch
+from residua.data.loader import Batch, Loader
 from residua.data.random import step_seed
 from residua.evaluation.evaluate import quick_metrics
 from residua.evaluation.metrics import NotFinite
@@ -172,22 +172,24 @@ class Session:
         """
         self.read_losses()
         found = self._measure(stop) if self.plan.val else None
+        sample = self._measure(stop, self.plan.sample) if self.plan.sample else None
         rate = self.rate(max(0, self.global_step - 1))
         if found and self.state.judge(self.plan.recipe, found["top1"], found["loss"]):
             self.best = {name: value.clone() for name, value in self.weights().items()}
         self._book(training=False)
         moment = self.moment(found["top1"] if found else None)
-        self.state.end_epoch(self.global_step, rate, found)
+        self.state.end_epoch(self.global_step, rate, found, sample)
         self.write_history()
         self.display.show(moment)
 
-    def _measure(self, stop: StopRequest) -> dict[str, float | int]:
-        assert self.plan.val is not None
+    def _measure(self, stop: StopRequest, loader: Loader | None = None) -> dict[str, float | int]:
+        loader = loader or self.plan.val
+        assert loader is not None
         with self.average.applied() if self.average else nullcontext():
             try:
                 return quick_metrics(
                     self.model,
-                    Interruptible(self.plan.val, stop),
+                    Interruptible(loader, stop),
                     autocast=torch.bfloat16 if self.hardware.bf16 else None,
                 )
             except NotFinite as error:

@@ -84,13 +84,20 @@ class State:
             self.plateau_scale, self.plateau_wait = self.plateau_scale * recipe.plateau_factor, 0
         return best
 
-    def end_epoch(self, step: int, rate: float, found: dict[str, float | int] | None) -> None:
+    def end_epoch(
+        self,
+        step: int,
+        rate: float,
+        found: dict[str, float | int] | None,
+        sample: dict[str, float | int] | None = None,
+    ) -> None:
         """Add a line to the history and begin the next epoch.
 
         Args:
             step: optimizer steps done in all.
             rate: learning rate of the last of them.
             found: loss and top1 of the validation, None when there is no validation split.
+            sample: the same of the training images that the recipe has measured.
         """
         line = {
             "epoch": self.epoch + 1,
@@ -98,6 +105,7 @@ class State:
             "train_loss": self.loss,
             "val_loss": found["loss"] if found else None,
             "val_top1": found["top1"] if found else None,
+            **({"train_top1": sample["top1"]} if sample else {}),
             "learning_rate": rate,
             "images_per_second": round(self.images_per_second, 1),
             "seconds": round(self.seconds, 3),

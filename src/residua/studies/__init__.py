@@ -1,0 +1,1 @@
+"""Controlled studies: grids of networks under one recipe, measured, with a verdict and a page."""

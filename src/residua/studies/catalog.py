@@ -1,0 +1,40 @@
+"""Name -> study."""
+
+from __future__ import annotations
+
+import importlib
+
+from residua._base.errors import InputError, did_you_mean
+from residua.studies.study import Study
+
+NAMES = (
+    "degradation",
+    "lesion",
+    "shortcuts",
+    "activations",
+    "gradients",
+    "responses",
+    "paths",
+    "two-3x3",
+    "bottleneck",
+    "width-depth",
+)
+
+
+def list_studies() -> list[Study]:
+    """Return all studies."""
+    return [get_study(name) for name in NAMES]
+
+
+def get_study(name: str) -> Study:
+    """Return the study of that name.
+
+    Raises:
+        InputError: there is none; the nearest is named.
+    """
+    if name not in NAMES:
+        raise InputError(
+            f"study {name!r}", f"one of {', '.join(NAMES)}", did_you_mean(name, NAMES, 1) or "See them: residua study"
+        )
+    study: Study = importlib.import_module(f"residua.studies.{name.replace('-', '_')}").STUDY
+    return study

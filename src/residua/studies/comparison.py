@@ -1,0 +1,150 @@
+"""Networks beside one of them: differences with intervals, and whether it is the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from residua._base.words import some
+from residua.studies.study import Arm, Figure, Outcome, Result, Results, Table, Verdict
+
+
+def compared(
+    results: Results,
+    baseline: str,
+    *,
+    claim: Sequence[str],
+    best: str,
+    published: Mapping[str, str] | None = None,
+    protocol: str = "",
+) -> Outcome:
+    """Return curves, a chart, a table of differences of the test error, and whether the baseline is the best.
+
+    Args:
+        results: of all arms.
+        baseline: the arm that the others are set against.
+        claim: the arms that the verdict is about.
+        best: what the verdict calls the baseline, such as "the identity".
+        published: test error in percent of arms, as text.
+        protocol: what was measured so.
+    """
+    from residua.studies.charts import COLOURS, Bar, interval_chart, points
+    from residua.studies.curves import error_curves
+    from residua.studies.intervals import rate
+
+    done = results.done()
+    bars = []
+    for arm in done:
+        errors = [result.test_error for result in results.of(arm.label)]
+        style = COLOURS[results.groups().index(arm.group) % len(COLOURS)]
+        bars.append(Bar(arm.label, rate(errors, results.of(arm.label)[0].test_count), errors, style))
+    text = "Test error of each network. Lines: 95% intervals; small dots: single seeds."
+    figures = [Figure(interval_chart("test error", bars, points), text)]
+    for group in results.groups():
+        arms = results.done(group)
+        # More than six colours could not be told apart.
+        for start in range(0, len(arms), 6):
+            lines = [(arm.label, results.of(arm.label)) for arm in arms[start : start + 6]]
+            if svg := error_curves(f"{group}: error", lines):
+                figures.append(Figure(svg, "Bold: validation images; dashed: training images without augmentation."))
+    table = _table(results, baseline, published or {}, protocol)
+    return Outcome(_verdict(results, baseline, claim, best), tuple(figures), (table,))
+
+
+def _difference(results: Results, arm: Arm, baseline: str, *, train: bool = False) -> str:
+    from residua.studies.intervals import difference
+
+    ours, base = results.of(arm.label), results.of(baseline)
+    if not train:
+        return difference(
+            [one.test_error for one in ours], [one.test_error for one in base], ours[0].test_count
+        ).percent()
+    own, other = ([one.train_error for one in side if one.train_error is not None] for side in (ours, base))
+    return difference(own, other, ours[0].train_count).percent() if own and other else "–"
+
+
+def _table(results: Results, baseline: str, published: Mapping[str, str], protocol: str) -> Table:
+    rows = []
+    known = bool(results.of(baseline))
+    for arm in results.arms:
+        found = results.of(arm.label)
+        row = [arm.label]
+        if not found:
+            row += ["failed", "", ""]
+        else:
+            from residua.studies.intervals import Spread
+
+            row.append(Spread.of([one.test_error for one in found]).percent(2))
+            if arm.label == baseline or not known:
+                row += ["–", "–"]
+            else:
+                row += [_difference(results, arm, baseline), _difference(results, arm, baseline, train=True)]
+        rows.append((*row, *([published.get(arm.label, "–")] if published else [])))
+    header: tuple[str, ...] = (
+        "network",
+        "test error, %",
+        f"beside {baseline}, points",
+        "training error beside it, points",
+    )
+    caption = f"Differences with 95% intervals in brackets; above 0 is worse than {baseline}."
+    if published:
+        header, caption = (*header, "published, %"), f"{caption} Published: {protocol}."
+    return Table(caption, header, tuple(rows))
+
+
+def _verdict(results: Results, baseline: str, claim: Sequence[str], best: str) -> Verdict:
+    from residua.studies.intervals import difference
+
+    base = results.of(baseline)
+    failed = [label for label in claim if not results.of(label)]
+    details = [f"Gave no result: {some(failed)}."] if failed else []
+    if not base:
+        return Verdict("undecided", f"{baseline}, which the others are set against, gave no result.", tuple(details))
+    found = {}
+    for label in claim:
+        if results.of(label):
+            errors = [one.test_error for one in results.of(label)]
+            found[label] = difference(errors, [one.test_error for one in base], base[0].test_count)
+    worse = [label for label, change in found.items() if change.low > 0]
+    better = [label for label, change in found.items() if change.high < 0]
+    alike = [label for label in found if label not in (*worse, *better)]
+    for words, labels in (("worse", worse), ("better", better), ("not to be told apart", alike)):
+        if labels:
+            named = [f"{label} by {found[label].percent()} points" for label in labels]
+            details.append(
+                f"{words.capitalize()} than {best}: {some(named, 12)}."
+                if labels is not alike
+                else f"Not to be told apart from {best}: {some(named, 12)}."
+            )
+    if {change.over for change in found.values()} == {"images"}:
+        details.append(
+            "One seed: the 95% intervals in brackets are over the images alone (Newcombe). Another seed may move the "
+            "numbers more than that; --seeds 3 shows by how much."
+        )
+    numbers: dict[str, object] = dict(found)
+    if better:
+        text = f"{best[:1].upper()}{best[1:]} is not the best: {some(better)} had fewer test errors."
+        return Verdict("no", text, tuple(details), numbers)
+    if found and not alike:
+        text = f"{best[:1].upper()}{best[1:]} had fewer test errors than each of the {len(found)} others."
+        return Verdict("yes", text, tuple(details), numbers)
+    text = (
+        f"None of the {len(found)} others is better than {best}, {len(worse)} of them are worse; "
+        f"{len(alike)} cannot be told apart from it here."
+    )
+    return Verdict("undecided", text, tuple(details), numbers)
+
+
+def cost_table(results: Results, baseline: str) -> Table:
+    """Return what each network costs, as counted on its layers, and beside the baseline."""
+    base = results.of(baseline)
+    rows = []
+    for arm in results.done():
+        found = results.of(arm.label)[0]
+        beside = [f"{ours / theirs - 1:+.1%}" for ours, theirs in _pairs(found, base[0])] if base else ["–", "–"]
+        rows.append((arm.label, f"{found.params:,}", beside[0], f"{found.macs:,}", beside[1]))
+    header = ("network", "parameters", f"beside {baseline}", "MACs", f"beside {baseline}")
+    return Table("What the networks cost, counted: MACs are multiply-accumulates, an image.", header, tuple(rows))
+
+
+def _pairs(ours: Result, theirs: Result) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (ours.params, theirs.params), (ours.macs, theirs.macs)

@@ -1,0 +1,158 @@
+"""Does a plain network get worse with depth where a residual one does not? He 2015, section 4.2 and figure 6."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from residua._base.errors import InputError
+from residua.studies.study import FULL, QUICK, Arm, Asked, Figure, Form, Outcome, Results, Study, Verdict
+
+# Without batch normalisation the gated layers do not bear the others' learning rate.
+_HIGHWAY_RECIPE: dict[str, Any] = {"learning_rate": 0.01}
+
+
+_HARDLY = 0.8  # of the error of guessing: above it depth has had nothing to decide yet
+
+
+def grid(asked: Asked) -> list[Arm]:
+    """Plain, residual and, in the full form, highway networks of each depth, 6n + 2 layers."""
+    depths = asked.depths or ((8, 20, 44) if asked.quick else (20, 32, 44, 56))
+    for depth in depths:
+        if depth < 8 or depth % 6 != 2:
+            near = max(8, 6 * round((depth - 2) / 6) + 2)
+            raise InputError(f"depth {depth}", "depths of 6n + 2 layers: 8, 14, 20, …", f"The nearest is {near}")
+    if len(set(depths)) < 2:
+        raise InputError(f"depths {list(depths)}", "two depths or more to compare", "For example --depths 20,56")
+    depths = tuple(sorted(set(depths)))
+    arms = [Arm(f"plain-{depth}", f"cifar_plain{depth}", group="plain", x=depth) for depth in depths]
+    arms += [Arm(f"residual-{depth}", f"cifar_resnet{depth}", group="residual", x=depth) for depth in depths]
+    if not asked.quick:
+        arms += [
+            Arm(f"highway-{depth}", "cifar_highway19", _highway(depth), _HIGHWAY_RECIPE, "highway", depth)
+            for depth in depths
+        ]
+    return arms
+
+
+def _highway(depth: int) -> dict[str, Any]:
+    """As many layers and the widths of the others: three that begin a stage, one before the classifier, gated ones."""
+    gated = (depth - 5) // 3
+    return {
+        "depths": (gated,) * 3,
+        "widths": (16, 32, 64),
+        "head_width": 64,
+        "dropouts": (0.0,) * 4,
+        "transform_bias": -2.0,
+    }
+
+
+def conclude(results: Results) -> Outcome:
+    """Compare the deepest with the shallowest network of each kind, in training error."""
+    from residua.studies.charts import COLOURS, Bar, interval_chart, points
+    from residua.studies.curves import error_curves
+    from residua.studies.intervals import difference, rate
+
+    figures, changes, tests = [], {}, {}
+    bars = []
+    for group in results.groups():
+        arms = results.done(group)
+        svg = error_curves(f"{group} networks: error", [(f"{arm.x:g}", results.of(arm.label)) for arm in arms])
+        caption = f"{group.capitalize()} networks by depth. Bold: validation images; dashed: training images."
+        if svg:
+            figures.append(Figure(svg, caption))
+        for arm in arms:
+            errors, count = _errors(results, arm.label)
+            if errors:
+                style = COLOURS[results.groups().index(group)]
+                bars.append(Bar(arm.label, rate(errors, count), errors, style))
+        if len(arms) > 1:
+            (deep, count), (shallow, _) = (_errors(results, arms[place].label) for place in (-1, 0))
+            if deep and shallow:
+                changes[group] = (arms[0], arms[-1], difference(deep, shallow, count))
+            held = [[result.test_error for result in results.of(arms[place].label)] for place in (-1, 0)]
+            tests[group] = difference(held[0], held[1], results.of(arms[0].label)[0].test_count)
+    figures.insert(
+        0,
+        Figure(
+            interval_chart("training error after the last epoch", bars, points),
+            "Error on training images, without augmentation. Lines: 95% intervals; small dots: single seeds.",
+        ),
+    )
+    numbers = {group: change for group, (_, _, change) in changes.items()}
+    numbers |= {f"{group}, test": change for group, change in tests.items()}
+    best = min((bar.interval.value for bar in bars), default=1.0)
+    guessing = 1 - 1 / results.classes
+    return Outcome(_verdict(changes, tests, numbers, best, guessing), tuple(figures))
+
+
+def _errors(results: Results, label: str) -> tuple[list[float], int]:
+    found = [result for result in results.of(label) if result.train_error is not None]
+    return [float(result.train_error or 0.0) for result in found], found[0].train_count if found else 0
+
+
+def _verdict(
+    changes: dict[str, tuple[Arm, Arm, Any]],
+    tests: dict[str, Any],
+    numbers: dict[str, Any],
+    best: float,
+    guessing: float,
+) -> Verdict:
+    details = []
+    for group, (shallow, deep, change) in changes.items():
+        details.append(
+            f"{group.capitalize()}: from {shallow.x:g} to {deep.x:g} layers the training error changes by "
+            f"{change.percent()} points, the test error by {tests[group].percent()}."
+        )
+    over = {change.over for _, _, change in changes.values()}
+    details += [note for kind, note in _OVER.items() if kind in over]
+    if not {"plain", "residual"} <= changes.keys():
+        return Verdict("undecided", "Too few networks gave a result to compare two depths.", tuple(details), numbers)
+    (shallow, deep, plain), (_, _, residual) = changes["plain"], changes["residual"]
+    if best > _HARDLY * guessing:
+        text = f"The networks have hardly learnt: the best errs on {best:.1%} of the training images."
+        return Verdict("undecided", text, ("More --epochs may tell.", *details), numbers)
+    span = f"from {shallow.x:g} to {deep.x:g} layers"
+    both = f"plain {plain.percent()} points, residual {residual.percent()}"
+    if plain.low > 0 and residual.low <= 0:
+        text = f"The plain network gets worse {span}, in training error, and the residual one does not: {both}."
+        return Verdict("yes", text, tuple(details), numbers)
+    if plain.low > 0:
+        text = f"Both get worse {span} in training error, the residual network too: {both}."
+        return Verdict("no", text, tuple(details), numbers)
+    if plain.high < 0:
+        text = f"The plain network does not get worse {span} in training error: {both}."
+        return Verdict("no", text, tuple(details), numbers)
+    text = f"No degradation can be told from chance {span} in training error: {both}."
+    return Verdict("undecided", text, tuple(details), numbers)
+
+
+_OVER: dict[str, str] = {
+    "seeds": "In brackets: 95% intervals over the seeds (Welch).",
+    "images": "One seed: the 95% intervals in brackets are over the images alone (Newcombe). Another seed may move the "
+    "numbers more than that; --seeds 3 shows by how much.",
+}
+
+
+STUDY = Study(
+    name="degradation",
+    question="Does a plain network get worse with depth, in training error too, where a residual one does not?",
+    source="He 2015, arXiv 1512.03385, section 4.2 and figure 6; highway networks: Srivastava 2015, arXiv 1507.06228",
+    grid=grid,
+    full=Form(
+        "paper",
+        FULL,
+        "The paper's recipe, 64,000 steps for each network: what it shows of CIFAR-10 can be laid beside figure 6. "
+        "The highway networks have the depth and widths of the others, no batch normalisation, and a tenth of the "
+        "learning rate. With one seed the intervals are over images alone.",
+    ),
+    quick=Form(
+        "fast",
+        QUICK,
+        "A few epochs on some thousand images show how fast each network learns: whether depth without shortcuts "
+        "hinders training is seen early. They do not show where training ends: accuracies are far below the paper's, a "
+        "deep network that lags here might catch up later, and a test error says little of one trained in full. "
+        "Highway networks are left to the full form.",
+    ),
+    conclude=conclude,
+    takes_depths=True,
+)

@@ -1,0 +1,137 @@
+"""What a study found: results with their spread, the verdict, as JSON and as one offline page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from residua._base.files import write_text
+from residua._base.plain import plain
+from residua.studies.intervals import Spread
+from residua.studies.page import render
+from residua.studies.study import Outcome, Results, Study, Verdict
+
+HTML_FILE, JSON_FILE = "study.html", "study.json"
+
+
+@dataclass(frozen=True)
+class Row:
+    """An arm over its seeds: mean and spread; the train error is None where it was not measured."""
+
+    arm: str
+    network: str
+    params: int
+    macs: int
+    train_error: Spread | None
+    test_error: Spread
+    minutes: float
+
+
+@dataclass(frozen=True, eq=False)
+class StudyReport:
+    """A finished study.
+
+    Attributes:
+        study: its question and its forms.
+        results: of every arm and seed.
+        outcome: verdict, figures, tables.
+        failed: name of an arm with its seed -> why it gave no result.
+        data: `given`, `hash`, `counts` of the data.
+        recipe: what the arms have in common, complete but for the seed.
+        seeds: how many were asked for.
+        command: what repeats or goes on with the study.
+        environment: versions, processor, device, date.
+    """
+
+    study: Study
+    results: Results
+    outcome: Outcome
+    failed: Mapping[str, str]
+    data: Mapping[str, Any]
+    recipe: Mapping[str, Any] | None
+    seeds: int
+    command: str
+    environment: Mapping[str, str]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The answer."""
+        return self.outcome.verdict
+
+    @property
+    def minutes(self) -> float:
+        """Of training and measuring, summed over all that was done, whoever worked beside."""
+        return sum(result.minutes for result in self.results.results)
+
+    @property
+    def length(self) -> str:
+        """How long the networks were trained, as a sentence; "" where nothing was."""
+        ends = [result.history[-1] for result in self.results.results if result.history]
+        if not ends:
+            return ""
+        spans = []
+        for key, unit in (("epoch", "epochs"), ("step", "steps")):
+            found = sorted({int(line[key]) for line in ends if key in line})
+            if found:
+                spans.append(f"{found[0]:,}" + (f" to {found[-1]:,}" if len(found) > 1 else "") + f" {unit}")
+        return f"Each network was trained for {' or '.join(spans)} on {self.data['counts'].get('train', 0):,} images."
+
+    def rows(self) -> list[Row]:
+        """One row an arm that gave a result, in the order of the grid."""
+        rows = []
+        for arm in self.results.done():
+            found = self.results.of(arm.label)
+            train = [result.train_error for result in found if result.train_error is not None]
+            rows.append(
+                Row(
+                    arm.label,
+                    arm.model + "".join(f", {key}={value}" for key, value in arm.edits.items()),
+                    found[0].params,
+                    found[0].macs,
+                    Spread.of(train) if train else None,
+                    Spread.of([result.test_error for result in found]),
+                    sum(result.minutes for result in found),
+                )
+            )
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON values; figures are in the page alone."""
+        form = self.study.form(self.results.quick)
+        return {
+            "study": self.study.name,
+            "form": "quick" if self.results.quick else "full",
+            "question": self.study.question,
+            "source": self.study.source,
+            "shows": form.shows,
+            "length": self.length,
+            "verdict": plain(self.verdict),
+            "arms": plain(self.rows()),
+            "tables": plain(self.outcome.tables),
+            "results": plain(self.results.results),
+            "failed": dict(self.failed),
+            "seeds": self.seeds,
+            "minutes": self.minutes,
+            "data": {key: self.data.get(key) for key in ("given", "hash", "counts", "notes")},
+            "recipe": plain(self.recipe),
+            "command": self.command,
+            "versions": dict(self.environment),
+        }
+
+    def to_json(self) -> str:
+        """Return `to_dict` as text."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_html(self) -> str:
+        """Return the page: one file that needs nothing else."""
+        return render(self)
+
+
+def write_study(folder: Path, report: StudyReport) -> None:
+    """Write study.html and study.json into `folder`, atomically."""
+    page, document = report.to_html(), report.to_json()
+    write_text(folder / HTML_FILE, page)
+    write_text(folder / JSON_FILE, document)

@@ -1,0 +1,251 @@
+"""A study as a value: a question, a grid of networks under one recipe, what is measured of them, and the verdict."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from residua._base.errors import InputError
+from residua.specs.catalog import get_spec
+from residua.specs.schema import Spec
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from residua.studies.subject import Subject
+
+Answer = Literal["yes", "no", "undecided"]
+FULL: dict[str, Any] = {"measure_train": 5000}
+"""What every full form adds to the paper's recipe."""
+QUICK: dict[str, Any] = {
+    "epochs": 10,
+    "batch_size": 32,
+    "learning_rate": 0.1,
+    "label_smoothing": 0.0,
+    "train_images": 3000,
+    "val_fraction": 0.02,
+    "measure_train": 1000,
+    "checkpoint_every_minutes": 1.0,
+}
+"""A short cycle on a class-balanced part of the training images: what every quick form begins with."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user may say of a grid.
+
+    Attributes:
+        quick: the quick form.
+        depths: of the networks; () for the form's own.
+        model: of the studies that take one network apart; "" for the form's own.
+    """
+
+    quick: bool = False
+    depths: tuple[int, ...] = ()
+    model: str = ""
+
+    def one_depth(self, quick: int, full: int) -> int:
+        """The depth that was asked for, or the form's, in a study of one depth.
+
+        Raises:
+            InputError: several were asked for.
+        """
+        if len(self.depths) > 1:
+            given = ",".join(map(str, self.depths))
+            raise InputError(f"--depths {given}", "one depth in this study", f"For example --depths {self.depths[0]}")
+        return self.depths[0] if self.depths else quick if self.quick else full
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One network of a grid.
+
+    Attributes:
+        label: unique in the study.
+        model: the catalog's name.
+        edits: fields of its spec.
+        recipe: fields of the recipe in which the arm departs from the others.
+        group: arms that belong together, such as "plain".
+        x: the arm's position in the group, such as its depth.
+    """
+
+    label: str
+    model: str
+    edits: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    group: str = ""
+    x: float = 0.0
+
+    @property
+    def slug(self) -> str:
+        """The label as folders are named."""
+        return re.sub(r"[^a-z0-9._×]+", "-", self.label.lower()).replace("×", "x").strip("-")
+
+    @property
+    def spec(self) -> Spec:
+        """The network; its outputs wait for the data's classes."""
+        return get_spec(self.model, **self.edits)
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a study is done: in full, or quickly.
+
+    Attributes:
+        recipe: the recipe's name.
+        fields: what replaces its fields.
+        shows: what this form can show, and what it cannot; a few sentences.
+        seeds: how many, from 0 on, unless the user says.
+    """
+
+    recipe: str
+    fields: Mapping[str, Any]
+    shows: str
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one arm with one seed; rates are fractions of 1.
+
+    Attributes:
+        arm: the arm's label.
+        seed: of initial weights, order, augmentation and validation split.
+        group, x: the arm's.
+        params: trainable parameters.
+        macs: multiply-accumulates of an image.
+        test_error: top-1 error on the held-out part.
+        test_count: its images.
+        train_error: top-1 error on a class-balanced part of the training images, without augmentation, in evaluation
+            mode; None where none was measured.
+        train_count: their number.
+        history: the run's.
+        measured: what the study measures besides.
+        minutes: of training and measuring.
+        weights_sha256: of the trained network.
+    """
+
+    arm: str
+    seed: int
+    group: str
+    x: float
+    params: int
+    macs: int
+    test_error: float
+    test_count: int
+    train_error: float | None
+    train_count: int
+    history: tuple[Mapping[str, Any], ...]
+    measured: Mapping[str, Any]
+    minutes: float
+    weights_sha256: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that was measured, as a study's conclusion reads it.
+
+    Attributes:
+        arms: the grid, also the arms that failed.
+        results: in the order of the grid, then of the seeds.
+        quick: the form.
+        classes: of the data; guessing errs in 1 - 1 / classes.
+    """
+
+    arms: tuple[Arm, ...]
+    results: tuple[Result, ...]
+    quick: bool
+    classes: int
+
+    def of(self, label: str) -> list[Result]:
+        """The results of an arm, a seed each."""
+        return [result for result in self.results if result.arm == label]
+
+    def done(self, group: str | None = None) -> list[Arm]:
+        """The arms that gave a result, of one group or of all."""
+        known = {result.arm for result in self.results}
+        return [arm for arm in self.arms if arm.label in known and group in (None, arm.group)]
+
+    def groups(self) -> list[str]:
+        """The groups, in the order of the grid."""
+        return list(dict.fromkeys(arm.group for arm in self.arms))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to the question.
+
+    Attributes:
+        answer: "yes", "no" or "undecided".
+        sentence: the answer with its numbers.
+        details: further sentences.
+        numbers: what the sentences say, for programs.
+    """
+
+    answer: Answer
+    sentence: str
+    details: tuple[str, ...] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing with what it shows."""
+
+    svg: Markup
+    caption: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text; the first column names the row."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a study concludes."""
+
+    verdict: Verdict
+    figures: tuple[Figure, ...] = ()
+    tables: tuple[Table, ...] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question that networks can answer.
+
+    Attributes:
+        name: of the command.
+        question: a sentence.
+        source: paper, section, figure or table.
+        grid: what is asked -> the arms.
+        full: the paper's length.
+        quick: ten minutes on two processors.
+        conclude: all results -> the outcome. It must do with what is there: arms may have failed.
+        measure: a finished run -> JSON values; None where error and history say all.
+        takes_depths: whether `Asked.depths` means something.
+        takes_model: whether `Asked.model` does.
+        takes_runs: whether runs that exist can be measured.
+    """
+
+    name: str
+    question: str
+    source: str
+    grid: Callable[[Asked], Sequence[Arm]]
+    full: Form
+    quick: Form
+    conclude: Callable[[Results], Outcome]
+    measure: Callable[[Subject], dict[str, Any]] | None = None
+    takes_depths: bool = False
+    takes_model: bool = False
+    takes_runs: bool = False
+
+    def form(self, quick: bool) -> Form:
+        """The form that is asked for."""
+        return self.quick if quick else self.full

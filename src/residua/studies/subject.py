@@ -1,0 +1,69 @@
+"""What a study measures: a run, and the images that it was trained and is judged on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from residua.data.loader import Batch, Loader
+from residua.data.sources import Dataset, Split, balanced
+from residua.evaluation.data import with_labels_of
+from residua.families.build import build
+from residua.families.network import Classifier
+from residua.weights.run import Run
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A finished run.
+
+    Attributes:
+        run: the trained network, in evaluation mode on the CPU.
+        dataset: with the splits that it was trained on.
+        quick: the study's form.
+        seed: of what is drawn while measuring.
+    """
+
+    run: Run
+    dataset: Dataset
+    quick: bool
+    seed: int
+
+    @property
+    def model(self) -> Classifier:
+        """The trained network."""
+        assert isinstance(self.run.model, Classifier)
+        return self.run.model
+
+    def initial(self) -> Classifier:
+        """The network as training began, drawn from the run's seed as training draws it."""
+        torch.manual_seed(int((self.run.recipe or {}).get("seed", self.seed)))
+        return build(self.run.spec)
+
+    def split(self, name: str = "") -> Split:
+        """Return a split, "" for the held-out part, with labels that index the run's classes."""
+        return with_labels_of(self.run, self.dataset, self.dataset.splits[name or self.dataset.held_out])
+
+    def batches(self, split: str = "", count: int = 0, batch_size: int = 250) -> Iterator[Batch]:
+        """Yield a class-balanced sample of a split, without augmentation, in the natural order.
+
+        Args:
+            split: "train", "val" or "test"; "" for the held-out part.
+            count: at most so many images; 0 for all.
+            batch_size: images a batch.
+        """
+        part = self.split(split)
+        if count:
+            part = part.subset(balanced(part.labels, count, 0))
+        loader = Loader(
+            part,
+            self.run.preprocess_spec,
+            batch_size=batch_size,
+            num_classes=len(self.run.classes),
+            train=False,
+            channels_last=True,
+            on_bad="skip",
+        )
+        yield from loader.epoch(0)

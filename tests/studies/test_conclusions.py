@@ -1,0 +1,169 @@
+"""What is concluded of results that are known beforehand; intervals against their formulas."""
+
+from __future__ import annotations
+
+import math
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from residua.studies.catalog import get_study, list_studies
+from residua.studies.engine import conclude
+from residua.studies.intervals import Spread, difference, over_units, rate
+from residua.studies.study import Arm, Asked, Outcome, Results
+from studies.grids import result, results
+
+
+def degradation(errors: dict[str, float], seeds: int = 1, spread: float = 0.0) -> Outcome:
+    study = get_study("degradation")
+    arms = study.grid(Asked(quick=True, depths=(8, 20)))
+    found = [
+        result(arm, seed, train=errors[arm.label] + spread * seed, test=errors[arm.label])
+        for arm in arms
+        for seed in range(seeds)
+    ]
+    return study.conclude(results(arms, found))
+
+
+@pytest.mark.parametrize(
+    ("plain", "residual", "answer", "said"),
+    [
+        ((0.2, 0.4), (0.2, 0.15), "yes", "plain 20.0 (16.0 to 23.9) points, residual -5.0 (-8.3 to -1.7)"),
+        ((0.2, 0.4), (0.2, 0.2), "yes", "the residual one does not"),
+        ((0.2, 0.4), (0.2, 0.3), "no", "Both get worse"),
+        ((0.4, 0.2), (0.4, 0.3), "no", "does not get worse"),
+        ((0.2, 0.2), (0.2, 0.2), "undecided", "cannot|can be told"),
+        ((0.85, 0.9), (0.85, 0.85), "undecided", "hardly learnt"),
+    ],
+)
+def test_degradation(plain: tuple[float, float], residual: tuple[float, float], answer: str, said: str) -> None:
+    errors = dict(zip(("plain-8", "plain-20", "residual-8", "residual-20"), (*plain, *residual), strict=True))
+    verdict = degradation(errors).verdict
+    assert verdict.answer == answer
+    assert re.search(said.replace("(", r"\(").replace(")", r"\)"), verdict.sentence), verdict.sentence
+
+
+def test_degradation_over_seeds_is_welchs() -> None:
+    from scipy.stats import ttest_ind
+
+    a, b = [0.30, 0.34, 0.29], [0.20, 0.22, 0.21]
+    found, theirs = difference(a, b, 1000), ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
+    assert found.over == "seeds"
+    verdict = degradation(
+        {"plain-8": 0.2, "plain-20": 0.4, "residual-8": 0.2, "residual-20": 0.18}, seeds=3, spread=0.01
+    ).verdict
+    assert verdict.answer == "yes"
+    assert any("over the seeds" in line for line in verdict.details)
+
+
+def test_intervals_of_one_seed_and_of_several() -> None:
+    from scipy.stats import t
+
+    one = rate([0.25], 1000)
+    assert (one.low, one.high, one.over) == pytest.approx((0.2241, 0.2777, 0), abs=1e-4) or one.over == "images"
+    assert (one.low, one.high) == pytest.approx((0.2241, 0.2777), abs=1e-4)
+    values = [0.1, 0.12, 0.17]
+    half = t.ppf(0.975, 2) * Spread.of(values).sd / math.sqrt(3)
+    for found in (rate(values, 1000), over_units(values)):
+        assert (found.low, found.high) == pytest.approx((0.13 - half, 0.13 + half))
+    # Newcombe 1998, table II, example (a): 56/70 and 48/80 give 0.0524 to 0.3339.
+    first, second = 56 / 70, 48 / 80
+    low = first - second - math.hypot(first - rate([first], 70).low, rate([second], 80).high - second)
+    assert low == pytest.approx(0.0524, abs=1e-4)
+    assert difference([0.3], [0.3], 1000).low < 0 < difference([0.3], [0.3], 1000).high
+
+
+def measured(kind: str, lost: float, whole: float = 0.3) -> dict[str, Any]:
+    single = [{"unit": f"layer1.{n}", "resizes": False, "error": whole + lost + n / 1000} for n in range(3)]
+    return {
+        "kind": kind,
+        "images": 1000,
+        "error": whole,
+        "single": [*single, {"unit": "layer2.0", "resizes": True, "error": 0.9}],
+        "many": [{"deleted": k, "errors": [whole + k * lost / 2, whole + k * lost / 3]} for k in (1, 2, 3)],
+        "swaps": [{"swaps": 1, "tau": 0.9, "error": whole + lost}],
+        "not_removable": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("residual", "plain", "answer"),
+    [(0.02, 0.55, "yes"), (0.5, 0.1, "no"), (0.2, 0.2, "undecided"), (0.02, None, "yes")],
+)
+def test_lesion(residual: float, plain: float | None, answer: str) -> None:
+    arms = [Arm("cifar_resnet20", "cifar_resnet20", group="residual"), Arm("p", "cifar_plain20", group="plain")]
+    found = [result(arms[0], measured=measured("residual", residual))]
+    found += [] if plain is None else [result(arms[1], measured=measured("plain", plain))]
+    outcome = get_study("lesion").conclude(results(arms, found))
+    assert outcome.verdict.answer == answer
+    if plain is not None:
+        share = outcome.verdict.numbers["residual, share lost"]
+        # (0.02 + 0.001) / (0.9 - 0.3), and so on.
+        assert share.value == pytest.approx((residual + 0.001) / 0.6)
+
+
+@pytest.mark.parametrize(("name", "base"), [("shortcuts", "identity (A)"), ("activations", "full pre-activation")])
+@pytest.mark.parametrize(
+    ("others", "odd", "answer"), [(0.4, 0.4, "yes"), (0.4, 0.2, "no"), (0.4, 0.3, "undecided"), (0.4, None, "yes")]
+)
+def test_one_against_the_others(name: str, base: str, others: float, odd: float | None, answer: str) -> None:
+    study = get_study(name)
+    arms = study.grid(Asked(quick=True))
+    errors = {arm.label: 0.3 if arm.label == base else others for arm in arms}
+    errors[arms[-2].label] = odd if odd is not None else 0.0
+    found = [result(arm, test=errors[arm.label]) for arm in arms if errors[arm.label]]
+    outcome = study.conclude(results(arms, found))
+    assert outcome.verdict.answer == answer
+    rows = {row[0]: row for row in outcome.tables[0].rows}
+    assert rows[base][1] == "30.00"
+    if odd is None:
+        assert rows[arms[-2].label][1] == "failed"
+        assert "Gave no result" in outcome.verdict.details[0]
+
+
+def test_every_study_has_arms_that_can_be_built_and_recipes_that_hold() -> None:
+    from residua.training.recipe_file import load_recipe, override
+
+    for study in list_studies():
+        for quick in (True, False):
+            arms = study.grid(Asked(quick))
+            assert len({arm.slug for arm in arms}) == len(arms)
+            form = study.form(quick)
+            for arm in arms:
+                assert arm.spec.num_classes == 10
+                override(override(load_recipe(form.recipe), **form.fields), **arm.recipe)
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.add(tag)
+
+
+def test_the_page_escapes_what_comes_from_outside() -> None:
+    evil = "<script>alert(1)</script>"
+    arms = [Arm(evil, "cifar_resnet8", group="residual"), Arm("p", "cifar_plain8", group="plain")]
+    kinds = ("residual", "plain")
+    found = [result(arm, measured=measured(kind, 0.1)) for arm, kind in zip(arms, kinds, strict=True)]
+    report = conclude(
+        get_study("lesion"),
+        Results(tuple(arms), tuple(found), True, 10),
+        failed={evil: evil},
+        data={"given": evil, "hash": "0", "counts": {evil: 3}, "notes": [evil]},
+        recipe={"name": evil, "augment": {"flip": evil}},
+        seeds=1,
+        command=evil,
+    )
+    page = report.to_html()
+    parser = _Tags()
+    parser.feed(page)
+    assert "script" not in parser.tags
+    assert "&lt;script&gt;" in page
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
+    assert report.to_json().count(evil) > 3
