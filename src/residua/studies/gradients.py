@@ -137,8 +137,8 @@ def _verdict(moments: list[_Moment]) -> Verdict:
         words = [f"{group} 10^{change.value:.2f}" for group, change in of.items()]
         details.append(f"{when.capitalize()}, first unit over last: {', '.join(words)}.")
         if {"plain", "residual"} <= of.keys():
-            plain, residual = (_away(of[kind]) for kind in ("plain", "residual"))
-            answers[when] = "yes" if residual[1] < plain[0] else "no" if residual[0] > plain[1] else "undecided"
+            (low, high), (least, most) = (_away(of[kind]) for kind in ("plain", "residual"))
+            answers[when] = "yes" if most < low else "no" if least > high else "undecided"
     shares = [s for _, group, found in moments if group == "residual" for s in _by_unit(found, "shares")]
     if shares:
         details.append(f"Through the shortcuts came {statistics.fmean(shares):.0%} of a unit's gradient on average.")
