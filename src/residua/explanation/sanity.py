@@ -18,7 +18,8 @@ from residua.families.members import Member, members
 from residua.families.network import Classifier
 
 LIMIT = 0.5
-"""Rank correlation with the trained network's maps from which on a method counts as blind to the weights."""
+"""Rank correlation with the trained network's maps from which on a method fails: a convention of ours, the paper judges
+by eye."""
 
 _WINDOW, _APART = 7, 0x5A17_0000
 
