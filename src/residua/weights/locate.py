@@ -16,11 +16,12 @@ from residua._base.download import RemoteFile
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import sha256_file
 from residua._base.words import some
+from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle import CONFIG_FILE, MODEL_FILE
 from residua.weights.hub import Repository, fetch_to_cache
-from residua.weights.twins import TWINS, Twin, departures
+from residua.weights.twins import TWINS, Twin, unlike
 
 _PICKLED = "pytorch_model.bin"
 HUB_FILES = (MODEL_FILE, _PICKLED)  # in the order of preference
@@ -155,7 +156,7 @@ def _twin(given: str, peer: str, spec: Spec) -> Twin:
             f"one of {some(sorted(TWINS[peer]), 60)}",
             near or "Leave the weights out, or give them as a file",
         )
-    if fields := departures(spec, twin):
+    if fields := unlike(spec, get_spec(spec.name, **twin.edits), loading=True):
         said = ", ".join(f"{name}={ours!r} (there {theirs!r})" for name, (ours, theirs) in fields.items())
         raise InputError(
             f"{given} for a {spec.name} with {said}: it would compute something else",

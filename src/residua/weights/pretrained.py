@@ -39,7 +39,7 @@ def hub_name(name: Path | str) -> Path | str:
 def load_strangers(name: Path | str, model: str | Spec | None = None) -> Run:
     """Load weights by name as a run; see `residua.weights.run.load`."""
     spec = get_spec(model) if isinstance(model, str) else model
-    found = resolve(name, spec)
+    found = resolve(name, spec, asked=() if isinstance(model, str) else None)
     if is_bundle(found.located.path):
         return load(found.located.path)
     if found.preprocess is None:
