@@ -100,9 +100,7 @@ def _from_bundle(located: Located, spec: Spec | None, asked: Collection[str] | N
     return Weights(located, bundle.spec, bundle.tensors, "", bundle.preprocess, bundle.classes, form)
 
 
-def refuse_another(
-    located: Located, theirs: Spec, ours: Spec, asked: Collection[str] | None = None
-) -> dict[str, Any]:
+def refuse_another(located: Located, theirs: Spec, ours: Spec, asked: Collection[str] | None = None) -> dict[str, Any]:
     """Refuse weights that would fit and compute something else, as those of another stride do.
 
     Returns:

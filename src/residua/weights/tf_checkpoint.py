@@ -74,6 +74,19 @@ def read_checkpoint(path: Path | str) -> dict[str, Array]:
     return dict(sorted(found.items()))
 
 
+def checkpoint_files(path: Path) -> list[Path]:
+    """Return the files of a checkpoint that hold weights, sorted, by whatever name it is given; [] where there is none.
+
+    A V1 checkpoint of one file has the name of any file: it is not found here.
+    """
+    prefix = _prefix(path)
+    index = prefix.with_name(prefix.name + ".index")
+    if not index.is_file():
+        return sorted(_siblings(prefix))
+    shards = [entry for entry in prefix.parent.iterdir() if _SHARD.fullmatch(entry.name) and _prefix(entry) == prefix]
+    return sorted([index, *(entry for entry in shards if ".data-" in entry.name)])
+
+
 def _prefix(path: Path) -> Path:
     shard = _SHARD.fullmatch(path.name)
     name = shard["prefix"] if shard else path.name
