@@ -129,6 +129,7 @@ def test_damaged_files_are_refused_or_read_and_nothing_else(tmp_path: Path, new:
     assert refused > 30
 
 
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor")
 def test_tensors_without_plain_numbers_are_refused(tmp_path: Path) -> None:
     for odd in (torch.eye(2).to_sparse(), torch.empty(2, device="meta")):
         torch.save({"fc.weight": odd}, tmp_path / "w.pth")
