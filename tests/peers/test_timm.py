@@ -6,9 +6,18 @@ import pytest
 import torch
 
 from peers.randomised import randomised
+from residua.specs.catalog import get_spec
+from residua.weights.convert import get_source
 from residua.weights.create import create_model
 
 timm = pytest.importorskip("timm", reason="timm is not installed: pip install 'residua[peers]'")
+
+
+def _ours_from(peer: torch.nn.Module, name: str) -> dict[str, torch.Tensor]:
+    """The peer's tensors by the rules that `residua convert` goes by."""
+    return get_source("timm").to_ours(
+        get_spec(name, head="conv") if name.endswith("_v2") else get_spec(name), peer.state_dict()
+    )
 
 
 def _agree(peer: torch.nn.Module, ours: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
@@ -35,25 +44,14 @@ def test_same_names(name: str) -> None:
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
 def test_pre_activated(depth: int) -> None:
     peer = randomised(timm.create_model(f"resnetv2_{depth}"))
-    _agree(peer, create_model(f"resnet{depth}_v2", head="conv"), _ours_from_resnetv2(peer.state_dict()))
-
-
-def _ours_from_resnetv2(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    renamed = {}
-    for key, value in state.items():
-        if key.startswith("stages."):
-            _, stage, _, block, rest = key.split(".", 4)
-            rest = rest.replace("norm", "bn").replace("downsample.conv", "downsample.0")
-            key = f"layer{int(stage) + 1}.{block}.{rest}"
-        renamed[key.replace("stem.conv", "conv1").replace("head.fc", "fc")] = value
-    return renamed
+    _agree(peer, create_model(f"resnet{depth}_v2", head="conv"), _ours_from(peer, f"resnet{depth}_v2"))
 
 
 @pytest.mark.parametrize("name", ["seresnet50", "seresnet101", "seresnet152", "senet154"])
 def test_squeeze_and_excitation_as_its_authors_have_it(name: str) -> None:
     peer = randomised(timm.create_model(f"legacy_{name}"))
-    ours = create_model(name if name == "senet154" else f"{name}_v1")
-    _agree(peer, ours, _ours_from_legacy(peer.state_dict(), deep=name == "senet154"))
+    ours = name if name == "senet154" else f"{name}_v1"
+    _agree(peer, create_model(ours), _ours_from(peer, ours))
 
 
 def test_senet154_in_the_newer_form() -> None:
@@ -62,27 +60,12 @@ def test_senet154_in_the_newer_form() -> None:
     _agree(peer, create_model("senet154", pool_padding="symmetric"), peer.state_dict())
 
 
-def _ours_from_legacy(state: dict[str, torch.Tensor], deep: bool) -> dict[str, torch.Tensor]:
-    first = {"conv1": "conv1", "bn1": "bn1"}
-    if deep:
-        first = {"conv1": "conv1.0", "bn1": "conv1.1", "conv2": "conv1.3", "bn2": "conv1.4", "conv3": "conv1.6"}
-        first["bn3"] = "bn1"
-    renamed = {}
-    for key, value in state.items():
-        key = key.replace("se_module", "se").replace("last_linear", "fc")
-        if key.startswith("layer0."):
-            _, module, leaf = key.split(".")
-            key = f"{first[module]}.{leaf}"
-        renamed[key] = value
-    return renamed
-
-
 @pytest.mark.parametrize("size", [96, 97, 113, 130])
 def test_caffes_pool_at_every_size(size: int) -> None:
     """TensorFlow's SAME agrees with Caffe's ceil mode at even sizes alone; the authors' networks have Caffe's."""
     peer = randomised(timm.create_model("legacy_seresnet50"))
     ours = create_model("seresnet50_v1")
-    ours.load_state_dict(_ours_from_legacy(peer.state_dict(), deep=False), assign=True)
+    ours.load_state_dict(_ours_from(peer, "seresnet50_v1"), assign=True)
     image = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     with torch.no_grad():
         want, got = peer(image), ours.eval()(image)

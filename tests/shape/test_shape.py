@@ -22,7 +22,7 @@ FLOORS = {
     "families": 2,
     "anatomy": 3,
     "explanation": 3,
-    "sizes": 3,
+    "sizes": 2.5,  # asked by weights; asks families
     "weights": 3,
     "runtime": 3,
     "evaluation": 4,

@@ -17,6 +17,7 @@ import torch
 from bundles import CLASSES, DATA, PREPROCESS, save_tiny, tiny_model, tiny_spec
 
 from residua._base.errors import InputError
+from residua.specs.schema import from_json, to_json
 from residua.weights import bundle as module
 from residua.weights.bundle import CONFIG_FILE, MODEL_FILE, hash_tensors, load_bundle
 from residua.weights.run import load
@@ -277,3 +278,22 @@ def test_classes_named_after_folders_that_are_no_utf8(tmp_path: Path) -> None:
     classes = (os.fsdecode(b"\xff"), "Zürich", "b")
     save_tiny(tmp_path, classes=classes)
     assert load_bundle(tmp_path).classes == classes
+
+
+def test_a_bundle_from_before_a_field_came_loads_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model()
+    late = ("output_stride", "end_points", "head_dropout")
+
+    def earlier(spec: Any) -> dict[str, Any]:
+        return {key: value for key, value in to_json(spec).items() if key not in late}
+
+    monkeypatch.setattr(module, "to_json", earlier)
+    path = save_tiny(tmp_path, model)
+    monkeypatch.undo()
+    assert b"output_stride" not in path.read_bytes()
+    assert load_bundle(tmp_path).spec == model.spec
+    for broken in ({"depths": None}, {"future": 1}):
+        document = {**to_json(model.spec), **broken}
+        document = {key: value for key, value in document.items() if value is not None or key not in broken}
+        with pytest.raises(InputError, match=r"depths|future"):
+            from_json(document)

@@ -138,6 +138,15 @@ def test_weights_of_torchvision_load_as_a_run(torchvisions: Behaviour) -> None:
     assert run.model(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
 
 
+def test_weights_of_torchvision_load_at_another_stride(
+    torchvisions: Behaviour, resnet18: dict[str, torch.Tensor]
+) -> None:
+    edits: dict[str, Any] = {"output_stride": 8, "init": "he_truncated", "head_dropout": 0.5}
+    backbone = create_model("resnet18", weights="torchvision:DEFAULT", features_only=True, **edits)
+    assert backbone.strides[-1] == 8
+    assert all(torch.equal(t, resnet18[name].to(t.dtype)) for name, t in backbone.network.state_dict().items())
+
+
 def test_the_true_catalogue_says_address_hash_and_preprocessing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is downloaded: what would be asked for is looked at."""
     asked: list[Any] = []

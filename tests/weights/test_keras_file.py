@@ -84,6 +84,15 @@ def test_legacy(root: str, tmp_path: Path) -> None:
     assert _equal(read_layers(tmp_path / "it.h5"), WANTED)
 
 
+def test_nothing_is_imported_from_the_folder_one_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _legacy(tmp_path / "it.h5")
+    for name in ("zipfile", "json", "h5py", "residua"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    assert _equal(read_layers("it.h5"), WANTED)
+    assert not (tmp_path / "executed").exists()
+
+
 def test_lists_of_names_that_keras_splits(tmp_path: Path) -> None:
     _legacy(tmp_path / "it.h5")
     with h5py.File(tmp_path / "it.h5", "a") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bundles import PREPROCESS, save_tiny, tiny_model
 from PIL import Image
 
 from residua._base.errors import InputError
+from residua.weights.load import read_state
 from residua.weights.resolve import resolve
 from residua.weights.run import load
 from residua.weights.transfer import load_weights
@@ -108,6 +110,31 @@ def test_garbage_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError):
         load_state(tiny_model(), tmp_path / name)
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_damaged_files_are_refused_or_read_and_nothing_else(tmp_path: Path, new: bool) -> None:
+    path = tmp_path / "w.pth"
+    torch.save(tiny_model().state_dict(), path, _use_new_zipfile_serialization=new)
+    whole, chance, refused = path.read_bytes(), random.Random(0), 0
+    for _ in range(120):
+        damaged = bytearray(whole[: chance.choice((len(whole), chance.randrange(len(whole))))])
+        for _ in range(3):
+            damaged[chance.randrange(min(len(damaged), 4000))] = chance.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            read_state(path)
+        except InputError:
+            refused += 1
+    assert refused > 30
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor")
+def test_tensors_without_plain_numbers_are_refused(tmp_path: Path) -> None:
+    for odd in (torch.eye(2).to_sparse(), torch.empty(2, device="meta")):
+        torch.save({"fc.weight": odd}, tmp_path / "w.pth")
+        with pytest.raises(InputError, match=r"sparse, quantized or without values: fc\.weight"):
+            read_state(tmp_path / "w.pth")
 
 
 def test_absent_files_and_other_objects(tmp_path: Path) -> None:

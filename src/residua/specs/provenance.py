@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from residua.specs.preprocess import PreprocessSpec
 
@@ -19,6 +20,7 @@ class Provenance:
         classes: the names of the outputs that they were trained for; () where nobody says.
         fresh: tensors of the network that were drawn anew, because the file's are of another number of classes.
         adapted: tensors that were fitted to another number of channels of the image.
+        form: fields of the network that nobody asked for, which are as the weights have them: (field, value).
     """
 
     given: str
@@ -28,9 +30,12 @@ class Provenance:
     classes: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
     adapted: tuple[str, ...] = ()
+    form: tuple[tuple[str, Any], ...] = ()
 
     def __str__(self) -> str:
         told = f"weights {self.given} (SHA-256 {self.sha256[:12]}…)"
+        if self.form:
+            told += f", which settle {', '.join(f'{name}={value!r}' for name, value in self.form)}"
         if self.adapted:
             told += f", {', '.join(self.adapted)} fitted to the image's channels"
         return told + (f", {', '.join(self.fresh)} drawn anew" if self.fresh else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from residua._base.errors import InputError, did_you_mean
 
@@ -22,6 +22,22 @@ _FAMILIES = {
     "inception_v4": ("residua.specs.inception_v4", "InceptionV4Spec"),
     "inception_resnet": ("residua.specs.inception_resnet", "InceptionResNetSpec"),
     "densenet": ("residua.specs.densenet", "DenseNetSpec"),
+}
+
+Role = Literal["names", "ends", "start", "training", "layout", "density"]
+
+# What a field bears on, where that is not what a network computes from given weights; every other field decides it.
+# "layout": the same numbers in other shapes. "density": the same weights read at more places of the image.
+ROLES: dict[str, Role] = {
+    **dict.fromkeys(("name", "paper", "end_points"), "names"),
+    **dict.fromkeys(("num_classes", "in_channels", "input_size"), "ends"),
+    **dict.fromkeys(("init", "initial", "init_std", "init_small_std", "init_small", "init_bias"), "start"),
+    **dict.fromkeys(("init_bias_layers", "zero_init_last_bn", "gate_bias", "transform_bias"), "start"),
+    **dict.fromkeys(("dropout", "dropouts", "dropout_pools", "dropout_site", "head_dropout"), "training"),
+    **dict.fromkeys(("shortcut_dropout", "bn_momentum", "recompute"), "training"),
+    **dict.fromkeys(("aux_heads", "aux_pool", "aux_weight", "aux_dropout"), "training"),
+    "head": "layout",
+    "output_stride": "density",
 }
 
 
@@ -96,10 +112,12 @@ def to_json(spec: Spec) -> dict[str, Any]:
 
 
 def from_json(document: dict[str, Any]) -> Spec:
-    """Build a spec from what `to_json` returned.
+    """Build a spec from what `to_json` returned, now or in an earlier version.
+
+    A missing field takes its default: that of a field which came later means the network as it was before.
 
     Raises:
-        InputError: an unknown family or field, a missing field, or a value that the spec refuses.
+        InputError: an unknown family or field, a missing one without a default, or a value that the spec refuses.
     """
     family = document.get("family")
     if not isinstance(family, str) or family not in _FAMILIES:
@@ -108,15 +126,15 @@ def from_json(document: dict[str, Any]) -> Spec:
     kind = getattr(importlib.import_module(module), name)
     known = {field.name: field for field in dataclasses.fields(kind) if field.init}
     unknown = [key for key in document if key != "family" and key not in known]
-    missing = [key for key in known if key not in document]
+    missing = [key for key, field in known.items() if key not in document and field.default is dataclasses.MISSING]
     if unknown or missing:
         raise InputError(
             f"a {name} with unknown fields {unknown} and without {missing}",
-            "exactly the fields of this version",
+            "the fields of this version",
             "Was it written by another version of Residua?",
         )
     try:
-        spec: Spec = kind(**{key: document[key] for key in known})
+        spec: Spec = kind(**{key: document[key] for key in known if key in document})
     except InputError as error:
         raise InputError(f"a {name} with {error.given}", error.wanted, error.remedy) from error
     return spec

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,14 @@ class Initial:
         sha256: of the file that held them when the run was begun.
         preprocess: what they were trained for; None where nobody says.
         classes: the names of their outputs; () where nobody says.
+        form: fields that the network has from them, where it was asked for by its name; see `Weights.form`.
     """
 
     given: str
     sha256: str
     preprocess: PreprocessSpec | None
     classes: tuple[str, ...]
+    form: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"the weights {self.given} (SHA-256 {self.sha256[:12]}…)"
@@ -46,7 +48,7 @@ class Initial:
     def from_dict(cls, told: dict[str, Any]) -> Initial:
         """Undo `to_dict`."""
         preprocess = told["preprocess"] and PreprocessSpec(**told["preprocess"])
-        return cls(told["given"], told["sha256"], preprocess, tuple(told["classes"]))
+        return cls(told["given"], told["sha256"], preprocess, tuple(told["classes"]), told.get("form", {}))
 
 
 def full_name(given: str | Path) -> str:
@@ -54,15 +56,15 @@ def full_name(given: str | Path) -> str:
     return str(given) if is_remote(given) else str(Path(given).resolve())
 
 
-def find_initial(given: str | Path, spec: Spec) -> Initial:
-    """Fetch and read weights, and see that all but their classifier fits the network of `spec`.
+def find_initial(given: str | Path, spec: Spec, asked: Collection[str] | None = None) -> Initial:
+    """Fetch and read weights, and see that all but their classifier fits the network of `spec` in their form.
 
     Raises:
         InputError: as `resolve`, and as `fitted`.
     """
-    found = resolve(given, spec)
-    fitted(outline(spec), found, new_classifier=True)
-    return Initial(found.located.given, found.located.sha256, found.preprocess, found.classes)
+    found = resolve(given, spec, asked)
+    fitted(outline(spec.edit(**found.form)), found, new_classifier=True)
+    return Initial(found.located.given, found.located.sha256, found.preprocess, found.classes, found.form)
 
 
 def load_initial(initial: Initial, network: Classifier, classes: Sequence[str]) -> Provenance:
@@ -80,7 +82,7 @@ def load_initial(initial: Initial, network: Classifier, classes: Sequence[str]) 
             "Restore them, or begin another run with another --out",
         )
     adrift = bool(found.classes) and tuple(found.classes) != tuple(classes)
-    return load_weights(network, found, new_classifier=True, adrift=adrift)
+    return load_weights(network, replace(found, form=initial.form), new_classifier=True, adrift=adrift)
 
 
 def preprocess_for(initial: Initial | None, image_size: int) -> PreprocessSpec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +134,12 @@ def ask(
     choose_hardware(many)
     for recipe in (many, few):
         check_batch(spec, recipe.image_size, recipe.batch_size, frozen(spec, recipe.freeze).hold)
-    return Request(data, data_dir, folder, spec, _initial(weights, spec, folder, origin), many, few, origin)
+    # Beside a name, only edits were asked for: in the rest the network follows its weights.
+    asked = (model_edits or {}).keys() if model is None or isinstance(model, str) else None
+    initial = _initial(weights, spec, asked, folder, origin)
+    if initial is not None and asked is not None:
+        spec = spec.edit(**{name: value for name, value in initial.form.items() if name not in asked})
+    return Request(data, data_dir, folder, spec, initial, many, few, origin)
 
 
 def claim(request: Request) -> None:
@@ -238,10 +243,16 @@ def _place(folder: Path) -> Path:
     return folder / "checkpoints" / "origin.json"
 
 
-def _initial(weights: str | Path | None, spec: Spec, folder: Path, origin: dict[str, Any] | None) -> Initial | None:
+def _initial(
+    weights: str | Path | None,
+    spec: Spec,
+    asked: Collection[str] | None,
+    folder: Path,
+    origin: dict[str, Any] | None,
+) -> Initial | None:
     """Return the weights to begin with; they are fetched and read, unless a checkpoint stands in their place."""
     if origin is None:
-        return find_initial(weights, spec) if weights is not None else None
+        return find_initial(weights, spec, asked) if weights is not None else None
     begun = Initial.from_dict(origin["weights"]) if origin.get("weights") else None
     if weights is not None and full_name(weights) != (begun and begun.given):
         # Not to be used: `claim` refuses it by name.
@@ -264,7 +275,7 @@ def _settle(given: str | Path | Recipe, spec: Spec, overrides: dict[str, Any], i
 
 
 def _departures(request: Request, origin: dict[str, Any]) -> list[str]:
-    now, was = json.loads(json.dumps(to_json(request.spec))), origin["model"]
+    now, was = to_json(request.spec), to_json(from_json(origin["model"]))
     found = [
         f"the network's {key} is {now.get(key)!r} now, was {was.get(key)!r}"
         for key in {**was, **now}

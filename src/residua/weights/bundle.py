@@ -158,8 +158,8 @@ def load_bundle(folder: Path | str) -> Bundle:
         metrics=document["metrics"],
         data=document["data"],
         recipe=document["recipe"],
-        initial_weights=document.get("initial_weights"),  # since 0.2
-        calibration=document.get("calibration"),  # since 0.2
+        initial_weights=document.get("initial_weights"),  # earlier bundles lack these two
+        calibration=document.get("calibration"),
         versions=document["versions"],
         weights_sha256=document["weights_sha256"],
         tensors=tensors,

@@ -14,15 +14,16 @@ import torch
 from torch import Tensor
 
 from residua._base.errors import InputError, did_you_mean
-from residua._base.files import sha256_file
 from residua._base.words import compact, some
 from residua.families.members import classifier_tensors, input_tensors, state_shapes
+from residua.sizes import check_input
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle import CONFIG_FILE, MODEL_FILE, save_bundle
 from residua.weights.classes import class_names
 from residua.weights.load import is_bundle
+from residua.weights.locate import sha256_weights
 from residua.weights.match import differences
 from residua.weights.run import Run, load
 from residua.weights.sources.source import Source, Tensors
@@ -71,11 +72,13 @@ def convert(
         preprocess: the evaluation transform; None: the source's.
 
     Returns:
-        The run. Its `data` says where it comes from: source, name and SHA-256 of the file, and notes.
+        The run. Its `data` says where it comes from: source, name and SHA-256 of the file (see `sha256_weights`), and
+        notes.
 
     Raises:
         InputError: an unreadable or unsafe file; tensors that are missing, unexpected or misshapen (all are named);
-            class names that do not fit; an `out` that is in use. Nothing is written then.
+            class names that do not fit; a side that the network does not take; an `out` that is in use. Nothing is
+            written then.
     """
     path, folder = Path(file), Path(out)
     _refuse_used(folder)
@@ -87,11 +90,13 @@ def convert(
     preprocess = preprocess or get_source(found.source).preprocess(spec, path.name)
     if image_size is not None:
         preprocess = resized(preprocess, image_size)
-    spec = spec.edit(input_size=preprocess.image_size)
+    if preprocess.image_size != spec.input_size:
+        check_input(spec, preprocess.image_size)
+        spec = spec.edit(input_size=preprocess.image_size)
     origin = {
         "source": found.source,
         "file": path.name,
-        "sha256": sha256_file(path) if path.is_file() else None,
+        "sha256": sha256_weights(path),
         "notes": [*found.notes, *([named] if named else [])],
     }
     save_bundle(
@@ -215,8 +220,8 @@ def _with_ends(spec: Spec, state: Tensors, peer: Source, wanted: int | None) -> 
     outputs = next((state[key].shape[0] for key in reversed(heads) if key in state and state[key].ndim), None)
     if outputs is None:
         return spec, state, notes
-    background = peer.BACKGROUND_FIRST and wanted is None and outputs == 1001
-    if background or (wanted is not None and outputs == wanted + _BACKGROUND and peer.DATA == "imagenet"):
+    classes = 1000 if wanted is None else wanted
+    if peer.BACKGROUND_FIRST and outputs == classes + _BACKGROUND:
         state = {key: t[_BACKGROUND:] if key in heads and t.ndim else t for key, t in state.items()}
         outputs -= _BACKGROUND
         notes.append(f"The first of {outputs + _BACKGROUND} outputs, the background, was left out.")

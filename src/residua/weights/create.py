@@ -56,7 +56,8 @@ def create_model(
             first kernel is fitted so that an image whose channels are alike gives what it gave.
         weights: "torchvision:IMAGENET1K_V2", "timm:TAG", "hf://ORG/REPO", "https://…#sha256=HEX", a file, or a run
             folder; other people's names are translated. Fetched once, checked by hash, read without executing
-            anything. None: fresh ones, drawn from torch's global generator.
+            anything. A network asked for by name takes the form that they have, in the fields that no edit sets; it is
+            noted in `.provenance`. None: fresh ones, drawn from torch's global generator.
         features_only: return the network without its head as a `Backbone` of feature maps, for detection and
             segmentation. Weights load as for the whole network.
         out_indices: with features_only, which of its maps, one a stride, counted from 0; None: all.
@@ -80,15 +81,14 @@ def create_model(
             "features_only=True, which returns feature maps",
             "Add features_only=True",
         )
-    network = build(spec_of(model, num_classes, in_channels, **spec_edits))
-    if weights is not None:
+    spec = spec_of(model, num_classes, in_channels, **spec_edits)
+    if weights is None:
+        network = build(spec)
+    else:
         from residua.weights.resolve import resolve
         from residua.weights.transfer import load_weights
 
-        load_weights(
-            network,
-            resolve(weights, network.spec),
-            new_classifier=num_classes is not None,
-            new_input=in_channels is not None,
-        )
+        found = resolve(weights, spec, asked=spec_edits if isinstance(model, str) else None)
+        network = build(spec.edit(**found.form))
+        load_weights(network, found, new_classifier=num_classes is not None, new_input=in_channels is not None)
     return Backbone(network, out_indices, names) if features_only else network

@@ -23,7 +23,8 @@ from residua.weights.formats import keras_hdf5
 
 UNNAMED = "layers/"  # how the key of a layer begins whose own name the file does not tell
 
-_READER = ("-m", keras_hdf5.__name__)
+# -P: without it, Python would look for every module in the folder that it stands in first.
+_READER = ("-P", "-m", keras_hdf5.__name__)
 _PATIENCE_S = 60.0
 _SLOWEST_DISK = 5e6  # bytes a second
 _WHOLE = "a whole file of Keras's: .h5, .weights.h5 or .keras"

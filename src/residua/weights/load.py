@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from residua._base.errors import InputError
+from residua._base.words import some
 from residua.weights.bundle import KEY, MODEL_FILE, load_bundle
 
 _NESTED = ("state_dict", "model", "model_state_dict")
@@ -31,10 +32,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"{path} does not exist", f"a file of weights or a run folder with {MODEL_FILE}", "Check the path"
         )
+    if path.suffix == ".safetensors" and is_bundle(path):
+        return load_bundle(path).tensors
     try:
         if path.suffix == ".safetensors":
-            return load_bundle(path).tensors if is_bundle(path) else safetensors.torch.load_file(path)
+            return safetensors.torch.load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except pickle.UnpicklingError as error:
         # Without torch's own words, which advise to load it all the same.
         raise InputError(
@@ -42,9 +47,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
             "safetensors, or a state dict as torch.save writes it; nothing was executed",
             "If you trust its source, save its state dict again as safetensors",
         ) from error
-    except InputError:
-        raise
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, safetensors.SafetensorError) as error:
+    # A damaged file misleads torch's reader anywhere: it fails with whatever that place raises.
+    except Exception as error:
         raise InputError(
             f"{path} cannot be read as weights: {_first_line(error)}",
             "a whole file of weights",
@@ -74,6 +78,12 @@ def _unwrap(path: Path, found: Any) -> dict[str, Tensor]:
             f"{path} holds {kind[:200]}", "a state dict: names and tensors", "Save model.state_dict() alone"
         )
     state = {str(key): value for key, value in found.items()}
+    if odd := [key for key, t in state.items() if t.layout != torch.strided or t.is_quantized or t.is_meta]:
+        raise InputError(
+            f"{path} holds tensors that are sparse, quantized or without values: {some(odd)}",
+            "plain numbers",
+            "Save the state dict of the float network",
+        )
     if state and all(key.startswith("module.") for key in state):
         return {key.removeprefix("module."): value for key, value in state.items()}
     return state

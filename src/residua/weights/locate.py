@@ -16,11 +16,13 @@ from residua._base.download import RemoteFile
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import sha256_file
 from residua._base.words import some
+from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle import CONFIG_FILE, MODEL_FILE
 from residua.weights.hub import Repository, fetch_to_cache
-from residua.weights.twins import TWINS, Twin, departures
+from residua.weights.tf_checkpoint import checkpoint_files
+from residua.weights.twins import TWINS, Twin, unlike
 
 _PICKLED = "pytorch_model.bin"
 HUB_FILES = (MODEL_FILE, _PICKLED)  # in the order of preference
@@ -100,13 +102,18 @@ def _from_path(path: Path) -> Located:
         config = path / CONFIG_FILE
         given = str(path.resolve())
         return Located(given, file, sha256_file(file), config=config if config.is_file() else None)
-    # A TensorFlow checkpoint is a prefix, of several files.
-    parts = [path] if path.is_file() else sorted(path.parent.glob(f"{path.name}.*"))
-    if not path.is_file() and not any(part.name == f"{path.name}.index" for part in parts):
+    if not path.is_file() and not checkpoint_files(path):
         raise InputError(f"{path} does not exist", f"weights: {_FORMS}", _perhaps(str(path)))
-    digests = [sha256_file(part) for part in parts]
-    whole = digests[0] if path.is_file() else hashlib.sha256("".join(digests).encode()).hexdigest()
-    return Located(str(path.resolve()), path, whole)
+    return Located(str(path.resolve()), path, sha256_weights(path))
+
+
+def sha256_weights(path: Path) -> str:
+    """Return the SHA-256 of a file of weights; of a TensorFlow checkpoint, that of its files' digests in a row.
+
+    It is the same by whatever name the checkpoint is given, and a `.meta` is no part of it: that holds no weights.
+    """
+    digests = [sha256_file(part) for part in checkpoint_files(path) or (path,)]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _perhaps(text: str) -> str:
@@ -155,7 +162,7 @@ def _twin(given: str, peer: str, spec: Spec) -> Twin:
             f"one of {some(sorted(TWINS[peer]), 60)}",
             near or "Leave the weights out, or give them as a file",
         )
-    if fields := departures(spec, twin):
+    if fields := unlike(spec, get_spec(spec.name, **twin.edits), loading=True):
         said = ", ".join(f"{name}={ours!r} (there {theirs!r})" for name, (ours, theirs) in fields.items())
         raise InputError(
             f"{given} for a {spec.name} with {said}: it would compute something else",

@@ -17,6 +17,7 @@ from residua.weights.load import is_bundle
 from residua.weights.locate import HUB_FILES, is_remote
 from residua.weights.resolve import resolve
 from residua.weights.run import Run, assembled, load
+from residua.weights.twins import unlike
 
 _CARD = "README.md"
 
@@ -39,9 +40,15 @@ def hub_name(name: Path | str) -> Path | str:
 def load_strangers(name: Path | str, model: str | Spec | None = None) -> Run:
     """Load weights by name as a run; see `residua.weights.run.load`."""
     spec = get_spec(model) if isinstance(model, str) else model
-    found = resolve(name, spec)
+    found = resolve(name, spec, asked=() if isinstance(model, str) else None)
     if is_bundle(found.located.path):
-        return load(found.located.path)
+        run = load(found.located.path)
+        if spec is None or isinstance(model, str) or not unlike(spec, run.spec):
+            return run
+        # All that `resolve` lets a spec change; see `schema.ROLES`.
+        denser = run.spec.edit(output_stride=getattr(spec, "output_stride", 0))
+        told = {name: value for name, value in vars(run).items() if name not in ("model", "spec")}
+        return assembled(run.model.state_dict(), spec=denser, **told)
     if found.preprocess is None:
         raise InputError(
             f"{name}, which does not say how images are to be prepared",

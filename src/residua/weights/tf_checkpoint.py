@@ -56,7 +56,7 @@ def read_checkpoint(path: Path | str) -> dict[str, Array]:
     index = prefix.with_name(prefix.name + ".index")
     if index.is_file():
         return _guarded(index, lambda stream, size: _read_v2(prefix, stream, size))
-    files = [prefix] if prefix.is_file() else sorted(_siblings(prefix))
+    files = checkpoint_files(given)
     if not files:
         near = sorted(entry.name for entry in given.parent.glob("*.index")) if given.parent.is_dir() else []
         raise InputError(
@@ -74,6 +74,17 @@ def read_checkpoint(path: Path | str) -> dict[str, Array]:
     return dict(sorted(found.items()))
 
 
+def checkpoint_files(path: Path) -> list[Path]:
+    """Return the files of a checkpoint that hold weights, sorted, by whatever name it is given; [] for none."""
+    prefix = _prefix(path)
+    index = prefix.with_name(prefix.name + ".index")
+    if index.is_file():
+        return sorted(
+            [index, *(each for each in path.parent.iterdir() if each.name.startswith(f"{prefix.name}.data-"))]
+        )
+    return [prefix] if prefix.is_file() else sorted(_siblings(prefix))
+
+
 def _prefix(path: Path) -> Path:
     shard = _SHARD.fullmatch(path.name)
     name = shard["prefix"] if shard else path.name
@@ -85,10 +96,8 @@ def _prefix(path: Path) -> Path:
 def _siblings(prefix: Path) -> list[Path]:
     if not prefix.parent.is_dir():
         return []
-    found = [
-        entry for entry in prefix.parent.iterdir() if (shard := _SHARD.fullmatch(entry.name)) and not shard["data"]
-    ]
-    return [entry for entry in found if entry.name.startswith(f"{prefix.name}-")]
+    shards = ((each, _SHARD.fullmatch(each.name)) for each in prefix.parent.iterdir())
+    return [each for each, shard in shards if shard and not shard["data"] and each.name.startswith(f"{prefix.name}-")]
 
 
 def _refuse_missing_shards(prefix: Path, files: list[Path]) -> None:

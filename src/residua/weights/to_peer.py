@@ -17,8 +17,8 @@ from residua._base.files import atomic_path
 from residua._base.words import some
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.bundle import load_bundle
-from residua.weights.run import Run
+from residua.weights.match import mismatches
+from residua.weights.run import Run, load
 from residua.weights.sources.source import Tensors
 from residua.weights.twins import TWINS, Twin, departures
 
@@ -52,15 +52,16 @@ class _Target(Protocol):
 
 
 def write_for(run: Run | Path | str, peer: str, out: Path | str) -> PeerWeights:
-    """Write a run's weights as `peer` names and lays them out.
+    """Write a run's weights, those of `model` now, as `peer` names and lays them out.
 
     Args:
-        run: a run or its folder.
+        run: a run, or whatever `load` takes.
         peer: "torchvision" or "timm".
         out: the file to write, which must not exist: `.safetensors`, or `.pth` or `.pt` for `torch.save`.
 
     Raises:
-        InputError: the peer does not have this network, and why; no run there; an `out` that exists or ends otherwise.
+        InputError: the peer does not have this network, and why; no run there; `model` no longer fits `spec`; an
+            `out` that exists or ends otherwise.
     """
     path = Path(out)
     if peer not in PEERS:
@@ -71,17 +72,24 @@ def write_for(run: Run | Path | str, peer: str, out: Path | str) -> PeerWeights:
         )
     if path.exists():
         raise InputError(f"{path} exists", "a file that does not exist yet", "Give another --out, or remove it first")
-    bundle = load_bundle(run.folder if isinstance(run, Run) else run)
-    spec = bundle.spec
+    run = run if isinstance(run, Run) else load(run)
+    spec = run.spec
     twin = _twin(spec, peer)
+    tensors = {name: tensor.detach().cpu() for name, tensor in run.model.state_dict().items()}
+    if problems := mismatches(spec, tensors):
+        raise InputError(
+            f"a model that no longer fits its run's {spec.name}: {'; '.join(problems)}",
+            "the network of the run's spec",
+            "Build another network with create_model instead of changing this one's layers",
+        )
     target: _Target = importlib.import_module(f"residua.weights.sources.{peer}")
-    state = {name: tensor.contiguous().clone() for name, tensor in target.from_ours(spec, bundle.tensors).items()}
+    state = {name: tensor.contiguous().clone() for name, tensor in target.from_ours(spec, tensors).items()}
     with atomic_path(path) as beside:
         if path.suffix == ".safetensors":
             safetensors.torch.save_file(state, beside, metadata={"format": "pt"})
         else:
             torch.save(state, beside)
-    return PeerWeights(path, peer, twin.name, _code(spec, peer, twin, path), bundle.preprocess, bundle.classes)
+    return PeerWeights(path, peer, twin.name, _code(spec, peer, twin, path), run.preprocess_spec, run.classes)
 
 
 def _twin(spec: Spec, peer: str) -> Twin:

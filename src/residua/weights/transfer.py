@@ -11,7 +11,7 @@ from residua.families.network import Classifier
 from residua.specs.provenance import Provenance
 from residua.specs.schema import Spec
 from residua.weights.match import differences
-from residua.weights.resolve import Weights
+from residua.weights.resolve import Weights, refuse_another
 
 
 def load_weights(
@@ -28,7 +28,7 @@ def load_weights(
         What was loaded, also kept as `network.provenance`.
 
     Raises:
-        InputError: tensors that do not fit: all are named, and the network is unchanged.
+        InputError: as `fitted`; the network is unchanged.
     """
     tensors, provenance = fitted(network, weights, new_classifier=new_classifier, new_input=new_input, adrift=adrift)
     network.load_state_dict(tensors, strict=False)
@@ -55,9 +55,10 @@ def fitted(
         adrift: the classes are others even where their number is the same: the classifier is left out anyway.
 
     Raises:
-        InputError: tensors that do not fit: all are named.
+        InputError: weights of a network that computes something else; tensors that do not fit: all are named.
     """
     spec, theirs = network.spec, weights.spec
+    refuse_another(weights.located, theirs, spec)
     tensors = dict(weights.tensors)
     fresh: tuple[str, ...] = ()
     adapted: tuple[str, ...] = ()
@@ -81,7 +82,14 @@ def fitted(
         )
     located = weights.located
     provenance = Provenance(
-        located.given, located.sha256, weights.source, weights.preprocess, weights.classes, fresh, adapted
+        located.given,
+        located.sha256,
+        weights.source,
+        weights.preprocess,
+        weights.classes,
+        fresh,
+        adapted,
+        tuple(weights.form.items()),
     )
     return tensors, provenance
 

@@ -64,11 +64,6 @@ TWINS: dict[str, dict[str, Twin]] = {
         "inception_resnet_v2": Twin("InceptionResNetV2", {"aux_heads": False}, False),
     },
 }
-# Fields that change how a network is made, trained, fed or read, never what it computes from given weights.
-_HARMLESS = (
-    *("num_classes", "in_channels", "input_size", "zero_init_last_bn", "bn_momentum", "gate_bias", "head"),
-    *("dropout", "aux_heads", "aux_weight", "aux_dropout", "recompute"),
-)
 
 
 def twin_of(spec: Spec, peer: str) -> Twin | None:
@@ -82,6 +77,13 @@ def departures(spec: Spec, twin: Twin) -> dict[str, tuple[Any, Any]]:
     return unlike(spec, get_spec(spec.name, **twin.edits))
 
 
-def unlike(left: Spec, right: Spec) -> dict[str, tuple[Any, Any]]:
-    """Return the fields in which two specs compute something else from the same weights."""
-    return {name: pair for name, pair in schema.diff(left, right).items() if name not in (*_HARMLESS, "name", "paper")}
+def unlike(left: Spec, right: Spec, *, loading: bool = False) -> dict[str, tuple[Any, Any]]:
+    """Return the fields in which two specs compute something else from the same weights, by `schema.ROLES`.
+
+    Args:
+        left: a spec.
+        right: another.
+        loading: weights of one are for the other, whose output stride is then a wish and no difference.
+    """
+    roles = (None,) if loading else (None, "density")
+    return {name: pair for name, pair in schema.diff(left, right).items() if schema.ROLES.get(name) in roles}

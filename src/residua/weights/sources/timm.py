@@ -34,7 +34,8 @@ _PRE_ACTIVATED: Rules = (
     ("head.fc.*", "fc.*"),
 )
 _LEGACY_SE: Rules = (
-    ("layer0.*", "*"),
+    ("layer0.conv1.*", "conv1.*"),
+    ("layer0.bn1.*", "bn1.*"),
     ("layer#.#.se_module.*", "layer#.#.se.*"),
     ("last_linear.*", "fc.*"),
 )
@@ -46,7 +47,7 @@ _LEGACY_SENET: Rules = (
     ("layer0.bn2.*", "conv1.4.*"),
     ("layer0.conv3.*", "conv1.6.*"),
     ("layer0.bn3.*", "bn1.*"),
-    *_LEGACY_SE[1:],
+    *_LEGACY_SE[2:],
 )
 _VGG: Rules = (
     ("pre_logits.fc1.*", "classifier.0.*"),
@@ -114,15 +115,15 @@ def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
 
 def from_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
     """Return the tensors of the spec's network under timm's names and in its layouts."""
-    renamed = rename(tensors, _renaming(_rules(spec), back=True))
+    # A classifier written as a 1×1 convolution (`head="conv"`) is linear there; only the pre-activated have it so.
+    flat = {name: t.flatten(1) if name == "fc.weight" else t for name, t in tensors.items()}
+    renamed = rename(flat, _renaming(_rules(spec), back=True))
     if spec.family == "vgg":
         for name in ("pre_logits.fc1.weight", "pre_logits.fc2.weight"):
             side = math.isqrt(renamed[name].shape[1] // 512) if name == "pre_logits.fc1.weight" else 1
             renamed[name] = renamed[name].reshape(len(renamed[name]), -1, side, side)
     elif "head.fc.weight" in renamed:
-        renamed["head.fc.weight"] = renamed["head.fc.weight"].flatten(1)[:, :, None, None]
-    elif "fc.weight" in renamed:
-        renamed["fc.weight"] = renamed["fc.weight"].flatten(1)
+        renamed["head.fc.weight"] = renamed["head.fc.weight"][:, :, None, None]
     return {name: t for name, t in renamed.items() if not name.startswith("AuxLogits.")}
 
 

@@ -1,0 +1,130 @@
+"""Strangers' files become runs that say where they come from; what does not fit is refused, and nothing written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from bundles import tiny_model, tiny_spec
+
+from residua._base.errors import InputError
+from residua._base.files import sha256_file
+from residua.cli.app import main
+from residua.evaluation.evaluate import evaluate
+from residua.families.build import build
+from residua.specs.catalog import get_spec
+from residua.weights import convert as module
+from residua.weights.convert import SOURCES, Converted, convert, get_source, ours_from
+from residua.weights.locate import locate, sha256_weights
+from residua.weights.run import load
+
+IMAGE = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def as_timm(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Under timm's names, by its own rules."""
+    found: dict[str, torch.Tensor] = get_source("timm").from_ours(tiny_spec(), state)  # type: ignore[attr-defined]
+    return found
+
+
+def as_cifar(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """As pytorch_resnet_cifar10 names them, in DataParallel."""
+    return {f"module.{name.replace('fc.', 'linear.')}": tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("source", "form", "edits"),
+    [("torchvision", dict, {}), ("timm", as_timm, {}), ("cifar_resnet", as_cifar, {"shortcut": "pad_both"})],
+)
+@torch.no_grad()
+def test_a_file_becomes_a_run(source: str, form: Any, edits: dict[str, Any], tmp_path: Path) -> None:
+    model = tiny_model(**edits)
+    torch.save({"state_dict": form(model.state_dict())}, tmp_path / "w.pth")
+    convert(tmp_path / "w.pth", model=tiny_spec(), out=tmp_path / "run", source=source, classes=["a", "b", "c"])
+    run = load(tmp_path / "run")
+    assert torch.equal(run.model(IMAGE), model(IMAGE))
+    assert (run.classes, run.spec.shortcut) == (("a", "b", "c"), edits.get("shortcut", "pad"))  # type: ignore[attr-defined]
+    told = run.data["converted"]
+    assert (told["source"], told["file"], told["sha256"]) == (source, "w.pth", sha256_file(tmp_path / "w.pth"))
+
+
+def test_sources_are_told_by_their_names() -> None:
+    names = {
+        "keras": {"conv1_conv/kernel", "conv1_bn/moving_mean"},
+        "slim": {"resnet_v2_50/conv1/weights"},
+        "cifar_resnet": {"conv1.weight", "bn1.weight", "linear.weight", "linear.bias"},
+        "timm": {"stages.0.blocks.0.conv1.weight"},
+        "torchvision": {"conv1.weight", "fc.weight"},
+    }
+    assert set(names) == set(SOURCES)
+    for name, held in names.items():
+        assert next(source for source in SOURCES if get_source(source).recognises(held)) == name
+
+
+@pytest.mark.parametrize("source", ["torchvision", "timm"])
+def test_only_tensorflows_networks_have_a_background(source: str, tmp_path: Path) -> None:
+    state = tiny_model().state_dict()
+    assert ours_from(tiny_spec(), state, source, keep_background=2).spec.num_classes == 3
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(InputError, match="2 for 3 outputs"):
+        convert(tmp_path / "w.pth", model=tiny_spec(), out=tmp_path / "run", source=source, classes=["a", "b"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_side_that_the_network_does_not_take(tmp_path: Path) -> None:
+    spec = get_spec("resnet18_v2", depths=(1, 1, 1, 1), widths=(4, 4, 4, 4), stem_width=4, unit="basic")
+    alexnet = get_spec("alexnet", widths=(4, 4, 4, 4, 4), hidden=4, num_classes=3)
+    torch.save(build(alexnet).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(InputError, match=r"images of 32 pixels for alexnet.*--image-size 63"):
+        convert(tmp_path / "w.pth", model=alexnet, out=tmp_path / "run", source="torchvision", image_size=32)
+    assert not (tmp_path / "run").exists()
+    torch.save(build(spec).state_dict(), tmp_path / "v.pth")
+    run = convert(tmp_path / "v.pth", model=spec, out=tmp_path / "run", source="torchvision", image_size=64)
+    assert run.spec.input_size == run.preprocess_spec.image_size == 64
+
+
+def test_the_hash_of_a_checkpoint_covers_all_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prefix = tmp_path / "model.ckpt-7"
+    held = {"index": b"table", "data-00000-of-00002": b"values", "data-00001-of-00002": b"more", "meta": b"graph"}
+    for ending, content in held.items():
+        (tmp_path / f"{prefix.name}.{ending}").write_bytes(content)
+    (tmp_path / "model.ckpt-77.index").write_bytes(b"of another")
+    digest = sha256_weights(prefix)
+    names = [prefix, *(tmp_path / f"{prefix.name}.{ending}" for ending in held)]
+    assert {sha256_weights(name) for name in names} == {digest}
+    assert {locate(name).sha256 for name in names} == {digest}
+    # What the receipt says, without the hundred megabytes of a network that slim has.
+    model = tiny_model()
+    found = Converted(model.spec, model.state_dict(), "slim", ())  # type: ignore[arg-type]
+    monkeypatch.setattr(module, "read_weights", lambda *_, **__: found)
+    for place, name in enumerate((prefix, names[1])):
+        run = convert(name, model=tiny_spec(), out=tmp_path / f"run{place}", image_size=16)
+        assert run.data["converted"]["sha256"] == digest
+    (tmp_path / f"{prefix.name}.data-00001-of-00002").write_bytes(b"else")
+    assert sha256_weights(prefix) != digest
+    (tmp_path / "w.pth").write_bytes(b"one file")
+    assert sha256_weights(tmp_path / "w.pth") == hashlib.sha256(b"one file").hexdigest()
+
+
+def test_a_strangers_checkpoint_keeps_its_accuracy(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first 50 test images of each class; docs/proofs/converted_accuracy.json has all 10,000."""
+    file, archive = (shared / "data" / name for name in ("pytorch_resnet_cifar10-resnet20.th", "cifar10-jpeg.tar.gz"))
+    if not file.is_file() or not archive.is_file():
+        pytest.skip(f"no {file.name} or no {archive.name}")
+    with tarfile.open(archive) as opened:
+        for member in opened:
+            if member.isfile() and member.name.startswith("test/") and int(Path(member.name).stem) < 50:
+                opened.extract(member, tmp_path / "data", filter="data")
+    words = [str(file), "--model", "cifar_resnet20", "--out", str(tmp_path / "run"), "--json"]
+    assert main(["convert", *words]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["source"], told["classes"][0], told["sha256"]) == ("cifar_resnet", "airplane", sha256_file(file))
+    report = evaluate(tmp_path / "run", tmp_path / "data" / "test")
+    assert (report.count, round(report.top1 * report.count)) == (500, 399)
