@@ -1,9 +1,9 @@
 """Every network that torchvision or timm has too: building it, its forward pass and its training step, in turns.
 
-    python benchmarks/networks.py [NAME…] [--batch N] [--rounds 5] [--out benchmarks/results/networks.json]
+    python benchmarks/networks.py [NAME…] [--batch N] [--rounds 5] [--threads 1] [--out FILE]
 
 Building includes the initialisation. Forward and training are fp32, batches of noise at the published input size, each
-library's network as it builds it: 16 images in a step, fewer of large networks. `residua bench` does the measuring.
+library's network as it builds it: 8 images in a step, fewer of large networks. `residua bench` does the measuring.
 Networks measured before are kept in the file and measured again only when named.
 """
 
@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from machine import describe, write_result
 from residua.benchmarking.bench import bench
 from residua.benchmarking.peers import build_peer, has_peer, spec_beside
@@ -27,7 +29,7 @@ from residua.specs.catalog import get_spec, list_models
 from residua.verification.counts import count
 
 PEERS = ("torchvision", "timm")
-IMAGES = ((5e9, 16), (12e9, 8), (math.inf, 4))  # in a step, of networks with up to so many multiply-accumulates
+IMAGES = ((5e9, 8), (12e9, 4), (math.inf, 2))  # in a step, of networks with up to so many multiply-accumulates
 WANTED = {"build": 1 / 1.3, "forward": 1.0, "train": 1.0}
 
 
@@ -108,7 +110,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/networks.json")
+    parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
+    torch.set_num_threads(given.threads)
     before = json.loads(given.out.read_text())["networks"] if given.out.exists() else {}
     there = [name for name in list_models() if any(has_peer(name, peer) for peer in PEERS)]
     for name in given.names or [name for name in there if name not in before]:

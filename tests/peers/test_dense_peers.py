@@ -24,7 +24,7 @@ def _agree(peer: torch.nn.Module, name: str) -> None:
     assert ((got - want).abs().max() / want.abs().max()).item() <= 1e-12
 
 
-@pytest.mark.parametrize("depth", [121, 161, 169, 201])
+@pytest.mark.parametrize("depth", [121, 161])
 def test_torchvision(depth: int) -> None:
     _agree(randomised(torchvision.models.get_model(f"densenet{depth}", weights=None)), f"densenet{depth}")
 

@@ -33,21 +33,19 @@ def _agree(peer: torch.nn.Module, ours: torch.nn.Module, state: dict[str, torch.
     assert ((got - want).abs().max() / want.abs().max()).item() <= 1e-12
 
 
-@pytest.mark.parametrize(
-    "name", ["resnet18", "resnet50", "seresnet50", "seresnet101", "seresnet152", "wide_resnet50_2"]
-)
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "seresnet50"])
 def test_same_names(name: str) -> None:
     peer = randomised(timm.create_model(name))
     _agree(peer, create_model(name), peer.state_dict())
 
 
-@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+@pytest.mark.parametrize("depth", [18, 50])
 def test_pre_activated(depth: int) -> None:
     peer = randomised(timm.create_model(f"resnetv2_{depth}"))
     _agree(peer, create_model(f"resnet{depth}_v2", head="conv"), _ours_from(peer, f"resnet{depth}_v2"))
 
 
-@pytest.mark.parametrize("name", ["seresnet50", "seresnet101", "seresnet152", "senet154"])
+@pytest.mark.parametrize("name", ["seresnet50", "senet154"])
 def test_squeeze_and_excitation_as_its_authors_have_it(name: str) -> None:
     peer = randomised(timm.create_model(f"legacy_{name}"))
     ours = name if name == "senet154" else f"{name}_v1"

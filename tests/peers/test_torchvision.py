@@ -9,8 +9,8 @@ import torchvision
 from peers.randomised import randomised
 from residua.weights.create import create_model
 
-NAMES = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"]
-NAMES += ["resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "alexnet", "vgg11", "vgg16_bn"]
+# One of each structure; `residua verify` compares every name.
+NAMES = ["resnet18", "resnet50", "wide_resnet50_2", "resnext50_32x4d", "alexnet", "vgg11", "vgg11_bn"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,11 +34,11 @@ class Classifier(nn.Module):
     Shapes: (B, spec.in_channels, H, W) -> logits (B, spec.num_classes).
 
     Attributes:
-        trains_channels_last: whether the family's training step, too, is faster on CPUs with the channels innermost.
+        trains_channels_last: whether the training step, too, is faster on CPUs with the channels innermost.
         provenance: where the weights come from, once they were loaded by name.
     """
 
-    trains_channels_last: ClassVar[bool] = True
+    trains_channels_last: bool = True
     provenance: Provenance | None = None
 
     def __init__(self, spec: Spec) -> None:

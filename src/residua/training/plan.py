@@ -16,7 +16,7 @@ from residua.data.cache import refusal
 from residua.data.folders import some
 from residua.data.loader import Loader
 from residua.data.sources import Dataset, balanced, open_dataset
-from residua.families.build import network_class, spec_of
+from residua.families.build import outline, spec_of
 from residua.specs.augment import SMALL_IMAGE
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
@@ -111,7 +111,7 @@ def open_plan(request: Request) -> Plan:
             "validation images to tell the best weights by",
             "Use --keep last, or --val-fraction 0.1",
         )
-    hardware = choose_hardware(recipe, trains_channels_last=network_class(spec).trains_channels_last)
+    hardware = choose_hardware(recipe, trains_channels_last=outline(spec).trains_channels_last)
     preprocess = preprocess_for(request.initial, recipe.image_size)
     loaders = _loaders(recipe, dataset, preprocess, hardware)
     train = loaders["train"]
