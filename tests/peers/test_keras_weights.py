@@ -120,6 +120,10 @@ CASES: dict[str, tuple[int, Callable[[ModuleType], tuple[Any, Callable[..., Any]
 }
 
 
+# Layers with names of their own, layers that are counted, and both.
+FORMS = ("resnet50_keras", "inception_v3", "cifar_resnet20_keras")
+
+
 def _spec(name: str) -> Spec:
     # A quarter of the published side leaves VGG's first dense layer a map of 2×2; the order of its pixels stays.
     return get_spec(name, grid=2) if name == "vgg16" else get_spec(name)
@@ -159,7 +163,9 @@ def test_logits_and_every_form_of_file(name: str, keras: ModuleType, tmp_path: P
     assert want.std() > 1e-2
     assert np.abs(got - want).max() / np.abs(want).max() <= 1e-5
 
-    # The same from every other form that Keras has written.
+    # The same from every other form that Keras has written; what they hold does not depend on the network.
+    if name not in FORMS:
+        return
     layers = read_layers(path)
     model.save(tmp_path / "it.keras")
     with h5py.File(tmp_path / "legacy.h5", "w") as file:
