@@ -80,7 +80,7 @@ def _bin(row: Bin, most: int) -> Markup:
     text = f"probability {row.low:.1%} to {row.high:.1%}\n{row.count:,} images\nmean probability {row.confidence:.1%}"
     return Markup(
         '<g><title>{}</title><rect class="share" x="{x}" y="{}" width="{w}" height="{}"/>'
-        '<rect class="gap" x="{x}" y="{}" width="{w}" height="{}"/>'
+        '<rect class="{gap}" x="{x}" y="{}" width="{w}" height="{}"/>'
         '<line class="whisker" x1="{m}" x2="{m}" y1="{}" y2="{}"/>'
         '<rect class="count" x="{x}" y="{top}" width="{w}" height="{}"/>'
         '<text class="small" transform="translate({} {}) rotate(-90)">{:,}</text></g>'
@@ -96,6 +96,7 @@ def _bin(row: Bin, most: int) -> Markup:
         round(middle + 3, 1),
         round(_BASE - tall - 3, 1),
         row.count,
+        gap="gap" if row.confidence > row.accuracy else "modest",
         x=round(left, 1),
         w=round(right - left, 1),
         m=round(middle, 1),

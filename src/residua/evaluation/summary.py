@@ -120,8 +120,8 @@ def costs(report: Report) -> list[tuple[str, str, str]]:
 
 
 def scaled(count: float) -> str:
-    """Return a count to three digits: 950, 12.2 thousand, 4.09 billion."""
-    for size, word in ((1e9, " billion"), (1e6, " million"), (1e3, " thousand")):
+    """Return a count in figures, from a million on to three digits: 75,290; 4.09 billion."""
+    for size, word in ((1e9, " billion"), (1e6, " million")):
         if count >= size * 0.9995:
             return f"{count / size:.3g}{word}"
     return f"{count:,.0f}"
