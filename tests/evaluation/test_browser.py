@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.test_report import make
+from evaluation.test_sections import full
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--enable-logging=stderr"]
@@ -39,7 +39,7 @@ def test_a_message_would_be_seen(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", ["390,844", "1280,900"])
 def test_the_report_is_silent_and_fits(size: str, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    page.write_text(make().to_html())
+    page.write_text(full().to_html())
     assert opened(page, tmp_path, f"--window-size={size}")[1] == []
     # The page's own policy forbids scripts, the probe's too.
     page.write_text(re.sub(r"<meta http-equiv=[^>]+>", "", page.read_text()).replace("</body>", f"{PROBE}</body>"))

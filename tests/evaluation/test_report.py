@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from residua.evaluation.evaluate import evaluate_model
+from residua.evaluation.matrix import confused_pairs
 from residua.evaluation.metrics import Tally
-from residua.evaluation.page import confused_pairs
 from residua.evaluation.report import HTML_FILE, JSON_FILE, Mistake, Report, write_report
 
 EVIL = ("<script>alert(1)</script>", "\" onload='x' &amp; &", "\u202eright to left", "plain")

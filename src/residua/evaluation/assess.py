@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+from residua._base.errors import InputError
+from residua.anatomy.examine import inspect
 from residua.data.decode import Pixels, decode
 from residua.data.preprocess import apply_uint8
 from residua.data.sources import Split
@@ -23,7 +25,9 @@ from residua.evaluation.metrics import IntArray, Outcome, tally_of
 from residua.evaluation.record import Record
 from residua.evaluation.report import Calibrated, Mistake, Report
 from residua.explanation.thumbnails import overlay_uris
+from residua.families.network import Classifier
 from residua.specs.preprocess import PreprocessSpec
+from residua.weights.bundle import hash_tensors
 
 WORST, CONFIDENT = 24, 12
 _THUMBNAIL_SIDE = 160
@@ -106,14 +110,28 @@ def assess(
 
 
 def describe(model: nn.Module, preprocess: PreprocessSpec) -> dict[str, Any]:
-    """Return name, paper, parameters and input size of a network, as reports give them."""
+    """Return what reports say of a network: name, paper, parameters, input size, bytes and hash of its weights, and
+    multiply-accumulates for one image, None where the network is none of ours.
+    """
     spec = getattr(model, "spec", None)
     return {
         "name": getattr(spec, "name", type(model).__name__),
         "paper": getattr(spec, "paper", ""),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "input_size": preprocess.image_size,
+        "macs": _macs(model, preprocess.image_size),
+        "weights_bytes": sum(tensor.nbytes for tensor in model.state_dict().values()),
+        "weights_sha256": hash_tensors(model.state_dict()),
     }
+
+
+def _macs(model: nn.Module, side: int) -> int | None:
+    if not isinstance(model, Classifier):
+        return None
+    try:
+        return inspect(model.spec, (model.spec.in_channels, side, side)).macs
+    except InputError:
+        return None
 
 
 def _calibrated(record: Record, fitted: Mapping[str, Any]) -> Calibrated:

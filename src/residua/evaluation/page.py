@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,35 +12,18 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from residua._base.words import some
 from residua.evaluation.charts import Series, interval_bar, line_chart
-from residua.evaluation.metrics import ClassMetrics, IntArray, wilson
+from residua.evaluation.diagrams import bin_rows, coverage_chart, reliability_diagram
+from residua.evaluation.matrix import confused_pairs, confusion_matrix
+from residua.evaluation.metrics import ClassMetrics, wilson
+from residua.evaluation.slices import Slice
+from residua.evaluation.summary import costs, duration, findings, sureness, weakness
 
 if TYPE_CHECKING:
     from residua.evaluation.report import Report
 
-# Beyond this the matrix would be larger than anyone can read: the classes with most mistakes stand for it.
-_MATRIX = 100
-_LEVELS = 9
-_SIZES = ((5, "huge"), (12, "large"), (30, "medium"), (_MATRIX, "small"))
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """The confusion matrix as markup.
-
-    Attributes:
-        names: classes shown.
-        rows: (class, support, cells as `<td>` markup).
-        style: "huge", "large", "medium" or "small" cells; "brief" where every name is short enough to stand
-            upright above its column.
-        left_out: classes not shown.
-    """
-
-    names: tuple[str, ...]
-    rows: tuple[tuple[str, int, Markup], ...]
-    style: str
-    left_out: int
+# More rows than anyone reads; report.json has them all.
+_SLICES = 300
 
 
 def render(report: Report) -> str:
@@ -68,71 +50,33 @@ def render(report: Report) -> str:
         wrong=int(report.count - np.diagonal(report.confusion).sum()),
         scale=interval_bar(report.top1, *report.top1_interval, report.baseline),
         pairs=pairs,
-        findings=_findings(report, pairs, short),
+        findings=findings(report, pairs, short),
+        sureness=sureness(report, short),
+        costs=costs(report),
+        remarks=[_sentence(remark) for remark in report.remarks],
         charts=_charts(report.history),
         best=_best(report.history),
         history_columns=_columns(report.history),
         history_rows=[[_cell(row.get(key)) for key in _columns(report.history)] for row in report.history],
-        notes=[_sentence(str(note)) for note in report.data.get("notes", ())],
+        notes=[_sentence(str(note)) for note in report.data.get("notes", ()) if note not in report.remarks],
         evaluated=_sentence(report.data.get("evaluated", "")),
-        matrix=_matrix(report.confusion, report.classes),
+        matrix=confusion_matrix(report.confusion, report.classes),
         class_rows=_class_rows(report.per_class),
         surest=() if same else report.most_confident_mistakes,
+        reliability=_reliability(report),
+        bin_rows=bin_rows,
+        by_chance=_by_chance(report),
+        coverage=coverage_chart(report.abstention) if report.abstention and report.top1 < 1 else "",
+        coverage_rows=_coverage_rows(report),
+        slice_rows=_slice_rows(report.slices),
+        slice_count=len(report.slices),
         data_name=_data_name(report.data),
         trained_on=_trained_on(report.data),
         data_counts=_data_counts(report.data),
         data_facts=_data_facts(report.data),
         recipe=_flat(report.recipe or {}),
-        seconds=_duration(report.history),
+        seconds=duration(report.history),
     )
-
-
-def confused_pairs(confusion: IntArray, classes: Sequence[str]) -> list[tuple[str, str, int, float]]:
-    """Return (true, predicted, images, share of the true class), the most frequent confusions first."""
-    errors = confusion.copy()
-    np.fill_diagonal(errors, 0)
-    support = confusion.sum(axis=1)
-    order = np.argsort(-errors, axis=None, kind="stable")[:6]
-    found = []
-    for true, predicted in zip(*np.unravel_index(order, errors.shape), strict=True):
-        count = int(errors[true, predicted])
-        if count:
-            found.append((classes[int(true)], classes[int(predicted)], count, count / int(support[true])))
-    return found
-
-
-def _findings(report: Report, pairs: Sequence[tuple[str, str, int, float]], percent: Any) -> list[Markup]:
-    """Say in a few sentences what goes wrong."""
-    wrong = int(report.count - np.diagonal(report.confusion).sum())
-    if not wrong:
-        most = percent(1 - report.top1_interval[0])
-        text = Markup("None of the {:,} images is classified wrongly: the true error rate may still be up to {}.")
-        return [text.format(report.count, most)]
-    found = [Markup("<b>{:,} of {:,}</b> images are wrong.").format(wrong, report.count)]
-    if pairs and (pairs[0][2] > 1 or len(report.classes) == 2):
-        text = Markup("Most often <b>{}</b> is taken for <b>{}</b>: {:,} {}, {} of that class.")
-        true, predicted, count, share = pairs[0]
-        found.append(text.format(true, predicted, count, "image" if count == 1 else "images", percent(share)))
-    present = [row for row in report.per_class if row.support]
-    if len(present) > 1:
-        weak = min(present, key=_weakness)
-        text = Markup("The weakest class is <b>{}</b>: {:,} of {:,} recognised, {}.")
-        hits = round(weak.recall * weak.support)
-        found.append(text.format(weak.name, hits, weak.support, percent(weak.recall)))
-    never = [row.name for row in present if not row.predicted]
-    if never:
-        found.append(Markup("Never predicted: {}.").format(_listed(never)))
-    if report.most_confident_mistakes:
-        sure = report.most_confident_mistakes[0]
-        text = Markup("The surest mistake gives <b>{}</b> a probability of {}; the image shows <b>{}</b>.")
-        found.append(text.format(sure.predicted, percent(sure.probability), sure.true))
-    absent = [row.name for row in report.per_class if not row.support]
-    if absent:
-        found.append(Markup("Without images here, hence not judged: {}.").format(_listed(absent)))
-    if report.top1_interval[0] <= report.baseline:
-        text = Markup("Not shown to be better than always answering the most frequent class ({}).")
-        found.insert(0, text.format(percent(report.baseline)))
-    return found
 
 
 def _charts(history: Sequence[Mapping[str, Any]]) -> list[Markup]:
@@ -185,46 +129,46 @@ def _best(history: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
     return top, -epoch
 
 
-def _matrix(confusion: IntArray, classes: Sequence[str]) -> Matrix:
-    shown = np.arange(len(classes))
-    if len(classes) > _MATRIX:
-        errors = confusion.sum(axis=1) + confusion.sum(axis=0) - 2 * np.diagonal(confusion)
-        shown = np.sort(np.argsort(-errors, kind="stable")[: _MATRIX // 2])
-    part = confusion[np.ix_(shown, shown)]
-    support = confusion.sum(axis=1)[shown]
-    names = tuple(classes[int(index)] for index in shown)
-    rows = []
-    for row, name in enumerate(names):
-        whole, wide = int(support[row]), len(names) <= _SIZES[0][0]
-        cells = [_matrix_cell(int(part[row, column]), whole, row == column, wide) for column in range(len(names))]
-        rows.append((name, int(support[row]), Markup("").join(cells)))
-    size = next(word for most, word in _SIZES if len(names) <= most)
-    brief = " brief" if max(map(len, names)) <= 3 else ""
-    return Matrix(names, tuple(rows), size + brief, len(classes) - len(names))
+def _reliability(report: Report) -> list[Markup]:
+    if report.calibration is None:
+        return []
+    if report.calibrated is None:
+        return [reliability_diagram("share of right answers", report.calibration)]
+    after = f"with the temperature {report.calibrated.temperature:.3f}"
+    return [
+        reliability_diagram("as the network gives them", report.calibration),
+        reliability_diagram(after, report.calibrated.calibration),
+    ]
 
 
-def _matrix_cell(count: int, whole: int, right: bool, wide: bool) -> Markup:
-    if not count:
-        return Markup("<td>0") if right and whole else Markup("<td>")
-    share = count / whole
-    # The root lets a few per cent of errors be seen beside a diagonal near 100%.
-    level = max(1, math.ceil(_LEVELS * (share if right else math.sqrt(share))))
-    if wide:
-        return Markup('<td class="{}{}">{:,} <small>{:.1f}%</small>').format(
-            "h" if right else "m", level, count, 100 * share
-        )
-    return Markup('<td class="{}{}" title="{:.1f}%">{}').format("h" if right else "m", level, 100 * share, count)
+def _by_chance(report: Report) -> float:
+    """The ECE that a perfectly calibrated network would show on about as many images: bins' mean |normal deviate|."""
+    if report.calibration is None:
+        return 0.0
+    spread = (math.sqrt(row.count * row.confidence * max(1 - row.confidence, 0)) for row in report.calibration.bins)
+    return math.sqrt(2 / math.pi) * math.fsum(spread) / report.count
+
+
+def _coverage_rows(report: Report) -> list[tuple[float, float]]:
+    """Return about ten points of the curve, the surest images first: the table beside the chart."""
+    if report.abstention is None:
+        return []
+    curve = report.abstention.curve
+    tenths = [next(point for point in curve if point[0] >= tenth / 10 - 1e-9) for tenth in range(1, 11)]
+    return list(dict.fromkeys(tenths))
+
+
+def _slice_rows(slices: Sequence[Slice]) -> list[tuple[bool, Slice]]:
+    """Return (whether its column begins, slice); of very many those that may be weakest."""
+    kept = set(sorted(range(len(slices)), key=lambda at: slices[at].top1_interval[1])[:_SLICES])
+    shown = [each for at, each in enumerate(slices) if at in kept]
+    return [(at == 0 or shown[at - 1].column != each.column, each) for at, each in enumerate(shown)]
 
 
 def _class_rows(per_class: Iterable[ClassMetrics]) -> list[tuple[ClassMetrics, tuple[float, float]]]:
     """Return each class with its recall's interval: the weakest first, those without images last."""
     rows = [(row, wilson(round(row.recall * row.support), row.support)) for row in per_class]
-    return sorted(rows, key=lambda pair: _weakness(pair[0]))
-
-
-def _weakness(row: ClassMetrics) -> tuple[bool, float, int, str]:
-    """Order classes: the least recognised first, of equals the one with more images; those without images last."""
-    return row.support == 0, row.recall, -row.support, row.name
+    return sorted(rows, key=lambda pair: weakness(pair[0]))
 
 
 def _columns(history: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -285,19 +229,6 @@ def _value(value: Any) -> str:
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:].rstrip(".") + "." if text else ""
-
-
-def _duration(history: Sequence[Mapping[str, Any]]) -> str:
-    seconds = history[-1].get("seconds") if history else None
-    if not isinstance(seconds, (int, float)):
-        return ""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _listed(names: Sequence[str]) -> Markup:
-    return Markup(some([Markup("<bdi>{}</bdi>").format(name) for name in names], 8))
 
 
 @cache

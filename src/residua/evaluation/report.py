@@ -74,7 +74,7 @@ class Report:
 
     Attributes:
         name: of the run, the name of its folder.
-        model: name, paper, parameters, input_size of the network.
+        model: name, paper, parameters, input_size, macs (an image), weights_bytes, weights_sha256 of the network.
         split: the part that was evaluated.
         count: images in it.
         top1: accuracy; `top1_interval` is Wilson's 95% interval of it.

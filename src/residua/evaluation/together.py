@@ -110,12 +110,15 @@ def names_of(runs: Sequence[Run]) -> list[str]:
 
 
 def describe_all(runs: Sequence[Run]) -> dict[str, Any]:
-    """Describe an ensemble as reports describe a network: parameters are those of all members."""
+    """Describe an ensemble as reports describe a network: sizes and costs are those of all members."""
     described = [describe(run.model, run.preprocess_spec) for run in runs]
     return described[0] | {
         "name": " + ".join(str(each["name"]) for each in described),
         "paper": "",
         "parameters": sum(int(each["parameters"]) for each in described),
+        "macs": sum(each["macs"] for each in described) if all(each["macs"] for each in described) else None,
+        "weights_bytes": sum(int(each["weights_bytes"]) for each in described),
+        "weights_sha256": ", ".join(str(each["weights_sha256"]) for each in described),
     }
 
 
