@@ -31,7 +31,11 @@ LEGEND = (
 def lines(results: Sequence[Published], outcomes: Sequence[Outcome]) -> list[str]:
     """Return the section: networks with an outcome of ours, then the others, a line for network, data set and views."""
     head = ["network", "data set", "views", "paper", "peers", "ours", "n", "epochs, recipe", "commit", "versions"]
-    text = [*_spaced(LEGEND), f"| {' | '.join([*head, 'minutes', 'verdict'])} |", "|---|---|---|---|---|--:|--:|---|---|---|--:|---|"]
+    text = [
+        *_spaced(LEGEND),
+        f"| {' | '.join([*head, 'minutes', 'verdict'])} |",
+        "|---|---|---|---|---|--:|--:|---|---|---|--:|---|",
+    ]
     ran = sorted(outcomes, key=lambda outcome: (_place(outcome.network), outcome.dataset, outcome.source))
     text += [f"| {' | '.join(_ours(outcome, results))} |" for outcome in ran]
     done = {(outcome.network, outcome.dataset, outcome.views) for outcome in outcomes}

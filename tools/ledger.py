@@ -35,11 +35,12 @@ def main(words: list[str] | None = None, docs: Path = DOCS) -> int:
         print(error, file=sys.stderr)
         return 2
     path = docs / "ledger.json"
-    if asked.page:
-        entries = ledger_receipts.read(path)
-    else:
-        entries = ledger_receipts.renew(path, asked.names, everything=asked.all, progress=_say)
-    write_text(docs / "ledger.md", ledger_page.page(docs))
+    try:
+        if not asked.page:
+            ledger_receipts.renew(path, asked.names, everything=asked.all, progress=_say)
+    finally:  # stopped or not, the page is that of the receipts
+        write_text(docs / "ledger.md", ledger_page.page(docs))
+    entries = ledger_receipts.read(path)
     failed = [name for name, entry in entries.items() if not entry.receipt.ok]
     print(f"{len(entries)} networks, {len(failed)} with differences: {docs}/ledger.md")
     for name in failed:

@@ -97,9 +97,7 @@ def renew(
     """
     entries, code, installed = read(path), code_hash(), current_versions()
     wanted = list(names) or list_models()
-    due = [
-        name for name in wanted if everything or name not in entries or not _holds(entries[name], installed, code)
-    ]
+    due = [name for name in wanted if everything or name not in entries or not _holds(entries[name], installed, code)]
     for done, name in enumerate(due):
         if progress:
             progress(len(wanted) - len(due) + done, len(wanted))

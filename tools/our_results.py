@@ -175,7 +175,9 @@ def read_outcomes(folder: Path) -> list[Outcome]:
     outcomes = []
     for path in sorted(folder.glob("*.json")):
         row = _read(path)
-        outcomes.append(Outcome(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}))
+        outcomes.append(
+            Outcome(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
+        )
     return outcomes
 
 

@@ -45,7 +45,8 @@ def convert(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         name, kind = found
         for metric, value in metrics.items():
             results.append(
-                {"network": name, "kind": kind, "metric": metric, "value": value, "views": views(row["protocol"])} | kept
+                {"network": name, "kind": kind, "metric": metric, "value": value, "views": views(row["protocol"])}
+                | kept
             )
     return {
         "what": "published errors in %, of networks that the catalog has; accuracies are turned into errors",

@@ -39,7 +39,9 @@ def test_every_error_is_one(document: dict[str, Any]) -> None:
 
 
 def test_no_variant_is_mapped(document: dict[str, Any]) -> None:
-    variant = r"ensemble|option B\)|\(A\)|ResNet-\d+ [AC]$|gating|scaling|-layer skip|BN after|BN-after|[2-9] (CNNs|conv)"
+    variant = (
+        r"ensemble|option B\)|\(A\)|ResNet-\d+ [AC]$|gating|scaling|-layer skip|BN after|BN-after|[2-9] (CNNs|conv)"
+    )
     for row in document["results"]:
         if row["source"].startswith("flukeskywalker/highway-resnet"):
             continue  # ResNet-110 (A): option A is what cifar_resnet110 has
@@ -67,7 +69,8 @@ def test_the_books_balance(document: dict[str, Any], rows: list[dict[str, Any]])
 def test_every_rule_and_exclusion_is_of_use(rows: list[dict[str, Any]]) -> None:
     for rule in RULES:
         assert any(
-            re.fullmatch(rule.architecture, row["architecture"]) and re.match(rule.source, row["source"]) for row in rows
+            re.fullmatch(rule.architecture, row["architecture"]) and re.match(rule.source, row["source"])
+            for row in rows
         ), rule
 
 
@@ -82,7 +85,12 @@ def _network(row: dict[str, Any]) -> tuple[str, str] | str:
         ("ResNet-50 (v1.5)", "facebookarchive/fb.resnet.torch README", "ImageNet-1k val", ("resnet50", PEER)),
         ("ResNet-34 C", "arXiv 1512.03385 Table 3", "ImageNet-1k val", "another shortcut: option A or C"),
         ("torchvision googlenet.IMAGENET1K_V1", "torchvision 0.29.2", "ImageNet-1k val", ("googlenet_bn", PEER)),
-        ("ResNet-110 1x1 conv shortcut (all units)", "arXiv 1603.05027 Table 1", "CIFAR-10 test", "another shortcut or gate"),
+        (
+            "ResNet-110 1x1 conv shortcut (all units)",
+            "arXiv 1603.05027 Table 1",
+            "CIFAR-10 test",
+            "another shortcut or gate",
+        ),
         ("Somebody's net", "arXiv 1512.03385 Table 3", "ImageNet-1k val", "no network of the catalog"),
     ],
 )
