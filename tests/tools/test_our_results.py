@@ -31,7 +31,8 @@ _STUDY: dict[str, Any] = {
 
 def test_what_is_committed_is_what_the_tool_makes() -> None:
     found = collect(ROOT)
-    assert sorted(found) == sorted(path.stem for path in (ROOT / FOLDER).glob("*.json"))
+    written = sorted(path.stem for path in (ROOT / FOLDER).glob("*.json"))
+    assert sorted(found) == written, "an outcome came or went: make ledger-page"
     assert read_outcomes(ROOT / FOLDER) == [found[name] for name in sorted(found)]
     for outcome in found.values():
         assert get_spec(outcome.network).name == outcome.network
