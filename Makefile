@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := runs/demo
 
-.PHONY: help setup demo test check proofs bench counts ledger clean
+.PHONY: help setup demo test check proofs bench counts ledger ledger-page clean
 
 help:  ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY)  ## create .venv with the package, its development tools and the peers
 
@@ -41,8 +41,13 @@ bench: setup  ## benchmarks beside their peers: make bench CIFAR=FOLDER PHOTOS=F
 counts: setup  ## count parameters and MACs of every listed network anew
 	$(BIN)/python tools/counts.py
 
-ledger: setup  ## count every network and compare its logits with the peers' anew, into docs/ledger.md
+ledger: setup  ## count every network and compare its logits with the peers' where that is due, and write docs/ledger.md
+	$(BIN)/python tools/our_results.py
 	$(BIN)/python tools/ledger.py
+
+ledger-page: setup  ## docs/ledger.md alone, from the JSON under docs
+	$(BIN)/python tools/our_results.py
+	$(BIN)/python tools/ledger.py --page
 
 clean:  ## remove the environment, caches and demo runs
 	rm -rf $(VENV) build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

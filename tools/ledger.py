@@ -1,71 +1,66 @@
-"""Write docs/ledger.md and docs/ledger.json: what `residua verify --peer all` finds of every network."""
+"""Write docs/ledger.json and docs/ledger.md: counts and logits of every network, and accuracies beside the papers'.
 
-import json
+    .venv/bin/python tools/ledger.py [NAME...] [--all] [--page]
+
+Receipts that still hold are kept: same versions, same sources, no difference found. The file is written after each
+network, so that what was stopped goes on where it was. Exit 1 when a receipt has a difference.
+"""
+
+from __future__ import annotations
+
+import argparse
 import sys
 from pathlib import Path
 
+import ledger_page
+import ledger_receipts
+
+from residua._base.errors import InputError
 from residua._base.files import write_text
-from residua._base.plain import plain
-from residua.specs.published import conventions
-from residua.verification.peers import PEERS
-from residua.verification.table import SIGNS, paper_cells, parity_cell, record_cells, remarks, verdict
-from residua.verification.verify import Verification, verify
+from residua.specs.catalog import list_models
+from residua.verification.peers import PEERS, absent
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def main() -> int:
-    found = verify(peers=tuple(PEERS), progress=lambda done, total: print(f"{done}/{total}", file=sys.stderr))
-    if found.absent:
-        print(f"The ledger needs every peer. Install: {'; '.join(found.absent.values())}", file=sys.stderr)
+def main(words: list[str] | None = None, docs: Path = DOCS) -> int:
+    parser = argparse.ArgumentParser(description="Write docs/ledger.json and docs/ledger.md.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="listed networks; none: all")
+    parser.add_argument("--all", action="store_true", help="anew, also what still holds")
+    parser.add_argument("--page", action="store_true", help="the page only, from the JSON that is there")
+    asked = parser.parse_args(words)
+    try:
+        _refuse(asked.names, asked.page, docs)
+    except InputError as error:
+        print(error, file=sys.stderr)
         return 2
-    write_text(DOCS / "ledger.json", json.dumps(plain(found.to_dict()), indent=1, ensure_ascii=False) + "\n")
-    write_text(DOCS / "ledger.md", page(found))
-    print(f"{len(found.receipts)} networks, {sum(not r.ok for r in found.receipts)} with differences: {DOCS}/ledger.md")
-    return 0 if found.ok else 1
+    path = docs / "ledger.json"
+    try:
+        if not asked.page:
+            ledger_receipts.renew(path, asked.names, everything=asked.all, progress=_say)
+    finally:  # stopped or not, the page is that of the receipts
+        write_text(docs / "ledger.md", ledger_page.page(docs))
+    entries = ledger_receipts.read(path)
+    failed = [name for name, entry in entries.items() if not entry.receipt.ok]
+    print(f"{len(entries)} networks, {len(failed)} with differences: {docs}/ledger.md")
+    for name in failed:
+        print(f"{name}: {'; '.join(entries[name].receipt.differences)}")
+    return 1 if failed else 0
 
 
-def page(found: Verification) -> str:
-    """Return the ledger in Markdown."""
-    versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
-    limits = "; ".join(
-        f"{peer.name} in {str(peer.precision).removeprefix('torch.')}, at most {peer.limit:.0e}"
-        for peer in PEERS.values()
-    )
-    head = ["network", "paper", "MACs", "published", "MACs", "counted", "ours", "MACs", *found.peers, ""]
-    lines = [
-        "# Ledger",
-        "",
-        "Made by `make ledger`; not written by hand. The same, with sources, in `ledger.json`; one network anew: "
-        "`residua verify NAME`.",
-        "",
-        f"Versions: {versions}.",
-        "",
-        *(f"- **{key}**: {text}." for key, text in conventions().items()),
-        "- **paper**: the figure as the paper prints it, rounded; papers call MACs FLOPs.",
-        "- **peers**: the largest difference of two logits over the largest logit, the peer's network with random "
-        f"weights, all statistics and biases included, converted to ours: {limits}.",
-        *(f"- {sign}: {text}." for sign, text in SIGNS.items()),
-        "",
-        f"| {' | '.join(head)} |",
-        f"|{'|'.join(['---', *['--:'] * (len(head) - 2), '---'])}|",
-    ]
-    for receipt in found.receipts:
-        parity = {entry.peer: entry for entry in receipt.parity}
-        cells = [receipt.name, *paper_cells(receipt), *record_cells(receipt)]
-        cells += [f"{receipt.counts.params:,}", f"{receipt.counts.macs:,}"]
-        cells += [parity_cell(parity.get(peer)) for peer in found.peers]
-        lines.append(f"| {' | '.join([*cells, verdict(receipt)])} |")
-    lines += ["", "## Beside the rows", ""]
-    for receipt in found.receipts:
-        record = receipt.counts.record
-        said = [*remarks(receipt), f"Counted on {record.source}." if record else "No published count."]
-        lines.append(f"- **{receipt.name}** ({receipt.paper}): {' '.join(_sentence(line) for line in said)}")
-    return "\n".join(lines) + "\n"
+def _refuse(names: list[str], page: bool, docs: Path) -> None:
+    unknown = sorted(set(names) - set(list_models()))
+    if unknown:
+        raise InputError(f"networks {', '.join(unknown)}", "names that are listed", "See them all with: residua models")
+    if page and not (docs / "ledger.json").is_file():
+        raise InputError(f"no {docs}/ledger.json", "receipts to make the page from", "Make them with: make ledger")
+    missing = {} if page else absent(tuple(PEERS))
+    if missing:
+        raise InputError(f"no {', '.join(missing)}", "every peer", f"Install: {'; '.join(missing.values())}")
 
 
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else text + "."
+def _say(done: int, total: int) -> None:
+    print(f"{done}/{total}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

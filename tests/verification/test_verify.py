@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 import torch
@@ -151,18 +148,3 @@ def test_what_no_rule_draws_is_refused() -> None:
 )
 def test_rounded_figures(exact: int, printed: str, close: bool) -> None:
     assert rounds_to(exact, printed) is close
-
-
-def test_the_ledger_has_every_row() -> None:
-    path = Path(__file__).parents[2] / "tools/ledger.py"
-    described = importlib.util.spec_from_file_location("ledger", path)
-    assert described is not None
-    assert described.loader is not None
-    ledger: Any = importlib.util.module_from_spec(described)
-    described.loader.exec_module(ledger)
-    found = verify(["resnet18", "resnet50_v1", "plain34"], peers=["torchvision"])
-    page = ledger.page(found)
-    rows = [line for line in page.splitlines() if line.startswith("| ")]
-    assert [row.split("|")[1].strip() for row in rows] == ["network", "resnet18", "resnet50_v1", "plain34"]
-    assert len({row.count("|") for row in rows}) == 1
-    assert "float64, at most 1e-09" in page
