@@ -63,6 +63,18 @@ def test_peak_memory_sees_what_is_let_go_again() -> None:
     assert 250e6 < peak < 300e6
 
 
+def test_peak_memory_counts_what_another_has_freed_before() -> None:
+    held = [torch.ones(2_000) for _ in range(20_000)]  # too small to be given back on their own
+    assert len(held) == 20_000
+    del held
+    memory = PeakMemory(CPU)
+    held = [torch.ones(2_000) for _ in range(20_000)]
+    peak = memory.read()
+    assert len(held) == 20_000
+    assert peak is not None
+    assert peak > 150e6
+
+
 def test_the_yardstick_multiplies() -> None:
     yardstick = MatrixProduct(CPU, "fp32")
     yardstick.measure()

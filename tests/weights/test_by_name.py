@@ -395,3 +395,8 @@ def test_a_damaged_bundle_in_the_hubs_layout_is_no_strangers(tmp_path: Path) -> 
         residua.load(tmp_path)
     with pytest.raises(InputError):
         create_model(tiny_spec(), weights=tmp_path)
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match="is no address"):
+        create_model("cifar_resnet20", weights=f"http://[::1/x.pth#sha256={'6' * 64}")

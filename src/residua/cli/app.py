@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from residua._base.errors import InputError, ResiduaError, did_you_mean
+from residua.cli.show import visible
 
 _HELP = """From a folder of images to a proven, deployed classifier built on residual networks.
 
@@ -171,7 +172,8 @@ def run() -> None:
 
 
 def _say(text: str) -> None:
-    print(f"residua: {text}", file=sys.stderr)
+    # One paragraph whatever it quotes: a server or a file's name may hold line breaks and a terminal's commands.
+    print(f"residua: {visible(' '.join(text.split()))}", file=sys.stderr)
 
 
 def _version() -> str:

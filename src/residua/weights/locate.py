@@ -138,7 +138,10 @@ def _from_hub(given: str, name: str) -> Located:
 
 def _from_address(given: str) -> Located:
     url, _, fragment = given.partition("#")
-    name = urllib.parse.unquote(urllib.parse.urlsplit(url).path)
+    try:
+        name = urllib.parse.unquote(urllib.parse.urlsplit(url).path)
+    except ValueError as error:
+        raise InputError(f"{given}, which is no address ({error})", "https://HOST/FILE", "Check the address") from error
     hashed = _HASHED_NAME.search(name)
     digest = fragment.removeprefix("sha256=").lower() if fragment.startswith("sha256=") else ""
     if fragment and not re.fullmatch("[0-9a-f]{64}", digest):
