@@ -155,6 +155,12 @@ def test_a_spec_of_any_depth_is_made_at_once() -> None:
     assert sum(get_spec("cifar_resnet99999998").depths) == 49999998
 
 
+def test_a_width_beyond_all_memory_is_no_network() -> None:
+    assert get_spec("cifar_wrn16_99999").widths[0] == 16 * 99999
+    with pytest.raises(InputError, match="cifar_wrn16_"):
+        get_spec("cifar_wrn16_100000")
+
+
 def test_diff_names_the_fields() -> None:
     found = schema.diff(get_spec("resnet50"), get_spec("resnet50_v1"))
     assert found == {"name": ("resnet50", "resnet50_v1"), "stride_site": ("first_3x3", "first_1x1")}

@@ -15,7 +15,7 @@ from residua.anatomy.meta import run_on_meta
 from residua.anatomy.trace import FLOAT_BYTES, Rule, Storage, Trace, Value, inputs_alone, output_alone
 
 
-def linear(trace: Trace, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002
+def linear(trace: Trace, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`F.linear`; keeps its input."""
     shape = (*input.shape[:-1], weight.shape[0])
     return trace.record(
@@ -32,7 +32,7 @@ def linear(trace: Trace, input: Tensor, weight: Tensor, bias: Tensor | None = No
 
 def batch_norm(
     trace: Trace,
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
@@ -57,20 +57,20 @@ def batch_norm(
 def unary(kind: str, keeps: Callable[[tuple[Value, ...], Value], Iterable[Storage]], in_place: bool = False) -> Rule:
     """A function of each element."""
 
-    def rule(trace: Trace, input: Tensor, inplace: bool = in_place) -> Tensor:  # noqa: A002
+    def rule(trace: Trace, input: Tensor, inplace: bool = in_place) -> Tensor:
         return trace.record(kind, (input,), input.shape, in_place=inplace, flops=input.numel(), keeps=keeps)
 
     return rule
 
 
-def softmax(trace: Trace, input: Tensor, dim: Any = None, **rest: Any) -> Tensor:  # noqa: A002
+def softmax(trace: Trace, input: Tensor, dim: Any = None, **rest: Any) -> Tensor:
     """`F.softmax`; keeps its output."""
     return trace.record("softmax", (input,), input.shape, flops=3 * input.numel(), keeps=output_alone)
 
 
 def dropout(
     trace: Trace,
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     p: float = 0.5,
     training: bool = True,
     inplace: bool = False,
@@ -93,7 +93,7 @@ def dropout(
 def addition(in_place: bool) -> Rule:
     """`torch.add`; keeps nothing."""
 
-    def rule(trace: Trace, input: Any, other: Any, *, alpha: float = 1, **rest: Any) -> Any:  # noqa: A002
+    def rule(trace: Trace, input: Any, other: Any, *, alpha: float = 1, **rest: Any) -> Any:
         if trace.known(input) is None and trace.known(other) is None:
             return input if in_place else run_on_meta(trace, torch.add, (input, other), {})
         shape = _broadcast(input, other)
@@ -108,7 +108,7 @@ def addition(in_place: bool) -> Rule:
 def multiplication(in_place: bool) -> Rule:
     """`torch.mul`; keeps each factor for the other's gradient."""
 
-    def rule(trace: Trace, input: Any, other: Any) -> Any:  # noqa: A002
+    def rule(trace: Trace, input: Any, other: Any) -> Any:
         if trace.known(input) is None and trace.known(other) is None:
             return input if in_place else run_on_meta(trace, torch.mul, (input, other), {})
         shape = _broadcast(input, other)
@@ -127,7 +127,7 @@ def multiplication(in_place: bool) -> Rule:
 def subtraction(reverse: bool) -> Rule:
     """`torch.sub`, or `torch.rsub`; keeps nothing."""
 
-    def rule(trace: Trace, input: Any, other: Any, **rest: Any) -> Any:  # noqa: A002
+    def rule(trace: Trace, input: Any, other: Any, **rest: Any) -> Any:
         shape = _broadcast(input, other)
         a, b = (other, input) if reverse else (input, other)
         # The subtracted one's gradient is negated into memory of its own.
@@ -137,14 +137,14 @@ def subtraction(reverse: bool) -> Rule:
     return rule
 
 
-def lerp(trace: Trace, input: Tensor, end: Tensor, weight: Any) -> Tensor:  # noqa: A002
+def lerp(trace: Trace, input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """`torch.lerp`, input + weight · (end − input); keeps all three."""
     read = (input, end, weight)
     shape = _broadcast(input, end)
     return trace.record("lerp", read, shape, weights=read, flops=3 * math.prod(shape), keeps=inputs_alone)
 
 
-def power(trace: Trace, input: Tensor, exponent: float) -> Any:  # noqa: A002
+def power(trace: Trace, input: Tensor, exponent: float) -> Any:
     """`torch.pow` with a number; keeps its input."""
     if trace.known(input) is None or not isinstance(exponent, int | float):
         return run_on_meta(trace, torch.pow, (input, exponent), {})
@@ -161,14 +161,14 @@ def cat(trace: Trace, tensors: Sequence[Tensor], dim: int = 0, **rest: Any) -> T
     return trace.record("cat", tuple(tensors), shape, shares_grad=True)
 
 
-def clone(trace: Trace, input: Tensor, **rest: Any) -> Tensor:  # noqa: A002
+def clone(trace: Trace, input: Tensor, **rest: Any) -> Tensor:
     """`torch.clone`; of buffers, it is no part of the pass."""
     if trace.known(input) is None:
         return input.clone()
     return trace.record("clone", (input,), input.shape, shares_grad=True)
 
 
-def flatten(trace: Trace, input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:  # noqa: A002
+def flatten(trace: Trace, input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """`torch.flatten`."""
     start, end = start_dim % input.dim(), end_dim % input.dim()
     shape = (*input.shape[:start], math.prod(input.shape[start : end + 1]), *input.shape[end + 1 :])
@@ -177,7 +177,7 @@ def flatten(trace: Trace, input: Tensor, start_dim: int = 0, end_dim: int = -1) 
     return trace.record("flatten", (input,), shape, view=not copied, shares_grad=True)
 
 
-def unchanged(trace: Trace, input: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: A002
+def unchanged(trace: Trace, input: Any, *args: Any, **kwargs: Any) -> Any:
     """What gives back what it got, as far as shapes go."""
     return input
 

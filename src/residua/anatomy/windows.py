@@ -27,7 +27,7 @@ def _field(trace: Trace, tensor: Tensor) -> Field:
 
 def conv2d(
     trace: Trace,
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: int | Sequence[int] = 1,
@@ -64,7 +64,7 @@ def conv2d(
 
 def max_pool2d(
     trace: Trace,
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     kernel_size: int | Sequence[int],
     stride: int | Sequence[int] | None = None,
     padding: int | Sequence[int] = 0,
@@ -87,7 +87,7 @@ def max_pool2d(
 
 def avg_pool2d(
     trace: Trace,
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     kernel_size: int | Sequence[int],
     stride: int | Sequence[int] | None = None,
     padding: int | Sequence[int] = 0,
@@ -132,7 +132,7 @@ def _pool(
     )
 
 
-def adaptive_avg_pool2d(trace: Trace, input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:  # noqa: A002
+def adaptive_avg_pool2d(trace: Trace, input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
     """`F.adaptive_avg_pool2d`; to one pixel it is a mean, which keeps nothing."""
     size = input.shape[-2:]
     wanted = (output_size, output_size) if isinstance(output_size, int) else output_size
@@ -153,7 +153,7 @@ def adaptive_avg_pool2d(trace: Trace, input: Tensor, output_size: int | Sequence
     )
 
 
-def mean(trace: Trace, input: Tensor, dim: Any = None, keepdim: bool = False, **rest: Any) -> Tensor:  # noqa: A002
+def mean(trace: Trace, input: Tensor, dim: Any = None, keepdim: bool = False, **rest: Any) -> Tensor:
     """`torch.mean`; over positions it sees the whole image."""
     axes = range(input.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
     gone = {axis % input.dim() for axis in axes}
@@ -163,7 +163,7 @@ def mean(trace: Trace, input: Tensor, dim: Any = None, keepdim: bool = False, **
     return trace.record("mean", (input,), shape, field=field, flops=input.numel())
 
 
-def pad(trace: Trace, input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Tensor:  # noqa: A002
+def pad(trace: Trace, input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Tensor:
     """`F.pad`; moves the field."""
     shape = list(input.shape)
     for axis, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=True), 1):
@@ -173,7 +173,7 @@ def pad(trace: Trace, input: Tensor, pad: Sequence[int], mode: str = "constant",
     return trace.record("pad", (input,), shape, field=field)
 
 
-def getitem(trace: Trace, input: Tensor, index: Any) -> Any:  # noqa: A002
+def getitem(trace: Trace, input: Tensor, index: Any) -> Any:
     """`x[a:b:c, …]`, which may skip positions, and `x[:, None]`; other indices run on the meta device."""
     known = trace.known(input)
     if (

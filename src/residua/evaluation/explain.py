@@ -21,7 +21,7 @@ from residua.data.loader import default_workers
 from residua.data.preprocess import normalise
 from residua.evaluation.environment import on_device, pick_device
 from residua.evaluation.metrics import NotFinite
-from residua.evaluation.predict import BadFile, image_files, prepare
+from residua.evaluation.predict import BadFile, all_or_refuse, image_files, prepare
 from residua.explanation.layers import WITHOUT_LAYERS, target_layer
 from residua.explanation.methods import attribute, check_method
 from residua.explanation.sheet import ContactSheets, Panel, write_panel
@@ -82,23 +82,10 @@ def explain(
     Raises:
         InputError: as `explain_stream`, which goes on after a file that cannot be read; here all of them are named.
     """
-    good: list[Explained] = []
-    bad: list[BadFile] = []
-    for item in explain_stream(
+    found = explain_stream(
         run, paths, method=method, target=target, layer=layer, out=out, top=top, batch_size=batch_size, device=device
-    ):
-        if isinstance(item, Explained):
-            good.append(item)
-        else:
-            bad.append(item)
-    if bad:
-        named = some([f"{item.path}: {item.reason}" for item in bad], separator="; ")
-        raise InputError(
-            f"{len(bad)} of {len(good) + len(bad)} files gave no answer: {named}",
-            "image files that decode completely",
-            "Leave them out; the others were explained",
-        )
-    return good
+    )
+    return all_or_refuse(found, "Leave them out; the others were explained")
 
 
 def explain_stream(

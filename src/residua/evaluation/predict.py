@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run, load
 
 Pixels = npt.NDArray[np.uint8]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,29 @@ def predict(
     Raises:
         InputError: a path that gives none; all of them are named. `predict_stream` goes on instead.
     """
-    good: list[Prediction] = []
+    found = predict_stream(run, paths, top=top, batch_size=batch_size, device=device)
+    return all_or_refuse(found, "Leave them out, or use predict_stream, which names them and goes on")
+
+
+def all_or_refuse(found: Iterable[T | BadFile], remedy: str) -> list[T]:
+    """Return the answers of a stream, or refuse with every file that gave none.
+
+    Raises:
+        InputError: some gave none.
+    """
+    good: list[T] = []
     bad: list[BadFile] = []
-    for item in predict_stream(run, paths, top=top, batch_size=batch_size, device=device):
-        if isinstance(item, Prediction):
-            good.append(item)
-        else:
+    for item in found:
+        if isinstance(item, BadFile):
             bad.append(item)
+        else:
+            good.append(item)
     if bad:
         named = some([f"{item.path}: {item.reason}" for item in bad], separator="; ")
         raise InputError(
-            f"{len(bad)} of {len(good) + len(bad)} files gave no prediction: {named}",
+            f"{len(bad)} of {len(good) + len(bad)} files gave no answer: {named}",
             "image files that decode completely",
-            "Leave them out, or use predict_stream, which names them and goes on",
+            remedy,
         )
     return good
 

@@ -46,8 +46,10 @@ class Series:
             InputError: an illegal depth; names the nearest legal ones.
         """
         # One spelling a number: no leading zeros, no digits of other scripts. (0 is matched to be refused by name.)
-        number = "(?P<{}>0|[1-9][0-9]{{0,8}})"
-        found = re.fullmatch(self.pattern.format(depth=number.format("depth"), width=number.format("width")), name)
+        # A width has five digits: the sizes of wider kernels overflow.
+        number = "(?P<{}>0|[1-9][0-9]{{0,{}}})"
+        pattern = self.pattern.format(depth=number.format("depth", 8), width=number.format("width", 4))
+        found = re.fullmatch(pattern, name)
         if not found:
             return None
         depth, width = int(found["depth"]), found.groupdict().get("width")
