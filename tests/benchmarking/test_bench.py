@@ -168,6 +168,7 @@ def test_bf16_and_several_shapes() -> None:
         (["cifar_resnet20", "--peer", "torchvision"], "a library that has one of these networks"),
         (["resnet18", "--device", "cuda:7"], "cuda:7"),
         (["resnet18", "--out", "no/such/folder/a.json"], "a folder that exists"),
+        (["resnet18", "--out", "/proc/a.json"], "a folder that can be written to"),
     ],
 )
 def test_refusals(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,8 +45,18 @@ def check_target(path: Path | None) -> None:
     Raises:
         InputError: it is a folder, or would stand in one that does not exist.
     """
-    if path and (path.is_dir() or not path.absolute().parent.is_dir()):
+    if path is None:
+        return
+    if path.is_dir() or not path.absolute().parent.is_dir():
         raise InputError(f"{path}", "a file in a folder that exists", "Create the folder, or give another path")
+    try:
+        tempfile.TemporaryFile(dir=path.absolute().parent).close()
+    except OSError as error:
+        raise InputError(
+            f"{path}, beside which no file can be written ({error.strerror})",
+            "a file in a folder that can be written to",
+            "Give another path",
+        ) from error
 
 
 def note(text: str) -> None:

@@ -15,7 +15,7 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
-from residua._base.download import RemoteFile, alone, fetch, missing_offline
+from residua._base.download import RemoteFile, alone, fetch
 from residua._base.errors import InputError
 from residua._base.files import cache_root, write_text
 from residua._base.http import ERRORS, Head, head, is_offline, require_http
@@ -69,7 +69,12 @@ class Repository:
         if name in noted:
             known = noted[name]
             return None if known is None else fetch_to_cache(RemoteFile(url, **known))
-        raise missing_offline(url, _folder("ITS-HASH") / name)
+        raise InputError(
+            f"{url} is not in the cache, {cache_root() / 'weights'}, and RESIDUA_OFFLINE or HF_HUB_OFFLINE forbids the "
+            "network",
+            "a repository that was fetched before, or its files in a folder of yours",
+            "Repeat the command once with the network allowed, or give the folder's path as the weights",
+        )
 
     def _note(self, name: str, remote: RemoteFile | None) -> None:
         """Write down what the file is, or that there is none, for when the Hub cannot be asked."""
