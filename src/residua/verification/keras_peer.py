@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from residua.specs.schema import Spec
+from residua.verification.draws import BIASES, LEAST_VARIANCE, MEANS_OFF, SCALES, VARIANCE_FACTORS
 from residua.weights.sources.keras import takes_bgr
 from residua.weights.twins import Twin
 
-# Of every variable that starts as a constant, so that none hides a difference.
-_LIMITS = {"gamma": (0.6, 1.4), "beta": (-0.3, 0.3), "bias": (-0.3, 0.3)}
+_LIMITS = {"gamma": SCALES, "beta": BIASES, "bias": BIASES}
 
 
 def import_keras() -> Any:
@@ -77,9 +77,9 @@ def _draw(keras: Any, network: Any, pixels: NDArray[np.float32], seed: int) -> N
     for layer, momentum in zip(norms, kept, strict=True):
         layer.momentum = momentum
         mean, variance = np.array(layer.moving_mean), np.array(layer.moving_variance)
-        variance = np.maximum(variance, 0.1 * variance.mean())
-        layer.moving_mean.assign(mean + np.sqrt(variance) * generator.uniform(-0.3, 0.3, mean.shape))
-        layer.moving_variance.assign(variance * generator.uniform(0.5, 2.0, variance.shape))
+        variance = np.maximum(variance, LEAST_VARIANCE * variance.mean())
+        layer.moving_mean.assign(mean + np.sqrt(variance) * generator.uniform(*MEANS_OFF, mean.shape))
+        layer.moving_variance.assign(variance * generator.uniform(*VARIANCE_FACTORS, variance.shape))
 
 
 def _tensor(values: Any) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from residua.specs.schema import Spec
+from residua.verification.draws import BIASES, LEAST_VARIANCE, MEANS_OFF, SCALES, VARIANCE_FACTORS
 from residua.verification.keras_peer import logits_and_weights
 from residua.weights.sources.source import Tensors
 from residua.weights.twins import Twin
@@ -64,9 +65,9 @@ class Peer:
 def drawn(network: nn.Module, images: Tensor, seed: int = 0) -> nn.Module:
     """Draw every parameter and statistic of a network, none left at a default that could hide a difference.
 
-    Kernels keep the variance of activations (He 2015); scales lie in 0.6 to 1.4, biases in -0.3 to 0.3. Statistics are
-    those of `images` (B, C, H, W), put off by up to 0.3 deviations and a factor of 0.5 to 2: with others, activations
-    would grow with depth until rounding decides the logits. A network on the meta device is put on the CPU.
+    Kernels keep the variance of activations (He 2015); the rest is drawn from the ranges of `draws`. Statistics are
+    those of `images` (B, C, H, W), somewhat off: with others, activations would grow with depth until rounding decides
+    the logits. A network on the meta device is put on the CPU.
 
     Raises:
         RuntimeError: a parameter or buffer that no rule knows: it would hide.
@@ -82,9 +83,9 @@ def drawn(network: nn.Module, images: Tensor, seed: int = 0) -> nn.Module:
             if kind == "weight" and tensor.ndim > 1:
                 tensor.normal_(0, (2 / tensor[0].numel()) ** 0.5, generator=generator)
             elif id(tensor) in scales:
-                tensor.uniform_(0.6, 1.4, generator=generator)
+                tensor.uniform_(*SCALES, generator=generator)
             elif kind == "bias":
-                tensor.uniform_(-0.3, 0.3, generator=generator)
+                tensor.uniform_(*BIASES, generator=generator)
             elif kind not in ("running_mean", "running_var", "num_batches_tracked"):
                 raise RuntimeError(f"{name}: no rule draws it")
             else:
@@ -94,10 +95,9 @@ def drawn(network: nn.Module, images: Tensor, seed: int = 0) -> nn.Module:
             mean, variance = layer.running_mean, layer.running_var
             if mean is None or variance is None:
                 raise RuntimeError("a norm without statistics: the comparison would depend on the batch")
-            # A channel that hardly varied over so few pixels would be blown up.
-            variance.clamp_(min=0.1 * float(variance.mean()))
-            mean += variance.sqrt() * torch.empty_like(mean).uniform_(-0.3, 0.3, generator=generator)
-            variance *= torch.empty_like(variance).uniform_(0.5, 2.0, generator=generator)
+            variance.clamp_(min=LEAST_VARIANCE * float(variance.mean()))
+            mean += variance.sqrt() * torch.empty_like(mean).uniform_(*MEANS_OFF, generator=generator)
+            variance *= torch.empty_like(variance).uniform_(*VARIANCE_FACTORS, generator=generator)
     return network.eval()
 
 
