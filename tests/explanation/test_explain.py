@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,12 @@ def test_every_method_finds_the_red_half(run: Run, half_red: Path, method: str) 
     assert (found.layer == "layer3.0") == method.startswith("gradcam")
 
 
-def test_answers_are_those_of_predict(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("temperature", [None, 3.0])
+def test_answers_are_those_of_predict(folder: Path, tmp_path: Path, temperature: float | None) -> None:
     noise(20).save(tmp_path / "a.png")
+    plain = load(folder)
+    run = replace(plain, calibration=temperature and {"temperature": temperature})
+    assert (explain(run, tmp_path / "a.png") == explain(plain, tmp_path / "a.png")) is (temperature is None)
     (found,), (wanted,) = explain(run, tmp_path / "a.png", top=2), predict(run, tmp_path / "a.png", top=2)
     assert found.labels == wanted.labels
     assert found.probabilities == pytest.approx(wanted.probabilities, rel=1e-5)

@@ -20,8 +20,7 @@ from residua.data.decode import Pixels
 from residua.data.loader import default_workers
 from residua.data.preprocess import normalise
 from residua.evaluation.environment import on_device, pick_device
-from residua.evaluation.metrics import NotFinite
-from residua.evaluation.predict import BadFile, all_or_refuse, image_files, prepare
+from residua.evaluation.predict import BadFile, all_or_refuse, image_files, prepare, ranked
 from residua.explanation.layers import WITHOUT_LAYERS, target_layer
 from residua.explanation.methods import attribute, check_method
 from residua.explanation.sheet import ContactSheets, Panel, write_panel
@@ -39,7 +38,7 @@ class Explained:
     Attributes:
         path: the file.
         labels: class names, most probable first.
-        probabilities: softmax of the logits, in the order of `labels`; fractions of 1.
+        probabilities: as `predict` gives them, in the order of `labels`; fractions of 1.
         target: the class that was explained.
         true: the class whose folder it lies in, or None.
         method: the method's name.
@@ -213,12 +212,7 @@ def _explained(job: _Job, model: nn.Module, good: list[tuple[_Found | BadFile, P
     if job.target is not None:
         targets = torch.full((len(good),), run.classes.index(job.target), device=job.device)
     found = attribute(job.method, model, images, run.preprocess_spec, targets, job.layer)
-    if not torch.isfinite(found.logits).all():
-        raise NotFinite(
-            f"{run.folder} gives logits that are NaN or infinite", "finite logits", "Train again: it diverged"
-        )
-    # A stable sort: of equal logits the lower class index comes first, as in prediction.
-    values, order = found.logits.to("cpu", torch.float64).softmax(dim=1).sort(dim=1, descending=True, stable=True)
+    answered = ranked(run, found.logits, job.top)
     maps = found.maps.to("cpu", torch.float32).numpy()
     answers = []
     for row, (item, _) in enumerate(good):
@@ -226,8 +220,8 @@ def _explained(job: _Job, model: nn.Module, good: list[tuple[_Found | BadFile, P
         answers.append(
             Explained(
                 path=str(item.path),
-                labels=tuple(run.classes[index] for index in order[row, : job.top].tolist()),
-                probabilities=tuple(values[row, : job.top].tolist()),
+                labels=answered[row][0],
+                probabilities=answered[row][1],
                 target=run.classes[int(found.targets[row])],
                 true=item.true,
                 method=job.method,

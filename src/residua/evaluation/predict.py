@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from residua._base.errors import InputError
 from residua._base.words import some
@@ -231,7 +232,21 @@ def _rank(
     run: Run, model: torch.nn.Module, images: list[Pixels], top: int, device: torch.device
 ) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
     pixels = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2))
-    logits = model(normalise(pixels.to(device), run.preprocess_spec, channels_last=True)).to("cpu", torch.float64)
+    return ranked(run, model(normalise(pixels.to(device), run.preprocess_spec, channels_last=True)), top)
+
+
+def ranked(run: Run, logits: Tensor, top: int) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
+    """Return the `top` classes of each image, most probable first, with their probabilities at the run's temperature.
+
+    Args:
+        run: whose classes and temperature they are.
+        logits: (B, K).
+        top: classes an image.
+
+    Raises:
+        NotFinite: the logits hold NaN or infinity.
+    """
+    logits = logits.to("cpu", torch.float64)
     if not torch.isfinite(logits).all():
         raise NotFinite(
             f"{run.folder} gives logits that are NaN or infinite", "finite logits", "Train again: it diverged"
