@@ -96,10 +96,16 @@ class Augment:
         return _gather(images, rows, columns, zeros=padded)
 
     def _cutout(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:
-        side = images.shape[2]
-        hole = _square(table[:, _CUT_Y], table[:, _CUT_X], np.full(len(table), self.spec.cutout), side, images.device)
+        batch, channels, side = images.shape[:3]
+        sides = np.full(batch, self.spec.cutout)
+        rows, columns = _spans(table[:, _CUT_Y], table[:, _CUT_X], sides, side, images.device)
         fill = torch.tensor([round(255 * mean) for mean in self.preprocess.mean], device=images.device)
-        return torch.where(hole, fill.to(images.dtype).view(1, 3, 1, 1), images)
+        # Whole lines of bytes, and arithmetic: `torch.where` over three channels is six times as slow on CPUs.
+        lines = images.permute(0, 2, 3, 1).contiguous().view(batch, side, side * channels)
+        across = columns.to(images.dtype).repeat_interleave(channels, 1)
+        hole = rows.to(images.dtype)[:, :, None] * across[:, None, :]
+        filled = (lines * (1 - hole)).add_(hole * fill.to(images.dtype).repeat(side))
+        return filled.view(batch, side, side, channels).permute(0, 3, 1, 2)
 
     def _colours(self, images: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
         strength = self.spec.color_jitter
@@ -124,7 +130,8 @@ class Augment:
             images = torch.lerp(partners.to(torch.float32), images.to(torch.float32), weight)
         else:
             sides = np.round(side * np.sqrt(1 - kept)).astype(np.int64)
-            patch = _square(table[:, _MIX_Y], table[:, _MIX_X], sides, side, device)
+            rows, columns = _spans(table[:, _MIX_Y], table[:, _MIX_X], sides, side, device)
+            patch = rows[:, None, :, None] & columns[:, None, None, :]
             images = torch.where(patch, partners, images)
             kept = 1 - patch.to(torch.float32).mean((1, 2, 3)).cpu().numpy()
         own = torch.from_numpy(kept.astype(np.float32)).to(device)[:, None]
@@ -216,20 +223,20 @@ def _integers(uniform: npt.NDArray[np.float32], reach: int) -> npt.NDArray[np.in
     return np.floor(uniform.astype(np.float64) * (2 * reach + 1)).astype(np.int64)[:, None] - reach
 
 
-def _square(
+def _spans(
     y: npt.NDArray[np.float32],
     x: npt.NDArray[np.float32],
     sides: npt.NDArray[np.int64],
     side: int,
     device: torch.device,
-) -> torch.Tensor:
-    """Return bool (B, 1, S, S): squares whose centres lie anywhere in the image, clipped at its edges."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return bool (B, S), (B, S): rows and columns of squares whose centres lie anywhere, clipped at the edges."""
     here = np.arange(side)[None, :]
-    masks = []
+    spans = []
     for centre in (y, x):
         start = np.floor(centre * side).astype(np.int64)[:, None] - sides[:, None] // 2
-        masks.append(torch.from_numpy((here >= start) & (here < start + sides[:, None])).to(device))
-    return masks[0][:, None, :, None] & masks[1][:, None, None, :]
+        spans.append(torch.from_numpy((here >= start) & (here < start + sides[:, None])).to(device))
+    return spans[0], spans[1]
 
 
 def _beta(uniform: npt.NDArray[np.float32], alpha: float) -> npt.NDArray[np.float32]:
