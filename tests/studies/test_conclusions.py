@@ -124,6 +124,18 @@ def test_one_against_the_others(name: str, base: str, others: float, odd: float 
         assert "Gave no result" in outcome.verdict.details[0]
 
 
+@pytest.mark.parametrize(("shared", "answer"), [(0.3, "yes"), (0.5, "no"), (0.4, "undecided"), (None, "undecided")])
+def test_recurrence(shared: float | None, answer: str) -> None:
+    study = get_study("recurrence")
+    arms = study.grid(Asked(quick=True))
+    errors = [0.25, shared, 0.45, 0.4]
+    found = [result(arm, test=error) for arm, error in zip(arms, errors, strict=True) if error is not None]
+    outcome = study.conclude(results(arms, found))
+    assert outcome.verdict.answer == answer
+    assert "Worse than the unshared network" in " ".join(outcome.verdict.details)
+    assert outcome.tables[1].rows[0][0] == "unshared"
+
+
 def test_every_study_has_arms_that_can_be_built_and_recipes_that_hold() -> None:
     from residua.training.recipe_file import load_recipe, override
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from residua.families.network import Classifier, Part
+from residua.layers.again import lender
 from residua.layers.conv import conv2d, initialise, max_pool2d
 from residua.layers.gate import DropoutSum, GatedSum, ScaledSum, SqueezeExcitation
 from residua.layers.shortcut import PadShortcut, projection
@@ -43,6 +44,9 @@ class Network(Classifier):
                 activated = stem_active and stage == index == 0
                 units.append(_unit(spec, channels, stage, step, activated))
                 channels = spec.widths[stage] * spec.expansion
+            if spec.sharing != "none":
+                for unit in units[2:]:
+                    unit.repeat(units[1], norms=spec.sharing == "units")
             self.add_module(f"layer{stage + 1}", nn.Sequential(*units))
         if pre:
             normed = spec.activation == "full_pre" and spec.final_norm
@@ -58,7 +62,7 @@ class Network(Classifier):
         initialise(self, self.spec.init)
         if self.spec.zero_init_last_bn:
             for unit in self.units():
-                nn.init.zeros_(getattr(unit, f"bn{unit.depth}").weight)
+                nn.init.zeros_(lender(getattr(unit, f"bn{unit.depth}")).weight)
 
     def stages(self) -> list[nn.Sequential]:
         """The stages `layer1`, `layer2`, … in order."""

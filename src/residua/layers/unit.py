@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from residua.layers.again import Again
+
 
 class ResidualUnit(nn.Module):
     """What the five orders share: the weights, under torchvision's names, and the way around them.
@@ -43,6 +45,12 @@ class ResidualUnit(nn.Module):
         self.join, self.se = join, se
         self.dropout = nn.Dropout(dropout) if dropout else None
         self.depth = len(convs)
+
+    def repeat(self, unit: ResidualUnit, *, norms: bool) -> None:
+        """Apply the convolutions of `unit`, a unit of the same shape, again; with `norms`, all its layers."""
+        names = [name for name, _ in unit.named_children()] if norms else [f"conv{i}" for i in range(1, self.depth + 1)]
+        for name in names:
+            setattr(self, name, Again(getattr(unit, name)))
 
     def _layers(self) -> list[tuple[nn.Module, nn.Module]]:
         return [(getattr(self, f"conv{i}"), getattr(self, f"bn{i}")) for i in range(1, self.depth + 1)]

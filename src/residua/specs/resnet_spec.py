@@ -18,6 +18,7 @@ Shortcut = Literal["none", "pad", "pad_both", "projection", "projection_all", "m
 Gate = Literal["none", "constant", "exclusive", "shortcut_only", "dropout"]
 Padding = Literal["symmetric", "same"]
 PoolPadding = Literal["symmetric", "zero", "same", "ceil"]
+Sharing = Literal["none", "kernels", "units"]
 BiasSite = Literal["stem", "inner", "last", "projection"]
 Init = Literal["he_fan_out", "he_truncated", "glorot_uniform"]
 
@@ -65,6 +66,9 @@ class ResNetSpec:
         inner_widths: channels of a bottleneck's 3×3 in each stage; (): derived from the two above.
         reduce_first: a bottleneck's first 1×1 has this many times fewer channels than its 3×3 (SENet-154: 2).
         se_ratio: squeeze-and-excitation's reduction, 0 for none (Hu 2018: 16).
+        sharing: what the units of a stage, from its second on, have in common, as a recurrent unit that is unrolled
+            (Liao 2016, arXiv 1604.03640): "none"; "kernels", the convolutions of the branch, while normalisation, gates
+            and squeeze-and-excitation are each step's own; "units", everything.
         dropout: drop probability inside the unit, before its last convolution (Zagoruyko 2016).
         final_norm: with "full_pre", BN and ReLU before the pooling; False: the sum is pooled as it is, as widely copied
             code for CIFAR does.
@@ -115,6 +119,7 @@ class ResNetSpec:
     inner_widths: tuple[int, ...] = ()
     reduce_first: int = 1
     se_ratio: int = 0
+    sharing: Sharing = "none"
     dropout: float = 0.0
     final_norm: bool = True
     bias: tuple[BiasSite, ...] = ()
@@ -205,6 +210,12 @@ class ResNetSpec:
             )
         if self.shortcut == "none" and self.gate != "none":
             refuse(f"gate={self.gate!r} with shortcut='none'", "a shortcut to gate", "Use gate='none'")
+        if self.sharing != "none" and self.stride_site == "last_3x3":
+            refuse(
+                f"sharing={self.sharing!r} with stride_site='last_3x3'",
+                "units of one stride: the last of a stage would differ from those it shares with",
+                "Use stride_site='first_3x3' or 'first_1x1'",
+            )
         if self.bn_eps <= 0 or not 0 <= self.bn_momentum <= 1:
             refuse(
                 f"bn_eps={self.bn_eps}, bn_momentum={self.bn_momentum}",

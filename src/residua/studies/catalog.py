@@ -18,6 +18,7 @@ NAMES = (
     "two-3x3",
     "bottleneck",
     "width-depth",
+    "recurrence",
 )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from residua._base.errors import InputError
 from residua.families.network import Classifier
 from residua.families.resnet import Network
+from residua.layers.again import lender
 from residua.layers.unit import ResidualUnit
 
 # Where the branch ends: in these orders with a norm, in the others with a convolution.
@@ -42,7 +43,7 @@ def resizing(network: Network) -> set[str]:
     """Return the units whose output has another shape than their input."""
     found = set()
     for name, unit in named_units(network).items():
-        convs = [getattr(unit, f"conv{number}") for number in range(1, unit.depth + 1)]
+        convs = [lender(getattr(unit, f"conv{number}")) for number in range(1, unit.depth + 1)]
         strides = {conv.stride for conv in convs if isinstance(conv, nn.Conv2d)}
         if convs[0].in_channels != convs[-1].out_channels or any(max(stride) > 1 for stride in strides):
             found.add(name)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from residua.families.resnet import Network
+from residua.layers.again import lender
 from residua.layers.shortcut import PadShortcut
 from residua.layers.unit import PostActivationUnit
 from residua.runtime.native.chain import GIVEN, IDENTITY, NO_SHORTCUT, PADDED, Shortcut, fused_chain
@@ -25,8 +26,9 @@ class NativeUnit(PostActivationUnit):
 
     def forward(self, x: Tensor) -> Tensor:
         library = _library()
-        layers = self._layers()
-        if library is None or not _serves(layers, self, x):
+        layers = _lenders(self)
+        hooked = any(_hooked(layer) for pair in self._layers() for layer in pair)
+        if library is None or hooked or not _serves(layers, self, x):
             return super().forward(x)
         if self.plain:
             return fused_chain(library, layers, x, Shortcut(NO_SHORTCUT))
@@ -92,7 +94,11 @@ def _eligible(module: nn.Module) -> bool:
         return False
     if module.join is not None or module.se is not None or module.dropout is not None:
         return False
-    return _fusable(module._layers())
+    return _fusable(_lenders(module))
+
+
+def _lenders(unit: PostActivationUnit) -> list[tuple[nn.Module, nn.Module]]:
+    return [(lender(conv), lender(norm)) for conv, norm in unit._layers()]
 
 
 def _fusable(layers: Sequence[tuple[nn.Module, nn.Module]], stem: bool = False) -> bool:
