@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from weights.bundles import save_tiny
 from torch import nn
 
 from peers.randomised import randomised
@@ -21,6 +20,7 @@ from residua.runtime.native import accelerate, reason
 from residua.specs.catalog import get_spec
 from residua.studies.surgery import without
 from residua.weights.run import load
+from weights.bundles import save_tiny
 
 # Every way that a unit can be made of layers.
 EDITS: list[dict[str, Any]] = [

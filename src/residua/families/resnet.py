@@ -62,7 +62,7 @@ class Network(Classifier):
         initialise(self, self.spec.init)
         if self.spec.zero_init_last_bn:
             for unit in self.units():
-                nn.init.zeros_(lender(getattr(unit, f"bn{unit.depth}")).weight)
+                nn.init.zeros_(lender(getattr(unit, f"bn{unit.depth}")).weight)  # type: ignore[arg-type]
 
     def stages(self) -> list[nn.Sequential]:
         """The stages `layer1`, `layer2`, … in order."""
