@@ -10,7 +10,6 @@ round runs all three once, in an order that rotates; ratios are of one round. Ne
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -20,7 +19,7 @@ from typing import Any
 import torch
 from captum.attr import LayerGradCam
 
-from machine import describe, write_result
+from machine import describe, spread, write_result
 from residua.explanation.activation_maps import grad_cam
 from residua.explanation.layers import target_layer
 from residua.families.build import build
@@ -60,11 +59,6 @@ def measure(calls: dict[str, Callable[[], object]], rounds: int) -> list[dict[st
             row[name] = time.perf_counter() - start
         rows.append(row)
     return rows[1:]
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Return median, least and greatest."""
-    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
 def main() -> None:

@@ -1,10 +1,11 @@
-"""What every benchmark says of the machine, and how it writes its result."""
+"""What every benchmark says of the machine and of repeated times, and how it writes its result."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
+import statistics
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ _PACKAGES = ("torch", "torchvision", "timm", "pillow", "simplejpeg", "numpy")
 
 
 def describe(device: str = "cpu") -> dict[str, Any]:
-    """Return processor, cores, load, versions and commit."""
+    """Return processor, cores, load, commit and versions."""
     versions = {}
     for name in _PACKAGES:
         try:
@@ -27,17 +28,14 @@ def describe(device: str = "cpu") -> dict[str, Any]:
         **environment(device),
         "load_1min": os.getloadavg()[0],
         "versions": versions,
-        "commit": _commit(),
     }
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Return median, least and greatest."""
+    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
 def write_result(path: Path, result: dict[str, Any]) -> None:
     """Write a result as JSON, whole or not at all."""
     write_text(path, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-
-
-def _commit() -> str:
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True
-    )
-    return found.stdout.strip() or "unknown"

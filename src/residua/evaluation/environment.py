@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import platform
+import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,10 +19,12 @@ from residua._base.errors import InputError
 
 
 def environment(device: torch.device | str = "cpu") -> dict[str, str]:
-    """Return the versions, processor, threads, device and date of this process."""
+    """Return the versions, processor, threads, device and date of this process; the commit where Residua's is known."""
     device = torch.device(device)
+    commit = _commit()
     return {
         "residua": __version__,
+        **({"commit": commit} if commit else {}),
         "torch": torch.__version__,
         "torchvision": version("torchvision"),
         "python": platform.python_version(),
@@ -57,6 +61,19 @@ def pick_device(device: torch.device | str | None) -> torch.device:
 def on_device(model: nn.Module, device: torch.device) -> nn.Module:
     """Return a copy of the model in eval mode on `device`, channels-last: the layout that convolves fastest."""
     return copy.deepcopy(model).to(device).to(memory_format=torch.channels_last).eval()
+
+
+@functools.cache
+def _commit() -> str:
+    """The commit of a checkout that Residua runs from, "-dirty" with changes behind it; "" for an installed one."""
+    root = Path(__file__).parents[3]
+    if not (root / ".git").exists():
+        return ""
+    words = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
 
 
 def _processor() -> str:
