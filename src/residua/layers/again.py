@@ -17,6 +17,9 @@ class Again(nn.Module):
         out: Tensor = self._lent[0](*given)
         return out
 
+    def extra_repr(self) -> str:
+        return repr(self._lent[0])
+
 
 def lender(layer: nn.Module) -> nn.Module:
     """Return the layer whose weights are used: `layer` itself, unless it applies another one again."""
