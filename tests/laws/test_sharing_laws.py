@@ -18,6 +18,7 @@ from residua.families.build import build
 from residua.families.resnet import Network
 from residua.runtime.native import accelerate, reason
 from residua.specs.catalog import get_spec
+from residua.studies.responses import responses_of
 from residua.studies.surgery import without
 from residua.weights.run import load
 from weights.bundles import save_tiny
@@ -95,10 +96,14 @@ def test_a_bundle_of_it_loads(tmp_path: Path) -> None:
     assert torch.equal(load(tmp_path).model.eval()(images(torch.float32)), shared(images(torch.float32)))
 
 
-def test_one_step_can_be_left_out_alone() -> None:
-    shared, apart = pair("kernels", activation="full_pre")
-    with without(shared, ["layer2.2"]), without(apart, ["layer2.2"]):
+@pytest.mark.parametrize("sharing", ["kernels", "units"])
+@pytest.mark.parametrize("left_out", ["layer2.1", "layer2.2"])
+def test_one_step_can_be_left_out_alone(sharing: str, left_out: str) -> None:
+    """The unit that lends its layers, too, is one place."""
+    shared, apart = pair(sharing, activation="full_pre")
+    with without(shared, [left_out]), without(apart, [left_out]):
         assert torch.equal(shared(images()), apart(images()))
+    assert responses_of(shared, [images()]) == responses_of(apart, [images()])
 
 
 @pytest.mark.skipif(bool(reason()), reason=f"no fused kernels: {reason()}")

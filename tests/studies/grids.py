@@ -37,6 +37,7 @@ def result(arm: Arm, seed: int = 0, *, test: float = 0.3, train: float | None = 
         "measured": {},
         "minutes": 1.5,
         "weights_sha256": "0" * 64,
+        "environment": {"residua": "0.1.0", "torch": "2.14.1", "date": f"2026-01-0{seed + 1} 10:00 UTC"},
     }
     return Result(**(known | fields))
 

@@ -11,7 +11,7 @@ import pytest
 
 from residua.studies.catalog import get_study, list_studies
 from residua.studies.engine import conclude
-from residua.studies.intervals import Spread, difference, over_units, rate
+from residua.studies.intervals import Spread, contrast, difference, over_units, rate
 from residua.studies.study import Arm, Asked, Outcome, Results
 from studies.grids import result, results
 
@@ -30,7 +30,12 @@ def degradation(errors: dict[str, float], seeds: int = 1, spread: float = 0.0) -
 @pytest.mark.parametrize(
     ("plain", "residual", "answer", "said"),
     [
-        ((0.2, 0.4), (0.2, 0.15), "yes", "plain 20.0 (16.0 to 23.9) points, residual -5.0 (-8.3 to -1.7)"),
+        (
+            (0.2, 0.4),
+            (0.2, 0.15),
+            "yes",
+            "plain 20.0 (13.2 to 26.8) points, residual -5.0 (-11.5 to 1.5), apart by 25.0",
+        ),
         ((0.2, 0.4), (0.2, 0.2), "yes", "the residual one does not"),
         ((0.2, 0.4), (0.2, 0.3), "no", "Both get worse"),
         ((0.4, 0.2), (0.4, 0.3), "no", "does not get worse"),
@@ -49,7 +54,8 @@ def test_degradation_over_seeds_is_welchs() -> None:
     from scipy.stats import ttest_ind
 
     a, b = [0.30, 0.34, 0.29], [0.20, 0.22, 0.21]
-    found, theirs = difference(a, b, 1000), ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    found = difference(a, b, 1000, seed_sd=0.5)
+    theirs = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
     assert found.over == "seeds"
     verdict = degradation(
@@ -63,17 +69,50 @@ def test_intervals_of_one_seed_and_of_several() -> None:
     from scipy.stats import t
 
     one = rate([0.25], 1000)
-    assert (one.low, one.high, one.over) == pytest.approx((0.2241, 0.2777, 0), abs=1e-4) or one.over == "images"
     assert (one.low, one.high) == pytest.approx((0.2241, 0.2777), abs=1e-4)
+    assert (one.over, rate([0.25, 0.25], 1000)) == ("images", one)
     values = [0.1, 0.12, 0.17]
     half = t.ppf(0.975, 2) * Spread.of(values).sd / math.sqrt(3)
-    for found in (rate(values, 1000), over_units(values)):
+    seeds = [[value - 0.01, value + 0.01] for value in values]  # many units of three networks are three networks
+    for found in (rate(values, 1000), over_units([values]), over_units(seeds)):
         assert (found.low, found.high) == pytest.approx((0.13 - half, 0.13 + half))
-    # Newcombe 1998, table II, example (a): 56/70 and 48/80 give 0.0524 to 0.3339.
-    first, second = 56 / 70, 48 / 80
-    low = first - second - math.hypot(first - rate([first], 70).low, rate([second], 80).high - second)
-    assert low == pytest.approx(0.0524, abs=1e-4)
-    assert difference([0.3], [0.3], 1000).low < 0 < difference([0.3], [0.3], 1000).high
+    assert [over_units([values]).over, over_units(seeds).over] == ["units", "seeds"]
+
+
+def test_the_difference_of_two_rates_is_newcombes() -> None:
+    # Newcombe 1998, table II, example (g): 10/10 and 0/10; method 10 gives 0.6075 to 1.
+    found = difference([1.0], [0.0], 10, seed_sd=0.0)
+    assert (found.low, found.high) == pytest.approx((0.6075, 1.0), abs=1e-4)
+    wider = difference([1.0], [0.0], 10, seed_sd=0.02)
+    assert wider.low == pytest.approx(1 - math.hypot(1 - 0.6075, 1.96 * 0.02 * math.sqrt(2)), abs=1e-4)
+    assert difference([0.3, 0.3], [0.2, 0.2], 1000, seed_sd=0.0).high > 0.1  # seeds that agree are no certainty
+    narrow, wide = (difference([0.3], [0.2], 1000, seed_sd=0.0, level=level) for level in (0.5, 0.99))
+    assert wide.low < narrow.low < narrow.high < wide.high
+    both = contrast(narrow, narrow)
+    assert (both.value, both.high) == pytest.approx((0, math.hypot(narrow.high - 0.1, 0.1 - narrow.low)))
+
+
+def test_degradation_is_judged_on_depths_that_both_kinds_have() -> None:
+    study = get_study("degradation")
+    arms = study.grid(Asked(quick=True, depths=(8, 20, 44)))
+    errors = {"plain-8": 0.2, "plain-20": 0.4, "residual-8": 0.4, "residual-20": 0.4, "residual-44": 0.1}
+    found = [result(arm, train=errors[arm.label]) for arm in arms if arm.label in errors]
+    verdict = study.conclude(results(arms, found)).verdict
+    assert verdict.answer == "yes"
+    assert "from 8 to 20 layers" in verdict.sentence
+    assert "residual 0.0" in verdict.sentence
+    assert verdict.details[0] == "Gave no result: plain-44."
+
+
+def test_noise_of_the_residual_network_does_not_make_a_difference() -> None:
+    study = get_study("degradation")
+    arms = study.grid(Asked(quick=True, depths=(8, 20)))
+    errors = {"plain-8": (0.2, 0.2, 0.21), "plain-20": (0.24, 0.25, 0.27)}
+    errors |= {"residual-8": (0.2, 0.2, 0.2), "residual-20": (0.2, 0.25, 0.3)}
+    found = [result(arm, seed, train=error) for arm in arms for seed, error in enumerate(errors[arm.label])]
+    verdict = study.conclude(results(arms, found)).verdict
+    assert (verdict.answer, verdict.numbers["plain"].low > 0) == ("undecided", True)
+    assert "of the residual one it cannot be told" in verdict.sentence
 
 
 def measured(kind: str, lost: float, whole: float = 0.3) -> dict[str, Any]:

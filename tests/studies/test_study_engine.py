@@ -15,8 +15,12 @@ from typing import Any
 
 import pytest
 
+import residua
 from residua._base.errors import InputError
-from residua.studies.engine import study
+from residua.studies.catalog import get_study
+from residua.studies.engine import _command, study
+from residua.studies.plan import make_plan
+from residua.studies.study import Asked
 from residua.training.interrupt import Interrupted
 from residua.weights.run import load
 from studies.grids import TINY, hashes
@@ -29,7 +33,6 @@ def test_a_study_ends_in_a_page_a_document_and_ordinary_runs(finished_study: Pat
     document = json.loads((finished_study / "study.json").read_text())
     assert {f"{row['arm']}-seed0" for row in document["arms"]} == ARMS == set(hashes(finished_study))
     assert document["failed"] == {}
-    assert document["command"].startswith("residua study lesion digits --quick --model cifar_resnet8")
     for found in document["results"]:
         run = load(finished_study / "runs" / f"{found['arm']}-seed0")
         assert run.weights_sha256 == found["weights_sha256"]
@@ -40,12 +43,22 @@ def test_a_study_ends_in_a_page_a_document_and_ordinary_runs(finished_study: Pat
     assert not re.search(r"(src|href|url)\W+(https?:)?//", page)
 
 
-def test_a_finished_study_trains_nothing_again(finished_study: Path) -> None:
-    before = hashes(finished_study)
-    report = study("lesion", "digits", finished_study, **ASKED)
+def test_a_finished_study_trains_nothing_again(finished_study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, document = hashes(finished_study), json.loads((finished_study / "study.json").read_text())
+    monkeypatch.setattr("residua.evaluation.environment.datetime", None)  # when and where was noted while measuring
+    report = eval(document["command"], {"residua": residua})
     assert hashes(finished_study) == before
     assert report.failed == {}
-    assert json.loads((finished_study / "study.json").read_text())["seeds"] == 1
+    assert report.to_dict() == document
+    assert document["seeds"] == 1
+    assert {"torch", "processor", "date"} <= document["versions"].keys()
+
+
+def test_what_repeats_a_study_is_for_the_shell_where_the_command_can_say_it(tmp_path: Path) -> None:
+    words: dict[str, Any] = {"asked": Asked(quick=True, depths=(8, 20)), "seeds": 2, "recipe": None, "data_dir": None}
+    plan = make_plan(get_study("degradation"), "digits", tmp_path, **words, overrides={"epochs": 3})
+    wanted = f"residua study degradation digits --quick --seeds 2 --depths 8,20 --jobs 2 --epochs 3 --out {tmp_path}"
+    assert _command(plan, None, 2, {"epochs": 3}) == wanted
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -78,3 +79,14 @@ def test_what_began_is_drawn_from_the_runs_seed() -> None:
     drawn = subject(arm, seed=3)
     ours, theirs = drawn.initial().state_dict(), drawn.model.state_dict()
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_batches_are_mixed_though_folders_list_class_by_class() -> None:
+    drawn = subject(Arm("a", "cifar_resnet8"))
+    part = drawn.dataset.splits["test"]
+    part = part.subset(np.argsort(part.labels, kind="stable"))
+    drawn = dataclasses.replace(drawn, dataset=dataclasses.replace(drawn.dataset, splits={"test": part}))
+    batches = [batch.labels.tolist() for batch in drawn.batches("test", 200, 50)]
+    assert [len(set(labels)) for labels in batches] == [10] * 4
+    assert [batches.count(labels) for labels in batches] == [1] * 4
+    assert batches == [batch.labels.tolist() for batch in drawn.batches("test", 200, 50)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup, escape
 
@@ -47,8 +47,12 @@ def line_chart(
         xs: positions, ascending.
         series: the lines; `values` as long as `xs`.
         show: number -> text, for ticks and readings.
-        log: a logarithmic axis, for positive values.
+        log: a logarithmic axis; values that are not positive are left out.
     """
+    if log:
+        series = [
+            replace(line, values=[y if y is not None and y > 0 else None for y in line.values]) for line in series
+        ]
     series = [line for line in series if any(_is_finite(value) for value in line.values)]
     if not series or len(xs) < 2:
         return Markup("")

@@ -6,7 +6,10 @@ from torch import Tensor, nn
 
 
 class Again(nn.Module):
-    """A layer of an earlier unit, applied once more. Its weights stay there, in the state dict too."""
+    """A layer of an earlier unit, applied once more.
+
+    Its weights stay there, in the state dict too. Hooks are its own, and those of that unit's layer do not run.
+    """
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -14,7 +17,7 @@ class Again(nn.Module):
         self._lent = (layer,)
 
     def forward(self, *given: Tensor) -> Tensor:
-        out: Tensor = self._lent[0](*given)
+        out: Tensor = self._lent[0].forward(*given)
         return out
 
     def extra_repr(self) -> str:

@@ -9,6 +9,8 @@ from residua.studies.study import FULL, QUICK, Arm, Asked, Form, Outcome, Result
 
 _EDITS: dict[str, Any] = {"shortcut": "projection", "stem_norm": True}
 _BASIC, _BOTTLENECK = "basic", "bottleneck"
+# Widths near 16, 32, 64 whose parameters and multiply-accumulates together come nearest to the basic units'.
+_WIDTHS = {True: (15, 31, 59), False: (16, 33, 64)}
 
 
 def grid(asked: Asked) -> list[Arm]:
@@ -16,7 +18,12 @@ def grid(asked: Asked) -> list[Arm]:
     units = 3 if asked.quick else 18
     return [
         Arm(_BASIC, f"cifar_resnet{6 * units + 2}_v2", _EDITS, group="units"),
-        Arm(_BOTTLENECK, f"cifar_resnet{9 * units + 2}_v2_bottleneck", _EDITS, group="units"),
+        Arm(
+            _BOTTLENECK,
+            f"cifar_resnet{9 * units + 2}_v2_bottleneck",
+            {**_EDITS, "widths": _WIDTHS[asked.quick]},
+            group="units",
+        ),
     ]
 
 

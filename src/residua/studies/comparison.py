@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from residua._base.words import some
-from residua.studies.study import Arm, Figure, Outcome, Result, Results, Table, Verdict
+from residua.studies.study import Figure, Outcome, Result, Results, Table, Verdict
+
+if TYPE_CHECKING:
+    from residua.studies.intervals import Interval
 
 
 def compared(
@@ -50,21 +54,27 @@ def compared(
     return Outcome(_verdict(results, baseline, claim, best), tuple(figures), (table,))
 
 
-def _difference(results: Results, arm: Arm, baseline: str, *, train: bool = False) -> str:
-    from residua.studies.intervals import difference
+def _differences(results: Results, baseline: str, *, train: bool = False) -> dict[str, Interval]:
+    """The errors of the others beside the baseline's; the intervals hold together (Bonferroni)."""
+    from residua.studies.intervals import LEVEL, difference
 
-    ours, base = results.of(arm.label), results.of(baseline)
-    if not train:
-        return difference(
-            [one.test_error for one in ours], [one.test_error for one in base], ours[0].test_count
-        ).percent()
-    own, other = ([one.train_error for one in side if one.train_error is not None] for side in (ours, base))
-    return difference(own, other, ours[0].train_count).percent() if own and other else "–"
+    def errors(label: str) -> list[float]:
+        found = results.of(label)
+        values = [one.train_error if train else one.test_error for one in found]
+        return [value for value in values if value is not None]
+
+    others = [arm.label for arm in results.done() if arm.label != baseline and errors(arm.label)]
+    base = errors(baseline)
+    if not base:
+        return {}
+    count = results.of(baseline)[0].train_count if train else results.of(baseline)[0].test_count
+    level = 1 - (1 - LEVEL) / max(len(others), 1)
+    return {label: difference(errors(label), base, count, seed_sd=results.seed_sd, level=level) for label in others}
 
 
 def _table(results: Results, baseline: str, published: Mapping[str, str], protocol: str) -> Table:
     rows = []
-    known = bool(results.of(baseline))
+    test, train = _differences(results, baseline), _differences(results, baseline, train=True)
     for arm in results.arms:
         found = results.of(arm.label)
         row = [arm.label]
@@ -74,10 +84,7 @@ def _table(results: Results, baseline: str, published: Mapping[str, str], protoc
             from residua.studies.intervals import Spread
 
             row.append(Spread.of([one.test_error for one in found]).percent(2))
-            if arm.label == baseline or not known:
-                row += ["–", "–"]
-            else:
-                row += [_difference(results, arm, baseline), _difference(results, arm, baseline, train=True)]
+            row += [known[arm.label].percent() if arm.label in known else "–" for known in (test, train)]
         rows.append((*row, *([published.get(arm.label, "–")] if published else [])))
     header: tuple[str, ...] = (
         "network",
@@ -85,25 +92,21 @@ def _table(results: Results, baseline: str, published: Mapping[str, str], protoc
         f"beside {baseline}, points",
         "training error beside it, points",
     )
-    caption = f"Differences with 95% intervals in brackets; above 0 is worse than {baseline}."
+    caption = f"Differences with intervals in brackets that hold together, 95%; above 0 is worse than {baseline}."
     if published:
         header, caption = (*header, "published, %"), f"{caption} Published: {protocol}."
     return Table(caption, header, tuple(rows))
 
 
 def _verdict(results: Results, baseline: str, claim: Sequence[str], best: str) -> Verdict:
-    from residua.studies.intervals import difference
+    from residua.studies.intervals import meaning
 
-    base = results.of(baseline)
     failed = [label for label in claim if not results.of(label)]
     details = [f"Gave no result: {some(failed)}."] if failed else []
-    if not base:
+    if not results.of(baseline):
         return Verdict("undecided", f"{baseline}, which the others are set against, gave no result.", tuple(details))
-    found = {}
-    for label in claim:
-        if results.of(label):
-            errors = [one.test_error for one in results.of(label)]
-            found[label] = difference(errors, [one.test_error for one in base], base[0].test_count)
+    every = _differences(results, baseline)
+    found = {label: every[label] for label in claim if label in every}
     worse = [label for label, change in found.items() if change.low > 0]
     better = [label for label, change in found.items() if change.high < 0]
     alike = [label for label in found if label not in (*worse, *better)]
@@ -115,18 +118,24 @@ def _verdict(results: Results, baseline: str, claim: Sequence[str], best: str) -
                 if labels is not alike
                 else f"Not to be told apart from {best}: {some(named, 12)}."
             )
-    if {change.over for change in found.values()} == {"images"}:
-        details.append(
-            "One seed: the 95% intervals in brackets are over the images alone (Newcombe). Another seed may move the "
-            "numbers more than that; --seeds 3 shows by how much."
-        )
+    details += meaning(found.values(), results.seed_sd)
+    if len(every) > 1:
+        details.append(f"The {len(every)} intervals hold together (Bonferroni).")
     numbers: dict[str, object] = dict(found)
     if better:
         text = f"{best[:1].upper()}{best[1:]} is not the best: {some(better)} had fewer test errors."
         return Verdict("no", text, tuple(details), numbers)
     if found and not alike:
-        text = f"{best[:1].upper()}{best[1:]} had fewer test errors than each of the {len(found)} others."
+        others = "the other" if len(found) == 1 else f"each of the {len(found)} others"
+        text = f"{best[:1].upper()}{best[1:]} had fewer test errors than {others}."
         return Verdict("yes", text, tuple(details), numbers)
+    if len(found) == 1:
+        return Verdict(
+            "undecided",
+            f"{best[:1].upper()}{best[1:]} and the other cannot be told apart here.",
+            tuple(details),
+            numbers,
+        )
     text = (
         f"None of the {len(found)} others is better than {best}, {len(worse)} of them are worse; "
         f"{len(alike)} cannot be told apart from it here."

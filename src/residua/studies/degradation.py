@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from residua._base.errors import InputError
+from residua._base.words import some
 from residua.studies.study import FULL, QUICK, Arm, Asked, Figure, Form, Outcome, Results, Study, Verdict
 
 # Without batch normalisation the gated layers do not bear the others' learning rate.
@@ -50,10 +51,9 @@ def conclude(results: Results) -> Outcome:
     """Compare the deepest with the shallowest network of each kind, in training error."""
     from residua.studies.charts import COLOURS, Bar, interval_chart, points
     from residua.studies.curves import error_curves
-    from residua.studies.intervals import difference, rate
+    from residua.studies.intervals import rate
 
-    figures, changes, tests = [], {}, {}
-    bars = []
+    figures, bars = [], []
     for group in results.groups():
         arms = results.done(group)
         svg = error_curves(f"{group} networks: error", [(f"{arm.x:g}", results.of(arm.label)) for arm in arms])
@@ -65,12 +65,6 @@ def conclude(results: Results) -> Outcome:
             if errors:
                 style = COLOURS[results.groups().index(group)]
                 bars.append(Bar(arm.label, rate(errors, count), errors, style))
-        if len(arms) > 1:
-            (deep, count), (shallow, _) = (_errors(results, arms[place].label) for place in (-1, 0))
-            if deep and shallow:
-                changes[group] = (arms[0], arms[-1], difference(deep, shallow, count))
-            held = [[result.test_error for result in results.of(arms[place].label)] for place in (-1, 0)]
-            tests[group] = difference(held[0], held[1], results.of(arms[0].label)[0].test_count)
     figures.insert(
         0,
         Figure(
@@ -78,11 +72,7 @@ def conclude(results: Results) -> Outcome:
             "Error on training images, without augmentation. Lines: 95% intervals; small dots: single seeds.",
         ),
     )
-    numbers = {group: change for group, (_, _, change) in changes.items()}
-    numbers |= {f"{group}, test": change for group, change in tests.items()}
-    best = min((bar.interval.value for bar in bars), default=1.0)
-    guessing = 1 - 1 / results.classes
-    return Outcome(_verdict(changes, tests, numbers, best, guessing), tuple(figures))
+    return Outcome(_verdict(results, min((bar.interval.value for bar in bars), default=1.0)), tuple(figures))
 
 
 def _errors(results: Results, label: str) -> tuple[list[float], int]:
@@ -90,47 +80,56 @@ def _errors(results: Results, label: str) -> tuple[list[float], int]:
     return [float(result.train_error or 0.0) for result in found], found[0].train_count if found else 0
 
 
-def _verdict(
-    changes: dict[str, tuple[Arm, Arm, Any]],
-    tests: dict[str, Any],
-    numbers: dict[str, Any],
-    best: float,
-    guessing: float,
-) -> Verdict:
-    details = []
-    for group, (shallow, deep, change) in changes.items():
+def _verdict(results: Results, best: float) -> Verdict:
+    """Set the change of the plain network with depth beside the residual one's, over the same depths."""
+    from residua.studies.intervals import Interval, contrast, difference, meaning
+
+    arms = {group: {arm.x: arm for arm in results.done(group)} for group in results.groups()}
+    both = sorted(arms.get("plain", {}).keys() & arms.get("residual", {}).keys())
+    missing = [arm.label for arm in results.arms if not results.of(arm.label)]
+    details = [f"Gave no result: {some(missing)}."] if missing else []
+    train: dict[str, Interval] = {}
+    numbers: dict[str, Any] = {}
+    for group, known in arms.items():
+        depths = both if group in ("plain", "residual") else sorted(known)
+        if len(depths) < 2:
+            continue
+        shallow, deep = known[depths[0]], known[depths[-1]]
+        (after, count), (before, _) = _errors(results, deep.label), _errors(results, shallow.label)
+        held = [[result.test_error for result in results.of(arm.label)] for arm in (deep, shallow)]
+        images = results.of(deep.label)[0].test_count
+        numbers[f"{group}, test"] = test = difference(held[0], held[1], images, seed_sd=results.seed_sd)
+        if not after or not before:
+            continue
+        numbers[group] = train[group] = difference(after, before, count, seed_sd=results.seed_sd)
         details.append(
             f"{group.capitalize()}: from {shallow.x:g} to {deep.x:g} layers the training error changes by "
-            f"{change.percent()} points, the test error by {tests[group].percent()}."
+            f"{train[group].percent()} points, the test error by {test.percent()}."
         )
-    over = {change.over for _, _, change in changes.values()}
-    details += [note for kind, note in _OVER.items() if kind in over]
-    if not {"plain", "residual"} <= changes.keys():
+    details += meaning(train.values(), results.seed_sd)
+    if not {"plain", "residual"} <= train.keys():
         return Verdict("undecided", "Too few networks gave a result to compare two depths.", tuple(details), numbers)
-    (shallow, deep, plain), (_, _, residual) = changes["plain"], changes["residual"]
-    if best > _HARDLY * guessing:
+    if best > _HARDLY * (1 - 1 / results.classes):
         text = f"The networks have hardly learnt: the best errs on {best:.1%} of the training images."
         return Verdict("undecided", text, ("More --epochs may tell.", *details), numbers)
-    span = f"from {shallow.x:g} to {deep.x:g} layers"
-    both = f"plain {plain.percent()} points, residual {residual.percent()}"
-    if plain.low > 0 and residual.low <= 0:
-        text = f"The plain network gets worse {span}, in training error, and the residual one does not: {both}."
+    plain, residual = train["plain"], train["residual"]
+    numbers["plain beside residual"] = beside = contrast(plain, residual)
+    span = f"from {both[0]:g} to {both[-1]:g} layers"
+    told = f"plain {plain.percent()} points, residual {residual.percent()}, apart by {beside.percent()}"
+    if plain.low > 0 and residual.low > 0:
+        text = f"Both get worse {span} in training error, the residual network too: {told}."
+        return Verdict("no", text, tuple(details), numbers)
+    if plain.low > 0 and beside.low > 0:
+        text = f"The plain network gets worse {span}, in training error, and the residual one does not: {told}."
         return Verdict("yes", text, tuple(details), numbers)
-    if plain.low > 0:
-        text = f"Both get worse {span} in training error, the residual network too: {both}."
-        return Verdict("no", text, tuple(details), numbers)
     if plain.high < 0:
-        text = f"The plain network does not get worse {span} in training error: {both}."
+        text = f"The plain network does not get worse {span} in training error: {told}."
         return Verdict("no", text, tuple(details), numbers)
-    text = f"No degradation can be told from chance {span} in training error: {both}."
+    if plain.low > 0:
+        text = f"The plain network gets worse {span} in training error; of the residual one it cannot be told: {told}."
+        return Verdict("undecided", text, tuple(details), numbers)
+    text = f"No degradation can be told from chance {span} in training error: {told}."
     return Verdict("undecided", text, tuple(details), numbers)
-
-
-_OVER: dict[str, str] = {
-    "seeds": "In brackets: 95% intervals over the seeds (Welch).",
-    "images": "One seed: the 95% intervals in brackets are over the images alone (Newcombe). Another seed may move the "
-    "numbers more than that; --seeds 3 shows by how much.",
-}
 
 
 STUDY = Study(

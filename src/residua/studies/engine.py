@@ -10,9 +10,7 @@ from typing import Any
 
 from residua._base.errors import InputError
 from residua._base.files import exclusive
-from residua._base.plain import plain
 from residua.anatomy.cost import cost
-from residua.evaluation.environment import environment
 from residua.evaluation.report import read_history
 from residua.specs.schema import Spec
 from residua.studies.catalog import get_study
@@ -80,7 +78,7 @@ def study(
     plan = make_plan(
         chosen, data, folder, asked=asked, seeds=seeds, recipe=recipe, data_dir=data_dir, overrides=overrides
     )
-    command = _command(plan, recipe, overrides)
+    command = _command(plan, recipe, jobs, overrides)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder), Display(progress) as display, StopRequest(command) as stop:
@@ -129,7 +127,6 @@ def conclude(chosen: Study, results: Results, **facts: Any) -> StudyReport:
         study=chosen,
         results=results,
         outcome=chosen.conclude(results),
-        environment={key: value for key, value in environment().items() if key != "threads"},
         **facts,
     )
 
@@ -185,7 +182,8 @@ def _measured(job: Job) -> dict[str, Any] | None:
         document = json.loads(job.measured.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    whole = isinstance(document, dict) and {"key", "weights_sha256", "minutes", "measured"} <= document.keys()
+    needed = {"key", "weights_sha256", "minutes", "measured", "environment"}
+    whole = isinstance(document, dict) and needed <= document.keys()
     return document if whole else None
 
 
@@ -201,6 +199,7 @@ def _result(job: Job, params: int, macs: int) -> Result:
         macs,
         history,
         measured=measured["measured"],
+        environment=measured["environment"],
         minutes=(float(history[-1]["seconds"]) / 60 if history else 0.0) + float(measured["minutes"]),
         train_count=min(job.recipe.measure_train, int(bundle.data["counts"]["train"])),
     )
@@ -215,6 +214,7 @@ def result_of(
     history: Sequence[dict[str, Any]],
     *,
     measured: dict[str, Any],
+    environment: dict[str, str],
     minutes: float,
     train_count: int,
 ) -> Result:
@@ -235,18 +235,34 @@ def result_of(
         measured=measured,
         minutes=minutes,
         weights_sha256=bundle.weights_sha256,
+        environment=environment,
     )
 
 
-def _command(plan: Plan, recipe: object, overrides: dict[str, Any]) -> str:
+# The recipe's fields that the command takes.
+_OPTIONS = ("epochs", "batch_size", "train_images", "device")
+
+
+def _command(plan: Plan, recipe: str | Path | Recipe | None, jobs: int | None, overrides: dict[str, Any]) -> str:
+    """What repeats the study or goes on with it: words for the shell, or a call where the command cannot say it."""
     asked = plan.asked
+    options: dict[str, Any] = {
+        "quick": asked.quick,
+        "seeds": plan.seeds if plan.seeds != plan.study.form(asked.quick).seeds else None,
+        "depths": asked.depths,
+        "model": asked.model,
+        "recipe": str(recipe) if isinstance(recipe, Path) else recipe,
+        "jobs": jobs,
+        "data_dir": str(plan.data_dir) if plan.data_dir else None,
+        **overrides,
+        "out": str(plan.folder),
+    }
+    options = {key: value for key, value in options.items() if value not in (None, False, (), "")}
+    if isinstance(recipe, Recipe) or not overrides.keys() <= set(_OPTIONS):
+        said = "".join(f", {key}={value!r}" for key, value in options.items())
+        return f"residua.study({plan.study.name!r}, {plan.data!r}{said})"
     words = ["residua", "study", plan.study.name, plan.data]
-    words += ["--quick"] if asked.quick else []
-    words += ["--seeds", str(plan.seeds)] if plan.seeds != plan.study.form(asked.quick).seeds else []
-    words += ["--depths", ",".join(map(str, asked.depths))] if asked.depths else []
-    words += ["--model", asked.model] if asked.model else []
-    words += ["--recipe", str(recipe) if not isinstance(recipe, Recipe) else recipe.name] if recipe else []
-    for key, value in overrides.items():
-        words += [f"--{key.replace('_', '-')}", json.dumps(plain(value)) if not isinstance(value, str) else value]
-    words += ["--data-dir", str(plan.data_dir)] if plan.data_dir else []
-    return shlex.join([*words, "--out", str(plan.folder)])
+    for key, value in options.items():
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        words += [f"--{key.replace('_', '-')}", *([] if value is True else [text])]
+    return shlex.join(words)

@@ -12,6 +12,7 @@ from residua._base.plain import plain
 from residua._base.words import some
 from residua.anatomy.cost import cost
 from residua.evaluation.data import open_for
+from residua.evaluation.environment import environment
 from residua.evaluation.evaluate import evaluate_model
 from residua.studies.report import StudyReport, write_study
 from residua.studies.study import Arm, Asked, Result, Results, Study
@@ -102,4 +103,5 @@ def _result(chosen: Study, arm: Arm, subject: Subject) -> Result:
         measured=plain(chosen.measure(subject)),
         minutes=0.0,
         weights_sha256=run.weights_sha256,
+        environment=environment(),
     )

@@ -93,7 +93,8 @@ def conclude(results: Results) -> Outcome:
         rows.append((f"{group}, {label}", text, f"{10**change.value:.3g}", mean))
     header = ("network", "powers of ten", "as a factor", "mean share through shortcuts")
     caption = "Gradient norm at the first unit's input over that at the last unit's output; in brackets 95% intervals"
-    table = Table(f"{caption} over {_BATCHES} batches of {_BATCH} images.", header, tuple(rows))
+    over = f"{_BATCHES} batches of {_BATCH} images" if len(moments[0][2]) == 1 else "the seeds"
+    table = Table(f"{caption} over {over}.", header, tuple(rows))
     return Outcome(_verdict(moments), tuple(figures), (table,))
 
 
@@ -124,11 +125,12 @@ def _by_unit(found: list[dict[str, Any]], key: str) -> list[float]:
 def _change(found: list[dict[str, Any]]) -> Interval:
     from residua.studies.intervals import over_units
 
-    rows = [row for one in found for row in one["norms"]]
-    return over_units([math.log10(max(row[0], 1e-30) / max(row[-1], 1e-30)) for row in rows])
+    return over_units([[math.log10(max(row[0], 1e-30) / max(row[-1], 1e-30)) for row in one["norms"]] for one in found])
 
 
 def _verdict(moments: list[_Moment]) -> Verdict:
+    from residua.studies.intervals import meaning
+
     numbers: dict[str, Interval] = {}
     details, answers = [], {}
     for when in dict.fromkeys(label for label, _, _ in moments):
@@ -142,6 +144,7 @@ def _verdict(moments: list[_Moment]) -> Verdict:
     shares = [s for _, group, found in moments if group == "residual" for s in _by_unit(found, "shares")]
     if shares:
         details.append(f"Through the shortcuts came {statistics.fmean(shares):.0%} of a unit's gradient on average.")
+    details += meaning(numbers.values(), 0.0)
     if _START not in answers:
         return Verdict(
             "undecided", "Nothing to compare: a plain and a residual network are needed.", tuple(details), numbers

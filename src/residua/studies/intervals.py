@@ -1,10 +1,10 @@
-"""How sure a mean or a difference is: over seeds where there are several, over the images where there is one."""
+"""How sure a mean or a difference is: over seeds where there are several; with one, over images and assumed seeds."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from residua.evaluation.metrics import wilson
@@ -14,13 +14,14 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A number with its 95% interval.
+    """A number with its interval.
 
     Attributes:
         value: the number.
-        low, high: the interval's ends; infinite where nothing is known.
-        over: "seeds": it would hold other seeds; "images": it would hold other images with the same networks, and says
-            nothing of other seeds.
+        low, high: the interval's ends.
+        over: what it would hold for: "images": other images, the same networks. "assumed": those, and other seeds as
+            far as these spread as was assumed. "seeds": other seeds, the same images. "units": other units, layers or
+            batches of the same networks.
     """
 
     value: float
@@ -30,8 +31,6 @@ class Interval:
 
     def percent(self) -> str:
         """As points of a hundred: "9.1 (6.9 to 11.3)"."""
-        if not math.isfinite(self.low):
-            return f"{100 * self.value:.1f}"
         return f"{100 * self.value:.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
 
 
@@ -57,45 +56,81 @@ class Spread:
 def rate(values: Sequence[float], count: int) -> Interval:
     """Return the mean of a rate that was measured with each seed on `count` images.
 
-    Several seeds: Student's t; one: Wilson's (1927).
+    Several seeds: Student's t; one, or seeds that all gave one value: Wilson's (1927).
     """
     found = Spread.of(values)
-    if found.sd is None:
+    if not found.sd:
         return Interval(found.mean, *wilson(round(found.mean * count), count, LEVEL), "images")
-    half = _student(found.n - 1) * found.sd / math.sqrt(found.n)
+    half = _student(found.n - 1, LEVEL) * found.sd / math.sqrt(found.n)
     return Interval(found.mean, found.mean - half, found.mean + half, "seeds")
 
 
-def difference(after: Sequence[float], before: Sequence[float], count: int) -> Interval:
+def difference(
+    after: Sequence[float], before: Sequence[float], count: int, *, seed_sd: float, level: float = LEVEL
+) -> Interval:
     """Return mean(after) - mean(before), of rates that were measured on `count` images each.
 
-    Several seeds on both sides: Welch's t (1947). One: Newcombe's hybrid score interval (1998, method 10), which takes
-    the two for independent; both saw the same images, so that it errs on the wide side.
+    Several seeds on both sides, of which not all gave one value: Welch's t (1947). One: Newcombe's hybrid score
+    interval (1998, method 10), which takes the two for independent, and errs on the wide side where both saw the same
+    images; widened by what another seed may do.
+
+    Args:
+        after, before: one value a seed.
+        count: images.
+        seed_sd: standard deviation over the seeds that is assumed where there is one.
+        level: confidence, a fraction of 1.
     """
     a, b = Spread.of(after), Spread.of(before)
     value = a.mean - b.mean
-    if a.sd is not None and b.sd is not None:
+    if a.sd is not None and b.sd is not None and (a.sd or b.sd):
         parts = [(found.sd or 0.0) ** 2 / found.n for found in (a, b)]
         error = sum(parts)
-        if error == 0:
-            return Interval(value, value, value, "seeds")
         freedom = error**2 / sum(part**2 / (found.n - 1) for part, found in zip(parts, (a, b), strict=True))
-        half = _student(freedom) * math.sqrt(error)
+        half = _student(freedom, level) * math.sqrt(error)
         return Interval(value, value - half, value + half, "seeds")
-    (low_a, high_a), (low_b, high_b) = (wilson(round(found.mean * count), count, LEVEL) for found in (a, b))
-    low = value - math.hypot(a.mean - low_a, high_b - b.mean)
-    high = value + math.hypot(high_a - a.mean, b.mean - low_b)
-    return Interval(value, low, high, "images")
+    (low_a, high_a), (low_b, high_b) = (wilson(round(found.mean * count), count, level) for found in (a, b))
+    seeds = _normal(level) * seed_sd * math.sqrt(1 / a.n + 1 / b.n)
+    low = value - math.hypot(a.mean - low_a, high_b - b.mean, seeds)
+    high = value + math.hypot(high_a - a.mean, b.mean - low_b, seeds)
+    return Interval(value, low, high, "assumed")
 
 
-def _student(freedom: float) -> float:
+def contrast(a: Interval, b: Interval) -> Interval:
+    """Return a - b of two independent numbers, their intervals joined (Zou 2008, "square-and-add")."""
+    value = a.value - b.value
+    low = value - math.hypot(a.value - a.low, b.high - b.value)
+    return Interval(value, low, value + math.hypot(a.high - a.value, b.value - b.low), a.over)
+
+
+def over_units(seeds: Sequence[Sequence[float]]) -> Interval:
+    """Return the mean of what was measured of each unit or batch, a row a seed, with Student's interval.
+
+    One seed: over its units, two or more. Several: over the means of the seeds, since the units of a network are no
+    networks of their own.
+    """
+    values = seeds[0] if len(seeds) == 1 else [statistics.fmean(row) for row in seeds]
+    found = Spread.of(values)
+    half = _student(found.n - 1, LEVEL) * (found.sd or 0.0) / math.sqrt(found.n)
+    return Interval(found.mean, found.mean - half, found.mean + half, "units" if len(seeds) == 1 else "seeds")
+
+
+def meaning(intervals: Iterable[Interval], seed_sd: float) -> list[str]:
+    """Return what the intervals in brackets stand for, a sentence a kind."""
+    known = {
+        "seeds": "In brackets: 95% intervals over the seeds (Welch, Student).",
+        "assumed": "One seed: the 95% intervals in brackets are over the images (Newcombe), and allow for another seed "
+        f"by a standard deviation of {100 * seed_sd:g} points, which is assumed; --seeds 3 measures it.",
+        "units": "In brackets: 95% intervals over the units, layers or batches of the networks at hand (Student).",
+    }
+    found = {interval.over for interval in intervals}
+    return [sentence for over, sentence in known.items() if over in found]
+
+
+def _student(freedom: float, level: float) -> float:
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, 0.5 + LEVEL / 2))
+    return float(stdtrit(freedom, 0.5 + level / 2))
 
 
-def over_units(values: Sequence[float]) -> Interval:
-    """Return the mean of two values or more, of which each is a unit's, with Student's interval over the units."""
-    found = Spread.of(values)
-    half = _student(found.n - 1) * (found.sd or 0.0) / math.sqrt(found.n)
-    return Interval(found.mean, found.mean - half, found.mean + half, "units")
+def _normal(level: float) -> float:
+    return statistics.NormalDist().inv_cdf(0.5 + level / 2)

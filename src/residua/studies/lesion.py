@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from residua.studies.subject import Subject
 
 _MOST_DELETED = 10
+_COLLAPSE = 0.5  # of the way to guessing, for one lost unit
 
 
 def grid(asked: Asked) -> list[Arm]:
@@ -193,14 +194,14 @@ def _shares(result: Result, classes: int) -> list[float]:
 
 
 def _verdict(results: Results) -> Verdict:
-    from residua.studies.intervals import over_units
+    from residua.studies.intervals import meaning, over_units
 
     found: dict[str, Interval] = {}
     details, told = [], []
     for kind in ("residual", "plain"):
         of_kind = [result for result in results.results if result.measured["kind"] == kind]
-        shares = [share for result in of_kind for share in _shares(result, results.classes)]
-        if len(shares) < 2:
+        shares = [row for result in of_kind if (row := _shares(result, results.classes))]
+        if not shares or len(shares[0]) < 2:
             if of_kind:
                 details.append(f"The {kind} network has learnt too little, or has too few units, to lose anything.")
             continue
@@ -212,22 +213,25 @@ def _verdict(results: Results) -> Verdict:
             f"{kind.capitalize()}: the whole network errs on {whole:.1%}; without one unit of equal shapes at most "
             f"on {worst:.1%}."
         )
-    details.append("In brackets: 95% intervals over the units (Student).")
+    details += meaning(found.values(), results.seed_sd)
     numbers = {f"{kind}, share lost": interval for kind, interval in found.items()}
     losing = f"Losing one unit of equal shapes costs, of the way to guessing: {', '.join(told)}."
     if len(found) == 2:
         residual, plain = found["residual"], found["plain"]
-        if residual.high < plain.low:
-            text = f"The residual network degrades smoothly, the plain one does not. {losing}"
+        if residual.high < _COLLAPSE < plain.low:
+            text = f"The residual network degrades smoothly, the plain one collapses. {losing}"
             return Verdict("yes", text, tuple(details), numbers)
+        if residual.high < plain.low:
+            text = f"The residual network loses less than the plain one; that this collapses is not shown. {losing}"
+            return Verdict("undecided", text, tuple(details), numbers)
         if residual.low > plain.high:
             return Verdict("no", f"The residual network suffers more. {losing}", tuple(details), numbers)
         return Verdict("undecided", f"The two cannot be told apart. {losing}", tuple(details), numbers)
     if not found:
         return Verdict("undecided", "No network has learnt enough to lose anything.", tuple(details), numbers)
     (kind, interval), *_ = found.items()
-    if interval.high < 0.5 or interval.low > 0.5:
-        smooth = interval.high < 0.5
+    if interval.high < _COLLAPSE or interval.low > _COLLAPSE:
+        smooth = interval.high < _COLLAPSE
         text = f"The {kind} network degrades smoothly." if smooth else f"The {kind} network collapses."
         return Verdict("yes" if smooth == (kind == "residual") else "no", f"{text} {losing}", tuple(details), numbers)
     return Verdict("undecided", losing, tuple(details), numbers)

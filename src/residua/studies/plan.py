@@ -21,7 +21,7 @@ from residua.training.recipe_file import load_recipe, override, to_dict
 from residua.training.request import FREE_FIELDS
 
 PLAN_FILE = "plan.json"
-_MEASURING = 1  # raise it when a study measures otherwise than before, so that nothing older is taken up
+_MEASURING = 2  # raise it when a study measures otherwise than before, so that nothing older is taken up
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class _Worker:
     job: Job
     process: subprocess.Popen[str]
     log: Path
+    begins: int
     started: float = field(default_factory=time.monotonic)
 
     def end(self) -> None:
@@ -118,6 +119,7 @@ def _start(plan: Plan, job: Job, threads: int) -> _Worker:
     log = plan.folder / "logs" / f"{job.name}.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as stream:
+        begins = stream.tell()
         # A session of its own: Ctrl-C reaches the study alone, which then stops its workers one by one.
         process = subprocess.Popen(
             [sys.executable, "-m", "residua.studies.worker"],
@@ -132,11 +134,13 @@ def _start(plan: Plan, job: Job, threads: int) -> _Worker:
     with contextlib.suppress(BrokenPipeError):  # it has died already: its exit code will tell
         process.stdin.write(json.dumps(document) + "\n")
         process.stdin.flush()
-    return _Worker(job, process, log)
+    return _Worker(job, process, log, begins)
 
 
 def _reason(worker: _Worker) -> str:
-    lines = worker.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    with worker.log.open("rb") as stream:
+        stream.seek(worker.begins)  # what stands before is of an earlier attempt
+        lines = stream.read().decode("utf-8", errors="replace").strip().splitlines()
     code = worker.process.returncode
     ended = f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     # A traceback's last line is its error; errors of ours are one paragraph.

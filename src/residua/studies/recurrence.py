@@ -46,7 +46,7 @@ def _verdict(results: Results, beside: Verdict) -> Verdict:
         text = "Too few networks gave a result to tell what repeating brings."
         return dataclasses.replace(beside, answer="undecided", sentence=text)
     count = results.of(_SMALL)[0].test_count
-    gain = difference(errors[_KERNELS], errors[_SMALL], count)
+    gain = difference(errors[_KERNELS], errors[_SMALL], count, seed_sd=results.seed_sd)
     numbers: dict[str, Any] = {"kernels shared beside two units a stage": gain, **beside.numbers}
     span = f"the test error changes by {gain.percent()} points where each stage repeats the kernels of its second unit"
     if gain.high < 0:

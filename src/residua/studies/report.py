@@ -43,7 +43,6 @@ class StudyReport:
         recipe: what the arms have in common, complete but for the seed.
         seeds: how many were asked for.
         command: what repeats or goes on with the study.
-        environment: versions, processor, device, date.
     """
 
     study: Study
@@ -54,7 +53,6 @@ class StudyReport:
     recipe: Mapping[str, Any] | None
     seeds: int
     command: str
-    environment: Mapping[str, str]
 
     @property
     def verdict(self) -> Verdict:
@@ -65,6 +63,16 @@ class StudyReport:
     def minutes(self) -> float:
         """Of training and measuring, summed over all that was done, whoever worked beside."""
         return sum(result.minutes for result in self.results.results)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Versions, processor, device and date of what was measured; what differed between the networks is listed."""
+        found = [result.environment for result in self.results.results]
+        merged = {}
+        for key in dict.fromkeys(key for each in found for key in each):
+            values = sorted({each[key] for each in found if key in each})
+            merged[key] = f"{values[0]} to {values[-1]}" if key == "date" and len(values) > 1 else ", ".join(values)
+        return merged
 
     @property
     def length(self) -> str:

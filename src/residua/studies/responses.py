@@ -159,20 +159,21 @@ def _mean(found: list[Result], key: str) -> list[float]:
 
 
 def _verdict(results: Results) -> Verdict:
-    from residua.studies.intervals import over_units
+    from residua.studies.intervals import meaning, over_units
 
     numbers, answers, told = {}, [], []
     plain = {arm.x: arm for arm in results.done("plain")}
     for arm in results.done("residual"):
         if arm.x in plain:
-            ours, theirs = (_mean(results.of(one.label), "std") for one in (arm, plain[arm.x]))
-            found = over_units([a - b for a, b in zip(ours, theirs, strict=True)])
+            pairs = zip(results.of(arm.label), results.of(plain[arm.x].label), strict=False)
+            rows = [(ours.measured["std"], theirs.measured["std"]) for ours, theirs in pairs]
+            found = over_units([[a - b for a, b in zip(*row, strict=True)] for row in rows])
             numbers[f"{arm.x:g} layers"] = found
             answers.append("yes" if found.high < 0 else "no" if found.low > 0 else "undecided")
             told.append(f"at {arm.x:g} layers by {found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})")
     means = {arm.label: statistics.fmean(_mean(results.of(arm.label), "std")) for arm in results.done("residual")}
     details = ["Mean deviation of the residual networks: " + ", ".join(f"{k} {v:.3f}" for k, v in means.items()) + "."]
-    details.append("In brackets: 95% intervals over the layers (Student).")
+    details += meaning(numbers.values(), results.seed_sd)
     if not answers:
         return Verdict("undecided", "Plain and residual networks of one depth are needed.", tuple(details), numbers)
     answer = answers[0] if len(set(answers)) == 1 else "undecided"

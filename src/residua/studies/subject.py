@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from residua.data.loader import Batch, Loader
@@ -47,7 +48,7 @@ class Subject:
         return with_labels_of(self.run, self.dataset, self.dataset.splits[name or self.dataset.held_out])
 
     def batches(self, split: str = "", count: int = 0, batch_size: int = 250) -> Iterator[Batch]:
-        """Yield a class-balanced sample of a split, without augmentation, in the natural order.
+        """Yield a class-balanced sample of a split, without augmentation, in one random order: every batch is mixed.
 
         Args:
             split: "train", "val" or "test"; "" for the held-out part.
@@ -55,8 +56,8 @@ class Subject:
             batch_size: images a batch.
         """
         part = self.split(split)
-        if count:
-            part = part.subset(balanced(part.labels, count, 0))
+        chosen = balanced(part.labels, count or len(part), 0)
+        part = part.subset(np.random.default_rng(0).permutation(chosen))
         loader = Loader(
             part,
             self.run.preprocess_spec,

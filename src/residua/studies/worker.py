@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def work(job: dict[str, Any]) -> None:
-    """Train and measure, and write the measurements: `key`, `weights_sha256`, `minutes`, `measured`.
+    """Train and measure, and write the measurements: `key`, `weights_sha256`, `minutes`, `measured`, `environment`.
 
     Raises:
         ResiduaError: the run cannot be trained, diverged, or was stopped.
@@ -43,6 +43,7 @@ def work(job: dict[str, Any]) -> None:
     import torch
 
     from residua.data.sources import open_dataset
+    from residua.evaluation.environment import environment
     from residua.specs.schema import from_json
     from residua.studies.catalog import get_study
     from residua.studies.subject import Subject
@@ -79,6 +80,7 @@ def work(job: dict[str, Any]) -> None:
         "weights_sha256": run.weights_sha256,
         "minutes": (time.monotonic() - started) / 60,
         "measured": plain(measured),
+        "environment": environment(),
     }
     write_text(Path(job["measured"]), json.dumps(document))
 
