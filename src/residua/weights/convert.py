@@ -86,6 +86,8 @@ def convert(
     path, folder = Path(file), Path(out)
     _refuse_used(folder)
     spec = spec_of(model)
+    if image_size is not None:
+        check_input(spec, image_size)
     found = read_weights(path, spec, source, keep_background=_count(classes))
     spec = found.spec
     data = "cifar10" if getattr(spec, "stem", "") == "cifar" else get_source(found.source).DATA
