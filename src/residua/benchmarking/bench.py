@@ -74,7 +74,9 @@ def bench(
             raise InputError(f"no {name}", f"one or several values of {name}", f"Leave out --{name}")
     where = pick_device(device)
     specs = {name: spec_of(name) for name in models}
-    sizes = {name: _several([side or specs[name].input_size for side in _several(resolution)]) for name in models}
+    sizes: dict[str, tuple[int, ...]] = {
+        name: _several([side or specs[name].input_size for side in _several(resolution)]) for name in models
+    }
     wanted_batches = _several(batch)
     if min(wanted_batches) < (2 if mode == "train" else 1):
         least = 2 if mode == "train" else 1
