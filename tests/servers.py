@@ -43,6 +43,7 @@ class Behaviour:
         retry_after: sent with every error code, when not empty.
         error_headers: sent with every error code.
         breaks: how many bytes the next answers send before they break off; then whole answers.
+        drips: how long each byte of the next answers takes, seconds; then whole answers.
         lies: added to the Content-Length of every answer.
         says_length: whether it announces a length at all.
         honours_ranges: else it always sends everything.
@@ -59,6 +60,7 @@ class Behaviour:
     retry_after: str = ""
     error_headers: dict[str, str] = field(default_factory=dict)
     breaks: list[int] = field(default_factory=list)
+    drips: list[float] = field(default_factory=list)
     lies: int = 0
     says_length: bool = True
     honours_ranges: bool = True
@@ -116,6 +118,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer(206 if start else 200, {**answer, **extra})
         if self.command == "GET":
             with contextlib.suppress(ConnectionError):  # a client that has had enough
+                if told.drips:
+                    pause = told.drips.pop(0)
+                    while body:
+                        self.wfile.write(body[:1])
+                        body = body[1:]
+                        threading.Event().wait(pause)
                 self.wfile.write(body[: told.breaks.pop(0)] if told.breaks else body)
 
     do_HEAD = do_GET

@@ -38,6 +38,7 @@ def test_json_is_the_library_s(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["resnet5"], "resnet50"),
         (["resnet50", "--svg", "no/such/folder/a.svg"], "a folder that exists"),
+        (["resnet50", "--svg", "a.png"], "Use a.svg"),
         (["resnet50", "--input", "3x0x0"], "1 to 65,535"),
         (["resnet50", "--input", "224"], "3x224x224"),
         (["resnet50", "--input", "3x-1x5"], "3x224x224"),

@@ -78,6 +78,21 @@ def test_any_number_of_breaks_is_endured_while_something_arrives(server: Behavio
     assert len(server.asked) == 15
 
 
+def test_a_server_at_a_crawl_is_given_up_and_its_part_is_kept(
+    server: Behaviour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: list[float]
+) -> None:
+    monkeypatch.setattr(download, "_SLOW_SECONDS", 0.2)
+    server.drips = [0.01]
+    with pytest.raises(InputError, match=r"bytes a second for 0 seconds; what came is kept.*Repeat the command"):
+        fetch(remote(server), tmp_path)
+    held = (tmp_path / "data.bin.part").read_bytes()
+    assert 0 < len(held) < 1000
+    assert CONTENT.startswith(held)
+    assert not waits
+    assert fetch(remote(server), tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [None, f"bytes={len(held)}-"]
+
+
 def test_a_part_of_an_earlier_run_is_continued(server: Behaviour, tmp_path: Path) -> None:
     (tmp_path / "data.bin.part").write_bytes(CONTENT[:1_000_000])
     assert fetch(remote(server), tmp_path).read_bytes() == CONTENT

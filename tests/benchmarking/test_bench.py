@@ -147,6 +147,11 @@ def test_bf16_and_several_shapes() -> None:
     assert [result.case.precision for result in formats.results] == ["fp32", "bf16"]
 
 
+def test_what_is_given_twice_is_measured_once() -> None:
+    twice = {**SMALL, "batch": (1, 1), "batches": 1, "resolution": (0, 32, 32), "engine": ("eager", "eager")}
+    assert len(bench("cifar_resnet8", "cifar_resnet8", **twice).results) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -163,9 +168,12 @@ def test_bf16_and_several_shapes() -> None:
         (["vgg16", "--peer", "keras", "--resolution", "64", "--batch", "1"], "Leave --resolution out"),
         (["resnet18", "--engine", "warp"], "compiled"),
         (["resnet18", "--engine", "native"], "--mode train"),
-        (["resnet18", "--precision", "int4"], "bf16"),
+        (["resnet18", "--precision", "fp8"], "Given: 'fp8' in --precision fp8. Wanted: fp32, bf16, or several"),
         (["resnet18", "--peer", "caffe"], "torchvision"),
-        (["cifar_resnet20", "--peer", "torchvision"], "a library that has one of these networks"),
+        (["resnet50_v2", "--peer", "torchvision"], "a library that has one of these networks: timm."),
+        (["resnet50_v1", "--peer", "timm"], "networks that timm has, such as seresnet50_v1"),
+        (["resnet18", "--chart", "a.svg", "--out", "./a.svg"], "a.svg for both --chart and --out"),
+        (["resnet18", "--chart", "a.png"], "Use a.svg"),
         (["resnet18", "--device", "cuda:7"], "cuda:7"),
         (["resnet18", "--out", "no/such/folder/a.json"], "a folder that exists"),
         (["resnet18", "--out", "/proc/a.json"], "a folder that can be written to"),

@@ -51,6 +51,7 @@ def test_any_legal_depth(name: str) -> None:
         ("cifar_wrn28_010", "Did you mean cifar_wrn28_10"),
         ("cifar_resnet" + "9" * 5000, "residua models"),
         ("resnet51", "resnet50, resnet18 or"),
+        ("CIFAR_RESNET20", "Did you mean cifar_resnet20"),
         ("", "residua models"),
     ],
 )

@@ -124,7 +124,7 @@ def test_the_groups_hold_every_learning_parameter_once(freeze: str, decay_norm_a
 
 @pytest.mark.parametrize("value", [0.0, -0.5, 1.5, float("nan")])
 def test_a_layer_decay_outside_its_range_is_refused(value: float) -> None:
-    with pytest.raises(InputError, match="layer_decay"):
+    with pytest.raises(InputError, match=r"0 < layer_decay <= 1. For example --layer-decay 0.75"):
         Recipe(layer_decay=value)
 
 

@@ -82,6 +82,8 @@ def test_a_side_that_the_network_does_not_take(tmp_path: Path) -> None:
     torch.save(build(alexnet).state_dict(), tmp_path / "w.pth")
     with pytest.raises(InputError, match=r"images of 32 pixels for alexnet.*--image-size 63"):
         convert(tmp_path / "w.pth", model=alexnet, out=tmp_path / "run", source="torchvision", image_size=32)
+    with pytest.raises(InputError, match=r"images of 0 pixels. .*Use --image-size 224"):
+        convert(tmp_path / "w.pth", model=alexnet, out=tmp_path / "run", source="torchvision", image_size=0)
     assert not (tmp_path / "run").exists()
     torch.save(build(spec).state_dict(), tmp_path / "v.pth")
     run = convert(tmp_path / "v.pth", model=spec, out=tmp_path / "run", source="torchvision", image_size=64)

@@ -9,6 +9,7 @@ import http.client
 import os
 import re
 import shutil
+import time
 import urllib.error
 import urllib.parse
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ from residua._base.progress import Progress
 _PIECE = 1 << 18
 _LARGEST = 1 << 36  # a server that announces nothing is not believed beyond 64 GiB
 _ROOM = 1 << 20
+# Slower than this for so long is given up: no read of it ever times out while single bytes arrive.
+_SLOWEST_BYTES_PER_SECOND = 1024
+_SLOW_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def fetch(remote: RemoteFile, folder: Path, progress: Progress | None = None) ->
     processes may ask at once: one downloads, the others wait for it.
 
     Raises:
-        InputError: offline; no connection, no space, or what arrived is not the file.
+        InputError: offline; no connection, or one at a crawl; no space, or what arrived is not the file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / remote.file_name
@@ -141,6 +145,26 @@ class _Part:
         self._note.unlink(missing_ok=True)
 
 
+class _Pace:
+    """How fast bytes arrive, looked at once in a while."""
+
+    def __init__(self, held: int) -> None:
+        self._held, self._since = held, time.monotonic()
+
+    def check(self, held: int) -> None:
+        """Take note that so much is held now.
+
+        Raises:
+            Refused: too little has arrived for long.
+        """
+        seconds = time.monotonic() - self._since
+        if seconds < _SLOW_SECONDS:
+            return
+        if (rate := (held - self._held) / seconds) < _SLOWEST_BYTES_PER_SECOND:
+            raise Refused(f"the server sent {rate:,.0f} bytes a second for {seconds:,.0f} seconds; what came is kept")
+        self._held, self._since = held, time.monotonic()
+
+
 def _download(remote: RemoteFile, part: _Part, progress: Progress | None) -> None:
     patience, most, mixed = Patience(), part.held, False
     while True:
@@ -199,10 +223,13 @@ def _continue(remote: RemoteFile, part: _Part, progress: Progress | None) -> boo
             part.begin(_validator(answer))
         total = remote.size if remote.size is not None else _announced(answer, held)
         _require_room(part.path, (total or held) - held)
+        pace = _Pace(held)
+        # What has arrived, at once: `read` waits for a whole piece, however long that takes.
         with part.path.open("ab") as stream:
-            while piece := answer.read(_PIECE):
+            while piece := answer.read1(_PIECE):
                 stream.write(piece)
                 held += len(piece)
+                pace.check(held)
                 if progress is not None:
                     progress(held, total or 0)
                 if held > (_LARGEST if total is None else total):

@@ -37,8 +37,9 @@ class AnswerNo(ResiduaError):
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Return up to `count` of the `known` names that look most like `name`, best first."""
-    return difflib.get_close_matches(name, list(known), n=count, cutoff=0.3)
+    """Return up to `count` of the `known` names that look most like `name`, best first; case does not count."""
+    spelt = {each.casefold(): each for each in known}
+    return [spelt[each] for each in difflib.get_close_matches(name.casefold(), spelt, n=count, cutoff=0.3)]
 
 
 def did_you_mean(name: str, known: Iterable[str], count: int = 3) -> str:

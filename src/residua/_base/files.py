@@ -6,9 +6,11 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import reprlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from residua._base.errors import InputError
 
@@ -20,6 +22,16 @@ os.umask(_UMASK)
 def cache_root() -> Path:
     """Return the folder that all caches stand in: $RESIDUA_CACHE, or ~/.cache/residua."""
     return Path(os.environ.get("RESIDUA_CACHE") or Path.home() / ".cache/residua")
+
+
+def check_name(what: str, given: Any) -> None:
+    """Refuse what cannot name a file, a folder or anything else.
+
+    Raises:
+        InputError: it is neither text nor a path.
+    """
+    if not isinstance(given, str | os.PathLike):
+        raise InputError(f"{what} {reprlib.repr(given)}", "a name or a path, as text or as a Path", f"Name the {what}")
 
 
 @contextlib.contextmanager

@@ -7,11 +7,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+_AS_IT_IS = (str, int, bool, type(None))
+
 
 def plain(value: Any) -> Any:
     """Return the value as JSON can hold it: dataclasses and arrays taken apart, NaN and infinity as null."""
+    if type(value) in _AS_IT_IS:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return plain(dataclasses.asdict(value))
+        return {entry.name: plain(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

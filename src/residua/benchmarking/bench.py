@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 import torch
 
-from residua._base.errors import InputError
+from residua._base.errors import InputError, nearest
+from residua._base.words import some
 from residua.benchmarking.case import PEERS, Case, Engine, Mode, Precision, Source, groups
 from residua.benchmarking.memory import PeakMemory
 from residua.benchmarking.peers import has_peer, peer_step_of, require, spec_beside
@@ -20,6 +21,7 @@ from residua.evaluation.environment import environment, pick_device
 from residua.families.build import spec_of
 from residua.sizes import check_input
 from residua.specs.schema import Spec
+from residua.weights.twins import TWINS
 
 T = TypeVar("T")
 
@@ -43,7 +45,7 @@ def bench(
     """Time networks on batches of noise; ours and the peers' take turns, step by step.
 
     Args:
-        models: names of the catalog.
+        models: names of the catalog; what is given twice, here and below, is measured once.
         batch: images in a step; several are measured one after the other.
         resolution: side of the images, pixels; 0 for each network's own.
         mode: "forward" (evaluation mode, no gradients) or "train" (forward, loss, backward, SGD step).
@@ -60,6 +62,7 @@ def bench(
         InputError: unknown names, sizes that a network does not take, no network at all, a peer that is not installed
             or has none of the networks.
     """
+    models = _several(models)
     if not models:
         raise InputError("no network", "one or several names", "For example: residua bench resnet50")
     for name, value, least in (("batches", batches, 1), ("warm_up", warm_up, 0), ("threads", threads, 0)):
@@ -71,7 +74,9 @@ def bench(
             raise InputError(f"no {name}", f"one or several values of {name}", f"Leave out --{name}")
     where = pick_device(device)
     specs = {name: spec_of(name) for name in models}
-    sizes = {name: tuple(side or specs[name].input_size for side in _several(resolution)) for name in models}
+    sizes: dict[str, tuple[int, ...]] = {
+        name: _several([side or specs[name].input_size for side in _several(resolution)]) for name in models
+    }
     wanted_batches = _several(batch)
     if min(wanted_batches) < (2 if mode == "train" else 1):
         least = 2 if mode == "train" else 1
@@ -144,8 +149,9 @@ def _compared(result: Result, ours: dict[Engine, Result]) -> Result:
     return replace(result, ratio=Ratio.of(own.timing, result.timing))
 
 
-def _several(value: T | Sequence[T]) -> tuple[T, ...]:
-    return (value,) if isinstance(value, int | str) else tuple(value)  # type: ignore[arg-type]
+def _several(value: T | Iterable[T]) -> tuple[T, ...]:
+    """The values of one or several, each once."""
+    return (value,) if isinstance(value, int | str) else tuple(dict.fromkeys(value))  # type: ignore[arg-type]
 
 
 def _peers(given: tuple[Source, ...], models: Sequence[str]) -> tuple[Source, ...]:
@@ -154,9 +160,12 @@ def _peers(given: tuple[Source, ...], models: Sequence[str]) -> tuple[Source, ..
             raise InputError(f"peer {name!r}", f"one of {', '.join(PEERS)}", "For example --peer torchvision")
         if not any(has_peer(model, name) for model in models):
             others = [other for other in PEERS if any(has_peer(model, other) for model in models)]
+            near = dict.fromkeys(near for model in models for near in nearest(model, TWINS[name]))
             raise InputError(
                 f"peer {name!r} for {', '.join(models)}",
-                f"a library that has one of these networks: {', '.join(others) or 'none of the known ones'}",
+                f"a library that has one of these networks: {', '.join(others)}"
+                if others
+                else f"networks that {name} has, such as {some(near or TWINS[name], 6)}; no known library has these",
                 "Leave --peer out, or name another",
             )
         require(name)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json as jsonlib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from residua._base.errors import InputError
+from residua._base.errors import InputError, did_you_mean
 from residua._base.files import write_text
 from residua._base.plain import plain
 from residua._base.progress import progress_bar
@@ -66,19 +66,22 @@ def bench(
         Print the outcome as one JSON document.
     """
     from residua.benchmarking.bench import bench as measure
+    from residua.benchmarking.case import PEERS, Engine, Precision
     from residua.benchmarking.chart import chart as draw
 
-    for path in (chart, out):
-        check_target(path)
+    check_target(chart, ".svg")
+    check_target(out)
+    if chart and out and chart.resolve() == out.resolve():
+        raise InputError(f"{chart} for both --chart and --out", "a file for each", "Name the JSON file otherwise")
     with progress_bar("Measuring", "steps") as progress:
         report = measure(
             *models,
             batch=_numbers("batch", batch),
             resolution=_numbers("resolution", resolution) or (0,),
             mode=mode,
-            engine=_words("engine", engine, ("eager", "compiled", "native")),  # type: ignore[arg-type]
-            precision=_words("precision", precision, ("fp32", "bf16")),  # type: ignore[arg-type]
-            peer=_words("peer", peer, ("torchvision", "timm", "keras")),  # type: ignore[arg-type]
+            engine=_words("engine", engine, get_args(Engine)),  # type: ignore[arg-type]
+            precision=_words("precision", precision, get_args(Precision)),  # type: ignore[arg-type]
+            peer=_words("peer", peer, PEERS),  # type: ignore[arg-type]
             batches=batches,
             warm_up=warm_up,
             threads=threads,
@@ -118,5 +121,6 @@ def _words(name: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
     words = tuple(word for word in text.replace(",", " ").split() if word)
     for word in words:
         if word not in known:
-            raise InputError(f"--{name} {text}", f"of {', '.join(known)}", f"For example --{name} {known[0]}")
+            remedy = did_you_mean(word, known, 1) or f"For example --{name} {known[0]}"
+            raise InputError(f"{word!r} in --{name} {text}", f"{', '.join(known)}, or several with commas", remedy)
     return words

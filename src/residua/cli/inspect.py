@@ -60,7 +60,7 @@ def inspect(
     json
         Print one JSON document.
     """
-    check_target(svg)
+    check_target(svg, ".svg")
     shape = None if input_shape is None else _parsed(input_shape)
     with _without_collections():
         from residua.anatomy.examine import inspect as look

@@ -39,14 +39,23 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Seq
             print("  ".join("-" * width for width in widths))
 
 
-def check_target(path: Path | None) -> None:
+def check_target(path: Path | None, suffix: str = "") -> None:
     """Refuse a file that cannot be written, before the work that it is to hold.
 
+    Args:
+        suffix: what its name has to end in; "" for anything.
+
     Raises:
-        InputError: it is a folder, or would stand in one that does not exist.
+        InputError: it is a folder, or would stand in one that does not exist; its name ends in something else.
     """
     if path is None:
         return
+    if suffix and path.suffix.lower() != suffix:
+        raise InputError(
+            f"{path}",
+            f"a file whose name ends in {suffix}, which is what is written",
+            f"Use {path.with_suffix(suffix)}",
+        )
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise InputError(f"{path}", "a file in a folder that exists", "Create the folder, or give another path")
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from residua._base.files import check_name
 from residua.data.cifar import open_cifar
 from residua.data.duplicates import exact_groups, near_pairs
 from residua.data.examine import Examined, examine_file, examine_pixels
@@ -121,6 +122,7 @@ def check(
     Raises:
         InputError: there is nothing to examine: no such folder, no class folders, a loop of links.
     """
+    check_name("data", data)
     findings: list[Finding] = []
     if str(data) in EMBEDDED:
         images, counts = _of_arrays(str(data), data_dir)

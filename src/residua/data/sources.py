@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from residua._base.errors import InputError, did_you_mean
+from residua._base.files import check_name
 from residua.data.decode import Pixels
 from residua.data.random import order
 
@@ -139,6 +140,7 @@ def open_dataset(
     Raises:
         InputError: nothing usable is there; the message says what is, and what would be.
     """
+    check_name("data", data)
     if not 0 <= val_fraction < 1:
         raise InputError(f"val_fraction={val_fraction}", "a share of the training part in [0, 1)", "Use 0.1")
     if train_images < 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import reprlib
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -57,7 +58,12 @@ def list_models(pattern: str = "*") -> list[str]:
     """Return the catalog's names that match a shell pattern, in the catalog's order.
 
     A series of any depth is listed at its papers' depths; `get_spec` takes every legal depth.
+
+    Raises:
+        InputError: a pattern that is no text.
     """
+    if not isinstance(pattern, str):
+        raise InputError(f"pattern {reprlib.repr(pattern)}", "a shell pattern of names, as text", "Use '*' for all")
     names = [*_rows(), *(name for series in SERIES for name in series.names())]
     return [name for name in names if fnmatch.fnmatchcase(name, pattern)]
 
@@ -68,6 +74,10 @@ def get_spec(name: str, **edits: Any) -> Spec:
     Raises:
         InputError: an unknown name (the nearest three are named), an illegal depth, an unknown field.
     """
+    if not isinstance(name, str):
+        raise InputError(
+            f"network {reprlib.repr(name)}", "a name of the catalog, as text", "See them all with: residua models"
+        )
     spec = _rows().get(name)
     for series in SERIES if spec is None else ():
         spec = series.match(name)

@@ -114,14 +114,12 @@ class Recipe:
     def __post_init__(self) -> None:
         for key, wanted in field_types(Recipe).items():
             object.__setattr__(self, key, checked(key, getattr(self, key), wanted))
-        for key, example in (("learning_rate", "0.1"), ("layer_decay", "0.75")):
-            if not getattr(self, key) > 0:
-                raise InputError(f"{key}={getattr(self, key)}", f"{key} > 0", f"For example --{_flag(key)} {example}")
         for key, (low, high) in _RANGES.items():
-            value = getattr(self, key)
-            if not (math.isfinite(value) and low <= value <= high):
-                span = f"{low:g} <= {key}" + (f" <= {high:g}" if high < math.inf else "")
-                raise InputError(f"{key}={value}", f"a finite number, {span}", f"Give --{_flag(key)} another value")
+            value, example = getattr(self, key), _ABOVE.get(key)
+            if not (math.isfinite(value) and low <= value <= high) or (example and value == low):
+                span = f"{low:g} {'<' if example else '<='} {key}" + (f" <= {high:g}" if high < math.inf else "")
+                remedy = f"For example --{_flag(key)} {example}" if example else f"Give --{_flag(key)} another value"
+                raise InputError(f"{key}={value}", f"a finite number, {span}", remedy)
         _consistent(self)
 
 
@@ -154,6 +152,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "checkpoint_every_minutes": (0, math.inf),
     "keep_checkpoints": (1, math.inf),
 }
+_ABOVE = {"learning_rate": "0.1", "layer_decay": "0.75"}  # not the lower end itself; an example of each
 
 
 def _consistent(recipe: Recipe) -> None:

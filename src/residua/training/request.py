@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.errors import InputError
-from residua._base.files import write_text
+from residua._base.files import check_name, write_text
 from residua._base.words import some
 from residua.data.sources import Dataset
 from residua.families.build import spec_of
@@ -104,6 +104,8 @@ def ask(
     Raises:
         InputError: an unknown name or key, a value out of range, a device that is not there, nothing to resume.
     """
+    check_name("data", data)
+    check_name("out", out)
     folder = Path(out)
     origin = read_origin(folder) if resume else None
     if resume and not origin:

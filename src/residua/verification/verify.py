@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -139,6 +139,8 @@ def _receipt(name: str, peers: Sequence[str]) -> Receipt:
 
 def _names(models: Sequence[str]) -> list[str]:
     """Return the networks that names and patterns stand for, each once."""
+    if not isinstance(models, Iterable):
+        raise InputError(f"models {models!r}", "names of networks, or none", "See them all with: residua models")
     names: dict[str, None] = {}
     unknown = []
     for model in models:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from residua._base.errors import InputError, did_you_mean
+from residua._base.files import check_name
 from residua._base.words import compact, some
+from residua.families.build import spec_of
 from residua.families.members import classifier_tensors, input_tensors, state_shapes
 from residua.sizes import check_input
-from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle import CONFIG_FILE, MODEL_FILE, save_bundle
@@ -80,9 +81,13 @@ def convert(
             class names that do not fit; a side that the network does not take; an `out` that is in use. Nothing is
             written then.
     """
+    check_name("file", file)
+    check_name("out", out)
     path, folder = Path(file), Path(out)
     _refuse_used(folder)
-    spec = get_spec(model) if isinstance(model, str) else model
+    spec = spec_of(model)
+    if image_size is not None:
+        check_input(spec, image_size)
     found = read_weights(path, spec, source, keep_background=_count(classes))
     spec = found.spec
     data = "cifar10" if getattr(spec, "stem", "") == "cifar" else get_source(found.source).DATA

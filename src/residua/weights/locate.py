@@ -14,7 +14,7 @@ from typing import Any
 
 from residua._base.download import RemoteFile
 from residua._base.errors import InputError, did_you_mean
-from residua._base.files import sha256_file
+from residua._base.files import check_name, sha256_file
 from residua._base.words import some
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
@@ -72,6 +72,7 @@ def locate(given: str | Path, spec: Spec | None = None) -> Located:
         InputError: a name that nobody knows (the nearest is named); a network that the peer does not have; an address
             without a hash; whatever `fetch` raises; no such path.
     """
+    check_name("weights", given)
     text = str(given)
     if not is_remote(given):
         return _from_path(Path(given))

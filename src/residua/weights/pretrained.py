@@ -7,7 +7,7 @@ from pathlib import Path
 
 from residua._base.errors import InputError
 from residua._base.files import write_text
-from residua.specs.catalog import get_spec
+from residua.families.build import spec_of
 from residua.specs.schema import Spec
 from residua.weights.bundle import CONFIG_FILE, MODEL_FILE, hash_tensors, save_bundle, versions
 from residua.weights.card import model_card
@@ -39,7 +39,7 @@ def hub_name(name: Path | str) -> Path | str:
 
 def load_strangers(name: Path | str, model: str | Spec | None = None) -> Run:
     """Load weights by name as a run; see `residua.weights.run.load`."""
-    spec = get_spec(model) if isinstance(model, str) else model
+    spec = None if model is None else spec_of(model)
     found = resolve(name, spec, asked=() if isinstance(model, str) else None)
     if is_bundle(found.located.path):
         run = load(found.located.path)

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from residua._base.errors import InputError
+from residua._base.files import check_name
 from residua.data.decode import decode
 from residua.data.preprocess import apply_uint8, normalise
 from residua.families.build import outline
@@ -110,6 +111,7 @@ def load(name: Path | str, model: str | Spec | None = None) -> Run:
     """
     from residua.weights.pretrained import is_strangers, load_strangers
 
+    check_name("run", name)
     if model is not None or is_strangers(name):
         return load_strangers(name, model)
     bundle = load_bundle(name)
