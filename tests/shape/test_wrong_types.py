@@ -24,6 +24,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "load": {},
     "open_dataset": {},
     "predict": {"paths": "a.png"},
+    "study": {"data": "digits"},
     "train": {"model": "cifar_resnet8", "out": "run"},
     "verify": {},
 }

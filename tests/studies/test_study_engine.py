@@ -148,7 +148,7 @@ def test_a_signal_saves_all_and_says_how_to_go_on(tmp_path: Path, monkeypatch: p
     with pytest.raises(Interrupted) as error:
         study("lesion", "digits", tmp_path, **ASKED)
     assert error.value.exit_code == 143
-    assert "residua study lesion digits --quick --model cifar_resnet8" in str(error.value)
+    assert "residua.study('lesion', 'digits', quick=True, model='cifar_resnet8', jobs=2, epochs=2" in str(error.value)
 
 
 @pytest.mark.parametrize(

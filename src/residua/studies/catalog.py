@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 
 from residua._base.errors import InputError, did_you_mean
+from residua._base.files import check_name
 from residua.studies.study import Study
 
 NAMES = (
@@ -33,6 +34,7 @@ def get_study(name: str) -> Study:
     Raises:
         InputError: there is none; the nearest is named.
     """
+    check_name("study", name)
     if name not in NAMES:
         raise InputError(
             f"study {name!r}", f"one of {', '.join(NAMES)}", did_you_mean(name, NAMES, 1) or "See them: residua study"
