@@ -13,6 +13,7 @@ from residua._base.words import some
 from residua.anatomy.cost import cost
 from residua.evaluation.data import open_for
 from residua.evaluation.evaluate import evaluate_model
+from residua.evaluation.studied import STUDY_HTML, STUDY_JSON
 from residua.studies.report import StudyReport, write_study
 from residua.studies.study import Arm, Asked, Result, Results, Study
 from residua.studies.subject import Subject
@@ -21,7 +22,7 @@ from residua.training.checkpoint import writing
 from residua.training.progress import Display
 from residua.weights.run import load
 
-FILES = ("study.html", "study.json", ".lock")
+FILES = (STUDY_HTML, STUDY_JSON, ".lock")
 
 
 def study_runs(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 
 if TYPE_CHECKING:
     from residua.studies.report import Row, StudyReport
@@ -61,7 +61,9 @@ def _minutes(value: float) -> str:
 @cache
 def _template() -> Template:
     environment = Environment(
-        loader=PackageLoader("residua.studies", "templates"),
+        loader=ChoiceLoader(
+            [PackageLoader(package, "templates") for package in ("residua.studies", "residua.evaluation")]
+        ),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -10,11 +10,10 @@ from typing import Any
 
 from residua._base.files import write_text
 from residua._base.plain import plain
+from residua.evaluation.studied import STUDY_HTML, STUDY_JSON
 from residua.studies.intervals import Spread
 from residua.studies.page import render
 from residua.studies.study import Outcome, Results, Study, Verdict
-
-HTML_FILE, JSON_FILE = "study.html", "study.json"
 
 
 @dataclass(frozen=True)
@@ -133,5 +132,5 @@ class StudyReport:
 def write_study(folder: Path, report: StudyReport) -> None:
     """Write study.html and study.json into `folder`, atomically."""
     page, document = report.to_html(), report.to_json()
-    write_text(folder / HTML_FILE, page)
-    write_text(folder / JSON_FILE, document)
+    write_text(folder / STUDY_HTML, page)
+    write_text(folder / STUDY_JSON, document)
