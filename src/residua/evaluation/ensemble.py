@@ -67,7 +67,7 @@ class Ensemble:
         diversity: every pair of members of which both have a weight.
         best: name of the member with the highest top-1 on the images judged.
         against_best: McNemar's test of the ensemble against it.
-        explained: name of the member whose Grad-CAM stands beside the mistakes: of those of the largest weight the first.
+        explained: name of the member whose Grad-CAM stands beside the mistakes: the first of the largest weight.
     """
 
     members: tuple[Member, ...]

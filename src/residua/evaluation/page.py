@@ -233,16 +233,17 @@ def _flat(recipe: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, Mapping):
             rows += _flat(value, f"{prefix}{key}.")
         else:
-            rows.append((prefix + str(key), _value(value)))
+            rows.append((prefix + str(key), shown(value)))
     return rows
 
 
-def _value(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a field of a recipe as text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
-        return ", ".join(_value(item) for item in value) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return ", ".join(shown(item) for item in value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
 
 
 def _sentence(text: str) -> str:

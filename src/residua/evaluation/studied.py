@@ -22,12 +22,11 @@ from residua._base.errors import InputError
 STUDY_HTML, STUDY_JSON = "study.html", "study.json"
 """What a finished study leaves in its folder."""
 
-_TAGS = frozenset(
-    ["section", "div", "p", "small", "figure", "figcaption", "table", "caption", "thead", "tbody", "tr", "th", "td", "svg", "g", "title", "text", "line", "path", "rect", "circle"]
-)
-_ATTRIBUTES = frozenset(
-    ["class", "role", "aria-label", "tabindex", "scope", "viewBox", "d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "rx", "width", "height", "transform"]
-)
+_TEXT = {"section", "div", "p", "small", "figure", "figcaption"}
+_TABLE = {"table", "caption", "thead", "tbody", "tr", "th", "td"}
+_TAGS = _TEXT | _TABLE | {"svg", "g", "title", "text", "line", "path", "rect", "circle"}
+_PLACES = {"x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "rx", "width", "height", "d", "viewBox", "transform"}
+_ATTRIBUTES = _PLACES | {"class", "role", "aria-label", "tabindex", "scope"}
 _ANSWERS = ("yes", "no", "undecided")
 
 
@@ -150,7 +149,7 @@ def _part(page: str, name: str) -> Markup:
 
 
 def _clean(node: ElementTree.Element) -> Markup:
-    if node.tag not in _TAGS or not _ATTRIBUTES.issuperset(node.attrib):
+    if node.tag not in _TAGS or not node.attrib.keys() <= _ATTRIBUTES:
         raise ValueError(f"<{node.tag} {' '.join(node.attrib)}> in {STUDY_HTML}")
     given = Markup("").join(Markup(' {}="{}"').format(name, value) for name, value in node.attrib.items())
     inside = Markup("").join(_clean(child) for child in node)

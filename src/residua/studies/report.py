@@ -66,6 +66,16 @@ class StudyReport:
         return sum(result.minutes for result in self.results.results)
 
     @property
+    def shows(self) -> str:
+        """What can be seen here, and what cannot."""
+        if self.recipe is None:
+            return (
+                "Finished runs were measured as they stand, and nothing was trained. In what their trainings differed "
+                "beside the network counts too; each run's own report says how it was trained."
+            )
+        return self.study.form(self.results.quick).shows
+
+    @property
     def length(self) -> str:
         """How long the networks were trained, as a sentence; "" where nothing was."""
         ends = [result.history[-1] for result in self.results.results if result.history]
@@ -99,13 +109,12 @@ class StudyReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values; figures are in the page alone."""
-        form = self.study.form(self.results.quick)
         return {
             "study": self.study.name,
             "form": "quick" if self.results.quick else "full",
             "question": self.study.question,
             "source": self.study.source,
-            "shows": form.shows,
+            "shows": self.shows,
             "length": self.length,
             "verdict": plain(self.verdict),
             "arms": plain(self.rows()),

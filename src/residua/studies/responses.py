@@ -162,14 +162,16 @@ def _verdict(results: Results) -> Verdict:
     from residua.studies.intervals import over_units
 
     numbers, answers, told = {}, [], []
-    plain = {arm.x: arm for arm in results.done("plain")}
+    plain = {arm.x: arm for arm in reversed(results.done("plain"))}
     for arm in results.done("residual"):
         if arm.x in plain:
             ours, theirs = (_mean(results.of(one.label), "std") for one in (arm, plain[arm.x]))
             found = over_units([a - b for a, b in zip(ours, theirs, strict=True)])
-            numbers[f"{arm.x:g} layers"] = found
+            depth = f"{arm.x:g} layers"
+            name = f"{depth} ({arm.label})" if depth in numbers else depth
+            numbers[name] = found
             answers.append("yes" if found.high < 0 else "no" if found.low > 0 else "undecided")
-            told.append(f"at {arm.x:g} layers by {found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})")
+            told.append(f"at {name} by {found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})")
     means = {arm.label: statistics.fmean(_mean(results.of(arm.label), "std")) for arm in results.done("residual")}
     details = ["Mean deviation of the residual networks: " + ", ".join(f"{k} {v:.3f}" for k, v in means.items()) + "."]
     details.append("In brackets: 95% intervals over the layers (Student).")
@@ -195,4 +197,5 @@ STUDY = Study(
     ),
     conclude=conclude,
     takes_depths=True,
+    takes_runs=True,
 )
