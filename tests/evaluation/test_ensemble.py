@@ -118,6 +118,8 @@ def test_probabilities_are_averaged_by_class_name(tmp_path: Path) -> None:
     assert [member.loss for member in found.members] == pytest.approx([single.loss, second.loss])
     assert [member.weight for member in found.members] == [0.5, 0.5]
     assert (found.best, report.name) == ("one", "one + other")
+    # Of equal weights the first; in its own class order a member shows the same.
+    assert (found.explained, report.worst[0].explanation) == ("one", single.worst[0].explanation)
     assert report.classes == tuple(COLOURS)
     sure = np.exp(4) / (np.exp(4) + 2)
     assert report.worst[0].probability == pytest.approx(sure, abs=1e-3)
@@ -142,6 +144,7 @@ def test_weights_from_the_validation_part(tmp_path: Path) -> None:
         for options in ({}, {"weights": "val"}, {"select": "greedy", "weights": "val"})
     )
     assert fitted.ensemble is not None
+    assert fitted.ensemble.explained == max(fitted.ensemble.members, key=lambda member: member.weight).name
     assert greedy.ensemble is not None
     assert fitted.ensemble.weights == "val"
     assert fitted.ensemble.members[0].weight > 0.5

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 
 from evaluation.test_report import EVIL, Page, make
 from residua.evaluation.abstention import abstention, apply_threshold
 from residua.evaluation.calibration import Bin, Calibration, calibration
+from residua.evaluation.charts import Series, line_chart
 from residua.evaluation.diagrams import reliability_diagram
 from residua.evaluation.ensemble import Ensemble, Member, Pair
 from residua.evaluation.metrics import wilson
@@ -21,9 +23,44 @@ from residua.evaluation.reestimate import Reestimated
 from residua.evaluation.report import Calibrated, Report
 from residua.evaluation.significance import mcnemar
 from residua.evaluation.slices import Slice
+from residua.evaluation.studied import Studied
 
 ORDER = ["summary", "curves", "confusion", "classes", "calibration", "abstention", "worst", "surest"]
-ORDER += ["slices", "ensemble", "reestimated", "provenance"]
+ORDER += ["slices", "ensemble", "reestimated", "studies", "provenance"]
+
+
+def studied(**changes: Any) -> Studied:
+    """A finished study with a chart and a table, of other data than the run's."""
+    chart = line_chart(
+        "error", "units", (0, 1), [Series("plain", "c1", (0.1, 0.2)), Series("b", "c2", (0.1, 0.1))], str
+    )
+    table = Markup(
+        '<div class="scroll" role="region" aria-label="Swaps" tabindex="0"><table class="numbers"><tbody><tr>'
+        '<th scope="row">a</th><td class="long">b, c</td></tr></tbody></table></div>'
+    )
+    found = Studied(
+        name="lesion",
+        folder=EVIL[0],
+        form="quick",
+        question="Does it go on without a unit?",
+        source="Veit 2016",
+        answer="undecided",
+        sentence=f"Between {EVIL[0]} and 3.",
+        details=("In brackets: intervals.",),
+        shows="Little.",
+        length="",
+        failed={EVIL[0]: "NaN"},
+        given=EVIL[0],
+        data_hash="cd" * 32,
+        trainings=2,
+        seeds=1,
+        weights=("ef" * 32,),
+        command="residua study lesion",
+        versions={"residua": "0.1.0", "date": "2026-01-02"},
+        charts=Markup('<div class="charts"><figure>{}<figcaption>Of two.</figcaption></figure></div>').format(chart),
+        tables=table,
+    )
+    return replace(found, **changes)
 
 
 def full(classes: tuple[str, ...] = EVIL, count: int = 400, **changes: Any) -> Report:
@@ -51,6 +88,7 @@ def full(classes: tuple[str, ...] = EVIL, count: int = 400, **changes: Any) -> R
         seconds=4.0,
         **({"calibrated": mended, "slices": slices, "ensemble": ensemble} | changes),
         reestimated=Reestimated(20, 1200, 3, 0.0004),
+        studies=(studied(),),
         remarks=("the temperature was fitted on these very images",),
     )
 
@@ -97,6 +135,18 @@ def test_the_page_says_how_sure_and_what_it_costs() -> None:
         assert part in page.pieces
     assert "images a second" not in Page(replace(report, cached=True).to_html()).pieces
     assert "images a second" not in Page(full().to_html()).pieces, "members may come from the cache"
+
+
+def test_the_page_says_what_a_study_has_to_do_with_the_run() -> None:
+    report = full()
+    own, network = report.data["hash"], str(report.model["weights_sha256"])
+    for study, said in (
+        (studied(), "Mind: the study was done on other data"),
+        (studied(data_hash=own), "It is about networks of its own, on the data of this run."),
+        (studied(data_hash=own, weights=(network,)), "It measured this very network"),
+    ):
+        assert said in Page(replace(report, studies=(study,)).to_html()).text
+    assert report.to_dict()["studies"][0]["data_hash"] == "cd" * 32
 
 
 def test_only_what_there_is_has_a_section() -> None:

@@ -44,8 +44,8 @@ OPTIONS = {
     "verify": {"models", "peer", "json"},
     "check": {"data", "workers", "data_dir", "json"},
     "evaluate": {
-        *("run", "data", "split", "views", "with", "weights", "select", "slices", "calibrate", "reestimate_bn"),
-        *("no_cache", "batch_size", "device", "on_bad", "data_dir", "report", "json"),
+        *("run", "data", "split", "views", "with", "weights", "select", "slices", "study", "calibrate"),
+        *("reestimate_bn", "no_cache", "batch_size", "device", "on_bad", "data_dir", "report", "json"),
     },
     "compare": {
         *("run", "runs", "data", "split", "views", "no_cache", "batch_size", "device", "on_bad", "data_dir", "json"),

@@ -73,7 +73,53 @@ def test_a_lesion_of_a_run_that_exists(tmp_path: Path, capsys: Output) -> None:
     assert document["verdict"]["answer"] == "undecided"  # one unit of equal shapes is no spread
     assert document["results"][0]["test_error"] == pytest.approx(told["error"])
     assert (tmp_path / "out/study.html").exists()
+    assert "nothing was trained" in document["shows"]
+    # The report of the run shows it.
+    words = ["evaluate", str(run), str(colours), "--study", str(tmp_path / "out"), "--report", str(tmp_path / "report")]
+    assert main(words) == 0
+    assert "study lesion, quick form: " in capsys.readouterr().out
+    page = (tmp_path / "report/report.html").read_text()
+    assert "It measured this very network, on the data of this run." in page
+    assert "One unit deleted. Stars mark units that change the shape." in page
     # Again: its own folder is its own.
     assert main(["study", "lesion", str(colours), "--quick", "--run", str(run), "--out", str(tmp_path / "out")]) == 0
     (tmp_path / "out/other").touch()
     assert main(["study", "lesion", str(colours), "--run", str(run), "--out", str(tmp_path / "out")]) == 2
+
+
+def test_responses_of_runs_that_exist(tmp_path: Path, capsys: Output) -> None:
+    colours = colour_folder(tmp_path / "colours", count=5)
+    run = colour_run(tmp_path / "run", data=colours)
+    words = ["study", "responses", str(colours), "--quick", "--run", str(run), "--out", str(tmp_path / "out"), "--json"]
+    assert main(words) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert (result["group"], result["x"]) == ("residual", 8)
+    assert set(result["measured"]["std"]) == {0.0}, "its branches are silent"
+
+
+@pytest.mark.parametrize(
+    ("markup", "said"),
+    [
+        (None, "without study.html"),
+        ('<figure><svg onload="x()"></svg></figure>', "onload"),
+        ("<script>x()</script>", "<script"),
+        ("<p>", "ParseError"),
+    ],
+)
+def test_what_is_no_finished_study_is_refused(tmp_path: Path, capsys: Output, markup: str | None, said: str) -> None:
+    document = {
+        **dict.fromkeys(("study", "form", "question", "source", "shows", "length", "command"), ""),
+        "verdict": {"answer": "yes", "sentence": "", "details": []},
+        "data": {"given": "", "hash": ""},
+        "failed": {},
+        "seeds": 1,
+        "results": [],
+        "versions": {},
+    }
+    (tmp_path / "study.json").write_text(json.dumps(document))
+    if markup is not None:
+        page = f'<section id="charts"><h2>Charts</h2>{markup}</section>'
+        (tmp_path / "study.html").write_text(page)
+    # Refused before the run is opened: there is none.
+    assert main(["evaluate", str(tmp_path / "nowhere"), "--study", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err

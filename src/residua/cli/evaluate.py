@@ -29,6 +29,7 @@ def evaluate(
     weights: Literal["equal", "val"] = "equal",
     select: Literal["greedy"] | None = None,
     slices: Path | None = None,
+    study: tuple[Path, ...] = (),
     calibrate: Switch = False,
     reestimate_bn: Switch = False,
     no_cache: Switch = False,
@@ -60,6 +61,8 @@ def evaluate(
         greedy: take only the members that greedy selection on the validation part takes.
     slices
         A CSV file with a column `path` (relative to the data) and others: results by each of their values.
+    study
+        The folder of a finished study (residua study), for the report to show; may be repeated.
     calibrate
         First fit the temperature of the probabilities on the run's validation part, and keep it in the run.
     reestimate_bn
@@ -83,6 +86,7 @@ def evaluate(
     from residua.evaluation.calibrate import calibrate as fit
     from residua.evaluation.evaluate import evaluate as measure
     from residua.evaluation.report import write_report
+    from residua.evaluation.studied import read_study
 
     if calibrate and (with_ or reestimate_bn or views.strip() != "1"):
         raise InputError(
@@ -90,6 +94,7 @@ def evaluate(
             "one run as `residua predict` uses it: a temperature belongs to its centre crop",
             "Calibrate first, then evaluate: two commands",
         )
+    studies = [read_study(folder) for folder in study]
     if report:
         # Before the measuring: a place that cannot be written to must not cost a pass over the data.
         report.mkdir(parents=True, exist_ok=True)
@@ -119,6 +124,7 @@ def evaluate(
             weights=weights,
             select=select,
             slices=slices,
+            studies=studies,
             reestimate=reestimate_bn,
             cache=not no_cache,
             batch_size=batch_size,
@@ -164,6 +170,8 @@ def _print(found: Report) -> None:
             print(f"  for {row.wanted:.0%} right: {reached}")
     if found.ensemble:
         _print_ensemble(found.ensemble)
+    for each in found.studies:
+        print(f"study {each.name}, {each.form} form: {each.question} {each.answer.capitalize()}. {each.sentence}")
     for sentence in found.remarks:
         note(f"Note: {sentence}.")
     print()

@@ -121,7 +121,7 @@ def study(
         ]
         header = ("arm", "parameters", "MACs", "training error, %", "test error, %", "seeds", "minutes")
         print_table(header, rows, right=(1, 2, 3, 4, 5, 6))
-        print(f"\n{report.study.form(quick).shows} {report.length}".rstrip())
+        print(f"\n{report.shows} {report.length}".rstrip())
     for failed, reason in report.failed.items():
         note(f"{failed} failed: {reason}")
     return 1 if report.failed else 0

@@ -42,6 +42,7 @@ def assess(
     *,
     device: torch.device,
     network: nn.Module | None = None,
+    network_classes: Sequence[str] | None = None,
     fitted: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
     root: Path | None = None,
@@ -56,7 +57,8 @@ def assess(
         preprocess: the evaluation transform, for the pictures.
         classes: names in the order of the scores.
         device: that the network ran on.
-        network: whose Grad-CAM is drawn beside the mistakes; None draws none.
+        network: whose Grad-CAM is drawn beside the mistakes; None draws none. It sees what `preprocess` makes.
+        network_classes: its classes, where their order is another.
         fitted: a calibration as a bundle holds it, to be applied, or None.
         data: description of the data.
         root: file names are given relative to it.
@@ -72,7 +74,9 @@ def assess(
     pixels = [_seen(split, int(record.indices[row]), preprocess) for row in drawn]
     overlays = [""] * len(drawn)
     if network is not None:
-        overlays = overlay_uris(on_device(network, device), pixels, outcome.predicted[drawn].tolist(), preprocess)
+        order = [list(network_classes or classes).index(name) for name in classes]
+        shown = [order[place] for place in outcome.predicted[drawn]]
+        overlays = overlay_uris(on_device(network, device), pixels, shown, preprocess)
     pictures = {row: (_thumbnail(seen), found) for row, seen, found in zip(drawn, pixels, overlays, strict=True)}
 
     def mistakes(rows: IntArray) -> tuple[Mistake, ...]:

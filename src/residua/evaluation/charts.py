@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 _WIDTH, _HEIGHT = 340, 230
 _LEFT, _TOP, _BOTTOM = 46, 30, 38
 _RIGHT, _RIGHT_NAMED = 12, 70
+_LETTER = 6.2  # of a name at a line's end, bold, on average
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def line_chart(
     x_ticks, title = _whole_ticks(min(xs), max(xs)), f"{title}, logarithmic" if log else title
     low, high = (math.log10(y) if log else y for y in (y_ticks[0], y_ticks[-1]))
     # Names stand at the ends of the lines; the title says what a single line is.
-    edge = _WIDTH - (_RIGHT_NAMED if len(series) > 1 else _RIGHT)
+    longest = max(len(line.label) for line in series)
+    edge = _WIDTH - (round(min(max(_RIGHT_NAMED, 8 + _LETTER * longest), _WIDTH / 2)) if len(series) > 1 else _RIGHT)
     x_low, x_high = min(xs), max(xs)
 
     def x_of(value: float) -> float:

@@ -67,6 +67,7 @@ class Ensemble:
         diversity: every pair of members of which both have a weight.
         best: name of the member with the highest top-1 on the images judged.
         against_best: McNemar's test of the ensemble against it.
+        explained: name of the member whose Grad-CAM stands beside the mistakes: the first of the largest weight.
     """
 
     members: tuple[Member, ...]
@@ -74,6 +75,12 @@ class Ensemble:
     diversity: tuple[Pair, ...]
     best: str
     against_best: McNemar
+    explained: str = ""
+
+
+def heaviest(members: Sequence[Member]) -> int:
+    """Return the place of the member with the largest weight, of equals the first."""
+    return max(range(len(members)), key=lambda place: (members[place].weight, -place))
 
 
 def fit_weights(log_probabilities: Sequence[Tensor], labels: Tensor) -> list[float]:

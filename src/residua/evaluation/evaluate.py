@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from residua.data.sources import BadPolicy, Split
 from residua.evaluation.assess import assess, describe
+from residua.evaluation.ensemble import heaviest
 from residua.evaluation.environment import pick_device
 from residua.evaluation.judge import Judge, check_unseen, loaded, open_judge
 from residua.evaluation.metrics import Tally
@@ -19,6 +20,7 @@ from residua.evaluation.reestimate import Reestimated
 from residua.evaluation.report import Report, read_history
 from residua.evaluation.slices import Slice, Table, match, read_table
 from residua.evaluation.slices import slices as cut
+from residua.evaluation.studied import Studied, read_study
 from residua.evaluation.together import Weights, describe_all, open_weighing, reestimated_runs, together
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run
@@ -75,6 +77,7 @@ def evaluate(
     weights: Weights = "equal",
     select: Literal["greedy"] | None = None,
     slices: Path | str | None = None,
+    studies: Sequence[Studied | Path | str] = (),
     reestimate: bool = False,
     cache: bool = True,
     batch_size: int = 256,
@@ -96,6 +99,7 @@ def evaluate(
         weights: of that average: "equal", or "val": those of least cross-entropy on the run's validation part.
         select: "greedy": only the members that greedy forward selection on the validation part takes.
         slices: a CSV file with a column `path` and others: results by each of their values.
+        studies: folders of finished studies (`residua.study`), for the page to show.
         reestimate: first set batch normalisation's statistics to the exact moments over the run's training part, under
             the evaluation transform. The run's files stay as they are.
         cache: read the scores of an earlier pass where one was made of the very same, and keep those of this one.
@@ -109,8 +113,9 @@ def evaluate(
     Raises:
         InputError: the run's data is gone or has changed; its classes are not the run's; no such split; bad
             files; views that a network cannot take; a member that has learnt from these images; a table that does
-            not fit them; no validation part where one is needed.
+            not fit them; no validation part where one is needed; a folder that is no finished study.
     """
+    read = tuple(read_study(each) for each in studies)
     runs = [loaded(each) for each in (run, *members)]
     table = read_table(Path(slices)) if slices is not None else None
     judge = open_judge(
@@ -140,15 +145,17 @@ def evaluate(
     notes += [damage] * bool(damage)
     if table is not None and (without := sum(keys[int(i)] is None for i in record.indices)):
         notes.append(f"{without} of these images have no row in {table.path}: they are in no slice")
+    seer = runs[heaviest(ensemble.members)] if ensemble else first
     single = len(runs) == 1 and record.views == "1" and not reestimate
     return assess(
         record,
         describe(first.model, first.preprocess_spec) if len(runs) == 1 else describe_all(runs),
         part,
-        first.preprocess_spec,
+        seer.preprocess_spec,
         first.classes,
         device=judge.device,
-        network=first.model if len(runs) == 1 else None,
+        network=seer.model,
+        network_classes=seer.classes,
         fitted=first.calibration if single else None,
         data=dataset.describe() | _facts(first, judge, notes),
         root=Path(dataset.location) if dataset.location else None,
@@ -158,6 +165,7 @@ def evaluate(
         slices=_slices(table, keys, record),
         ensemble=ensemble,
         reestimated=reestimated,
+        studies=read,
         remarks=tuple(notes),
     )
 

@@ -17,6 +17,7 @@ from residua.evaluation.diagrams import bin_rows, coverage_chart, reliability_di
 from residua.evaluation.matrix import confused_pairs, confusion_matrix
 from residua.evaluation.metrics import ClassMetrics, wilson
 from residua.evaluation.slices import Slice
+from residua.evaluation.studied import Studied
 from residua.evaluation.summary import costs, duration, findings, sureness, weakness
 
 if TYPE_CHECKING:
@@ -66,10 +67,12 @@ def render(report: Report) -> str:
         reliability=_reliability(report),
         bin_rows=bin_rows,
         by_chance=_by_chance(report),
+        equal_weights=len({member.weight for member in report.ensemble.members}) == 1 if report.ensemble else False,
         coverage=coverage_chart(report.abstention) if report.abstention and report.top1 < 1 else "",
         coverage_rows=_coverage_rows(report),
         slice_rows=_slice_rows(report.slices),
         slice_count=len(report.slices),
+        studies=[(study, _relation(study, report)) for study in report.studies],
         data_name=_data_name(report.data),
         trained_on=_trained_on(report.data),
         data_counts=_data_counts(report.data),
@@ -181,6 +184,21 @@ def _cell(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
+def _relation(study: Studied, report: Report) -> dict[str, Any]:
+    """Say what a study has to do with the run: its very network, its data, or neither."""
+    trained = report.data.get("trained_on") or report.data
+    same = trained.get("hash") == study.data_hash
+    if not same:
+        given, own = study.given, trained.get("given", "other data")
+        text = Markup(
+            "Mind: the study was done on other data, <b>{}</b>, than this run, which was trained on <b>{}</b>."
+        )
+        return {"other": True, "text": text.format(given, _data_name({"given": own}))}
+    if set(study.weights) & set(str(report.model.get("weights_sha256", "")).split(", ")):
+        return {"other": False, "text": "It measured this very network, on the data of this run."}
+    return {"other": False, "text": "It is about networks of its own, on the data of this run."}
+
+
 def _data_name(data: Mapping[str, Any]) -> str:
     return Path(str(data["given"])).name or str(data["given"]) if "given" in data else "images"
 
@@ -215,16 +233,17 @@ def _flat(recipe: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, Mapping):
             rows += _flat(value, f"{prefix}{key}.")
         else:
-            rows.append((prefix + str(key), _value(value)))
+            rows.append((prefix + str(key), shown(value)))
     return rows
 
 
-def _value(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a field of a recipe as text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
-        return ", ".join(_value(item) for item in value) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return ", ".join(shown(item) for item in value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
 
 
 def _sentence(text: str) -> str:

@@ -16,6 +16,7 @@ from residua.evaluation.metrics import ClassMetrics, IntArray
 from residua.evaluation.page import render
 from residua.evaluation.reestimate import Reestimated
 from residua.evaluation.slices import Slice
+from residua.evaluation.studied import Studied
 
 HTML_FILE, JSON_FILE, HISTORY_FILE = "report.html", "report.json", "history.jsonl"
 MEASURED = ("train_loss", "val_loss", "val_top1", "train_top1", "learning_rate", "images_per_second", "seconds")
@@ -102,6 +103,7 @@ class Report:
         slices: results by the values of a metadata table.
         ensemble: members, weights and diversity; None of a single run.
         reestimated: what was done to batch normalisation's statistics, or None.
+        studies: finished studies that the page shows.
         seconds: that the passes took, wall clock, data included; of a cached one when it was made.
         cached: whether no pass had to be made.
         remarks: what to keep in mind of this evaluation, sentences; they stand in the data's notes too.
@@ -137,6 +139,7 @@ class Report:
     slices: tuple[Slice, ...] = field(repr=False, default=())
     ensemble: Ensemble | None = field(repr=False, default=None)
     reestimated: Reestimated | None = None
+    studies: tuple[Studied, ...] = field(repr=False, default=())
     seconds: float | None = None
     cached: bool = False
     remarks: tuple[str, ...] = ()
@@ -161,6 +164,7 @@ class Report:
         ):
             document[name] = plain(document[name])
         return document | {
+            "studies": [each.to_dict() for each in self.studies],
             "top1_interval": list(self.top1_interval),
             "classes": list(self.classes),
             "confusion": self.confusion.tolist(),

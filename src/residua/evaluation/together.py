@@ -12,7 +12,7 @@ from residua._base.errors import InputError
 from residua.data.loader import Loader
 from residua.evaluation.assess import describe
 from residua.evaluation.data import open_for
-from residua.evaluation.ensemble import Ensemble, Member, diversity, fit_weights, select_greedily
+from residua.evaluation.ensemble import Ensemble, Member, diversity, fit_weights, heaviest, select_greedily
 from residua.evaluation.environment import on_device
 from residua.evaluation.judge import Judge, check_unseen
 from residua.evaluation.record import Record, combined
@@ -98,6 +98,7 @@ def together(runs: Sequence[Run], judge: Judge, weighing: Weighing) -> tuple[Rec
         diversity=diversity([names[index] for index in kept], [records[index].outcome for index in kept]),
         best=names[best],
         against_best=mcnemar(whole.outcome.correct, own[best].outcome.correct),
+        explained=names[heaviest(members)],
     )
 
 

@@ -14,15 +14,16 @@ from residua.anatomy.cost import cost
 from residua.evaluation.data import open_for
 from residua.evaluation.environment import environment
 from residua.evaluation.evaluate import evaluate_model
+from residua.evaluation.studied import STUDY_HTML, STUDY_JSON
 from residua.studies.report import StudyReport, write_study
 from residua.studies.study import Arm, Asked, Result, Results, Study
 from residua.studies.subject import Subject
-from residua.studies.surgery import residual
+from residua.studies.surgery import named_units, residual
 from residua.training.checkpoint import writing
 from residua.training.progress import Display
 from residua.weights.run import load
 
-FILES = ("study.html", "study.json", ".lock")
+FILES = (STUDY_HTML, STUDY_JSON, ".lock")
 
 
 def study_runs(
@@ -66,7 +67,7 @@ def study_runs(
         for name, subject in zip(names, subjects, strict=True):
             spec = subject.run.spec
             display.say(f"Measuring {name} ({spec.name})")
-            arms.append(Arm(name, spec.name, group=spec.name))
+            arms.append(_arm(name, subject))
             results.append(_result(chosen, arms[-1], subject))
         report = conclude(
             chosen,
@@ -83,6 +84,14 @@ def study_runs(
     return report
 
 
+def _arm(name: str, subject: Subject) -> Arm:
+    """Return the run as an arm: plain or residual, at its depth, counted as the papers do with stem and classifier."""
+    network = residual(subject.model)
+    kind = "plain" if network.spec.shortcut == "none" else "residual"
+    depth = 2 + sum(unit.depth for unit in named_units(network).values())
+    return Arm(name, network.spec.name, group=kind, x=depth)
+
+
 def _result(chosen: Study, arm: Arm, subject: Subject) -> Result:
     assert chosen.measure is not None
     run = subject.run
@@ -92,7 +101,7 @@ def _result(chosen: Study, arm: Arm, subject: Subject) -> Result:
         arm=arm.label,
         seed=int((run.recipe or {}).get("seed", 0)),
         group=arm.group,
-        x=0.0,
+        x=arm.x,
         params=counts.params,
         macs=counts.macs,
         test_error=1 - found.top1,

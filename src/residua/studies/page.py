@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
+
+from residua.evaluation.page import shown
 
 if TYPE_CHECKING:
     from residua.studies.report import Row, StudyReport
@@ -19,7 +21,6 @@ def render(report: StudyReport) -> str:
         report=report,
         study=report.study,
         verdict=report.verdict,
-        form=report.study.form(report.results.quick),
         form_name="quick" if report.results.quick else "full",
         rows=[_cells(row) for row in report.rows()],
         count=lambda value: f"{value:,}",
@@ -50,8 +51,7 @@ def _flat(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
         elif key != "seed":
-            shown = ", ".join(map(str, value)) or "none" if isinstance(value, (list, tuple)) else str(value)
-            yield prefix + key, shown
+            yield prefix + key, shown(value)
 
 
 def _minutes(value: float) -> str:
@@ -61,7 +61,9 @@ def _minutes(value: float) -> str:
 @cache
 def _template() -> Template:
     environment = Environment(
-        loader=PackageLoader("residua.studies", "templates"),
+        loader=ChoiceLoader(
+            [PackageLoader(package, "templates") for package in ("residua.studies", "residua.evaluation")]
+        ),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -10,11 +10,10 @@ from typing import Any
 
 from residua._base.files import write_text
 from residua._base.plain import plain
+from residua.evaluation.studied import STUDY_HTML, STUDY_JSON
 from residua.studies.intervals import Spread
 from residua.studies.page import render
 from residua.studies.study import Outcome, Results, Study, Verdict
-
-HTML_FILE, JSON_FILE = "study.html", "study.json"
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,16 @@ class StudyReport:
         return merged
 
     @property
+    def shows(self) -> str:
+        """What can be seen here, and what cannot."""
+        if self.recipe is None:
+            return (
+                "Finished runs were measured as they stand, and nothing was trained. In what their trainings differed "
+                "beside the network counts too; each run's own report says how it was trained."
+            )
+        return self.study.form(self.results.quick).shows
+
+    @property
     def length(self) -> str:
         """How long the networks were trained, as a sentence; "" where nothing was."""
         ends = [result.history[-1] for result in self.results.results if result.history]
@@ -108,13 +117,12 @@ class StudyReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values; figures are in the page alone."""
-        form = self.study.form(self.results.quick)
         return {
             "study": self.study.name,
             "form": "quick" if self.results.quick else "full",
             "question": self.study.question,
             "source": self.study.source,
-            "shows": form.shows,
+            "shows": self.shows,
             "length": self.length,
             "verdict": plain(self.verdict),
             "arms": plain(self.rows()),
@@ -141,5 +149,5 @@ class StudyReport:
 def write_study(folder: Path, report: StudyReport) -> None:
     """Write study.html and study.json into `folder`, atomically."""
     page, document = report.to_html(), report.to_json()
-    write_text(folder / HTML_FILE, page)
-    write_text(folder / JSON_FILE, document)
+    write_text(folder / STUDY_HTML, page)
+    write_text(folder / STUDY_JSON, document)

@@ -162,15 +162,17 @@ def _verdict(results: Results) -> Verdict:
     from residua.studies.intervals import meaning, over_units
 
     numbers, answers, told = {}, [], []
-    plain = {arm.x: arm for arm in results.done("plain")}
+    plain = {arm.x: arm for arm in reversed(results.done("plain"))}
     for arm in results.done("residual"):
         if arm.x in plain:
             pairs = zip(results.of(arm.label), results.of(plain[arm.x].label), strict=False)
             rows = [(ours.measured["std"], theirs.measured["std"]) for ours, theirs in pairs]
             found = over_units([[a - b for a, b in zip(*row, strict=True)] for row in rows])
-            numbers[f"{arm.x:g} layers"] = found
+            depth = f"{arm.x:g} layers"
+            name = f"{depth} ({arm.label})" if depth in numbers else depth
+            numbers[name] = found
             answers.append("yes" if found.high < 0 else "no" if found.low > 0 else "undecided")
-            told.append(f"at {arm.x:g} layers by {found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})")
+            told.append(f"at {name} by {found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})")
     means = {arm.label: statistics.fmean(_mean(results.of(arm.label), "std")) for arm in results.done("residual")}
     details = ["Mean deviation of the residual networks: " + ", ".join(f"{k} {v:.3f}" for k, v in means.items()) + "."]
     details += meaning(numbers.values(), results.seed_sd)
@@ -196,4 +198,5 @@ STUDY = Study(
     ),
     conclude=conclude,
     takes_depths=True,
+    takes_runs=True,
 )
