@@ -21,11 +21,16 @@ REPRESENTATIVES = _NAMES.split()
 
 
 def _spec(name: str) -> Spec:
-    """Every structure of the network, with few units a stage and small fully connected layers."""
+    """Every structure of the network, with few units a stage and small fully connected layers.
+
+    A stage is entered by its first unit and goes on with its second: one stage of two has both. Dense layers are two
+    everywhere, and the last C of Inception-ResNet-v2 has another before it.
+    """
     spec = get_spec(name, num_classes=10)
     edits = {}
-    if spec.family not in ("vgg", "highway"):
-        edits |= {"depths": tuple(min(2, depth) for depth in spec.depths)} if hasattr(spec, "depths") else {}
+    if spec.family not in ("vgg", "highway") and hasattr(spec, "depths"):
+        few = {"densenet": (2,) * 4, "inception_resnet": (1, 1, 2)}.get(spec.family, (1, 2, 1, 1))
+        edits |= {"depths": tuple(min(pair) for pair in zip(few, spec.depths, strict=False))}
     edits |= {"hidden": 64} if spec.family in ("alexnet", "vgg") else {}
     return spec.edit(**edits)
 
