@@ -11,9 +11,8 @@ import torch
 
 SMALL: dict[str, Any] = {
     "recipe": "fast",
-    "epochs": 2,  # of 20 steps
-    "batch_size": 32,
-    "train_images": 640,
+    "epochs": 2,
+    "batch_size": 64,
     "image_size": 16,
     "workers": 1,
     "engine": "eager",
@@ -37,7 +36,7 @@ def small() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished run: cifar_resnet8, two epochs of half of digits at 16 pixels."""
+    """The folder of a finished run: cifar_resnet8, two epochs of digits at 16 pixels."""
     from residua.training.loop import train
 
     folder = tmp_path_factory.mktemp("runs") / "finished"

@@ -164,7 +164,7 @@ def test_running_out_of_memory_names_the_batch_size_and_the_flag(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     monkeypatch.setattr(Session, "step", full)
-    with pytest.raises(InputError, match=r"batch_size=32.*--batch-size 16 --accumulate-steps 2"):
+    with pytest.raises(InputError, match=r"batch_size=64.*--batch-size 32 --accumulate-steps 2"):
         train("digits", MODEL, out=tmp_path, progress=False, **small)
 
 
