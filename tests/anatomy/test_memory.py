@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from anatomy.measured import training_peak
-from laws.representatives import REPRESENTATIVES
+from laws.representatives import REPRESENTATIVES, spec_for
 from residua.anatomy import inspect
 from residua.families.build import build
 from residua.families.network import AuxLogits
@@ -55,7 +55,7 @@ def test_adam_keeps_two_moments() -> None:
 @pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_kept_is_what_autograd_saves(name: str) -> None:
     """Every tensor that autograd packs, each piece of memory once, weights and image aside: to the byte."""
-    spec = get_spec(name, num_classes=10)
+    spec = spec_for(name)
     size, batch = nearest_size(spec, 32), 2
     torch.manual_seed(0)
     network = build(spec).train()

@@ -183,7 +183,11 @@ def _step(model: nn.Module, loss: Tensor, stem: nn.Module) -> None:
 
 @pytest.mark.parametrize(
     ("name", "edits", "stem"),
-    [("resnet50", SMALL, "conv1"), ("resnet50_v2_slim", SMALL, "conv1"), ("densenet121", {}, "features.conv0")],
+    [
+        ("resnet50", SMALL, "conv1"),
+        ("resnet50_v2_slim", SMALL, "conv1"),
+        ("densenet121", {"depths": (2, 2, 2, 2)}, "features.conv0"),
+    ],
 )
 def test_faster_rcnn_takes_a_training_step(name: str, edits: dict, stem: str) -> None:
     """torchvision's detector with its own defaults for anchors and pooling: four maps named 0 to 3."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from laws.representatives import LARGEST
 from residua.anatomy import cost
 from residua.families.build import build
 from residua.specs.catalog import counts, get_spec, list_models
@@ -52,14 +53,15 @@ def _record(name: str) -> dict:
 
 @pytest.mark.parametrize("name", [n for n in list_models() if n not in WITHOUT_RECORD])
 def test_record(name: str) -> None:
-    counted, record, spec = cost(get_spec(name)), _record(name), get_spec(name)
-    trained = cost(spec, training=True) if name in TRAINING_GRAPH else counted
-    assert (counted.params, trained.macs) == (record["params"], record["macs"])
+    record, spec = _record(name), get_spec(name)
+    # tests/anatomy/test_books.py goes through every network but the largest and finds what is committed.
+    params, macs = astuple(cost(spec)) if name in LARGEST else counts(name) or (None, None)
+    trained = cost(spec, training=True).macs if name in TRAINING_GRAPH else macs
+    assert (params, trained) == (record["params"], record["macs"])
     # Highway networks read their pixels in one row: 784 inputs are 28 × 28.
     assert spec.in_channels * spec.input_size**2 == math.prod(record["input"])
     assert spec.family == "highway_mlp" or (spec.in_channels, spec.input_size, spec.input_size) == record["input"]
     assert spec.num_classes == record["num_classes"]
-    assert counts(name) == (counted.params, counted.macs), "stale: run `make counts`"
 
 
 # Pre-activated networks for CIFAR as widely copied code has them: without the last BN and ReLU.

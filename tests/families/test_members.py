@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from laws.representatives import REPRESENTATIVES
+from laws.representatives import REPRESENTATIVES, spec_for
 from residua.families.build import build, spec_of
 from residua.families.members import classifier_tensors, input_tensors, members, stage_of, state_shapes
 from residua.families.network import Classifier
@@ -18,7 +18,7 @@ from residua.training.freeze import frozen
 
 @pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_the_parts_sum_to_the_network(name: str) -> None:
-    spec = get_spec(name)
+    spec = spec_for(name)
     found = members(spec)
     with torch.device("meta"):
         network = build(spec)
@@ -37,7 +37,7 @@ def test_the_parts_sum_to_the_network(name: str) -> None:
 
 @pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_the_ends_are_the_classifier_and_the_first_kernel(name: str) -> None:
-    spec = get_spec(name, num_classes=7)
+    spec = spec_for(name).edit(num_classes=7)
     shapes = state_shapes(spec)
     heads, inputs = classifier_tensors(spec), input_tensors(spec)
     assert all(shapes[key].shape[0] == 7 for key in heads)

@@ -24,6 +24,9 @@ from residua.training.request import read_origin
 from residua.training.session import Session
 
 MODEL = "cifar_resnet8"
+# As many steps as the proof's, with fewer pixels each.
+SMALL: dict[str, Any] = {"image_size": 8, "batch_size": 32, "train_images": 640}
+RECIPE = kill.RECIPE | SMALL
 
 
 @pytest.fixture(autouse=True)
@@ -37,13 +40,14 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, float]:
     """SHA-256 of the weights of the run that was never killed, and its seconds."""
-    return kill.train_undisturbed(tmp_path_factory.mktemp("runs") / "undisturbed")
+    return kill.train_undisturbed(tmp_path_factory.mktemp("runs") / "undisturbed", **SMALL)
 
 
 @pytest.mark.slow
 def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, undisturbed: tuple[str, float]) -> None:
     expected, seconds = undisturbed
-    kills = kill.kill_until_done(tmp_path / "run", 0, random.Random(3), 0.6 * seconds, ("any", "writing", "end"))
+    aims = ("any", "writing", "end")
+    kills = kill.kill_until_done(tmp_path / "run", 0, random.Random(3), 0.6 * seconds, aims, **SMALL)
     assert kills
     assert kill.digest(tmp_path / "run") == expected
 
@@ -51,8 +55,8 @@ def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, undisturbed: tu
 @pytest.mark.slow
 def test_killed_while_fine_tuning_gives_the_same_bytes(tmp_path: Path, undisturbed: tuple[str, float]) -> None:
     """Initial weights, frozen parts and layer-wise rates are all taken up again."""
-    train("digits", MODEL, out=tmp_path / "base", progress=False, **{**kill.RECIPE, "max_steps": 5})
-    fields = {"weights": str(tmp_path / "base"), "freeze": "layer1", "layer_decay": 0.7}
+    train("digits", MODEL, out=tmp_path / "base", progress=False, **RECIPE | {"max_steps": 5})
+    fields = {"weights": str(tmp_path / "base"), "freeze": "layer1", "layer_decay": 0.7, **SMALL}
     expected, seconds = kill.train_undisturbed(tmp_path / "whole", **fields)
     kills = kill.kill_until_done(
         tmp_path / "run", 0, random.Random(5), 0.6 * seconds, ("any", "writing", "end"), **fields
@@ -86,7 +90,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     with monkeypatch.context() as patch:
         stop_after(30, number, patch)
         with pytest.raises(Interrupted) as error:
-            train("digits", MODEL, out=folder, progress=False, **kill.RECIPE)
+            train("digits", MODEL, out=folder, progress=False, **RECIPE)
     assert error.value.exit_code == code
     assert "--resume" in str(error.value)
     assert f"'{folder}'" in str(error.value)
@@ -108,9 +112,9 @@ def test_a_signal_during_validation_saves_too(
     with monkeypatch.context() as patch:
         patch.setattr(Session, "_measure", stopping)
         with pytest.raises(Interrupted):
-            train("digits", MODEL, out=tmp_path, progress=False, **kill.RECIPE)
+            train("digits", MODEL, out=tmp_path, progress=False, **RECIPE)
     assert not (tmp_path / "history.jsonl").read_text() if (tmp_path / "history.jsonl").exists() else True
-    train("digits", MODEL, out=tmp_path, resume=True, progress=False, **kill.RECIPE)
+    train("digits", MODEL, out=tmp_path, resume=True, progress=False, **RECIPE)
     assert kill.digest(tmp_path) == undisturbed[0]
 
 
@@ -127,7 +131,7 @@ def test_a_signal_while_the_results_are_written_is_heeded(
     with monkeypatch.context() as patch:
         patch.setattr(loop, moment, stopping)
         with pytest.raises(Interrupted, match=f"step {kill.STEPS} of {kill.STEPS}; all is saved") as error:
-            train("digits", MODEL, out=tmp_path, progress=False, **kill.RECIPE)
+            train("digits", MODEL, out=tmp_path, progress=False, **RECIPE)
     assert error.value.exit_code == 143
     assert (tmp_path / "model.safetensors").exists() == (moment != "evaluate_model")
     train("digits", out=tmp_path, resume=True, progress=False)
@@ -143,7 +147,7 @@ def test_a_signal_while_the_data_is_opened_stops_at_once(tmp_path: Path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(loop, "open_plan", opening)
         with pytest.raises(Interrupted, match="nothing is lost") as error:
-            train("digits", MODEL, out=tmp_path, progress=False, **kill.RECIPE)
+            train("digits", MODEL, out=tmp_path, progress=False, **RECIPE)
     assert error.value.exit_code == 143
     assert f"residua train digits --out {tmp_path} --resume" in str(error.value)
     assert signal.getsignal(signal.SIGTERM) == before
@@ -154,10 +158,10 @@ def test_history_is_cut_back_to_the_checkpoint(tmp_path: Path, monkeypatch: pyte
     with monkeypatch.context() as patch:
         stop_after(25, signal.SIGTERM, patch)
         with pytest.raises(Interrupted):
-            train("digits", MODEL, out=tmp_path, progress=False, **kill.RECIPE)
+            train("digits", MODEL, out=tmp_path, progress=False, **RECIPE)
     history = tmp_path / "history.jsonl"
     history.write_text(history.read_text() + '{"epoch": 2, "step": 40}\n{"epoch": 3, "st')
-    train("digits", MODEL, out=tmp_path, resume=True, progress=False, **kill.RECIPE)
+    train("digits", MODEL, out=tmp_path, resume=True, progress=False, **RECIPE)
     assert [line.split(",")[0] for line in history.read_text().splitlines()] == [f'{{"epoch": {n}' for n in (1, 2, 3)]
 
 
@@ -170,10 +174,10 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     with monkeypatch.context() as patch:
         stop_after(30, signal.SIGTERM, patch)
         with pytest.raises(Interrupted):
-            train("digits", MODEL, out=tmp_path, progress=False, **kill.RECIPE)
+            train("digits", MODEL, out=tmp_path, progress=False, **RECIPE)
     newest = max((tmp_path / "checkpoints").glob("step-*"))
     newest.write_bytes(newest.read_bytes()[:-1000])
-    train("digits", MODEL, out=tmp_path, resume=True, progress=False, **kill.RECIPE)
+    train("digits", MODEL, out=tmp_path, resume=True, progress=False, **RECIPE)
     assert f"{newest.name} cannot be read" in capfd.readouterr().err
     assert kill.digest(tmp_path) == undisturbed[0]
 
@@ -184,7 +188,7 @@ def test_damage_to_every_checkpoint_is_said(
     with monkeypatch.context() as patch:
         stop_after(9, signal.SIGTERM, patch)
         with pytest.raises(Interrupted):
-            train("digits", MODEL, out=tmp_path, progress=False, **kill.RECIPE)
+            train("digits", MODEL, out=tmp_path, progress=False, **RECIPE)
     for path in (tmp_path / "checkpoints").glob("step-*"):
         path.write_bytes(b"x")
     with monkeypatch.context() as patch:
@@ -205,18 +209,18 @@ def test_a_run_that_lost_every_checkpoint_starts_again_from_its_recipe(
     with monkeypatch.context() as patch:
         stop_after(2, signal.SIGTERM, patch)
         with pytest.raises(Interrupted):
-            train("digits", MODEL, out=tmp_path, progress=False, **kill.RECIPE)
+            train("digits", MODEL, out=tmp_path, progress=False, **RECIPE)
     for path in (tmp_path / "checkpoints").glob("step-*"):
         path.unlink()
     (tmp_path / "recipe.toml").unlink()
-    train("digits", MODEL, out=tmp_path, resume=True, **kill.RECIPE)
+    train("digits", MODEL, out=tmp_path, resume=True, **RECIPE)
     assert "starts again from its recipe" in capfd.readouterr().err
     assert kill.digest(tmp_path) == undisturbed[0]
 
 
 def test_a_second_process_on_the_folder_is_refused(tmp_path: Path) -> None:
     with exclusive(tmp_path / "a"), pytest.raises(InputError, match=r"in use by another process"):
-        train("digits", MODEL, out=tmp_path / "a", progress=False, **kill.RECIPE)
+        train("digits", MODEL, out=tmp_path / "a", progress=False, **RECIPE)
     assert {path.name for path in (tmp_path / "a").iterdir()} == {".lock"}
 
 
@@ -225,7 +229,7 @@ def _in_little_room(folder: str, outcome: Any) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
     try:
-        kill._work(folder, MODEL, 1, kill.RECIPE)
+        kill._work(folder, MODEL, 1, RECIPE)
     except InputError as error:
         outcome.send(str(error))
 
@@ -241,6 +245,6 @@ def test_a_full_disk_while_saving_is_said_and_loses_nothing(tmp_path: Path, undi
     assert "the disk is full" in said
     assert "--resume" in said
     assert not list((tmp_path / "a" / "checkpoints").glob(".*.part"))
-    resumed = kill.start(tmp_path / "a")
+    resumed = kill.start(tmp_path / "a", **SMALL)
     resumed.join()
     assert kill.digest(tmp_path / "a") == undisturbed[0]

@@ -1,5 +1,7 @@
 """TF-slim's networks written with TensorFlow's own operations, each variable under the name that TF-slim gives it.
 
+They run at once: a graph of a thousand variables takes longer to make than to run.
+
 TF-slim itself needs a TensorFlow of 2023. What stands here follows its published graphs (tf-slim
 1.1.0; inception_v4 and inception_resnet_v2 of the models repository): the scopes, the order of layers, the paddings.
 """
@@ -7,7 +9,8 @@ TF-slim itself needs a TensorFlow of 2023. What stands here follows its publishe
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,17 +21,60 @@ LIMITS = {"gamma": (0.6, 1.4), "beta": (-0.3, 0.3), "biases": (-0.3, 0.3), "movi
 LIMITS |= {"moving_variance": (0.5, 2.0)}
 
 
+class Variables:
+    """What a network has learnt, by TF-slim's names, each drawn when it is first asked for.
+
+    Args:
+        tf: the module `tensorflow.compat.v1`.
+    """
+
+    def __init__(self, tf: Any) -> None:
+        self.tf, self.values = tf, dict[str, Any]()
+        self._scopes: list[str] = []
+        self._generator = np.random.default_rng(0)
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Put `name/` before the names of what is asked for inside."""
+        self._scopes.append(name)
+        yield
+        self._scopes.pop()
+
+    def get(self, leaf: str, shape: Sequence[int]) -> Any:
+        """The tensor of this name in the scopes around."""
+        name = "/".join(part for part in (*self._scopes, leaf) if part)
+        if name not in self.values:
+            if leaf == "weights":
+                value = self._generator.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:-1]))
+            else:
+                value = self._generator.uniform(*LIMITS.get(leaf, (0, 1)), shape)
+            self.values[name] = self.tf.constant(value, self.tf.float32)
+        assert self.values[name].shape == tuple(shape), name
+        return self.values[name]
+
+    def save(self, prefix: str, version: int) -> None:
+        """Write a checkpoint with the operations of TensorFlow's Saver, in format 1 or 2."""
+        names, slices = list(self.values), [""] * len(self.values)
+        if version == 1:
+            write, key = self.tf.raw_ops.SaveSlices, {"filename": prefix, "shapes_and_slices": slices}
+            write(**key, tensor_names=names, data=list(self.values.values()))
+        else:
+            write, key = self.tf.raw_ops.SaveV2, {"prefix": prefix, "shape_and_slices": slices}
+            write(**key, tensor_names=names, tensors=list(self.values.values()))
+
+
 class Slim:
     """The few layers of TF-slim that the networks need.
 
     Args:
-        tf: the module `tensorflow.compat.v1`.
+        variables: the network's.
         epsilon: of batch normalisation.
         scale: whether batch normalisation has a gamma.
     """
 
-    def __init__(self, tf: Any, epsilon: float, scale: bool) -> None:
-        self.tf, self.epsilon, self.scale = tf, epsilon, scale
+    def __init__(self, variables: Variables, epsilon: float, scale: bool) -> None:
+        self.tf, self.scope, self._variable = variables.tf, variables.scope, variables.get
+        self.epsilon, self.scale = epsilon, scale
 
     def conv(
         self,
@@ -44,7 +90,7 @@ class Slim:
         active: bool = True,
     ) -> Any:
         """Convolution; then batch normalisation, or a bias; then ReLU."""
-        with self.tf.variable_scope(scope):
+        with self.scope(scope):
             shape = (*kernel, int(x.shape[-1]), width)
             x = self.tf.nn.conv2d(x, self._variable("weights", shape), stride, padding)
             x = self.norm(x, "BatchNorm") if norm else x
@@ -53,7 +99,7 @@ class Slim:
 
     def norm(self, x: Any, scope: str) -> Any:
         """Batch normalisation by the moving statistics."""
-        with self.tf.variable_scope(scope):
+        with self.scope(scope):
             shape = (int(x.shape[-1]),)
             gamma = self._variable("gamma", shape) if self.scale else None
             beta, mean = self._variable("beta", shape), self._variable("moving_mean", shape)
@@ -62,7 +108,7 @@ class Slim:
 
     def dense(self, x: Any, scope: str, width: int) -> Any:
         """Fully connected layer."""
-        with self.tf.variable_scope(scope):
+        with self.scope(scope):
             kernel = self._variable("weights", (int(x.shape[-1]), width))
             return self.tf.matmul(x, kernel) + self._variable("biases", (width,))
 
@@ -84,12 +130,9 @@ class Slim:
         """Branches side by side, joined."""
         ends = []
         for place, steps in enumerate(branches):
-            with self.tf.variable_scope(f"{scope}/Branch_{place}"):
+            with self.scope(scope), self.scope(f"Branch_{place}"):
                 ends.append(self.steps(x, steps))
         return self.tf.concat(ends, 3)
-
-    def _variable(self, name: str, shape: Sequence[int]) -> Any:
-        return self.tf.get_variable(name, shape, initializer=self.tf.zeros_initializer())
 
 
 def _parsed(step: str) -> tuple[str, int, tuple[int, int], int, bool]:
@@ -102,14 +145,14 @@ def _parsed(step: str) -> tuple[str, int, tuple[int, int], int, bool]:
     return scope, int(width), (int(kernel[0]), int(kernel[1])), int(stride or 1), bool(valid)
 
 
-def resnet_v2(tf: Any, image: Any, depths: Sequence[int], classes: int, scope: str) -> dict[str, Any]:
+def resnet_v2(variables: Variables, image: Any, depths: Sequence[int], classes: int, scope: str) -> dict[str, Any]:
     """Pre-activated bottlenecks; stride in the last unit of all stages but the last."""
-    slim = Slim(tf, 1e-5, scale=True)
-    with tf.variable_scope(scope):
+    tf, slim = variables.tf, Slim(variables, 1e-5, scale=True)
+    with slim.scope(scope):
         x = slim.conv(image, "conv1", 64, (7, 7), stride=2, padding=_around(3), norm=False, bias=True, active=False)
         x = tf.nn.max_pool2d(x, 3, 2, "SAME")
         for stage, width, unit, stride in _units(depths):
-            with tf.variable_scope(f"block{stage}/unit_{unit}/bottleneck_v2"):
+            with slim.scope(f"block{stage}/unit_{unit}/bottleneck_v2"):
                 active = tf.nn.relu(slim.norm(x, "preact"))
                 bare: dict[str, Any] = {"norm": False, "bias": True, "active": False}
                 skip = slim.conv(active, "shortcut", 4 * width, (1, 1), stride=stride, **bare) if unit == 1 else x
@@ -122,14 +165,14 @@ def resnet_v2(tf: Any, image: Any, depths: Sequence[int], classes: int, scope: s
     return {"logits": tf.squeeze(logits, [1, 2])}
 
 
-def resnet_v1(tf: Any, image: Any, depths: Sequence[int], classes: int, scope: str) -> dict[str, Any]:
+def resnet_v1(variables: Variables, image: Any, depths: Sequence[int], classes: int, scope: str) -> dict[str, Any]:
     """The original bottlenecks; stride in the last unit of all stages but the last."""
-    slim = Slim(tf, 1e-5, scale=True)
-    with tf.variable_scope(scope):
+    tf, slim = variables.tf, Slim(variables, 1e-5, scale=True)
+    with slim.scope(scope):
         x = slim.conv(image, "conv1", 64, (7, 7), stride=2, padding=_around(3))
         x = tf.nn.max_pool2d(x, 3, 2, "SAME")
         for stage, width, unit, stride in _units(depths):
-            with tf.variable_scope(f"block{stage}/unit_{unit}/bottleneck_v1"):
+            with slim.scope(f"block{stage}/unit_{unit}/bottleneck_v1"):
                 skip = slim.conv(x, "shortcut", 4 * width, (1, 1), stride=stride, active=False) if unit == 1 else x
                 skip = tf.nn.max_pool2d(x, 1, stride, "SAME") if unit > 1 and stride > 1 else skip
                 y = slim.conv(x, "conv1", width, (1, 1))
@@ -140,10 +183,10 @@ def resnet_v1(tf: Any, image: Any, depths: Sequence[int], classes: int, scope: s
     return {"logits": tf.squeeze(logits, [1, 2])}
 
 
-def inception_v3(tf: Any, image: Any, classes: int) -> dict[str, Any]:
+def inception_v3(variables: Variables, image: Any, classes: int) -> dict[str, Any]:
     """The scopes of TF-slim's inception_v3, its three slips among them."""
-    slim = Slim(tf, 1e-3, scale=False)
-    with tf.variable_scope("InceptionV3"):
+    tf, slim = variables.tf, Slim(variables, 1e-3, scale=False)
+    with slim.scope("InceptionV3"):
         x = slim.steps(image, [*_stem(2), "max", "Conv2d_3b_1x1:80V", "Conv2d_4a_3x3:192V", "max"])
         for block, pooled in (("b", 32), ("c", 64), ("d", 64)):
             fives = ["Conv2d_0a_1x1:48", "Conv2d_0b_5x5:64"]
@@ -159,7 +202,7 @@ def inception_v3(tf: Any, image: Any, classes: int) -> dict[str, Any]:
             twice = [f"Conv2d_0a_1x1:{w}", f"Conv2d_0b_7x1:{w}", f"Conv2d_0c_1x7:{w}", f"Conv2d_0d_7x1:{w}"]
             last = ["avg", "Conv2d_0b_1x1:192"]
             x = slim.block(x, f"Mixed_6{block}", ["Conv2d_0a_1x1:192"], once, [*twice, "Conv2d_0e_1x7:192"], last)
-        with tf.variable_scope("AuxLogits"):
+        with slim.scope("AuxLogits"):
             aux = tf.nn.avg_pool2d(x, 5, 3, "VALID")
             aux = slim.steps(aux, ["Conv2d_1b_1x1:128", "Conv2d_2a_5x5:768V"])
             aux = slim.conv(aux, "Conv2d_2b_1x1", classes, (1, 1), norm=False, bias=True, active=False)
@@ -174,10 +217,10 @@ def inception_v3(tf: Any, image: Any, classes: int) -> dict[str, Any]:
     return {"logits": tf.squeeze(logits, [1, 2]), "aux": tf.squeeze(aux, [1, 2])}
 
 
-def inception_v4(tf: Any, image: Any, classes: int) -> dict[str, Any]:
+def inception_v4(variables: Variables, image: Any, classes: int) -> dict[str, Any]:
     """Four blocks of A, seven of B, three of C."""
-    slim = Slim(tf, 1e-3, scale=False)
-    with tf.variable_scope("InceptionV4"):
+    tf, slim = variables.tf, Slim(variables, 1e-3, scale=False)
+    with slim.scope("InceptionV4"):
         x = slim.steps(image, _stem(2))
         x = slim.block(x, "Mixed_3a", ["max"], ["Conv2d_0a_3x3:96/2V"])
         sevens = ["Conv2d_0a_1x1:64", "Conv2d_0b_1x7:64", "Conv2d_0c_7x1:64", "Conv2d_1a_3x3:96V"]
@@ -207,18 +250,18 @@ def inception_v4(tf: Any, image: Any, classes: int) -> dict[str, Any]:
     return {"logits": logits, "aux": aux}
 
 
-def inception_resnet_v2(tf: Any, image: Any, classes: int) -> dict[str, Any]:
+def inception_resnet_v2(variables: Variables, image: Any, classes: int) -> dict[str, Any]:
     """10, 20 and 10 residual blocks; the last adds its branch whole and is not activated."""
-    slim = Slim(tf, 1e-3, scale=False)
+    tf, slim = variables.tf, Slim(variables, 1e-3, scale=False)
 
     def residual(x: Any, scope: str, scale: float, *branches: Sequence[Step], active: bool = True) -> Any:
         width = int(x.shape[-1])
-        with tf.variable_scope(scope):
+        with slim.scope(scope):
             joined = slim.block(x, "", *branches)
             up = slim.conv(joined, "Conv2d_1x1", width, (1, 1), norm=False, bias=True, active=False)
         return tf.nn.relu(x + scale * up) if active else x + scale * up
 
-    with tf.variable_scope("InceptionResnetV2"):
+    with slim.scope("InceptionResnetV2"):
         x = slim.steps(image, [*_stem(2), "max", "Conv2d_3b_1x1:80V", "Conv2d_4a_3x3:192V", "max"])
         threes = ["Conv2d_0a_1x1:64", "Conv2d_0b_3x3:96", "Conv2d_0c_3x3:96"]
         fives = ["Conv2d_0a_1x1:48", "Conv2d_0b_5x5:64"]
@@ -246,7 +289,7 @@ def inception_resnet_v2(tf: Any, image: Any, classes: int) -> dict[str, Any]:
 
 
 def _aux(slim: Slim, x: Any, second: str, last: str, classes: int) -> Any:
-    with slim.tf.variable_scope("AuxLogits"):
+    with slim.scope("AuxLogits"):
         x = slim.tf.nn.avg_pool2d(x, 5, 3, "VALID")
         x = slim.steps(x, ["Conv2d_1b_1x1:128", f"{second}:768@5x5V"])
         return slim.dense(slim.tf.reshape(x, (-1, 768)), last, classes)
@@ -272,36 +315,25 @@ def _units(depths: Sequence[int]) -> list[tuple[int, int, int, int]]:
 
 def saved(
     tf: Any,
-    make: Callable[[Any], dict[str, Any]],
+    make: Callable[[Variables, Any], dict[str, Any]],
     prefix: str,
     version: int,
     images: Sequence[np.ndarray],
     beside: Sequence[str] = (),
 ) -> list[dict[str, np.ndarray]]:
-    """Draw every variable, save them with TensorFlow's Saver, and return what the network makes of each image.
+    """Draw every variable, save them as TensorFlow's Saver does, and return what the network makes of each image.
 
     Args:
         tf: the module `tensorflow.compat.v1`.
-        make: the input's placeholder -> outputs by name.
+        make: variables and image -> outputs by name.
         prefix: of the checkpoint.
         version: of its format, 1 or 2.
-        images: (B, H, W, 3) float32.
+        images: (B, H, W, 3) float32, one or more.
         beside: names of scalars that are saved too.
     """
-    generator = np.random.default_rng(0)
-    with tf.Graph().as_default(), tf.Session() as session:
-        image = tf.placeholder(tf.float32, (None, None, None, 3))
-        outputs = make(image)
-        for name in beside:
-            tf.get_variable(name, (), initializer=tf.zeros_initializer())
-        drawn = {}
-        for variable in tf.global_variables():
-            leaf, shape = variable.op.name.rpartition("/")[2], variable.shape.as_list()
-            if leaf == "weights":
-                value = generator.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:-1]))
-            else:
-                value = generator.uniform(*LIMITS.get(leaf, (0, 1)), shape)
-            drawn[variable.initializer.inputs[1]] = value.astype(np.float32)
-        session.run([variable.initializer for variable in tf.global_variables()], drawn)
-        tf.train.Saver(write_version=version).save(session, prefix, write_meta_graph=False)
-        return [session.run(outputs, {image: pixels}) for pixels in images]
+    variables = Variables(tf)
+    found = [{name: value.numpy() for name, value in make(variables, tf.constant(image)).items()} for image in images]
+    for name in beside:
+        variables.get(name, ())
+    variables.save(prefix, version)
+    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -17,12 +19,17 @@ def _image(size: int, batch: int = 1) -> torch.Tensor:
     return torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@torch.no_grad()
-def test_logits(name: str) -> None:
+@pytest.fixture(scope="module", params=NAMES)
+def named(request: pytest.FixtureRequest) -> tuple[str, torch.nn.Module]:
+    """A network's name, and timm's."""
     torch.manual_seed(0)
-    peer = randomised(timm.create_model(name, num_classes=100))
-    ours = create_model(name, num_classes=100).double().eval()
+    return request.param, randomised(timm.create_model(request.param, num_classes=10))
+
+
+@torch.no_grad()
+def test_logits(named: tuple[str, torch.nn.Module]) -> None:
+    name, peer = named
+    ours = create_model(name, num_classes=10).double().eval()
     ours.load_state_dict(peer.state_dict(), strict=True)
     assert list(ours.state_dict()) == list(peer.state_dict())
     # Odd and even sizes: what the unpadded windows leave out differs.
@@ -32,10 +39,8 @@ def test_logits(name: str) -> None:
         assert ((got - want).abs().max() / want.abs().max()).item() <= 1e-12
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_training_step_agrees(name: str) -> None:
-    torch.manual_seed(0)
-    peer = randomised(timm.create_model(name, num_classes=10)).train()
+def test_a_training_step_agrees(named: tuple[str, torch.nn.Module]) -> None:
+    name, peer = named[0], copy.deepcopy(named[1]).train()
     ours = create_model(name, num_classes=10, dropout=0.0).double()
     ours.load_state_dict(peer.state_dict(), strict=True)
     for network in (peer, ours):

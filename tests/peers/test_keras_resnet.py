@@ -18,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'residua[peers]'")
 layers = keras.layers
 
+SIDE = 96  # of the image, pixels: as 224 halved to odd sides at last
 NORM = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -72,10 +73,13 @@ def _ours_from_application(name: str) -> str:
     return f"{place}.{kind}{number}"
 
 
-def _application(name: str, version: int) -> tuple[Any, nn.Module]:
+@pytest.fixture(scope="module", params=[1, 2])
+def application(request: pytest.FixtureRequest) -> tuple[int, Any, nn.Module]:
+    """ResNet-50 of either version, ours with Keras's weights; the deeper differ in depth alone, which counts prove."""
+    version = request.param
     keras.utils.set_random_seed(0)
-    suffix = "V2" if version == 2 else ""
-    peer = getattr(keras.applications, f"ResNet{name}{suffix}")(weights=None, classifier_activation=None)
+    make = keras.applications.ResNet50V2 if version == 2 else keras.applications.ResNet50
+    peer = make(weights=None, classifier_activation=None, input_shape=(SIDE, SIDE, 3))
     _randomise(peer)
     modules = {}
     for layer in peer.layers:
@@ -85,27 +89,24 @@ def _application(name: str, version: int) -> tuple[Any, nn.Module]:
             if version == 2 and layer.name.endswith(("_1_bn", "_2_bn")):
                 ours = f"{ours[:-1]}{int(ours[-1]) + 1}"
             modules[ours] = layer
-    return peer, _load(build(get_spec(f"resnet{name}{'_v2' * (version == 2)}_keras")), modules)
+    return version, peer, _load(build(get_spec(f"resnet50{'_v2' * (version == 2)}_keras")), modules)
 
 
-@pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("depth", ["50", "101"])
-def test_applications(depth: str, version: int) -> None:
-    peer, network = _application(depth, version)
+def test_applications(application: tuple[int, Any, nn.Module]) -> None:
+    _, peer, network = application
     assert network.spec.bn_eps == peer.get_layer("conv2_block1_1_bn").epsilon
     assert network.spec.bn_momentum == pytest.approx(1 - peer.get_layer("conv2_block1_1_bn").momentum)
-    _agree(peer, network, 224)
+    _agree(peer, network, SIDE)
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_end_points_are_keras_layers(version: int) -> None:
+def test_end_points_are_keras_layers(application: tuple[int, Any, nn.Module]) -> None:
     """By name, in order, and by value."""
-    peer, network = _application("50", version)
+    version, peer, network = application
     names = [name for name, _ in network.parts()]
     wanted = [layer.name for layer in peer.layers if layer.name.endswith("_out")]
     assert names == ["pool1_pool", *wanted, *(["post_relu"] if version == 2 else [])]
     inner = keras.Model(peer.input, [peer.get_layer(name).output for name in names])
-    pixels = np.random.default_rng(1).standard_normal((1, 224, 224, 3)).astype(np.float32)
+    pixels = np.random.default_rng(1).standard_normal((1, SIDE, SIDE, 3)).astype(np.float32)
     with torch.no_grad():
         points = network.forward_intermediates(torch.from_numpy(pixels).permute(0, 3, 1, 2))
     for name, value in zip(names, inner(pixels, training=False), strict=True):

@@ -20,7 +20,9 @@ from residua.specs.catalog import get_spec
 from residua.weights.convert import get_source, read_weights
 from residua.weights.run import load
 
-DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+DEPTHS = (3, 4, 6, 3)
+# A stage of three has an entering unit, an ordinary one and one that subsamples; the next two lack some of them.
+FEW = (3, 2, 1, 1)
 CLASSES = 1001
 
 
@@ -34,8 +36,8 @@ def _image(size: int) -> np.ndarray:
     return np.random.default_rng(size).uniform(-1, 1, (1, size, size, 3)).astype(np.float32)
 
 
-def _converted(path: Path, name: str) -> Classifier:
-    found = read_weights(path, get_spec(name))
+def _converted(path: Path, name: str, **edits: Any) -> Classifier:
+    found = read_weights(path, get_spec(name, **edits))
     assert found.source == "slim"
     network = build(found.spec).eval()
     network.load_state_dict(found.tensors)
@@ -59,8 +61,8 @@ def test_resnet(release: int, version: int, tf: Any, tmp_path: Path) -> None:
     images = [_image(64), _image(75)]
     path = tmp_path / "it.ckpt"
     scope = f"resnet_v{release}_50"
-    wanted = slim_graphs.saved(tf, lambda x: make(tf, x, DEPTHS[50], CLASSES, scope), str(path), version, images)
-    network = _converted(path, "resnet50_v1" if release == 1 else "resnet50_v2_slim")
+    wanted = slim_graphs.saved(tf, lambda v, x: make(v, x, FEW, CLASSES, scope), str(path), version, images)
+    network = _converted(path, "resnet50_v1" if release == 1 else "resnet50_v2_slim", depths=FEW)
     assert network.spec.num_classes == 1000
     for image, want in zip(images, wanted, strict=True):
         assert _error(network(_ours(image)), want["logits"][:, 1:]) <= 1e-5
@@ -72,7 +74,7 @@ def test_inceptions_and_their_auxiliary_heads(name: str, tf: Any, tmp_path: Path
     path = tmp_path / "it.ckpt"
     image = _image(299)
     make = getattr(slim_graphs, name)
-    (want,) = slim_graphs.saved(tf, lambda x: make(tf, x, CLASSES), str(path), 2, [image])
+    (want,) = slim_graphs.saved(tf, lambda v, x: make(v, x, CLASSES), str(path), 2, [image])
     network = _converted(path, name)
     (end_point, head), *others = network.aux_heads().items()
     assert not others
@@ -100,7 +102,12 @@ def test_the_command_without_tensorflow(tf: Any, tmp_path: Path) -> None:
     beside = ["global_step", f"{weights}/Momentum", f"{weights}/RMSProp_1", f"{weights}/ExponentialMovingAverage"]
     path = tmp_path / "model.ckpt-1234"
     slim_graphs.saved(
-        tf, lambda x: slim_graphs.resnet_v2(tf, x, DEPTHS[50], CLASSES, "resnet_v2_50"), str(path), 2, [], beside
+        tf,
+        lambda v, x: slim_graphs.resnet_v2(v, x, DEPTHS, CLASSES, "resnet_v2_50"),
+        str(path),
+        2,
+        [_image(32)],
+        beside,
     )
     words = [str(path), "--model", "resnet50_v2_slim", "--out", str(tmp_path / "run")]
     done = subprocess.run(
@@ -121,7 +128,10 @@ def test_the_command_without_tensorflow(tf: Any, tmp_path: Path) -> None:
 
 def test_refusals(tf: Any, tmp_path: Path) -> None:
     path = tmp_path / "it.ckpt"
-    slim_graphs.saved(tf, lambda x: slim_graphs.resnet_v1(tf, x, (1, 1, 1, 1), 5, "resnet_v1_50"), str(path), 2, [])
+    units = (1, 1, 1, 1)
+    slim_graphs.saved(
+        tf, lambda v, x: slim_graphs.resnet_v1(v, x, units, 5, "resnet_v1_50"), str(path), 2, [_image(32)]
+    )
     with pytest.raises(InputError, match="Did you mean resnet50_v2_slim"):
         read_weights(path, get_spec("resnet50_v2"))
     with pytest.raises(InputError, match=r"missing: .*layer1"):

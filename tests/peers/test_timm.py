@@ -13,11 +13,13 @@ from residua.weights.create import create_model
 timm = pytest.importorskip("timm", reason="timm is not installed: pip install 'residua[peers]'")
 
 
-def _ours_from(peer: torch.nn.Module, name: str) -> dict[str, torch.Tensor]:
+# The largest networks with few units a stage, each kind of unit among them; their depths stand in their records.
+FEW = (1, 2, 1, 1)
+
+
+def _ours_from(peer: torch.nn.Module, name: str, **edits: object) -> dict[str, torch.Tensor]:
     """The peer's tensors by the rules that `residua convert` goes by."""
-    return get_source("timm").to_ours(
-        get_spec(name, head="conv") if name.endswith("_v2") else get_spec(name), peer.state_dict()
-    )
+    return get_source("timm").to_ours(get_spec(name, **edits), peer.state_dict())
 
 
 def _agree(peer: torch.nn.Module, ours: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
@@ -42,28 +44,29 @@ def test_same_names(name: str) -> None:
 @pytest.mark.parametrize("depth", [18, 50])
 def test_pre_activated(depth: int) -> None:
     peer = randomised(timm.create_model(f"resnetv2_{depth}"))
-    _agree(peer, create_model(f"resnet{depth}_v2", head="conv"), _ours_from(peer, f"resnet{depth}_v2"))
+    name = f"resnet{depth}_v2"
+    _agree(peer, create_model(name, head="conv"), _ours_from(peer, name, head="conv"))
 
 
 @pytest.mark.parametrize("name", ["seresnet50", "senet154"])
 def test_squeeze_and_excitation_as_its_authors_have_it(name: str) -> None:
-    peer = randomised(timm.create_model(f"legacy_{name}"))
+    peer = randomised(timm.create_model(f"legacy_{name}", layers=FEW))
     ours = name if name == "senet154" else f"{name}_v1"
-    _agree(peer, create_model(ours), _ours_from(peer, ours))
+    _agree(peer, create_model(ours, depths=FEW), _ours_from(peer, ours, depths=FEW))
 
 
 def test_senet154_in_the_newer_form() -> None:
     """timm's own senet154 differs in the pool alone."""
-    peer = randomised(timm.create_model("senet154"))
-    _agree(peer, create_model("senet154", pool_padding="symmetric"), peer.state_dict())
+    peer = randomised(timm.create_model("senet154", layers=FEW))
+    _agree(peer, create_model("senet154", depths=FEW, pool_padding="symmetric"), peer.state_dict())
 
 
 @pytest.mark.parametrize("size", [96, 97, 113, 130])
 def test_caffes_pool_at_every_size(size: int) -> None:
     """TensorFlow's SAME agrees with Caffe's ceil mode at even sizes alone; the authors' networks have Caffe's."""
-    peer = randomised(timm.create_model("legacy_seresnet50"))
-    ours = create_model("seresnet50_v1")
-    ours.load_state_dict(_ours_from(peer, "seresnet50_v1"), assign=True)
+    peer = randomised(timm.create_model("legacy_seresnet50", layers=FEW))
+    ours = create_model("seresnet50_v1", depths=FEW)
+    ours.load_state_dict(_ours_from(peer, "seresnet50_v1", depths=FEW), assign=True)
     image = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     with torch.no_grad():
         want, got = peer(image), ours.eval()(image)

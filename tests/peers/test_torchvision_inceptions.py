@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+from collections.abc import Iterator
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,9 +23,17 @@ PEERS = {"googlenet_bn": "googlenet", "inception_v3": "inception_v3"}
 SIZES = [("googlenet_bn", 224), ("googlenet_bn", 97), ("inception_v3", 299), ("inception_v3", 107)]
 
 
+@functools.cache
 def _peer(name: str, **arguments: object) -> nn.Module:
+    """torchvision's network in eval mode; a test that changes it takes a copy."""
     torch.manual_seed(0)
     return _drawn(torchvision.models.get_model(PEERS[name], weights=None, init_weights=False, **arguments))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _peers_end_with_the_module() -> Iterator[None]:
+    yield
+    _peer.cache_clear()
 
 
 def _drawn(network: nn.Module) -> nn.Module:
@@ -70,7 +82,7 @@ def test_logits_without_auxiliary_heads(name: str) -> None:
 @torch.no_grad()
 def test_auxiliary_logits_in_training(name: str, size: int) -> None:
     """Also what the batch leaves in the running statistics is the peer's."""
-    peer, ours = _without_dropout(_peer(name)), _without_dropout(create_model(name).double())
+    peer, ours = _without_dropout(copy.deepcopy(_peer(name))), _without_dropout(create_model(name).double())
     ours.load_state_dict(peer.state_dict(), strict=True)
     want, got = peer(_image(size, 2)), ours(_image(size, 2))
     # torchvision's GoogLeNet returns the later classifier first.
