@@ -25,6 +25,7 @@ from residua.weights.run import load
 # GoogLeNet's narrowest: its training graph at a price that a test may cost.
 EDITS: dict[str, Any] = {"widths": ((4, 4, 4, 4, 4, 4),) * 9}
 FEW: dict[str, Any] = {"epochs": 0, "max_steps": 3, "batch_size": 8, "image_size": 32, "device": "cpu", "workers": 1}
+FEW["precision"] = "fp32"  # what processors with fast bf16 would take by themselves
 
 
 def _draw(batch: int = 6, classes: int = 4) -> tuple[AuxLogits, torch.Tensor]:

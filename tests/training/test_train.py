@@ -66,7 +66,12 @@ def test_the_recipe_of_a_run_repeats_it(finished: Path, tmp_path: Path) -> None:
 def test_progress_goes_to_stderr_in_plain_lines(
     tmp_path: Path, small: dict[str, Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    train("digits", MODEL, out=tmp_path / "a", **{**small, "epochs": 1, "ema_decay": 0.9, "keep": "best"})
+    train(
+        "digits",
+        MODEL,
+        out=tmp_path / "a",
+        **{**small, "epochs": 1, "ema_decay": 0.9, "keep": "best", "precision": "fp32"},
+    )
     shown = capfd.readouterr()
     assert shown.out == ""
     for words in (
