@@ -1,10 +1,11 @@
 """Every network that torchvision or timm has too: building it, its forward pass and its training step, in turns.
 
-    python benchmarks/networks.py [NAME…] [--batch N] [--rounds 5] [--threads 1] [--out FILE]
+    python benchmarks/networks.py [NAME…] [--control NAME…] [--batch N] [--rounds 5] [--threads 1] [--out FILE]
 
 Building includes the initialisation. Forward and training are fp32, batches of noise at the published input size, each
 library's network as it builds it: 8 images in a step, fewer of large networks. `residua bench` does the measuring.
-Networks measured before are kept in the file and measured again only when named.
+Networks measured before are kept in the file and measured again only when named. --control measures torchvision's
+network against a second one of torchvision's, in the same way: how far from 1 equals come.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ import torch
 
 from machine import describe, write_result
 from residua.benchmarking.bench import bench
-from residua.benchmarking.peers import build_peer, has_peer, spec_beside
+from residua.benchmarking.case import Case
+from residua.benchmarking.peers import build_peer, has_peer, peer_step_of, spec_beside
+from residua.benchmarking.report import Ratio
+from residua.benchmarking.timing import Timing, clocked
 from residua.families.build import build
 from residua.specs.catalog import get_spec, list_models
 from residua.verification.counts import count
@@ -57,8 +61,7 @@ def building(name: str, peer: str, rounds: int) -> dict[str, float]:
 def measure(name: str, batch: int, rounds: int) -> dict[str, Any]:
     """Return for each peer that has the network: the ratios of building, forward and training."""
     row: dict[str, Any] = {}
-    macs = count(get_spec(name)).macs
-    images = batch or next(number for most, number in IMAGES if macs <= most)
+    images = batch or images_of(name)
     for peer in PEERS:
         if not has_peer(name, peer):
             continue
@@ -74,6 +77,32 @@ def measure(name: str, batch: int, rounds: int) -> dict[str, Any]:
             }
         print(name, peer, {kind: round(row[peer][kind]["median"], 2) for kind in WANTED}, flush=True)
     return row
+
+
+def control(name: str, batch: int, rounds: int) -> dict[str, Any]:
+    """Return the ratios of two networks of torchvision's, built one after the other, that take turns."""
+    spec, device = spec_beside(get_spec(name), "torchvision"), torch.device("cpu")
+    images = batch or images_of(name)
+    row: dict[str, Any] = {"rounds": rounds, "machine": describe()}
+    for mode in ("forward", "train"):
+        case = Case(name, "torchvision", mode, "eager", "fp32", images, spec.input_size)  # type: ignore[arg-type]
+        steps = [peer_step_of(case, spec, device) for _ in range(2)]
+        times: list[list[float]] = [[], []]
+        for number in range(rounds + 1):
+            for index in (0, 1) if number % 2 else (1, 0):
+                taken = clocked(steps[index], device)
+                if number:
+                    times[index].append(taken)
+        ratio = Ratio.of(Timing(tuple(times[0])), Timing(tuple(times[1])))
+        row[mode] = {"batch": images, **vars(ratio)}
+    print(name, "control", {mode: round(row[mode]["median"], 3) for mode in ("forward", "train")}, flush=True)
+    return row
+
+
+def images_of(name: str) -> int:
+    """Images in a step of a network."""
+    macs = count(get_spec(name)).macs
+    return next(number for most, number in IMAGES if macs <= most)
 
 
 def means(networks: dict[str, Any]) -> dict[str, float]:
@@ -96,6 +125,10 @@ def table(result: dict[str, Any]) -> str:
     machines = {f"{row['machine']['processor']}, {row['machine']['threads']}" for row in rows}
     found = result["geometric_mean"]
     lines.append(f"| geometric mean | | {' | '.join(f'**{found[kind]:.2f}**' for kind in WANTED)} | | |")
+    for name, row in result.get("control", {}).items():
+        cells = [f"{row[k]['median']:.2f} ({row[k]['low']:.2f} to {row[k]['high']:.2f})" for k in ("forward", "train")]
+        cells += [str(row["train"]["batch"]), str(row["rounds"])]
+        lines.append(f"| *{name} of torchvision* | *itself* | | {' | '.join(cells)} |")
     lines.append(
         f"\nHow many times as fast as the peer: median over the turns (5% to 95% quantile; building: least to greatest "
         f"of 3). fp32, eager, {', '.join(sorted(machines))}; versions, load and commit of each row stand in the JSON."
@@ -107,20 +140,27 @@ def main() -> None:
     """Measure, print and write after each network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*")
+    parser.add_argument("--control", nargs="*", default=[])
     parser.add_argument("--batch", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/networks.json")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    before = json.loads(given.out.read_text())["networks"] if given.out.exists() else {}
+    kept = json.loads(given.out.read_text()) if given.out.exists() else {"networks": {}}
+    before, controls = kept["networks"], kept.get("control", {})
     there = [name for name in list_models() if any(has_peer(name, peer) for peer in PEERS)]
-    for name in given.names or [name for name in there if name not in before]:
-        before[name] = measure(name, given.batch, given.rounds)
+    chosen = given.names or ([] if given.control else [name for name in there if name not in before])
+    for name in [*given.control, *chosen]:
+        if name in given.control:
+            controls[name] = control(name, given.batch, given.rounds)
+        else:
+            before[name] = measure(name, given.batch, given.rounds)
         networks = {known: before[known] for known in there if known in before}
         result = {
             "what": "how many times as fast as the peer's network: building, forward pass, training step",
             "networks": networks,
+            "control": controls,
             "geometric_mean": means(networks),
             "wanted": WANTED,
         }
