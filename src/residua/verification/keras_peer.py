@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,7 @@ def logits_and_weights(twin: Twin, spec: Spec, images: Tensor, seed: int) -> tup
     Args:
         twin: the network.
         spec: ours, for its channels and classes.
-        images: (B, C, H, W) float32.
+        images: (B, C, H, W), in the type to compute in.
         seed: of the weights.
 
     Returns:
@@ -47,7 +49,7 @@ def logits_and_weights(twin: Twin, spec: Spec, images: Tensor, seed: int) -> tup
     build = getattr(keras.applications, twin.name)
     seen = images.flip(1) if takes_bgr(spec) else images  # the converter turns the first kernel
     pixels = seen.permute(0, 2, 3, 1).contiguous().numpy()
-    with keras.device("cpu:0"):
+    with keras.device("cpu:0"), _computing_in(keras, str(pixels.dtype)):
         network = build(
             weights=None, input_shape=pixels.shape[1:], classes=spec.num_classes, classifier_activation=None
         )
@@ -56,7 +58,20 @@ def logits_and_weights(twin: Twin, spec: Spec, images: Tensor, seed: int) -> tup
     return logits, {f"{layer.name}/{each.name}": _tensor(each) for layer in network.layers for each in layer.weights}
 
 
-def _draw(keras: Any, network: Any, pixels: NDArray[np.float32], seed: int) -> None:
+@contextmanager
+def _computing_in(keras: Any, dtype: str) -> Iterator[None]:
+    """Inside, Keras's networks have inputs, weights and activations of this type."""
+    kept = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(kept[0])
+        keras.config.set_dtype_policy(kept[1])
+
+
+def _draw(keras: Any, network: Any, pixels: NDArray[np.floating], seed: int) -> None:
     """Draw every variable by the rules of `residua.verification.peers.drawn`."""
     generator = np.random.default_rng(seed)
     norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
@@ -80,6 +95,8 @@ def _draw(keras: Any, network: Any, pixels: NDArray[np.float32], seed: int) -> N
         variance = np.maximum(variance, LEAST_VARIANCE * variance.mean())
         layer.moving_mean.assign(mean + np.sqrt(variance) * generator.uniform(*MEANS_OFF, mean.shape))
         layer.moving_variance.assign(variance * generator.uniform(*VARIANCE_FACTORS, variance.shape))
+    for variable in network.weights:
+        variable.assign(np.array(variable, np.float32))  # as files keep them, whatever is computed in
 
 
 def _tensor(values: Any) -> Tensor:

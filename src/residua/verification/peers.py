@@ -149,5 +149,5 @@ def _keras(twin: Twin, spec: Spec, images: Tensor, seed: int) -> Answer:
 PEERS: dict[str, Peer] = {
     "torchvision": Peer("torchvision", ("torchvision",), "pip install torchvision", torch.float64, 1e-9, _torchvision),
     "timm": Peer("timm", ("timm",), "pip install 'residua[peers]'", torch.float64, 1e-9, _timm),
-    "keras": Peer("keras", ("keras", "tensorflow"), "pip install 'residua[peers]'", torch.float32, 1e-4, _keras),
+    "keras": Peer("keras", ("keras", "tensorflow"), "pip install 'residua[peers]'", torch.float64, 1e-9, _keras),
 }
