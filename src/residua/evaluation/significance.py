@@ -87,7 +87,7 @@ def _newcombe(both: int, b: int, c: int, neither: int) -> tuple[float, float]:
     count = both + b + c + neither
     first, second = (both + b) / count, (both + c) / count
     (low1, high1), (low2, high2) = wilson(both + b, count), wilson(both + c, count)
-    alike = both * neither - b * c
+    alike: float = both * neither - b * c
     if alike > 0:  # corrected for continuity
         alike = max(alike - count / 2, 0)
     margins = (both + b) * (c + neither) * (both + c) * (b + neither)
