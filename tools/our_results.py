@@ -78,8 +78,8 @@ def collect(root: Path) -> dict[str, Outcome]:
             found[Path(source).stem] = convert(_read(root / source), source)
     for path in sorted(root.glob("docs/studies/**/study.json")):
         document, source = _read(path), path.relative_to(root).as_posix()
-        for outcome in from_study(document, source):
-            found[f"{path.parent.name}-{outcome.network}"] = outcome
+        for arm, outcome in from_study(document, source).items():
+            found[f"{path.parent.name}-{arm}"] = outcome
     return found
 
 
@@ -130,35 +130,36 @@ def from_converted(document: Mapping[str, Any], source: str) -> Outcome:
     )
 
 
-def from_study(document: Mapping[str, Any], source: str) -> list[Outcome]:
-    """The arms of a study that are networks of the catalog, unedited."""
+def from_study(document: Mapping[str, Any], source: str) -> dict[str, Outcome]:
+    """The arms of a study that are networks of the catalog, unedited: by network, and by arm where arms share one."""
     versions, recipe = document["versions"], document["recipe"] or {}
-    outcomes = []
+    outcomes: dict[str, Outcome] = {}
+    networks = [arm["network"] for arm in document["arms"]]
     for arm in document["arms"]:
         results = [result for result in document["results"] if result["arm"] == arm["arm"]]
         trained = [result["history"][-1]["epoch"] for result in results if result["history"]]
         if arm["network"] not in list_models() or len(trained) != len(results) or not results:
             continue  # edited, or a study of weights that were there
         (images,) = {result["test_count"] for result in results}
-        outcomes.append(
-            Outcome(
-                network=arm["network"],
-                dataset=dataset_of(document["data"]["given"]),
-                views="single",
-                protocol=f"single view, study {document['study']}, {document['form']} form",
-                metric="top-1 error",
-                values=tuple(_error(1 - result["test_error"]) for result in results),
-                seeds=tuple(result["seed"] for result in results),
-                images=images,
-                train_images=recipe.get("train_images"),
-                epochs=max(trained),
-                recipe=str(recipe.get("name") or f"of the study {document['study']}"),
-                minutes=tuple(round(result["minutes"], 2) for result in results),
-                commit=versions.get("commit"),
-                versions={key: versions[key] for key in _ABOUT_VERSIONS if key in versions},
-                machine={key: versions[key] for key in _ABOUT_MACHINE if key in versions},
-                source=source,
-            )
+        arm_of = re.sub(r"[^a-z0-9._]+", "-", arm["arm"].lower()).strip("-")
+        alone = networks.count(arm["network"]) == 1
+        outcomes[arm["network"] if alone else f"{arm['network']}-{arm_of}"] = Outcome(
+            network=arm["network"],
+            dataset=dataset_of(document["data"]["given"]),
+            views="single",
+            protocol=f"single view, study {document['study']}, {document['form']} form",
+            metric="top-1 error",
+            values=tuple(_error(1 - result["test_error"]) for result in results),
+            seeds=tuple(result["seed"] for result in results),
+            images=images,
+            train_images=recipe.get("train_images") or None,  # 0 stands for all
+            epochs=max(trained),
+            recipe=str(recipe.get("name") or f"of the study {document['study']}"),
+            minutes=tuple(round(result["minutes"], 2) for result in results),
+            commit=versions.get("commit"),
+            versions={key: versions[key] for key in _ABOUT_VERSIONS if key in versions},
+            machine={key: versions[key] for key in _ABOUT_MACHINE if key in versions},
+            source=source,
         )
     return outcomes
 

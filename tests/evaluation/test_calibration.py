@@ -9,7 +9,7 @@ import pytest
 import torch
 from runs import COLOURS, colour_folder, colour_run, paint
 from scipy.optimize import minimize_scalar
-from torchmetrics.functional.classification.calibration_error import _ce_compute
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 from residua._base.errors import InputError
 from residua.evaluation.calibrate import calibrate
@@ -38,15 +38,18 @@ def draw(
     [(10, 1000, False, 1.0), (10, 1000, True, 1.0), (2, 400, True, 0.0), (3, 1, False, 1.0), (4, 300, False, 30.0)],
     ids=["random", "ties", "all on an edge", "one image", "very sure"],
 )
-def test_equal_to_torchmetrics(classes: int, count: int, tied: bool, scale: float, bins: int) -> None:
+def test_equal_to_torchmetrics(
+    classes: int, count: int, tied: bool, scale: float, bins: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     logits, labels = draw(classes, count, tied=tied, scale=scale)
     outcome = tally_of(logits, labels).outcome()
     found = calibration(outcome.probability, outcome.correct, bins)
-    # What their metrics call, without the cast to single precision before it. A probability of exactly 1 they count
-    # in a bin of its own, the papers in the last one.
-    confidence = torch.from_numpy(outcome.probability).clamp(max=1 - 2**-52)
+    # They cast to single precision, which moves probabilities across edges. A probability of exactly 1 they count in a
+    # bin of its own, the papers in the last one.
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    probabilities = logits.softmax(1).clamp(max=1 - 2**-52)
     for norm, ours in (("l1", found.ece), ("max", found.mce)):
-        theirs = _ce_compute(confidence, torch.from_numpy(outcome.correct), bins, norm=norm)
+        theirs = multiclass_calibration_error(probabilities, labels, classes, bins, norm)
         assert ours == pytest.approx(float(theirs), abs=1e-9), norm
     assert sum(row.count for row in found.bins) == sum(row.count for row in found.bins_equal_mass) == count
 

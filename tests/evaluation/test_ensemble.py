@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from residua.data.sources import open_dataset
 from residua.evaluation.ensemble import diversity, fit_weights, select_greedily
 from residua.evaluation.evaluate import evaluate
 from residua.evaluation.metrics import tally_of
+from residua.evaluation.record import Record, combined
 from residua.weights.run import load
 
 WRONG = [("red", "blue"), ("green", "red")]
@@ -61,6 +63,25 @@ def test_a_member_that_adds_nothing_gets_nothing() -> None:
     impossible[:, 0] = -2000
     found = fit_weights([impossible.log_softmax(1)] * 2, torch.zeros(4, dtype=torch.int64))
     assert found == [0.5, 0.5], "though both find the truth impossible"
+
+
+@pytest.mark.parametrize("chooses", [select_greedily, fit_weights])
+def test_images_that_another_member_explains_by_far(chooses: Callable[..., list[float]]) -> None:
+    """Each member has an image of which its share of the truth underflows."""
+    logs = [torch.tensor([[-800.0, 0.0], [-0.1, -2.3]]), torch.tensor([[-0.1, -2.3], [-900.0, 0.0]])]
+    found = chooses([log.double().log_softmax(1) for log in logs], torch.tensor([0, 0]))
+    assert found == pytest.approx([0.5, 0.5])
+
+
+@pytest.mark.parametrize("weights", [None, [0.7, 0.0, 0.3]])
+def test_the_average_is_that_of_probabilities(weights: list[float] | None) -> None:
+    logs, labels = draw(3, 40)
+    places = np.arange(40)
+    records = [Record("1", log * 3 + 5, labels.numpy(), places, {}, 1.0) for log in logs]
+    found = combined(records, weights).scores
+    shares = torch.tensor(weights or [1 / 3] * 3, dtype=torch.float64)
+    wanted = (shares[:, None, None] * torch.stack([(log * 3).softmax(1) for log in logs])).sum(0)
+    torch.testing.assert_close(found.exp(), wanted, rtol=1e-12, atol=0)
 
 
 def test_greedy_selection_is_the_definition() -> None:
@@ -156,6 +177,23 @@ def test_weights_from_the_validation_part(tmp_path: Path) -> None:
         evaluate(one, members=[other], weights="val", split="val")
     with pytest.raises(InputError, match="a single run"):
         evaluate(one, weights="val")
+
+
+def test_doubts_about_the_images_that_weigh_the_members(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for part in ("train", "val", "test"):
+        colour_folder(data / part, WRONG, count=2)
+    best = {"name": "fast", "epochs": 2, "augment": {"flip": True}, "keep": "best"}
+    one = colour_run(tmp_path / "one", data=data, recipe=best)
+    other = colour_run(tmp_path / "other", data=data, recipe=best)
+    (said,) = evaluate(one, members=[other], weights="val").remarks
+    assert said.startswith("of the images that weigh the members: the epoch of other was chosen")
+    elsewhere = evaluate(one, members=[colour_run(tmp_path / "third")], select="greedy").remarks
+    assert len(elsewhere) == 2, "of the images judged, and of those that weigh"
+    for split, flattered in (("val", True), ("test", False)):
+        report = evaluate(one, members=[other], split=split)
+        assert ("Its epoch was chosen on them" in report.data["evaluated"]) is flattered
+        assert any("the epoch of other was chosen on these" in note for note in report.remarks) is flattered
 
 
 def test_members_that_have_learnt_from_the_images(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn and SciPy, on random and on nasty input, and at any batch size."""
+"""Metrics against scikit-learn, torchmetrics and SciPy, on random and on nasty input, and at any batch size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn import metrics as oracle
-from torchmetrics.functional.classification import multiclass_confusion_matrix
+from torchmetrics.functional import classification as theirs
 
 from residua._base.errors import InputError
 from residua.evaluation.metrics import Metrics, NotFinite, Tally, from_logits, wilson
@@ -37,7 +37,7 @@ def draw(classes: int, count: int, used: int, *, tied: bool, seed: int = 0) -> t
 @pytest.mark.filterwarnings("ignore:.*(single label|y_pred contains classes):UserWarning")
 @pytest.mark.parametrize("tied", [False, True], ids=["", "ties"])
 @pytest.mark.parametrize("case", CASES)
-def test_equal_to_scikit_learn(case: str, tied: bool) -> None:
+def test_equal_to_scikit_learn_and_torchmetrics(case: str, tied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     classes, count, used = CASES[case]
     logits, labels = draw(classes, count, used, tied=tied)
     found = from_logits(logits, labels)
@@ -61,8 +61,13 @@ def test_equal_to_scikit_learn(case: str, tied: bool) -> None:
         softmax = exponents / exponents.sum(axis=1, keepdims=True)
         assert found.loss == pytest.approx(oracle.log_loss(truth, softmax, labels=every), abs=1e-9)
         assert found.brier == pytest.approx(((softmax - np.eye(classes)[truth]) ** 2).sum(axis=1).mean(), abs=1e-9)
-        theirs = multiclass_confusion_matrix(logits, labels, classes)
-        assert np.array_equal(found.confusion, theirs.numpy()), "torchmetrics'"
+        # They cast to single precision, or to the default one, which would hide all beyond the seventh digit.
+        monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+        torch.set_default_dtype(torch.float64)
+        try:
+            equal_to_torchmetrics(found, logits, labels)
+        finally:
+            torch.set_default_dtype(torch.float32)
     else:
         assert found.loss == 0
     if classes > 2:
@@ -75,6 +80,21 @@ def test_equal_to_scikit_learn(case: str, tied: bool) -> None:
         assert found.top5 == pytest.approx(wanted, abs=1e-9)
     else:
         assert found.top5 == 1
+
+
+def equal_to_torchmetrics(found: Metrics, logits: torch.Tensor, labels: torch.Tensor) -> None:
+    classes = logits.shape[1]
+    assert np.array_equal(found.confusion, theirs.multiclass_confusion_matrix(logits, labels, classes).numpy())
+    for ours, k in ((found.top1, 1), (found.top5, min(5, classes))):
+        # Of equal scores topk takes any; a step that follows the index makes of theirs our definition. Top 1 is argmax.
+        ranked = logits.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+        right = theirs.multiclass_accuracy(-ranked.double(), labels, classes, average="micro", top_k=k)
+        assert ours == pytest.approx(float(right), abs=1e-9)
+    each = theirs.multiclass_f1_score(logits, labels, classes, average="none")
+    np.testing.assert_allclose([row.f1 for row in found.per_class], each.numpy(), atol=1e-9)
+    # Macro: they, too, leave out classes that neither occur nor are predicted.
+    macro = theirs.multiclass_f1_score(logits, labels, classes, average="macro")
+    assert found.macro_f1 == pytest.approx(float(macro), abs=1e-9)
 
 
 @settings(max_examples=40, deadline=None)

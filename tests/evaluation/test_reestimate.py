@@ -16,6 +16,7 @@ from residua.evaluation.evaluate import evaluate
 from residua.evaluation.metrics import NotFinite
 from residua.evaluation.reestimate import reestimate_bn
 from residua.families.build import build
+from residua.layers.again import Again
 from residua.specs.catalog import get_spec
 
 
@@ -55,11 +56,11 @@ def test_the_batch_size_changes_nothing() -> None:
     states = []
     for size in (1, 8, 30):
         model = network()
-        reestimate_bn(model, Batches(IMAGES, size), passes=2)
+        assert reestimate_bn(model, Batches(IMAGES, size)).settled
         states.append({name: t for name, t in model.state_dict().items() if "running" in name})
     for other in states[1:]:
         for name, tensor in states[0].items():
-            assert torch.allclose(tensor, other[name], rtol=1e-5, atol=1e-5), name
+            assert torch.allclose(tensor, other[name], rtol=2e-3, atol=2e-3), name
 
 
 def test_it_settles_where_every_layer_has_its_moments() -> None:
@@ -75,6 +76,61 @@ def test_it_settles_where_every_layer_has_its_moments() -> None:
             layer.train()
             layer.momentum = 0.0
     assert torch.allclose(settled, model(IMAGES), atol=2e-2)
+
+
+@pytest.mark.parametrize("depth", [20, 56])
+def test_it_settles_at_any_depth(depth: int) -> None:
+    """From whatever statistics: set all at once from one pass, errors grow a thousandfold before they end."""
+    torch.manual_seed(0)
+    model = build(get_spec(f"cifar_resnet{depth}", widths=(4, 4, 4), stem_width=4, num_classes=3, input_size=8))
+    norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for layer in norms:
+        layer.running_mean.normal_()
+        layer.running_var.uniform_(0.1, 4)
+    found = reestimate_bn(model, Batches(IMAGES, 10))
+    assert (found.layers, found.settled) == (depth - 1, True)
+    assert found.passes <= 10
+    # Of all images in one batch, training's statistics are the fixed point.
+    settled = [(layer.running_mean.clone(), layer.running_var.clone()) for layer in norms]
+    for layer in norms:
+        layer.train()
+        layer.momentum = 1.0
+    model(IMAGES)
+    for layer, (mean, variance) in zip(norms, settled, strict=True):
+        scale = variance + layer.eps
+        assert float(((layer.running_mean - mean).abs() / scale.sqrt()).max()) < 1e-2
+        unbiased = layer.running_var * (1 - 1 / (30 * 4))
+        assert float(((unbiased - variance).abs() / scale).max()) < 2e-2
+
+
+def test_a_layer_at_several_places_has_the_moments_of_all() -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+            self.again = Again(self.norm)
+            self.seen: list[Tensor] = []
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.seen = []
+            for norm in (self.norm, self.again, self.again):
+                self.seen.append(self.conv(x))
+                x = x + norm(self.seen[-1]).relu()
+            return x
+
+    torch.manual_seed(0)
+    model = Recurrent()
+    assert reestimate_bn(model, Batches(IMAGES, 10)).settled
+    model.eval()(IMAGES)
+    inputs = torch.cat(model.seen).transpose(0, 1).flatten(1)
+    assert torch.allclose(model.norm.running_mean, inputs.mean(1), atol=1e-2)
+    assert torch.allclose(model.norm.running_var, inputs.var(1, correction=0), rtol=1e-2)
+
+
+def test_what_has_not_settled_says_so() -> None:
+    found = reestimate_bn(network(), Batches(IMAGES, 3), passes=1)
+    assert not found.settled
+    assert found.change > 1e-3
 
 
 def test_modes_momentum_weights_and_counts_are_as_before() -> None:

@@ -128,7 +128,7 @@ def test_the_page_says_how_sure_and_what_it_costs() -> None:
         "Of 4 slices",
         "The temperature was fitted on these very images.",
         "not reached",
-        "20 layers were given the exact means",
+        "20 layers were given the means",
     ):
         assert part in page.text
     for part in ("1.82 billion", "46.8 MB", "images a second 100", "a processor", "11.2 million"):

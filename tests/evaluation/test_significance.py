@@ -1,4 +1,4 @@
-"""McNemar's test against SciPy's distributions, the bootstrap against resampling, Holm's procedure."""
+"""McNemar's test against SciPy's distributions, the interval against published ones, Holm's procedure."""
 
 from __future__ import annotations
 
@@ -50,16 +50,35 @@ def test_the_order_turns_the_sign() -> None:
     assert one.difference == -other.difference > 0
 
 
-def test_the_interval_is_that_of_resampled_images() -> None:
-    first, second = answers(30, 14, 300, 56)
-    found = mcnemar(first, second)
-    random = np.random.default_rng(5)
-    drawn = random.integers(0, len(first), (4000, len(first)))
-    differences = first[drawn].mean(axis=1) - second[drawn].mean(axis=1)
-    assert found.interval == pytest.approx(tuple(np.quantile(differences, [0.025, 0.975])), abs=0.005)
-    assert found.interval[0] < found.difference < found.interval[1]
-    assert mcnemar(first, second) == found, "the same each time"
-    assert mcnemar(first, first).interval == (0, 0)
+@pytest.mark.parametrize(
+    ("b", "c", "both", "neither", "wanted"),
+    [
+        (5, 0, 14, 22, (0.011, 0.226)),  # Altman et al. 2000, Statistics with Confidence, p. 52
+        (1, 7, 1, 12, (-0.507, -0.026)),  # Fagerland et al. 2014, BMC Med. Res. Methodol. 14:133, Bentur's data
+        (12, 2, 20, 16, (0.0562, 0.3292)),  # Newcombe 1998, Stat. Med. 17:2635
+    ],
+)
+def test_the_interval_is_newcombes(b: int, c: int, both: int, neither: int, wanted: tuple[float, float]) -> None:
+    first, second = answers(b, c, both, neither)
+    digits = 5e-5 if wanted == (0.0562, 0.3292) else 6e-4
+    assert mcnemar(first, second).interval == pytest.approx(wanted, abs=digits)
+    assert mcnemar(second, first).interval == pytest.approx((-wanted[1], -wanted[0]), abs=digits)
+
+
+def test_models_that_agree_are_not_known_to_be_equal() -> None:
+    for right in (np.ones(20, bool), np.zeros(20, bool), np.arange(20) < 12):
+        low, high = mcnemar(right, right).interval
+        assert -0.2 < low < -0.02
+        assert high == pytest.approx(-low)
+    assert mcnemar(np.array([True]), np.array([False])).interval[1] <= 1
+
+
+@pytest.mark.parametrize("shares", [(0.03, 0.01, 0.9, 0.06), (0.1, 0.1, 0.5, 0.3), (0.02, 0.0, 0.97, 0.01)])
+def test_the_interval_covers_the_difference(shares: tuple[float, ...]) -> None:
+    drawn = np.random.default_rng(0).multinomial(50, shares, size=400)
+    intervals = [mcnemar(*answers(*map(int, row))).interval for row in drawn]
+    wanted = shares[0] - shares[1]
+    assert np.mean([low <= wanted <= high for low, high in intervals]) > 0.93
 
 
 def test_holm() -> None:

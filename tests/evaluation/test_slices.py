@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from runs import colour_folder, colour_run
 
 from residua._base.errors import InputError
 from residua.data.sources import open_dataset
 from residua.evaluation.evaluate import evaluate
-from residua.evaluation.metrics import wilson
-from residua.evaluation.slices import read_table
+from residua.evaluation.metrics import tally_of, wilson
+from residua.evaluation.slices import MOST, Table, read_table, slices
 from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
@@ -43,6 +45,23 @@ def test_every_value_of_every_column(tmp_path: Path) -> None:
     assert sum(found["size", value].count for value in ("9", "10")) == 13
     assert any("1 of these images have no row" in note for note in report.remarks)
     assert report.to_dict()["slices"][1]["top1_interval"] == list(wilson(0, 1))
+
+
+def test_a_column_that_names_images_is_left_out(tmp_path: Path) -> None:
+    count = 2 * MOST
+    random = np.random.default_rng(0)
+    logits, labels = torch.from_numpy(random.normal(size=(count, 3))), torch.from_numpy(random.integers(0, 3, count))
+    outcome = tally_of(logits, labels).outcome()
+    keys: list[str | None] = [str(index) for index in range(count)]
+    rows = {str(index): (f"10:{index}", str(index % MOST)) for index in range(count)}
+    found, notes = slices(Table(tmp_path / "t.csv", ("time", "kind"), rows), keys, outcome)
+    assert notes == (f"column 'time' of {tmp_path / 't.csv'} has 2,000 values, more than 1,000: no slices",)
+    assert [row.value for row in found] == [str(kind) for kind in range(MOST)]
+    row = found[7]
+    chosen = np.arange(count) % MOST == 7
+    assert (row.column, row.count) == ("kind", 2)
+    assert row.top1 == outcome.correct[chosen].mean()
+    assert row.loss == pytest.approx(outcome.loss[chosen].mean(), abs=1e-12)
 
 
 def test_relative_data_and_a_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

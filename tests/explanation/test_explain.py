@@ -109,6 +109,17 @@ def test_bad_files_are_passed_over_in_order(run: Run, tmp_path: Path, batch_size
         explain(run, paths)
 
 
+def test_a_sheet_that_answers_name_is_written(run: Run, tmp_path: Path) -> None:
+    paths = [paint(tmp_path / f"{name}.png", COLOURS["red"]) for name in "ab"]
+    stream = explain_stream(run, paths, batch_size=1, out=tmp_path / "sheet.png")
+    answer = next(stream)
+    assert isinstance(answer, Explained)
+    with pytest.raises(KeyboardInterrupt):
+        stream.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
+    assert answer.file is not None
+    assert Path(answer.file).exists()
+
+
 def said(output: Output) -> dict[str, Any]:
     out, _ = output.readouterr()
     document: dict[str, Any] = json.loads(out)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -59,9 +62,34 @@ def test_an_edge_detector_fails(learnt: Learnt) -> None:
     network, images, _ = learnt
     found = sanity(network, images[:12], edges)
     assert not found.passed
+    assert "+1.00" in found.reason
     assert found.method == "edges"
     assert [step.rank_correlation for step in found.steps] == pytest.approx([1] * 5)
     assert [step.similarity for step in found.steps] == pytest.approx([1] * 5)
+
+
+@pytest.mark.parametrize(
+    ("shown", "correlation", "constant", "said"),
+    [
+        (lambda maps, forgot: torch.ones_like(maps), 0, 4, "4 of 4 maps of the trained network are constant"),
+        (lambda maps, forgot: maps * torch.tensor([1.0, 1, 1, 0])[:, None, None], 1, 1, "1 of 4 maps"),
+        (lambda maps, forgot: maps.amax() - maps if forgot else maps, -1, 0, "-1.00"),
+        (lambda maps, forgot: torch.zeros_like(maps) if forgot else maps, 0, 4, ""),
+    ],
+    ids=["constant", "one constant", "inverted", "constant once forgotten"],
+)
+def test_degenerate_maps(learnt: Learnt, shown: Any, correlation: float, constant: int, said: str) -> None:
+    network, images, _ = learnt
+
+    def method(model: Classifier, images: Tensor, targets: Tensor | None = None, /) -> Attribution:
+        found = edges(model, images, targets)
+        return replace(found, maps=shown(found.maps, model is not network))
+
+    found = sanity(network, images[:4], method)
+    assert found.passed == (not said)
+    assert said in found.reason
+    assert found.steps[-1].rank_correlation == pytest.approx(correlation, abs=1e-4)
+    assert found.steps[-1].constant == constant
 
 
 def test_another_seed_forgets_otherwise_and_the_same_alike(learnt: Learnt) -> None:

@@ -40,16 +40,34 @@ def test_what_is_committed_is_what_the_tool_makes() -> None:
 
 
 def test_a_study_gives_its_unedited_networks() -> None:
-    (found,) = from_study(_STUDY, "docs/studies/degradation/study.json")
+    ((name, found),) = from_study(_STUDY, "docs/studies/degradation/study.json").items()
+    assert name == "cifar_resnet20"
     assert (found.network, found.dataset, found.values, found.seeds) == ("cifar_resnet20", JPEG, (25.0, 27.0), (0, 1))
     assert (found.train_images, found.epochs, found.minutes) == (5000, 2, (1.5, 1.5))
     assert found.commit is None  # never today's
     assert found.versions == {"residua": "0.1.0", "torch": "2.14.1"}
 
 
+def test_a_full_study_trains_on_every_image() -> None:
+    (found,) = from_study(_STUDY | {"recipe": {"train_images": 0}}, "study.json").values()
+    assert found.train_images is None
+
+
+def test_arms_of_one_network_are_told_apart() -> None:
+    names = ["plain 20, 30 steps", "plain 20, 300 steps"]
+    arms = [{"arm": name, "network": "cifar_plain20"} for name in names]
+    errors = zip(names, (0.9, 0.4), strict=True)
+    results = [_STUDY["results"][0] | {"arm": name, "test_error": error} for name, error in errors]
+    found = from_study(_STUDY | {"arms": arms, "results": results}, "study.json")
+    assert {name: each.values for name, each in found.items()} == {
+        "cifar_plain20-plain-20-30-steps": (90.0,),
+        "cifar_plain20-plain-20-300-steps": (40.0,),
+    }
+
+
 def test_a_study_of_weights_that_were_there_trains_nothing() -> None:
     results = [result | {"history": []} for result in _STUDY["results"]]
-    assert from_study(_STUDY | {"results": results, "recipe": None}, "study.json") == []
+    assert from_study(_STUDY | {"results": results, "recipe": None}, "study.json") == {}
 
 
 def test_a_converted_checkpoint_has_no_seeds() -> None:

@@ -26,7 +26,7 @@ def compare(
     """Set runs side by side on the same images, and test whether they differ.
 
     Every pair is compared by McNemar's test, exact where few images differ; p is adjusted for the number of pairs
-    (Holm), and the difference of top-1 has a bootstrap interval.
+    (Holm), and the difference of top-1 has a paired score interval.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def compare(
                 f"{row.loss:.4f}",
                 percent(row.ece),
                 "–" if row.train_seconds is None else f"{row.train_seconds:,.0f} s",
-                f"{row.images_per_second:,.0f}",
+                "–" if row.images_per_second is None else f"{row.images_per_second:,.0f}",
             )
             for row in found.runs
         ],

@@ -155,7 +155,8 @@ def _print(found: Report) -> None:
         print(f"views: {found.views}")
     if done := found.reestimated:
         print(
-            f"batch normalisation: {done.layers} layers estimated anew over {done.count} images, {done.passes} passes"
+            f"batch normalisation: {done.layers} layers estimated anew over {done.count} images, {done.passes} passes, "
+            f"the last of which found them within {percent(done.change)}"
         )
     if (mended := found.calibrated) is not None:
         ece = percent(mended.calibration.ece)

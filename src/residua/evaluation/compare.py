@@ -41,7 +41,7 @@ class Row:
         ece: expected calibration error, 15 bins of equal width.
         train_seconds: that its training took, by its history; None without one.
         seconds: that this evaluation took, or the earlier one that was kept: wall clock, data included.
-        images_per_second: of that.
+        images_per_second: of that; None where it was kept: another day, another load.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Row:
     ece: float
     train_seconds: float | None
     seconds: float
-    images_per_second: float
+    images_per_second: float | None
 
 
 @dataclass(frozen=True)
@@ -201,5 +201,5 @@ def _row(name: str, run: Run, record: Record) -> Row:
         ece=calibration(outcome.probability, outcome.correct).ece,
         train_seconds=None if trained is None else float(trained),
         seconds=record.seconds,
-        images_per_second=metrics.count / record.seconds,
+        images_per_second=None if record.cached else metrics.count / record.seconds,
     )

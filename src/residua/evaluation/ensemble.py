@@ -96,7 +96,9 @@ def fit_weights(log_probabilities: Sequence[Tensor], labels: Tensor) -> list[flo
     Raises:
         InputError: no members or no images.
     """
-    likelihood = _likelihood(log_probabilities, labels)
+    logs = _of_truth(log_probabilities, labels)
+    # Only ratios count; so no image that all members find impossible turns the average into 0.
+    likelihood = (logs - logs.amax(dim=0)).exp()
     weights = torch.full((len(likelihood),), 1 / len(likelihood), dtype=torch.float64)
     for _ in range(_ROUNDS):
         gain = (likelihood / (weights @ likelihood)).mean(dim=1)
@@ -122,17 +124,18 @@ def select_greedily(log_probabilities: Sequence[Tensor], labels: Tensor) -> list
     Raises:
         InputError: no members or no images.
     """
-    likelihood = _likelihood(log_probabilities, labels)
-    chosen = torch.zeros(len(likelihood), dtype=torch.float64)
-    total, least = torch.zeros(likelihood.shape[1], dtype=torch.float64), math.inf
+    logs = _of_truth(log_probabilities, labels)
+    chosen = torch.zeros(len(logs), dtype=torch.float64)
+    # In logarithms: a member that finds one image all but impossible has a loss all the same.
+    total, least = torch.full_like(logs[0], -math.inf), math.inf
     for taken in range(_GREEDY_ROUNDS):
-        losses = -((total + likelihood) / (taken + 1)).log().mean(dim=1)
+        losses = math.log(taken + 1) - torch.logaddexp(total, logs).mean(dim=1)
         best = int(losses.argmin())
-        if float(losses[best]) >= least - 1e-12:
+        if taken and float(losses[best]) >= least - 1e-12:
             break
         least = float(losses[best])
         chosen[best] += 1
-        total = total + likelihood[best]
+        total = torch.logaddexp(total, logs[best])
     return [float(w) for w in chosen / chosen.sum()]
 
 
@@ -157,13 +160,11 @@ def diversity(names: Sequence[str], outcomes: Sequence[Outcome]) -> tuple[Pair, 
     return tuple(found)
 
 
-def _likelihood(log_probabilities: Sequence[Tensor], labels: Tensor) -> Tensor:
-    """(M, N): the probability that each member gives to the truth, scaled image by image, which moves no optimum."""
+def _of_truth(log_probabilities: Sequence[Tensor], labels: Tensor) -> Tensor:
+    """(M, N): the logarithm of the probability that each member gives to the truth."""
     if not log_probabilities or not len(labels):
         raise InputError(
             f"{len(log_probabilities)} members and {len(labels)} images to weigh them on", "at least one of each"
         )
     truth = labels.to(torch.int64)[:, None]
-    logs = torch.stack([log.to(torch.float64).gather(1, truth)[:, 0] for log in log_probabilities])
-    # Only ratios count; so no image that all members find impossible turns the average into 0.
-    return (logs - logs.amax(dim=0)).exp()
+    return torch.stack([log.gather(1, truth)[:, 0].to(torch.float64) for log in log_probabilities])

@@ -13,7 +13,7 @@ from residua.data.sources import BadPolicy, Split
 from residua.evaluation.assess import assess, describe
 from residua.evaluation.ensemble import heaviest
 from residua.evaluation.environment import pick_device
-from residua.evaluation.judge import Judge, check_unseen, loaded, open_judge
+from residua.evaluation.judge import Judge, check_unseen, chose_epoch, loaded, open_judge
 from residua.evaluation.metrics import Tally
 from residua.evaluation.record import Progress, Record, collect
 from residua.evaluation.reestimate import Reestimated
@@ -136,16 +136,20 @@ def evaluate(
     notes = _notes(judge, first)
     weighing = open_weighing(runs, judge, weights, select)
     notes += [note for each in runs[1:] if (note := check_unseen(each, dataset, judge.split, "judge it"))]
+    notes += weighing.notes
     reestimated: Reestimated | None = None
     if reestimate:
-        runs, reestimated = reestimated_runs(runs, judge)
-        first = runs[0]
+        runs, reports = reestimated_runs(runs, judge)
+        first, reestimated = runs[0], reports[0]
+        notes += [_unsettled(run, found) for run, found in zip(runs, reports, strict=True) if not found.settled]
     record, ensemble = together(runs, judge, weighing)
     history, damage = read_history(first.folder)
     notes += [damage] * bool(damage)
     if table is not None and (without := sum(keys[int(i)] is None for i in record.indices)):
         notes.append(f"{without} of these images have no row in {table.path}: they are in no slice")
     seer = runs[heaviest(ensemble.members)] if ensemble else first
+    found, left_out = _slices(table, keys, record)
+    notes += left_out
     single = len(runs) == 1 and record.views == "1" and not reestimate
     return assess(
         record,
@@ -162,7 +166,7 @@ def evaluate(
         name=" + ".join(each.folder.resolve().name for each in runs),
         recipe=first.recipe,
         history=history,
-        slices=_slices(table, keys, record),
+        slices=found,
         ensemble=ensemble,
         reestimated=reestimated,
         studies=read,
@@ -222,18 +226,27 @@ def evaluate_model(
     )
 
 
-def relation(chosen: str, *, own_data: bool) -> str:
-    """Say in a sentence what the images of split `chosen` are to the run; `own_data`: of what it was trained on."""
+def relation(chosen: str, *, own_data: bool, recipe: dict[str, Any] | None = None) -> str:
+    """Say in a sentence or two what the images of split `chosen` are to a run.
+
+    Args:
+        chosen: the split.
+        own_data: whether it is of what the run was trained on.
+        recipe: of that training.
+    """
     if not own_data:
         return "These images are other data than the run was trained on."
     if chosen == "train":
         return "These are the images that the run was trained on: expect less on new ones."
-    return "These images were held out: the run was not trained on them."
+    held_out = "These images were held out: the run was not trained on them."
+    if chose_epoch(recipe, chosen):
+        return f"{held_out} Its epoch was chosen on them, though: the result is somewhat optimistic."
+    return held_out
 
 
 def _facts(run: Run, judge: Judge, notes: Sequence[str]) -> dict[str, Any]:
     return {
-        "evaluated": relation(judge.split, own_data=judge.own),
+        "evaluated": relation(judge.split, own_data=judge.own, recipe=run.recipe),
         "trained_on": {key: run.data[key] for key in ("given", "hash", "counts") if key in run.data},
         "notes": [*judge.dataset.notes, *notes],
     }
@@ -250,5 +263,16 @@ def _notes(judge: Judge, run: Run) -> list[str]:
     return notes
 
 
-def _slices(table: Table | None, keys: Sequence[str | None], record: Record) -> tuple[Slice, ...]:
-    return cut(table, [keys[int(index)] for index in record.indices], record.outcome) if table is not None else ()
+def _unsettled(run: Run, found: Reestimated) -> str:
+    return (
+        f"the batch normalisation of {run.folder.resolve().name} has not settled: after {found.passes} passes over its "
+        f"images statistics were still off by {found.change:.2g} of a deviation or a variance"
+    )
+
+
+def _slices(
+    table: Table | None, keys: Sequence[str | None], record: Record
+) -> tuple[tuple[Slice, ...], tuple[str, ...]]:
+    if table is None:
+        return (), ()
+    return cut(table, [keys[int(index)] for index in record.indices], record.outcome)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -166,7 +167,11 @@ def _stream(job: _Job, given: list[Path], batch_size: int, out: Path | None) -> 
     single = len(given) == 1 and os.path.isfile(given[0])
     sheets = None if out is None or single else ContactSheets(out, _title(job))
     files = _found(given, job.run.classes)
-    with ThreadPoolExecutor(default_workers(), thread_name_prefix="residua-decode") as pool:
+    with (
+        ThreadPoolExecutor(default_workers(), thread_name_prefix="residua-decode") as pool,
+        # However this ends: answers that were given name the sheet that was begun.
+        nullcontext() if sheets is None else closing(sheets),
+    ):
         while batch := list(islice(files, batch_size)):
             read = list(pool.map(lambda item: _read(item, job.run.preprocess_spec), batch))
             good = [(item, pixels) for item, pixels in zip(batch, read, strict=True) if not isinstance(pixels, BadFile)]
@@ -182,8 +187,6 @@ def _stream(job: _Job, given: list[Path], batch_size: int, out: Path | None) -> 
                 elif out is not None:
                     write_panel(out, panel)
                 yield replace(answer, file=None if file is None else str(file))
-        if sheets is not None:
-            sheets.close()
 
 
 def _found(given: list[Path], classes: tuple[str, ...]) -> Iterator[_Found | BadFile]:

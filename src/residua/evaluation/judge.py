@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -159,7 +160,8 @@ def loaded(run: Run | Path | str) -> Run:
 
 
 def check_unseen(run: Run, dataset: Dataset, split: str, purpose: str) -> str:
-    """Refuse a run that has learnt from images of `split`; return a note where that is not known, else "".
+    """Refuse a run that has learnt from images of `split`; return a note where that is not known, or where
+    they chose its epoch, else "".
 
     What counts is the data's hash. Of the same data a part that stood in a folder of its own was learnt from by nobody;
     a validation part that was drawn was held out only by the runs that drew it with the same seed and share.
@@ -178,7 +180,8 @@ def check_unseen(run: Run, dataset: Dataset, split: str, purpose: str) -> str:
         return f"{name} was trained on other data: whether that held some of these images is not known"
     seen = _seen(run, dataset, split)
     if not seen:
-        return ""
+        chosen = chose_epoch(run.recipe, split)
+        return f"the epoch of {name} was chosen on these images, which flatters it somewhat" if chosen else ""
     if split == "train":
         return f"{name} was trained on {seen:,} of these images"
     raise InputError(
@@ -188,6 +191,12 @@ def check_unseen(run: Run, dataset: Dataset, split: str, purpose: str) -> str:
         "images that all runs have held out",
         "Train the runs with the same --seed and --val-fraction, or judge them on a test part or on other data",
     )
+
+
+def chose_epoch(recipe: dict[str, Any] | None, split: str) -> bool:
+    """Tell whether a training by `recipe` took the epoch that it kept by its results on `split` of its data."""
+    recipe = recipe or {}
+    return split == "val" and (recipe.get("keep") == "best" or recipe.get("early_stop_epochs", 0) > 0)
 
 
 def _seen(run: Run, dataset: Dataset, split: str) -> int:

@@ -101,12 +101,13 @@ def collect(
     start = time.perf_counter()
     shown = Viewer(split, preprocess, views, batch_size=batch_size, device=device, on_bad=on_bad)
     network = on_device(model, device)
+    count = count_views(views)
     scores: list[Tensor] = []
     indices: list[IntArray] = []
     done = 0
     for places, images in shown:
         logits = (_checked(network(view), num_classes) for view in images)
-        scores.append(next(logits) if count_views(views) == 1 else _mean_probability(logits))
+        scores.append(next(logits) if count == 1 else _log_mean((each, 1 / count) for each in logits))
         indices.append(places)
         done += len(places)
         if progress is not None:
@@ -142,7 +143,7 @@ def combined(records: Sequence[Record], weights: Sequence[float] | None = None) 
     shares = weights if weights is not None else [1 / len(records)] * len(records)
     # Of weight 0 nothing must remain, not even an underflow.
     kept = [(record, share) for record, share in zip(records, shares, strict=True) if share > 0]
-    mean = torch.logsumexp(torch.stack([r.log_probabilities + math.log(share) for r, share in kept]), dim=0)
+    mean = _log_mean((record.scores, share) for record, share in kept)
     return replace(
         first,
         views=",".join(dict.fromkeys(record.views for record in records)),
@@ -162,13 +163,15 @@ def _checked(logits: Tensor, num_classes: int) -> Tensor:
     return scores
 
 
-def _mean_probability(logits: Iterable[Tensor]) -> Tensor:
-    """Return the logarithm of the views' mean softmax: (B, K), double precision, finite."""
+def _log_mean(weighed: Iterable[tuple[Tensor, float]]) -> Tensor:
+    """Return the logarithm of the weighted mean of softmaxes: (B, K), double precision. One term is held at a time.
+
+    Args:
+        weighed: scores (B, K), of which softmax makes probabilities, and their weight > 0.
+    """
     total: Tensor | None = None
-    count = 0
-    for scores in logits:
-        terms = scores.double().log_softmax(dim=1)
-        total = terms if total is None else torch.logaddexp(total, terms)
-        count += 1
+    for scores, weight in weighed:
+        terms = scores.double().log_softmax(dim=1).add_(math.log(weight))
+        total = terms if total is None else torch.logaddexp(total, terms, out=total)
     assert total is not None
-    return total - math.log(count)
+    return total

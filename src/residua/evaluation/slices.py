@@ -16,6 +16,8 @@ from residua.data.sources import Dataset, Split
 from residua.evaluation.metrics import Outcome, wilson
 
 PATH = "path"
+MOST = 1000
+"""Values of a column from which on it names images, as a time stamp does, rather than kinds of them."""
 
 
 @dataclass(frozen=True)
@@ -114,23 +116,27 @@ def match(table: Table, dataset: Dataset, split: Split) -> list[str | None]:
     return found
 
 
-def slices(table: Table, keys: Sequence[str | None], outcome: Outcome) -> tuple[Slice, ...]:
-    """Return the results of every value of every column, by column and value.
+def slices(table: Table, keys: Sequence[str | None], outcome: Outcome) -> tuple[tuple[Slice, ...], tuple[str, ...]]:
+    """Return the results of every value of every column, by column and value, and notes of columns left out.
 
     Args:
         table: the metadata.
         keys: of each image of `outcome`, its row.
         outcome: what became of the images.
     """
-    found = []
+    found, notes = [], []
     for place, column in enumerate(table.columns):
-        values = np.array(["" if key is None else table.rows[key][place] for key in keys], object)
-        for value in sorted(set(values.tolist()) - {""}, key=_natural):
-            chosen = values == value
-            count, hits = int(chosen.sum()), int(outcome.correct[chosen].sum())
-            loss = float(outcome.loss[chosen].mean())
-            found.append(Slice(column, value, count, hits / count, wilson(hits, count), loss))
-    return tuple(found)
+        given = np.array(["" if key is None else table.rows[key][place] for key in keys], object)
+        values, which, counts = np.unique(given, return_inverse=True, return_counts=True)
+        if len(values) > MOST:
+            notes.append(f"column {column!r} of {table.path} has {len(values):,} values, more than {MOST:,}: no slices")
+            continue
+        hits = np.bincount(which, outcome.correct).astype(int).tolist()
+        losses = (np.bincount(which, outcome.loss) / counts).tolist()
+        rows = [row for row in zip(values.tolist(), counts.tolist(), hits, losses, strict=True) if row[0]]
+        for value, count, right, loss in sorted(rows, key=lambda row: _natural(row[0])):
+            found.append(Slice(column, value, count, right / count, wilson(right, count), loss))
+    return tuple(found), tuple(notes)
 
 
 def key_of(split: Split, index: int, root: Path | None) -> str:

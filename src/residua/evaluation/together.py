@@ -31,11 +31,13 @@ class Weighing:
         weights: "equal" or "val".
         select: "greedy" or None.
         judge: of the validation part that weights are found on; None where they need none.
+        notes: what to keep in mind of the members and that part, sentences.
     """
 
     weights: Weights
     select: Literal["greedy"] | None
     judge: Judge | None
+    notes: tuple[str, ...] = ()
 
 
 def open_weighing(runs: Sequence[Run], judge: Judge, weights: str, select: str | None) -> Weighing:
@@ -66,13 +68,13 @@ def open_weighing(runs: Sequence[Run], judge: Judge, weights: str, select: str |
             "a test part, or other data: weights flatter the images that they were chosen on",
             "Use equal weights, or name other data: residua evaluate RUN DATA --with RUN",
         )
-    for run in runs[1:]:
-        check_unseen(run, dataset, "val", "weigh the members")
+    unsure = [note for run in runs[1:] if (note := check_unseen(run, dataset, "val", "weigh the members"))]
     trained = judge.on_bad if judge.own else (first.recipe or {}).get("on_bad", "refuse")
     validation = replace(judge, dataset=dataset, split="val", own=True, on_bad=trained, progress=None)
     for run in runs:
         validation.part(run)
-    return Weighing("val" if weights == "val" else "equal", "greedy" if select else None, validation)
+    notes = tuple(f"of the images that weigh the members: {note}" for note in unsure)
+    return Weighing("val" if weights == "val" else "equal", "greedy" if select else None, validation, notes)
 
 
 def together(runs: Sequence[Run], judge: Judge, weighing: Weighing) -> tuple[Record, Ensemble | None]:
@@ -123,10 +125,10 @@ def describe_all(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def reestimated_runs(runs: Sequence[Run], judge: Judge) -> tuple[list[Run], Reestimated]:
+def reestimated_runs(runs: Sequence[Run], judge: Judge) -> tuple[list[Run], list[Reestimated]]:
     """Return copies of the runs with batch normalisation's statistics over each run's own training part.
 
-    The second value is of the first run.
+    The second value says of each what was done.
 
     Raises:
         InputError: a network without batch normalisation, or a run whose training data is not at hand.
@@ -150,7 +152,7 @@ def reestimated_runs(runs: Sequence[Run], judge: Judge) -> tuple[list[Run], Rees
         )
         reports.append(reestimate_bn(model, loader))
         found.append(replace(run, model=model.cpu()))
-    return found, reports[0]
+    return found, reports
 
 
 def _weigh(runs: Sequence[Run], weighing: Weighing) -> tuple[list[float], str]:

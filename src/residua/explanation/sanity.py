@@ -30,13 +30,15 @@ class Forgotten:
 
     Attributes:
         layer: the end point down to which they have.
-        rank_correlation: Spearman's, over pixels, the mean over the images; 0 where a map is constant.
+        rank_correlation: Spearman's, over pixels, the mean over the images whose map is not constant; 0 without any.
         similarity: SSIM, the mean over the images.
+        constant: images whose map is constant now, of which no rank can be told.
     """
 
     layer: str
     rank_correlation: float
     similarity: float
+    constant: int
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,17 @@ class Sanity:
     Attributes:
         method: its name.
         steps: the layers forgotten one after the other, from the classifier to the stem.
-        passed: whether the rank correlation ended below `limit`, when no layer kept what it had learnt.
+        passed: whether the trained network's maps show something, and their rank correlation, of either sign, ended
+            below `limit`, when no layer kept what it had learnt.
         limit: the limit.
+        reason: why it failed, a sentence; "" where it passed.
     """
 
     method: str
     steps: tuple[Forgotten, ...]
     passed: bool
     limit: float
+    reason: str
 
 
 def sanity(
@@ -102,10 +107,12 @@ def sanity(
                 tensor.copy_(values[key])
         now = _maps(explain(forgetting, images, targets))
         pairs = list(zip(learnt, now, strict=True))
-        correlation = float(np.mean([rank_correlation(a, b) for a, b in pairs]))
+        varied = [rank_correlation(a, b) for a, b in pairs if np.ptp(b)]
+        correlation = float(np.mean(varied)) if varied else 0.0
         alike = float(np.mean([structural_similarity(_scaled(a), _scaled(b)) for a, b in pairs]))
-        steps.append(Forgotten(member.name, correlation, alike))
-    return Sanity(name, tuple(steps), steps[-1].rank_correlation < limit, limit)
+        steps.append(Forgotten(member.name, correlation, alike, len(pairs) - len(varied)))
+    reason = _objection(learnt, steps[-1].rank_correlation, limit)
+    return Sanity(name, tuple(steps), not reason, limit, reason)
 
 
 def rank_correlation(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
@@ -134,6 +141,14 @@ def structural_similarity(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]
     vx, vy, vxy = (sample * (mean(p * q) - mean(p) * mean(q)) for p, q in ((x, x), (y, y), (x, y)))
     ssim = (2 * mx * my + c1) * (2 * vxy + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
     return float(ssim.mean())
+
+
+def _objection(learnt: list[npt.NDArray[np.float64]], correlation: float, limit: float) -> str:
+    if constant := sum(not np.ptp(values) for values in learnt):
+        return f"{constant} of {len(learnt)} maps of the trained network are constant: they show nothing"
+    if abs(correlation) >= limit:
+        return f"maps of a network that has forgotten all still go with the trained one's: {correlation:+.2f}"
+    return ""
 
 
 def _fresh(model: Classifier, seed: int) -> Classifier:

@@ -142,7 +142,7 @@ def _finish(session: Session, stop: StopRequest) -> None:
     initial = plan.request.initial
     model = build(plan.spec).to(plan.hardware.device)
     model.load_state_dict(weights, strict=True)
-    dataset = plan.dataset
+    dataset, recipe = plan.dataset, to_dict(plan.recipe)
     notes = [*dataset.notes, *([f"training began with {initial}"] if initial else [])]
     report = evaluate_model(
         model.eval(),
@@ -152,8 +152,9 @@ def _finish(session: Session, stop: StopRequest) -> None:
         device=plan.hardware.device,
         progress=stop.heed,
         name=plan.folder.resolve().name,
-        data=dataset.describe() | {"notes": notes, "evaluated": relation(dataset.held_out, own_data=True)},
-        recipe=to_dict(plan.recipe),
+        data=dataset.describe()
+        | {"notes": notes, "evaluated": relation(dataset.held_out, own_data=True, recipe=recipe)},
+        recipe=recipe,
         history=state.history,
         root=Path(dataset.location) if dataset.location else None,
     )
@@ -172,7 +173,7 @@ def _finish(session: Session, stop: StopRequest) -> None:
             preprocess=plan.preprocess,
             metrics=metrics,
             data=dataset.describe(),
-            recipe=to_dict(plan.recipe),
+            recipe=recipe,
             initial_weights={"given": initial.given, "sha256": initial.sha256} if initial else None,
         )
         write_report(plan.folder, report)
