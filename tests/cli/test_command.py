@@ -129,7 +129,7 @@ def test_stopping_is_neither(run: Path, capsys: Output, monkeypatch: pytest.Monk
         (["evaluate", "RUN"], dict, 0),
         (["evaluate", "RUN", "DATA", "--report", "REPORT"], dict, 0),
         (["predict", "RUN", "DATA"], list, 0),
-        (["predict", "RUN", "NOWHERE"], list, 1),
+        (["predict", "RUN", "NOWHERE"], list, 2),
         (["train", "DATA", "--model", "cifar_resnet8", "--out", "OUT", "--max-steps", "1", "--epochs", "0"], dict, 0),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -200,7 +200,7 @@ def test_a_report_of_names_that_are_no_utf8(tmp_path: Path, capfdbinary: Any, mo
 
 def test_control_characters_do_not_reach_the_terminal(run: Path, tmp_path: Path, capfd: Output) -> None:
     (tmp_path / "e\x1b[31mvil\n.jpg").write_text("text")
-    assert main(["predict", str(run), str(tmp_path / "e\x1b[31mvil\n.jpg")]) == 1
+    assert main(["predict", str(run), str(tmp_path / "e\x1b[31mvil\n.jpg")]) == 2
     err = capfd.readouterr().err
     assert "\x1b" not in err
     assert "e\\x1b[31mvil\\n.jpg" in err

@@ -167,6 +167,14 @@ def test_a_reliability_diagram_is_drawn_to_scale() -> None:
     assert ">1,200<" in text
 
 
+def test_only_a_slice_that_is_worse_than_the_whole_goes_wrong() -> None:
+    report = full()
+    worse = Slice("camera", "old", 40, 0.1, (0.04, 0.23), 3.0)
+    chance = Slice("camera", "new", 1, 0.5, (0.0, report.top1), 3.0)
+    for slices, said in (((worse, chance), True), ((chance,), False)):
+        assert ("does worst" in replace(report, slices=slices).to_html()) is said
+
+
 def test_very_many_slices_leave_the_strong_ones_out() -> None:
     many = tuple(Slice("id", f"{at:04}", 10, at / 1000, wilson(at // 100, 10), 0.5) for at in range(1000))
     text = Page(full(slices=many).to_html()).text

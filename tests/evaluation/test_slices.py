@@ -100,7 +100,11 @@ def test_images_without_files_are_named_by_their_place(tmp_path: Path) -> None:
         (["path,a", "red/00.png,1", "red/00.png,2"], "line 3 names red/00.png again"),
         (["path,a"], "no row"),
         ([], "nothing"),
-        (["path,a", 'red/00.png,"open'], "cannot be read"),
+        (["path,a", 'red/00.png,"open'], "line 2: unexpected end of data"),
+        (["path,a", f"red/00.png,{'x' * 201}"], "line 2 has a value of more than 200 characters"),
+        ([f"path,{'x' * 201}", "red/00.png,1"], "a column's name has more than 200 characters"),
+        (["path,a", "red/00.png,x\0y"], "line 2 holds a null character"),
+        (["path,a", f'red/00.png,"{"x" * 200_000}"'], "field larger than field limit"),
     ],
 )
 def test_tables_that_do_not_fit(tmp_path: Path, lines: list[str], said: str) -> None:
@@ -108,6 +112,18 @@ def test_tables_that_do_not_fit(tmp_path: Path, lines: list[str], said: str) -> 
     with pytest.raises(InputError) as caught:
         evaluate(run, data, slices=table(tmp_path / "t.csv", data, lines))
     assert said in str(caught.value)
+
+
+def test_tables_as_spreadsheets_write_them_and_blanks_that_are_said(tmp_path: Path) -> None:
+    run, data = colour_run(tmp_path / "run"), colour_folder(tmp_path / "data", count=2)
+    lines = ["path;who", "red/00.png;Ann, me", "red/01.png; "]
+    report = evaluate(run, data, slices=table(tmp_path / "t.csv", data, lines))
+    assert [(each.column, each.value, each.count) for each in report.slices] == [("who", "Ann, me", 1)]
+    assert any("1 of these images have no value in column 'who'" in remark for remark in report.remarks)
+    with pytest.raises(InputError, match="slices 5"):
+        evaluate(run, data, slices=5)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="twice"):
+        evaluate(run, data, members=[run])
 
 
 def test_a_table_that_cannot_be_read(tmp_path: Path) -> None:

@@ -41,7 +41,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     On any error the half-written file is removed and `path` keeps what it held before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     os.close(descriptor)
     beside = Path(name)
     try:
@@ -91,7 +94,7 @@ def exclusive(folder: Path) -> Iterator[None]:
             holder = stream.read().strip() or "unknown"
             raise InputError(
                 f"{folder} is in use by another process (id {holder})",
-                "one process writes one run folder",
+                "one process at a time in a folder",
                 "Wait until it ends, or give another --out",
             ) from None
         stream.truncate(0)

@@ -66,6 +66,12 @@ def predict(
                 yield item
 
     (_print_list if json else _PRINTERS[format])(good())
+    if bad and not answers:
+        raise InputError(
+            f"{bad} {'path' if bad == 1 else 'paths'}, named above, of which none gave an answer",
+            "image files that decode completely, or folders with some",
+            "Give others",
+        )
     if bad:
         note(f"residua: {bad} of {answers + bad} files gave no answer; they are named above.")
     return 1 if bad else 0

@@ -16,7 +16,7 @@ from residua.anatomy.examine import inspect
 from residua.data.sources import BadPolicy
 from residua.evaluation.calibration import calibration
 from residua.evaluation.evaluate import relation
-from residua.evaluation.judge import check_unseen, loaded, open_judge
+from residua.evaluation.judge import check_unseen, each_once, loaded, open_judge
 from residua.evaluation.record import Progress, Record
 from residua.evaluation.report import read_history
 from residua.evaluation.significance import McNemar, holm, mcnemar
@@ -142,9 +142,7 @@ def compare(
     if len(runs) < 2:
         raise InputError(f"{len(runs)} run" + "s" * (len(runs) != 1), "two or more to compare", "Name another run")
     opened = [loaded(run) for run in runs]
-    twice = [str(run.folder) for run in opened if sum(run.folder.samefile(o.folder) for o in opened) > 1]
-    if twice:
-        raise InputError(f"{twice[0]} twice", "different runs", "Name each run once")
+    each_once(opened)
     first = opened[0]
     judge = open_judge(
         opened,

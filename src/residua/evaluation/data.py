@@ -66,7 +66,7 @@ def with_labels_of(run: Run, dataset: Dataset, split: Split) -> Split:
         raise InputError(
             f"the classes of {dataset.given} are not those of {run.folder}: {'; '.join(sides)}",
             f"exactly the {len(ours)} classes {some(sorted(ours), 12)}",
-            "Rename the folders, or evaluate the run that was trained on these classes",
+            "Use data and runs of the same classes: rename the data's folders, or leave this run out",
         )
     place = {name: index for index, name in enumerate(run.classes)}
     order = np.array([place[name] for name in dataset.classes], np.int64)

@@ -9,11 +9,12 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from residua._base.files import check_name
 from residua.data.sources import BadPolicy, Split
 from residua.evaluation.assess import assess, describe
 from residua.evaluation.ensemble import heaviest
 from residua.evaluation.environment import pick_device
-from residua.evaluation.judge import Judge, check_unseen, chose_epoch, loaded, open_judge
+from residua.evaluation.judge import Judge, check_unseen, chose_epoch, each_once, loaded, open_judge
 from residua.evaluation.metrics import Tally
 from residua.evaluation.record import Progress, Record, collect
 from residua.evaluation.reestimate import Reestimated
@@ -117,6 +118,9 @@ def evaluate(
     """
     read = tuple(read_study(each) for each in studies)
     runs = [loaded(each) for each in (run, *members)]
+    each_once(runs)
+    if slices is not None:
+        check_name("slices", slices)
     table = read_table(Path(slices)) if slices is not None else None
     judge = open_judge(
         runs,

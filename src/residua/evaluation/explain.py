@@ -129,7 +129,7 @@ def explain_stream(
         wanted = (
             some(list(run.classes), 12) if len(run.classes) <= 12 else f"one of the run's {len(run.classes)} classes"
         )
-        raise InputError(f"target {target!r}", wanted, did_you_mean(target, run.classes))
+        raise InputError(f"target {target!r}", wanted, did_you_mean(target, run.classes) or "Name one of these classes")
     size = run.preprocess_spec.image_size
     if method not in WITHOUT_LAYERS:
         target_layer(run.spec, size, size, layer)
@@ -155,10 +155,11 @@ class _Found:
 
 
 def _checked_out(out: Path) -> Path:
-    if out.suffix.lower() != ".png" or out.is_dir() or not out.absolute().parent.is_dir():
-        raise InputError(
-            f"out {str(out)!r}", "a file FILE.png in a folder that exists", "Name one, or create the folder"
-        )
+    wanted = "a file FILE.png in a folder that exists"
+    if out.suffix.lower() != ".png" or out.is_dir():
+        raise InputError(f"out {str(out)!r}", wanted, "Give it the ending .png")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"out {str(out)!r}", wanted, "Create the folder, or name another")
     return out
 
 

@@ -159,6 +159,18 @@ def loaded(run: Run | Path | str) -> Run:
     return run if isinstance(run, Run) else load(run)
 
 
+def each_once(runs: Sequence[Run]) -> None:
+    """Refuse a run that is named twice.
+
+    Raises:
+        InputError: says which.
+    """
+    folders = [run.folder.resolve() for run in runs]
+    twice = [str(run.folder) for run, folder in zip(runs, folders, strict=True) if folders.count(folder) > 1]
+    if twice:
+        raise InputError(f"{twice[0]} twice", "different runs", "Name each run once")
+
+
 def check_unseen(run: Run, dataset: Dataset, split: str, purpose: str) -> str:
     """Refuse a run that has learnt from images of `split`; return a note where that is not known, or where
     they chose its epoch, else "".

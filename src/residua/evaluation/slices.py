@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from residua.evaluation.metrics import Outcome, wilson
 PATH = "path"
 MOST = 1000
 """Values of a column from which on it names images, as a time stamp does, rather than kinds of them."""
+
+LONGEST = 200
+"""Characters of a value or a column's name: what is longer names no kind of image."""
 
 
 @dataclass(frozen=True)
@@ -63,33 +67,60 @@ def read_table(path: Path) -> Table:
         InputError: it cannot be read; no such column, no others, a name twice; a row of another length, an image
             twice.
     """
+    header, lines = _lines(path)
     wanted = f"a CSV file with a column {PATH!r} (relative to the data) and one or more others"
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            lines = [(reader.line_num, row) for reader in (csv.reader(stream, strict=True),) for row in reader if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read: {error}", wanted, "Check the path, and save it as UTF-8") from error
-    header = [name.strip() for name in lines[0][1]] if lines else []
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if PATH not in header or len(header) < 2 or twice or not all(header):
-        held = f"columns {some(header)}" if header else "nothing"
-        raise InputError(f"{path} with {held}", wanted, "Give each column a name of its own in the first line")
+    held = f"{path} with {f'columns {some(header)}' if header else 'nothing'}"
+    if PATH not in header:
+        raise InputError(held, wanted, f"Call the column of the images' paths {PATH!r} in the first line")
+    if len(header) < 2:
+        raise InputError(held, wanted, "Add a column with what the images shall be told apart by")
+    if len(set(header)) < len(header) or not all(header):
+        raise InputError(held, wanted, "Give each column a name of its own in the first line")
     at = header.index(PATH)
     rows: dict[str, tuple[str, ...]] = {}
-    problems = []
-    for number, row in lines[1:]:
+    problems = [f"a column's name has more than {LONGEST} characters"] if max(map(len, header)) > LONGEST else []
+    for number, row in lines:
         if len(row) != len(header):
             problems.append(f"line {number} has {len(row)} values for {len(header)} columns")
             continue
         key = row[at].strip().replace("\\", "/").removeprefix("./")
+        values = tuple(value.strip() for index, value in enumerate(row) if index != at)
         if key in rows:
             problems.append(f"line {number} names {key} again")
-        rows[key] = tuple(value.strip() for index, value in enumerate(row) if index != at)
+        if max(map(len, values)) > LONGEST:
+            problems.append(f"line {number} has a value of more than {LONGEST} characters")
+        if any("\0" in value for value in row):
+            problems.append(f"line {number} holds a null character")
+        rows[key] = values
     if problems or not rows:
         raise InputError(
-            f"{path}: {some(problems, 5, '; ') if problems else 'no row'}", "one row an image, a value a column"
+            f"{path}: {some(problems, 5, '; ') if problems else 'no row'}",
+            f"one row an image, with a value of at most {LONGEST} characters a column",
+            "Correct these lines" if problems else "Add a row for each image",
         )
     return Table(path, tuple(name for name in header if name != PATH), rows)
+
+
+def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The first row, and the others with the numbers of their lines; columns are apart by "," or ";" or a tabulator."""
+    wanted = "a CSV file, in UTF-8"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", wanted, "Check the path") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}, whose byte {error.start + 1} is not UTF-8", wanted, "Save it as UTF-8") from error
+    first = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
+    try:
+        rows = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise InputError(
+            f"{path}: line {reader.line_num}: {error}",
+            "values apart by commas, and in quotation marks where they hold a comma or a line's end",
+            "Correct this line; a quotation mark may have no second one",
+        ) from error
+    return ([name.strip() for name in rows[0][1]], rows[1:]) if rows else ([], [])
 
 
 def match(table: Table, dataset: Dataset, split: Split) -> list[str | None]:
@@ -125,12 +156,15 @@ def slices(table: Table, keys: Sequence[str | None], outcome: Outcome) -> tuple[
         outcome: what became of the images.
     """
     found, notes = [], []
+    rowless = sum(key is None for key in keys)
     for place, column in enumerate(table.columns):
         given = np.array(["" if key is None else table.rows[key][place] for key in keys], object)
         values, which, counts = np.unique(given, return_inverse=True, return_counts=True)
         if len(values) > MOST:
             notes.append(f"column {column!r} of {table.path} has {len(values):,} values, more than {MOST:,}: no slices")
             continue
+        if blank := int(counts[values == ""].sum()) - rowless:
+            notes.append(f"{blank} of these images have no value in column {column!r} of {table.path}")
         hits = np.bincount(which, outcome.correct).astype(int).tolist()
         losses = (np.bincount(which, outcome.loss) / counts).tolist()
         rows = [row for row in zip(values.tolist(), counts.tolist(), hits, losses, strict=True) if row[0]]

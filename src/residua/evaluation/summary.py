@@ -37,11 +37,14 @@ def findings(report: Report, pairs: Sequence[tuple[str, str, int, float]], perce
     never = [row.name for row in present if not row.predicted]
     if never:
         found.append(Markup("Never predicted: {}.").format(_listed(never)))
-    if report.slices:
-        slice_ = min(report.slices, key=lambda each: (each.top1_interval[1], each.top1))
-        text = Markup("Of {:,} slices, <b>{} {}</b> does worst: {} of {:,} images ({} to {}).")
-        rates = (percent(slice_.top1), slice_.count, *map(percent, slice_.top1_interval))
-        found.append(text.format(len(report.slices), slice_.column, slice_.value, *rates))
+    worse = [each for each in report.slices if each.top1_interval[1] < report.top1]
+    if worse:
+        slice_ = min(worse, key=lambda each: (each.top1_interval[1], each.top1))
+        text = Markup("Of {:,} slices, <b>{} {}</b> does worst: {} of {:,} {} ({} to {}).")
+        rates = (percent(slice_.top1), slice_.count, "image" if slice_.count == 1 else "images")
+        found.append(
+            text.format(len(report.slices), slice_.column, slice_.value, *rates, *map(percent, slice_.top1_interval))
+        )
     if report.most_confident_mistakes:
         sure = report.most_confident_mistakes[0]
         text = Markup("The surest mistake gives <b>{}</b> a probability of {}; the image shows <b>{}</b>.")

@@ -50,7 +50,9 @@ def parse_views(text: str) -> tuple[str, ...]:
     for name in names:
         if name not in VIEWS:
             raise InputError(
-                f"views {name!r}", f"a comma list of {', '.join(VIEWS)}", did_you_mean(name, VIEWS, 1) or "Use 10crop"
+                f"views {name!r}",
+                f"a comma list of {', '.join(VIEWS)}",
+                did_you_mean(name, VIEWS, 1) or "Customary are 1 and 10crop",
             )
     if len(set(names)) < len(names):
         raise InputError(f"views {text!r}, one of them twice", "each view set once", "Leave the second out")

@@ -64,7 +64,8 @@ def target_layer(spec: Spec, height: int, width: int, name: str | None = None) -
     names = [layer.name for layer in spatial]
     if not within:
         wanted = some(names, 12) if len(names) <= 12 else f"one of {names[0]}, {names[1]}, … {names[-1]}"
-        raise InputError(f"layer {name!r} of {spec.name}", wanted, did_you_mean(name, names))
+        remedy = did_you_mean(name, names) or "Leave it out for the last one that suits"
+        raise InputError(f"layer {name!r} of {spec.name}", wanted, remedy)
     if within[-1] not in spatial:
         raise InputError(
             f"layer {name!r} of {spec.name}, whose map is one pixel at {height} × {width}",

@@ -90,11 +90,12 @@ class StudyReport:
         if not ends:
             return ""
         spans = []
-        for key, unit in (("epoch", "epochs"), ("step", "steps")):
+        for key in ("epoch", "step"):
             found = sorted({int(line[key]) for line in ends if key in line})
             if found:
-                spans.append(f"{found[0]:,}" + (f" to {found[-1]:,}" if len(found) > 1 else "") + f" {unit}")
-        return f"Each network was trained for {' or '.join(spans)} on {self.data['counts'].get('train', 0):,} images."
+                most = f" to {found[-1]:,}" if len(found) > 1 else ""
+                spans.append(f"{found[0]:,}{most} {key}{'s' * (found[-1] != 1)}")
+        return f"Each network was trained for {', '.join(spans)} on {self.data['counts'].get('train', 0):,} images."
 
     def rows(self) -> list[Row]:
         """One row an arm that gave a result, in the order of the grid."""
