@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,24 @@ def test_a_first_argument_of_the_wrong_type_is_refused(
         assert str(nonsense) in caught.value.given
         assert caught.value.remedy
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("evaluate", {"batch_size": "x"}, "batch_size='x'"),
+        ("evaluate", {"on_bad": "x"}, "on_bad='x'"),
+        ("predict", {"paths": "a.png", "top": "3"}, "top='3'"),
+        ("predict", {"paths": 5}, "path 5"),
+        ("predict", {"paths": None}, "path None"),
+        ("explain", {"paths": [5]}, "path 5"),
+        ("explain", {"paths": "a.png", "method": 3}, "method 3"),
+        ("explain", {"paths": "a.png", "top": 0}, "top=0"),
+    ],
+)
+def test_other_arguments_of_the_wrong_type_are_refused(name: str, given: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=re.escape(words)):
+        getattr(residua, name)("nowhere", **given)
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,15 @@ def test_recurrence(shared: float | None, answer: str) -> None:
     assert outcome.tables[1].rows[0][0] == "unshared"
 
 
+@pytest.mark.parametrize("name", ["bottleneck", "recurrence", "shortcuts"])
+def test_networks_that_have_learnt_nothing_say_nothing(name: str) -> None:
+    study = get_study(name)
+    arms = study.grid(Asked(quick=True))
+    errors = [0.78 if number else 0.89 for number in range(len(arms))]
+    verdict = study.conclude(results(arms, [result(a, test=e) for a, e in zip(arms, errors, strict=True)])).verdict
+    assert (verdict.answer, "hardly learnt" in verdict.sentence) == ("undecided", True)
+
+
 def test_every_study_has_arms_that_can_be_built_and_recipes_that_hold() -> None:
     from residua.training.recipe_file import load_recipe, override
 

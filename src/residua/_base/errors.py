@@ -36,10 +36,21 @@ class AnswerNo(ResiduaError):
     exit_code = 1
 
 
+def at_least_one(**numbers: object) -> None:
+    """Refuse what is no whole number from 1 on; the keywords are the parameters' names.
+
+    Raises:
+        InputError: names the first that is none.
+    """
+    for name, value in numbers.items():
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"{name}={value!r}", f"a whole number, {name} >= 1", "Leave it out for the default")
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Return up to `count` of the `known` names that look most like `name`, best first; case does not count."""
     spelt = {each.casefold(): each for each in known}
-    return [spelt[each] for each in difflib.get_close_matches(name.casefold(), spelt, n=count, cutoff=0.3)]
+    return [spelt[each] for each in difflib.get_close_matches(str(name).casefold(), spelt, n=count, cutoff=0.3)]
 
 
 def did_you_mean(name: str, known: Iterable[str], count: int = 3) -> str:

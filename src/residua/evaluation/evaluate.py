@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from residua._base.errors import InputError, at_least_one
 from residua._base.files import check_name
 from residua.data.sources import BadPolicy, Split
 from residua.evaluation.assess import assess, describe
@@ -116,6 +117,9 @@ def evaluate(
             files; views that a network cannot take; a member that has learnt from these images; a table that does
             not fit them; no validation part where one is needed; a folder that is no finished study.
     """
+    at_least_one(batch_size=batch_size)
+    if on_bad not in (None, "refuse", "skip"):
+        raise InputError(f"on_bad={on_bad!r}", "'refuse' or 'skip'", "Leave it out to do as in training")
     read = tuple(read_study(each) for each in studies)
     runs = [loaded(each) for each in (run, *members)]
     each_once(runs)

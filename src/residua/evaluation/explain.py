@@ -15,13 +15,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from residua._base.errors import InputError, did_you_mean
+from residua._base.errors import InputError, at_least_one, did_you_mean
 from residua._base.words import some
 from residua.data.decode import Pixels
 from residua.data.loader import default_workers
 from residua.data.preprocess import normalise
 from residua.evaluation.environment import on_device, pick_device
-from residua.evaluation.predict import BadFile, all_or_refuse, image_files, prepare, ranked
+from residua.evaluation.predict import BadFile, all_or_refuse, each_path, image_files, prepare, ranked
 from residua.explanation.layers import WITHOUT_LAYERS, target_layer
 from residua.explanation.methods import attribute, check_method
 from residua.explanation.sheet import ContactSheets, Panel, write_panel
@@ -120,9 +120,8 @@ def explain_stream(
             loaded. All of it before the first file is read.
     """
     check_method(method, layer)
-    for name, value in (("top", top), ("batch_size", batch_size)):
-        if value < 1:
-            raise InputError(f"{name}={value}", f"{name} >= 1", "Leave it out for the default")
+    at_least_one(top=top, batch_size=batch_size)
+    given = list(each_path(paths))
     out = None if out is None else _checked_out(Path(out))
     run = run if isinstance(run, Run) else load(run)
     if target is not None and target not in run.classes:
@@ -133,7 +132,6 @@ def explain_stream(
     size = run.preprocess_spec.image_size
     if method not in WITHOUT_LAYERS:
         target_layer(run.spec, size, size, layer)
-    given = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
     job = _Job(run, method, target, layer, top, pick_device(device))
     return _stream(job, given, batch_size, out)
 

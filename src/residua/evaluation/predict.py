@@ -15,7 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from residua._base.errors import InputError
+from residua._base.errors import InputError, at_least_one
+from residua._base.files import check_name
 from residua._base.words import some
 from residua.data.decode import BadImage, decode
 from residua.data.folders import EXTENSIONS
@@ -76,6 +77,22 @@ def predict(
     return all_or_refuse(found, "Leave them out, or use predict_stream, which names them and goes on")
 
 
+def each_path(paths: Iterable[Path | str] | Path | str) -> Iterable[Path]:
+    """Return one path or several, the several as they are asked for.
+
+    Raises:
+        InputError: one that is none.
+    """
+    if isinstance(paths, str) or not isinstance(paths, Iterable):
+        return [_path(paths)]
+    return map(_path, paths)
+
+
+def _path(given: Path | str) -> Path:
+    check_name("path", given)
+    return Path(given)
+
+
 def all_or_refuse(found: Iterable[T | BadFile], remedy: str) -> list[T]:
     """Return the answers of a stream, or refuse with every file that gave none.
 
@@ -122,11 +139,9 @@ def predict_stream(
         InputError: `top`, `batch_size` or `workers` below 1; a run that cannot be loaded.
     """
     workers = default_workers() if workers is None else workers
-    for name, value in (("top", top), ("batch_size", batch_size), ("workers", workers)):
-        if value < 1:
-            raise InputError(f"{name}={value}", f"{name} >= 1", "Leave it out for the default")
+    at_least_one(top=top, batch_size=batch_size, workers=workers)
+    entries = each_path(paths)
     run = run if isinstance(run, Run) else load(run)
-    entries = [paths] if isinstance(paths, (str, Path)) else paths
     return _stream(run, entries, top, batch_size, pick_device(device), workers)
 
 

@@ -11,6 +11,9 @@ from residua.studies.study import Figure, Outcome, Result, Results, Table, Verdi
 if TYPE_CHECKING:
     from residua.studies.intervals import Interval
 
+HARDLY = 0.8
+"""Of the error of guessing: networks that err more have learnt too little for a comparison to say anything."""
+
 
 def compared(
     results: Results,
@@ -105,6 +108,8 @@ def _verdict(results: Results, baseline: str, claim: Sequence[str], best: str) -
     details = [f"Gave no result: {some(failed)}."] if failed else []
     if not results.of(baseline):
         return Verdict("undecided", f"{baseline}, which the others are set against, gave no result.", tuple(details))
+    if text := hardly_learnt(results):
+        return Verdict("undecided", text, (*details, "More --epochs, or more images, may tell."))
     every = _differences(results, baseline)
     found = {label: every[label] for label in claim if label in every}
     worse = [label for label, change in found.items() if change.low > 0]
@@ -141,6 +146,14 @@ def _verdict(results: Results, baseline: str, claim: Sequence[str], best: str) -
         f"{len(alike)} cannot be told apart from it here."
     )
     return Verdict("undecided", text, tuple(details), numbers)
+
+
+def hardly_learnt(results: Results) -> str:
+    """A sentence that says so where no network is much better than guessing, else ""."""
+    best = min((result.test_error for result in results.results), default=1.0)
+    if best <= HARDLY * (1 - 1 / results.classes):
+        return ""
+    return f"The networks have hardly learnt: the best errs on {best:.1%} of the held-out images."
 
 
 def cost_table(results: Results, baseline: str) -> Table:

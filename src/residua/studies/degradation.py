@@ -12,9 +12,6 @@ from residua.studies.study import FULL, QUICK, Arm, Asked, Figure, Form, Outcome
 _HIGHWAY_RECIPE: dict[str, Any] = {"learning_rate": 0.01}
 
 
-_HARDLY = 0.8  # of the error of guessing: above it depth has had nothing to decide yet
-
-
 def grid(asked: Asked) -> list[Arm]:
     """Plain, residual and, in the full form, highway networks of each depth, 6n + 2 layers."""
     depths = asked.depths or ((8, 20, 44) if asked.quick else (20, 32, 44, 56))
@@ -82,6 +79,7 @@ def _errors(results: Results, label: str) -> tuple[list[float], int]:
 
 def _verdict(results: Results, best: float) -> Verdict:
     """Set the change of the plain network with depth beside the residual one's, over the same depths."""
+    from residua.studies.comparison import HARDLY
     from residua.studies.intervals import Interval, contrast, difference, meaning
 
     arms = {group: {arm.x: arm for arm in results.done(group)} for group in results.groups()}
@@ -109,7 +107,7 @@ def _verdict(results: Results, best: float) -> Verdict:
     details += meaning(train.values(), results.seed_sd)
     if not {"plain", "residual"} <= train.keys():
         return Verdict("undecided", "Too few networks gave a result to compare two depths.", tuple(details), numbers)
-    if best > _HARDLY * (1 - 1 / results.classes):
+    if best > HARDLY * (1 - 1 / results.classes):
         text = f"The networks have hardly learnt: the best errs on {best:.1%} of the training images."
         return Verdict("undecided", text, ("More --epochs may tell.", *details), numbers)
     plain, residual = train["plain"], train["residual"]

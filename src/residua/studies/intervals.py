@@ -118,8 +118,9 @@ def meaning(intervals: Iterable[Interval], seed_sd: float) -> list[str]:
     """Return what the intervals in brackets stand for, a sentence a kind."""
     known = {
         "seeds": "In brackets: 95% intervals over the seeds (Welch, Student).",
-        "assumed": "One seed: the 95% intervals in brackets are over the images (Newcombe), and allow for another seed "
-        f"by a standard deviation of {100 * seed_sd:g} points, which is assumed; --seeds 3 measures it.",
+        "assumed": "Of one seed, or seeds that all gave one value, the 95% intervals in brackets are over the images "
+        f"(Newcombe), and allow for another seed by a standard deviation of {100 * seed_sd:g} points, as is assumed; "
+        "more --seeds measure it.",
         "units": "In brackets: 95% intervals over the units, layers or batches of the networks at hand (Student).",
     }
     found = {interval.over for interval in intervals}

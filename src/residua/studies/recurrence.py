@@ -39,8 +39,11 @@ def conclude(results: Results) -> Outcome:
 
 
 def _verdict(results: Results, beside: Verdict) -> Verdict:
+    from residua.studies.comparison import hardly_learnt
     from residua.studies.intervals import difference
 
+    if hardly_learnt(results):
+        return beside
     errors = {arm.label: [one.test_error for one in results.of(arm.label)] for arm in results.done()}
     if not {_KERNELS, _SMALL} <= errors.keys():
         text = "Too few networks gave a result to tell what repeating brings."
