@@ -59,6 +59,8 @@ def test_what_repeats_a_study_is_for_the_shell_where_the_command_can_say_it(tmp_
     plan = make_plan(get_study("degradation"), "digits", tmp_path, **words, overrides={"epochs": 3})
     wanted = f"residua study degradation digits --quick --seeds 2 --depths 8,20 --jobs 2 --epochs 3 --out {tmp_path}"
     assert _command(plan, None, 2, {"epochs": 3}) == wanted
+    assert "--train-images 0 --out" in _command(plan, None, None, {"train_images": 0})
+    assert "nesterov=False, out=" in _command(plan, None, None, {"nesterov": False})
 
 
 @pytest.mark.parametrize(

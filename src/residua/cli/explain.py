@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from residua._base.errors import InputError
-from residua.cli.show import Switch, note, percent, print_json, visible
+from residua.cli.show import Switch, answered, note, percent, print_json, visible
 
 if TYPE_CHECKING:
     from residua.evaluation.explain import Explained
@@ -88,15 +88,7 @@ def explain(
         print_json({"run": run, "method": method, "files": files, "answers": answers, "bad": bad})
     for file in files:
         note(f"Wrote {file}")
-    if bad and not answers:
-        raise InputError(
-            f"{len(bad)} {'path' if len(bad) == 1 else 'paths'}, named above, of which none gave an answer",
-            "image files that decode completely, or folders with some",
-            "Give others",
-        )
-    if bad:
-        note(f"residua: {len(bad)} of {len(answers) + len(bad)} files gave no answer; they are named above.")
-    return 1 if bad else 0
+    return answered(len(answers), len(bad))
 
 
 def _line(item: Explained) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from residua._base.errors import InputError
-from residua.cli.show import Switch, note, percent, visible
+from residua.cli.show import Switch, answered, note, percent, visible
 
 if TYPE_CHECKING:
     from residua.evaluation.predict import Prediction
@@ -66,15 +66,7 @@ def predict(
                 yield item
 
     (_print_list if json else _PRINTERS[format])(good())
-    if bad and not answers:
-        raise InputError(
-            f"{bad} {'path' if bad == 1 else 'paths'}, named above, of which none gave an answer",
-            "image files that decode completely, or folders with some",
-            "Give others",
-        )
-    if bad:
-        note(f"residua: {bad} of {answers + bad} files gave no answer; they are named above.")
-    return 1 if bad else 0
+    return answered(answers, bad)
 
 
 def _print_table(answers: Iterable[Prediction]) -> None:

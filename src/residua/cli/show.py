@@ -39,6 +39,23 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Seq
             print("  ".join("-" * width for width in widths))
 
 
+def answered(good: int, bad: int) -> int:
+    """Say how many files gave no answer, and return the exit code: 1 when some did not.
+
+    Raises:
+        InputError: none did.
+    """
+    if bad and not good:
+        raise InputError(
+            f"{bad} {'path' if bad == 1 else 'paths'}, named above, of which none gave an answer",
+            "image files that decode completely, or folders with some",
+            "Give others",
+        )
+    if bad:
+        note(f"residua: {bad} of {good + bad} files gave no answer; they are named above.")
+    return 1 if bad else 0
+
+
 def check_target(path: Path | None, suffix: str = "") -> None:
     """Refuse a file that cannot be written, before the work that it is to hold.
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from residua._base.errors import InputError, at_least_one
-from residua._base.files import check_name
 from residua.data.sources import BadPolicy, Split
 from residua.evaluation.assess import assess, describe
 from residua.evaluation.ensemble import heaviest
@@ -123,9 +122,7 @@ def evaluate(
     read = tuple(read_study(each) for each in studies)
     runs = [loaded(each) for each in (run, *members)]
     each_once(runs)
-    if slices is not None:
-        check_name("slices", slices)
-    table = read_table(Path(slices)) if slices is not None else None
+    table = None if slices is None else read_table(slices)
     judge = open_judge(
         runs,
         data,

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from residua._base.errors import InputError
+from residua._base.files import check_name
 from residua._base.words import some
 from residua.data.sources import Dataset, Split
 from residua.evaluation.metrics import Outcome, wilson
@@ -60,13 +61,15 @@ class Table:
     rows: Mapping[str, tuple[str, ...]]
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path | str) -> Table:
     """Read a CSV file with a column `path` and others.
 
     Raises:
         InputError: it cannot be read; no such column, no others, a name twice; a row of another length, an image
             twice.
     """
+    check_name("slices", path)
+    path = Path(path)
     header, lines = _lines(path)
     wanted = f"a CSV file with a column {PATH!r} (relative to the data) and one or more others"
     held = f"{path} with {f'columns {some(header)}' if header else 'nothing'}"

@@ -254,10 +254,9 @@ def _command(plan: Plan, recipe: str | Path | Recipe | None, jobs: int | None, o
         "recipe": str(recipe) if isinstance(recipe, Path) else recipe,
         "jobs": jobs,
         "data_dir": str(plan.data_dir) if plan.data_dir else None,
-        **overrides,
-        "out": str(plan.folder),
     }
-    options = {key: value for key, value in options.items() if value not in (None, False, (), "")}
+    # What was left out is left out; an override is said whatever its value: train_images=0 takes all images.
+    options = {key: value for key, value in options.items() if value} | overrides | {"out": str(plan.folder)}
     if isinstance(recipe, Recipe) or not overrides.keys() <= set(_OPTIONS):
         said = "".join(f", {key}={value!r}" for key, value in options.items())
         return f"residua.study({plan.study.name!r}, {plan.data!r}{said})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -26,10 +26,9 @@ class NativeUnit(PostActivationUnit):
 
     def forward(self, x: Tensor) -> Tensor:
         library = _library()
-        layers = _lenders(self)
-        hooked = any(_hooked(layer) for pair in self._layers() for layer in pair)
-        if library is None or hooked or not _serves(layers, self, x):
+        if library is None or not _serves(self._layers(), self, x):
             return super().forward(x)
+        layers = _lenders(self)
         if self.plain:
             return fused_chain(library, layers, x, Shortcut(NO_SHORTCUT))
         if self.downsample is None:
@@ -97,7 +96,7 @@ def _eligible(module: nn.Module) -> bool:
     return _fusable(_lenders(module))
 
 
-def _lenders(unit: PostActivationUnit) -> list[tuple[nn.Module, nn.Module]]:
+def _lenders(unit: PostActivationUnit) -> list[tuple[Any, Any]]:
     return [(lender(conv), lender(norm)) for conv, norm in unit._layers()]
 
 
@@ -134,7 +133,7 @@ def _serves(
     if type(x) is not Tensor or not torch.is_grad_enabled() or len(x) < 2:
         return False
     for conv, norm in layers:
-        if not norm.training or _hooked(conv) or _hooked(norm) or conv.weight.dtype != torch.float32:
+        if not norm.training or _hooked(conv) or _hooked(norm) or lender(conv).weight.dtype != torch.float32:
             return False
     return True
 
