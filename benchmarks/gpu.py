@@ -26,8 +26,8 @@ import torchvision
 import peer_loop
 import residua
 from machine import describe, write_result
-from residua.training.optim import build_optimizer
 from residua.training.recipe_file import load_recipe
+from residua.training.step.optim import build_optimizer
 
 DEADLINE_SECONDS = 500
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.files import write_text
-from residua.evaluation.environment import environment
+from residua.runtime.environment import environment
 
 _PACKAGES = ("torch", "torchvision", "timm", "pillow", "simplejpeg", "numpy")
 

@@ -23,11 +23,11 @@ from typing import Any
 import torch
 
 from machine import describe, write_result
-from residua.benchmarking.bench import bench
-from residua.benchmarking.case import Case
-from residua.benchmarking.peers import build_peer, has_peer, peer_step_of, spec_beside
-from residua.benchmarking.report import Ratio
-from residua.benchmarking.timing import Timing, clocked
+from residua.bench.bench import bench
+from residua.bench.case import Case
+from residua.bench.peers import build_peer, has_peer, peer_step_of, spec_beside
+from residua.bench.report import Ratio
+from residua.bench.timing import Timing, clocked
 from residua.families.build import build
 from residua.specs.catalog import get_spec, list_models
 from residua.verification.counts import count

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from machine import describe, spread, write_result
-from residua.data.sources import balanced, open_dataset
-from residua.evaluation.record import collect
+from residua.data.dataset import balanced, open_dataset
+from residua.evaluation.scores.scores import collect
 from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import default_preprocess

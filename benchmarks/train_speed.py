@@ -31,7 +31,7 @@ from residua.runtime import native
 from residua.training.plan import open_plan
 from residua.training.progress import Display
 from residua.training.request import ask
-from residua.training.session import Session
+from residua.training.trainer import Session
 
 MODEL, BATCH = "cifar_resnet20", 128
 WANTED = 2.5

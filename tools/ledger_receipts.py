@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import residua
+from residua._base.console import Progress
 from residua._base.files import write_text
 from residua._base.plain import plain
-from residua._base.progress import Progress
 from residua.specs.catalog import list_models
 from residua.specs.published import PaperFigure, Record
 from residua.verification.counts import CountReceipt
 from residua.verification.parity import ParityReceipt
 from residua.verification.peers import PEERS
 from residua.verification.verify import Receipt, verify
-from residua.weights.bundle import versions
+from residua.weights.bundle.bundle import versions
 
 # What a network's counts and logits depend on, under src/residua.
 CODE = (

@@ -18,25 +18,25 @@ _HOMES = {
     "AugmentSpec": "residua.specs.augment",
     "InputError": "residua._base.errors",
     "PreprocessSpec": "residua.specs.preprocess",
-    "Prediction": "residua.evaluation.predict",
+    "Prediction": "residua.inference.predict",
     "Recipe": "residua.training.recipe",
-    "Report": "residua.evaluation.report",
+    "Report": "residua.evaluation.report.report",
     "ResNetSpec": "residua.specs.resnet",
     "ResiduaError": "residua._base.errors",
     "Run": "residua.weights.run",
     "build": "residua.families.build",
-    "check": "residua.data.check",
+    "check": "residua.data.doctor.check",
     "convert": "residua.weights.convert",
     "create_model": "residua.weights.create",
     "evaluate": "residua.evaluation.evaluate",
-    "explain": "residua.evaluation.explain",
+    "explain": "residua.inference.explain",
     "get_spec": "residua.specs.catalog",
-    "inspect": "residua.anatomy.examine",
+    "inspect": "residua.anatomy.inspect",
     "list_models": "residua.specs.catalog",
     "load": "residua.weights.run",
-    "open_dataset": "residua.data.sources",
-    "predict": "residua.evaluation.predict",
-    "study": "residua.studies.engine",
+    "open_dataset": "residua.data.dataset",
+    "predict": "residua.inference.predict",
+    "study": "residua.studies.run_study",
     "train": "residua.training.loop",
     "verify": "residua.verification.verify",
 }
@@ -45,21 +45,21 @@ __all__ = ["__version__", *_HOMES]
 if TYPE_CHECKING:
     from residua._base.errors import InputError as InputError
     from residua._base.errors import ResiduaError as ResiduaError
-    from residua.anatomy.examine import inspect as inspect
-    from residua.data.check import check as check
-    from residua.data.sources import open_dataset as open_dataset
+    from residua.anatomy.inspect import inspect as inspect
+    from residua.data.dataset import open_dataset as open_dataset
+    from residua.data.doctor.check import check as check
     from residua.evaluation.evaluate import evaluate as evaluate
-    from residua.evaluation.explain import explain as explain
-    from residua.evaluation.predict import Prediction as Prediction
-    from residua.evaluation.predict import predict as predict
-    from residua.evaluation.report import Report as Report
+    from residua.evaluation.report.report import Report as Report
     from residua.families.build import build as build
+    from residua.inference.explain import explain as explain
+    from residua.inference.predict import Prediction as Prediction
+    from residua.inference.predict import predict as predict
     from residua.specs.augment import AugmentSpec as AugmentSpec
     from residua.specs.catalog import get_spec as get_spec
     from residua.specs.catalog import list_models as list_models
     from residua.specs.preprocess import PreprocessSpec as PreprocessSpec
     from residua.specs.resnet import ResNetSpec as ResNetSpec
-    from residua.studies.engine import study as study
+    from residua.studies.run_study import study as study
     from residua.training.loop import train as train
     from residua.training.recipe import Recipe as Recipe
     from residua.verification.verify import verify as verify

@@ -12,7 +12,7 @@ from laws.representatives import REPRESENTATIVES, spec_for
 from residua.anatomy import inspect
 from residua.families.build import build
 from residua.families.network import AuxLogits
-from residua.sizes import nearest_size
+from residua.families.sizes import nearest_size
 from residua.specs.catalog import get_spec
 
 # (network, edits, batch, side): small enough for any machine; hidden= keeps the old heads from outweighing the rest.

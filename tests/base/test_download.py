@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from residua._base import download, http
+from residua._base.console import BYTES, progress_bar
 from residua._base.download import RemoteFile, fetch
 from residua._base.errors import InputError
 from residua._base.http import head
-from residua._base.progress import BYTES, progress_bar
 from servers import Behaviour, serving
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 1_500_000, dtype=np.uint8).tobytes()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pictures import MakeFolder, picture
+
+from data.pictures import MakeFolder, picture
 
 
 @pytest.fixture

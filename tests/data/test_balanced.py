@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from residua._base.errors import InputError
-from residua.data.sources import balanced, open_dataset, reopen
+from residua.data.dataset import balanced, open_dataset, reopen
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 30, 61, 100, 1000])

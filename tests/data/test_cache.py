@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import MakeFolder, picture
 
+from data.pictures import MakeFolder, picture
 from residua.data import cache
 from residua.data.decode import BadImage, decode
 from residua.data.preprocess import apply_uint8

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import encoded, picture
 from PIL import Image, ImageOps
 
+from data.pictures import encoded, picture
 from residua.data.decode import FORMATS, MAX_PIXELS, BadImage, decode, decode_bytes, open_image, orientation_of, size_of
 
 

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pictures import MakeFolder, picture
 
+from data.pictures import MakeFolder, picture
 from residua._base.errors import InputError
 from residua.data import cache, stores
+from residua.data.dataset import Split, open_dataset
 from residua.data.decode import BadImage, decode
 from residua.data.loader import Batch, Loader, default_workers
 from residua.data.preprocess import apply_uint8, normalise
 from residua.data.random import order
-from residua.data.sources import Split, open_dataset
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import PreprocessSpec
 

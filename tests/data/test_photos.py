@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from residua.data.check import check
+from residua.data.dataset import Dataset, open_dataset
+from residua.data.doctor.check import check
 from residua.data.loader import Loader
-from residua.data.sources import Dataset, open_dataset
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import default_preprocess
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from pictures import encoded, picture
 from PIL import Image
 from torchvision.transforms import v2
 
+from data.pictures import encoded, picture
 from residua.data.decode import decode
 from residua.data.preprocess import apply_uint8, normalise
 from residua.specs.preprocess import PreprocessSpec, default_preprocess

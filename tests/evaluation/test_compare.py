@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import COLOURS, colour_folder, colour_run
 
+from evaluation.runs import COLOURS, colour_folder, colour_run
 from residua._base.errors import InputError
 from residua.cli.app import main
 from residua.evaluation.compare import compare
 from residua.evaluation.evaluate import evaluate
-from residua.evaluation.significance import holm, mcnemar
+from residua.evaluation.measures.significance import holm, mcnemar
 from residua.weights.run import load
 
 WRONG = [("red", "blue"), ("green", "red"), ("green", "red")]

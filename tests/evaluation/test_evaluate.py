@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import COLOURS, SIDE, colour_folder, colour_run, paint
 
+from evaluation.runs import COLOURS, SIDE, colour_folder, colour_run, paint
 from residua._base.errors import InputError
+from residua.data.dataset import Split, open_dataset
 from residua.data.loader import Loader
-from residua.data.sources import Split, open_dataset
 from residua.evaluation.evaluate import evaluate, evaluate_model, quick_metrics
-from residua.evaluation.metrics import NotFinite
+from residua.evaluation.measures.metrics import NotFinite
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import load
 
@@ -151,7 +151,7 @@ def test_data_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         opened.append(data)
         return open_dataset(data, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("residua.evaluation.data.open_dataset", counting)
+    monkeypatch.setattr("residua.evaluation.run_data.open_dataset", counting)
     assert evaluate(run, own).count == 6
     assert evaluate(run, other).count == 33
     assert opened == [own, other]

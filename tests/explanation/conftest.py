@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from residua.data.dataset import open_dataset
 from residua.data.preprocess import normalise
-from residua.data.sources import open_dataset
 from residua.families.build import build
 from residua.families.network import Classifier
 from residua.specs.catalog import get_spec

@@ -11,8 +11,8 @@ from peers.randomised import randomised
 from residua._base.errors import InputError
 from residua.families.build import build
 from residua.families.network import AuxLogits, Classifier
+from residua.families.sizes import check_batch, check_input, nearest_size
 from residua.layers.inception import ConvNormAct, window_pool
-from residua.sizes import check_batch, check_input, nearest_size
 from residua.specs.catalog import get_spec
 
 NAMES = ("googlenet", "googlenet_bn", "inception_v3")

@@ -13,7 +13,7 @@ from residua.families.build import build, spec_of
 from residua.families.members import classifier_tensors, input_tensors, members, stage_of, state_shapes
 from residua.families.network import Classifier
 from residua.specs.catalog import get_spec
-from residua.training.freeze import frozen
+from residua.training.step.freeze import frozen
 
 
 @pytest.mark.parametrize("name", REPRESENTATIVES)

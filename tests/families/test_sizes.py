@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from residua._base.errors import InputError
-from residua.sizes import check_input, nearest_size, smallest_input, takes
+from residua.families.sizes import check_input, nearest_size, smallest_input, takes
 from residua.specs.catalog import get_spec
 
 
@@ -51,6 +51,6 @@ def test_a_structural_size_is_named_exactly(size: int) -> None:
 
 
 def test_a_network_that_takes_nothing_is_no_question_of_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("residua.sizes._obstacle", lambda spec, size: "broken")
+    monkeypatch.setattr("residua.families.sizes._obstacle", lambda spec, size: "broken")
     with pytest.raises(RuntimeError, match="broken"):
         check_input(get_spec("resnet18"), 32)

@@ -11,17 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import kill
 import pytest
 import torch
 
+from faults import kill
 from residua._base.errors import InputError
 from residua._base.files import exclusive
+from residua._base.signals import Interrupted
 from residua.training import loop
-from residua.training.interrupt import Interrupted
 from residua.training.loop import train
 from residua.training.request import read_origin
-from residua.training.session import Session
+from residua.training.trainer import Session
 
 MODEL = "cifar_resnet8"
 # As many steps as the proof's, with fewer pixels each.

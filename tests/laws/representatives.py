@@ -7,7 +7,7 @@ import torch
 from peers.randomised import randomised
 from residua.families.build import build
 from residua.families.network import Classifier
-from residua.sizes import nearest_size
+from residua.families.sizes import nearest_size
 from residua.specs.catalog import get_spec
 from residua.specs.schema import Spec
 

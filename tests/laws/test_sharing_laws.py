@@ -13,12 +13,12 @@ from torch import nn
 
 from peers.randomised import randomised
 from residua._base.errors import InputError
-from residua.anatomy.examine import inspect
+from residua.anatomy.inspect import inspect
 from residua.families.build import build
 from residua.families.resnet import Network
 from residua.runtime.native import accelerate, reason
 from residua.specs.catalog import get_spec
-from residua.studies.responses import responses_of
+from residua.studies.questions.responses import responses_of
 from residua.studies.surgery import without
 from residua.weights.run import load
 from weights.bundles import save_tiny

@@ -21,7 +21,7 @@ from residua.specs.catalog import get_spec
 from residua.specs.preprocess import CIFAR_MEAN
 from residua.specs.schema import Spec
 from residua.weights.convert import get_source, read_weights, resized
-from residua.weights.keras_file import read_layers
+from residua.weights.files.keras_file import read_layers
 from residua.weights.run import load
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed: pip install 'residua[keras]'")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from residua._base.errors import InputError
-from residua.weights.tf_checkpoint import read_checkpoint
+from residua.weights.files.tf_checkpoint import read_checkpoint
 
 GENERATOR = np.random.default_rng(0)
 VALUES: dict[str, np.ndarray] = {

@@ -19,19 +19,21 @@ FLOORS = {
     "specs": 1,
     "layers": 1,
     "data": 1,
+    "figures": 1,
     "families": 2,
     "anatomy": 3,
     "explanation": 3,
-    "sizes": 2.5,  # asked by weights; asks families
     "weights": 3,
     "runtime": 3,
     "evaluation": 4,
     "verification": 4,
     "training": 5,
-    "benchmarking": 6,
-    "studies": 6,
-    "cli": 7,
-    "__main__": 8,
+    "inference": 5,
+    "bench": 6,
+    "grids": 6,
+    "studies": 7,
+    "cli": 8,
+    "__main__": 9,
 }
 MODULES = sorted(SOURCE.rglob("*.py"))
 QUICK = [["-c", "import residua"]]

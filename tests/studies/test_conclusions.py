@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from residua.studies.catalog import get_study, list_studies
-from residua.studies.engine import conclude
 from residua.studies.intervals import Spread, contrast, difference, over_units, rate
+from residua.studies.run_study import conclude
 from residua.studies.study import Arm, Asked, Outcome, Results
 from studies.grids import result, results
 

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 
 from residua.anatomy.cost import cost
-from residua.anatomy.examine import inspect
+from residua.anatomy.inspect import inspect
 from residua.studies.catalog import get_study
 from residua.studies.flow import forward
-from residua.studies.paths import along, contributions
-from residua.studies.responses import responses_of
+from residua.studies.questions.paths import along, contributions
+from residua.studies.questions.responses import responses_of
 from residua.studies.study import Asked
 from residua.studies.surgery import named_units
 from studies.test_surgery import ORDERS, network

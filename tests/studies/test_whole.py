@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from residua.data.sources import open_dataset
+from residua.data.dataset import open_dataset
 from residua.families.build import build
 from residua.specs.preprocess import PreprocessSpec
-from residua.studies import gradients, paths
 from residua.studies.catalog import get_study
-from residua.studies.engine import conclude
+from residua.studies.questions import gradients, paths
+from residua.studies.run_study import conclude
 from residua.studies.study import Arm, Asked
 from residua.studies.subject import Subject
 from residua.weights.run import Run

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from residua._base.errors import InputError
+from residua._base.signals import Interrupted
 from residua.data import cache
-from residua.training.interrupt import Interrupted
 from residua.training.loop import train
-from residua.training.session import Session
+from residua.training.trainer import Session
 from residua.weights.run import load
 
 MODEL = "cifar_resnet8"

@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from residua._base.errors import InputError
-from residua.evaluation.predict import predict
+from residua.inference.predict import predict
 from residua.specs.catalog import get_spec
 from residua.training import plan
 from residua.training.loop import train

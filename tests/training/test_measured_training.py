@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from residua.data.sources import balanced, open_dataset
+from residua.data.dataset import balanced, open_dataset
 from residua.evaluation.evaluate import evaluate, evaluate_model
 from residua.training.loop import train
 from residua.weights.run import load

@@ -14,15 +14,15 @@ from PIL import Image
 
 from residua._base.errors import InputError
 from residua._base.files import exclusive
+from residua._base.signals import Interrupted
 from residua.specs.catalog import get_spec
 from residua.specs.schema import to_json
 from residua.training import loop, plan, request
-from residua.training.interrupt import Interrupted
 from residua.training.loop import train
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import load_recipe
 from residua.training.request import ask, read_origin
-from residua.training.session import Session
+from residua.training.trainer import Session
 from residua.weights.run import load
 
 MODEL = "cifar_resnet8"

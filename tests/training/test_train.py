@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-import residua.training.session as session_module
+import residua.training.trainer as session_module
 from residua._base.errors import InputError
 from residua.training.checkpoint import list_checkpoints
 from residua.training.loop import train
 from residua.training.recipe_file import load_recipe
-from residua.training.session import Diverged, Session
+from residua.training.trainer import Diverged, Session
 from residua.weights.run import load
 
 MODEL = "cifar_resnet8"

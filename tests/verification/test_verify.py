@@ -19,7 +19,7 @@ from residua.verification.counts import count, rounds_to
 from residua.verification.parity import compare
 from residua.verification.peers import PEERS, drawn
 from residua.verification.verify import verify
-from residua.weights.twins import TWINS, Twin
+from residua.weights.peers.same_network import TWINS, Twin
 
 
 def test_equal_to_the_record_and_to_the_peers(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from bundles import tiny_model, tiny_spec
 
 from residua._base.errors import InputError
 from residua._base.files import sha256_file
@@ -20,8 +19,9 @@ from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.weights import convert as module
 from residua.weights.convert import SOURCES, Converted, convert, get_source, ours_from
-from residua.weights.locate import locate, sha256_weights
+from residua.weights.named.locate import locate, sha256_weights
 from residua.weights.run import load
+from weights.bundles import tiny_model, tiny_spec
 
 IMAGE = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from residua._base.console import Progress
 from residua._base.errors import InputError
 from residua._base.files import sync
 from residua._base.http import ERRORS, Patience, Refused, is_offline, open_url, require_http
-from residua._base.progress import Progress
 
 _PIECE = 1 << 18
 _LARGEST = 1 << 36  # a server that announces nothing is not believed beyond 64 GiB

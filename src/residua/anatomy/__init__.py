@@ -3,4 +3,4 @@
 from residua.anatomy.anatomy import Anatomy as Anatomy
 from residua.anatomy.cost import Cost as Cost
 from residua.anatomy.cost import cost as cost
-from residua.anatomy.examine import inspect as inspect
+from residua.anatomy.inspect import inspect as inspect

@@ -1,7 +1,7 @@
 """One pass of a network over shapes: every operation, what it costs, and what a training step keeps of it.
 
 No value is computed and no memory is taken. The shapes of the usual operations come from the formulas of
-`residua.anatomy.rules`; whatever else a network calls runs on torch's meta device.
+`residua.anatomy.rules.table`; whatever else a network calls runs on torch's meta device.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
-from residua.anatomy.field import WHOLE, Field
+from residua.anatomy.receptive_field import WHOLE, Field
 
 FLOAT_BYTES = 4
 
@@ -55,7 +55,7 @@ class Operation:
         inputs, outputs: what it read and made; an in-place operation's output has its input's storage.
         weights: the parameters that it read, by name.
         macs: multiply-accumulates of convolutions and matrix products.
-        flops: all other arithmetic, as `residua.anatomy.rules` counts it.
+        flops: all other arithmetic, as `residua.anatomy.rules.table` counts it.
         kept: what autograd keeps for the backward pass, weights and image left out.
         shares_grad: the inputs' gradients are the output's gradient, or views of it.
         window: kernel, stride and padding, (height, width) each, of a sliding window.

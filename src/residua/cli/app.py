@@ -25,22 +25,24 @@ Exit code 0: done. 1: it ran and the answer is no. 2: the input cannot be used,
 and why. 70: a fault of Residua itself. 130, 143: stopped by Ctrl-C, by SIGTERM.
 --debug shows the traceback of an error."""
 
-# Modules are imported only when their command runs, so that the help answers at once.
 _COMMANDS = {
-    "models": ("residua.cli.models:models", "List the networks, with paper, parameters and MACs."),
-    "diff": ("residua.cli.models:diff", "Show what differs between two networks, field by field."),
-    "inspect": ("residua.cli.inspect:inspect", "Lay a network open: layers, costs, memory, receptive fields."),
-    "verify": ("residua.cli.verify:verify", "Compare networks with what was published and with the peers' logits."),
-    "check": ("residua.cli.check:check", "Examine a data set: corrupt files, duplicates, leaks, imbalance."),
-    "train": ("residua.cli.train:train", "Train a network on images; resumable, ends in a report."),
-    "evaluate": ("residua.cli.evaluate:evaluate", "Measure a trained run on held-out or other images."),
-    "compare": ("residua.cli.compare:compare", "Set runs side by side on the same images, with significance."),
-    "predict": ("residua.cli.predict:predict", "Classify images with a trained run."),
-    "explain": ("residua.cli.explain:explain", "Show where in an image the evidence for a class stands."),
-    "convert": ("residua.cli.convert:convert", "Turn somebody else's weights into a run, or a run's into theirs."),
-    "study": ("residua.cli.study:study", "Answer a question with a grid of networks under one recipe."),
-    "bench": ("residua.cli.bench:bench", "Time networks on this machine, beside their peers."),
+    "models": "List the networks, with paper, parameters and MACs.",
+    "diff": "Show what differs between two networks, field by field.",
+    "inspect": "Lay a network open: layers, costs, memory, receptive fields.",
+    "verify": "Compare networks with what was published and with the peers' logits.",
+    "check": "Examine a data set: corrupt files, duplicates, leaks, imbalance.",
+    "train": "Train a network on images; resumable, ends in a report.",
+    "evaluate": "Measure a trained run on held-out or other images.",
+    "compare": "Set runs side by side on the same images, with significance.",
+    "predict": "Classify images with a trained run.",
+    "explain": "Show where in an image the evidence for a class stands.",
+    "convert": "Turn somebody else's weights into a run, or a run's into theirs.",
+    "study": "Answer a question with a grid of networks under one recipe.",
+    "bench": "Time networks on this machine, beside their peers.",
 }
+
+# A command's function stands in the module of its name, but for these.
+_MODULES = {"diff": "models"}
 
 _EXAMPLES = {
     "models": ("residua models", 'residua models "cifar_*"', 'residua models "*50*" --json'),
@@ -109,7 +111,9 @@ def build_app() -> App:
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
-    for name, (target, summary) in _COMMANDS.items():
+    for name, summary in _COMMANDS.items():
+        # By name: a module is imported only when its command runs, so that the help answers at once.
+        target = f"residua.cli.commands.{_MODULES.get(name, name)}:{name}"
         examples = "\n".join(f"  {example}" for example in _EXAMPLES[name])
         app.command(target, name=name, help=summary, help_epilogue=f"Examples:\n{examples}")
     return app

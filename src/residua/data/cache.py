@@ -29,10 +29,10 @@ import numpy.typing as npt
 from residua._base.errors import InputError
 from residua._base.files import cache_root
 from residua.data import decode as decoding
+from residua.data.dataset import Split
 from residua.data.decode import BadImage, Pixels, decode
-from residua.data.folders import some
 from residua.data.preprocess import apply_uint8
-from residua.data.sources import Split
+from residua.data.sources.folders import some
 from residua.specs.preprocess import PreprocessSpec
 
 BUDGET_BYTES = 2 << 30

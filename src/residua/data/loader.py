@@ -13,9 +13,9 @@ import torch
 from residua._base.errors import InputError
 from residua.data.augment import Augment
 from residua.data.cache import refusal
+from residua.data.dataset import BadPolicy, Split
 from residua.data.preprocess import normalise
 from residua.data.random import order
-from residua.data.sources import BadPolicy, Split
 from residua.data.stores import open_store
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import PreprocessSpec

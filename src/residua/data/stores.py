@@ -16,9 +16,9 @@ import torch
 
 from residua.data import cache
 from residua.data.augment import box_uniforms, random_boxes
+from residua.data.dataset import Split
 from residua.data.decode import Pixels, decode, decode_bytes, orientation_of, read, size_of
 from residua.data.preprocess import apply_uint8
-from residua.data.sources import Split
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import PreprocessSpec
 

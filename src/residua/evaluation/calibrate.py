@@ -9,15 +9,15 @@ from typing import Any
 import torch
 
 from residua._base.errors import InputError
-from residua.data.sources import BadPolicy
-from residua.evaluation.abstention import find_thresholds
-from residua.evaluation.calibration import Temperature, fit_temperature
-from residua.evaluation.judge import loaded, open_judge
-from residua.evaluation.metrics import tally_of
-from residua.evaluation.record import Progress
-from residua.weights.amend import store_calibration
-from residua.weights.bundle import MODEL_FILE
-from residua.weights.pretrained import is_strangers
+from residua.data.dataset import BadPolicy
+from residua.evaluation.measures.abstention import find_thresholds
+from residua.evaluation.measures.calibration import Temperature, fit_temperature
+from residua.evaluation.measures.metrics import tally_of
+from residua.evaluation.scores.scorer import loaded, open_judge
+from residua.evaluation.scores.scores import Progress
+from residua.weights.bundle.bundle import MODEL_FILE
+from residua.weights.bundle.calibration import store_calibration
+from residua.weights.publish import is_strangers
 from residua.weights.run import Run
 
 

@@ -12,15 +12,15 @@ import torch
 
 from residua._base.errors import InputError
 from residua._base.plain import plain
-from residua.anatomy.examine import inspect
-from residua.data.sources import BadPolicy
-from residua.evaluation.calibration import calibration
+from residua.anatomy.inspect import inspect
+from residua.data.dataset import BadPolicy
+from residua.evaluation.ensemble_runs import names_of
 from residua.evaluation.evaluate import relation
-from residua.evaluation.judge import check_unseen, each_once, loaded, open_judge
-from residua.evaluation.record import Progress, Record
-from residua.evaluation.report import read_history
-from residua.evaluation.significance import McNemar, holm, mcnemar
-from residua.evaluation.together import names_of
+from residua.evaluation.measures.calibration import calibration
+from residua.evaluation.measures.significance import McNemar, holm, mcnemar
+from residua.evaluation.report.report import read_history
+from residua.evaluation.scores.scorer import check_unseen, each_once, loaded, open_judge
+from residua.evaluation.scores.scores import Progress, Record
 from residua.weights.run import Run
 
 

@@ -10,19 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from residua._base.errors import InputError, at_least_one
-from residua.data.sources import BadPolicy, Split
-from residua.evaluation.assess import assess, describe
-from residua.evaluation.ensemble import heaviest
-from residua.evaluation.environment import pick_device
-from residua.evaluation.judge import Judge, check_unseen, chose_epoch, each_once, loaded, open_judge
-from residua.evaluation.metrics import Tally
-from residua.evaluation.record import Progress, Record, collect
-from residua.evaluation.reestimate import Reestimated
-from residua.evaluation.report import Report, read_history
-from residua.evaluation.slices import Slice, Table, match, read_table
-from residua.evaluation.slices import slices as cut
-from residua.evaluation.studied import Studied, read_study
-from residua.evaluation.together import Weights, describe_all, open_weighing, reestimated_runs, together
+from residua.data.dataset import BadPolicy, Split
+from residua.evaluation.batch_norm import Reestimated
+from residua.evaluation.ensemble_runs import Weights, describe_all, open_weighing, reestimated_runs, together
+from residua.evaluation.measures.ensemble import heaviest
+from residua.evaluation.measures.metrics import Tally
+from residua.evaluation.measures.slices import Slice, Table, match, read_table
+from residua.evaluation.measures.slices import slices as cut
+from residua.evaluation.report.assemble import assess, describe
+from residua.evaluation.report.report import Report, read_history
+from residua.evaluation.report.study_section import Studied, read_study
+from residua.evaluation.scores.scorer import Judge, check_unseen, chose_epoch, each_once, loaded, open_judge
+from residua.evaluation.scores.scores import Progress, Record, collect
+from residua.runtime.environment import pick_device
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run
 
@@ -95,7 +95,7 @@ def evaluate(
             other data: test, else validation, else all.
         split: "train", "val" or "test", to choose the part.
         data_dir: where downloaded sets lie.
-        views: "1", "flip", "10crop", "multiscale" or a comma list; see `residua.evaluation.views`.
+        views: "1", "flip", "10crop", "multiscale" or a comma list; see `residua.evaluation.scores.views`.
         members: other runs of the same classes, in whatever order; their probabilities are averaged with the run's.
         weights: of that average: "equal", or "val": those of least cross-entropy on the run's validation part.
         select: "greedy": only the members that greedy forward selection on the validation part takes.

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from residua.families.network import Classifier, Part
-from residua.layers.again import lender
 from residua.layers.conv import conv2d, initialise, max_pool2d
 from residua.layers.gate import DropoutSum, GatedSum, ScaledSum, SqueezeExcitation
+from residua.layers.shared import lender
 from residua.layers.shortcut import PadShortcut, projection
 from residua.layers.unit import UNITS, FullPreUnit, ResidualUnit
 from residua.specs.resnet import ResNetSpec

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from residua.layers.again import Again
+from residua.layers.shared import Again
 
 
 class ResidualUnit(nn.Module):

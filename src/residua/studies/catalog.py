@@ -39,5 +39,5 @@ def get_study(name: str) -> Study:
         raise InputError(
             f"study {name!r}", f"one of {', '.join(NAMES)}", did_you_mean(name, NAMES, 1) or "See them: residua study"
         )
-    study: Study = importlib.import_module(f"residua.studies.{name.replace('-', '_')}").STUDY
+    study: Study = importlib.import_module(f"residua.studies.questions.{name.replace('-', '_')}").STUDY
     return study

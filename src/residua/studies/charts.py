@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from residua.evaluation.charts import ticks
+from residua.figures.charts import ticks
 from residua.studies.intervals import Interval
 
 COLOURS = ("c1", "c2", "c3", "c4", "c5", "c6")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from residua.evaluation.charts import Series, line_chart
+from residua.figures.charts import Series, line_chart
 from residua.studies.charts import COLOURS, points
 from residua.studies.study import Result
 

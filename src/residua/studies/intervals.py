@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from residua.evaluation.metrics import wilson
+from residua.evaluation.measures.metrics import wilson
 
 LEVEL = 0.95
 

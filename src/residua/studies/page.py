@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 
-from residua.evaluation.page import shown
+from residua.evaluation.report.page import shown
 
 if TYPE_CHECKING:
     from residua.studies.report import Row, StudyReport
@@ -62,7 +62,7 @@ def _minutes(value: float) -> str:
 def _template() -> Template:
     environment = Environment(
         loader=ChoiceLoader(
-            [PackageLoader(package, "templates") for package in ("residua.studies", "residua.evaluation")]
+            [PackageLoader(package, "templates") for package in ("residua.studies", "residua.evaluation.report")]
         ),
         autoescape=True,
         undefined=StrictUndefined,

@@ -13,7 +13,7 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.files import write_text
 from residua._base.words import some
-from residua.data.sources import Dataset, open_dataset
+from residua.data.dataset import Dataset, open_dataset
 from residua.specs.schema import Spec, to_json
 from residua.studies.study import Arm, Asked, Study
 from residua.training.recipe import Recipe

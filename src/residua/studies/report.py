@@ -10,7 +10,7 @@ from typing import Any
 
 from residua._base.files import write_text
 from residua._base.plain import plain
-from residua.evaluation.studied import STUDY_HTML, STUDY_JSON
+from residua.evaluation.report.study_section import STUDY_HTML, STUDY_JSON
 from residua.studies.intervals import Spread
 from residua.studies.page import render
 from residua.studies.study import Outcome, Results, Study, Verdict

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from residua.data.dataset import Dataset, Split, balanced
 from residua.data.loader import Batch, Loader
-from residua.data.sources import Dataset, Split, balanced
-from residua.evaluation.data import with_labels_of
+from residua.evaluation.run_data import with_labels_of
 from residua.families.build import build
 from residua.families.network import Classifier
 from residua.weights.run import Run

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from residua._base.errors import InputError
 from residua.families.network import Classifier
 from residua.families.resnet import Network
-from residua.layers.again import lender
+from residua.layers.shared import lender
 from residua.layers.unit import ResidualUnit
 
 # Where the branch ends: in these orders with a norm, in the others with a convolution.

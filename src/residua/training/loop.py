@@ -12,19 +12,19 @@ from safetensors.torch import save_file
 
 from residua._base.errors import InputError
 from residua._base.files import atomic_path, exclusive
+from residua._base.signals import Stopped, StopRequest
 from residua.evaluation.evaluate import evaluate_model, relation
-from residua.evaluation.report import write_report
+from residua.evaluation.report.report import write_report
 from residua.families.build import build
 from residua.specs.schema import Spec
 from residua.training.checkpoint import list_checkpoints, remove_leftovers, writing
-from residua.training.interrupt import Stopped, StopRequest
 from residua.training.plan import Plan, open_data, open_plan, write_plan
 from residua.training.progress import Display, clock
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_dict
 from residua.training.request import ask, claim, is_finished, opening
-from residua.training.session import Session
-from residua.weights.bundle import save_bundle
+from residua.training.trainer import Session
+from residua.weights.bundle.bundle import save_bundle
 from residua.weights.run import Run, load
 
 
@@ -44,7 +44,7 @@ def train(
     """Train a network and leave a complete run folder: weights, config, report, history, recipe.
 
     Args:
-        data: "digits", "cifar10", "cifar100", or a folder of class folders (see `residua.data.sources`).
+        data: "digits", "cifar10", "cifar100", or a folder of class folders (see `residua.data.dataset`).
         model: a name of the catalog or a spec; "resnet18" by default, when resuming the run's own.
         recipe: a name, a TOML file or a `Recipe`; "fast" by default, when resuming the run's own.
         out: the run folder; it must hold no run, unless `resume`.

@@ -13,17 +13,17 @@ import numpy as np
 from residua._base.errors import InputError
 from residua._base.files import write_text
 from residua.data.cache import refusal
-from residua.data.folders import some
+from residua.data.dataset import Dataset, balanced, open_dataset
 from residua.data.loader import Loader
-from residua.data.sources import Dataset, balanced, open_dataset
+from residua.data.sources.folders import some
 from residua.families.build import outline, spec_of
+from residua.runtime.device import Hardware, choose_hardware
 from residua.specs.augment import SMALL_IMAGE
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.training.checkpoint import writing
-from residua.training.hardware import Hardware, choose_hardware
-from residua.training.initial import preprocess_for
+from residua.training.initial_weights import preprocess_for
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_toml
 from residua.training.request import Request, record, same_data
@@ -111,7 +111,12 @@ def open_plan(request: Request) -> Plan:
             "validation images to tell the best weights by",
             "Use --keep last, or --val-fraction 0.1",
         )
-    hardware = choose_hardware(recipe, trains_channels_last=outline(spec).trains_channels_last)
+    hardware = choose_hardware(
+        recipe.device,
+        recipe.precision,
+        recipe.channels_last,
+        trains_channels_last=outline(spec).trains_channels_last,
+    )
     preprocess = preprocess_for(request.initial, recipe.image_size)
     loaders = _loaders(recipe, dataset, preprocess, hardware)
     train = loaders["train"]

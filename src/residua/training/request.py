@@ -14,17 +14,17 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.files import check_name, write_text
 from residua._base.words import some
-from residua.data.sources import Dataset
+from residua.data.dataset import Dataset
 from residua.families.build import spec_of
-from residua.sizes import check_batch, check_input
+from residua.families.sizes import check_batch, check_input
+from residua.runtime.device import choose_hardware
 from residua.specs.schema import Spec, from_json, to_json
 from residua.training.checkpoint import list_checkpoints, writing
-from residua.training.freeze import frozen
-from residua.training.hardware import choose_hardware
-from residua.training.initial import Initial, find_initial, full_name
+from residua.training.initial_weights import Initial, find_initial, full_name
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import FEW, differences, from_dict, load_recipe, override, to_dict
-from residua.weights.locate import locate
+from residua.training.step.freeze import frozen
+from residua.weights.named.locate import locate
 
 # What may change between a run and its resumption. On the same kind of device none of it moves a bit of the weights;
 # another kind, or another set of images that decode, is noticed when the checkpoint is taken up.
@@ -133,7 +133,7 @@ def ask(
         )
     if many.image_size != published:
         check_input(spec, many.image_size)
-    choose_hardware(many)
+    choose_hardware(many.device)
     for recipe in (many, few):
         check_batch(spec, recipe.image_size, recipe.batch_size, frozen(spec, recipe.freeze).hold)
     # Beside a name, only edits were asked for: in the rest the network follows its weights.

@@ -52,7 +52,7 @@ class State:
         """Mean training loss of the epoch at hand.
 
         Label smoothing, mixup and cutmix are in it, augmentation too, and the weighted losses of auxiliary classifiers
-        where the network has them (`residua.training.loss`): it is not to be compared with a validation loss, which
+        where the network has them (`training.step.loss`): it is not to be compared with a validation loss, which
         is the main classifier's alone.
         """
         return self.loss_sum / max(1, self.images)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from residua.specs.schema import Spec
 from residua.verification.draws import BIASES, LEAST_VARIANCE, MEANS_OFF, SCALES, VARIANCE_FACTORS
+from residua.weights.peers.same_network import Twin
 from residua.weights.sources.keras import takes_bgr
-from residua.weights.twins import Twin
 
 _LIMITS = {"gamma": SCALES, "beta": BIASES, "bias": BIASES}
 

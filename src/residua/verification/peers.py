@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from residua.specs.schema import Spec
 from residua.verification.draws import BIASES, LEAST_VARIANCE, MEANS_OFF, SCALES, VARIANCE_FACTORS
 from residua.verification.keras_peer import logits_and_weights
+from residua.weights.peers.same_network import Twin
 from residua.weights.sources.source import Tensors
-from residua.weights.twins import Twin
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from residua._base.console import Progress
 from residua._base.errors import InputError, did_you_mean
-from residua._base.progress import Progress
 from residua._base.words import some
 from residua.specs.catalog import get_spec, list_models
 from residua.verification.counts import CountReceipt, count
 from residua.verification.parity import ParityReceipt, compare
 from residua.verification.peers import PEERS, absent
-from residua.weights.bundle import versions
-from residua.weights.twins import TWINS
+from residua.weights.bundle.bundle import versions
+from residua.weights.peers.same_network import TWINS
 
 
 @dataclass(frozen=True)

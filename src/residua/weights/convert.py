@@ -18,16 +18,16 @@ from residua._base.files import check_name
 from residua._base.words import compact, some
 from residua.families.build import spec_of
 from residua.families.members import classifier_tensors, input_tensors, state_shapes
-from residua.sizes import check_input
+from residua.families.sizes import check_input
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.bundle import CONFIG_FILE, MODEL_FILE, save_bundle
-from residua.weights.classes import class_names
-from residua.weights.load import is_bundle
-from residua.weights.locate import sha256_weights
-from residua.weights.match import differences
+from residua.weights.bundle.bundle import CONFIG_FILE, MODEL_FILE, save_bundle
+from residua.weights.class_names import class_names
+from residua.weights.files.state_file import is_bundle
+from residua.weights.named.locate import sha256_weights
 from residua.weights.run import Run, load
 from residua.weights.sources.source import Source, Tensors
+from residua.weights.state_diff import differences
 
 # In the order in which names are tried: the last, whose names our networks share, takes what no other knows.
 SOURCES = ("keras", "slim", "cifar_resnet", "timm", "torchvision")

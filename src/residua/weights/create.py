@@ -85,8 +85,8 @@ def create_model(
     if weights is None:
         network = build(spec)
     else:
-        from residua.weights.resolve import resolve
-        from residua.weights.transfer import load_weights
+        from residua.weights.named.resolve import resolve
+        from residua.weights.named.transfer import load_weights
 
         found = resolve(weights, spec, asked=spec_edits if isinstance(model, str) else None)
         network = build(spec.edit(**found.form))

@@ -20,7 +20,7 @@ from residua.data.preprocess import apply_uint8, normalise
 from residua.families.build import outline
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.bundle import load_bundle
+from residua.weights.bundle.bundle import load_bundle
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class Run:
         Raises:
             InputError: `model` no longer fits `spec`.
         """
-        from residua.weights.pretrained import save_pretrained
+        from residua.weights.publish import save_pretrained
 
         return save_pretrained(self, Path(folder))
 
@@ -92,7 +92,7 @@ class Run:
         Raises:
             InputError: as `load`.
         """
-        from residua.weights.pretrained import hub_name
+        from residua.weights.publish import hub_name
 
         return load(hub_name(name), model)
 
@@ -109,7 +109,7 @@ def load(name: Path | str, model: str | Spec | None = None) -> Run:
         InputError: as `load_bundle`; weights that cannot be had or do not fit, or do not say for which network or
             which preprocessing they are.
     """
-    from residua.weights.pretrained import is_strangers, load_strangers
+    from residua.weights.publish import is_strangers, load_strangers
 
     check_name("run", name)
     if model is not None or is_strangers(name):

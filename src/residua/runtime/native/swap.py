@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from residua.families.resnet import Network
-from residua.layers.again import lender
+from residua.layers.shared import lender
 from residua.layers.shortcut import PadShortcut
 from residua.layers.unit import PostActivationUnit
 from residua.runtime.native.chain import GIVEN, IDENTITY, NO_SHORTCUT, PADDED, Shortcut, fused_chain

@@ -16,11 +16,11 @@ from residua.families.members import state_shapes
 from residua.specs.catalog import list_models
 from residua.specs.preprocess import CIFAR_MEAN, IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.keras_file import UNNAMED, read_layers
+from residua.weights.files.keras_file import UNNAMED, read_layers
+from residua.weights.peers.same_network import TWINS
 from residua.weights.sources.keras_graph import CONV, DENSE, NORM, Graph, Layer
 from residua.weights.sources.keras_networks import graph_of, has, old_resnet
 from residua.weights.sources.source import Tensors, add_gammas, laid_out
-from residua.weights.twins import TWINS
 
 DATA: Literal["imagenet", "cifar10"] = "imagenet"
 BACKGROUND_FIRST = False
@@ -41,7 +41,7 @@ _OLD_EPS = 1e-3
 
 
 def read(path: Path) -> Tensors:
-    """See `Source`. Names are "layer/variable", as `residua.weights.keras_file.read_layers` has them."""
+    """See `Source`. Names are "layer/variable", as `residua.weights.files.keras_file.read_layers` has them."""
     return {name: torch.from_numpy(values) for name, values in read_layers(path).items()}
 
 

@@ -17,8 +17,8 @@ from residua.families.members import state_shapes
 from residua.specs.catalog import list_models
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
+from residua.weights.files.tf_checkpoint import read_checkpoint
 from residua.weights.sources.source import Tensors, add_gammas, laid_out
-from residua.weights.tf_checkpoint import read_checkpoint
 
 DATA: Literal["imagenet", "cifar10"] = "imagenet"
 BACKGROUND_FIRST = True

@@ -15,7 +15,7 @@ from torch import Tensor
 from residua._base.errors import InputError
 from residua.specs.preprocess import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.load import read_state
+from residua.weights.files.state_file import read_state
 from residua.weights.sources.source import Tensors, rename
 
 DATA: Literal["imagenet", "cifar10"] = "imagenet"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.load import read_state
+from residua.weights.files.state_file import read_state
 from residua.weights.sources.source import Tensors, rename
 
 DATA: Literal["imagenet", "cifar10"] = "imagenet"

@@ -1,0 +1,183 @@
+"""`bench`: networks timed beside their peers, taking turns in one process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+
+from residua._base.errors import InputError, nearest
+from residua._base.words import some
+from residua.bench.case import PEERS, Case, Engine, Mode, Precision, Source, groups
+from residua.bench.memory import PeakMemory
+from residua.bench.peers import has_peer, peer_step_of, require, spec_beside
+from residua.bench.report import BenchReport, Ratio, Result
+from residua.bench.subject import Step, flops_of, our_step
+from residua.bench.timing import MatrixProduct, Timing, clocked
+from residua.families.build import spec_of
+from residua.families.sizes import check_input
+from residua.runtime.environment import environment, pick_device
+from residua.specs.schema import Spec
+from residua.weights.peers.same_network import TWINS
+
+T = TypeVar("T")
+
+_SAMPLES_OF_THE_YARDSTICK = 10
+
+
+def bench(
+    *models: str,
+    batch: int | Sequence[int] = 32,
+    resolution: int | Sequence[int] = 0,
+    mode: Mode = "forward",
+    engine: Engine | Sequence[Engine] = "eager",
+    precision: Precision | Sequence[Precision] = "fp32",
+    peer: Source | Sequence[Source] = (),
+    batches: int = 100,
+    warm_up: int = 10,
+    threads: int = 0,
+    device: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> BenchReport:
+    """Time networks on batches of noise; ours and the peers' take turns, step by step.
+
+    Args:
+        models: names of the catalog; what is given twice, here and below, is measured once.
+        batch: images in a step; several are measured one after the other.
+        resolution: side of the images, pixels; 0 for each network's own.
+        mode: "forward" (evaluation mode, no gradients) or "train" (forward, loss, backward, SGD step).
+        engine: "eager", "compiled" or "native" (fused CPU kernels, for training in fp32).
+        precision: "fp32", or "bf16" by autocast.
+        peer: "torchvision", "timm", "keras": their network of the same structure, where they have it.
+        batches: measured steps of each case.
+        warm_up: steps before them.
+        threads: of the CPU; 0 for torch's own choice.
+        device: "cpu", "cuda" or "cuda:N"; None for the GPU where there is one.
+        progress: called with (steps done, steps in all).
+
+    Raises:
+        InputError: unknown names, sizes that a network does not take, no network at all, a peer that is not installed
+            or has none of the networks.
+    """
+    models = _several(models)
+    if not models:
+        raise InputError("no network", "one or several names", "For example: residua bench resnet50")
+    for name, value, least in (("batches", batches, 1), ("warm_up", warm_up, 0), ("threads", threads, 0)):
+        if value < least:
+            raise InputError(f"{name}={value}", f"{name} >= {least}", f"Leave out --{name.replace('_', '-')}")
+    lists: dict[str, object] = {"batch": batch, "resolution": resolution, "engine": engine, "precision": precision}
+    for name, values in lists.items():
+        if isinstance(values, Sequence) and not values:
+            raise InputError(f"no {name}", f"one or several values of {name}", f"Leave out --{name}")
+    where = pick_device(device)
+    specs = {name: spec_of(name) for name in models}
+    sizes: dict[str, tuple[int, ...]] = {
+        name: _several([side or specs[name].input_size for side in _several(resolution)]) for name in models
+    }
+    wanted_batches = _several(batch)
+    if min(wanted_batches) < (2 if mode == "train" else 1):
+        least = 2 if mode == "train" else 1
+        raise InputError(f"batch={min(wanted_batches)}", f"batch >= {least} to {mode}", f"Use --batch {least}")
+    for name, spec in specs.items():
+        for side in sizes[name]:
+            check_input(spec, side, "--resolution")
+    peers = _peers(_several(peer), models)
+    beside = {name: tuple(other for other in peers if has_peer(name, other)) for name in models}
+    found = groups(models, sizes, wanted_batches, mode, _several(engine), _several(precision), beside)
+    notes = [f"{name}: {other} has no such network" for name in models for other in peers if other not in beside[name]]
+    total, done = sum(len(group) for group in found) * (batches + warm_up), 0
+    results: list[Result] = []
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        if progress:
+            progress(done, total)
+
+    with _threads(threads):
+        for group in found:
+            spec = specs[group[0].model]
+            if group[-1].source != "residua":
+                spec = spec_beside(spec, group[-1].source)
+            results += _measure(group, spec, where, batches, warm_up, advance)
+        return BenchReport(tuple(results), dict(environment(where)), warm_up, tuple(notes))
+
+
+def _measure(
+    group: list[Case], spec: Spec, device: torch.device, batches: int, warm_up: int, advance: Callable[[], None]
+) -> list[Result]:
+    """Build the cases of a group, warm them up, and let them take turns."""
+    steps: list[Step] = []
+    peaks: list[int | None] = []
+    for case in group:
+        memory = PeakMemory(device)
+        step = our_step(case, spec, device) if case.source == "residua" else peer_step_of(case, spec, device)
+        step()
+        if case.mode == "train":
+            step()  # the first makes the optimizer's buffers behind its peak
+        peaks.append(memory.read())
+        for _ in range(warm_up):
+            step()
+            advance()
+        steps.append(step)
+    yardstick = MatrixProduct(device, group[0].precision)
+    times: list[list[float]] = [[] for _ in group]
+    for number in range(batches):
+        if number % max(1, batches // _SAMPLES_OF_THE_YARDSTICK) == 0:
+            yardstick.measure()
+        # Whoever is first would always follow the other's last step; so the order turns.
+        for index in range(len(group)) if number % 2 else reversed(range(len(group))):
+            times[index].append(clocked(steps[index], device))
+            advance()
+    flops = flops_of(group[0], spec)
+    results = [
+        Result(case, Timing(tuple(seconds)), flops, peak, yardstick.rate)
+        for case, seconds, peak in zip(group, times, peaks, strict=True)
+    ]
+    ours = {result.case.engine: result for result in results if result.case.source == "residua"}
+    return [_compared(result, ours) for result in results]
+
+
+def _compared(result: Result, ours: dict[Engine, Result]) -> Result:
+    """Put a peer beside ours of the same engine, else beside our first."""
+    if result.case.source == "residua":
+        return result
+    own = ours.get(result.case.engine) or next(iter(ours.values()))
+    return replace(result, ratio=Ratio.of(own.timing, result.timing))
+
+
+def _several(value: T | Iterable[T]) -> tuple[T, ...]:
+    """The values of one or several, each once."""
+    return (value,) if isinstance(value, int | str) else tuple(dict.fromkeys(value))  # type: ignore[arg-type]
+
+
+def _peers(given: tuple[Source, ...], models: Sequence[str]) -> tuple[Source, ...]:
+    for name in given:
+        if name not in PEERS:
+            raise InputError(f"peer {name!r}", f"one of {', '.join(PEERS)}", "For example --peer torchvision")
+        if not any(has_peer(model, name) for model in models):
+            others = [other for other in PEERS if any(has_peer(model, other) for model in models)]
+            near = dict.fromkeys(near for model in models for near in nearest(model, TWINS[name]))
+            raise InputError(
+                f"peer {name!r} for {', '.join(models)}",
+                f"a library that has one of these networks: {', '.join(others)}"
+                if others
+                else f"networks that {name} has, such as {some(near or TWINS[name], 6)}; no known library has these",
+                "Leave --peer out, or name another",
+            )
+        require(name)
+    return given
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if count:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

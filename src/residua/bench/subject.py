@@ -1,0 +1,111 @@
+"""From a case to a step that can be timed: the network, its batch, and in training its optimizer."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from residua._base.errors import InputError
+from residua.bench.case import Case
+from residua.families.build import build
+from residua.families.network import AuxLogits
+from residua.runtime import native
+from residua.specs.schema import Spec
+from residua.training.step.loss import training_loss
+
+Step = Callable[[], Any]
+
+
+def our_step(case: Case, spec: Spec, device: torch.device) -> Step:
+    """Return a step of our network.
+
+    Raises:
+        InputError: the engine cannot serve this network.
+    """
+    torch.manual_seed(0)
+    network: nn.Module = build(spec).to(device)
+    if device.type == "cuda":
+        network.to(memory_format=torch.channels_last)
+    if case.engine == "native" and not native.accelerate(network):
+        raise InputError(
+            f"engine 'native' for {case.model}",
+            "a network with layers that the fused kernels serve, on a CPU",
+            native.reason() or "Use --engine eager",
+        )
+    return _step(network, case, spec, images_of(spec, case, device))
+
+
+def peer_step(case: Case, network: nn.Module, spec: Spec, device: torch.device) -> Step:
+    """Return a step of a peer's torch network, in the layout that its library builds it in."""
+    return _step(network.to(device), case, spec, images_of(spec, case, device))
+
+
+def images_of(spec: Spec, case: Case, device: torch.device) -> Tensor:
+    """Return a batch of noise, (B, C, H, W): speed does not depend on what images show."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(case.batch, spec.in_channels, case.resolution, case.resolution, generator=generator).to(device)
+
+
+def flops_of(case: Case, spec: Spec) -> int:
+    """Count the FLOPs of one step: two a multiply-accumulate of convolutions and matrix products.
+
+    A training step is counted with its backward pass. What an engine saves by other arithmetic does not lower it.
+    """
+    with torch.device("meta"):
+        network = build(spec)
+        network.train(case.mode == "train")
+        images = torch.empty(case.batch, spec.in_channels, case.resolution, case.resolution)
+        labels = torch.empty(case.batch, dtype=torch.long)
+    with torch.set_grad_enabled(case.mode == "train"), FlopCounterMode(display=False) as counter:
+        outputs = network(images)
+        if case.mode == "train":
+            _loss(outputs, labels, _aux_weight(spec)).backward()  # type: ignore[no-untyped-call]
+    return int(counter.get_total_flops())
+
+
+def _aux_weight(spec: Spec) -> float:
+    return float(getattr(spec, "aux_weight", 0.0))
+
+
+def _step(network: nn.Module, case: Case, spec: Spec, images: Tensor) -> Step:
+    training = case.mode == "train"
+    network.train(training)
+    forward = torch.compile(network) if case.engine == "compiled" else network
+    kind = images.device.type
+
+    def autocast() -> contextlib.AbstractContextManager[Any]:
+        return torch.autocast(kind, dtype=torch.bfloat16, enabled=case.precision == "bf16")
+
+    if not training:
+
+        def infer() -> Any:
+            with torch.inference_mode(), autocast():
+                return forward(images)
+
+        return infer
+
+    labels = torch.arange(case.batch, device=images.device) % spec.num_classes
+    # The same optimizer for everyone: its time is part of a step, its choice no merit of a network.
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, fused=True)
+
+    def train() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with autocast():
+            outputs = forward(images)
+        _loss(outputs, labels, _aux_weight(spec)).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    return train
+
+
+def _loss(outputs: Any, labels: Tensor, aux_weight: float) -> Tensor:
+    """Return the loss of `residua train`; peers return their auxiliary logits behind the logits, or None."""
+    if not isinstance(outputs, Tensor | AuxLogits):
+        logits, *aux = (each for each in outputs if each is not None)
+        outputs = AuxLogits(logits, tuple(aux))
+    return training_loss(outputs, labels, aux_weight=aux_weight)

@@ -1,1 +1,0 @@
-"""Floor 6: how fast a network is, on this machine, beside its peers."""

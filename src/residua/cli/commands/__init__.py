@@ -1,0 +1,1 @@
+"""One file a command: its options, one library call, its printing."""

@@ -1,0 +1,33 @@
+"""`residua check`: one call of `residua.check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from residua._base.console import progress_bar
+from residua.cli.show import Switch
+
+
+def check(data: str, /, *, workers: int | None = None, data_dir: Path | None = None, json: Switch = False) -> int:
+    """Decode every image of a data set and say what must be mended before training.
+
+    Reports corrupt, truncated, empty and mislabelled files by name, odd modes and sizes, duplicates within and across
+    splits, imbalance, and classes that a split lacks. The exit code is 1 when something must be mended.
+
+    Parameters
+    ----------
+    data
+        "digits", "cifar10", "cifar100", a folder of class folders, or one with train/ and val/ or test/.
+    workers
+        Threads that decode; left out: one for each core.
+    data_dir
+        Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
+    json
+        Print one JSON document.
+    """
+    from residua.data.doctor.check import check as examine
+
+    with progress_bar("Examining", "images") as progress:
+        report = examine(data, workers=workers, data_dir=data_dir, progress=progress)
+    print(report.to_json() if json else report.to_text())
+    return 0 if report.ok else 1

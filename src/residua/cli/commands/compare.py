@@ -1,0 +1,138 @@
+"""`residua compare`: one call of `residua.evaluation.compare.compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from residua._base.console import progress_bar
+from residua.cli.show import Switch, note, percent, print_json, print_table
+
+
+def compare(
+    run: str,
+    /,
+    *runs: str,
+    data: str | None = None,
+    split: Literal["train", "val", "test"] | None = None,
+    views: str = "1",
+    no_cache: Switch = False,
+    batch_size: int = 256,
+    device: str | None = None,
+    on_bad: Literal["refuse", "skip"] | None = None,
+    data_dir: Path | None = None,
+    json: Switch = False,
+) -> int:
+    """Set runs side by side on the same images, and test whether they differ.
+
+    Every pair is compared by McNemar's test, exact where few images differ; p is adjusted for the number of pairs
+    (Holm), and the difference of top-1 has a paired score interval.
+
+    Parameters
+    ----------
+    run
+        The folder of a trained run; its held-out part is what all are judged on.
+    runs
+        Other runs of the same classes; and last, if you like, DATA to judge them on.
+    data
+        What to judge them on, as `residua train` takes it; left out: the held-out part of the first run.
+    split
+        The part of the data; left out: test, else val.
+    views
+        What a network sees of an image, as in `residua evaluate`.
+    no_cache
+        Run the networks even where the scores of an earlier pass over the very same are kept, and keep none.
+    batch_size
+        Images in one forward pass.
+    device
+        "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
+    on_bad
+        What a corrupt image does: refuse, or skip (left out and counted); left out: as in training.
+    data_dir
+        Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
+    json
+        Print the comparison as one JSON document.
+    """
+    from residua.evaluation.compare import compare as judge
+    from residua.weights.named.locate import is_remote
+
+    given = [run, *runs]
+    if data is None and len(given) > 2 and not is_remote(given[-1]) and not _is_run(Path(given[-1])):
+        data = given.pop()
+    with progress_bar("Evaluating", "images") as progress:
+        found = judge(
+            given,
+            data,
+            split=split,
+            views=views,
+            cache=not no_cache,
+            batch_size=batch_size,
+            device=device,
+            on_bad=on_bad,
+            data_dir=data_dir,
+            progress=progress,
+        )
+    if json:
+        print_json(found.to_dict())
+        return 0
+    print(f"{found.data}, {found.split}: {found.count} images, {len(found.classes)} classes, views {found.views}")
+    print(found.evaluated)
+    for sentence in found.notes:
+        note(f"Note: {sentence}.")
+    print()
+    print_table(
+        (
+            "run",
+            "network",
+            "parameters",
+            "MACs",
+            "top-1",
+            "95% interval",
+            "top-5",
+            "loss",
+            "ECE",
+            "trained",
+            "images/s",
+        ),
+        [
+            (
+                row.name,
+                row.model,
+                f"{row.parameters:,}",
+                f"{row.macs:,}",
+                percent(row.top1),
+                " to ".join(map(percent, row.top1_interval)),
+                percent(row.top5),
+                f"{row.loss:.4f}",
+                percent(row.ece),
+                "–" if row.train_seconds is None else f"{row.train_seconds:,.0f} s",
+                "–" if row.images_per_second is None else f"{row.images_per_second:,.0f}",
+            )
+            for row in found.runs
+        ],
+        right=range(2, 11),
+    )
+    print()
+    print_table(
+        ("pair", "difference", "95% interval", "only 1st", "only 2nd", "p", "adjusted", "McNemar's test"),
+        [
+            (
+                f"{pair.first}, {pair.second}",
+                f"{100 * pair.test.difference:+.2f}",
+                f"{100 * pair.test.interval[0]:+.2f} to {100 * pair.test.interval[1]:+.2f}",
+                str(pair.test.only_first),
+                str(pair.test.only_second),
+                f"{pair.test.p:.4g}",
+                f"{pair.adjusted_p:.4g}",
+                pair.test.method,
+            )
+            for pair in found.differences
+        ],
+        right=range(1, 7),
+    )
+    print("Differences are in points of top-1, the first run less the second. Adjusted for the number of pairs: Holm.")
+    return 0
+
+
+def _is_run(path: Path) -> bool:
+    return path.is_file() or (path / "model.safetensors").exists()

@@ -1,0 +1,101 @@
+"""`residua convert`: one call of `residua.convert`, or of `write_for` in the other direction."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from residua._base.errors import InputError
+from residua.cli.show import Switch, note, print_json
+
+
+def convert(
+    file: Path,
+    /,
+    *,
+    model: str | None = None,
+    out: Path,
+    source: Annotated[str | None, Parameter(name="--from")] = None,
+    to: str | None = None,
+    classes: Path | None = None,
+    image_size: int | None = None,
+    json: Switch = False,
+) -> int:
+    """Turn a file of weights into a run folder, or with --to a run's weights into a file for torchvision or timm.
+
+    Tensors are renamed and laid out anew by rule; a missing, unexpected or misshapen one is refused, all of them named.
+    The run carries the preprocessing that the source's weights were trained for.
+
+    Parameters
+    ----------
+    file
+        Weights: .pth, .safetensors, .h5, .keras, or a TensorFlow checkpoint's prefix; with --to, a run's folder.
+    model
+        The network that the weights are for, see `residua models`.
+    out
+        The run's folder to write; with --to, the file: .safetensors or .pth.
+    source
+        torchvision, timm, keras, slim or cifar_resnet; left out: guessed from the names in the file, and said.
+    to
+        torchvision or timm.
+    classes
+        A text file with the class names, one a line, in the order of the outputs; left out: ImageNet's or CIFAR-10's
+        where their number fits, else class_0, class_1, and so on.
+    image_size
+        Side of the network's input, pixels; left out: what the source's weights were trained for.
+    json
+        Print one JSON document.
+    """
+    if to is not None:
+        spare = {"--model": model, "--from": source, "--classes": classes, "--image-size": image_size}
+        given = [name for name, value in spare.items() if value is not None]
+        if given:
+            raise InputError(f"--to with {' and '.join(given)}", "--to with --out alone: the run says the rest", "")
+        return _give(file, to, out, json)
+    if model is None:
+        raise InputError(
+            f"{file} without --model", "the network that the weights are for", "See their names with: residua models"
+        )
+    from residua.weights.convert import convert as run_conversion
+
+    run = run_conversion(file, model=model, out=out, source=source, classes=classes, image_size=image_size)
+    origin = run.data["converted"]
+    if json:
+        document = {"run": str(run.folder), "model": run.spec.name, "classes": list(run.classes)}
+        print_json(document | {"preprocess": asdict(run.preprocess_spec)} | origin)
+        return 0
+    for line in origin["notes"]:
+        note(line)
+    fed = run.preprocess_spec
+    print(f"{run.folder}: {run.spec.name} from {file} ({origin['source']}), {len(run.classes)} classes")
+    print(
+        f"Images: {fed.resize} pixels {fed.interpolation}, crop {fed.image_size}, mean {_numbers(fed.mean)}, "
+        f"std {_numbers(fed.std)}"
+    )
+    note(f"Next: {shlex.join(['residua', 'evaluate', str(run.folder)])} DATA")
+    return 0
+
+
+def _give(run: Path, peer: str, out: Path, json: bool) -> int:
+    from residua.weights.peers.to_peer import write_for
+
+    written = write_for(run, peer, out)
+    if json:
+        print_json(asdict(written))
+        return 0
+    print(f"{written.path}: weights of {peer}'s {written.model}")
+    print(written.code)
+    fed = written.preprocess
+    note(
+        f"The file holds tensors alone. Feed it {fed.image_size} pixels out of {fed.resize} ({fed.interpolation}), "
+        f"mean {_numbers(fed.mean)}, std {_numbers(fed.std)}."
+    )
+    return 0
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:g}" for value in values)

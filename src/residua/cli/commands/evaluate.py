@@ -1,0 +1,232 @@
+"""`residua evaluate`: one call of `residua.evaluate`, and of `calibrate` before it where that is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from residua._base.console import progress_bar
+from residua._base.errors import InputError
+from residua.cli.show import Switch, note, percent, print_json, print_table
+
+if TYPE_CHECKING:
+    from residua.evaluation.measures.ensemble import Ensemble
+    from residua.evaluation.report.report import Report
+
+_SLICES_SHOWN = 40
+
+
+def evaluate(
+    run: str,
+    data: str | None = None,
+    /,
+    *,
+    split: Literal["train", "val", "test"] | None = None,
+    views: str = "1",
+    with_: Annotated[tuple[str, ...], Parameter(name="--with")] = (),
+    weights: Literal["equal", "val"] = "equal",
+    select: Literal["greedy"] | None = None,
+    slices: Path | None = None,
+    study: tuple[Path, ...] = (),
+    calibrate: Switch = False,
+    reestimate_bn: Switch = False,
+    no_cache: Switch = False,
+    batch_size: int = 256,
+    device: str | None = None,
+    on_bad: Literal["refuse", "skip"] | None = None,
+    data_dir: Path | None = None,
+    report: Path | None = None,
+    json: Switch = False,
+) -> int:
+    """Measure a trained run on images that it has not learnt from; or several, as an ensemble.
+
+    Parameters
+    ----------
+    run
+        The folder of a trained run, or one on the Hub: hf://ORG/REPO.
+    data
+        What `residua train` takes; left out: the run's own held-out part.
+    split
+        The part of the data; left out: test, else val.
+    views
+        What the network sees of an image: 1 (centre crop), flip (and its mirror image), 10crop (corners and centre, and
+        mirrored), multiscale (the whole image at five sizes, and mirrored), or a comma list; softmax is averaged.
+    with_
+        Another run whose probabilities are averaged with the run's; may be repeated. Classes are matched by name.
+    weights
+        Of that average: equal, or val: those that suit the run's validation part best.
+    select
+        greedy: take only the members that greedy selection on the validation part takes.
+    slices
+        A CSV file with a column `path` (relative to the data) and others: results by each of their values.
+    study
+        The folder of a finished study (residua study), for the report to show; may be repeated.
+    calibrate
+        First fit the temperature of the probabilities on the run's validation part, and keep it in the run.
+    reestimate_bn
+        First average batch normalisation's statistics anew, over the training part under the evaluation transform.
+        The run itself stays as it is.
+    no_cache
+        Run the network even where the scores of an earlier pass over the very same are kept, and keep none.
+    batch_size
+        Images in one forward pass; the result does not depend on it.
+    device
+        "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
+    on_bad
+        What a corrupt image does: refuse, or skip (left out and counted); left out: as in training.
+    data_dir
+        Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
+    report
+        A folder to write report.html and report.json to.
+    json
+        Print the report as one JSON document.
+    """
+    from residua.evaluation.calibrate import calibrate as fit
+    from residua.evaluation.evaluate import evaluate as measure
+    from residua.evaluation.report.report import write_report
+    from residua.evaluation.report.study_section import read_study
+
+    if calibrate and (with_ or reestimate_bn or views.strip() != "1"):
+        raise InputError(
+            "--calibrate with --with, --reestimate-bn or --views",
+            "one run as `residua predict` uses it: a temperature belongs to its centre crop",
+            "Calibrate first, then evaluate: two commands",
+        )
+    studies = [read_study(folder) for folder in study]
+    if report:
+        # Before the measuring: a place that cannot be written to must not cost a pass over the data.
+        report.mkdir(parents=True, exist_ok=True)
+    if calibrate:
+        with progress_bar("Calibrating", "images") as progress:
+            fitted = fit(
+                run,
+                data,
+                data_dir=data_dir,
+                cache=not no_cache,
+                batch_size=batch_size,
+                device=device,
+                on_bad=on_bad,
+                progress=progress,
+            )
+        note(
+            f"Temperature {fitted.temperature:.4f}, fitted on {fitted.count:,} validation images: loss "
+            f"{fitted.loss_before:.4f} to {fitted.loss_after:.4f}. It is kept in {run}."
+        )
+    with progress_bar("Evaluating", "images") as progress:
+        found = measure(
+            run,
+            data,
+            split=split,
+            views=views,
+            members=with_,
+            weights=weights,
+            select=select,
+            slices=slices,
+            studies=studies,
+            reestimate=reestimate_bn,
+            cache=not no_cache,
+            batch_size=batch_size,
+            device=device,
+            on_bad=on_bad,
+            data_dir=data_dir,
+            progress=progress,
+        )
+    if report:
+        page, _ = write_report(report, found)
+        note(f"Report: {page}")
+    if json:
+        print_json(found.to_dict())
+        return 0
+    _print(found)
+    return 0
+
+
+def _print(found: Report) -> None:
+    low, high = found.top1_interval
+    print(f"{found.name} on {found.data['given']}, {found.split}: {found.count} images, {len(found.classes)} classes")
+    print(f"top-1 {percent(found.top1)} (95% interval {percent(low)} to {percent(high)})")
+    print(f"top-5 {percent(found.top5)}   loss {found.loss:.4f}   baseline {percent(found.baseline)}")
+    if found.calibration and found.abstention and found.brier is not None:
+        rows = f"Brier {found.brier:.4f}   ECE {percent(found.calibration.ece)}   MCE {percent(found.calibration.mce)}"
+        print(f"{rows}   AURC {found.abstention.aurc:.4f}")
+    if found.views != "1":
+        print(f"views: {found.views}")
+    if done := found.reestimated:
+        print(
+            f"batch normalisation: {done.layers} layers estimated anew over {done.count} images, {done.passes} passes, "
+            f"the last of which found them within {percent(done.change)}"
+        )
+    if (mended := found.calibrated) is not None:
+        ece = percent(mended.calibration.ece)
+        print(
+            f"with temperature {mended.temperature:.4f}: loss {mended.loss:.4f}   Brier {mended.brier:.4f}   ECE {ece}"
+        )
+        for row in mended.thresholds:
+            reached = "never reached on the validation part" if row.probability is None else ""
+            if row.probability is not None:
+                right = "none" if row.accuracy is None else percent(row.accuracy)
+                reached = f"from {percent(row.probability)} on; here {percent(row.coverage)} answered, {right} right"
+            print(f"  for {row.wanted:.0%} right: {reached}")
+    if found.ensemble:
+        _print_ensemble(found.ensemble)
+    for each in found.studies:
+        print(f"study {each.name}, {each.form} form: {each.question} {each.answer.capitalize()}. {each.sentence}")
+    for sentence in found.remarks:
+        note(f"Note: {sentence}.")
+    print()
+    if found.slices:
+        print_table(
+            ("slice", "value", "top-1", "95% interval", "loss", "images"),
+            [
+                (
+                    s.column,
+                    s.value,
+                    percent(s.top1),
+                    " to ".join(map(percent, s.top1_interval)),
+                    f"{s.loss:.4f}",
+                    str(s.count),
+                )
+                for s in found.slices[:_SLICES_SHOWN]
+            ],
+            right=(2, 3, 4, 5),
+        )
+        if len(found.slices) > _SLICES_SHOWN:
+            print(f"and {len(found.slices) - _SLICES_SHOWN} more slices: --json has them all")
+        print()
+    print_table(
+        ("class", "precision", "recall", "F1", "images"),
+        [(c.name, percent(c.precision), percent(c.recall), percent(c.f1), str(c.support)) for c in found.per_class],
+        right=(1, 2, 3, 4),
+    )
+
+
+def _print_ensemble(ensemble: Ensemble) -> None:
+    print()
+    print_table(
+        ("member", "network", "weight", "top-1", "loss"),
+        [(m.name, m.model, f"{m.weight:.3f}", percent(m.top1), f"{m.loss:.4f}") for m in ensemble.members],
+        right=(2, 3, 4),
+    )
+    print()
+    print_table(
+        ("pair", "disagree", "both wrong", "errors correlate"),
+        [
+            (
+                f"{pair.first}, {pair.second}",
+                percent(pair.disagreement),
+                percent(pair.double_fault),
+                "–" if pair.error_correlation is None else f"{pair.error_correlation:.3f}",
+            )
+            for pair in ensemble.diversity
+        ],
+        right=(1, 2, 3),
+    )
+    test = ensemble.against_best
+    print(f"weights: {ensemble.weights}")
+    print(
+        f"against the best member, {ensemble.best}: {100 * test.difference:+.2f} points "
+        f"(95% {100 * test.interval[0]:+.2f} to {100 * test.interval[1]:+.2f}), p = {test.p:.4g} "
+        f"(McNemar, {test.method}: {test.only_first} and {test.only_second} images differ)"
+    )

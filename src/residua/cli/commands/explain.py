@@ -1,0 +1,102 @@
+"""`residua explain`: one call of `explain_stream`, printed as it comes."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from residua._base.errors import InputError
+from residua.cli.show import Switch, answered, note, percent, print_json, visible
+
+if TYPE_CHECKING:
+    from residua.inference.explain import Explained
+
+
+def explain(
+    run: str,
+    /,
+    *paths: Path,
+    out: Path | None = None,
+    method: Literal["gradcam", "gradcam++", "integrated-gradients", "occlusion", "smoothgrad"] = "gradcam",
+    target: str | None = None,
+    layer: str | None = None,
+    top: int = 3,
+    batch_size: int = 16,
+    device: str | None = None,
+    json: Switch = False,
+) -> int:
+    """Show where in an image a trained run finds the evidence for a class.
+
+    One file gets a picture: the image as the network saw it beside the map laid over it. More files, or a folder, get
+    contact sheets of 32: FILE.png, FILE-2.png, …. Images in folders named as classes show when the answer is wrong.
+    Files that cannot be read are named on stderr, the others go on, and the exit code is 1.
+
+    Parameters
+    ----------
+    run
+        The folder of a trained run, or one on the Hub: hf://ORG/REPO.
+    paths
+        Image files and folders.
+    out
+        The PNG to write; required.
+    method
+        gradcam and gradcam++ (one pass; coarse; need feature maps), integrated-gradients (50 passes; pixels; with its
+        convergence delta), smoothgrad (25 passes; pixels), occlusion (225 passes; what covering a part changes).
+    target
+        The class to explain, by name; left out: each image's predicted class.
+    layer
+        The end point that gradcam and gradcam++ weigh, such as layer3; left out: the last convolutional layer.
+    top
+        Classes to name for each image, most probable first.
+    batch_size
+        Images explained at a time.
+    device
+        "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
+    json
+        Print one JSON document: method, answers, the files written, bad files.
+    """
+    from residua._base.console import progress_bar
+    from residua.inference.explain import explain_stream
+    from residua.inference.predict import BadFile
+
+    if not paths:
+        raise InputError(
+            "no image", "image files or folders", f"For example: residua explain {run} photo.jpg --out a.png"
+        )
+    if out is None:
+        raise InputError("no --out", "the PNG to write", f"For example: residua explain {run} {paths[0]} --out map.png")
+    answers: list[dict[str, Any]] = []
+    bad: list[dict[str, str]] = []
+    stream = explain_stream(
+        run, paths, method=method, target=target, layer=layer, out=out, top=top, batch_size=batch_size, device=device
+    )
+    # Without --json the answers themselves show how far it is.
+    with progress_bar("Explaining", "images") if json else nullcontext(lambda done, total: None) as progress:
+        for item in stream:
+            if isinstance(item, BadFile):
+                bad.append(vars(item))
+                note(f"residua: {item.path}: {item.reason}")
+            else:
+                answers.append({each.name: getattr(item, each.name) for each in fields(item) if each.name != "map"})
+                if not json:
+                    print(visible(_line(item)), flush=True)
+            progress(len(answers) + len(bad), 0)
+    files = list(dict.fromkeys(answer["file"] for answer in answers))
+    if json:
+        print_json({"run": run, "method": method, "files": files, "answers": answers, "bad": bad})
+    for file in files:
+        note(f"Wrote {file}")
+    return answered(len(answers), len(bad))
+
+
+def _line(item: Explained) -> str:
+    named = zip(item.labels, item.probabilities, strict=True)
+    words = [item.path, *(f"{label} {percent(share)}" for label, share in named)]
+    words.append(f"[{item.target}: {item.method}{f' of {item.layer}' if item.layer else ''}]")
+    if item.delta is not None:
+        words.append(f"delta {item.delta:+.2g}")
+    if not item.evidence:
+        words.append("no evidence found")
+    return "  ".join(words)

@@ -1,0 +1,249 @@
+"""`residua inspect`: one call of `residua.inspect`, its table, and its drawing."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from residua._base.errors import InputError
+from residua.cli.show import Switch, check_target, note, print_json, print_table
+
+if TYPE_CHECKING:
+    from residua.anatomy import Anatomy
+    from residua.anatomy.anatomy import Group, Layer
+    from residua.specs.schema import Spec
+
+
+def inspect(
+    model: str,
+    /,
+    *,
+    input_shape: Annotated[str | None, Parameter(name="--input")] = None,
+    batch: int = 1,
+    by: Literal["layer", "part", "stage"] = "layer",
+    table: Literal["costs", "lecture"] = "costs",
+    training: Switch = False,
+    optimizer: Literal["sgd", "adam"] = "sgd",
+    svg: Path | None = None,
+    json: Switch = False,
+) -> int:
+    """Lay a network open: layers, shapes, costs, memory, receptive fields. Nothing is computed.
+
+    MACs are multiply-accumulates of convolutions and linear layers, FLOPs twice that; "other" is all further
+    arithmetic (biases, normalisation, activations, pools, sums), one an operation. All three are for one image. Memory
+    is for the batch, fp32: what a layer's output takes anew, and what autograd keeps of it for the backward pass.
+
+    Parameters
+    ----------
+    model
+        A network's name, see `residua models`, or the folder of a trained run.
+    input_shape
+        Channels, height and width, such as 3x224x224; left out: what the network was published for.
+    batch
+        Images, for the memory.
+    by
+        A row for each layer, each end point, or each stage.
+    table
+        costs, or the columns of a well-known lecture: memory in KB, parameters in thousands, MFLOP.
+    training
+        With the auxiliary heads, which run in training only.
+    optimizer
+        sgd (with momentum) or adam, for the memory of a training step.
+    svg
+        A file to draw the network into.
+    json
+        Print one JSON document.
+    """
+    check_target(svg, ".svg")
+    shape = None if input_shape is None else _parsed(input_shape)
+    with _without_collections():
+        from residua.anatomy.inspect import inspect as look
+
+        found = look(_named(model), shape, batch=batch, training=training, optimizer=optimizer)
+        if svg:
+            _draw(found, svg)
+        if table == "lecture":
+            return _lecture(found, json)
+        if json:
+            print_json(found.to_dict())
+            return 0
+        _costs(found, by)
+    return 0
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """Imports and short passes make much and free little: looking for garbage would take a fifth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            # What is there now stays to the end: the last collection need not look at it either.
+            gc.freeze()
+            gc.enable()
+
+
+def _parsed(text: str) -> tuple[int, int, int]:
+    found = re.fullmatch(r"(\d{1,9})[x×,](\d{1,9})[x×,](\d{1,9})", text.strip())
+    if not found:
+        raise InputError(
+            f"--input {text!r}", "channels, height and width: 3x224x224", "Leave it out for the network's own"
+        )
+    channels, height, width = (int(number) for number in found.groups())
+    return channels, height, width
+
+
+def _named(model: str) -> Spec:
+    """The spec of a name, or of the run in a folder; a name of the catalog goes before a folder of that name."""
+    from residua.specs.catalog import get_spec
+
+    try:
+        return get_spec(model)
+    except InputError:
+        if not Path(model).exists():
+            raise
+    from residua.weights.bundle.bundle import load_bundle
+
+    return load_bundle(model).spec
+
+
+def _draw(found: Anatomy, path: Path) -> None:
+    from residua._base.files import write_text
+    from residua.anatomy.drawing import draw
+
+    write_text(path, draw(found))
+    note(f"Drawn: {path}")
+
+
+def _costs(found: Anatomy, by: str) -> None:
+    from residua.anatomy.anatomy import cumulative
+
+    rows: Sequence[Layer | Group] = found.layers if by == "layer" else found.parts if by == "part" else found.stages
+    header = [by, "kind" if by == "layer" else "layers", "output", "params", "MACs", "FLOPs", "other"]
+    header += ["memory", "kept", "field", "stride", "Σ params", "Σ MACs"]
+    shares = zip(cumulative(rows, "params"), cumulative(rows, "macs"), strict=True)
+    print_table(
+        header,
+        [
+            (
+                row.name,
+                getattr(row, "kind", None) or str(getattr(row, "layers", "")),
+                _shape(row.output),
+                f"{row.params:,}",
+                _short(row.macs),
+                _short(row.flops),
+                _short(row.elementwise_flops),
+                _bytes(row.activation_bytes),
+                _bytes(row.kept_bytes),
+                _field(row),
+                _stride(row.stride),
+                f"{params:.1%}",
+                f"{macs:.1%}",
+            )
+            for row, (params, macs) in zip(rows, shares, strict=True)
+        ],
+        right=tuple(range(3, len(header))),
+    )
+    _totals(found)
+
+
+def _totals(found: Anatomy) -> None:
+    step = found.training
+    covers = "fp32, torch's own kernels on a CPU, cross-entropy"
+    print()
+    print(f"{found.name}{f' ({found.paper})' if found.paper else ''}, images of {_shape(found.input_shape)}")
+    print(f"parameters   {found.params:,} ({_bytes(4 * found.params)}), statistics {_bytes(found.buffer_bytes)}")
+    print(
+        f"an image     {_short(found.macs)} MACs = {_short(found.flops)} FLOPs; {_short(found.elementwise_flops)} other"
+    )
+    print(
+        f"batch of {found.batch:<4} outputs {_bytes(found.activation_bytes)}, kept for backward "
+        f"{_bytes(found.kept_bytes)}; at most {_bytes(found.inference_peak_bytes)} at a time in inference"
+    )
+    parts = {
+        "parameters": step.parameters + step.buffers,
+        "gradients": step.gradients,
+        f"{step.optimizer} state": step.optimizer_state,
+        "images": step.images,
+        "kept": step.kept,
+        "workspace": step.workspace,
+    }
+    print(f"training     peak {_bytes(step.peak)} at {step.peak_at} ({covers})")
+    print(f"             {', '.join(f'{name} {_bytes(size)}' for name, size in parts.items())}; not all at one time")
+
+
+def _lecture(found: Anatomy, json: bool) -> int:
+    from residua.anatomy.lecture import lecture_notes, lecture_table
+
+    rows, totals = lecture_table(found), list(lecture_notes(found))
+    if json:
+        print_json({"rows": rows, "notes": totals})
+        return 0
+    header = ("layer", "C", "H/W", "filters", "kernel", "stride", "pad", "C", "H/W", "memory KB", "params k", "MFLOP")
+    body: list[tuple[str, ...]] = [
+        (
+            row.layer,
+            str(row.input_channels),
+            _side(row.input_size),
+            str(row.filters or ""),
+            _side(row.kernel),
+            _side(row.stride),
+            _side(row.padding),
+            str(row.output_channels),
+            _side(row.output_size),
+            f"{row.memory_kb:,.0f}",
+            f"{row.params_k:,.0f}",
+            f"{row.mflop:,.0f}",
+            row.note,
+        )
+        for row in rows
+    ]
+    memory, params, flop = (sum(getattr(row, key) for row in rows) for key in ("memory_kb", "params_k", "mflop"))
+    body.append(("sum", *[""] * 8, f"{memory:,.0f}", f"{params:,.0f}", f"{flop:,.0f}", ""))
+    print_table((*header, "the lecture"), body, right=tuple(range(1, len(header))))
+    for line in totals:
+        print(f"\n{line}")
+    return 0
+
+
+def _side(pair: tuple[int, int] | None) -> str:
+    return "" if pair is None else str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}×{pair[1]}"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
+
+
+def _field(row: Layer | Group) -> str:
+    if not row.output:
+        return ""
+    return "image" if row.receptive_field is None else _side(row.receptive_field)
+
+
+def _stride(stride: tuple[float, float] | None) -> str:
+    if stride is None:
+        return ""
+    return f"{stride[0]:g}" if stride[0] == stride[1] else f"{stride[0]:g}×{stride[1]:g}"
+
+
+def _short(number: int) -> str:
+    """1814073344 as "1.814 G"."""
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= unit:
+            return f"{number / unit:.4g} {name}"
+    return str(number)
+
+
+def _bytes(number: int) -> str:
+    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if number >= unit:
+            return f"{number / unit:.1f} {name}"
+    return f"{number} B"

@@ -1,0 +1,65 @@
+"""`residua verify`: one call of `residua.verify`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from residua._base.console import progress_bar
+from residua.cli.show import Switch, note, print_json, print_table
+
+
+def verify(
+    *models: str,
+    peer: tuple[Literal["torchvision", "timm", "keras", "all", "none"], ...] | None = None,
+    json: Switch = False,
+) -> int:
+    """Count networks against what was published, and compare their logits with the peers that are installed.
+
+    Parameters and MACs (multiply-accumulates of convolutions and linear layers, one image; FLOPs are twice that) must
+    equal the published ones. A peer's network gets random weights, every statistic and bias included; converted, they
+    must give the same logits. The exit code is 1 when something differs.
+
+    Parameters
+    ----------
+    models
+        Names or shell patterns; left out: every network.
+    peer
+        torchvision, timm, keras, all or none; may be repeated; left out: all where networks are named, else none.
+    json
+        Print one JSON document.
+    """
+    from residua.verification.peers import PEERS
+    from residua.verification.table import SIGNS, paper_cells, parity_cell, record_cells, remarks, verdict
+    from residua.verification.verify import verify as run_verification
+
+    peers = None
+    if peer is not None:
+        peers = tuple(PEERS) if "all" in peer else tuple(name for name in peer if name != "none")
+    with progress_bar("Verifying", "networks") as progress:
+        found = run_verification(models, peers=peers, progress=progress)
+    if json:
+        print_json(found.to_dict())
+        return 0 if found.ok else 1
+    asked = [name for name in found.peers if name not in found.absent]
+    rows = []
+    for receipt in found.receipts:
+        parity = {entry.peer: entry for entry in receipt.parity}
+        counts = receipt.counts
+        ours = (f"{counts.params:,}", f"{counts.macs:,}")
+        errors = (parity_cell(parity.get(name)) for name in asked)
+        rows.append((receipt.name, *ours, *record_cells(receipt), *paper_cells(receipt), *errors, verdict(receipt)))
+    columns = ("network", "parameters", "MACs", "published", "MACs", "counted", "paper", "MACs", *asked, "")
+    print_table(columns, rows, right=(1, 2, 3, 4, 6, 7))
+    signs = {row[-1] for row in rows}
+    print("\n" + "\n".join(f"{sign}  {text}" for sign, text in SIGNS.items() if sign in signs))
+    for receipt in found.receipts:
+        if models or verdict(receipt) in "≈✗":
+            for line in remarks(receipt):
+                print(f"{verdict(receipt)}  {receipt.name}: {line}")
+    if not found.peers:
+        note("Logits were not compared. All of them, in some minutes: residua verify --peer all")
+    for name, command in found.absent.items():
+        note(f"{name} is not installed and was not asked: {command}")
+    failed = sum(not receipt.ok for receipt in found.receipts)
+    note(f"{len(found.receipts)} networks, {failed} with differences.")
+    return 0 if found.ok else 1

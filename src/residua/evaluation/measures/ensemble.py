@@ -1,0 +1,170 @@
+"""Several networks answer together: how to weigh them, which to take, and how much they differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from residua._base.errors import InputError
+from residua.evaluation.measures.metrics import Outcome
+from residua.evaluation.measures.significance import McNemar
+
+_ROUNDS = 20_000
+_GAP = 1e-9  # nats: how much the likelihood may still fall short of its optimum
+_GREEDY_ROUNDS = 50
+
+
+@dataclass(frozen=True)
+class Pair:
+    """How much two members differ; rates are fractions of 1.
+
+    Attributes:
+        first: name of one member.
+        second: name of the other.
+        disagreement: share of images to which they give different classes.
+        double_fault: share of images that both classify wrongly (Giacinto & Roli 2001).
+        error_correlation: Pearson's correlation of their mistakes; None where one of them makes none, or only them.
+    """
+
+    first: str
+    second: str
+    disagreement: float
+    double_fault: float
+    error_correlation: float | None
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of an ensemble, on the images judged.
+
+    Attributes:
+        name: of its run.
+        model: its network.
+        weight: its share of the average.
+        top1: its own accuracy, fraction of 1.
+        loss: its own mean cross-entropy, nats.
+    """
+
+    name: str
+    model: str
+    weight: float
+    top1: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """What an ensemble is made of, and whether it was worth it.
+
+    Attributes:
+        members: in the order given.
+        weights: "equal", "val" (fitted on the validation part), or either after "greedy".
+        diversity: every pair of members of which both have a weight.
+        best: name of the member with the highest top-1 on the images judged.
+        against_best: McNemar's test of the ensemble against it.
+        explained: name of the member whose Grad-CAM stands beside the mistakes: the first of the largest weight.
+    """
+
+    members: tuple[Member, ...]
+    weights: str
+    diversity: tuple[Pair, ...]
+    best: str
+    against_best: McNemar
+    explained: str = ""
+
+
+def heaviest(members: Sequence[Member]) -> int:
+    """Return the place of the member with the largest weight, of equals the first."""
+    return max(range(len(members)), key=lambda place: (members[place].weight, -place))
+
+
+def fit_weights(log_probabilities: Sequence[Tensor], labels: Tensor) -> list[float]:
+    """Return the weights of least cross-entropy of the averaged probabilities: not negative, summing to 1.
+
+    The problem is convex; expectation-maximisation for the shares of a mixture climbs to its optimum, and stops where
+    the largest derivative shows that no more than 1e-9 nats can be won.
+
+    Args:
+        log_probabilities: of each member, (N, K).
+        labels: (N,), class indices.
+
+    Raises:
+        InputError: no members or no images.
+    """
+    logs = _of_truth(log_probabilities, labels)
+    # Only ratios count; so no image that all members find impossible turns the average into 0.
+    likelihood = (logs - logs.amax(dim=0)).exp()
+    weights = torch.full((len(likelihood),), 1 / len(likelihood), dtype=torch.float64)
+    for _ in range(_ROUNDS):
+        gain = (likelihood / (weights @ likelihood)).mean(dim=1)
+        if float(gain.max()) - 1 < _GAP:
+            break
+        weights = weights * gain
+        weights = weights / weights.sum()
+    # What the climb has all but given up is left out for good.
+    weights = torch.where(weights < 1e-6, torch.zeros_like(weights), weights)
+    return [float(w) for w in weights / weights.sum()]
+
+
+def select_greedily(log_probabilities: Sequence[Tensor], labels: Tensor) -> list[float]:
+    """Return weights by greedy forward selection with replacement (Caruana 2004).
+
+    It starts with the best member and adds, up to 50 times, the one with which the cross-entropy of the average becomes
+    least, as long as it becomes less. A member's weight is the share of times that it was chosen. Of equals the first.
+
+    Args:
+        log_probabilities: of each member, (N, K).
+        labels: (N,), class indices.
+
+    Raises:
+        InputError: no members or no images.
+    """
+    logs = _of_truth(log_probabilities, labels)
+    chosen = torch.zeros(len(logs), dtype=torch.float64)
+    # In logarithms: a member that finds one image all but impossible has a loss all the same.
+    total, least = torch.full_like(logs[0], -math.inf), math.inf
+    for taken in range(_GREEDY_ROUNDS):
+        losses = math.log(taken + 1) - torch.logaddexp(total, logs).mean(dim=1)
+        best = int(losses.argmin())
+        if taken and float(losses[best]) >= least - 1e-12:
+            break
+        least = float(losses[best])
+        chosen[best] += 1
+        total = torch.logaddexp(total, logs[best])
+    return [float(w) for w in chosen / chosen.sum()]
+
+
+def diversity(names: Sequence[str], outcomes: Sequence[Outcome]) -> tuple[Pair, ...]:
+    """Return how much each pair of members differs on the same images."""
+    found = []
+    for i in range(len(names)):
+        for j in range(i + 1, len(names)):
+            one, other = outcomes[i], outcomes[j]
+            wrong = np.stack([~one.correct, ~other.correct]).astype(np.float64)
+            apart = wrong - wrong.mean(axis=1, keepdims=True)
+            spread = float(np.sqrt((apart**2).sum(axis=1).prod()))
+            found.append(
+                Pair(
+                    names[i],
+                    names[j],
+                    float((one.predicted != other.predicted).mean()),
+                    float(wrong.prod(axis=0).mean()),
+                    float((apart[0] * apart[1]).sum()) / spread if spread > 0 else None,
+                )
+            )
+    return tuple(found)
+
+
+def _of_truth(log_probabilities: Sequence[Tensor], labels: Tensor) -> Tensor:
+    """(M, N): the logarithm of the probability that each member gives to the truth."""
+    if not log_probabilities or not len(labels):
+        raise InputError(
+            f"{len(log_probabilities)} members and {len(labels)} images to weigh them on", "at least one of each"
+        )
+    truth = labels.to(torch.int64)[:, None]
+    return torch.stack([log.gather(1, truth)[:, 0].to(torch.float64) for log in log_probabilities])

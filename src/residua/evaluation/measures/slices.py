@@ -1,0 +1,193 @@
+"""Results by what is known of the images: a table beside the data, and every value of every column a slice."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from residua._base.errors import InputError
+from residua._base.files import check_name
+from residua._base.words import some
+from residua.data.dataset import Dataset, Split
+from residua.evaluation.measures.metrics import Outcome, wilson
+
+PATH = "path"
+MOST = 1000
+"""Values of a column from which on it names images, as a time stamp does, rather than kinds of them."""
+
+LONGEST = 200
+"""Characters of a value or a column's name: what is longer names no kind of image."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The images that share a value; rates are fractions of 1.
+
+    Attributes:
+        column: of the table.
+        value: in it.
+        count: evaluated images that have it.
+        top1: accuracy on them.
+        top1_interval: Wilson's 95% interval of it.
+        loss: mean cross-entropy, nats.
+    """
+
+    column: str
+    value: str
+    count: int
+    top1: float
+    top1_interval: tuple[float, float]
+    loss: float
+
+
+@dataclass(frozen=True)
+class Table:
+    """Metadata of images.
+
+    Attributes:
+        path: the file it was read from.
+        columns: names, without "path".
+        rows: image -> its values, in the order of `columns`; an empty one is no value.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: Mapping[str, tuple[str, ...]]
+
+
+def read_table(path: Path | str) -> Table:
+    """Read a CSV file with a column `path` and others.
+
+    Raises:
+        InputError: it cannot be read; no such column, no others, a name twice; a row of another length, an image
+            twice.
+    """
+    check_name("slices", path)
+    path = Path(path)
+    header, lines = _lines(path)
+    wanted = f"a CSV file with a column {PATH!r} (relative to the data) and one or more others"
+    held = f"{path} with {f'columns {some(header)}' if header else 'nothing'}"
+    if PATH not in header:
+        raise InputError(held, wanted, f"Call the column of the images' paths {PATH!r} in the first line")
+    if len(header) < 2:
+        raise InputError(held, wanted, "Add a column with what the images shall be told apart by")
+    if len(set(header)) < len(header) or not all(header):
+        raise InputError(held, wanted, "Give each column a name of its own in the first line")
+    at = header.index(PATH)
+    rows: dict[str, tuple[str, ...]] = {}
+    problems = [f"a column's name has more than {LONGEST} characters"] if max(map(len, header)) > LONGEST else []
+    for number, row in lines:
+        if len(row) != len(header):
+            problems.append(f"line {number} has {len(row)} values for {len(header)} columns")
+            continue
+        key = row[at].strip().replace("\\", "/").removeprefix("./")
+        values = tuple(value.strip() for index, value in enumerate(row) if index != at)
+        if key in rows:
+            problems.append(f"line {number} names {key} again")
+        if max(map(len, values)) > LONGEST:
+            problems.append(f"line {number} has a value of more than {LONGEST} characters")
+        if any("\0" in value for value in row):
+            problems.append(f"line {number} holds a null character")
+        rows[key] = values
+    if problems or not rows:
+        raise InputError(
+            f"{path}: {some(problems, 5, '; ') if problems else 'no row'}",
+            f"one row an image, with a value of at most {LONGEST} characters a column",
+            "Correct these lines" if problems else "Add a row for each image",
+        )
+    return Table(path, tuple(name for name in header if name != PATH), rows)
+
+
+def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The first row, and the others with the numbers of their lines; columns are apart by "," or ";" or a tabulator."""
+    wanted = "a CSV file, in UTF-8"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", wanted, "Check the path") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}, whose byte {error.start + 1} is not UTF-8", wanted, "Save it as UTF-8") from error
+    first = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
+    try:
+        rows = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise InputError(
+            f"{path}: line {reader.line_num}: {error}",
+            "values apart by commas, and in quotation marks where they hold a comma or a line's end",
+            "Correct this line; a quotation mark may have no second one",
+        ) from error
+    return ([name.strip() for name in rows[0][1]], rows[1:]) if rows else ([], [])
+
+
+def match(table: Table, dataset: Dataset, split: Split) -> list[str | None]:
+    """Return the key in `table` of each image of `split`, None where it has none.
+
+    Raises:
+        InputError: the table names images that are in no part of the data, or none of this part.
+    """
+    root = Path(dataset.given) if dataset.location else None
+    known = {key_of(part, index, root) for part in dataset.splits.values() for index in range(len(part))}
+    unknown = [key for key in table.rows if key not in known]
+    keys = [key_of(split, index, root) for index in range(len(split))]
+    found = [key if key in table.rows else None for key in keys]
+    if unknown or not any(found):
+        missing = sum(key is None for key in found)
+        what = f"{len(unknown)} paths that are not in the data: {some(unknown, 5)}" if unknown else ""
+        if missing:
+            what += f"{'; ' * bool(what)}{missing} of the {len(split)} images of the {split.name} part have no row"
+        raise InputError(
+            f"{table.path}: {what}",
+            f"paths relative to {dataset.location or dataset.given}, such as {keys[0]}",
+            "Correct the column path, or leave these rows out",
+        )
+    return found
+
+
+def slices(table: Table, keys: Sequence[str | None], outcome: Outcome) -> tuple[tuple[Slice, ...], tuple[str, ...]]:
+    """Return the results of every value of every column, by column and value, and notes of columns left out.
+
+    Args:
+        table: the metadata.
+        keys: of each image of `outcome`, its row.
+        outcome: what became of the images.
+    """
+    found, notes = [], []
+    rowless = sum(key is None for key in keys)
+    for place, column in enumerate(table.columns):
+        given = np.array(["" if key is None else table.rows[key][place] for key in keys], object)
+        values, which, counts = np.unique(given, return_inverse=True, return_counts=True)
+        if len(values) > MOST:
+            notes.append(f"column {column!r} of {table.path} has {len(values):,} values, more than {MOST:,}: no slices")
+            continue
+        if blank := int(counts[values == ""].sum()) - rowless:
+            notes.append(f"{blank} of these images have no value in column {column!r} of {table.path}")
+        hits = np.bincount(which, outcome.correct).astype(int).tolist()
+        losses = (np.bincount(which, outcome.loss) / counts).tolist()
+        rows = [row for row in zip(values.tolist(), counts.tolist(), hits, losses, strict=True) if row[0]]
+        for value, count, right, loss in sorted(rows, key=lambda row: _natural(row[0])):
+            found.append(Slice(column, value, count, right / count, wilson(right, count), loss))
+    return tuple(found), tuple(notes)
+
+
+def key_of(split: Split, index: int, root: Path | None) -> str:
+    """Return how a table names an image: its path relative to the data, or its place, such as "test[17]"."""
+    if split.files is None:
+        return split.where(index)
+    path = split.files[index]
+    return (path.relative_to(root) if root is not None and path.is_relative_to(root) else path).as_posix()
+
+
+def _natural(value: str) -> tuple[bool, float, str]:
+    """Numbers first and by size, then words."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    return (False, number, value) if math.isfinite(number) else (True, 0.0, value)

@@ -1,0 +1,210 @@
+"""From a record to the report: every number from the scores, pictures only of the mistakes shown."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from residua._base.errors import InputError
+from residua.anatomy.inspect import inspect
+from residua.data.dataset import Split
+from residua.data.decode import Pixels, decode
+from residua.data.preprocess import apply_uint8
+from residua.evaluation.measures.abstention import abstention, apply_threshold
+from residua.evaluation.measures.calibration import calibration
+from residua.evaluation.measures.metrics import IntArray, Outcome, tally_of
+from residua.evaluation.report.report import Calibrated, Mistake, Report
+from residua.evaluation.scores.scores import Record
+from residua.explanation.thumbnails import overlay_uris
+from residua.families.network import Classifier
+from residua.runtime.environment import environment, on_device
+from residua.specs.preprocess import PreprocessSpec
+from residua.weights.bundle.bundle import hash_tensors
+
+WORST, CONFIDENT = 24, 12
+_THUMBNAIL_SIDE = 160
+
+
+def assess(
+    record: Record,
+    model: Mapping[str, Any],
+    split: Split,
+    preprocess: PreprocessSpec,
+    classes: Sequence[str],
+    *,
+    device: torch.device,
+    network: nn.Module | None = None,
+    network_classes: Sequence[str] | None = None,
+    fitted: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+    root: Path | None = None,
+    **fields: Any,
+) -> Report:
+    """Return the report of a record.
+
+    Args:
+        record: of the images of `split`, in the order of `classes`.
+        model: description of the network.
+        split: the images.
+        preprocess: the evaluation transform, for the pictures.
+        classes: names in the order of the scores.
+        device: that the network ran on.
+        network: whose Grad-CAM is drawn beside the mistakes; None draws none. It sees what `preprocess` makes.
+        network_classes: its classes, where their order is another.
+        fitted: a calibration as a bundle holds it, to be applied, or None.
+        data: description of the data.
+        root: file names are given relative to it.
+        fields: others of `Report`.
+    """
+    metrics, outcome = record.tally.metrics(classes), record.outcome
+    wrong = np.flatnonzero(~outcome.correct)
+    # Ties go to the image that comes first, so that the page is the same each time.
+    worst = wrong[np.argsort(outcome.true_probability[wrong], kind="stable")][:WORST]
+    surest = wrong[np.argsort(-outcome.probability[wrong], kind="stable")][:CONFIDENT]
+
+    drawn = [int(row) for row in dict.fromkeys([*worst, *surest])]
+    pixels = [_seen(split, int(record.indices[row]), preprocess) for row in drawn]
+    overlays = [""] * len(drawn)
+    if network is not None:
+        order = [list(network_classes or classes).index(name) for name in classes]
+        shown = [order[place] for place in outcome.predicted[drawn]]
+        overlays = overlay_uris(on_device(network, device), pixels, shown, preprocess)
+    pictures = {row: (_thumbnail(seen), found) for row, seen, found in zip(drawn, pixels, overlays, strict=True)}
+
+    def mistakes(rows: IntArray) -> tuple[Mistake, ...]:
+        return tuple(_mistake(int(row), record, outcome, split, classes, root, *pictures[int(row)]) for row in rows)
+
+    return Report(
+        model=dict(model),
+        split=split.name,
+        count=metrics.count,
+        top1=metrics.top1,
+        top1_interval=metrics.top1_interval,
+        top5=metrics.top5,
+        loss=metrics.loss,
+        macro_f1=metrics.macro_f1,
+        balanced_accuracy=metrics.balanced_accuracy,
+        baseline=float(metrics.confusion.sum(axis=1).max() / metrics.count),
+        classes=tuple(classes),
+        per_class=metrics.per_class,
+        confusion=metrics.confusion,
+        worst=mistakes(worst),
+        most_confident_mistakes=mistakes(surest),
+        data=_with_skipped(dict(data or {}), split.name, record),
+        environment=environment(device),
+        views=record.views,
+        top5_interval=metrics.top5_interval,
+        log_likelihood=-metrics.loss,
+        brier=metrics.brier,
+        calibration=calibration(outcome.probability, outcome.correct),
+        abstention=abstention(outcome.probability, outcome.correct),
+        calibrated=_calibrated(record, fitted) if fitted else None,
+        seconds=record.seconds,
+        cached=record.cached,
+        **fields,
+    )
+
+
+def describe(model: nn.Module, preprocess: PreprocessSpec) -> dict[str, Any]:
+    """Return what reports say of a network: name, paper, parameters, input size, bytes and hash of its weights, and
+    multiply-accumulates for one image, None where the network is none of ours.
+    """
+    spec = getattr(model, "spec", None)
+    return {
+        "name": getattr(spec, "name", type(model).__name__),
+        "paper": getattr(spec, "paper", ""),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "input_size": preprocess.image_size,
+        "macs": _macs(model, preprocess.image_size),
+        "weights_bytes": sum(tensor.nbytes for tensor in model.state_dict().values()),
+        "weights_sha256": hash_tensors(model.state_dict()),
+    }
+
+
+def _macs(model: nn.Module, side: int) -> int | None:
+    if not isinstance(model, Classifier):
+        return None
+    try:
+        return inspect(model.spec, (model.spec.in_channels, side, side)).macs
+    except InputError:
+        return None
+
+
+def _calibrated(record: Record, fitted: Mapping[str, Any]) -> Calibrated:
+    tally = tally_of(record.scores.double() / fitted["temperature"], torch.from_numpy(record.labels))
+    outcome, metrics = tally.outcome(), tally.metrics()
+    found = fitted.get("thresholds") or {}
+    return Calibrated(
+        temperature=float(fitted["temperature"]),
+        fitted={key: value for key, value in fitted.items() if key not in ("temperature", "thresholds")},
+        loss=metrics.loss,
+        brier=metrics.brier,
+        calibration=calibration(outcome.probability, outcome.correct),
+        thresholds=tuple(
+            apply_threshold(outcome.probability, outcome.correct, float(wanted), probability)
+            for wanted, probability in found.items()
+        ),
+    )
+
+
+def _with_skipped(data: dict[str, Any], name: str, record: Record) -> dict[str, Any]:
+    if not record.skipped:
+        return data
+    left_out = f"{len(record.skipped)} of the {name} files do not decode and were left out of the evaluation"
+    return data | {"notes": [*data.get("notes", ()), left_out]}
+
+
+def _mistake(
+    row: int,
+    record: Record,
+    outcome: Outcome,
+    split: Split,
+    classes: Sequence[str],
+    root: Path | None,
+    thumbnail: str,
+    explanation: str,
+) -> Mistake:
+    index = int(record.indices[row])
+    return Mistake(
+        path=_where(split, index, root),
+        index=index,
+        true=classes[outcome.label[row]],
+        predicted=classes[outcome.predicted[row]],
+        probability=float(outcome.probability[row]),
+        true_probability=float(outcome.true_probability[row]),
+        thumbnail=thumbnail,
+        explanation=explanation,
+    )
+
+
+def _where(split: Split, index: int, root: Path | None) -> str:
+    path = split.files[index] if split.files is not None else None
+    if path is None:
+        return split.where(index)
+    return str(path.relative_to(root)) if root is not None and path.is_relative_to(root) else str(path)
+
+
+def _seen(split: Split, index: int, preprocess: PreprocessSpec) -> Pixels:
+    pixels = split.pixels[index] if split.pixels is not None else decode(split.files[index])  # type: ignore[index]
+    return np.ascontiguousarray(apply_uint8(pixels, preprocess))
+
+
+def _thumbnail(pixels: Pixels) -> str:
+    picture = Image.fromarray(pixels)
+    stream = io.BytesIO()
+    if max(picture.size) <= 64:
+        picture.save(stream, "PNG", optimize=True)
+        kind = "png"
+    else:
+        picture.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
+        picture.save(stream, "JPEG", quality=82, optimize=True)
+        kind = "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -1,0 +1,222 @@
+"""Views: which parts of an image the network sees before it answers.
+
+| name | views |
+|---|---|
+| `1` | the centre crop of the evaluation transform |
+| `flip` | that and its mirror image |
+| `10crop` | four corners and centre of the resized image, and their mirror images (Krizhevsky 2012, section 4.1) |
+| `multiscale` | the whole image at five sizes, fully convolutional, and mirrored (He 2015, section 4.1) |
+
+Probabilities (softmax) are averaged over the views of a set, and over the sets of a list: each set counts the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from residua._base.errors import InputError, did_you_mean
+from residua.data import cache
+from residua.data.dataset import BadPolicy, Split
+from residua.data.decode import BadImage, Pixels, decode
+from residua.data.loader import Loader, default_workers
+from residua.data.preprocess import normalise, resized_uint8, ten_crops_uint8
+from residua.evaluation.measures.metrics import IntArray
+from residua.families.sizes import check_input
+from residua.specs.preprocess import PreprocessSpec
+from residua.specs.schema import Spec
+
+VIEWS = ("1", "flip", "10crop", "multiscale")
+SCALES = (224, 256, 384, 480, 640)
+"""Shorter sides of He 2015's multi-scale test, pixels, for a network of 224 × 224."""
+
+T = TypeVar("T")
+Seen = tuple[IntArray, Iterator[Tensor]]
+"""(positions of some images, an iterator of their views): each view floats (B, 3, H, W), normalised, on the device."""
+
+
+def parse_views(text: str) -> tuple[str, ...]:
+    """Return the view sets that a comma list such as "1,10crop" names.
+
+    Raises:
+        InputError: an unknown name, one given twice, or none.
+    """
+    names = tuple(part.strip() for part in str(text).split(","))
+    for name in names:
+        if name not in VIEWS:
+            raise InputError(
+                f"views {name!r}",
+                f"a comma list of {', '.join(VIEWS)}",
+                did_you_mean(name, VIEWS, 1) or "Customary are 1 and 10crop",
+            )
+    if len(set(names)) < len(names):
+        raise InputError(f"views {text!r}, one of them twice", "each view set once", "Leave the second out")
+    return names
+
+
+def sides(image_size: int) -> tuple[int, ...]:
+    """Return the five shorter sides of `multiscale`: He's, in proportion to the network's own input size, rounded.
+
+    224 gives 224, 256, 384, 480, 640; 32 gives 32, 37, 55, 69, 91.
+    """
+    return tuple(round(side * image_size / SCALES[0]) for side in SCALES)
+
+
+def check_views(names: Sequence[str], spec: Spec | None, preprocess: PreprocessSpec) -> None:
+    """Refuse view sets that the network cannot take, before any work.
+
+    Raises:
+        InputError: `multiscale` of a network whose head reads a grid of fixed size, or whose layers have a weight for
+            each pixel.
+    """
+    if "multiscale" not in names or spec is None:
+        return
+    if (grid := getattr(spec, "grid", 1)) != 1:
+        raise InputError(
+            f"views 'multiscale' of {spec.name}",
+            f"a network that ends in a global pool: the classifier of this one reads a grid of {grid} × {grid} "
+            "positions, and cannot be laid over a larger image",
+            "Use --views 10crop",
+        )
+    # What takes its own size and the next takes all that are larger.
+    for side in sides(preprocess.image_size)[:2]:
+        try:
+            check_input(spec, side)
+        except InputError as error:
+            raise InputError(f"views 'multiscale': {error.given}", error.wanted, "Use --views 10crop") from error
+
+
+def count_views(name: str) -> int:
+    """Return how many views of an image a set has."""
+    return {"1": 1, "flip": 2, "10crop": 10, "multiscale": 2 * len(SCALES)}[name]
+
+
+class Viewer:
+    """Shows the views of a split's images, a few images at a time.
+
+    Args:
+        split: images and labels.
+        preprocess: the evaluation transform.
+        views: the name of one set.
+        batch_size: images of the transform's size in a forward pass; of larger ones as many as have as many pixels.
+        device: where views are made.
+        on_bad: "refuse" images that do not decode, or "skip" them.
+
+    Attributes:
+        skipped: position -> reason, of the images left out.
+        count: images shown.
+
+    Raises:
+        InputError: `batch_size` below 1, an empty split, images that do not decode (each is named).
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        preprocess: PreprocessSpec,
+        views: str,
+        *,
+        batch_size: int,
+        device: torch.device,
+        on_bad: BadPolicy,
+    ) -> None:
+        self._split, self._preprocess, self._device, self._batch_size = split, preprocess, device, batch_size
+        self._show = {"10crop": self._ten_crops, "multiscale": self._scales}.get(views, self._centre)
+        self._mirrored = views == "flip"
+        self._workers = default_workers()
+        self._loader: Loader | None = None
+        if self._show == self._centre:
+            # One class is enough: labels are not asked of it.
+            self._loader = Loader(
+                split,
+                preprocess,
+                batch_size=batch_size,
+                device=device,
+                num_classes=1,
+                train=False,
+                channels_last=True,
+                on_bad=on_bad,
+            )
+            self.skipped = self._loader.skipped
+        else:
+            self.skipped = {} if split.files is None else cache.examined(split.files, self._workers)
+            if self.skipped and (on_bad == "refuse" or len(self.skipped) == len(split)):
+                raise cache.refusal((split, self.skipped))
+        self._good: IntArray = np.delete(np.arange(len(split)), sorted(self.skipped))
+        self.count = len(self._good)
+
+    def __iter__(self) -> Iterator[Seen]:
+        """Yield every image once: positions in the split, and an iterator of their views."""
+        return self._show()
+
+    def _centre(self) -> Iterator[Seen]:
+        assert self._loader is not None
+        for batch in self._loader.epoch(0):
+            yield batch.indices.cpu().numpy(), self._with_mirror(batch.images, also=self._mirrored)
+
+    def _ten_crops(self) -> Iterator[Seen]:
+        def views(crops: Sequence[Pixels]) -> Iterator[Tensor]:
+            for place in range(4):
+                yield from self._with_mirror(self._normalised([image[place] for image in crops]))
+            yield self._normalised([image[4] for image in crops])
+            yield self._normalised([image[5] for image in crops]).flip(3)
+
+        for indices, crops in self._batches(lambda image: ten_crops_uint8(image, self._preprocess), self._batch_size):
+            yield indices, views(crops)
+
+    def _scales(self) -> Iterator[Seen]:
+        shorter, method = sides(self._preprocess.image_size), self._preprocess.interpolation
+
+        def make(image: Pixels) -> list[Pixels]:
+            return [resized_uint8(image, side, method) for side in shorter]
+
+        def shapes(pair: tuple[int, list[Pixels]]) -> list[tuple[int, ...]]:
+            return [image.shape for image in pair[1]]
+
+        def views(sizes: Sequence[Sequence[Pixels]]) -> Iterator[Tensor]:
+            for alike in zip(*sizes, strict=True):
+                yield from self._with_mirror(self._normalised(alike))
+
+        fitting = max(1, self._batch_size * self._preprocess.image_size**2 // max(shorter) ** 2)
+        for indices, images in self._batches(make, fitting):
+            # What has the same shape goes through the network together.
+            ordered = sorted(zip(indices.tolist(), images, strict=True), key=lambda pair: (shapes(pair), pair[0]))
+            for _, group in groupby(ordered, key=shapes):
+                alike = list(group)
+                yield np.array([index for index, _ in alike]), views([sizes for _, sizes in alike])
+
+    def _batches(self, make: Callable[[Pixels], T], size: int) -> Iterator[tuple[IntArray, list[T]]]:
+        """Decode in threads a bounded way ahead; yield `size` positions and what `make` made of their images."""
+        split = self._split
+
+        def one(index: int) -> T:
+            pixels = split.pixels[index] if split.pixels is not None else decode(split.files[index])  # type: ignore[index]
+            return make(pixels)
+
+        found: list[T] = []
+        places: list[int] = []
+        good = self._good.tolist()
+        for index, image in zip(good, cache.in_order(good, one, self._workers), strict=True):
+            if isinstance(image, BadImage):
+                raise image
+            found.append(image)
+            places.append(index)
+            if len(found) == size:
+                yield np.array(places), found
+                found, places = [], []
+        if found:
+            yield np.array(places), found
+
+    def _normalised(self, images: Sequence[Pixels]) -> Tensor:
+        batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(self._device)
+        return normalise(batch, self._preprocess, channels_last=True)
+
+    def _with_mirror(self, images: Tensor, *, also: bool = True) -> Iterator[Tensor]:
+        yield images
+        if also:
+            yield images.flip(3)

@@ -1,0 +1,1 @@
+"""Floor 1: axes, lines, bars and diagrams as SVG, and the one style sheet."""

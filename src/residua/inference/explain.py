@@ -1,0 +1,260 @@
+"""Explanations of a run's answers for files: maps, pictures, contact sheets; bad files named and passed over."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from residua._base.errors import InputError, at_least_one, did_you_mean
+from residua._base.words import some
+from residua.data.decode import Pixels
+from residua.data.loader import default_workers
+from residua.data.preprocess import normalise
+from residua.explanation.layers import WITHOUT_LAYERS, target_layer
+from residua.explanation.methods import attribute, check_method
+from residua.explanation.sheet import ContactSheets, Panel, write_panel
+from residua.families.network import Classifier
+from residua.inference.predict import BadFile, all_or_refuse, each_path, image_files, prepare, ranked
+from residua.runtime.environment import on_device, pick_device
+from residua.specs.preprocess import PreprocessSpec
+from residua.weights.run import Run, load
+
+Paths = Iterable[Path | str] | Path | str
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What a network says of an image, and where it sees it.
+
+    Attributes:
+        path: the file.
+        labels: class names, most probable first.
+        probabilities: as `predict` gives them, in the order of `labels`; fractions of 1.
+        target: the class that was explained.
+        true: the class whose folder it lies in, or None.
+        method: the method's name.
+        layer: the end point whose maps were weighed, or None.
+        delta: the convergence delta of integrated gradients, logits; or None.
+        evidence: the greatest value of the map; 0: nothing speaks for the class.
+        file: the picture or contact sheet that shows it, or None.
+        map: float32 (S, S) ≥ 0, the evidence at each pixel of the image as the network saw it.
+    """
+
+    path: str
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    target: str
+    true: str | None
+    method: str
+    layer: str | None
+    delta: float | None
+    evidence: float
+    file: str | None
+    map: npt.NDArray[np.float32] = field(repr=False, compare=False)
+
+
+def explain(
+    run: Run | Path | str,
+    paths: Paths,
+    *,
+    method: str = "gradcam",
+    target: str | None = None,
+    layer: str | None = None,
+    out: Path | str | None = None,
+    top: int = 3,
+    batch_size: int = 16,
+    device: torch.device | str | None = None,
+) -> list[Explained]:
+    """Explain a run's answers for image files, and for all images under folders, in the order given.
+
+    The arguments are those of `explain_stream`. The answers hold their maps, 200 kB each at 224 pixels.
+
+    Raises:
+        InputError: as `explain_stream`, which goes on after a file that cannot be read; here all of them are named.
+    """
+    found = explain_stream(
+        run, paths, method=method, target=target, layer=layer, out=out, top=top, batch_size=batch_size, device=device
+    )
+    return all_or_refuse(found, "Leave them out; the others were explained")
+
+
+def explain_stream(
+    run: Run | Path | str,
+    paths: Paths,
+    *,
+    method: str = "gradcam",
+    target: str | None = None,
+    layer: str | None = None,
+    out: Path | str | None = None,
+    top: int = 3,
+    batch_size: int = 16,
+    device: torch.device | str | None = None,
+) -> Iterator[Explained | BadFile]:
+    """Yield one `Explained` or `BadFile` a file, in the order given, holding a batch and a sheet at a time.
+
+    Args:
+        run: a `Run` or its folder.
+        paths: files, and folders whose images are found recursively, sorted; links to folders are left out.
+        method: "gradcam", "gradcam++", "integrated-gradients" (from black), "occlusion" or "smoothgrad".
+        target: the class to explain, by name; by default each image's predicted class.
+        layer: the end point that gradcam and gradcam++ weigh; by default the last convolutional layer.
+        out: a PNG to write. One file gets its picture beside the overlay; more, or a folder, contact sheets of 32:
+            FILE.png, FILE-2.png, …. None: no picture.
+        top: classes an answer names; all when there are fewer.
+        batch_size: images explained at a time.
+        device: "cpu", "cuda", …; by default the GPU where there is one.
+
+    Raises:
+        InputError: an unknown method, class, layer or device; a network without feature maps for a method that weighs
+            them; `top` or `batch_size` below 1; an `out` that is no PNG or stands in no folder; a run that cannot be
+            loaded. All of it before the first file is read.
+    """
+    check_method(method, layer)
+    at_least_one(top=top, batch_size=batch_size)
+    given = list(each_path(paths))
+    out = None if out is None else _checked_out(Path(out))
+    run = run if isinstance(run, Run) else load(run)
+    if target is not None and target not in run.classes:
+        wanted = (
+            some(list(run.classes), 12) if len(run.classes) <= 12 else f"one of the run's {len(run.classes)} classes"
+        )
+        raise InputError(f"target {target!r}", wanted, did_you_mean(target, run.classes) or "Name one of these classes")
+    size = run.preprocess_spec.image_size
+    if method not in WITHOUT_LAYERS:
+        target_layer(run.spec, size, size, layer)
+    job = _Job(run, method, target, layer, top, pick_device(device))
+    return _stream(job, given, batch_size, out)
+
+
+@dataclass(frozen=True)
+class _Job:
+    run: Run
+    method: str
+    target: str | None
+    layer: str | None
+    top: int
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class _Found:
+    path: Path
+    true: str | None
+
+
+def _checked_out(out: Path) -> Path:
+    wanted = "a file FILE.png in a folder that exists"
+    if out.suffix.lower() != ".png" or out.is_dir():
+        raise InputError(f"out {str(out)!r}", wanted, "Give it the ending .png")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"out {str(out)!r}", wanted, "Create the folder, or name another")
+    return out
+
+
+def _stream(job: _Job, given: list[Path], batch_size: int, out: Path | None) -> Iterator[Explained | BadFile]:
+    model = on_device(job.run.model, job.device)
+    single = len(given) == 1 and os.path.isfile(given[0])
+    sheets = None if out is None or single else ContactSheets(out, _title(job))
+    files = _found(given, job.run.classes)
+    with (
+        ThreadPoolExecutor(default_workers(), thread_name_prefix="residua-decode") as pool,
+        # However this ends: answers that were given name the sheet that was begun.
+        nullcontext() if sheets is None else closing(sheets),
+    ):
+        while batch := list(islice(files, batch_size)):
+            read = list(pool.map(lambda item: _read(item, job.run.preprocess_spec), batch))
+            good = [(item, pixels) for item, pixels in zip(batch, read, strict=True) if not isinstance(pixels, BadFile)]
+            answers = iter(_explained(job, model, good) if good else ())
+            for pixels in read:
+                if isinstance(pixels, BadFile):
+                    yield pixels
+                    continue
+                answer, file = next(answers), out
+                panel = _panel(answer, pixels, brief=not single)
+                if sheets is not None:
+                    file = sheets.add(panel)
+                elif out is not None:
+                    write_panel(out, panel)
+                yield replace(answer, file=None if file is None else str(file))
+
+
+def _found(given: list[Path], classes: tuple[str, ...]) -> Iterator[_Found | BadFile]:
+    """Find the files, and for each the nearest folder, up to the one given, that has the name of a class."""
+    known = set(classes)
+    for root in given:
+        for item in image_files([root]):
+            if isinstance(item, BadFile):
+                yield item
+                continue
+            depth = 1 if item == root else len(item.parents) - len(root.parents)
+            above = item.absolute().parents[:depth]
+            yield _Found(item, next((folder.name for folder in above if folder.name in known), None))
+
+
+def _read(item: _Found | BadFile, spec: PreprocessSpec) -> Pixels | BadFile:
+    return item if isinstance(item, BadFile) else prepare(item.path, spec)
+
+
+def _explained(job: _Job, model: nn.Module, good: list[tuple[_Found | BadFile, Pixels]]) -> list[Explained]:
+    assert isinstance(model, Classifier)
+    run = job.run
+    stacked = torch.from_numpy(np.stack([pixels for _, pixels in good]).transpose(0, 3, 1, 2)).to(job.device)
+    images = normalise(stacked, run.preprocess_spec, channels_last=True)
+    targets = None
+    if job.target is not None:
+        targets = torch.full((len(good),), run.classes.index(job.target), device=job.device)
+    found = attribute(job.method, model, images, run.preprocess_spec, targets, job.layer)
+    answered = ranked(run, found.logits, job.top)
+    maps = found.maps.to("cpu", torch.float32).numpy()
+    answers = []
+    for row, (item, _) in enumerate(good):
+        assert isinstance(item, _Found)
+        answers.append(
+            Explained(
+                path=str(item.path),
+                labels=answered[row][0],
+                probabilities=answered[row][1],
+                target=run.classes[int(found.targets[row])],
+                true=item.true,
+                method=job.method,
+                layer=found.layer,
+                delta=None if found.delta is None else float(found.delta[row]),
+                evidence=float(maps[row].max()),
+                file=None,
+                map=maps[row],
+            )
+        )
+    return answers
+
+
+def _title(job: _Job) -> str:
+    size = job.run.preprocess_spec.image_size
+    weighed = job.method not in WITHOUT_LAYERS
+    how = f"{job.method} of {target_layer(job.run.spec, size, size, job.layer).name}" if weighed else job.method
+    return f"Evidence for {job.target or 'the predicted class'}, {how}"
+
+
+def _panel(answer: Explained, pixels: Pixels, *, brief: bool) -> Panel:
+    """Draw up what a picture says below the image; a contact sheet's title says the rest."""
+    (first, sure), *others = zip(answer.labels, answer.probabilities, strict=True)
+    wrong = answer.true is not None and answer.true != first
+    lines = [f"{answer.true} taken for {first}  {sure:.1%}" if wrong else f"{first}  {sure:.1%}"]
+    nothing = f"no evidence for {answer.target}"
+    name = Path(answer.path).name
+    if brief:
+        lines.append(name if answer.evidence else f"{nothing}: {name}")
+    else:
+        how = f"{answer.method} of {answer.layer}" if answer.layer else answer.method
+        lines += [f"then {', '.join(f'{label} {share:.1%}' for label, share in others)}"] * bool(others)
+        lines += [f"evidence for {answer.target}, {how}" if answer.evidence else f"{nothing}, {how}", name]
+    return Panel(pixels, answer.map, lines, wrong)

@@ -1,0 +1,1 @@
+"""One file a question: its grid, its measure, its verdict."""

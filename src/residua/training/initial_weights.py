@@ -1,0 +1,92 @@
+"""The weights that a run begins with: named when it is asked for, recorded by hash, never needed after a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from residua._base.errors import InputError
+from residua.families.build import outline
+from residua.families.network import Classifier
+from residua.specs.preprocess import PreprocessSpec, default_preprocess
+from residua.specs.provenance import Provenance
+from residua.specs.schema import Spec
+from residua.weights.convert import resized
+from residua.weights.named.locate import is_remote
+from residua.weights.named.resolve import resolve
+from residua.weights.named.transfer import fitted, load_weights
+
+
+@dataclass(frozen=True)
+class Initial:
+    """Weights to begin with, as a run records them.
+
+    Attributes:
+        given: their name; a path is absolute.
+        sha256: of the file that held them when the run was begun.
+        preprocess: what they were trained for; None where nobody says.
+        classes: the names of their outputs; () where nobody says.
+        form: fields that the network has from them, where it was asked for by its name; see `Weights.form`.
+    """
+
+    given: str
+    sha256: str
+    preprocess: PreprocessSpec | None
+    classes: tuple[str, ...]
+    form: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"the weights {self.given} (SHA-256 {self.sha256[:12]}…)"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, told: dict[str, Any]) -> Initial:
+        """Undo `to_dict`."""
+        preprocess = told["preprocess"] and PreprocessSpec(**told["preprocess"])
+        return cls(told["given"], told["sha256"], preprocess, tuple(told["classes"]), told.get("form", {}))
+
+
+def full_name(given: str | Path) -> str:
+    """Return a name of weights as it is recorded: a path is made absolute."""
+    return str(given) if is_remote(given) else str(Path(given).resolve())
+
+
+def find_initial(given: str | Path, spec: Spec, asked: Collection[str] | None = None) -> Initial:
+    """Fetch and read weights, and see that all but their classifier fits the network of `spec` in their form.
+
+    Raises:
+        InputError: as `resolve`, and as `fitted`.
+    """
+    found = resolve(given, spec, asked)
+    fitted(outline(spec.edit(**found.form)), found, new_classifier=True)
+    return Initial(found.located.given, found.located.sha256, found.preprocess, found.classes, found.form)
+
+
+def load_initial(initial: Initial, network: Classifier, classes: Sequence[str]) -> Provenance:
+    """Load the weights into the run's network; for other classes than theirs its classifier stays as it was drawn.
+
+    Raises:
+        InputError: they cannot be had any more, or they are others now.
+    """
+    found = resolve(initial.given, network.spec)
+    if found.located.sha256 != initial.sha256:
+        raise InputError(
+            f"{initial.given} has SHA-256 {found.located.sha256[:16]}…, and had {initial.sha256[:16]}… when the run "
+            "was begun",
+            "the weights that the run was begun with",
+            "Restore them, or begin another run with another --out",
+        )
+    adrift = bool(found.classes) and tuple(found.classes) != tuple(classes)
+    return load_weights(network, replace(found, form=initial.form), new_classifier=True, adrift=adrift)
+
+
+def preprocess_for(initial: Initial | None, image_size: int) -> PreprocessSpec:
+    """Return the evaluation transform of a run at this side, pixels: its weights' own, else the customary one."""
+    if initial is None or initial.preprocess is None:
+        return default_preprocess(image_size)
+    return resized(initial.preprocess, image_size)

@@ -1,0 +1,1 @@
+"""What one optimizer step does: loss, update, frozen parts, kernels."""

@@ -1,0 +1,342 @@
+"""A run in progress: the network, what trains it, and every piece of state that a checkpoint must hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+
+from residua._base.errors import AnswerNo, InputError
+from residua._base.files import write_text
+from residua._base.signals import Interruptible, StopRequest
+from residua.data.loader import Batch, Loader
+from residua.data.random import step_seed
+from residua.data.sources.folders import some
+from residua.evaluation.evaluate import quick_metrics
+from residua.evaluation.measures.metrics import NotFinite
+from residua.families.build import build
+from residua.training.checkpoint import (
+    Checkpoint,
+    all_finite,
+    list_checkpoints,
+    newest_checkpoint,
+    save_checkpoint,
+    writing,
+)
+from residua.training.initial_weights import load_initial
+from residua.training.plan import Plan
+from residua.training.progress import Display, Moment
+from residua.training.state import State
+from residua.training.step.freeze import frozen
+from residua.training.step.kernels import choose_engine
+from residua.training.step.loss import training_loss
+from residua.training.step.optim import (
+    Average,
+    build_optimizer,
+    learning_rate,
+    optimizer_tensors,
+    restore_optimizer,
+    set_learning_rate,
+)
+
+_SAVING_SHARE = 0.05  # at most this share of the time goes into checkpoints at the ends of epochs
+
+
+class Diverged(AnswerNo):
+    """The loss or the weights turned NaN or infinite."""
+
+
+class Session:
+    """Does the steps of a run; `residua.training.loop` says in which order."""
+
+    def __init__(self, plan: Plan, display: Display) -> None:
+        self.plan, self.display, self.state = plan, display, State()
+        recipe, hardware = plan.recipe, plan.hardware
+        # Every batch has one shape, so measuring once which convolution is fastest pays.
+        torch.backends.cudnn.benchmark = hardware.device.type == "cuda"
+        torch.manual_seed(recipe.seed)
+        self.model = build(plan.spec).to(hardware.device)
+        self.model.to(memory_format=hardware.memory_format)
+        # Specs of networks without auxiliary classifiers lack the field.
+        self.aux_weight: float = getattr(plan.spec, "aux_weight", 0.0)
+        self.frozen = frozen(plan.spec, recipe.freeze)
+        self.frozen.apply(self.model)
+        self.engine, self.hardware = choose_engine(self.model, recipe, hardware)
+        self.forward = torch.compile(self.model) if recipe.compile else self.model
+        self.optimizer = build_optimizer(self.model, recipe)
+        self.average = Average(self.model, recipe.ema_decay) if recipe.ema_decay else None
+        self.best: dict[str, Tensor] = {}
+        self._unread: list[tuple[Tensor, int, int]] = []
+        # Reading a loss from a GPU waits for it; a CPU has it at hand.
+        self._read_every = 1 if hardware.device.type == "cpu" else 25
+        self._clock = self._saved_at = time.perf_counter()
+        self._saving_seconds = 0.0
+
+    def begin(self) -> None:
+        """Load the weights that the run begins with, where it does not begin with those drawn from its seed.
+
+        Raises:
+            InputError: they cannot be had, or are others than when the run was asked for.
+        """
+        initial = self.plan.request.initial
+        if initial is None:
+            return
+        loaded = load_initial(initial, self.model, self.plan.dataset.classes)
+        self.display.say(f"Begins with {loaded}")
+        if self.average:
+            self.average = Average(self.model, self.plan.recipe.ema_decay)
+
+    @property
+    def global_step(self) -> int:
+        """Optimizer steps done in all."""
+        # `max_steps` may have ended the last epoch early.
+        return min(self.state.epoch * self.plan.steps_per_epoch + self.state.step, self.plan.total_steps)
+
+    @property
+    def done(self) -> bool:
+        """Whether training has come to its end."""
+        return self.state.epoch >= self.plan.recipe.epochs or self.state.stopped_early
+
+    def groups(self) -> Iterator[list[Batch]]:
+        """Yield the batches of each remaining optimizer step of the epoch at hand."""
+        plan, many = self.plan, self.plan.recipe.accumulate_steps
+        left = min(plan.steps_per_epoch - self.state.step, plan.total_steps - self.global_step)
+        self._clock = time.perf_counter()
+        if left > 0:
+            batches = iter(plan.train.epoch(self.state.epoch, self.state.step * many))
+            for _ in range(left):
+                yield list(islice(batches, many))
+
+    def step(self, group: list[Batch]) -> None:
+        """Do one optimizer step on the batches that share it."""
+        plan, recipe, number = self.plan, self.plan.recipe, self.global_step
+        # Dropout inside the network draws from here: no generator's state needs saving.
+        seed_generators(step_seed(recipe.seed, number), plan.hardware.device)
+        set_learning_rate(self.optimizer, self.rate(number))
+        self.optimizer.zero_grad(set_to_none=True)
+        images = sum(len(batch.images) for batch in group)
+        total = torch.zeros((), device=plan.hardware.device)
+        for batch in group:
+            with self.hardware.autocast():
+                output = self.forward(batch.images)
+            loss = training_loss(
+                output, batch.labels, label_smoothing=recipe.label_smoothing, aux_weight=self.aux_weight
+            )
+            loss = loss * (len(batch.images) / images)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        if recipe.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
+        self.optimizer.step()
+        if self.average:
+            self.average.update(number)
+        self.state.step += 1
+        self._unread.append((total, images, number))
+        if len(self._unread) >= self._read_every:
+            self.read_losses()
+
+    def rate(self, number: int) -> float:
+        """Return the learning rate of optimizer step `number`, the plateau rule included."""
+        plan, scale = self.plan, self.state.plateau_scale
+        rate = learning_rate(plan.recipe, number, total_steps=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
+        return rate if scale == 1 else max(rate * scale, min(rate, plan.recipe.min_learning_rate))
+
+    def read_losses(self) -> None:
+        """Add the losses of the latest steps to the epoch's sum.
+
+        Raises:
+            Diverged: one of them is NaN or infinite.
+        """
+        if self._unread:
+            values = torch.stack([loss for loss, _, _ in self._unread]).tolist()
+            for value, (_, images, number) in zip(values, self._unread, strict=True):
+                if not math.isfinite(value):
+                    raise self.diverged(f"the training loss is {value} at step {number + 1}", number)
+                self.state.loss_sum += value * images
+                self.state.images += images
+            self._unread.clear()
+        self._book(training=True)
+
+    def validate(self, stop: StopRequest) -> None:
+        """End the epoch: validate, remember the best, add a line to the history.
+
+        Raises:
+            Stopped: a signal came; the epoch is not ended yet.
+        """
+        self.read_losses()
+        found = self._measure(stop) if self.plan.val else None
+        sample = self._measure(stop, self.plan.sample) if self.plan.sample else None
+        rate = self.rate(max(0, self.global_step - 1))
+        if found and self.state.judge(self.plan.recipe, found["top1"], found["loss"]):
+            self.best = {name: value.clone() for name, value in self.weights().items()}
+        self._book(training=False)
+        moment = self.moment(found["top1"] if found else None)
+        self.state.end_epoch(self.global_step, rate, found, sample)
+        self.write_history()
+        self.display.show(moment)
+
+    def _measure(self, stop: StopRequest, loader: Loader | None = None) -> dict[str, float | int]:
+        loader = loader or self.plan.val
+        assert loader is not None
+        with self.average.applied() if self.average else nullcontext():
+            try:
+                return quick_metrics(
+                    self.model,
+                    Interruptible(loader, stop),
+                    autocast=torch.bfloat16 if self.hardware.bf16 else None,
+                )
+            except NotFinite as error:
+                what = f"in the validation after step {self.global_step}, {error.given}"
+                raise self.diverged(what, max(0, self.global_step - 1)) from None
+            finally:
+                self.frozen.hold(self.model)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the weights as they stand: the average where there is one."""
+        if self.average:
+            return self.average.tensors
+        return {name: value.detach() for name, value in self.model.state_dict().items()}
+
+    def moment(self, val_top1: float | None = None) -> Moment:
+        """Return where the run stands, for the display."""
+        state, plan, step = self.state, self.plan, self.global_step
+        if val_top1 is None and state.history:
+            val_top1 = state.history[-1]["val_top1"]
+        return Moment(
+            epoch=state.epoch + 1,
+            epochs=plan.recipe.epochs,
+            step=step,
+            steps=plan.total_steps,
+            loss=state.loss,
+            val_top1=val_top1,
+            images_per_second=state.images_per_second,
+            seconds_left=(plan.total_steps - step) * state.seconds / max(1, step),
+        )
+
+    def checkpoint_due(self) -> bool:
+        """Whether the recipe's rules (steps, minutes) ask for a checkpoint after this step."""
+        recipe = self.plan.recipe
+        if recipe.checkpoint_every_steps and self.global_step % recipe.checkpoint_every_steps == 0:
+            return True
+        minutes = (time.perf_counter() - self._saved_at) / 60
+        return 0 < recipe.checkpoint_every_minutes <= minutes
+
+    def cheap_to_save(self) -> bool:
+        """Whether another checkpoint keeps saving a small share of the time."""
+        return self._saving_seconds <= _SAVING_SHARE * (time.perf_counter() - self._saved_at)
+
+    def save(self) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            Diverged: a weight is NaN or infinite; the last good checkpoint stays.
+            InputError: the disk is full or refuses.
+        """
+        self.read_losses()
+        started = time.perf_counter()
+        parts = {
+            "model": self.model.state_dict(),
+            "optimizer": optimizer_tensors(self.optimizer),
+            "best": self.best,
+        }
+        if self.average:
+            parts["average"] = self.average.tensors
+        tensors = {f"{part}.{name}": value for part, named in parts.items() for name, value in named.items()}
+        if not all_finite(tensors):
+            raise self.diverged(f"a weight is NaN or infinite after step {self.global_step}", self.global_step - 1)
+        state = {
+            "state": dataclasses.asdict(self.state),
+            "computed_with": self.computed_with(),
+            "left_out": self.plan.left_out,
+        }
+        point = Checkpoint(self.global_step, tensors, state)
+        save_checkpoint(self.plan.checkpoints, point, keep=self.plan.recipe.keep_checkpoints)
+        self._saved_at = time.perf_counter()
+        self._saving_seconds = self._saved_at - started
+        self._book(training=False)
+
+    def restore(self) -> None:
+        """Take up the newest whole checkpoint; without one, start from the beginning.
+
+        Raises:
+            InputError: other images decode now than did then.
+        """
+        found, warnings = newest_checkpoint(self.plan.checkpoints)
+        for warning in warnings:
+            self.display.warn(warning)
+        if found is None:
+            why = "No checkpoint is whole" if warnings else "The run ended before its first checkpoint"
+            self.display.say(f"{why}: it starts again from its recipe")
+            self.begin()
+            self.write_history()
+            return
+        self._refuse_other_images(found.state["left_out"])
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "average": {}, "best": {}}
+        for name, value in found.tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = value
+        self.model.load_state_dict(parts["model"], strict=True)
+        restore_optimizer(self.optimizer, parts["optimizer"])
+        if self.average:
+            self.average.restore(parts["average"])
+        device = self.plan.hardware.device
+        self.best = {name: value.to(device) for name, value in parts["best"].items()}
+        self.state = State(**found.state["state"])
+        self.write_history()
+        now, then = self.computed_with(), found.state["computed_with"]
+        changed = [f"{key} {then.get(key)} then, {now[key]} now" for key in now if now[key] != then.get(key)]
+        if changed:
+            self.display.warn(f"other arithmetic than before ({'; '.join(changed)}): the last bits may differ")
+        self.display.say(f"Resumed after step {self.global_step} of {self.plan.total_steps}")
+
+    def _refuse_other_images(self, then: dict[str, list[int]]) -> None:
+        plan, changed = self.plan, []
+        for name, now in plan.left_out.items():
+            places = sorted(set(now) ^ set(then.get(name, ())))
+            changed += [plan.dataset.splits[name].where(index) for index in places]
+        if changed:
+            raise InputError(
+                f"{len(changed)} images decode now and did not when {plan.folder} was stopped, or the reverse: "
+                f"{some(changed)}",
+                "the same images as before",
+                "Restore these files, or give another --out",
+            )
+
+    def computed_with(self) -> dict[str, object]:
+        """What decides the last bits of the result besides the plan."""
+        return {**self.hardware.to_dict(), "engine": self.engine.name, "torch": torch.__version__}
+
+    def write_history(self) -> None:
+        """Write history.jsonl as the state has it: what came after a checkpoint is cut off again."""
+        path = self.plan.folder / "history.jsonl"
+        with writing(path):
+            write_text(path, "".join(json.dumps(line) + "\n" for line in self.state.history))
+
+    def diverged(self, what: str, step: int) -> Diverged:
+        """Return the error that says what happened, at which learning rate, and what to try."""
+        bf16 = ", --precision fp32" if self.hardware.bf16 else ""
+        saved = "its last good checkpoint" if list_checkpoints(self.plan.checkpoints) else "no checkpoint"
+        return Diverged(
+            f"Training diverged: {what}; the learning rate was {self.rate(max(0, step)):.3g}. "
+            f"Try --learning-rate {self.plan.recipe.learning_rate / 4:.3g}, a longer --warmup-epochs or "
+            f"--clip-norm 1{bf16}, with another --out. {self.plan.folder} keeps {saved}."
+        )
+
+    def _book(self, *, training: bool) -> None:
+        now = time.perf_counter()
+        self.state.spend(now - self._clock, training=training)
+        self._clock = now
+
+
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seed the generators that a network on this device draws from, and no others: torch.manual_seed is slow."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)

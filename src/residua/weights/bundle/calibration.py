@@ -1,0 +1,50 @@
+"""What is learnt of a run after its training, written into its bundle; the weights stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from residua._base.errors import InputError
+from residua._base.files import atomic_path
+from residua._base.plain import plain
+from residua.weights.bundle.bundle import (
+    MODEL_FILE,
+    hash_tensors,
+    is_temperature,
+    load_bundle,
+    read_signed,
+    write_signed,
+)
+
+
+def store_calibration(folder: Path, calibration: Mapping[str, Any], weights_sha256: str) -> Path:
+    """Write a calibration into the header of a run's model.safetensors, and return the file's path.
+
+    The new file is written beside and renamed: readers see the run as it was or as it is then. Everything else that it
+    holds, and `weights_sha256`, is as before.
+
+    Args:
+        folder: the run folder.
+        calibration: JSON values: `temperature` (above 0), and how it was fitted.
+        weights_sha256: of the weights that it was fitted for.
+
+    Raises:
+        InputError: a temperature that is none; no whole bundle there, or one of other weights.
+    """
+    calibration = plain(calibration)
+    if not is_temperature(calibration):
+        raise InputError(f"temperature {calibration.get('temperature')!r}", "a number above 0")
+    load_bundle(folder)
+    path = folder / MODEL_FILE
+    document, tensors = read_signed(path)
+    if hash_tensors(tensors) != weights_sha256:
+        raise InputError(
+            f"{folder} holds other weights than those that the temperature was fitted for",
+            f"weights with SHA-256 {weights_sha256[:16]}…",
+            "Repeat the command: the run was trained anew meanwhile",
+        )
+    with atomic_path(path) as beside:
+        write_signed(beside, tensors, document | {"calibration": calibration})
+    return path

@@ -1,0 +1,92 @@
+"""The sorted table of LevelDB, which TensorFlow keeps its checkpoints in (leveldb, doc/table_format.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from residua.weights.files import snappy
+from residua.weights.files.crc32c import crc32c, masked
+from residua.weights.files.damage import Damaged
+from residua.weights.files.wire import varint
+
+_FOOTER, _TRAILER = 48, 5
+_MAGIC = 0xDB4775248B80FB57
+_LONGEST_KEY = 4096  # names of tensors; keys share prefixes, so a hostile file could make them grow without end
+
+
+def is_table(stream: BinaryIO, size: int) -> bool:
+    """Whether a file of `size` bytes ends as a table does."""
+    if size < _FOOTER:
+        return False
+    stream.seek(size - 8)
+    return int.from_bytes(stream.read(8), "little") == _MAGIC
+
+
+def entries(stream: BinaryIO, size: int) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield (key, value) in the order of the keys, with one block in memory at a time.
+
+    Raises:
+        Damaged: anything that the checksums, the lengths or the order of blocks and keys do not allow.
+    """
+    if not is_table(stream, size):
+        raise Damaged(f"its last bytes are not those of a table ({size} bytes)")
+    stream.seek(size - _FOOTER)
+    footer = memoryview(stream.read(_FOOTER))
+    _, _, place = _handle(footer, 0)
+    offset, length, _ = _handle(footer, place)
+    end, last = 0, None
+    for _, handle in _entries(_block(stream, offset, length, size)):
+        start, length, _ = _handle(handle, 0)
+        # Blocks that point back could be read for ever.
+        if start < end:
+            raise Damaged("its blocks overlap")
+        end = start + length + _TRAILER
+        for key, value in _entries(_block(stream, start, length, size)):
+            if last is not None and key <= last:
+                raise Damaged("its keys are not in order")
+            last = key
+            yield key, value
+
+
+def _handle(data: memoryview, place: int) -> tuple[int, int, int]:
+    offset, place = varint(data, place)
+    length, place = varint(data, place)
+    return offset, length, place
+
+
+def _block(stream: BinaryIO, offset: int, length: int, size: int) -> memoryview:
+    if offset + length + _TRAILER > size - _FOOTER:
+        raise Damaged(f"a block at byte {offset} of {length} bytes in a file of {size}")
+    stream.seek(offset)
+    stored = memoryview(stream.read(length + _TRAILER))
+    if len(stored) != length + _TRAILER:
+        raise Damaged("it became shorter while it was read")
+    if masked(crc32c(stored[: length + 1])) != int.from_bytes(stored[length + 1 :], "little"):
+        raise Damaged(f"the block at byte {offset} does not give its checksum")
+    kind = stored[length]
+    if kind == 0:
+        return stored[:length]
+    if kind == 1:
+        return memoryview(snappy.decompress(stored[:length]))
+    raise Damaged(f"a block is compressed in way {kind}; only Snappy is known")
+
+
+def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    if len(block) < 4:
+        raise Damaged("a block without its list of restarts")
+    restarts = int.from_bytes(block[-4:], "little")
+    end = len(block) - 4 - 4 * restarts
+    if end < 0:
+        raise Damaged(f"a block of {len(block)} bytes with {restarts} restarts")
+    entry, key, place = block[:end], b"", 0
+    while place < end:
+        shared, place = varint(entry, place)
+        unshared, place = varint(entry, place)
+        length, place = varint(entry, place)
+        if shared > len(key) or unshared + length > end - place or shared + unshared > _LONGEST_KEY:
+            raise Damaged("an entry runs over its block")
+        key = key[:shared] + bytes(entry[place : place + unshared])
+        place += unshared
+        yield key, entry[place : place + length]
+        place += length

@@ -1,0 +1,85 @@
+"""README.md of a published run: what its bundle says, for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from residua.specs.preprocess import PreprocessSpec
+from residua.specs.schema import Spec
+from residua.weights.bundle.config import timm_name
+
+
+def model_card(
+    *,
+    spec: Spec,
+    classes: tuple[str, ...],
+    preprocess: PreprocessSpec,
+    parameters: int,
+    metrics: Mapping[str, Any],
+    data: Mapping[str, Any],
+    initial_weights: Mapping[str, Any] | None,
+    versions: Mapping[str, str],
+    weights_sha256: str,
+) -> str:
+    """Return the model card in the Hub's form: a head of YAML, a table of facts, the classes, how to use it."""
+    twin = timm_name(spec)
+    begun = str((initial_weights or {}).get("given", ""))
+    head = {
+        "library_name": "timm" if twin else "residua",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "residua"],
+    }
+    if begun.startswith("hf://"):
+        head["base_model"] = begun.removeprefix("hf://").partition("@")[0]
+    side = preprocess.image_size
+    facts = {
+        "Network": f"{spec.name} ({spec.paper})",
+        "Parameters": f"{parameters:,}",
+        "Input": f"{spec.in_channels} × {side} × {side}",
+        "Preprocessing": f"shorter side to {preprocess.resize} ({preprocess.interpolation}), centre crop {side}, "
+        f"mean {_numbers(preprocess.mean)}, deviation {_numbers(preprocess.std)}",
+        "Classes": str(len(classes)),
+        "Trained on": _trained_on(data),
+        "Began with": f"{begun}, SHA-256 {(initial_weights or {}).get('sha256')}" if begun else "",
+        "Measured": _measured(metrics),
+        "SHA-256 of the weights": weights_sha256,
+        "Written by": ", ".join(f"{name} {version}" for name, version in versions.items()),
+    }
+    # JSON is YAML, and keeps whatever a name holds from being read as more than text.
+    lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", ""]
+    lines += [f"# {spec.name}, {len(classes)} classes", "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {_cell(value)} |" for name, value in facts.items() if value]
+    lines += ["", "Classes, in the order of the logits:", "", "```json", json.dumps(list(classes)), "```", ""]
+    lines += ["```python", "import residua as r", "", 'run = r.load("hf://ORG/REPO")  # or a folder']
+    lines += ['print(r.predict(run, ["photo.jpg"]))', "```"]
+    if twin:
+        lines += ["", "```python", "import timm", ""]
+        lines += ['model = timm.create_model("hf-hub:ORG/REPO", pretrained=True)', "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _trained_on(data: Mapping[str, Any]) -> str:
+    if "given" not in data:
+        return ""
+    counts = ", ".join(f"{count:,} {split}" for split, count in data.get("counts", {}).items())
+    return f"{data['given']}" + (f": {counts} images" if counts else "") + f"; hash {data.get('hash')}"
+
+
+def _measured(metrics: Mapping[str, Any]) -> str:
+    if metrics.get("top1") is None:
+        return ""
+    found = f"top-1 {metrics['top1']:.4f}"
+    if interval := metrics.get("top1_interval"):
+        found += f" (95% interval {interval[0]:.4f} to {interval[1]:.4f})"
+    of = f"{metrics['count']:,} images" if metrics.get("count") else "images"
+    return found + (f" of {of} of the {metrics['split']} part" if metrics.get("split") else "")
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

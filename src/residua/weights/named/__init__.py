@@ -1,0 +1,1 @@
+"""Weights by name: found, fetched, read, fitted."""

@@ -1,0 +1,170 @@
+"""Files of the Hugging Face Hub, or of a server in its place: named by content, kept by content.
+
+The protocol, as the Hub's own documentation has it: `GET {endpoint}/{repo}/resolve/{revision}/{file}`; the headers of
+the answer, or of its redirect to a store, say the commit (X-Repo-Commit) and what the file must hash to: for large
+files X-Linked-Etag, a SHA-256, with X-Linked-Size; for small ones ETag, the SHA-1 that git names them by.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import urllib.error
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+from residua._base.console import BYTES, progress_bar
+from residua._base.download import RemoteFile, alone, fetch
+from residua._base.errors import InputError
+from residua._base.files import cache_root, write_text
+from residua._base.http import ERRORS, Head, head, is_offline, require_http
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_ADDRESS = re.compile(rf"({_NAME}/{_NAME}|{_NAME})(?:@([A-Za-z0-9._/-]+))?")
+
+
+class Repository:
+    """A repository of the Hub at one revision: all its files are taken from one commit.
+
+    Args:
+        text: "org/repo" or "org/repo@revision", a branch, a tag or a commit.
+
+    Raises:
+        InputError: `text` is neither.
+    """
+
+    def __init__(self, text: str) -> None:
+        found = _ADDRESS.fullmatch(text.rstrip("/"))
+        if found is None or ".." in text:
+            raise InputError(
+                f"the repository {text!r}", "hf://ORG/REPO or hf://ORG/REPO@REVISION", "Check the name on the Hub"
+            )
+        self.name, self.revision = found[1], found[2] or "main"
+        self._commit = ""
+
+    def fetch(self, name: str) -> Path | None:
+        """Return the file of that name in the cache, downloaded where it is not there; None: the repository has none.
+
+        Raises:
+            InputError: no such repository or revision; a private one without a token; offline and never fetched;
+                no connection; what arrived is not the file.
+        """
+        if is_offline():
+            return self._from_cache(name)
+        found = self._head(name)
+        if found is None:
+            self._note(name, None)
+            return None
+        self._commit = self._commit or found.headers.get("X-Repo-Commit") or ""
+        remote = self._remote(found)
+        path = fetch_to_cache(remote)
+        self._note(name, remote)
+        return path
+
+    def _from_cache(self, name: str) -> Path | None:
+        noted = self._noted()
+        url = self._url(name)
+        if name in noted:
+            known = noted[name]
+            return None if known is None else fetch_to_cache(RemoteFile(url, **known))
+        raise InputError(
+            f"{url} is not in the cache, {cache_root() / 'weights'}, and RESIDUA_OFFLINE or HF_HUB_OFFLINE forbids the "
+            "network",
+            "a repository that was fetched before, or its files in a folder of yours",
+            "Repeat the command once with the network allowed, or give the folder's path as the weights",
+        )
+
+    def _note(self, name: str, remote: RemoteFile | None) -> None:
+        """Write down what the file is, or that there is none, for when the Hub cannot be asked."""
+        known = remote and {"digest": remote.digest, "kind": remote.kind, "size": remote.size}
+        self._notes.parent.mkdir(parents=True, exist_ok=True)
+        with alone(self._notes.with_suffix(".lock")):
+            noted = self._noted() | {name: known}
+            write_text(self._notes, json.dumps({"commit": self._commit, "files": noted}, indent=1))
+
+    def _noted(self) -> dict[str, dict[str, Any] | None]:
+        try:
+            told = json.loads(self._notes.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        same = not self._commit or told["commit"] == self._commit
+        return dict(told["files"]) if same else {}
+
+    @property
+    def _notes(self) -> Path:
+        host = urllib.parse.quote(endpoint().split("://", 1)[1], safe="")
+        name = urllib.parse.quote(f"{self.name}@{self.revision}", safe="@")
+        return cache_root() / "weights" / "hub" / host / f"{name}.json"
+
+    def _head(self, name: str) -> Head | None:
+        url = self._url(name)
+        try:
+            return head(url, token=_token(), final="X-Linked-Etag")
+        except urllib.error.HTTPError as error:
+            told = error.headers.get("X-Error-Code") or ""
+            if error.code == 404 and told in ("", "EntryNotFound"):
+                return None
+            if error.code in (401, 403) or told == "GatedRepo":
+                raise InputError(
+                    f"{url} is private, gated, or not there (HTTP {error.code} {told or error.reason})",
+                    "a repository that everyone may read, or a token that may read it",
+                    f"Check the name {self.name!r}, or set HF_TOKEN" + (" to another token" if _token() else ""),
+                ) from None
+            raise InputError(
+                f"{url} could not be asked for (HTTP {error.code} {told or error.reason})",
+                "a repository of the Hub, and a branch, tag or commit of it",
+                f"Check {self.name}@{self.revision}",
+            ) from None
+        except ERRORS as error:
+            raise InputError(
+                f"{url} could not be asked for ({error})",
+                "a connection to the Hub (HF_ENDPOINT names another server)",
+                "Repeat the command, or download the repository's files elsewhere and give their folder",
+            ) from None
+
+    def _remote(self, found: Head) -> RemoteFile:
+        linked = found.headers.get("X-Linked-Etag")
+        tag = (linked or found.headers.get("ETag") or "").removeprefix("W/").strip('"')
+        size = found.headers.get("X-Linked-Size") or (None if linked else found.headers.get("Content-Length"))
+        if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", tag):
+            raise InputError(
+                f"{found.url} does not say what its content is (ETag {tag!r})",
+                "a SHA-256 or git's SHA-1 in X-Linked-Etag or ETag, as the Hub sends",
+                "Check HF_ENDPOINT",
+            )
+        return RemoteFile(
+            found.url,
+            tag,
+            int(size) if size and size.isascii() and size.isdecimal() else None,
+            "sha256" if len(tag) == 64 else "git",
+            token=_token(),
+        )
+
+    def _url(self, name: str) -> str:
+        revision = urllib.parse.quote(self._commit or self.revision, safe="")
+        return f"{endpoint()}/{self.name}/resolve/{revision}/{urllib.parse.quote(name)}"
+
+
+def endpoint() -> str:
+    """Return the server that is asked: $HF_ENDPOINT, else the Hub."""
+    return require_http(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
+def fetch_to_cache(remote: RemoteFile) -> Path:
+    """Return a file of weights in the cache, in a folder that its hash names; it is downloaded where it is not there.
+
+    Raises:
+        InputError: as `fetch`.
+    """
+    with progress_bar(remote.file_name, BYTES) as progress:
+        return fetch(remote, _folder(remote.digest), progress)
+
+
+def _folder(digest: str) -> Path:
+    return cache_root() / "weights" / digest
+
+
+def _token() -> str:
+    return os.environ.get("HF_TOKEN") or ""

@@ -1,0 +1,235 @@
+"""A name of weights -> a file on this machine, fetched and hash-checked, with what its publisher says of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import math
+import re
+import urllib.parse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from residua._base.download import RemoteFile
+from residua._base.errors import InputError, did_you_mean
+from residua._base.files import check_name, sha256_file
+from residua._base.words import some
+from residua.specs.catalog import get_spec
+from residua.specs.preprocess import PreprocessSpec
+from residua.specs.schema import Spec
+from residua.weights.bundle.bundle import CONFIG_FILE, MODEL_FILE
+from residua.weights.files.tf_checkpoint import checkpoint_files
+from residua.weights.named.hub import Repository, fetch_to_cache
+from residua.weights.peers.same_network import TWINS, Twin, unlike
+
+_PICKLED = "pytorch_model.bin"
+HUB_FILES = (MODEL_FILE, _PICKLED)  # in the order of preference
+# torch.hub's convention: the first digits of the SHA-256 end the name.
+_HASHED_NAME = re.compile(r"-([0-9a-f]{8,64})\.[^/.]+$")
+_FORMS = "torchvision:WEIGHTS, timm:TAG, hf://ORG/REPO, https://…#sha256=…, a file, or a run folder"
+
+
+@dataclass(frozen=True)
+class Located:
+    """A file of weights on this machine.
+
+    Attributes:
+        given: what was asked for; a path is made absolute.
+        path: of the file.
+        sha256: of the file.
+        source: whose names it has, where that is known: "torchvision", "timm".
+        preprocess: the evaluation transform, where the publisher says it.
+        classes: the names of the outputs, where the publisher says them.
+        config: the config.json that came with it.
+    """
+
+    given: str
+    path: Path
+    sha256: str
+    source: str | None = None
+    preprocess: PreprocessSpec | None = None
+    classes: tuple[str, ...] = ()
+    config: Path | None = None
+
+
+def is_remote(given: str | Path) -> bool:
+    """Whether a name of weights is anything but a path."""
+    return isinstance(given, str) and bool(re.match(r"(torchvision|timm):|(hf|https?)://", given))
+
+
+def locate(given: str | Path, spec: Spec | None = None) -> Located:
+    """Find weights by name, and fetch them where they are not at hand.
+
+    Args:
+        given: "torchvision:IMAGENET1K_V2" (or DEFAULT), "timm:TAG" (or DEFAULT), "hf://ORG/REPO" with or without
+            "@REVISION", "https://…" that ends in "#sha256=HEX" or whose file name ends in the hash (torch.hub's
+            convention), a file, or a folder with model.safetensors or pytorch_model.bin.
+        spec: the network that they are for; torchvision's and timm's weights cannot be found without.
+
+    Raises:
+        InputError: a name that nobody knows (the nearest is named); a network that the peer does not have; an address
+            without a hash; whatever `fetch` raises; no such path.
+    """
+    check_name("weights", given)
+    text = str(given)
+    if not is_remote(given):
+        return _from_path(Path(given))
+    if text.startswith("hf://"):
+        return _from_hub(text, text.removeprefix("hf://"))
+    if text.startswith(("http://", "https://")):
+        return _from_address(text)
+    peer, _, tag = text.partition(":")
+    if spec is None:
+        raise InputError(
+            f"{text} without a network",
+            "the network that they are for",
+            f"Name it: model={next(iter(TWINS[peer]))!r}",
+        )
+    twin = _twin(text, peer, spec)
+    return (_from_torchvision if peer == "torchvision" else _from_timm)(text, tag, twin, spec)
+
+
+def _from_path(path: Path) -> Located:
+    if path.is_dir():
+        file = next((path / name for name in HUB_FILES if (path / name).is_file()), None)
+        if file is None:
+            raise InputError(
+                f"{path} holds neither {' nor '.join(HUB_FILES)}",
+                "a run folder, or a folder in the Hub's layout",
+                "Check the path; a run that is still training has only checkpoints",
+            )
+        config = path / CONFIG_FILE
+        given = str(path.resolve())
+        return Located(given, file, sha256_file(file), config=config if config.is_file() else None)
+    if not path.is_file() and not checkpoint_files(path):
+        raise InputError(f"{path} does not exist", f"weights: {_FORMS}", _perhaps(str(path)))
+    return Located(str(path.resolve()), path, sha256_weights(path))
+
+
+def sha256_weights(path: Path) -> str:
+    """Return the SHA-256 of a file of weights; of a TensorFlow checkpoint, that of its files' digests in a row.
+
+    It is the same by whatever name the checkpoint is given, and a `.meta` is no part of it: that holds no weights.
+    """
+    digests = [sha256_file(part) for part in checkpoint_files(path) or (path,)]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _perhaps(text: str) -> str:
+    """Return what a path that does not exist may have been meant for."""
+    if re.fullmatch(r"\w+", text):
+        return f"Did you mean torchvision:{text} or timm:{text}?"
+    return f"Did you mean hf://{text}?" if re.fullmatch(r"\w[\w-]*/\w[\w-]*", text) else "Check the path"
+
+
+def _from_hub(given: str, name: str) -> Located:
+    repository = Repository(name)
+    config = repository.fetch(CONFIG_FILE)
+    for file in HUB_FILES:
+        if path := repository.fetch(file):
+            return Located(given, path, sha256_file(path), config=config)
+    raise InputError(
+        f"{given} holds neither {' nor '.join(HUB_FILES)}",
+        "one file of weights of a network that Residua has",
+        "Check the repository, or give the address of its file of weights with #sha256=…",
+    )
+
+
+def _from_address(given: str) -> Located:
+    url, _, fragment = given.partition("#")
+    try:
+        name = urllib.parse.unquote(urllib.parse.urlsplit(url).path)
+    except ValueError as error:
+        raise InputError(f"{given}, which is no address ({error})", "https://HOST/FILE", "Check the address") from error
+    hashed = _HASHED_NAME.search(name)
+    digest = fragment.removeprefix("sha256=").lower() if fragment.startswith("sha256=") else ""
+    if fragment and not re.fullmatch("[0-9a-f]{64}", digest):
+        raise InputError(f"{given}", "#sha256= and 64 hexadecimal digits", "`sha256sum FILE` says them")
+    if not digest and not hashed:
+        raise InputError(
+            f"{given}, an address without a hash",
+            "an address that ends in #sha256=HEX, so that what comes is what you mean",
+            "`sha256sum FILE` says it; or download the file yourself and give its path",
+        )
+    path = fetch_to_cache(RemoteFile(url, digest or (hashed[1] if hashed else "")))
+    return Located(given, path, sha256_file(path))
+
+
+def _twin(given: str, peer: str, spec: Spec) -> Twin:
+    twin = TWINS[peer].get(spec.name)
+    if twin is None:
+        near = did_you_mean(spec.name, TWINS[peer], 1)
+        raise InputError(
+            f"{given} for {spec.name}, which {peer} does not have",
+            f"one of {some(sorted(TWINS[peer]), 60)}",
+            near or "Leave the weights out, or give them as a file",
+        )
+    if fields := unlike(spec, get_spec(spec.name, **twin.edits), loading=True):
+        said = ", ".join(f"{name}={ours!r} (there {theirs!r})" for name, (ours, theirs) in fields.items())
+        raise InputError(
+            f"{given} for a {spec.name} with {said}: it would compute something else",
+            f"a {spec.name} as the catalog has it",
+            "Leave the edits out, or give the weights as a file if you mean it",
+        )
+    return twin
+
+
+def _from_torchvision(given: str, tag: str, twin: Twin, spec: Spec) -> Located:
+    from torchvision.models import get_model_weights
+
+    known = get_model_weights(twin.name)
+    names = list(known.__members__)
+    if tag not in names:
+        raise InputError(
+            f"{given} for {spec.name}", f"one of {', '.join(names)}", did_you_mean(tag, names, 1) or f"Use {names[0]}"
+        )
+    weights: Any = known.__members__[tag]
+    hashed = _HASHED_NAME.search(urllib.parse.urlsplit(weights.url).path)
+    if hashed is None:
+        raise InputError(f"{weights.url}, whose name carries no hash", "a name that ends in one", "Give it as a file")
+    path = fetch_to_cache(RemoteFile(weights.url, hashed[1]))
+    shown = weights.transforms()
+    # What the file was trained with; mean and deviation from our own table, since torchvision's GoogLeNet and
+    # Inception undo the ones that its transforms name.
+    peer = importlib.import_module("residua.weights.sources.torchvision").preprocess(spec, path.name)
+    preprocess = PreprocessSpec(
+        shown.crop_size[0], shown.resize_size[0], shown.interpolation.value, mean=peer.mean, std=peer.std
+    )
+    classes = tuple(map(str, weights.meta.get("categories") or ()))
+    return Located(given, path, sha256_file(path), "torchvision", preprocess, classes)
+
+
+def _from_timm(given: str, tag: str, twin: Twin, spec: Spec) -> Located:
+    try:
+        import timm
+        from timm.models import get_pretrained_cfg
+    except ImportError:
+        raise InputError(
+            f"{given}, and timm is not installed",
+            "timm, which knows where its weights are",
+            'Install it: pip install "residua[timm]"; or give the Hub\'s name: hf://timm/'
+            + (f"{twin.name}.{tag}" if "." not in tag else tag),
+        ) from None
+    known = [name.partition(".")[2] for name in timm.list_pretrained(f"{twin.name}.*")]
+    name, dot, rest = tag.partition(".")
+    short = rest if dot and name == twin.name else tag
+    if short not in [*known, "DEFAULT"]:
+        listed = ", ".join([*known, "DEFAULT"]) if known else "nothing: timm has no weights of this network"
+        raise InputError(
+            f"{given} for {spec.name}, which is {twin.name} there", f"one of {listed}", did_you_mean(short, known, 1)
+        )
+    found: Any = get_pretrained_cfg(twin.name if short == "DEFAULT" else f"{twin.name}.{short}")
+    repository = found.hf_hub_id if "/" in (found.hf_hub_id or "") else f"timm/{found.hf_hub_id}"
+    located = _from_hub(given, repository) if found.hf_hub_id else _from_address(found.url)
+    size = max(found.input_size[-2:])
+    return dataclasses.replace(
+        located,
+        given=given,
+        source="timm",
+        preprocess=PreprocessSpec(
+            size, math.floor(size / (found.crop_pct or 0.875)), found.interpolation, tuple(found.mean), tuple(found.std)
+        ),
+        classes=tuple(map(str, found.label_names or ())),
+    )

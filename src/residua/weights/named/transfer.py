@@ -1,0 +1,125 @@
+"""Weights of one network in another whose ends differ: a new classifier, another number of image channels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from residua._base.errors import InputError
+from residua.families.members import classifier_tensors, input_tensors, state_shapes
+from residua.families.network import Classifier
+from residua.specs.provenance import Provenance
+from residua.specs.schema import Spec
+from residua.weights.named.resolve import Weights, refuse_another
+from residua.weights.state_diff import differences
+
+
+def load_weights(
+    network: Classifier,
+    weights: Weights,
+    *,
+    new_classifier: bool = False,
+    new_input: bool = False,
+    adrift: bool = False,
+) -> Provenance:
+    """Load weights into a network, all of them or nothing; see `fitted`.
+
+    Returns:
+        What was loaded, also kept as `network.provenance`.
+
+    Raises:
+        InputError: as `fitted`; the network is unchanged.
+    """
+    tensors, provenance = fitted(network, weights, new_classifier=new_classifier, new_input=new_input, adrift=adrift)
+    network.load_state_dict(tensors, strict=False)
+    network.provenance = provenance
+    return provenance
+
+
+def fitted(
+    network: Classifier,
+    weights: Weights,
+    *,
+    new_classifier: bool = False,
+    new_input: bool = False,
+    adrift: bool = False,
+) -> tuple[dict[str, Tensor], Provenance]:
+    """Return the tensors of `weights` that `network` is to take, and what was done to them; nothing is changed.
+
+    Args:
+        network: of any device and type, the meta device too.
+        weights: what `resolve` returned.
+        new_classifier: another number of classes is meant: the tensors of the classifier, and of auxiliary ones,
+            are left to the network; every other tensor must fit.
+        new_input: another number of channels is meant: the first kernel is fitted, see `fit_channels`.
+        adrift: the classes are others even where their number is the same: the classifier is left out anyway.
+
+    Raises:
+        InputError: weights of a network that computes something else; tensors that do not fit: all are named.
+    """
+    spec, theirs = network.spec, weights.spec
+    refuse_another(weights.located, theirs, spec)
+    tensors = dict(weights.tensors)
+    fresh: tuple[str, ...] = ()
+    adapted: tuple[str, ...] = ()
+    if new_classifier and (adrift or theirs.num_classes != spec.num_classes):
+        fresh = classifier_tensors(spec)
+        for name in fresh:
+            tensors.pop(name, None)
+    if new_input and theirs.in_channels != spec.in_channels:
+        adapted = tuple(name for name in input_tensors(spec) if name in tensors)
+        for name in adapted:
+            tensors[name] = fit_channels(tensors[name], theirs.in_channels, spec.in_channels)
+    if not getattr(spec, "aux_heads", True) and getattr(theirs, "aux_heads", False):
+        kept = state_shapes(theirs.edit(aux_heads=False))
+        tensors = {name: tensor for name, tensor in tensors.items() if name in kept}
+    wanted = {name: tensor for name, tensor in network.state_dict().items() if name not in fresh}
+    if problems := differences(wanted, tensors):
+        raise InputError(
+            f"{weights.located.given} does not fit this {spec.name}: {'; '.join(problems)}",
+            "the weights of the same network with the same number of classes and channels",
+            _remedy(spec, theirs, new_classifier, new_input),
+        )
+    located = weights.located
+    provenance = Provenance(
+        located.given,
+        located.sha256,
+        weights.source,
+        weights.preprocess,
+        weights.classes,
+        fresh,
+        adapted,
+        tuple(weights.form.items()),
+    )
+    return tensors, provenance
+
+
+def fit_channels(kernel: Tensor, given: int, wanted: int) -> Tensor:
+    """Fit a kernel over `given` channels to `wanted`, so that an image whose channels are alike gives what it gave.
+
+    One channel: the sum over the old ones. Fewer than before: each the sum divided by their number. More: the old ones
+    in turn (R, G, B, R, …), each divided by how often it occurs; at a multiple of three that is 3/n.
+
+    Shapes: (C_out, given, kh, kw) -> (C_out, wanted, kh, kw), or (C_out, given · k) -> (C_out, wanted · k) of a linear
+    layer that reads the image channel by channel.
+    """
+    old = kernel.detach().reshape(len(kernel), given, -1).double()
+    if wanted < given:
+        new = old.sum(1, keepdim=True).expand(-1, wanted, -1) / wanted
+    else:
+        turns = torch.arange(wanted) % given
+        new = old[:, turns] / torch.bincount(turns)[turns].view(1, -1, 1)
+    shape = (len(kernel), wanted, *kernel.shape[2:]) if kernel.ndim > 2 else (len(kernel), -1)
+    return new.to(kernel.dtype).reshape(shape).contiguous()
+
+
+def _remedy(spec: Spec, theirs: Spec, new_classifier: bool, new_input: bool) -> str:
+    if theirs.num_classes != spec.num_classes and not new_classifier:
+        return (
+            f"Give num_classes={spec.num_classes} for a new classifier, or num_classes={theirs.num_classes} to keep it"
+        )
+    if theirs.in_channels != spec.in_channels and not new_input:
+        return f"Give in_channels={spec.in_channels} to fit the first kernel to so many channels"
+    if getattr(spec, "aux_heads", False) and not getattr(theirs, "aux_heads", False):
+        return "Give aux_heads=False: these weights have no auxiliary classifiers"
+    return "Build the network that the weights are of (its name and edits)"

@@ -1,0 +1,181 @@
+"""The doctor names each fault, and finds nothing in sound data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.pictures import MakeFolder, picture
+from residua._base.errors import InputError
+from residua.data.doctor.check import CheckReport, check
+from residua.data.doctor.duplicates import near_pairs
+
+
+def kinds(report: CheckReport) -> dict[str, bool]:
+    return {finding.kind: finding.mend for finding in report.findings}
+
+
+def files_of(report: CheckReport, kind: str) -> str:
+    return " ".join(str(finding.files) for finding in report.findings if finding.kind == kind)
+
+
+@pytest.fixture
+def sound(make_folder: MakeFolder) -> Path:
+    path = make_folder("photos/train", {"ants": 6, "bees": 5}).parent
+    make_folder("photos/val", {"ants": 2, "bees": 3})
+    return path
+
+
+def test_sound_data(sound: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    report = check(sound, progress=lambda done, total: seen.append((done, total)))
+    assert report.ok
+    assert report.findings == ()
+    assert report.images == 16
+    assert report.counts == {"train": {"ants": 6, "bees": 5}, "val": {"ants": 2, "bees": 3}}
+    assert report.sizes["median"] == (24, 32)
+    assert seen[-1] == (16, 16)
+    assert "Nothing must be mended" in report.to_text()
+    document = json.loads(report.to_json())
+    assert document["ok"] is True
+    assert document["counts"] == report.counts
+
+
+def test_files_that_do_not_decode(sound: Path) -> None:
+    (sound / "train/ants/000.jpg").write_bytes(b"")
+    whole = (sound / "train/ants/001.jpg").read_bytes()
+    (sound / "train/ants/001.jpg").write_bytes(whole[:-30])
+    (sound / "train/bees/000.jpg").write_text("text called .jpg")
+    (sound / "val/bees/broken.png").symlink_to(sound / "gone")
+    report = check(sound)
+    assert not report.ok
+    assert {kind for kind, mend in kinds(report).items() if mend} == {"empty", "truncated", "corrupt", "unreadable"}
+    assert "ants/000.jpg" in files_of(report, "empty")
+    assert "ants/001.jpg" in files_of(report, "truncated")
+    assert "bees/000.jpg" in files_of(report, "corrupt")
+    assert "broken.png" in files_of(report, "unreadable")
+    assert "MEND" in report.to_text()
+
+
+def test_extensions_modes_and_sizes(sound: Path) -> None:
+    picture(50).save(sound / "train/ants/lies.jpg", "PNG")
+    picture(51).convert("CMYK").save(sound / "train/ants/print.jpg")
+    picture(52).convert("L").save(sound / "train/bees/grey.png")
+    picture(53, 16, 200).save(sound / "train/bees/panorama.jpg")
+    report = check(sound)
+    assert report.ok
+    assert kinds(report) == {"extension": False, "mode": False, "size": False}
+    assert "lies.jpg (is PNG)" in files_of(report, "extension")
+    assert "print.jpg (CMYK)" in files_of(report, "mode")
+    assert "grey.png (L)" in files_of(report, "mode")
+    assert "panorama.jpg (200 × 16)" in files_of(report, "size")
+
+
+def test_exact_duplicates(sound: Path) -> None:
+    shutil.copy(sound / "train/ants/000.jpg", sound / "train/ants/copy.jpg")
+    report = check(sound)
+    assert report.ok
+    assert kinds(report) == {"duplicate": False}
+    shutil.copy(sound / "train/ants/001.jpg", sound / "val/ants/leak.jpg")
+    # The same pixels in another format are the same image.
+    with Image.open(sound / "train/bees/001.jpg") as image:
+        image.save(sound / "train/ants/bee.png")
+    report = check(sound)
+    assert not report.ok
+    assert kinds(report) == {"duplicate-across-splits": True, "duplicate-across-classes": True, "duplicate": False}
+    assert "leak.jpg" in files_of(report, "duplicate-across-splits")
+    assert "bee.png" in files_of(report, "duplicate-across-classes")
+
+
+def test_near_duplicates(sound: Path) -> None:
+    with Image.open(sound / "train/bees/002.jpg") as image:
+        image.resize((48, 36)).save(sound / "val/bees/larger.jpg", quality=60)
+        Image.fromarray(np.asarray(image) // 2 + 60).save(sound / "train/bees/other.png")
+    report = check(sound)
+    assert report.ok
+    (finding,) = report.findings
+    assert finding.kind == "near-duplicate-across-splits"
+    assert [sorted(Path(name).name for name in pair) for pair in finding.files] == [["002.jpg", "larger.jpg"]]
+    (sound / "val/bees/larger.jpg").rename(sound / "train/bees/larger.jpg")
+    assert kinds(check(sound)) == {"near-duplicate": False}
+
+
+def test_of_equal_images_one_stands_for_all(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Image.open(sound / "train/bees/002.jpg") as image:
+        image.resize((48, 36)).save(sound / "train/bees/larger.jpg", quality=60)
+    for number in range(20):
+        shutil.copy(sound / "train/bees/002.jpg", sound / f"train/bees/copy{number}.jpg")
+    shutil.copy(sound / "train/bees/002.jpg", sound / "val/bees/copy.jpg")
+    compared: list[int] = []
+    monkeypatch.setattr(
+        "residua.data.doctor.check.near_pairs",
+        lambda thumbnails: compared.append(len(thumbnails)) or near_pairs(thumbnails),
+    )
+    report = check(sound)
+    assert compared == [17]
+    # A copy of the one stands in val, and the other in train.
+    assert kinds(report) == {"duplicate-across-splits": True, "near-duplicate-across-splits": False}
+    (pairs,) = (finding.files for finding in report.findings if finding.kind == "near-duplicate-across-splits")
+    assert len(pairs) == 1
+
+
+def test_beyond_the_limit_no_thumbnails_are_kept(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("residua.data.doctor.check.NEAR_LIMIT", 15)
+    seen: list[object] = []
+    monkeypatch.setattr(
+        "residua.data.doctor.check._odd", lambda images, results: seen.extend(each.thumbnail for each in results) or ()
+    )
+    assert kinds(check(sound)) == {"not-examined": False}
+    assert seen == [None] * 16
+
+
+def test_folders_beside_the_parts_are_named(sound: Path) -> None:
+    for name in ("cars", "dogs"):
+        (sound / name).mkdir()
+    (finding,) = check(sound).findings
+    assert finding.kind == "layout"
+    assert "cars, dogs" in finding.message
+
+
+def test_near_pairs_are_found_across_blocks() -> None:
+    drawn = [np.asarray(picture(number, 16, 16)) for number in range(1500)]
+    noise = np.random.default_rng(0)
+    drawn[1400] = np.clip(drawn[3].astype(int) + noise.integers(-4, 5, (16, 16, 3)), 0, 255).astype(np.uint8)
+    assert near_pairs(np.stack(drawn)) == [(3, 1400)]
+    assert near_pairs(np.full((10, 16, 16, 3), 90, np.uint8)) == []
+
+
+def test_classes_and_balance(make_folder: MakeFolder) -> None:
+    path = make_folder("photos/train", {"a": 30, "b": 2, "c": 3}).parent
+    make_folder("photos/val", {"a": 2, "b": 0, "d": 1})
+    report = check(path)
+    assert not report.ok
+    assert kinds(report) == {"absent-class": True, "imbalance": False}
+    messages = " ".join(finding.message for finding in report.findings)
+    assert "train has no images of d" in messages
+    assert "val has no images of b, c" in messages
+    assert "30 of a and 2 of b" in messages
+
+
+def test_one_class(make_folder: MakeFolder) -> None:
+    assert kinds(check(make_folder("photos", {"a": 3}))) == {"layout": True}
+
+
+def test_nothing_to_examine(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is empty"):
+        check(tmp_path)
+    with pytest.raises(InputError, match="does not exist"):
+        check(tmp_path / "gone")
+
+
+def test_digits() -> None:
+    report = check("digits")
+    assert report.ok
+    assert report.images == 1797
+    assert list(report.counts) == ["train", "test"]
+    assert "digits: 1797 images, 10 classes" in report.to_text()

@@ -1,0 +1,69 @@
+"""Embedded data, stratified splits, and the laws of a split."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+
+from residua._base.errors import InputError
+from residua.data.dataset import Split, open_dataset, reopen, stratify
+
+
+def test_digits_are_scikit_learns() -> None:
+    dataset = open_dataset("digits")
+    theirs = load_digits()
+    rows = {image.tobytes() for image in np.round(theirs.images * 255 / 16).astype(np.uint8)}
+    sizes = {name: len(split) for name, split in dataset.splits.items()}
+    assert sum(sizes.values()) == len(theirs.images) == 1797
+    assert list(sizes) == ["train", "val", "test"]
+    assert dataset.held_out == "test"
+    for split in dataset.splits.values():
+        assert split.pixels.shape[1:] == (8, 8, 3)
+        assert split.pixels.dtype == np.uint8
+        assert (split.pixels[..., 0] == split.pixels[..., 2]).all()
+        assert {np.ascontiguousarray(image[..., 0]).tobytes() for image in split.pixels} <= rows
+    assert max(split.pixels.max() for split in dataset.splits.values()) == 255
+
+
+def test_the_test_part_of_digits_is_fixed() -> None:
+    parts = [open_dataset("digits", seed=seed, val_fraction=share) for seed, share in ((0, 0.1), (5, 0.3), (5, 0))]
+    for dataset in parts[1:]:
+        assert np.array_equal(dataset.splits["test"].pixels, parts[0].splits["test"].pixels)
+        assert dataset.hash == parts[0].hash
+    assert "val" not in parts[2].splits
+
+
+def test_describe_is_json_and_reopens() -> None:
+    dataset = open_dataset("digits", seed=3, val_fraction=0.2)
+    described = json.loads(json.dumps(dataset.describe()))
+    assert described["counts"] == {name: len(split) for name, split in dataset.splits.items()}
+    assert sum(map(sum, described["class_counts"].values())) == 1797
+    again = reopen(described)
+    for name, split in dataset.splits.items():
+        assert np.array_equal(split.pixels, again.splits[name].pixels)
+        assert np.array_equal(split.labels, again.splits[name].labels)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=200), st.floats(0.01, 0.9), st.integers(0, 10))
+def test_stratified_parts_sum_to_the_whole(labels: list[int], fraction: float, seed: int) -> None:
+    array = np.array(labels)
+    kept, held = stratify(array, fraction, seed)
+    assert sorted([*kept, *held]) == list(range(len(labels)))
+    for label in set(labels):
+        total, spared = (array == label).sum(), (array[held] == label).sum()
+        assert spared <= total - 1
+        assert spared >= min(1, total - 1)
+        assert abs(spared - total * fraction) <= 1
+
+
+def test_a_split_has_one_label_an_image() -> None:
+    with pytest.raises(InputError, match="2 labels"):
+        Split("train", np.zeros(2, np.int64), pixels=np.zeros((3, 4, 4, 3), np.uint8))
+    with pytest.raises(InputError, match="either files or pixels"):
+        Split("train", np.zeros(2, np.int64))

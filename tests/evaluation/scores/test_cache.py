@@ -1,0 +1,147 @@
+"""Kept scores: found again, never believed when damaged, and not for another file, weight or setting."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from evaluation.runs import COLOURS, SIDE, colour_folder, colour_run
+from residua.data.dataset import Split
+from residua.evaluation.evaluate import evaluate
+from residua.evaluation.report.assemble import assess
+from residua.evaluation.scores import scorer as judge
+from residua.evaluation.scores.cache import Place, scores_folder
+from residua.evaluation.scores.scores import Record
+from residua.specs.preprocess import PreprocessSpec
+from residua.weights.run import load
+
+WRONG = [("red", "blue")]
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """The views of every pass that is really made."""
+    monkeypatch.setenv("RESIDUA_CACHE", str(tmp_path / "cache"))
+    made: list[str] = []
+    real = judge.collect
+
+    def counting(*arguments: object, **options: object) -> Record:
+        made.append(str(options["views"]))
+        return real(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(judge, "collect", counting)
+    return made
+
+
+def test_a_second_evaluation_makes_no_pass(tmp_path: Path, passes: list[str]) -> None:
+    run, data = colour_run(tmp_path / "run"), colour_folder(tmp_path / "data", WRONG, count=3)
+    first, second = evaluate(run, data), evaluate(run, data, batch_size=3)
+    assert passes == ["1"]
+    assert (first.cached, second.cached) == (False, True)
+    ours, theirs = first.to_dict(), second.to_dict()
+    for name in set(ours) - {"cached", "environment"}:
+        assert ours[name] == theirs[name], name
+    assert evaluate(run, data, cache=False).cached is False
+    assert evaluate(run, data, views="1,flip").cached is False
+    assert passes == ["1", "1", "flip"], "a list asks for the sets that are not there"
+
+
+def test_what_the_scores_depend_on_is_in_the_key(tmp_path: Path, passes: list[str]) -> None:
+    folder, data = colour_run(tmp_path / "run"), colour_folder(tmp_path / "data", WRONG, count=3)
+    run = load(folder)
+    assert evaluate(run, data).top1 == 9 / 10
+    with torch.no_grad():
+        run.model.state_dict()["fc.weight"].neg_()
+    assert evaluate(run, data).top1 < 0.5, "the weights as they are now"
+    assert evaluate(colour_run(tmp_path / "other", tuple(reversed(COLOURS))), data).top1 == 9 / 10
+    assert evaluate(folder, data, on_bad="skip").cached is False
+    changed = PreprocessSpec(SIDE, SIDE, mean=(0.5, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    assert evaluate(colour_run(tmp_path / "third", preprocess=changed), data).cached is False
+    assert len(passes) == 5
+
+
+def test_an_edited_file_of_the_same_name_and_size_is_seen(tmp_path: Path, passes: list[str]) -> None:
+    data = tmp_path / "data"
+    for name, colour in COLOURS.items():
+        (data / name).mkdir(parents=True)
+        Image.new("RGB", (SIDE, SIDE), colour).save(data / name / "a.bmp")
+    run = colour_run(tmp_path / "run")
+    assert evaluate(run, data).top1 == 1
+    file = data / "red" / "a.bmp"
+    size = file.stat().st_size
+    Image.new("RGB", (SIDE, SIDE), COLOURS["blue"]).save(file)
+    os.utime(file, ns=(1, 10**18))
+    assert file.stat().st_size == size
+    assert evaluate(run, data).top1 == 2 / 3
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "other", "folder"])
+def test_damage_is_never_believed(tmp_path: Path, passes: list[str], damage: str) -> None:
+    run, data = colour_run(tmp_path / "run"), colour_folder(tmp_path / "data", WRONG, count=3)
+    wanted = evaluate(run, data).loss
+    (file,) = scores_folder().glob("*.safetensors")
+    content = bytearray(file.read_bytes())
+    if damage == "flip":
+        content[-70] ^= 4
+    new = {"cut": bytes(content[:-9]), "empty": b"", "other": b"\x80\x04no safetensors"}.get(damage, bytes(content))
+    file.write_bytes(new)
+    if damage == "folder":
+        file.unlink()
+        file.mkdir()
+    assert evaluate(run, data).loss == wanted
+    assert len(passes) == 2
+    if damage != "folder":
+        assert evaluate(run, data).cached, "mended"
+
+
+def test_a_cache_that_cannot_be_written_to(tmp_path: Path, passes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    run, data = colour_run(tmp_path / "run"), colour_folder(tmp_path / "data", count=2)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "scores").write_text("a file")
+    assert evaluate(run, data).top1 == 1
+
+
+def test_the_least_recently_used_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    split = Split("test", np.zeros(50, np.int64), pixels=np.zeros((50, 1, 1, 3), np.uint8))
+    record = Record("1", torch.zeros(50, 3), split.labels, np.arange(50), {}, 1.0)
+    places = [Place(tmp_path / f"{index}.safetensors", 3) for index in range(3)]
+    places[0].write(record)
+    monkeypatch.setattr("residua.evaluation.scores.cache.LIMIT_BYTES", int(2.5 * places[0].path.stat().st_size))
+    os.utime(places[0].path, ns=(10, 10))
+    places[1].write(record)
+    os.utime(places[1].path, ns=(5, 5))
+    assert places[0].read(split) is not None, "reading is using"
+    places[2].write(record)
+    assert [place.path.exists() for place in places] == [True, False, True]
+
+
+def test_fifty_thousand_images_take_two_seconds(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 10, 50_000)
+    split = Split("test", labels, pixels=np.zeros((50_000, 1, 1, 3), np.uint8))
+    scores = torch.from_numpy(random.normal(size=(50_000, 10))).float()
+    scores[torch.arange(50_000), torch.from_numpy(labels)] += 2
+    place = Place(tmp_path / "scores.safetensors", 10)
+    place.write(Record("1", scores, labels, np.arange(50_000), {}, 100.0))
+
+    def seconds() -> float:
+        start = time.process_time()
+        record = place.read(split)
+        assert record is not None
+        fitted = {"temperature": 1.5, "thresholds": {"0.9": 0.5}}
+        model = {"name": "any", "parameters": 1}
+        names = [str(index) for index in range(10)]
+        report = assess(
+            record, model, split, PreprocessSpec(1, 1), names, device=torch.device("cpu"), fitted=fitted,
+            name="a", recipe=None, history=(),
+        )  # fmt: skip
+        assert report.count == 50_000
+        return time.process_time() - start
+
+    assert min(seconds() for _ in range(3)) <= 2
