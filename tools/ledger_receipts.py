@@ -24,7 +24,7 @@ from residua.weights.bundle.bundle import versions
 # What a network's counts and logits depend on, under src/residua.
 CODE = (
     *("specs", "layers", "families", "anatomy", "verification", "weights/sources"),
-    *("weights/convert.py", "weights/match.py", "weights/twins.py"),
+    *("weights/convert.py", "weights/state_diff.py", "weights/peers"),
 )
 
 
