@@ -19,8 +19,9 @@ import residua
 from residua._base.errors import InputError
 from residua._base.signals import Interrupted
 from residua.studies.catalog import get_study
-from residua.studies.plan import make_plan
-from residua.studies.run_study import _command, study
+from residua.studies.command import command_of
+from residua.studies.grid import make_grid
+from residua.studies.run_study import study
 from residua.studies.study import Asked
 from residua.weights.run import load
 from studies.grids import TINY, hashes
@@ -46,6 +47,7 @@ def test_a_study_ends_in_a_page_a_document_and_ordinary_runs(finished_study: Pat
 def test_a_finished_study_trains_nothing_again(finished_study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, document = hashes(finished_study), json.loads((finished_study / "study.json").read_text())
     monkeypatch.setattr("residua.runtime.environment.datetime", None)  # when and where was noted while measuring
+    monkeypatch.chdir(finished_study.parent)  # the document names the folder by its last part
     report = eval(document["command"], {"residua": residua})
     assert hashes(finished_study) == before
     assert report.failed == {}
@@ -56,11 +58,11 @@ def test_a_finished_study_trains_nothing_again(finished_study: Path, monkeypatch
 
 def test_what_repeats_a_study_is_for_the_shell_where_the_command_can_say_it(tmp_path: Path) -> None:
     words: dict[str, Any] = {"asked": Asked(quick=True, depths=(8, 20)), "seeds": 2, "recipe": None, "data_dir": None}
-    plan = make_plan(get_study("degradation"), "digits", tmp_path, **words, overrides={"epochs": 3})
+    grid = make_grid(get_study("degradation"), "digits", tmp_path, **words, overrides={"epochs": 3})
     wanted = f"residua study degradation digits --quick --seeds 2 --depths 8,20 --jobs 2 --epochs 3 --out {tmp_path}"
-    assert _command(plan, None, 2, {"epochs": 3}) == wanted
-    assert "--train-images 0 --out" in _command(plan, None, None, {"train_images": 0})
-    assert "nesterov=False, out=" in _command(plan, None, None, {"nesterov": False})
+    assert command_of(grid, None, 2, {"epochs": 3}) == wanted
+    assert "--train-images 0 --out" in command_of(grid, None, None, {"train_images": 0})
+    assert "nesterov=False, out=" in command_of(grid, None, None, {"nesterov": False})
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def _held(folder: Path) -> bool:
 def test_a_signal_saves_all_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from residua.studies import run_study as engine
 
-    def signalled(*given: Any) -> dict[str, str]:
+    def signalled(*given: Any, **options: Any) -> dict[str, str]:
         os.kill(os.getpid(), signal.SIGTERM)
         return {}
 
@@ -162,7 +164,7 @@ def test_a_signal_saves_all_and_says_how_to_go_on(tmp_path: Path, monkeypatch: p
         ("lesion", {"model": "alexnet"}, "the network alexnet"),
         ("lesion", {"model": None, "depths": (8,)}, "depths for the study lesion"),
         ("lesion", {"recipe": "slow"}, "no recipe is called 'slow'"),
-        ("lesion", {"seed": 3}, "Use --seeds"),
+        ("lesion", {"seed": 3}, "Use seeds=3"),
         ("lesion", {"runs": ("somewhere",)}, "finished runs with model"),
         ("degradation", {"depths": (9, 20)}, "depth 9"),
         ("degradation", {"depths": (20,)}, "two depths or more"),

@@ -16,7 +16,7 @@ from residua.families.build import build
 from residua.specs.preprocess import PreprocessSpec
 from residua.studies.catalog import get_study
 from residua.studies.questions import gradients, paths
-from residua.studies.run_study import conclude
+from residua.studies.report import conclude
 from residua.studies.study import Arm, Asked
 from residua.studies.subject import Subject
 from residua.weights.run import Run

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import residua
-from residua.specs.schema import to_json
-from residua.studies.plan import Job, Plan
+from residua._base.subprocesses import python_module
+from residua.grids.jobs import Job
 from residua.training.progress import clock
-from residua.training.recipe_file import to_dict
 
-Say = Callable[[str], None]
 _POLL_SECONDS = 0.1
-_TELL_SECONDS = 30.0
+_REPORT_SECONDS = 30.0
 
 
 @dataclass
@@ -41,35 +36,39 @@ class _Worker:
 
 
 def run_jobs(
-    plan: Plan, jobs: Sequence[tuple[Job, float]], at_once: int, stopped: Callable[[], bool], say: Say
+    jobs: Sequence[Job],
+    *,
+    at_once: int,
+    logs: Path,
+    stopped: Callable[[], bool],
+    say: Callable[[str], None],
 ) -> dict[str, str]:
-    """Work through the jobs, the costliest first; return the reason of each that failed, by its name.
+    """Do the jobs, the costliest first; return the reason of each that failed, by its name.
 
     Args:
-        plan: whose jobs they are.
-        jobs: each with its work, in any unit.
+        jobs: of names that differ.
         at_once: how many run at a time.
+        logs: the folder of what the workers print; they also stand in it.
         stopped: asked often; once it is true, every worker saves itself and ends.
         say: prints a line.
     """
     threads = max(1, _processors() // at_once)
-    waiting = sorted(jobs, key=lambda pair: -pair[1])
-    total, done, began = sum(work for _, work in waiting), 0.0, time.monotonic()
-    work_of = {job.name: work for job, work in waiting}
+    waiting = sorted(jobs, key=lambda job: -job.work)
+    total, done, began = sum(job.work for job in waiting), 0.0, time.monotonic()
     running: list[_Worker] = []
     failed: dict[str, str] = {}
-    told = time.monotonic()
+    reported = time.monotonic()
     count, ended = len(waiting), 0
     try:
         while (waiting or running) and not stopped():
             while waiting and len(running) < at_once:
-                running.append(_start(plan, waiting.pop(0)[0], threads))
+                running.append(_start(waiting.pop(0), logs, threads))
             time.sleep(_POLL_SECONDS)
             for worker in [worker for worker in running if worker.process.poll() is not None]:
                 running.remove(worker)
                 worker.end()
                 job, seconds, ended = worker.job, time.monotonic() - worker.started, ended + 1
-                done += work_of[job.name]
+                done += job.work
                 if worker.process.returncode:
                     failed[job.name] = _reason(worker)
                     say(f"{job.name} failed ({ended} of {count}): {failed[job.name]}")
@@ -77,8 +76,8 @@ def run_jobs(
                     left = (time.monotonic() - began) * (total - done) / max(done, 1e-9)
                     ahead = f"about {clock(left)} left" if ended < count else "all done"
                     say(f"{job.name} took {clock(seconds)} ({ended} of {count}; {ahead})")
-            if running and time.monotonic() - told > _TELL_SECONDS:
-                told = time.monotonic()
+            if running and time.monotonic() - reported > _REPORT_SECONDS:
+                reported = time.monotonic()
                 say("; ".join(_moment(worker.job) for worker in running))
     finally:
         for worker in running:
@@ -101,38 +100,26 @@ def default_jobs(count: int, device: str) -> int:
     return max(1, min(count, _processors(), 8))
 
 
-def _start(plan: Plan, job: Job, threads: int) -> _Worker:
-    document = {
-        "study": plan.study.name,
-        "quick": plan.asked.quick,
-        "data": plan.data,
-        "data_dir": str(plan.data_dir) if plan.data_dir else None,
-        "spec": to_json(job.spec),
-        "recipe": to_dict(job.recipe),
-        "folder": str(job.folder),
-        "measured": str(job.measured),
-        "key": job.key,
-        "threads": threads,
-    }
-    # The very package that this process runs, wherever it was imported from.
-    places = [str(Path(residua.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    log = plan.folder / "logs" / f"{job.name}.txt"
-    log.parent.mkdir(parents=True, exist_ok=True)
+def _start(job: Job, logs: Path, threads: int) -> _Worker:
+    command, environment = python_module("residua.grids.worker")
+    log = logs / f"{job.name}.txt"
+    logs.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as stream:
         begins = stream.tell()
-        # A session of its own: Ctrl-C reaches the study alone, which then stops its workers one by one.
+        # A session of its own: Ctrl-C reaches this process alone, which then stops its workers one by one.
         process = subprocess.Popen(
-            [sys.executable, "-m", "residua.grids.worker"],
+            command,
             stdin=subprocess.PIPE,
             stdout=stream,
             stderr=stream,
             text=True,
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(places)},
+            cwd=logs,
+            env=environment | {"OMP_NUM_THREADS": str(threads)},
         )
     assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError):  # it has died already: its exit code will tell
-        process.stdin.write(json.dumps(document) + "\n")
+    with contextlib.suppress(BrokenPipeError):  # it has died already, as its exit code will show
+        process.stdin.write(f"{job.to_json()}\n{threads}\n")
         process.stdin.flush()
     return _Worker(job, process, log, begins)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from residua.evaluation.evaluate import evaluate_model
 from residua.evaluation.report.study_section import STUDY_HTML, STUDY_JSON
 from residua.evaluation.run_data import open_for
 from residua.runtime.environment import environment
-from residua.studies.report import StudyReport, write_study
+from residua.studies.command import command_of_runs
+from residua.studies.report import StudyReport, conclude, write_study
 from residua.studies.study import Arm, Asked, Result, Results, Study
 from residua.studies.subject import Subject
 from residua.studies.surgery import named_units, residual
@@ -42,8 +42,6 @@ def study_runs(
         InputError: a run that cannot be loaded, is named twice, or has other classes than the data; a network that
             the study cannot take apart; a folder that holds something else.
     """
-    from residua.studies.run_study import conclude
-
     assert chosen.measure is not None
     loaded = [load(run) for run in runs]
     names = [run.folder.resolve().name for run in loaded]
@@ -53,10 +51,7 @@ def study_runs(
         )
     others = sorted(entry.name for entry in folder.iterdir() if entry.name not in FILES) if folder.is_dir() else []
     if others:
-        raise InputError(f"{folder} already holds {some(others)}", "a folder of its own", "Give another --out")
-    command = ["residua", "study", chosen.name, str(data), *(["--quick"] if asked.quick else [])]
-    for given in runs:
-        command += ["--run", str(given)]
+        raise InputError(f"{folder} already holds {some(others)}", "a folder of its own", "Give another out folder")
     subjects = [Subject(run, open_for(run, data, data_dir, None), asked.quick, 0) for run in loaded]
     for subject in subjects:
         subject.split()  # refuses other classes
@@ -76,7 +71,7 @@ def study_runs(
             data=dataset.describe() | {"given": Path(data).name or str(data), "location": ""},
             recipe=None,
             seeds=1,
-            command=shlex.join([*command, "--out", str(folder)]),
+            command=command_of_runs(chosen.name, data, runs, folder, quick=asked.quick, named=True),
         )
         with writing(folder), exclusive(folder):
             write_study(folder, report)

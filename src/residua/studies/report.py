@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from residua._base.errors import InputError
 from residua._base.files import write_text
 from residua._base.plain import plain
 from residua.evaluation.report.study_section import STUDY_HTML, STUDY_JSON
@@ -145,6 +146,17 @@ class StudyReport:
     def to_html(self) -> str:
         """Return the page: one file that needs nothing else."""
         return render(self)
+
+
+def conclude(chosen: Study, results: Results, **facts: Any) -> StudyReport:
+    """Return the report of what was measured."""
+    if not results.results:
+        raise InputError(
+            f"no network of the study {chosen.name} gave a result: {next(iter(facts['failed'].values()), '')}",
+            "at least one that trains",
+            "See the reason, then try different epochs, a different batch_size or recipe",
+        )
+    return StudyReport(study=chosen, results=results, outcome=chosen.conclude(results), **facts)
 
 
 def write_study(folder: Path, report: StudyReport) -> None:

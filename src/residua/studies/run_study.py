@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shlex
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,20 @@ from residua._base.errors import InputError
 from residua._base.files import exclusive
 from residua._base.signals import StopRequest
 from residua.anatomy.cost import cost
-from residua.evaluation.report.report import read_history
+from residua.grids.jobs import read_record
 from residua.grids.processes import default_jobs, run_jobs
 from residua.specs.schema import Spec
 from residua.studies.catalog import get_study
-from residua.studies.plan import Job, Plan, claim, make_plan
-from residua.studies.report import StudyReport, write_study
-from residua.studies.study import Arm, Asked, Result, Results, Study
+from residua.studies.command import command_of
+from residua.studies.finished_runs import study_runs
+from residua.studies.grid import Grid, claim, make_grid
+from residua.studies.report import StudyReport, conclude, write_study
+from residua.studies.results import result_of_trial
+from residua.studies.study import Asked, Results, Study
 from residua.training.checkpoint import writing
 from residua.training.progress import Display
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_dict
-from residua.training.request import is_finished
-from residua.weights.bundle.bundle import Bundle, load_bundle
 
 
 def study(
@@ -72,63 +72,52 @@ def study(
         raise InputError(f"jobs={jobs}", "1 or more trainings at a time", "Leave it out for one a processor")
     folder = Path(out) if out is not None else Path("studies") / f"{name}{'-quick' * quick}{'-runs' * bool(runs)}"
     if runs:
-        from residua.studies.finished_runs import study_runs
-
         return study_runs(chosen, data, folder, runs, asked, data_dir=data_dir, progress=progress)
-    plan = make_plan(
+    grid = make_grid(
         chosen, data, folder, asked=asked, seeds=seeds, recipe=recipe, data_dir=data_dir, overrides=overrides
     )
-    command = _command(plan, recipe, jobs, overrides)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder), Display(progress) as display, StopRequest(command) as stop:
-        claim(plan)
-        costs = _costs(plan)
-        missing = [job for job in plan.jobs if not _is_done(job)]
-        # Of all trainings, not of those that are left: the threads of each decide its last bits.
-        at_once = min(jobs or default_jobs(len(plan.jobs), plan.recipe.device), len(plan.jobs))
+    resume = command_of(grid, recipe, jobs, overrides)
+    with exclusive(folder), Display(progress) as display, StopRequest(resume) as stop:
+        claim(grid)
+        trials, costs = grid.trials, _costs(grid)
+        missing = [one for one in trials if read_record(one.job) is None]
+        # Of all trainings, not only of those that are left: the threads of each decide its last bits.
+        at_once = min(jobs or default_jobs(len(trials), grid.recipe.device), len(trials))
         display.say(
-            f"{chosen.name}, {'quick' if quick else 'full'} form on {plan.dataset.given}: {len(plan.jobs)} trainings"
-            + (f", {len(plan.jobs) - len(missing)} of them done already" if len(missing) < len(plan.jobs) else "")
+            f"{chosen.name}, {'quick' if quick else 'full'} form on {grid.dataset.given}: {len(trials)} trainings"
+            + (f", {len(trials) - len(missing)} of them done already" if len(missing) < len(trials) else "")
             + (f"; {at_once} at a time" if missing else "")
         )
         stop.wait()
-        work = [(job, float(costs[job.arm.label][1] * (job.recipe.max_steps or job.recipe.epochs))) for job in missing]
-        failed = run_jobs(plan, work, at_once, lambda: stop.signal != 0, display.say) if work else {}
+        work = [
+            dataclasses.replace(
+                one.job, work=float(costs[one.job.spec][1] * (one.job.recipe.max_steps or one.job.recipe.epochs))
+            )
+            for one in missing
+        ]
+        failed = run_jobs(
+            work, at_once=at_once, logs=folder / "logs", stopped=lambda: stop.signal != 0, say=display.say
+        )
         if stop.signal:
             raise stop.interrupted(stop.signal, "with all trainings saved")
-        results = tuple(_result(job, *costs[job.arm.label]) for job in plan.jobs if job.name not in failed)
+        records = [(one, read_record(one.job)) for one in trials]
+        results = tuple(result_of_trial(one, record, *costs[one.job.spec]) for one, record in records if record)
+        failed = {one.job.name: "its record cannot be read" for one, record in records if not record} | failed
         report = conclude(
             chosen,
-            Results(
-                tuple({job.arm.label: job.arm for job in plan.jobs}.values()), results, quick, len(plan.dataset.classes)
-            ),
+            Results(grid.arms, results, quick, len(grid.dataset.classes)),
             failed=failed,
-            data=plan.dataset.describe() | {"given": Path(data).name or str(data), "location": ""},
-            recipe=to_dict(plan.recipe),
-            seeds=plan.seeds,
-            command=command,
+            data=grid.dataset.describe() | {"given": Path(data).name or str(data), "location": ""},
+            recipe=to_dict(grid.recipe),
+            seeds=grid.seeds,
+            command=command_of(grid, recipe, jobs, overrides, named=True),
         )
         with writing(folder / "study.json"):
             write_study(folder, report)
         display.say(f"{report.verdict.sentence} See {folder}/study.html")
     return report
-
-
-def conclude(chosen: Study, results: Results, **facts: Any) -> StudyReport:
-    """Return the report of what was measured."""
-    if not results.results:
-        raise InputError(
-            f"no network of the study {chosen.name} gave a result: {next(iter(facts['failed'].values()), '')}",
-            "at least one that trains",
-            "See the reason, then try other --epochs, --batch-size or another --recipe",
-        )
-    return StudyReport(
-        study=chosen,
-        results=results,
-        outcome=chosen.conclude(results),
-        **facts,
-    )
 
 
 def _refuse_unheeded(
@@ -156,112 +145,11 @@ def _refuse_unheeded(
         )
 
 
-def _costs(plan: Plan) -> dict[str, tuple[int, int]]:
-    """Parameters and MACs of each arm's network, by label."""
+def _costs(grid: Grid) -> dict[Spec, tuple[int, int]]:
+    """Return the parameters and MACs of each network."""
     known: dict[Spec, tuple[int, int]] = {}
-    for job in plan.jobs:
-        if job.spec not in known:
-            found = cost(job.spec)
-            known[job.spec] = (found.params, found.macs)
-    return {job.arm.label: known[job.spec] for job in plan.jobs}
-
-
-def _is_done(job: Job) -> bool:
-    """Whether the arm's bundle is whole and what was measured is of it."""
-    measured = _measured(job)
-    if measured is None or measured["key"] != job.key or not is_finished(job.folder):
-        return False
-    try:
-        return bool(load_bundle(job.folder).weights_sha256 == measured["weights_sha256"])
-    except InputError:
-        return False
-
-
-def _measured(job: Job) -> dict[str, Any] | None:
-    try:
-        document = json.loads(job.measured.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    needed = {"key", "weights_sha256", "minutes", "measured", "environment"}
-    whole = isinstance(document, dict) and needed <= document.keys()
-    return document if whole else None
-
-
-def _result(job: Job, params: int, macs: int) -> Result:
-    bundle, measured = load_bundle(job.folder), _measured(job)
-    assert measured is not None
-    history, _ = read_history(job.folder)
-    return result_of(
-        job.arm,
-        job.seed,
-        bundle,
-        params,
-        macs,
-        history,
-        measured=measured["measured"],
-        environment=measured["environment"],
-        minutes=(float(history[-1]["seconds"]) / 60 if history else 0.0) + float(measured["minutes"]),
-        train_count=min(job.recipe.measure_train, int(bundle.data["counts"]["train"])),
-    )
-
-
-def result_of(
-    arm: Arm,
-    seed: int,
-    bundle: Bundle,
-    params: int,
-    macs: int,
-    history: Sequence[dict[str, Any]],
-    *,
-    measured: dict[str, Any],
-    environment: dict[str, str],
-    minutes: float,
-    train_count: int,
-) -> Result:
-    """Gather what is known of a run."""
-    last = history[-1].get("train_top1") if history else None
-    return Result(
-        arm=arm.label,
-        seed=seed,
-        group=arm.group,
-        x=arm.x,
-        params=params,
-        macs=macs,
-        test_error=1 - float(bundle.metrics["top1"]),
-        test_count=int(bundle.metrics["count"]),
-        train_error=None if last is None else 1 - float(last),
-        train_count=train_count if last is not None else 0,
-        history=tuple(history),
-        measured=measured,
-        minutes=minutes,
-        weights_sha256=bundle.weights_sha256,
-        environment=environment,
-    )
-
-
-# The recipe's fields that the command takes.
-_OPTIONS = ("epochs", "batch_size", "train_images", "device")
-
-
-def _command(plan: Plan, recipe: str | Path | Recipe | None, jobs: int | None, overrides: dict[str, Any]) -> str:
-    """What repeats the study or goes on with it: words for the shell, or a call where the command cannot say it."""
-    asked = plan.asked
-    options: dict[str, Any] = {
-        "quick": asked.quick,
-        "seeds": plan.seeds if plan.seeds != plan.study.form(asked.quick).seeds else None,
-        "depths": asked.depths,
-        "model": asked.model,
-        "recipe": str(recipe) if isinstance(recipe, Path) else recipe,
-        "jobs": jobs,
-        "data_dir": str(plan.data_dir) if plan.data_dir else None,
-    }
-    # What was left out is left out; an override is said whatever its value: train_images=0 takes all images.
-    options = {key: value for key, value in options.items() if value} | overrides | {"out": str(plan.folder)}
-    if isinstance(recipe, Recipe) or not overrides.keys() <= set(_OPTIONS):
-        said = "".join(f", {key}={value!r}" for key, value in options.items())
-        return f"residua.study({plan.study.name!r}, {plan.data!r}{said})"
-    words = ["residua", "study", plan.study.name, plan.data]
-    for key, value in options.items():
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        words += [f"--{key.replace('_', '-')}", *([] if value is True else [text])]
-    return shlex.join(words)
+    for trial in grid.trials:
+        if trial.job.spec not in known:
+            found = cost(trial.job.spec)
+            known[trial.job.spec] = (found.params, found.macs)
+    return known

@@ -1,10 +1,11 @@
-"""What a study will do, settled before it starts, and kept in its folder so that no other study goes on there."""
+"""The trainings of a study, settled before it starts, and kept in its folder so that no other study continues there."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,59 +14,47 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.files import write_text
 from residua._base.words import some
-from residua.data.dataset import Dataset, open_dataset
-from residua.specs.schema import Spec, to_json
+from residua.data.dataset import EMBEDDED, Dataset, open_dataset
+from residua.grids.jobs import Job
+from residua.specs.schema import to_json
 from residua.studies.study import Arm, Asked, Study
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import load_recipe, override, to_dict
 from residua.training.request import FREE_FIELDS
 
-PLAN_FILE = "plan.json"
-_MEASURING = 2  # raise it when a study measures otherwise than before, so that nothing older is taken up
+GRID_FILE = "plan.json"
+_MEASURING = 2  # raised when a study measures differently than before, so that no older record is used
 
 
 @dataclass(frozen=True)
-class Job:
-    """One arm with one seed, as a worker receives it.
+class Trial:
+    """One arm with one seed.
 
     Attributes:
-        arm: of the grid.
+        arm: of the study.
         seed: of the run.
-        spec: the network.
-        recipe: complete, with the seed.
-        folder: of the run.
-        measured: the file that the measurements are written to.
-        key: hash of everything that decides the result.
+        job: its training and measuring.
     """
 
     arm: Arm
     seed: int
-    spec: Spec
-    recipe: Recipe
-    folder: Path
-    measured: Path
-    key: str
-
-    @property
-    def name(self) -> str:
-        """Such as "plain-20-seed0"."""
-        return f"{self.arm.slug}-seed{self.seed}"
+    job: Job
 
 
 @dataclass(frozen=True)
-class Plan:
+class Grid:
     """A study, before it starts.
 
     Attributes:
-        study: what is asked.
-        asked: what the user said of the grid.
+        study: the question.
+        asked: what the user chose.
         data: as given.
         data_dir: where downloaded archives lie.
         dataset: the data with the splits of seed 0.
         recipe: what the arms have in common.
         seeds: how many.
         folder: the study's.
-        jobs: arm by arm, seed by seed.
+        trials: arm by arm, seed by seed.
     """
 
     study: Study
@@ -76,10 +65,15 @@ class Plan:
     recipe: Recipe
     seeds: int
     folder: Path
-    jobs: tuple[Job, ...]
+    trials: tuple[Trial, ...]
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms, in the order of the grid."""
+        return tuple({trial.arm.label: trial.arm for trial in self.trials}.values())
 
 
-def make_plan(
+def make_grid(
     study: Study,
     data: str | Path,
     folder: Path,
@@ -89,7 +83,7 @@ def make_plan(
     recipe: str | Path | Recipe | None,
     data_dir: Path | None,
     overrides: Mapping[str, Any],
-) -> Plan:
+) -> Grid:
     """Settle everything and open the data; nothing is written.
 
     Raises:
@@ -98,13 +92,17 @@ def make_plan(
     form = study.form(asked.quick)
     seeds = form.seeds if seeds is None else seeds
     if seeds < 1:
-        raise InputError(f"seeds={seeds}", "1 or more", "Use --seeds 3 for intervals over seeds")
+        raise InputError(f"seeds={seeds}", "1 or more", "Use seeds=3 for intervals over seeds")
     if "seed" in overrides:
-        raise InputError(f"seed={overrides['seed']}", "a number of seeds, counted from 0", "Use --seeds")
+        raise InputError(
+            f"seed={overrides['seed']}",
+            "a number of seeds, counted from 0",
+            "Use seeds=3 for three trainings of each network",
+        )
     arms = tuple(study.grid(asked))
     labels = [arm.slug for arm in arms]
     if not arms or len(set(labels)) != len(labels):
-        raise InputError(f"the arms {some(labels)}", "at least one, each named once", "Give other --depths")
+        raise InputError(f"the arms {some(labels)}", "at least one, each named once", "Give other depths")
     given = _recipe(recipe, form.recipe, form.fields, overrides, asked.quick, images=0)
     dataset = open_dataset(
         data,
@@ -115,28 +113,27 @@ def make_plan(
         on_bad=given.on_bad,
     )
     common = _recipe(recipe, form.recipe, form.fields, overrides, asked.quick, images=len(dataset.splits["train"]))
-    jobs = tuple(
-        _job(study, arm, seed, override(common, **arm.recipe), dataset, folder) for arm in arms for seed in range(seeds)
-    )
-    return Plan(study, asked, str(data), data_dir, dataset, common, seeds, folder, jobs)
+    grid = Grid(study, asked, str(data), data_dir, dataset, common, seeds, folder, ())
+    trials = tuple(Trial(arm, seed, _job(grid, arm, seed)) for arm in arms for seed in range(seeds))
+    return dataclasses.replace(grid, trials=trials)
 
 
-def claim(plan: Plan) -> None:
+def claim(grid: Grid) -> None:
     """Make the folder this study's, or find that it is; the caller holds its lock. More seeds may join.
 
     Raises:
         InputError: another study, form, grid, recipe or data stands there: what differs is named.
     """
-    place = plan.folder / PLAN_FILE
-    now = json.loads(json.dumps(_record(plan)))
+    place = grid.folder / GRID_FILE
+    now = json.loads(json.dumps(_settled(grid)))
     if not place.exists():
-        others = sorted(entry.name for entry in plan.folder.iterdir() if entry.name != ".lock")
+        others = sorted(entry.name for entry in grid.folder.iterdir() if entry.name != ".lock")
         others = [name for name in others if not name.endswith(".part")]
         if others:
             raise InputError(
-                f"{plan.folder} already holds {some(others)}",
+                f"{grid.folder} already holds {some(others)}",
                 "a folder of its own for each study",
-                "Give another --out",
+                "Give another out folder",
             )
         write_text(place, json.dumps(now, indent=1) + "\n")
         return
@@ -144,12 +141,14 @@ def claim(plan: Plan) -> None:
         was = json.loads(place.read_text(encoding="utf-8"))
         found = _differences(now, was)
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise InputError(f"{place} cannot be read: {error}", "the plan of a study", "Give another --out") from None
+        raise InputError(
+            f"{place} cannot be read: {error}", "what a study records of its grid", "Give another out folder"
+        ) from None
     if found:
         raise InputError(
-            f"{plan.folder} holds a study that was started differently: {some(found, 6, '; ')}",
+            f"{grid.folder} holds a study that was started differently: {some(found, 6, '; ')}",
             "the same study, form, grid, recipe and data; only the seeds may become more",
-            "Repeat the command that it was started with, or give another --out",
+            "Repeat the command that it was started with, or give another out folder",
         )
 
 
@@ -170,24 +169,40 @@ def _recipe(
     return override(override(found, **fields), **overrides)
 
 
-def _job(study: Study, arm: Arm, seed: int, recipe: Recipe, dataset: Dataset, folder: Path) -> Job:
+def _job(grid: Grid, arm: Arm, seed: int) -> Job:
+    study, dataset = grid.study, grid.dataset
     spec = arm.spec.edit(num_classes=len(dataset.classes), in_channels=3)
-    recipe = dataclasses.replace(recipe, seed=seed)
+    recipe = dataclasses.replace(override(grid.recipe, **arm.recipe), seed=seed)
     decides = {key: value for key, value in to_dict(recipe).items() if key not in FREE_FIELDS}
     document = [study.name, _MEASURING, to_json(spec), decides, dataset.hash]
-    key = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
     name = f"{arm.slug}-seed{seed}"
-    return Job(arm, seed, spec, recipe, folder / "runs" / name, folder / "measured" / f"{name}.json", key)
+    return Job(
+        name=name,
+        spec=spec,
+        recipe=recipe,
+        data=_absolute(grid.data),
+        data_dir=Path(os.path.abspath(grid.data_dir)) if grid.data_dir else None,
+        folder=grid.folder / "runs" / name,
+        record=grid.folder / "measured" / f"{name}.json",
+        key=hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest(),
+        measure="residua.studies.measuring:measure" if study.measure else None,
+        arguments={"study": study.name, "quick": grid.asked.quick},
+    )
 
 
-def _record(plan: Plan) -> dict[str, Any]:
+def _absolute(data: str) -> str:
+    """Return a name or address as it is, and a path as the workers find it, which stand in a different folder."""
+    return data if data in EMBEDDED or "://" in data else os.path.abspath(data)
+
+
+def _settled(grid: Grid) -> dict[str, Any]:
     free = set(FREE_FIELDS)
-    arms = {job.arm.label: to_json(job.spec) | {"recipe": dict(job.arm.recipe)} for job in plan.jobs}
+    arms = {one.arm.label: to_json(one.job.spec) | {"recipe": dict(one.arm.recipe)} for one in grid.trials}
     return {
-        "study": plan.study.name,
-        "form": "quick" if plan.asked.quick else "full",
-        "data": plan.dataset.hash,
-        "recipe": {key: value for key, value in to_dict(plan.recipe).items() if key not in free | {"seed"}},
+        "study": grid.study.name,
+        "form": "quick" if grid.asked.quick else "full",
+        "data": grid.dataset.hash,
+        "recipe": {key: value for key, value in to_dict(grid.recipe).items() if key not in free | {"seed"}},
         "arms": arms,
     }
 

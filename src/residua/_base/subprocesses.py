@@ -1,0 +1,37 @@
+"""Python processes of our own, which import nothing from the folder that the user stands in."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+
+# Read by every process of a run; a relative value means the folder that the user stands in.
+_FOLDERS = ("RESIDUA_CACHE", "RESIDUA_DATA")
+
+
+def python_module(module: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command that runs a module of this package, and the environment to run it in.
+
+    `python -m` puts the working directory first on the import path, and so does an empty or relative entry of
+    PYTHONPATH: a `json.py` in a folder of images would run. Safe path leaves the directory out, and of PYTHONPATH only
+    absolute entries stay. The package is the one that this process runs, wherever it was imported from.
+    """
+    places = [str(_package())] if _package() not in _installed() else []
+    places += [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(entry)]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment |= {key: os.path.abspath(environment[key]) for key in _FOLDERS if environment.get(key)}
+    environment["PYTHONSAFEPATH"] = "1"
+    if places:
+        environment["PYTHONPATH"] = os.pathsep.join(places)
+    return [sys.executable, "-P", "-m", module], environment
+
+
+def _package() -> Path:
+    return Path(__file__).absolute().parents[2]
+
+
+def _installed() -> set[Path]:
+    """Folders that Python searches by itself; first on PYTHONPATH, they would hide the standard library."""
+    return {Path(path) for path in sysconfig.get_paths().values()}

@@ -1,0 +1,69 @@
+"""The command that repeats a study, or continues it where it stands."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from residua.studies.grid import Grid
+from residua.training.recipe import Recipe
+
+# The recipe's fields that `residua study` takes.
+_OPTIONS = ("epochs", "batch_size", "train_images", "device")
+
+
+def command_of(
+    grid: Grid, recipe: str | Path | Recipe | None, jobs: int | None, overrides: dict[str, Any], *, named: bool = False
+) -> str:
+    """Return words for the shell, or a Python call where the command has no option for a field.
+
+    Args:
+        grid: the study's.
+        recipe, jobs, overrides: as given to `study`.
+        named: name paths by their last part, for pages and documents, which others read.
+    """
+    asked = grid.asked
+
+    def place(path: str | Path) -> str:
+        return last_part(path) if named else str(path)
+
+    options: dict[str, Any] = {
+        "quick": asked.quick,
+        "seeds": grid.seeds if grid.seeds != grid.study.form(asked.quick).seeds else None,
+        "depths": asked.depths,
+        "model": asked.model,
+        "recipe": recipe if isinstance(recipe, Recipe) or recipe is None else place(recipe),
+        "jobs": jobs,
+        "data_dir": place(grid.data_dir) if grid.data_dir else None,
+    }
+    # Only what was given is repeated; an override whatever its value: train_images=0 takes all images.
+    options = {key: value for key, value in options.items() if value} | overrides | {"out": place(grid.folder)}
+    if isinstance(recipe, Recipe) or not overrides.keys() <= set(_OPTIONS):
+        given = "".join(f", {key}={value!r}" for key, value in options.items())
+        return f"residua.study({grid.study.name!r}, {place(grid.data)!r}{given})"
+    words = ["residua", "study", grid.study.name, place(grid.data)]
+    for key, value in options.items():
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        words += [f"--{key.replace('_', '-')}", *([] if value is True else [text])]
+    return shlex.join(words)
+
+
+def command_of_runs(
+    name: str, data: str | Path, runs: Sequence[str | Path], folder: Path, *, quick: bool, named: bool = False
+) -> str:
+    """Return the command of a study of finished runs; `named` as for `command_of`."""
+
+    def place(path: str | Path) -> str:
+        return last_part(path) if named else str(path)
+
+    words = ["residua", "study", name, place(data), *(["--quick"] if quick else [])]
+    for run in runs:
+        words += ["--run", place(run)]
+    return shlex.join([*words, "--out", place(folder)])
+
+
+def last_part(path: str | Path) -> str:
+    """Return a relative path as it was typed, an absolute one by its last part."""
+    return Path(path).name if Path(path).is_absolute() else str(path)

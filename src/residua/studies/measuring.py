@@ -1,0 +1,28 @@
+"""What a worker calls after a study's training: the study's own measurements of the finished run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from residua.data.dataset import open_dataset
+from residua.grids.jobs import Job
+from residua.studies.catalog import get_study
+from residua.studies.subject import Subject
+from residua.weights.run import Run
+
+
+def measure(run: Run, job: Job, *, study: str, quick: bool) -> dict[str, Any]:
+    """Return what the study measures of a run, on the data that it was trained on."""
+    measuring = get_study(study).measure
+    if measuring is None:
+        return {}
+    recipe = job.recipe
+    dataset = open_dataset(
+        job.data,
+        data_dir=job.data_dir,
+        val_fraction=recipe.val_fraction,
+        seed=recipe.seed,
+        train_images=recipe.train_images,
+        on_bad=recipe.on_bad,
+    )
+    return measuring(Subject(run, dataset, quick, recipe.seed))
