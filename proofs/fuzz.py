@@ -40,7 +40,9 @@ def main() -> int:
         total += outcome.inputs
         failed += bool(outcome.failures)
         word = f"{len(outcome.failures)} FAILURES" if outcome.failures else "ok"
-        print(f"{name:24} {outcome.inputs:8} inputs, {outcome.accepted:8} read, slowest {outcome.slowest:.2f} s  {word}")
+        print(
+            f"{name:24} {outcome.inputs:8} inputs, {outcome.accepted:8} read, slowest {outcome.slowest:.2f} s  {word}"
+        )
         for number, what in outcome.failures:
             print(f"  input {number} of seed {given.seed}: {what}")
     print(f"{total} damaged inputs over {len(chosen)} readers, {failed} of which failed")

@@ -27,9 +27,7 @@ TARGETS: dict[str, Target] = {
     "image-webp": _image_target("WEBP"),
     "image-tiff": _image_target("TIFF"),
     "image-tiff-lzw": _image_target("TIFF", compression="tiff_lzw"),
-    "image-tiff-jpeg": Target(
-        lambda: [encoded(picture(5), "TIFF", compression="jpeg")], decode, (BadImage,)
-    ),
+    "image-tiff-jpeg": Target(lambda: [encoded(picture(5), "TIFF", compression="jpeg")], decode, (BadImage,)),
     "image-pnm": _image_target("PPM"),
     "image-jpeg2000": _image_target("JPEG2000"),
     "image-avif": Target(lambda: [encoded(picture(5), "AVIF")], decode, (BadImage,)),
