@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+# C0, DEL, C1, and what reorders or breaks a line: U+2028, U+2029 and the directional marks.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
 
 def some(names: Iterable[str], most: int = 10, separator: str = ", ") -> str:
     """Return "a, b and 3 more": at most `most` names."""
@@ -51,3 +54,8 @@ def _choice(parts: tuple[str, ...]) -> str:
         else:
             runs.append([number, number])
     return "{" + ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs) + "}"
+
+
+def visible(text: str) -> str:
+    """Escape control characters, which the name of a file or a class may carry into a terminal."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

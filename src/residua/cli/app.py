@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
 
 from residua._base.errors import InputError, ResiduaError, did_you_mean
-from residua.cli.show import visible
+from residua._base.wording import wording
+from residua._base.words import visible
+from residua.cli.flags import Render, as_flags, error_as_flags, options_of
+from residua.cli.show import note
+
+_SOURCE = Path(__file__).parents[1]
 
 _HELP = """From a folder of images to a proven, deployed classifier built on residual networks.
 
@@ -135,7 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"one of {', '.join(_COMMANDS)}",
                 did_you_mean(words[0], _COMMANDS, 1),
             )
-        code = build_app()(words, exit_on_error=False, print_error=False)
+        with wording(lambda text: as_flags(text, _options(words))), _own_warnings():
+            code = build_app()(words, exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return int(code or 0)
     except BrokenPipeError:
@@ -150,11 +160,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
 
 
+def _options(words: Sequence[str]) -> dict[str, Render]:
+    """Return the options of the command that these words start, and none before there is one."""
+    return options_of(build_app(), words[0]) if words and words[0] in _COMMANDS else {}
+
+
+@contextlib.contextmanager
+def _own_warnings() -> Iterator[None]:
+    """Show a warning of Residua as one line, without the place in the source that Python adds."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], filename: str, *place: Any, **where: Any) -> None:
+        if Path(filename).is_relative_to(_SOURCE):
+            note(f"Warning: {message}")
+        else:
+            before(message, category, filename, *place, **where)
+
+    warnings.showwarning = show  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
 def _verdict(error: BaseException, words: Sequence[str]) -> tuple[str, int]:
-    """Return what to say of an error, and the exit code."""
+    """Return what to print of an error, and the exit code."""
     if isinstance(error, CycloptsError):
         command = f"residua {words[0]}" if words and words[0] in _COMMANDS else "residua"
         return f"{' '.join(str(error).split())} See: {command} --help", 2
+    if isinstance(error, InputError):
+        return error_as_flags(error, _options(words)), error.exit_code
     if isinstance(error, ResiduaError):
         return str(error) or "Stopped.", error.exit_code
     if isinstance(error, KeyboardInterrupt):

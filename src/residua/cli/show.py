@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -14,8 +13,8 @@ from cyclopts import Parameter
 
 from residua._base.errors import InputError
 from residua._base.plain import plain
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+from residua._base.wording import worded
+from residua._base.words import visible
 
 Switch = Annotated[bool, Parameter(negative=())]
 
@@ -86,13 +85,8 @@ def check_target(path: Path | None, suffix: str = "") -> None:
 
 
 def note(text: str) -> None:
-    """Print one line for people on stderr."""
-    print(visible(text), file=sys.stderr)
-
-
-def visible(text: str) -> str:
-    """Escape control characters, which a file or class name may carry into a terminal."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    """Print one line for people on stderr, its field names as flags."""
+    print(visible(worded(text)), file=sys.stderr)
 
 
 def percent(rate: float) -> str:

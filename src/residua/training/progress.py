@@ -10,6 +10,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from residua._base.wording import worded
+from residua._base.words import visible
+
 _PLAIN_EVERY_SECONDS = 30.0
 _LIVE_EVERY_SECONDS = 0.1
 
@@ -77,7 +80,7 @@ class Display:
 
     def warn(self, text: str) -> None:
         """Print a warning, also when progress is switched off."""
-        self._print(f"Warning: {text}")
+        self._print(f"Warning: {worded(text)}")
 
     def due(self) -> bool:
         """Whether it is time for another moment."""
@@ -88,12 +91,12 @@ class Display:
         """Show where the run stands."""
         self._last = time.monotonic()
         if self._live:
-            self._live.update(Text(str(moment), no_wrap=True, overflow="ellipsis"), refresh=True)
+            self._live.update(Text(visible(str(moment)), no_wrap=True, overflow="ellipsis"), refresh=True)
         else:
             self.say(str(moment))
 
     def _print(self, text: str) -> None:
-        self.console.print(Text(text))
+        self.console.print(Text(visible(text)))
 
 
 def clock(seconds: float) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from residua._base.errors import InputError
-from residua.cli.show import Switch, answered, note, percent, print_json, visible
+from residua._base.words import visible
+from residua.cli.show import Switch, answered, note, percent, print_json
 
 if TYPE_CHECKING:
     from residua.inference.explain import Explained

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from residua._base.errors import InputError
-from residua.cli.show import Switch, answered, note, percent, visible
+from residua._base.words import visible
+from residua.cli.show import Switch, answered, note, percent
 
 if TYPE_CHECKING:
     from residua.inference.predict import Prediction

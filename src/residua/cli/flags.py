@@ -1,0 +1,105 @@
+"""Field names in messages, rendered as the flags of the running command.
+
+Below the command, messages name a field as Python has it: `batch_size=2`, `resume=True`, `on_bad='skip'`, `out=…` where
+no value is meant. A user of the command reads `--batch-size 2`, `--resume`, `--on-bad skip`, `--out`.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any, get_args, get_origin
+
+from cyclopts import App
+
+from residua._base.errors import InputError
+
+Render = Callable[[str, str], str | None]
+"""The words for (a field's value as Python writes it, the sign before it); None leaves the text as it is."""
+
+_STRING = r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\""
+_NUMBER = r"[-+]?(?:\d[\d_,]*\d|\d)(?:\.\d+)?(?:[eE][-+]?\d+)?"
+_VALUE = rf"{_STRING}|\[[^\]\n]*\]|\([^)\n]*\)|…|{_NUMBER}|[\w./:+-]*[\w/]"
+# A printed command ends at its line, a semicolon, a backtick, a bracket or a comma; shlex quotes all that it must.
+COMMAND = r"\bresidua [a-z]+(?: (?:'[^'\n]*'|(?!'|[;`)\n])[^\s`;)])+(?<!,))*"
+_FIELD = (
+    rf"(?<![\w'\"/=?&.\\-])(?P<name>[a-z][a-z_0-9]*)(?:=(?P<value>{_VALUE})(?![\w'\"=/\\])|(?P<sign> [<>]=? )(?=\w))"
+)
+_BOUNDED = r"(?:(?<=< )|(?<=> )|(?<=<= )|(?<=>= ))(?P<bounded>[a-z][a-z_0-9]*)\b"
+_PATTERN = re.compile(rf"(?P<command>{COMMAND})|(?<!\w)(?P<quoted>{_STRING})(?!\w)|{_FIELD}|{_BOUNDED}")
+
+# The library's names of arguments which the command calls differently.
+_LIBRARY = {"members": "with_", "with": "with_", "studies": "study", "reestimate": "reestimate_bn"}
+
+
+def as_flags(text: str, options: Mapping[str, Render]) -> str:
+    """Return a message with each `name=value` of `options` as a flag.
+
+    Names that are no options stay as they are, and so does whatever stands inside quotes or a printed command.
+    """
+
+    def replaced(found: re.Match[str]) -> str:
+        render = options.get(found["name"] or found["bounded"] or "")
+        words = None if render is None else render(found["value"] or "…", found["sign"] or "")
+        return found[0] if words is None else words
+
+    return _PATTERN.sub(replaced, text)
+
+
+def error_as_flags(error: InputError, options: Mapping[str, Render]) -> str:
+    """Return the text of an error with its fields as flags."""
+    return str(InputError(*(as_flags(part, options) for part in (error.given, error.wanted, error.remedy))))
+
+
+def options_of(app: App, command: str) -> dict[str, Render]:
+    """Return how each option of a command is rendered, by its name in Python; a positional argument counts too."""
+    found: dict[str, Render] = {}
+    for argument in app[command].assemble_argument_collection():
+        name, flag = argument.field_info.name, argument.names[0]
+        no = next((flag for flag in argument.negatives if flag.startswith("--no-")), "")
+        found[name] = functools.partial(_rendered, flag, no, _plain(argument.hint))
+        if name.startswith("no_"):
+            # A switch that turns off what the library has on: cache=False is --no-cache.
+            found[name.removeprefix("no_")] = functools.partial(_rendered, f"no {flag}", flag, bool)
+    for name, own in _LIBRARY.items():
+        if own in found:
+            found.setdefault(name, found[own])
+    return found
+
+
+def _rendered(flag: str, no: str, hint: Any, value: str, sign: str) -> str | None:
+    """Return a field as words of the command line: `flag` and its value, or `no`, which switches it off."""
+    if sign:
+        return f"{flag}{sign}"
+    if value == "…":
+        return flag
+    try:
+        given = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        given = value  # a placeholder such as RUN, or a path
+    if given is True and hint is bool:
+        return flag
+    if given is None or given is False:
+        return no if no and given is False else f"no {flag}"
+    if isinstance(given, list | tuple):
+        return _listed(flag, hint, [str(entry) for entry in given])
+    return f"{flag} {shlex.quote(given) if given == '' or isinstance(given, str) else value}"
+
+
+def _listed(flag: str, hint: Any, entries: list[str]) -> str | None:
+    if not entries:
+        return None
+    if get_origin(hint) is tuple:
+        # A list of any length is one flag per entry; one of a fixed length follows a single flag.
+        endless = get_args(hint)[-1] is Ellipsis
+        return " ".join(f"{flag} {entry}" for entry in entries) if endless else f"{flag} {' '.join(entries)}"
+    return f"{flag} {','.join(entries)}"
+
+
+def _plain(hint: Any) -> Any:
+    """Return the annotation without None."""
+    arguments = [each for each in get_args(hint) if each is not type(None)]
+    return arguments[0] if type(None) in get_args(hint) else hint

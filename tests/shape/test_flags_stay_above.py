@@ -1,0 +1,66 @@
+"""Flags are the command's own: below it, messages and docstrings name fields."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import residua
+from residua.cli.flags import COMMAND
+
+SOURCE = Path(residua.__file__).parent
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+
+# Flags of other programs, and of commands that are printed to be run as they are.
+ALLOWED = {
+    "anatomy/drawing/canvas.py": "custom properties of a style sheet",
+    "runtime/environment.py": "flags of git",
+    "runtime/native/library.py": "a flag of the compiler",
+    "studies/finished_runs.py": "the words of the command that repeats a study",
+    "training/plan.py": "the words of the command that repeats a run",
+    "training/request.py": "the words of the command that resumes a run",
+}
+
+# Files that are not rewritten yet. This list only becomes shorter.
+PENDING = {
+    *("_base/files.py", "bench/bench.py", "bench/case.py", "bench/peers.py", "bench/subject.py", "data/cache.py"),
+    *("data/loader.py", "data/sources/cifar.py", "data/sources/folders.py", "evaluation/batch_norm.py"),
+    *("evaluation/ensemble_runs.py", "evaluation/measures/calibration.py"),
+    *("evaluation/scores/scorer.py", "evaluation/scores/views.py", "families/sizes.py", "anatomy/inspect.py"),
+    *("runtime/device.py", "studies/comparison.py", "studies/finished_runs.py", "studies/intervals.py"),
+    *("studies/plan.py", "studies/questions/degradation.py", "studies/questions/gradients.py"),
+    *("studies/questions/lesion.py", "studies/questions/paths.py", "studies/run_study.py", "studies/study.py"),
+    *("training/checkpoint.py", "training/initial_weights.py", "training/loop.py", "training/plan.py"),
+    *("training/recipe.py", "training/request.py", "training/step/freeze.py", "training/step/kernels.py"),
+    *("training/trainer.py", "weights/convert.py", "weights/peers/to_peer.py", "weights/sources/cifar_resnet.py"),
+    *("weights/sources/keras.py", "weights/sources/timm.py"),
+}
+
+
+def _below() -> list[str]:
+    places = (path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
+    return sorted(place.as_posix() for place in places if place.parts[0] != "cli")
+
+
+def _flags(place: str) -> list[str]:
+    """Return the flags in the strings of a file, but for those of whole commands."""
+    found = []
+    for node in ast.walk(ast.parse((SOURCE / place).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found += FLAG.findall(re.sub(COMMAND, "", node.value))
+    return found
+
+
+@pytest.mark.parametrize("place", _below())
+def test_no_flag_stands_below_the_command(place: str) -> None:
+    if place not in ALLOWED and place not in PENDING:
+        assert not _flags(place), f"{place}: write batch_size=2, not --batch-size 2; the command renders it"
+
+
+def test_the_list_is_current() -> None:
+    for place in ALLOWED:
+        if (SOURCE / place).exists():
+            assert _flags(place), f"{place} is clean: take it off the list"
