@@ -160,7 +160,7 @@ def test_what_is_given_twice_is_measured_once() -> None:
         (["resnet18", "--batch", "0"], "--batch 0"),
         (["resnet18", "--batch", "two"], "--batch two"),
         (["resnet18", "--batch", "1", "--mode", "train"], "batch >= 2"),
-        (["resnet18", "--batches", "0"], "batches=0"),
+        (["resnet18", "--batches", "0"], "--batches 0"),
         (["resnet18", "--resolution", "-1"], "--resolution -1"),
         (["resnet18", "--batch", ","], "no batch"),
         (["resnet18", "--engine", ","], "no engine"),

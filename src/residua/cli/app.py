@@ -176,7 +176,7 @@ def _own_warnings() -> Iterator[None]:
         else:
             before(message, category, filename, *place, **where)
 
-    warnings.showwarning = show  # type: ignore[assignment]
+    warnings.showwarning = show
     try:
         yield
     finally:
