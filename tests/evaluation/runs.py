@@ -39,7 +39,7 @@ def colour_folder(folder: Path, wrong: Sequence[tuple[str, str]] = (), count: in
 
 
 def colour_run(folder: Path, classes: Sequence[str] = tuple(COLOURS), data: Any = None, **changes: Any) -> Path:
-    """Save a run whose network tells the colours apart, exactly; `classes` may come in any order."""
+    """Save a run whose network tells the colours apart, exactly; `classes` may come in any order, and hold others."""
     spec = get_spec(
         "cifar_resnet8", widths=(3, 3, 3), stem_width=3, num_classes=len(classes), shortcut="pad", input_size=SIDE
     )
@@ -51,7 +51,8 @@ def colour_run(folder: Path, classes: Sequence[str] = tuple(COLOURS), data: Any 
         # The stem passes the channels on, the branches are silent, the shortcuts are the identity.
         for channel in range(3):
             model.state_dict()["conv1.weight"][channel, channel, 1, 1] = 1.0
-        model.state_dict()["fc.weight"].copy_(4 * torch.eye(3)[[list(COLOURS).index(name) for name in classes]])
+        rows = dict(zip(COLOURS, 4 * torch.eye(3), strict=True))
+        model.state_dict()["fc.weight"].copy_(torch.stack([rows.get(name, torch.zeros(3)) for name in classes]))
         model.state_dict()["fc.bias"].zero_()
     arguments: dict[str, Any] = {
         "tensors": model.state_dict(),

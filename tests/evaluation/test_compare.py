@@ -97,6 +97,9 @@ def test_runs_that_cannot_be_compared(runs: list[Path], tmp_path: Path) -> None:
     strange = replace(load(runs[1]), classes=("a", "b", "c")).save_pretrained(tmp_path / "strange")
     with pytest.raises(InputError, match="the data has blue, green, red, which the run does not know"):
         compare([runs[0], strange])
+    more = colour_run(tmp_path / "more", (*COLOURS, "grey"))
+    with pytest.raises(InputError, match="the run knows grey, which one does not have"):
+        compare([runs[0], more])
 
 
 def test_the_command(runs: list[Path], tmp_path: Path, capsys: Output) -> None:
@@ -145,7 +148,7 @@ def test_the_options_of_evaluate(runs: list[Path], tmp_path: Path, capsys: Outpu
     for options, said in (
         (["--views", "many"], "views 'many'"),
         (["--weights", "val"], "a single run"),
-        (["--with", two, "--split", "val", "--weights", "val"], "to be judged on as well"),
+        (["--with", two, "--split", "val", "--weights", "val"], "to be evaluated as well"),
         (["--calibrate", "--views", "flip"], "two commands"),
         (["--slices", str(tmp_path / "nowhere.csv")], "cannot be read"),
         (["--with", str(tmp_path / "nowhere")], "holds no model.safetensors"),

@@ -17,7 +17,7 @@ from residua.data.dataset import open_dataset
 from residua.evaluation.evaluate import evaluate
 from residua.evaluation.measures.ensemble import diversity, fit_weights, select_greedily
 from residua.evaluation.measures.metrics import tally_of
-from residua.evaluation.scores.scores import Record, combined
+from residua.evaluation.scores.scores import Scores, combined
 from residua.weights.run import load
 
 WRONG = [("red", "blue"), ("green", "red")]
@@ -77,8 +77,8 @@ def test_images_that_another_member_explains_by_far(chooses: Callable[..., list[
 def test_the_average_is_that_of_probabilities(weights: list[float] | None) -> None:
     logs, labels = draw(3, 40)
     places = np.arange(40)
-    records = [Record("1", log * 3 + 5, labels.numpy(), places, {}, 1.0) for log in logs]
-    found = combined(records, weights).scores
+    scores = [Scores("1", log * 3 + 5, labels.numpy(), places, {}, 1.0) for log in logs]
+    found = combined(scores, weights).logits
     shares = torch.tensor(weights or [1 / 3] * 3, dtype=torch.float64)
     wanted = (shares[:, None, None] * torch.stack([(log * 3).softmax(1) for log in logs])).sum(0)
     torch.testing.assert_close(found.exp(), wanted, rtol=1e-12, atol=0)
@@ -173,13 +173,13 @@ def test_weights_from_the_validation_part(tmp_path: Path) -> None:
     assert fitted.top1 == 30 / 32
     assert greedy.ensemble.weights == "greedy, val"
     assert fitted.remarks == ()
-    with pytest.raises(InputError, match="to be judged on as well"):
+    with pytest.raises(InputError, match="to be evaluated as well"):
         evaluate(one, members=[other], weights="val", split="val")
     with pytest.raises(InputError, match="a single run"):
         evaluate(one, weights="val")
 
 
-def test_doubts_about_the_images_that_weigh_the_members(tmp_path: Path) -> None:
+def test_doubts_about_the_images_that_weight_the_members(tmp_path: Path) -> None:
     data = tmp_path / "data"
     for part in ("train", "val", "test"):
         colour_folder(data / part, WRONG, count=2)
@@ -187,9 +187,9 @@ def test_doubts_about_the_images_that_weigh_the_members(tmp_path: Path) -> None:
     one = colour_run(tmp_path / "one", data=data, recipe=best)
     other = colour_run(tmp_path / "other", data=data, recipe=best)
     (said,) = evaluate(one, members=[other], weights="val").remarks
-    assert said.startswith("of the images that weigh the members: the epoch of other was chosen")
+    assert said.startswith("of the images that weight the members: the epoch of other was chosen")
     elsewhere = evaluate(one, members=[colour_run(tmp_path / "third")], select="greedy").remarks
-    assert len(elsewhere) == 2, "of the images judged, and of those that weigh"
+    assert len(elsewhere) == 2, "of the images evaluated, and of those that weight the members"
     for split, flattered in (("val", True), ("test", False)):
         report = evaluate(one, members=[other], split=split)
         assert ("Its epoch was chosen on them" in report.data["evaluated"]) is flattered

@@ -72,6 +72,22 @@ def test_other_classes_are_refused_with_both_lists(tmp_path: Path) -> None:
     assert "blue, which the data does not have" in str(caught.value)
 
 
+def test_data_without_some_classes_is_counted_over_the_others(tmp_path: Path) -> None:
+    """Rates are those over red and green; blue, which has no image but was predicted twice, is named."""
+    run, data = colour_run(tmp_path / "run"), colour_folder(tmp_path / "data", WRONG)
+    for file in (data / "blue").iterdir():
+        file.unlink()
+    (data / "blue").rmdir()
+    report = evaluate(run, data)
+    assert (report.count, report.top1) == (23, 20 / 23)
+    assert report.confusion.tolist() == [[10, 0, 2], [1, 10, 0], [0, 0, 0]]
+    assert report.balanced_accuracy == pytest.approx((10 / 12 + 10 / 11) / 2)
+    assert report.absent == ("blue",)
+    assert "blue" in report.to_html().split("Without images here")[1][:60]
+    assert evaluate(run, data, views="flip").absent == ("blue",)
+    assert [row.support for row in report.per_class] == [12, 11, 0]
+
+
 def test_without_data_the_held_out_part(tmp_path: Path) -> None:
     data = colour_folder(tmp_path / "data", WRONG)
     run = colour_run(tmp_path / "run", data=data)
@@ -103,10 +119,10 @@ def test_data_that_changed_or_went(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has changed"):
         evaluate(run)
     data.rename(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match="not at hand") as caught:
+    with pytest.raises(InputError, match="not available") as caught:
         evaluate(run)
     assert f"residua evaluate {run} DATA" in str(caught.value)
-    with pytest.raises(InputError, match="does not say"):
+    with pytest.raises(InputError, match="does not record"):
         evaluate(colour_run(tmp_path / "bare"))
 
 

@@ -1,4 +1,4 @@
-"""The temperature of a run: fitted on its validation part, kept in its bundle."""
+"""Fit the temperature of a run on its validation part and store it in the bundle."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from residua.data.dataset import BadPolicy
 from residua.evaluation.measures.abstention import find_thresholds
 from residua.evaluation.measures.calibration import Temperature, fit_temperature
 from residua.evaluation.measures.metrics import tally_of
-from residua.evaluation.scores.scorer import loaded, open_judge
-from residua.evaluation.scores.scores import Progress
+from residua.evaluation.run_data import open_run
+from residua.evaluation.scores.options import Progress, ScoreOptions
+from residua.evaluation.scores.scorer import open_scorer
 from residua.weights.bundle.bundle import MODEL_FILE
 from residua.weights.bundle.calibration import store_calibration
 from residua.weights.publish import is_strangers
@@ -30,56 +31,66 @@ def calibrate(
     batch_size: int = 256,
     device: torch.device | str | None = None,
     on_bad: BadPolicy | None = None,
+    engine: str = "eager",
+    precision: str = "fp32",
     progress: Progress | None = None,
 ) -> Temperature:
     """Fit a run's temperature on its validation part and write it into RUN/model.safetensors.
 
-    With it go the probabilities from which on answers are right in 90, 95 and 99 of 100 cases there. `load` and
-    `predict` use the temperature from then on; the weights, their hash and all answers stay as they are.
+    Stored beside it are the probability thresholds above which 90%, 95% and 99% of the answers there are right. `load`
+    and `predict` use the temperature from then on; the weights, their hash and all answers stay as they are.
 
     Args:
         run: a `Run` or its folder.
-        data: where the data that it was trained on lies now; by default where it lay.
-        data_dir: where downloaded sets lie.
+        data: where the training data lies now; by default where it lay in training.
+        data_dir: the folder of downloaded data sets.
         cache: as in `evaluate`.
-        batch_size: images a forward pass.
+        batch_size: images per forward pass.
         device: by default the GPU where there is one.
-        on_bad: what to do with images that do not decode; by default as in training.
-        progress: called with (images done, images in all).
+        on_bad: "refuse" or "skip" images that do not decode; by default as in training.
+        engine: as in `evaluate`.
+        precision: as in `evaluate`.
+        progress: called with (images done, images in total).
 
     Raises:
-        InputError: a run that is no folder of ours; no validation part of its own; one of which no temperature can be
-            fitted (see `fit_temperature`).
+        InputError: a run that is no run folder; training data without a validation part; scores that no temperature
+            fits (see `fit_temperature`).
     """
     if not isinstance(run, Run) and is_strangers(run):
         raise InputError(
             f"{run}, which is no run folder of yours", "a run to write a temperature into", "Save it first"
         )
-    run = loaded(run)
+    run = open_run(run)
     if not (run.folder / MODEL_FILE).is_file():
         raise InputError(f"{run.folder} holds no {MODEL_FILE}", "a run to write a temperature into", "Save it first")
-    remedy = "Name the data that it was trained on, with a validation part: residua train DATA --val-fraction 0.1"
-    judge = open_judge(
-        [run],
-        data,
+    options = ScoreOptions(
+        data=data,
         split="val",
         data_dir=data_dir,
         batch_size=batch_size,
         device=device,
         on_bad=on_bad,
-        keep=cache,
+        cache=cache,
         progress=progress,
+        engine=engine,
+        precision=precision,
     )
-    if not judge.own:
-        raise InputError(f"{judge.dataset.given}, which {run.folder} was not trained on", "its own data", remedy)
-    record = judge.record(run)
-    found = fit_temperature(record.scores, torch.from_numpy(record.labels))
-    outcome = tally_of(record.scores.double() / found.temperature, torch.from_numpy(record.labels)).outcome()
+    scorer = open_scorer([run], options)
+    if not scorer.own:
+        raise InputError(
+            f"{scorer.dataset.given}, which {run.folder} was not trained on",
+            "its own data",
+            "Name the data that it was trained on, with a validation part (train with val_fraction=0.1)",
+        )
+    scores = scorer.scores(run)
+    labels = torch.from_numpy(scores.labels)
+    found = fit_temperature(scores.logits, labels)
+    outcome = tally_of(scores.logits.double() / found.temperature, labels).outcome()
     thresholds = find_thresholds(outcome.probability, outcome.correct)
-    described: dict[str, Any] = asdict(found) | {
-        "split": judge.split,
-        "data_hash": judge.dataset.hash,
+    calibration: dict[str, Any] = asdict(found) | {
+        "split": scorer.split,
+        "data_hash": scorer.dataset.hash,
         "thresholds": {str(wanted): probability for wanted, probability in thresholds.items()},
     }
-    store_calibration(run.folder, described, run.weights_sha256)
+    store_calibration(run.folder, calibration, run.weights_sha256)
     return found

@@ -1,4 +1,4 @@
-"""Runs side by side on the same images, and whether their differences are more than chance."""
+"""Compare runs on the same images, and test whether their differences are more than chance."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ from residua.evaluation.evaluate import relation
 from residua.evaluation.measures.calibration import calibration
 from residua.evaluation.measures.significance import McNemar, holm, mcnemar
 from residua.evaluation.report.report import read_history
-from residua.evaluation.scores.scorer import check_unseen, each_once, loaded, open_judge
-from residua.evaluation.scores.scores import Progress, Record
+from residua.evaluation.run_data import open_runs
+from residua.evaluation.scores.options import Progress, ScoreOptions
+from residua.evaluation.scores.scorer import open_scorer
+from residua.evaluation.scores.scores import Scores
+from residua.evaluation.scores.seen import check_unseen
 from residua.weights.run import Run
 
 
@@ -29,19 +32,19 @@ class Row:
     """One run; rates are fractions of 1.
 
     Attributes:
-        name: of its folder.
-        model: its network.
-        parameters: of it.
-        macs: multiply-accumulates of an image at the run's input size.
+        name: the name of its folder.
+        model: the name of its network.
+        parameters: the number of its parameters.
+        macs: multiply-accumulates per image at the run's input size.
         input_size: side of the images, pixels.
         top1: accuracy.
         top1_interval: Wilson's 95% interval of it.
         top5: share whose true class is among the five most probable.
         loss: mean cross-entropy, nats.
         ece: expected calibration error, 15 bins of equal width.
-        train_seconds: that its training took, by its history; None without one.
-        seconds: that this evaluation took, or the earlier one that was kept: wall clock, data included.
-        images_per_second: of that; None where it was kept: another day, another load.
+        train_seconds: duration of its training, from its history; None without one.
+        seconds: wall clock of this pass, or of the earlier one whose scores were cached; data included.
+        images_per_second: rate of this pass; None where the scores were cached, since the machine's load then differed.
     """
 
     name: str
@@ -66,8 +69,8 @@ class Difference:
     Attributes:
         first: name of one run.
         second: name of the other.
-        test: McNemar's of the two, and the interval of their difference.
-        adjusted_p: its p for the number of pairs compared (Holm 1979).
+        test: McNemar's test of the two, and the interval of their difference.
+        adjusted_p: its p, adjusted for the number of pairs compared (Holm 1979).
     """
 
     first: str
@@ -81,15 +84,15 @@ class Comparison:
     """Runs side by side.
 
     Attributes:
-        data: what they were judged on.
+        data: the data set that they were scored on.
         split: the part of it.
-        evaluated: what these images are to the first run, a sentence.
+        evaluated: a sentence on whether the first run has seen these images.
         views: view sets.
         count: images.
         classes: names, in the order of the first run.
-        runs: a row each, in the order given.
-        differences: every pair.
-        notes: what to keep in mind, sentences.
+        runs: one row per run, in the order given.
+        differences: one entry per pair.
+        notes: caveats, sentences.
     """
 
     data: str
@@ -119,21 +122,25 @@ def compare(
     batch_size: int = 256,
     device: torch.device | str | None = None,
     on_bad: BadPolicy | None = None,
+    engine: str = "eager",
+    precision: str = "fp32",
     progress: Progress | None = None,
 ) -> Comparison:
-    """Judge runs on the same images and test every pair.
+    """Score runs on the same images and test every pair.
 
     Args:
-        runs: two or more, of the same classes in whatever order.
-        data: what to judge them on; by default the held-out part of the first run.
+        runs: two or more with the same classes, in any order of classes.
+        data: what to score them on; by default the held-out part of the first run.
         split: "train", "val" or "test", to choose the part.
-        data_dir: where downloaded sets lie.
+        data_dir: the folder of downloaded data sets.
         views: as in `evaluate`.
         cache: as in `evaluate`.
-        batch_size: images a forward pass.
+        batch_size: images per forward pass.
         device: by default the GPU where there is one.
-        on_bad: what to do with images that do not decode.
-        progress: called with (images done, images in all).
+        on_bad: "refuse" or "skip" images that do not decode.
+        engine: as in `evaluate`.
+        precision: as in `evaluate`.
+        progress: called with (images done, images in total).
 
     Raises:
         InputError: fewer than two runs, or one twice; classes that differ; a run that has learnt from these images;
@@ -141,35 +148,36 @@ def compare(
     """
     if len(runs) < 2:
         raise InputError(f"{len(runs)} run" + "s" * (len(runs) != 1), "two or more to compare", "Name another run")
-    opened = [loaded(run) for run in runs]
-    each_once(opened)
-    first = opened[0]
-    judge = open_judge(
-        opened,
-        data,
+    options = ScoreOptions(
+        data=data,
         split=split,
         data_dir=data_dir,
         views=views,
         batch_size=batch_size,
         device=device,
         on_bad=on_bad,
-        keep=cache,
+        cache=cache,
         progress=progress,
+        engine=engine,
+        precision=precision,
     )
-    notes = [note for run in opened if (note := check_unseen(run, judge.dataset, judge.split, "judge it"))]
+    opened = open_runs(runs)
+    first = opened[0]
+    scorer = open_scorer(opened, options)
+    notes = [note for run in opened if (note := check_unseen(run, scorer.dataset, scorer.split, "score it"))]
     names = names_of(opened)
     rows, right = [], []
     for name, run in zip(names, opened, strict=True):
-        record = judge.record(run)
-        rows.append(_row(name, run, record))
-        right.append(record.outcome.correct)
+        scores = scorer.scores(run)
+        rows.append(_row(name, run, scores))
+        right.append(scores.outcome.correct)
     pairs = list(itertools.combinations(range(len(opened)), 2))
     tests = [mcnemar(right[i], right[j]) for i, j in pairs]
     return Comparison(
-        data=judge.dataset.given,
-        split=judge.split,
-        evaluated=relation(judge.split, own_data=judge.own),
-        views=",".join(judge.views),
+        data=scorer.dataset.given,
+        split=scorer.split,
+        evaluated=relation(scorer.split, own_data=scorer.own),
+        views=",".join(options.view_sets),
         count=len(right[0]),
         classes=first.classes,
         runs=tuple(rows),
@@ -181,8 +189,8 @@ def compare(
     )
 
 
-def _row(name: str, run: Run, record: Record) -> Row:
-    metrics, outcome = record.tally.metrics(run.classes), record.outcome
+def _row(name: str, run: Run, scores: Scores) -> Row:
+    metrics, outcome = scores.tally.metrics(run.classes), scores.outcome
     side = run.preprocess_spec.image_size
     history, _ = read_history(run.folder)
     trained = history[-1].get("seconds") if history else None
@@ -198,6 +206,6 @@ def _row(name: str, run: Run, record: Record) -> Row:
         loss=metrics.loss,
         ece=calibration(outcome.probability, outcome.correct).ece,
         train_seconds=None if trained is None else float(trained),
-        seconds=record.seconds,
-        images_per_second=None if record.cached else metrics.count / record.seconds,
+        seconds=scores.seconds,
+        images_per_second=None if scores.cached else metrics.count / scores.seconds,
     )

@@ -1,4 +1,4 @@
-"""Runs that are evaluated together: their records, the weights of their average, and what it is worth."""
+"""Evaluate runs as an ensemble: the members' scores, the weights of their average, and the gain over the best."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from residua.evaluation.measures.ensemble import Ensemble, Member, diversity, fi
 from residua.evaluation.measures.significance import mcnemar
 from residua.evaluation.report.assemble import describe
 from residua.evaluation.run_data import open_for
-from residua.evaluation.scores.scorer import Judge, check_unseen
-from residua.evaluation.scores.scores import Record, combined
+from residua.evaluation.scores.scorer import Scorer
+from residua.evaluation.scores.scores import Scores, combined
+from residua.evaluation.scores.seen import check_unseen
 from residua.runtime.environment import on_device
 from residua.weights.run import Run
 
@@ -25,87 +26,91 @@ Weights = Literal["equal", "val"]
 
 @dataclass(frozen=True)
 class Weighing:
-    """How an ensemble is weighed.
+    """How the members of an ensemble are weighted.
 
     Attributes:
         weights: "equal" or "val".
         select: "greedy" or None.
-        judge: of the validation part that weights are found on; None where they need none.
-        notes: what to keep in mind of the members and that part, sentences.
+        validation: scores the validation part that the weights are fitted on; None where they need none.
+        notes: caveats about the members and that part, sentences.
     """
 
     weights: Weights
     select: Literal["greedy"] | None
-    judge: Judge | None
+    validation: Scorer | None
     notes: tuple[str, ...] = ()
 
 
-def open_weighing(runs: Sequence[Run], judge: Judge, weights: str, select: str | None) -> Weighing:
-    """Open what the weights need, and refuse before any work what cannot be done.
+def open_weighing(runs: Sequence[Run], scorer: Scorer, weights: str, select: str | None) -> Weighing:
+    """Open the data that the weights need, and refuse before any work what cannot be done.
 
     Raises:
-        InputError: unknown weights or selection, or either for a single run; no validation part; one that is to be
-            judged on, or that a member has learnt from.
+        InputError: unknown weights or selection, or either for a single run; no validation part; a validation part that
+            is to be scored as well, or that a member has learnt from.
     """
     if weights not in ("equal", "val") or select not in (None, "greedy"):
         raise InputError(f"weights={weights!r}, select={select!r}", "weights 'equal' or 'val', select 'greedy' or none")
     if weights == "equal" and select is None:
         return Weighing("equal", None, None)
-    asked = "--weights val" if weights == "val" else "--select greedy"
+    asked = "weights='val'" if weights == "val" else "select='greedy'"
     if len(runs) == 1:
-        raise InputError(f"{asked} for a single run", "an ensemble", "Name the other runs: --with RUN")
+        raise InputError(f"{asked} for a single run", "an ensemble", "Name the other runs as members")
     first = runs[0]
-    dataset = judge.dataset if judge.own else open_for(first, None, None, None)
+    dataset = scorer.dataset if scorer.own else open_for(first, None, None, None)
     if "val" not in dataset.splits:
         raise InputError(
             f"{asked}, and no validation part of {dataset.given}",
-            "images that the run has held out and is not judged on",
-            "Use equal weights, or train with --val-fraction 0.1",
+            "images that the run has held out and that are not evaluated",
+            "Use equal weights, or train with val_fraction=0.1",
         )
-    if judge.own and judge.split == "val":
+    if scorer.own and scorer.split == "val":
         raise InputError(
-            f"{asked} on the validation part, which is to be judged on as well",
+            f"{asked} on the validation part, which is to be evaluated as well",
             "a test part, or other data: weights flatter the images that they were chosen on",
-            "Use equal weights, or name other data: residua evaluate RUN DATA --with RUN",
+            "Use equal weights, or name other data",
         )
-    unsure = [note for run in runs[1:] if (note := check_unseen(run, dataset, "val", "weigh the members"))]
-    trained = judge.on_bad if judge.own else (first.recipe or {}).get("on_bad", "refuse")
-    validation = replace(judge, dataset=dataset, split="val", own=True, on_bad=trained, progress=None)
+    unsure = [note for run in runs[1:] if (note := check_unseen(run, dataset, "val", "weight the members"))]
+    trained = scorer.on_bad if scorer.own else (first.recipe or {}).get("on_bad", "refuse")
+    silent = replace(scorer.options, progress=None)
+    validation = replace(scorer, dataset=dataset, split="val", own=True, options=silent, on_bad=trained)
     for run in runs:
         validation.part(run)
-    notes = tuple(f"of the images that weigh the members: {note}" for note in unsure)
+    notes = tuple(f"of the images that weight the members: {note}" for note in unsure)
     return Weighing("val" if weights == "val" else "equal", "greedy" if select else None, validation, notes)
 
 
-def together(runs: Sequence[Run], judge: Judge, weighing: Weighing) -> tuple[Record, Ensemble | None]:
-    """Return the record of the average, in the order of the first run's classes, and what is known of the members."""
+def ensemble_runs(runs: Sequence[Run], scorer: Scorer, weighing: Weighing) -> tuple[Scores, Ensemble | None]:
+    """Return the scores of the average, in the order of the first run's classes, and the account of the members.
+
+    A single run gives its own scores and None.
+    """
     first = runs[0]
-    # A member's own answers are in its own order of classes, which decides between equal scores.
-    own = [judge.record(run) for run in runs]
+    # The order of its own classes decides between equal logits of a member.
+    own = [scorer.scores(run) for run in runs]
     if len(runs) == 1:
         return own[0], None
-    records = [judge.aligned(record, run, first) for record, run in zip(own, runs, strict=True)]
+    aligned = [scorer.aligned(scores, run, first) for scores, run in zip(own, runs, strict=True)]
     shares, how = _weigh(runs, weighing)
-    whole = combined(records, shares)
+    average = combined(aligned, shares)
     names = names_of(runs)
     members = tuple(
-        Member(name, run.spec.name, share, float(record.outcome.correct.mean()), record.tally.loss())
-        for name, run, share, record in zip(names, runs, shares, own, strict=True)
+        Member(name, run.spec.name, share, float(scores.outcome.correct.mean()), scores.tally.loss())
+        for name, run, share, scores in zip(names, runs, shares, own, strict=True)
     )
     kept = [index for index, share in enumerate(shares) if share > 0]
     best = max(range(len(members)), key=lambda index: (members[index].top1, -index))
-    return whole, Ensemble(
+    return average, Ensemble(
         members=members,
         weights=how,
-        diversity=diversity([names[index] for index in kept], [records[index].outcome for index in kept]),
+        diversity=diversity([names[index] for index in kept], [aligned[index].outcome for index in kept]),
         best=names[best],
-        against_best=mcnemar(whole.outcome.correct, own[best].outcome.correct),
+        against_best=mcnemar(average.outcome.correct, own[best].outcome.correct),
         explained=names[heaviest(members)],
     )
 
 
 def names_of(runs: Sequence[Run]) -> list[str]:
-    """Return the names of the runs' folders; whole paths where two folders have the same name."""
+    """Return the names of the runs' folders, or their paths where two folders have the same name."""
     names = [run.folder.resolve().name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run.folder) for run in runs]
@@ -113,7 +118,7 @@ def names_of(runs: Sequence[Run]) -> list[str]:
 
 
 def describe_all(runs: Sequence[Run]) -> dict[str, Any]:
-    """Describe an ensemble as reports describe a network: sizes and costs are those of all members."""
+    """Describe an ensemble as reports describe a network, with the sizes and costs of all members summed."""
     described = [describe(run.model, run.preprocess_spec) for run in runs]
     return described[0] | {
         "name": " + ".join(str(each["name"]) for each in described),
@@ -125,26 +130,26 @@ def describe_all(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def reestimated_runs(runs: Sequence[Run], judge: Judge) -> tuple[list[Run], list[Reestimated]]:
+def reestimated_runs(runs: Sequence[Run], scorer: Scorer) -> tuple[list[Run], list[Reestimated]]:
     """Return copies of the runs with batch normalisation's statistics over each run's own training part.
 
-    The second value says of each what was done.
+    The second value is the account of each re-estimation.
 
     Raises:
-        InputError: a network without batch normalisation, or a run whose training data is not at hand.
+        InputError: a network without batch normalisation, or a run whose training data is not available.
     """
     found = []
     reports = []
     for run in runs:
-        own = judge.own and run is runs[0]
-        dataset = judge.dataset if own else open_for(run, None, None, None)
-        part = replace(judge, dataset=dataset).part(run, "train")
-        model = on_device(run.model, judge.device)
+        own = scorer.own and run is runs[0]
+        dataset = scorer.dataset if own else open_for(run, None, None, None)
+        part = replace(scorer, dataset=dataset).part(run, "train")
+        model = on_device(run.model, scorer.options.where)
         loader = Loader(
             part,
             run.preprocess_spec,
-            batch_size=judge.batch_size,
-            device=judge.device,
+            batch_size=scorer.options.batch_size,
+            device=scorer.options.where,
             num_classes=len(run.classes),
             train=False,
             channels_last=True,
@@ -156,11 +161,11 @@ def reestimated_runs(runs: Sequence[Run], judge: Judge) -> tuple[list[Run], list
 
 
 def _weigh(runs: Sequence[Run], weighing: Weighing) -> tuple[list[float], str]:
-    if weighing.judge is None:
+    scorer = weighing.validation
+    if scorer is None:
         return [1 / len(runs)] * len(runs), "equal"
-    judge = weighing.judge
-    records = [judge.aligned(judge.record(run, "val"), run, runs[0], "val") for run in runs]
-    logs, labels = [record.log_probabilities for record in records], torch.from_numpy(records[0].labels)
+    scores = [scorer.aligned(scorer.scores(run, "val"), run, runs[0], "val") for run in runs]
+    logs, labels = [each.log_probabilities for each in scores], torch.from_numpy(scores[0].labels)
     if weighing.select is None:
         return fit_weights(logs, labels), "val"
     shares = select_greedily(logs, labels)

@@ -1,4 +1,4 @@
-"""Evaluation of a run or of a network: one pass over a split, and the report of it."""
+"""Evaluate a run or a network: one pass over a split, and its report."""
 
 from __future__ import annotations
 
@@ -9,19 +9,27 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from residua._base.errors import InputError, at_least_one
 from residua.data.dataset import BadPolicy, Split
 from residua.evaluation.batch_norm import Reestimated
-from residua.evaluation.ensemble_runs import Weights, describe_all, open_weighing, reestimated_runs, together
+from residua.evaluation.ensemble_runs import (
+    Weights,
+    describe_all,
+    ensemble_runs,
+    open_weighing,
+    reestimated_runs,
+)
 from residua.evaluation.measures.ensemble import heaviest
 from residua.evaluation.measures.metrics import Tally
 from residua.evaluation.measures.slices import Slice, Table, match, read_table
-from residua.evaluation.measures.slices import slices as cut
-from residua.evaluation.report.assemble import assess, describe
+from residua.evaluation.measures.slices import slices as slice_by
+from residua.evaluation.report.assemble import assemble, describe
 from residua.evaluation.report.report import Report, read_history
-from residua.evaluation.report.study_section import Studied, read_study
-from residua.evaluation.scores.scorer import Judge, check_unseen, chose_epoch, each_once, loaded, open_judge
-from residua.evaluation.scores.scores import Progress, Record, collect
+from residua.evaluation.report.study_section import FinishedStudy, read_study
+from residua.evaluation.run_data import open_runs
+from residua.evaluation.scores.options import Progress, ScoreOptions
+from residua.evaluation.scores.scorer import Scorer, open_scorer
+from residua.evaluation.scores.scores import Scores, collect
+from residua.evaluation.scores.seen import check_unseen, chose_epoch
 from residua.runtime.environment import pick_device
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run
@@ -38,14 +46,14 @@ class _Batches(Protocol):
 
 @torch.inference_mode()
 def quick_metrics(model: nn.Module, loader: _Batches, *, autocast: torch.dtype | None = None) -> dict[str, float | int]:
-    """Return loss, top1, top5 and count of one pass in eval mode: what a training loop asks each epoch.
+    """Return loss, top1, top5 and count of one pass in eval mode, for the training loop after each epoch.
 
-    The model's training mode is put back afterwards.
+    The model's training mode is restored afterwards.
 
     Args:
         model: on the loader's device.
         loader: gives each image once; labels (B,) are class indices.
-        autocast: the reduced precision to run in, None for the weights' own.
+        autocast: the reduced precision to run in; None for the weights' own.
 
     Raises:
         NotFinite: the logits hold NaN or infinity.
@@ -78,103 +86,105 @@ def evaluate(
     weights: Weights = "equal",
     select: Literal["greedy"] | None = None,
     slices: Path | str | None = None,
-    studies: Sequence[Studied | Path | str] = (),
+    studies: Sequence[FinishedStudy | Path | str] = (),
     reestimate: bool = False,
     cache: bool = True,
     batch_size: int = 256,
     device: torch.device | str | None = None,
     on_bad: BadPolicy | None = None,
+    engine: str = "eager",
+    precision: str = "fp32",
     progress: Progress | None = None,
 ) -> Report:
-    """Evaluate a run, or several as an ensemble: one pass for each view set, everything else from its scores.
+    """Evaluate a run, or several as an ensemble: one pass per view set, and every number from its scores.
 
     Args:
         run: a `Run` or its folder.
-        data: what `residua train` takes. By default, and also when this is the very data that the run was
-            trained on, its held-out part (test, else validation): images that it has not learnt from. Of
-            other data: test, else validation, else all.
+        data: what `residua train` takes. By default, and where this is the data that the run was trained on, its
+            held-out part is evaluated: test, else validation. Of other data it is test, else validation, else all. Data
+            may lack classes of the run: rates are then counted over the others.
         split: "train", "val" or "test", to choose the part.
-        data_dir: where downloaded sets lie.
+        data_dir: the folder of downloaded data sets.
         views: "1", "flip", "10crop", "multiscale" or a comma list; see `residua.evaluation.scores.views`.
-        members: other runs of the same classes, in whatever order; their probabilities are averaged with the run's.
-        weights: of that average: "equal", or "val": those of least cross-entropy on the run's validation part.
-        select: "greedy": only the members that greedy forward selection on the validation part takes.
-        slices: a CSV file with a column `path` and others: results by each of their values.
-        studies: folders of finished studies (`residua.study`), for the page to show.
+        members: other runs with the same classes, in any order; their probabilities are averaged with the run's.
+        weights: "equal" in that average, or "val" for the least cross-entropy on the run's validation part.
+        select: "greedy" takes only the members that greedy forward selection on the validation part chooses.
+        slices: a CSV file with a column `path` and others; results are given for each of their values.
+        studies: folders of finished studies (`residua.study`) to show in the page.
         reestimate: first set batch normalisation's statistics to the exact moments over the run's training part, under
             the evaluation transform. The run's files stay as they are.
-        cache: read the scores of an earlier pass where one was made of the very same, and keep those of this one.
-        batch_size: images a forward pass; the result does not depend on it.
+        cache: read the scores of an earlier equal pass, and store those of this one.
+        batch_size: images per forward pass; the result does not depend on it.
         device: by default the GPU where there is one.
-        on_bad: what to do with files that cannot be listed or do not decode: "refuse", or "skip" and leave them
-            out of the count, which the report then says. By default as in training for the run's own data, else
-            "refuse".
-        progress: called with (images done, images in all).
+        on_bad: "refuse" files that cannot be listed or do not decode, or "skip" them, which the report then states. By
+            default as in training for the run's own data, else "refuse".
+        engine: what computes the logits; see `residua.evaluation.scores.options`.
+        precision: the number format that it computes in.
+        progress: called with (images done, images in total).
 
     Raises:
-        InputError: the run's data is gone or has changed; its classes are not the run's; no such split; bad
+        InputError: the run's data is gone or has changed; it has classes that the run does not know; no such split; bad
             files; views that a network cannot take; a member that has learnt from these images; a table that does
             not fit them; no validation part where one is needed; a folder that is no finished study.
     """
-    at_least_one(batch_size=batch_size)
-    if on_bad not in (None, "refuse", "skip"):
-        raise InputError(f"on_bad={on_bad!r}", "'refuse' or 'skip'", "Leave it out to do as in training")
-    read = tuple(read_study(each) for each in studies)
-    runs = [loaded(each) for each in (run, *members)]
-    each_once(runs)
-    table = None if slices is None else read_table(slices)
-    judge = open_judge(
-        runs,
-        data,
+    options = ScoreOptions(
+        data=data,
         split=split,
         data_dir=data_dir,
         views=views,
         batch_size=batch_size,
         device=device,
         on_bad=on_bad,
-        keep=cache,
+        cache=cache,
         progress=progress,
+        engine=engine,
+        precision=precision,
     )
-    first, dataset = runs[0], judge.dataset
-    part = judge.part(first)
+    finished = tuple(read_study(each) for each in studies)
+    runs = open_runs([run, *members])
+    table = None if slices is None else read_table(slices)
+    scorer = open_scorer(runs, options)
+    first, dataset = runs[0], scorer.dataset
+    part = scorer.part(first)
     keys = match(table, dataset, part) if table is not None else []
-    notes = _notes(judge, first)
-    weighing = open_weighing(runs, judge, weights, select)
-    notes += [note for each in runs[1:] if (note := check_unseen(each, dataset, judge.split, "judge it"))]
+    notes = _notes(scorer, first)
+    weighing = open_weighing(runs, scorer, weights, select)
+    notes += [note for each in runs[1:] if (note := check_unseen(each, dataset, scorer.split, "score it"))]
     notes += weighing.notes
     reestimated: Reestimated | None = None
     if reestimate:
-        runs, reports = reestimated_runs(runs, judge)
+        runs, reports = reestimated_runs(runs, scorer)
         first, reestimated = runs[0], reports[0]
         notes += [_unsettled(run, found) for run, found in zip(runs, reports, strict=True) if not found.settled]
-    record, ensemble = together(runs, judge, weighing)
+    scores, ensemble = ensemble_runs(runs, scorer, weighing)
     history, damage = read_history(first.folder)
     notes += [damage] * bool(damage)
-    if table is not None and (without := sum(keys[int(i)] is None for i in record.indices)):
+    if table is not None and (without := sum(keys[int(i)] is None for i in scores.indices)):
         notes.append(f"{without} of these images have no row in {table.path}: they are in no slice")
-    seer = runs[heaviest(ensemble.members)] if ensemble else first
-    found, left_out = _slices(table, keys, record)
+    # An average has no maps of its own: the member with the largest weight explains the mistakes.
+    explainer = runs[heaviest(ensemble.members)] if ensemble else first
+    by_value, left_out = _slices(table, keys, scores)
     notes += left_out
-    single = len(runs) == 1 and record.views == "1" and not reestimate
-    return assess(
-        record,
+    single = len(runs) == 1 and scores.views == "1" and not reestimate
+    return assemble(
+        scores,
         describe(first.model, first.preprocess_spec) if len(runs) == 1 else describe_all(runs),
         part,
-        seer.preprocess_spec,
+        explainer.preprocess_spec,
         first.classes,
-        device=judge.device,
-        network=seer.model,
-        network_classes=seer.classes,
+        device=options.where,
+        network=explainer.model,
+        network_classes=explainer.classes,
         fitted=first.calibration if single else None,
-        data=dataset.describe() | _facts(first, judge, notes),
+        data=dataset.describe() | _facts(first, scorer, notes),
         root=Path(dataset.location) if dataset.location else None,
         name=" + ".join(each.folder.resolve().name for each in runs),
         recipe=first.recipe,
         history=history,
-        slices=found,
+        slices=by_value,
         ensemble=ensemble,
         reestimated=reestimated,
-        studies=read,
+        studies=finished,
         remarks=tuple(notes),
     )
 
@@ -198,14 +208,14 @@ def evaluate_model(
     """Evaluate a network on a split whose labels index `classes`, and return the full report.
 
     `name`, `data`, `recipe` and `history` are passed on to it; file names are given relative to `root`. `on_bad`
-    is the recipe's by default; the other arguments are those of `evaluate`.
+    is by default the recipe's; the other arguments are those of `evaluate`.
 
     Raises:
         InputError: an empty split, a bad file, `batch_size` below 1.
         NotFinite: the logits hold NaN or infinity.
     """
     where = pick_device(device)
-    record = collect(
+    scores = collect(
         model,
         split,
         preprocess,
@@ -215,8 +225,8 @@ def evaluate_model(
         on_bad=on_bad or (recipe or {}).get("on_bad", "refuse"),
         progress=progress,
     )
-    return assess(
-        record,
+    return assemble(
+        scores,
         describe(model, preprocess),
         split,
         preprocess,
@@ -232,12 +242,12 @@ def evaluate_model(
 
 
 def relation(chosen: str, *, own_data: bool, recipe: dict[str, Any] | None = None) -> str:
-    """Say in a sentence or two what the images of split `chosen` are to a run.
+    """State in a sentence or two whether a run has seen the images of a split.
 
     Args:
         chosen: the split.
-        own_data: whether it is of what the run was trained on.
-        recipe: of that training.
+        own_data: whether it belongs to the data that the run was trained on.
+        recipe: the recipe of that training.
     """
     if not own_data:
         return "These images are other data than the run was trained on."
@@ -249,22 +259,22 @@ def relation(chosen: str, *, own_data: bool, recipe: dict[str, Any] | None = Non
     return held_out
 
 
-def _facts(run: Run, judge: Judge, notes: Sequence[str]) -> dict[str, Any]:
+def _facts(run: Run, scorer: Scorer, notes: Sequence[str]) -> dict[str, Any]:
     return {
-        "evaluated": relation(judge.split, own_data=judge.own, recipe=run.recipe),
+        "evaluated": relation(scorer.split, own_data=scorer.own, recipe=run.recipe),
         "trained_on": {key: run.data[key] for key in ("given", "hash", "counts") if key in run.data},
-        "notes": [*judge.dataset.notes, *notes],
+        "notes": [*scorer.dataset.notes, *notes],
     }
 
 
-def _notes(judge: Judge, run: Run) -> list[str]:
+def _notes(scorer: Scorer, run: Run) -> list[str]:
     notes = []
     spec = run.preprocess_spec
-    if "10crop" in judge.views and spec.resize == spec.image_size:
+    if "10crop" in scorer.options.view_sets and spec.resize == spec.image_size:
         notes.append("the crop is as large as the resized image: of square images the ten crops are two views")
     fitted = run.calibration or {}
-    if fitted.get("data_hash") == judge.dataset.hash and fitted.get("split") == judge.split:
-        notes.append("the temperature was fitted on these very images: their calibration flatters it")
+    if fitted.get("data_hash") == scorer.dataset.hash and fitted.get("split") == scorer.split:
+        notes.append("the temperature was fitted on these same images: their calibration flatters it")
     return notes
 
 
@@ -276,8 +286,8 @@ def _unsettled(run: Run, found: Reestimated) -> str:
 
 
 def _slices(
-    table: Table | None, keys: Sequence[str | None], record: Record
+    table: Table | None, keys: Sequence[str | None], scores: Scores
 ) -> tuple[tuple[Slice, ...], tuple[str, ...]]:
     if table is None:
         return (), ()
-    return cut(table, [keys[int(index)] for index in record.indices], record.outcome)
+    return slice_by(table, [keys[int(index)] for index in scores.indices], scores.outcome)

@@ -1,9 +1,10 @@
-"""The data that a run is judged on: opened as the run should see it, its classes matched by name."""
+"""Open runs, and the data that they are scored on: split as in training, classes matched by name."""
 
 from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,32 @@ import numpy as np
 from residua._base.errors import InputError
 from residua._base.words import some
 from residua.data.dataset import BadPolicy, Dataset, Split, open_dataset, reopen
-from residua.weights.run import Run
+from residua.weights.run import Run, load
+
+
+def open_run(run: Run | Path | str) -> Run:
+    """Return a run, loaded where it was given by name."""
+    return run if isinstance(run, Run) else load(run)
+
+
+def open_runs(runs: Sequence[Run | Path | str]) -> list[Run]:
+    """Return runs, loaded where they were given by name.
+
+    Raises:
+        InputError: a run is named twice.
+    """
+    opened = [open_run(run) for run in runs]
+    folders = [run.folder.resolve() for run in opened]
+    twice = [str(run.folder) for run, folder in zip(opened, folders, strict=True) if folders.count(folder) > 1]
+    if twice:
+        raise InputError(f"{twice[0]} twice", "different runs", "Name each run once")
+    return opened
 
 
 def open_for(run: Run, data: str | Path | None, data_dir: Path | None, on_bad: BadPolicy | None) -> Dataset:
-    """Open `data` as `run` should see it: its own (None, or the very same) split as in training, other data whole.
+    """Open `data` as `run` should see it: its training data split as in training, other data as a whole.
+
+    `data` None means the training data, at its recorded place.
 
     Raises:
         InputError: the run's data is gone or has changed; nothing usable is at `data`.
@@ -28,46 +50,67 @@ def open_for(run: Run, data: str | Path | None, data_dir: Path | None, on_bad: B
         trained = on_bad or (run.recipe or {}).get("on_bad", "refuse")
 
         def opened(*, own: bool) -> Dataset:
-            # Of its own data the run has seen a part; of other data nothing: that is judged as a whole.
+            # The run has seen a part of its own data, and nothing of other data, which is therefore scored as a whole.
             if own:
                 return open_dataset(data, data_dir=data_dir, on_bad=trained, **recorded)
             return open_dataset(data, data_dir=data_dir, on_bad=on_bad or "refuse", val_fraction=0.0)
 
-        # Listing a large set, or hashing an archive, takes its time: what lies where the run's data lay probably is it.
+        # Opening a large set takes long: the likelier case comes first, the other only where the hash differs.
         expected = str(data) == known.get("given") or os.path.realpath(data) == known.get("location")
         dataset = opened(own=expected)
         own = dataset.hash == known.get("hash")
         return dataset if own == expected else opened(own=own)
     if "hash" not in known:
-        raise InputError(f"{run.folder} does not say what it was trained on", "DATA to evaluate on", remedy)
+        raise InputError(f"{run.folder} does not record what it was trained on", "DATA to evaluate on", remedy)
     try:
         return reopen(known)
     except InputError as error:
         raise InputError(
-            f"the held-out part of what {run.folder} was trained on is not at hand: {error.given}",
+            f"the held-out part of what {run.folder} was trained on is not available: {error.given}",
             error.wanted,
             remedy,
         ) from error
 
 
-def with_labels_of(run: Run, dataset: Dataset, split: Split) -> Split:
+def with_labels_of(run: Run, dataset: Dataset, split: Split, *, partial: bool = False) -> Split:
     """Return the split with labels that index the run's classes, matched by name.
 
+    Args:
+        run: the run.
+        dataset: the data set of the split.
+        split: its labels index the classes of `dataset`.
+        partial: whether the data may lack classes of the run, which then have no images.
+
     Raises:
-        InputError: the classes differ; both lists are named.
+        InputError: the data has classes that the run does not know, or lacks some; both lists are named.
     """
     ours, theirs = set(run.classes), set(dataset.classes)
-    if ours != theirs:
-        sides = []
-        if theirs - ours:
-            sides.append(f"the data has {some(sorted(theirs - ours), 12)}, which the run does not know")
-        if ours - theirs:
-            sides.append(f"the run knows {some(sorted(ours - theirs), 12)}, which the data does not have")
-        raise InputError(
-            f"the classes of {dataset.given} are not those of {run.folder}: {'; '.join(sides)}",
-            f"exactly the {len(ours)} classes {some(sorted(ours), 12)}",
-            "Use data and runs of the same classes: rename the data's folders, or leave this run out",
-        )
+    if theirs - ours or (ours - theirs and not partial):
+        raise _other_classes(run, f"the classes of {dataset.given}", "the data", dataset.classes)
     place = {name: index for index, name in enumerate(run.classes)}
     order = np.array([place[name] for name in dataset.classes], np.int64)
     return replace(split, labels=order[split.labels])
+
+
+def refuse_other_classes(run: Run, first: Run) -> None:
+    """Refuse a run whose classes differ from the first run's, their order aside.
+
+    Raises:
+        InputError: they differ; what each of them lacks is named.
+    """
+    if set(run.classes) != set(first.classes):
+        raise _other_classes(run, f"the classes of {first.folder}", first.folder.resolve().name, first.classes)
+
+
+def _other_classes(run: Run, what: str, who: str, classes: Sequence[str]) -> InputError:
+    ours, theirs = set(run.classes), set(classes)
+    sides = []
+    if theirs - ours:
+        sides.append(f"{who} has {some(sorted(theirs - ours), 12)}, which the run does not know")
+    if ours - theirs:
+        sides.append(f"the run knows {some(sorted(ours - theirs), 12)}, which {who} does not have")
+    return InputError(
+        f"{what} are not those of {run.folder}: {'; '.join(sides)}",
+        f"the {len(ours)} classes of the run: {some(sorted(ours), 12)}",
+        "Use data and runs of the same classes: rename the data's folders, or leave this run out",
+    )

@@ -169,7 +169,7 @@ def test_what_cannot_be_calibrated(run: Path, tmp_path: Path) -> None:
         calibrate(perfect)
     assert (run / "model.safetensors").read_bytes() == content
     assert [file.name for file in run.iterdir() if file.name.endswith(".part")] == []
-    with pytest.raises(InputError, match="does not say what it was trained on"):
+    with pytest.raises(InputError, match="does not record what it was trained on"):
         calibrate(colour_run(tmp_path / "bare"))
 
 

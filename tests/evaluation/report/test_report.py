@@ -270,7 +270,7 @@ def test_absent_and_never_predicted_classes_are_named() -> None:
     report = replace(report, per_class=found.per_class, confusion=found.confusion, count=4, top1=0.75)
     page = Page(report.to_html())
     assert "Never predicted: c." in page.text
-    assert "Without images here, hence not judged: d." in page.text
+    assert "Without images here, and therefore not measured: d." in page.text
 
 
 def test_pairs_are_counted_against_the_true_class() -> None:

@@ -22,14 +22,14 @@ from residua.evaluation.measures.significance import mcnemar
 from residua.evaluation.measures.slices import Slice
 from residua.evaluation.report.diagrams import reliability_diagram
 from residua.evaluation.report.report import Calibrated, Report
-from residua.evaluation.report.study_section import Studied
+from residua.evaluation.report.study_section import FinishedStudy
 from residua.figures.charts import Series, line_chart
 
 ORDER = ["summary", "curves", "confusion", "classes", "calibration", "abstention", "worst", "surest"]
 ORDER += ["slices", "ensemble", "reestimated", "studies", "provenance"]
 
 
-def studied(**changes: Any) -> Studied:
+def studied(**changes: Any) -> FinishedStudy:
     """A finished study with a chart and a table, of other data than the run's."""
     chart = line_chart(
         "error", "units", (0, 1), [Series("plain", "c1", (0.1, 0.2)), Series("b", "c2", (0.1, 0.1))], str
@@ -38,7 +38,7 @@ def studied(**changes: Any) -> Studied:
         '<div class="scroll" role="region" aria-label="Swaps" tabindex="0"><table class="numbers"><tbody><tr>'
         '<th scope="row">a</th><td class="long">b, c</td></tr></tbody></table></div>'
     )
-    found = Studied(
+    found = FinishedStudy(
         name="lesion",
         folder=EVIL[0],
         form="quick",

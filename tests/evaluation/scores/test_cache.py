@@ -14,10 +14,10 @@ from PIL import Image
 from evaluation.runs import COLOURS, SIDE, colour_folder, colour_run
 from residua.data.dataset import Split
 from residua.evaluation.evaluate import evaluate
-from residua.evaluation.report.assemble import assess
-from residua.evaluation.scores import scorer as judge
-from residua.evaluation.scores.cache import Place, scores_folder
-from residua.evaluation.scores.scores import Record
+from residua.evaluation.report.assemble import assemble
+from residua.evaluation.scores import scorer
+from residua.evaluation.scores.cache import CacheEntry, cache_entry, scores_folder
+from residua.evaluation.scores.scores import Scores
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import load
 
@@ -29,13 +29,13 @@ def passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """The views of every pass that is really made."""
     monkeypatch.setenv("RESIDUA_CACHE", str(tmp_path / "cache"))
     made: list[str] = []
-    real = judge.collect
+    real = scorer.collect
 
-    def counting(*arguments: object, **options: object) -> Record:
+    def counting(*arguments: object, **options: object) -> Scores:
         made.append(str(options["views"]))
         return real(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(judge, "collect", counting)
+    monkeypatch.setattr(scorer, "collect", counting)
     return made
 
 
@@ -64,6 +64,21 @@ def test_what_the_scores_depend_on_is_in_the_key(tmp_path: Path, passes: list[st
     changed = PreprocessSpec(SIDE, SIDE, mean=(0.5, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     assert evaluate(colour_run(tmp_path / "third", preprocess=changed), data).cached is False
     assert len(passes) == 5
+
+
+def test_scores_of_one_engine_are_never_read_as_those_of_another(tmp_path: Path) -> None:
+    run = load(colour_run(tmp_path / "run"))
+    split = Split("test", np.arange(3) % 3, pixels=np.zeros((3, SIDE, SIDE, 3), np.uint8))
+
+    def path(engine: str, precision: str) -> Path:
+        return cache_entry(
+            run.model, run.spec, split, run.preprocess_spec, views="1", data_hash="0", device=torch.device("cpu"),
+            on_bad="refuse", engine=engine, precision=precision,
+        ).path  # fmt: skip
+
+    computed = [("eager", "fp32"), ("eager", "bf16"), ("compiled", "fp32"), ("compiled", "bf16")]
+    assert len({path(*each) for each in computed}) == 4
+    assert path("eager", "fp32") == path("eager", "fp32")
 
 
 def test_an_edited_file_of_the_same_name_and_size_is_seen(tmp_path: Path, passes: list[str]) -> None:
@@ -97,7 +112,7 @@ def test_damage_is_never_believed(tmp_path: Path, passes: list[str], damage: str
     assert evaluate(run, data).loss == wanted
     assert len(passes) == 2
     if damage != "folder":
-        assert evaluate(run, data).cached, "mended"
+        assert evaluate(run, data).cached, "written again"
 
 
 def test_a_cache_that_cannot_be_written_to(tmp_path: Path, passes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,16 +124,16 @@ def test_a_cache_that_cannot_be_written_to(tmp_path: Path, passes: list[str], mo
 
 def test_the_least_recently_used_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     split = Split("test", np.zeros(50, np.int64), pixels=np.zeros((50, 1, 1, 3), np.uint8))
-    record = Record("1", torch.zeros(50, 3), split.labels, np.arange(50), {}, 1.0)
-    places = [Place(tmp_path / f"{index}.safetensors", 3) for index in range(3)]
-    places[0].write(record)
-    monkeypatch.setattr("residua.evaluation.scores.cache.LIMIT_BYTES", int(2.5 * places[0].path.stat().st_size))
-    os.utime(places[0].path, ns=(10, 10))
-    places[1].write(record)
-    os.utime(places[1].path, ns=(5, 5))
-    assert places[0].read(split) is not None, "reading is using"
-    places[2].write(record)
-    assert [place.path.exists() for place in places] == [True, False, True]
+    scores = Scores("1", torch.zeros(50, 3), split.labels, np.arange(50), {}, 1.0)
+    entries = [CacheEntry(tmp_path / f"{index}.safetensors", 3) for index in range(3)]
+    entries[0].write(scores)
+    monkeypatch.setattr("residua.evaluation.scores.cache.LIMIT_BYTES", int(2.5 * entries[0].path.stat().st_size))
+    os.utime(entries[0].path, ns=(10, 10))
+    entries[1].write(scores)
+    os.utime(entries[1].path, ns=(5, 5))
+    assert entries[0].read(split) is not None, "reading is using"
+    entries[2].write(scores)
+    assert [entry.path.exists() for entry in entries] == [True, False, True]
 
 
 def test_fifty_thousand_images_take_two_seconds(tmp_path: Path) -> None:
@@ -127,18 +142,18 @@ def test_fifty_thousand_images_take_two_seconds(tmp_path: Path) -> None:
     split = Split("test", labels, pixels=np.zeros((50_000, 1, 1, 3), np.uint8))
     scores = torch.from_numpy(random.normal(size=(50_000, 10))).float()
     scores[torch.arange(50_000), torch.from_numpy(labels)] += 2
-    place = Place(tmp_path / "scores.safetensors", 10)
-    place.write(Record("1", scores, labels, np.arange(50_000), {}, 100.0))
+    entry = CacheEntry(tmp_path / "scores.safetensors", 10)
+    entry.write(Scores("1", scores, labels, np.arange(50_000), {}, 100.0))
 
     def seconds() -> float:
         start = time.process_time()
-        record = place.read(split)
-        assert record is not None
+        found = entry.read(split)
+        assert found is not None
         fitted = {"temperature": 1.5, "thresholds": {"0.9": 0.5}}
         model = {"name": "any", "parameters": 1}
         names = [str(index) for index in range(10)]
-        report = assess(
-            record, model, split, PreprocessSpec(1, 1), names, device=torch.device("cpu"), fitted=fitted,
+        report = assemble(
+            found, model, split, PreprocessSpec(1, 1), names, device=torch.device("cpu"), fitted=fitted,
             name="a", recipe=None, history=(),
         )  # fmt: skip
         assert report.count == 50_000

@@ -75,7 +75,7 @@ def test_ten_crop_is_torchvisions_pipeline(tmp_path: Path, network: nn.Module) -
     for index, file in enumerate(split.files or ()):
         resized = tv.resize(Image.open(file), SPEC.resize, tv.InterpolationMode.BICUBIC)
         wanted = probabilities(network, [to_input(crop) for crop in tv.ten_crop(resized, SPEC.image_size)])
-        assert torch.allclose(ours.scores[index].softmax(0), wanted, atol=1e-6)
+        assert torch.allclose(ours.logits[index].softmax(0), wanted, atol=1e-6)
     assert ours.indices.tolist() == list(range(len(split)))
 
 
@@ -89,10 +89,10 @@ def test_flip_and_multiscale(tmp_path: Path, network: nn.Module) -> None:
         image = Image.open(file)
         centre = to_input(tv.center_crop(tv.resize(image, SPEC.resize, tv.InterpolationMode.BICUBIC), [16, 16]))
         wanted = probabilities(network, [centre, centre.flip(2)])
-        assert torch.allclose(flip.scores[index].softmax(0), wanted, atol=1e-6)
+        assert torch.allclose(flip.logits[index].softmax(0), wanted, atol=1e-6)
         whole = [to_input(tv.resize(image, side, tv.InterpolationMode.BICUBIC)) for side in (16, 18, 27, 34, 46)]
         wanted = probabilities(network, [view for scale in whole for view in (scale, scale.flip(2))])
-        assert torch.allclose(scales.scores[index].softmax(0), wanted, atol=1e-6)
+        assert torch.allclose(scales.logits[index].softmax(0), wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("views", ["10crop", "multiscale"])
@@ -101,7 +101,7 @@ def test_the_batch_size_changes_nothing(tmp_path: Path, network: nn.Module, view
     one, many = (
         collect(network, split, SPEC, views=views, num_classes=3, batch_size=size, device=CPU) for size in (1, 50)
     )
-    assert torch.allclose(one.scores, many.scores, atol=1e-5)
+    assert torch.allclose(one.logits, many.logits, atol=1e-5)
     assert one.labels.tolist() == many.labels.tolist() == split.labels.tolist()
 
 
@@ -119,9 +119,9 @@ def test_averages_do_not_underflow() -> None:
             return torch.tensor([[4000.0, 0.0]]).repeat(len(x), 1)
 
     split = Split("test", np.array([1, 1]), pixels=np.zeros((2, 16, 16, 3), np.uint8))
-    record = collect(Sure(), split, SPEC, views="10crop", num_classes=2, device=CPU)
-    assert record.tally.loss() == pytest.approx(4000)
-    assert combined([record, record], [0.0, 1.0]).tally.loss() == pytest.approx(4000)
+    scores = collect(Sure(), split, SPEC, views="10crop", num_classes=2, device=CPU)
+    assert scores.tally.loss() == pytest.approx(4000)
+    assert combined([scores, scores], [0.0, 1.0]).tally.loss() == pytest.approx(4000)
 
 
 def test_scores_that_are_not_finite_are_refused() -> None:
@@ -141,9 +141,9 @@ def test_bad_files(tmp_path: Path, network: nn.Module) -> None:
     split.files[2].write_text("no picture")
     with pytest.raises(InputError, match=r"2\.png"):
         collect(network, split, SPEC, views="10crop", num_classes=3, device=CPU)
-    record = collect(network, split, SPEC, views="10crop", num_classes=3, device=CPU, on_bad="skip")
-    assert record.indices.tolist() == [0, 1, 3, 4, 5]
-    assert list(record.skipped) == [2]
+    scores = collect(network, split, SPEC, views="10crop", num_classes=3, device=CPU, on_bad="skip")
+    assert scores.indices.tolist() == [0, 1, 3, 4, 5]
+    assert list(scores.skipped) == [2]
 
 
 def test_sides_follow_the_network() -> None:

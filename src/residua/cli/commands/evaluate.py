@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from residua._base.console import progress_bar
 from residua._base.errors import InputError
+from residua._base.words import some
 from residua.cli.show import Switch, note, percent, print_json, print_table
 
 if TYPE_CHECKING:
@@ -175,6 +176,8 @@ def _print(found: Report) -> None:
         print(f"study {each.name}, {each.form} form: {each.question} {each.answer.capitalize()}. {each.sentence}")
     for sentence in found.remarks:
         note(f"Note: {sentence}.")
+    if found.absent:
+        note(f"Note: without images here, and therefore not measured: {some(found.absent, 12)}.")
     print()
     if found.slices:
         print_table(

@@ -1,4 +1,4 @@
-"""From a record to the report: every number from the scores, pictures only of the mistakes shown."""
+"""Assemble the report from scores: every number comes from them, and pictures only of the mistakes shown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from residua.evaluation.measures.abstention import abstention, apply_threshold
 from residua.evaluation.measures.calibration import calibration
 from residua.evaluation.measures.metrics import IntArray, Outcome, tally_of
 from residua.evaluation.report.report import Calibrated, Mistake, Report
-from residua.evaluation.scores.scores import Record
+from residua.evaluation.scores.scores import Scores
 from residua.explanation.thumbnails import overlay_uris
 from residua.families.network import Classifier
 from residua.runtime.environment import environment, on_device
@@ -33,8 +33,8 @@ WORST, CONFIDENT = 24, 12
 _THUMBNAIL_SIDE = 160
 
 
-def assess(
-    record: Record,
+def assemble(
+    scores: Scores,
     model: Mapping[str, Any],
     split: Split,
     preprocess: PreprocessSpec,
@@ -48,30 +48,30 @@ def assess(
     root: Path | None = None,
     **fields: Any,
 ) -> Report:
-    """Return the report of a record.
+    """Return the report of an evaluation.
 
     Args:
-        record: of the images of `split`, in the order of `classes`.
+        scores: of the images of `split`, in the order of `classes`.
         model: description of the network.
         split: the images.
         preprocess: the evaluation transform, for the pictures.
-        classes: names in the order of the scores.
-        device: that the network ran on.
-        network: whose Grad-CAM is drawn beside the mistakes; None draws none. It sees what `preprocess` makes.
-        network_classes: its classes, where their order is another.
-        fitted: a calibration as a bundle holds it, to be applied, or None.
+        classes: names in the order of the logits.
+        device: the device that the network ran on.
+        network: its Grad-CAM is drawn beside the mistakes, on what `preprocess` makes; None draws none.
+        network_classes: its classes, where their order differs.
+        fitted: the calibration in the run's bundle, to be applied, or None.
         data: description of the data.
         root: file names are given relative to it.
-        fields: others of `Report`.
+        fields: further fields of `Report`.
     """
-    metrics, outcome = record.tally.metrics(classes), record.outcome
+    metrics, outcome = scores.tally.metrics(classes), scores.outcome
     wrong = np.flatnonzero(~outcome.correct)
-    # Ties go to the image that comes first, so that the page is the same each time.
+    # A stable sort gives ties to the image that comes first, so that the page is the same each time.
     worst = wrong[np.argsort(outcome.true_probability[wrong], kind="stable")][:WORST]
     surest = wrong[np.argsort(-outcome.probability[wrong], kind="stable")][:CONFIDENT]
 
     drawn = [int(row) for row in dict.fromkeys([*worst, *surest])]
-    pixels = [_seen(split, int(record.indices[row]), preprocess) for row in drawn]
+    pixels = [_seen(split, int(scores.indices[row]), preprocess) for row in drawn]
     overlays = [""] * len(drawn)
     if network is not None:
         order = [list(network_classes or classes).index(name) for name in classes]
@@ -80,7 +80,7 @@ def assess(
     pictures = {row: (_thumbnail(seen), found) for row, seen, found in zip(drawn, pixels, overlays, strict=True)}
 
     def mistakes(rows: IntArray) -> tuple[Mistake, ...]:
-        return tuple(_mistake(int(row), record, outcome, split, classes, root, *pictures[int(row)]) for row in rows)
+        return tuple(_mistake(int(row), scores, outcome, split, classes, root, *pictures[int(row)]) for row in rows)
 
     return Report(
         model=dict(model),
@@ -98,24 +98,26 @@ def assess(
         confusion=metrics.confusion,
         worst=mistakes(worst),
         most_confident_mistakes=mistakes(surest),
-        data=_with_skipped(dict(data or {}), split.name, record),
+        data=_with_skipped(dict(data or {}), split.name, scores),
         environment=environment(device),
-        views=record.views,
+        views=scores.views,
         top5_interval=metrics.top5_interval,
         log_likelihood=-metrics.loss,
         brier=metrics.brier,
         calibration=calibration(outcome.probability, outcome.correct),
         abstention=abstention(outcome.probability, outcome.correct),
-        calibrated=_calibrated(record, fitted) if fitted else None,
-        seconds=record.seconds,
-        cached=record.cached,
+        calibrated=_calibrated(scores, fitted) if fitted else None,
+        seconds=scores.seconds,
+        cached=scores.cached,
         **fields,
     )
 
 
 def describe(model: nn.Module, preprocess: PreprocessSpec) -> dict[str, Any]:
-    """Return what reports say of a network: name, paper, parameters, input size, bytes and hash of its weights, and
-    multiply-accumulates for one image, None where the network is none of ours.
+    """Return the description of a network in reports.
+
+    It holds name, paper, parameters, input size, bytes and hash of the weights, and multiply-accumulates per image,
+    which are None for a network that Residua did not build.
     """
     spec = getattr(model, "spec", None)
     return {
@@ -138,8 +140,8 @@ def _macs(model: nn.Module, side: int) -> int | None:
         return None
 
 
-def _calibrated(record: Record, fitted: Mapping[str, Any]) -> Calibrated:
-    tally = tally_of(record.scores.double() / fitted["temperature"], torch.from_numpy(record.labels))
+def _calibrated(scores: Scores, fitted: Mapping[str, Any]) -> Calibrated:
+    tally = tally_of(scores.logits.double() / fitted["temperature"], torch.from_numpy(scores.labels))
     outcome, metrics = tally.outcome(), tally.metrics()
     found = fitted.get("thresholds") or {}
     return Calibrated(
@@ -155,16 +157,16 @@ def _calibrated(record: Record, fitted: Mapping[str, Any]) -> Calibrated:
     )
 
 
-def _with_skipped(data: dict[str, Any], name: str, record: Record) -> dict[str, Any]:
-    if not record.skipped:
+def _with_skipped(data: dict[str, Any], name: str, scores: Scores) -> dict[str, Any]:
+    if not scores.skipped:
         return data
-    left_out = f"{len(record.skipped)} of the {name} files do not decode and were left out of the evaluation"
+    left_out = f"{len(scores.skipped)} of the {name} files do not decode and were left out of the evaluation"
     return data | {"notes": [*data.get("notes", ()), left_out]}
 
 
 def _mistake(
     row: int,
-    record: Record,
+    scores: Scores,
     outcome: Outcome,
     split: Split,
     classes: Sequence[str],
@@ -172,7 +174,7 @@ def _mistake(
     thumbnail: str,
     explanation: str,
 ) -> Mistake:
-    index = int(record.indices[row])
+    index = int(scores.indices[row])
     return Mistake(
         path=_where(split, index, root),
         index=index,

@@ -16,7 +16,7 @@ from residua.evaluation.measures.metrics import ClassMetrics, wilson
 from residua.evaluation.measures.slices import Slice
 from residua.evaluation.report.diagrams import bin_rows, coverage_chart, reliability_diagram
 from residua.evaluation.report.matrix import confused_pairs, confusion_matrix
-from residua.evaluation.report.study_section import Studied
+from residua.evaluation.report.study_section import FinishedStudy
 from residua.evaluation.report.summary import costs, duration, findings, sureness, weakness
 from residua.figures.charts import Series, interval_bar, line_chart
 
@@ -184,7 +184,7 @@ def _cell(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
-def _relation(study: Studied, report: Report) -> dict[str, Any]:
+def _relation(study: FinishedStudy, report: Report) -> dict[str, Any]:
     """Say what a study has to do with the run: its very network, its data, or neither."""
     trained = report.data.get("trained_on") or report.data
     same = trained.get("hash") == study.data_hash

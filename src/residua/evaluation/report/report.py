@@ -16,7 +16,7 @@ from residua.evaluation.measures.ensemble import Ensemble
 from residua.evaluation.measures.metrics import ClassMetrics, IntArray
 from residua.evaluation.measures.slices import Slice
 from residua.evaluation.report.page import render
-from residua.evaluation.report.study_section import Studied
+from residua.evaluation.report.study_section import FinishedStudy
 
 HTML_FILE, JSON_FILE, HISTORY_FILE = "report.html", "report.json", "history.jsonl"
 MEASURED = ("train_loss", "val_loss", "val_top1", "train_top1", "learning_rate", "images_per_second", "seconds")
@@ -139,10 +139,15 @@ class Report:
     slices: tuple[Slice, ...] = field(repr=False, default=())
     ensemble: Ensemble | None = field(repr=False, default=None)
     reestimated: Reestimated | None = None
-    studies: tuple[Studied, ...] = field(repr=False, default=())
+    studies: tuple[FinishedStudy, ...] = field(repr=False, default=())
     seconds: float | None = None
     cached: bool = False
     remarks: tuple[str, ...] = ()
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The classes without images here; no rate counts them."""
+        return tuple(row.name for row in self.per_class if not row.support)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values; pictures are left to the page."""

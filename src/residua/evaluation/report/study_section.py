@@ -1,8 +1,7 @@
-"""Studies beside an evaluation: what a finished study's folder holds, checked before it stands in another page.
+"""Read a finished study's folder, and check it before it is shown in the page of an evaluation.
 
-The words come from study.json. Charts and tables are those of study.html, as the study drew them; of its markup only
-what the studies' own charts and tables consist of is taken over, so that a stranger's file brings no script, no style
-and no address.
+The words come from study.json, charts and tables from study.html. Of its markup only the elements and attributes of the
+studies' own charts and tables are taken over, so that a file from elsewhere brings no script, style or address.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from markupsafe import Markup
 from residua._base.errors import InputError
 
 STUDY_HTML, STUDY_JSON = "study.html", "study.json"
-"""What a finished study leaves in its folder."""
+"""The files in the folder of a finished study."""
 
 _TEXT = {"section", "div", "p", "small", "figure", "figcaption"}
 _TABLE = {"table", "caption", "thead", "tbody", "tr", "th", "td"}
@@ -31,28 +30,28 @@ _ANSWERS = ("yes", "no", "undecided")
 
 
 @dataclass(frozen=True)
-class Studied:
+class FinishedStudy:
     """A finished study.
 
     Attributes:
-        name: of the study.
-        folder: its folder's name.
+        name: the name of the study.
+        folder: the name of its folder.
         form: "quick" or "full".
         question: a sentence.
         source: where the answer was published.
         answer: "yes", "no" or "undecided".
         sentence: the answer with its numbers.
         details: further sentences.
-        shows: what the form can show, and what it cannot.
-        length: how long the networks were trained; "" where nothing was.
-        failed: name of an arm with its seed -> why it gave no result.
+        shows: what the form can show and what it cannot.
+        length: how long the networks were trained; "" where none was.
+        failed: name of an arm with its seed -> the reason for its failure.
         given: the name of its data.
-        data_hash: of its data.
+        data_hash: the hash of its data.
         trainings: networks that gave a result.
-        seeds: how many of each were asked for.
+        seeds: the seeds per arm that were requested.
         weights: SHA-256 of each network.
-        command: what repeats it.
-        versions: of programs, machine, date.
+        command: the command that repeats it.
+        versions: versions of programs, machine and date.
         charts, tables: markup, cleaned.
     """
 
@@ -78,18 +77,18 @@ class Studied:
     tables: Markup = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what report.json says of it; all else is in the study's own folder."""
+        """Return its part of report.json; the rest is in the study's own folder."""
         names = ("name", "folder", "form", "question", "answer", "sentence", "given", "data_hash", "seeds")
         return {name: getattr(self, name) for name in names} | {"details": list(self.details)}
 
 
-def read_study(folder: Path | str | Studied) -> Studied:
+def read_study(folder: Path | str | FinishedStudy) -> FinishedStudy:
     """Return the finished study in `folder`.
 
     Raises:
         InputError: there is none, or its files are not as Residua writes them.
     """
-    if isinstance(folder, Studied):
+    if isinstance(folder, FinishedStudy):
         return folder
     folder = Path(folder)
     missing = [name for name in (STUDY_JSON, STUDY_HTML) if not (folder / name).is_file()]
@@ -97,12 +96,12 @@ def read_study(folder: Path | str | Studied) -> Studied:
         raise InputError(
             f"{folder} without {' and '.join(missing)}",
             "the folder of a finished study",
-            "Finish it with the command that it was started with, or begin one: residua study NAME DATA",
+            "Finish it with the command that started it, or begin one: residua study NAME DATA",
         )
     try:
-        said = json.loads((folder / STUDY_JSON).read_text(encoding="utf-8"))
+        document = json.loads((folder / STUDY_JSON).read_text(encoding="utf-8"))
         page = (folder / STUDY_HTML).read_text(encoding="utf-8")
-        return _studied(said, page, folder.resolve().name)
+        return _checked(document, page, folder.resolve().name)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ElementTree.ParseError) as error:
         raise InputError(
             f"the study in {folder}, which cannot be read ({type(error).__name__}: {error})",
@@ -111,36 +110,36 @@ def read_study(folder: Path | str | Studied) -> Studied:
         ) from None
 
 
-def _studied(said: Any, page: str, folder: str) -> Studied:
-    verdict, data = said["verdict"], said["data"]
+def _checked(document: Any, page: str, folder: str) -> FinishedStudy:
+    verdict, data = document["verdict"], document["data"]
     if verdict["answer"] not in _ANSWERS:
         raise ValueError(f"the answer {verdict['answer']!r}")
-    return Studied(
-        name=str(said["study"]),
+    return FinishedStudy(
+        name=str(document["study"]),
         folder=folder,
-        form=str(said["form"]),
-        question=str(said["question"]),
-        source=str(said["source"]),
+        form=str(document["form"]),
+        question=str(document["question"]),
+        source=str(document["source"]),
         answer=verdict["answer"],
         sentence=str(verdict["sentence"]),
         details=tuple(map(str, verdict["details"])),
-        shows=str(said["shows"]),
-        length=str(said["length"]),
-        failed={str(name): str(reason) for name, reason in said["failed"].items()},
+        shows=str(document["shows"]),
+        length=str(document["length"]),
+        failed={str(name): str(reason) for name, reason in document["failed"].items()},
         given=str(data["given"]),
         data_hash=str(data["hash"]),
-        trainings=len(said["results"]),
-        seeds=int(said["seeds"]),
-        weights=tuple(str(result["weights_sha256"]) for result in said["results"]),
-        command=str(said["command"]),
-        versions={str(name): str(value) for name, value in said["versions"].items()},
+        trainings=len(document["results"]),
+        seeds=int(document["seeds"]),
+        weights=tuple(str(result["weights_sha256"]) for result in document["results"]),
+        command=str(document["command"]),
+        versions={str(name): str(value) for name, value in document["versions"].items()},
         charts=_part(page, "charts"),
         tables=_part(page, "tables"),
     )
 
 
 def _part(page: str, name: str) -> Markup:
-    """Return what stands in a section of the study's page below its heading; "" where there is no such section."""
+    """Return the content of a section of the study's page below its heading; "" where there is no such section."""
     found = re.search(rf'<section id="{name}">\s*<h2>[^<]*</h2>(.*?)</section>', page, re.DOTALL)
     if found is None:
         return Markup("")

@@ -49,9 +49,8 @@ def findings(report: Report, pairs: Sequence[tuple[str, str, int, float]], perce
         sure = report.most_confident_mistakes[0]
         text = Markup("The surest mistake gives <b>{}</b> a probability of {}; the image shows <b>{}</b>.")
         found.append(text.format(sure.predicted, percent(sure.probability), sure.true))
-    absent = [row.name for row in report.per_class if not row.support]
-    if absent:
-        found.append(Markup("Without images here, hence not judged: {}.").format(_listed(absent)))
+    if report.absent:
+        found.append(Markup("Without images here, and therefore not measured: {}.").format(_listed(report.absent)))
     if report.top1_interval[0] <= report.baseline:
         text = Markup("Not shown to be better than always answering the most frequent class ({}).")
         found.insert(0, text.format(percent(report.baseline)))

@@ -1,8 +1,8 @@
-"""Records kept between evaluations: files under the cache that are checked before they are believed.
+"""Scores cached between evaluations, in files that are checked before they are believed.
 
-A record is found by a hash of all that its scores depend on: weights, network, preprocessing, views, data (of files
-also their sizes and times of change), part, policy for bad images, device and versions. Whatever is wrong with a file,
-the pass is made again. Beyond 2 GiB in all, the records that were used longest ago go.
+A hash of everything that scores depend on finds them: weights, network, preprocessing, views, data (of files also their
+sizes and times of change), part, policy for bad images, engine, precision, device and versions. Where a file is damaged
+in any way, the pass is made again. Beyond 2 GiB in total, the least recently used files are removed.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from residua._base.files import atomic_path, cache_root
 from residua.data import decode as decoding
 from residua.data.cache import key_of
 from residua.data.dataset import BadPolicy, Split
-from residua.evaluation.scores.scores import Record
+from residua.evaluation.scores.scores import Scores
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec, to_json
 from residua.weights.bundle.bundle import hash_tensors
 
 LIMIT_BYTES = 2 << 30
-"""Records are removed, the least recently used first, until they are not larger together than this."""
+"""The least recently used entries are removed until their total size is at most this."""
 
-_FORMAT = 1
-_META = "record"
+_FORMAT = 2
+_META = "scores"
 
 
 def scores_folder() -> Path:
@@ -43,62 +43,73 @@ def scores_folder() -> Path:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the record of one pass is kept.
+class CacheEntry:
+    """The file that holds the scores of one pass.
 
     Attributes:
-        path: its file.
-        num_classes: what each of its rows holds.
+        path: the file.
+        num_classes: K, the length of each row of logits.
     """
 
     path: Path
     num_classes: int
 
-    def read(self, split: Split) -> Record | None:
-        """Return the record of `split`, or None where there is none that is whole."""
+    def read(self, split: Split) -> Scores | None:
+        """Return the scores of `split`, or None where the file is absent, damaged or does not fit."""
         try:
             content = self.path.read_bytes()
             length = int.from_bytes(content[:8], "little")
-            described = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][_META])
+            header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][_META])
             tensors = safetensors.torch.load(content)
-            if hash_tensors(tensors) != described["sha256"]:
+            if hash_tensors(tensors) != header["sha256"]:
                 return None
-            indices, scores = tensors["indices"].numpy(), tensors["scores"]
-            skipped = {int(index): str(reason) for index, reason in described["skipped"].items()}
-            whole = np.delete(np.arange(len(split)), sorted(skipped))
-            if not np.array_equal(indices, whole) or scores.shape != (len(indices), self.num_classes):
+            indices, logits = tensors["indices"].numpy(), tensors["logits"]
+            skipped = {int(index): str(reason) for index, reason in header["skipped"].items()}
+            expected = np.delete(np.arange(len(split)), sorted(skipped))
+            if not np.array_equal(indices, expected) or logits.shape != (len(indices), self.num_classes):
                 return None
-            found = Record(
-                views=str(described["views"]),
-                scores=scores,
+            found = Scores(
+                views=str(header["views"]),
+                logits=logits,
                 labels=split.labels[indices],
                 indices=indices,
                 skipped=skipped,
-                seconds=float(described["seconds"]),
+                seconds=float(header["seconds"]),
                 cached=True,
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, safetensors.SafetensorError):
+        # Whatever a damaged file makes json, numpy or safetensors raise, the remedy is the same: another pass.
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            IndexError,
+            OverflowError,
+            RecursionError,
+            safetensors.SafetensorError,
+        ):
             return None
         with contextlib.suppress(OSError):
             os.utime(self.path)
         return found
 
-    def write(self, record: Record) -> None:
-        """Keep a record. A cache that cannot be written to keeps nothing, and nothing else suffers."""
-        tensors = {"scores": record.scores.contiguous(), "indices": torch.from_numpy(record.indices).contiguous()}
-        described: dict[str, Any] = {
+    def write(self, scores: Scores) -> None:
+        """Store scores. A cache that cannot be written to stores nothing, and the evaluation goes on."""
+        tensors = {"logits": scores.logits.contiguous(), "indices": torch.from_numpy(scores.indices).contiguous()}
+        header: dict[str, Any] = {
             "sha256": hash_tensors(tensors),
-            "views": record.views,
-            "skipped": record.skipped,
-            "seconds": record.seconds,
+            "views": scores.views,
+            "skipped": scores.skipped,
+            "seconds": scores.seconds,
         }
         with contextlib.suppress(OSError, safetensors.SafetensorError):
             with atomic_path(self.path) as beside:
-                safetensors.torch.save_file(tensors, beside, metadata={_META: json.dumps(described)})
-            _tidy(self.path)
+                safetensors.torch.save_file(tensors, beside, metadata={_META: json.dumps(header)})
+            _remove_oldest(self.path)
 
 
-def place_of(
+def cache_entry(
     model: torch.nn.Module,
     spec: Spec,
     split: Split,
@@ -108,14 +119,16 @@ def place_of(
     data_hash: str,
     device: torch.device,
     on_bad: BadPolicy,
-) -> Place:
-    """Return where the record of this pass is kept. The weights are hashed as they are now, not as they were saved."""
+    engine: str,
+    precision: str,
+) -> CacheEntry:
+    """Return the cache entry of a pass. The weights are hashed as they are now, not as they were saved."""
     labels = hashlib.sha256(split.labels.astype("<i8").tobytes()).hexdigest()
     if split.pixels is None:
         pixels = key_of(split.files or (), "files")
     else:
         pixels = hashlib.sha256(np.ascontiguousarray(split.pixels).data).hexdigest()
-    depends = {
+    depends_on = {
         "format": _FORMAT,
         "versions": [__version__, torch.__version__, decoding.VERSION],
         "weights": hash_tensors(model.state_dict()),
@@ -125,14 +138,16 @@ def place_of(
         "data": [data_hash, split.name, len(split), labels, pixels],
         "on_bad": on_bad,
         "device": device.type,
+        "engine": engine,
+        "precision": precision,
     }
-    digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
-    return Place(scores_folder() / f"{digest[:40]}.safetensors", spec.num_classes)
+    digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
+    return CacheEntry(scores_folder() / f"{digest[:40]}.safetensors", spec.num_classes)
 
 
-def _tidy(mine: Path) -> None:
+def _remove_oldest(newest: Path) -> None:
     files = []
-    for file in mine.parent.glob("*.safetensors"):
+    for file in newest.parent.glob("*.safetensors"):
         with contextlib.suppress(OSError):
             status = file.stat()
             files.append((status.st_mtime_ns, status.st_size, file))
@@ -140,7 +155,7 @@ def _tidy(mine: Path) -> None:
     for _, size, file in sorted(files):
         if excess <= 0:
             break
-        if file != mine:
+        if file != newest:
             with contextlib.suppress(OSError):
                 file.unlink()
                 excess -= size

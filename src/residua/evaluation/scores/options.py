@@ -1,0 +1,77 @@
+"""What decides how scores are made: the options that evaluate, compare, calibrate and ensembles share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from residua._base.errors import InputError, at_least_one, did_you_mean
+from residua.data.dataset import BadPolicy
+from residua.evaluation.scores.views import parse_views
+from residua.runtime.environment import pick_device
+
+Progress = Callable[[int, int], None]
+"""Called with (images done, images in total)."""
+
+ENGINES, PRECISIONS = ("eager",), ("fp32",)
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """Which images are scored, and how; checked where it is made.
+
+    Attributes:
+        data: what `residua train` takes; None for the held-out part of the first run's own data.
+        split: "train", "val" or "test"; None for the held-out part.
+        data_dir: the folder of downloaded data sets.
+        views: a comma list of view sets.
+        batch_size: images per forward pass; no score depends on it.
+        device: where networks run; None for the GPU where there is one.
+        on_bad: "refuse" or "skip" images that do not decode; None for the policy of the training on its own data, and
+            "refuse" on other data.
+        cache: whether scores are read from the cache and stored there.
+        progress: called with (images done, images in total), or None.
+        engine: what computes the logits.
+        precision: the number format that it computes in.
+
+    Raises:
+        InputError: a value out of range.
+    """
+
+    data: str | Path | None = None
+    split: str | None = None
+    data_dir: Path | None = None
+    views: str = "1"
+    batch_size: int = 256
+    device: torch.device | str | None = None
+    on_bad: BadPolicy | None = None
+    cache: bool = True
+    progress: Progress | None = None
+    engine: str = "eager"
+    precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        at_least_one(batch_size=self.batch_size)
+        if self.on_bad not in (None, "refuse", "skip"):
+            raise InputError(
+                f"on_bad={self.on_bad!r}", "'refuse' or 'skip'", "Leave it out for the policy of the training"
+            )
+        for name, value, known in (("engine", self.engine, ENGINES), ("precision", self.precision, PRECISIONS)):
+            if value not in known:
+                remedy = did_you_mean(str(value), known, 1) or "Leave it out for the default"
+                raise InputError(f"{name}={value!r}", f"one of {', '.join(known)}", remedy)
+        _ = self.view_sets, self.where
+
+    @cached_property
+    def view_sets(self) -> tuple[str, ...]:
+        """The names in `views`."""
+        return parse_views(self.views)
+
+    @cached_property
+    def where(self) -> torch.device:
+        """The device that `device` names."""
+        return pick_device(self.device)

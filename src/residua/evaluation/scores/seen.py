@@ -1,0 +1,75 @@
+"""Which images a run has learnt from, so that no part of the training data is taken for held-out data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from residua._base.errors import InputError
+from residua.data.dataset import Dataset, open_dataset, stratify
+from residua.weights.run import Run
+
+
+def check_unseen(run: Run, dataset: Dataset, split: str, purpose: str) -> str:
+    """Refuse a run that has learnt from images of `split`; return a note on what is not certain, else "".
+
+    The hash of the data decides whether it is the training data. A part of it that stands in its own folder was held
+    out by every run. A validation part drawn from train was held out only by runs with the same seed and share.
+
+    Args:
+        run: the run.
+        dataset: the opened data set.
+        split: the part in question.
+        purpose: what the images are for, a verb phrase for the error: "score it".
+
+    Returns:
+        A note where the data differs from the training data, or where the run's epoch was chosen on these images.
+
+    Raises:
+        InputError: the run has learnt from some of the images; the message counts them.
+    """
+    name = run.folder.resolve().name
+    if run.data.get("hash") != dataset.hash:
+        return f"{name} was trained on other data: whether that held some of these images is not known"
+    seen = _count_seen(run, dataset, split)
+    if not seen:
+        chosen = chose_epoch(run.recipe, split)
+        return f"the epoch of {name} was chosen on these images, which flatters it somewhat" if chosen else ""
+    if split == "train":
+        return f"{name} was trained on {seen:,} of these images"
+    raise InputError(
+        f"{run.folder} has learnt from {seen:,} of the {len(dataset.splits[split]):,} images of the {split} part of "
+        f"{dataset.given}, which are to {purpose}: its own validation part was drawn with seed {run.data.get('seed')} "
+        f"and share {run.data.get('val_fraction')}, this one with seed {dataset.seed} and share {dataset.val_fraction}",
+        "images that all runs have held out",
+        "Train the runs with the same seed and val_fraction, or score them on a test part or on other data",
+    )
+
+
+def chose_epoch(recipe: dict[str, Any] | None, split: str) -> bool:
+    """Return whether a training by `recipe` chose its final epoch by the results on `split` of its data."""
+    recipe = recipe or {}
+    return split == "val" and (recipe.get("keep") == "best" or recipe.get("early_stop_epochs", 0) > 0)
+
+
+def _count_seen(run: Run, dataset: Dataset, split: str) -> int:
+    """Return how many images of `split` the run was trained on; `dataset` is its training data."""
+    if split == "test":
+        return 0
+    share, seed = float(run.data.get("val_fraction", 0)), int(run.data.get("seed", 0))
+    if (share, seed) == (dataset.val_fraction, dataset.seed):
+        return len(dataset.splits[split]) if split == "train" else 0
+    embedded = dataset.location and not Path(dataset.given).exists()
+    # With no share set aside, the parts are those that stand in folders of their own.
+    whole = open_dataset(
+        dataset.given, data_dir=Path(dataset.location) if embedded else None, val_fraction=0.0, on_bad="skip"
+    )
+    if "val" in whole.splits:
+        return len(dataset.splits[split]) if split == "train" else 0
+    labels = whole.splits["train"].labels
+    every = np.arange(len(labels))
+    learnt = stratify(labels, share, seed)[0] if share else every
+    parts = stratify(labels, dataset.val_fraction, dataset.seed) if dataset.val_fraction else (every, every[:0])
+    return len(np.intersect1d(learnt, parts[0] if split == "train" else parts[1]))
