@@ -29,8 +29,8 @@ from torchvision import transforms
 
 from residua._base.files import write_text
 from residua.data import cache
-from residua.data.dataset import open_dataset
 from residua.data.loader import Loader
+from residua.data.open import open_dataset
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import PreprocessSpec
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from machine import describe, spread, write_result
-from residua.data.dataset import balanced, open_dataset
+from residua.data.open import open_dataset
+from residua.data.splitting import balanced
 from residua.evaluation.scores.scores import collect
 from residua.families.build import build
 from residua.specs.catalog import get_spec

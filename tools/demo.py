@@ -24,12 +24,11 @@ def digit_files(folder: Path, count: int) -> list[str]:
     """Write the first `count` held-out digits as PNG files named after their class."""
     dataset = residua.open_dataset("digits")
     split = dataset.splits[dataset.held_out]
-    assert split.pixels is not None
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for index in range(count):
         path = folder / f"a_{dataset.classes[split.labels[index]]}_{index}.png"
-        Image.fromarray(split.pixels[index]).save(path)
+        Image.fromarray(split.images.read(index)).save(path)
         paths.append(str(path))
     return paths
 

@@ -34,7 +34,7 @@ _HOMES = {
     "inspect": "residua.anatomy.inspect",
     "list_models": "residua.specs.catalog",
     "load": "residua.weights.run",
-    "open_dataset": "residua.data.dataset",
+    "open_dataset": "residua.data.open",
     "predict": "residua.inference.predict",
     "study": "residua.studies.run_study",
     "train": "residua.training.loop",
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from residua._base.errors import InputError as InputError
     from residua._base.errors import ResiduaError as ResiduaError
     from residua.anatomy.inspect import inspect as inspect
-    from residua.data.dataset import open_dataset as open_dataset
     from residua.data.doctor.check import check as check
+    from residua.data.open import open_dataset as open_dataset
     from residua.evaluation.evaluate import evaluate as evaluate
     from residua.evaluation.report.report import Report as Report
     from residua.families.build import build as build

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from residua._base.errors import InputError
-from residua.data.dataset import balanced, open_dataset, reopen
+from residua.data.open import open_dataset, reopen
+from residua.data.splitting import balanced
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 30, 61, 100, 1000])
@@ -33,9 +34,9 @@ def test_a_data_set_with_fewer_training_images_opens_again_as_it_was() -> None:
         assert np.array_equal(part.splits[name].labels, whole.splits[name].labels)
     assert part.hash == whole.hash
     again = reopen(part.describe())
-    assert np.array_equal(again.splits["train"].pixels, part.splits["train"].pixels)
+    assert np.array_equal(again.splits["train"].images.pixels, part.splits["train"].images.pixels)
     assert any("100 of the" in note for note in part.notes)
     other = open_dataset("digits", seed=3, train_images=100)
-    assert not np.array_equal(other.splits["train"].pixels, part.splits["train"].pixels)
+    assert not np.array_equal(other.splits["train"].images.pixels, part.splits["train"].images.pixels)
     with pytest.raises(InputError, match="train_images=-1"):
         open_dataset("digits", train_images=-1)

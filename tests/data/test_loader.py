@@ -12,10 +12,12 @@ import torch
 
 from data.pictures import MakeFolder, picture
 from residua._base.errors import InputError
-from residua.data import cache, stores
-from residua.data.dataset import Split, open_dataset
-from residua.data.decode import BadImage, decode
+from residua.data import cache, image_source, stores
+from residua.data.dataset import Split
+from residua.data.decode import BadImage, decode, decode_bytes
+from residua.data.image_source import ArrayImages
 from residua.data.loader import Batch, Loader, default_workers
+from residua.data.open import open_dataset
 from residua.data.preprocess import apply_uint8, normalise
 from residua.data.random import order
 from residua.specs.augment import AugmentSpec
@@ -56,7 +58,7 @@ def test_evaluation_visits_every_image_once(split: Split, batch_size: int) -> No
     batches = list(evaluation.epoch(0))
     assert torch.cat([batch.indices for batch in batches]).tolist() == list(range(29))
     assert len(batches) == evaluation.steps_per_epoch == -(-29 // batch_size)
-    expected = np.stack([apply_uint8(decode(file), SPEC) for file in split.files])
+    expected = np.stack([apply_uint8(decode(file), SPEC) for file in split.images.files])
     images = normalise(torch.from_numpy(expected).permute(0, 3, 1, 2), SPEC)
     assert torch.equal(torch.cat([batch.images for batch in batches]), images)
     assert np.array_equal(torch.cat([batch.labels for batch in batches]).numpy(), split.labels)
@@ -86,7 +88,7 @@ def test_an_epoch_resumes_at_any_step(split: Split, augment: AugmentSpec | None,
 def test_skipped_steps_are_not_decoded(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "BUDGET_BYTES", 0)
     training, seen = loader(split), []
-    monkeypatch.setattr(stores, "decode", lambda file: seen.append(file) or decode(file))
+    monkeypatch.setattr(image_source, "decode_bytes", lambda data, name: seen.append(name) or decode_bytes(data, name))
     list(training.epoch(0, 2))
     assert len(seen) == 8
 
@@ -131,13 +133,14 @@ def test_small_images_of_one_size_are_cropped_in_batches(make_folder: MakeFolder
     small = loader(split, augment=CROPS)
     assert small.how == "fixed"
     assert next(small.epoch(0)).images.shape == (8, 3, 16, 16)
-    from_pixels = loader(Split("train", split.labels, pixels=np.stack([decode(f) for f in split.files])), augment=CROPS)
+    pixels = ArrayImages(np.stack([decode(file) for file in split.images.files]))
+    from_pixels = loader(Split("train", split.labels, pixels), augment=CROPS)
     assert same(list(small.epoch(0)), list(from_pixels.epoch(0)))
 
 
 def test_pixels_are_preprocessed_like_files(split: Split) -> None:
     images = [np.asarray(picture(number, 20, 20)) for number in range(10)]
-    made = loader(Split("test", np.zeros(10, np.int64), pixels=np.stack(images)), train=False, batch_size=10)
+    made = loader(Split("test", np.zeros(10, np.int64), ArrayImages(np.stack(images))), train=False, batch_size=10)
     expected = torch.from_numpy(np.stack([apply_uint8(image, SPEC) for image in images])).permute(0, 3, 1, 2)
     assert torch.equal(next(made.epoch(0)).images, normalise(expected, SPEC))
 
@@ -157,9 +160,9 @@ def test_evaluation_is_not_augmented(split: Split) -> None:
 
 def damage(split: Split) -> list[int]:
     """Spoil three files in three ways and return their positions."""
-    split.files[3].write_bytes(b"")
-    split.files[10].write_bytes(split.files[10].read_bytes()[:300])
-    split.files[20].write_text("text called .jpg")
+    split.images.files[3].write_bytes(b"")
+    split.images.files[10].write_bytes(split.images.files[10].read_bytes()[:300])
+    split.images.files[20].write_text("text called .jpg")
     return [3, 10, 20]
 
 
@@ -169,7 +172,7 @@ def test_bad_images_are_all_named(split: Split, augment: AugmentSpec | None) -> 
     with pytest.raises(InputError, match=r"3 of 29 .*--on-bad skip") as caught:
         loader(split, augment=augment)
     for index in bad:
-        assert str(split.files[index]) in str(caught.value)
+        assert str(split.images.files[index]) in str(caught.value)
 
 
 @pytest.mark.parametrize("augment", [None, CROPS])
@@ -190,7 +193,7 @@ def test_small_crops_with_bad_images_keep_their_places(make_folder: MakeFolder) 
     still = AugmentSpec(crop="random_resized", scale=(1.0, 1.0))
     before = {int(i): image for b in loader(split, augment=still, batch_size=18).epoch(0)
               for i, image in zip(b.indices, b.images, strict=True)}  # fmt: skip
-    split.files[4].write_bytes(b"")
+    split.images.files[4].write_bytes(b"")
     after = loader(split, augment=still, batch_size=17, on_bad="skip")
     (batch,) = after.epoch(0)
     assert len(batch.indices) == 17
@@ -211,7 +214,7 @@ def test_a_stream_is_examined_when_it_opens(
     with pytest.raises(InputError, match=r"3 of 29 .*--on-bad skip") as caught:
         loader(split, augment=augment)
     for index in bad:
-        assert str(split.files[index]) in str(caught.value)
+        assert str(split.images.files[index]) in str(caught.value)
     # With one image a batch, none of the batches may be empty.
     for size in (26, 1):
         skipping = loader(split, augment=augment, on_bad="skip", batch_size=size)
@@ -226,7 +229,7 @@ def test_a_stream_is_examined_when_it_opens(
 def test_a_stream_is_examined_once(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "BUDGET_BYTES", 0)
     loader(split)
-    monkeypatch.setattr(cache, "decode", lambda file: pytest.fail(f"{file} was decoded again"))
+    monkeypatch.setattr(image_source, "decode_bytes", lambda _, name: pytest.fail(f"{name} was decoded again"))
     loader(split, on_bad="skip")
 
 

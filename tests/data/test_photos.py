@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from residua.data.dataset import Dataset, open_dataset
+from residua.data.dataset import Dataset
 from residua.data.doctor.check import check
 from residua.data.loader import Loader
+from residua.data.open import open_dataset
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import default_preprocess
 
@@ -56,7 +57,7 @@ def test_evaluation_batches_equal_torchvision(dataset: Dataset) -> None:
         ]
     )
     theirs = []
-    for file in split.files:
+    for file in split.images.files:
         with Image.open(file) as image:
             theirs.append(transform(image.convert("RGB")))
     levels = (ours - torch.stack(theirs)).abs() * 255 * min(spec.std)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from residua.data.dataset import open_dataset
+from residua.data.open import open_dataset
 from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec

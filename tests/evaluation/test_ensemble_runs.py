@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 
 from evaluation.runs import COLOURS, colour_folder, colour_run
 from residua._base.errors import InputError
-from residua.data.dataset import open_dataset
+from residua.data.open import open_dataset
 from residua.evaluation.evaluate import evaluate
 from residua.evaluation.measures.ensemble import diversity, fit_weights, select_greedily
 from residua.evaluation.measures.metrics import tally_of
@@ -205,8 +205,8 @@ def test_members_that_have_learnt_from_the_images(tmp_path: Path) -> None:
         return replace(run, data=run.data | changes).save_pretrained(tmp_path / "other")
 
     assert evaluate(one, members=[other()]).remarks == ()
-    held = set(open_dataset(data, val_fraction=0.2, seed=4).splits["val"].files or ())
-    learnt = set(open_dataset(data, val_fraction=0.2, seed=5).splits["train"].files or ())
+    held = set(open_dataset(data, val_fraction=0.2, seed=4).splits["val"].images.files)
+    learnt = set(open_dataset(data, val_fraction=0.2, seed=5).splits["train"].images.files)
     with pytest.raises(InputError, match=f"learnt from {len(held & learnt)} of the {len(held)} images of the val part"):
         evaluate(one, members=[other(seed=5)])
     with pytest.raises(InputError, match="learnt from 6 of the 6"):

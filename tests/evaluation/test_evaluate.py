@@ -11,8 +11,10 @@ import torch
 
 from evaluation.runs import COLOURS, SIDE, colour_folder, colour_run, paint
 from residua._base.errors import InputError
-from residua.data.dataset import Split, open_dataset
+from residua.data.dataset import Split
+from residua.data.image_source import ArrayImages
 from residua.data.loader import Loader
+from residua.data.open import open_dataset
 from residua.evaluation.evaluate import evaluate, evaluate_model, quick_metrics
 from residua.evaluation.measures.metrics import NotFinite
 from residua.specs.preprocess import PreprocessSpec
@@ -230,7 +232,7 @@ def pixel_loader(count: int = 20, batch_size: int = 6) -> tuple[Split, Loader]:
     pixels = np.zeros((count, SIDE, SIDE, 3), np.uint8)
     pixels[np.arange(count), :, :, labels] = 255
     pixels[0] = 255 - pixels[0]
-    split = Split("val", labels.astype(np.int64), pixels=pixels)
+    split = Split("val", labels.astype(np.int64), ArrayImages(pixels))
     preprocess = PreprocessSpec(SIDE, SIDE, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     return split, Loader(split, preprocess, batch_size=batch_size, num_classes=3, train=False)
 
@@ -269,6 +271,6 @@ def test_nan_weights_are_refused(tmp_path: Path) -> None:
 
 def test_an_empty_split_is_refused(tmp_path: Path) -> None:
     run = load(colour_run(tmp_path / "run"))
-    empty = Split("test", np.zeros(0, np.int64), pixels=np.zeros((0, 8, 8, 3), np.uint8))
+    empty = Split("test", np.zeros(0, np.int64), ArrayImages(np.zeros((0, 8, 8, 3), np.uint8)))
     with pytest.raises(InputError, match="no images"):
         evaluate_model(run.model, empty, run.preprocess_spec, run.classes)

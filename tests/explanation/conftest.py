@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from residua.data.dataset import open_dataset
+from residua.data.open import open_dataset
 from residua.data.preprocess import normalise
 from residua.families.build import build
 from residua.families.network import Classifier
@@ -25,7 +25,7 @@ def learnt() -> tuple[Classifier, Tensor, Tensor]:
     splits = open_dataset("digits").splits
 
     def images(name: str) -> tuple[Tensor, Tensor]:
-        small = torch.from_numpy(splits[name].pixels.transpose(0, 3, 1, 2).copy()).float()
+        small = torch.from_numpy(splits[name].images.pixels.transpose(0, 3, 1, 2).copy()).float()
         return normalise(F.interpolate(small, (16, 16), mode="bilinear"), PREPROCESS), torch.from_numpy(
             splits[name].labels
         )

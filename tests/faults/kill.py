@@ -36,7 +36,7 @@ RECIPE: dict[str, Any] = {
 STEPS = 60  # optimizer steps of that recipe: 3 epochs of 20 batches
 _SERVER = multiprocessing.get_context("forkserver")
 # Each run is a process of its own; only the imports are shared, which saves seconds a kill.
-_SERVER.set_forkserver_preload(["residua.training.loop", "residua.evaluation.report.page", "sklearn.datasets"])
+_SERVER.set_forkserver_preload(["residua.training.loop", "residua.evaluation.report.page"])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from residua.data.dataset import open_dataset
+from residua.data.open import open_dataset
 from residua.families.build import build
 from residua.specs.preprocess import PreprocessSpec
 from residua.studies.catalog import get_study

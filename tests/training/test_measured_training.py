@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from residua.data.dataset import balanced, open_dataset
+from residua.data.open import open_dataset
+from residua.data.splitting import balanced
 from residua.evaluation.evaluate import evaluate, evaluate_model
 from residua.training.loop import train
 from residua.weights.run import load

@@ -28,11 +28,11 @@ import numpy.typing as npt
 
 from residua._base.errors import InputError
 from residua._base.files import cache_root
-from residua.data import decode as decoding
+from residua._base.words import some
 from residua.data.dataset import Split
-from residua.data.decode import BadImage, Pixels, decode
+from residua.data.decode import BadImage, Pixels
+from residua.data.image_source import ImageSource
 from residua.data.preprocess import apply_uint8
-from residua.data.sources.folders import some
 from residua.specs.preprocess import PreprocessSpec
 
 BUDGET_BYTES = 2 << 30
@@ -95,40 +95,39 @@ def cache_folder() -> Path:
     return cache_root() / "decoded"
 
 
-def fixed(files: Sequence[Path], spec: PreprocessSpec, workers: int) -> Decoded | None:
-    """Return every file decoded and preprocessed to (S, S, 3), or None when that is above the budget."""
-    if len(files) * spec.image_size**2 * 3 > BUDGET_BYTES:
+def fixed(images: ImageSource, spec: PreprocessSpec, workers: int) -> Decoded | None:
+    """Return every image decoded and preprocessed to (S, S, 3), or None when that is above the budget."""
+    if len(images) * spec.image_size**2 * 3 > BUDGET_BYTES:
         return None
     target = f"fixed {spec.image_size} {spec.resize} {spec.interpolation}"
 
     def build(folder: Path) -> None:
-        shape = (len(files), spec.image_size, spec.image_size, 3)
+        shape = (len(images), spec.image_size, spec.image_size, 3)
         pixels = _allocate(folder / "pixels.npy", shape)
-        bad = fill(pixels, files, lambda file: apply_uint8(decode(file), spec), workers)
+        bad = fill(pixels, lambda index: apply_uint8(images.read(index), spec), workers)
         (folder / "bad.json").write_text(json.dumps(bad))
 
     try:
-        return _through_cache(files, target, build)
+        return _through_cache(images, target, build)
     except OSError as error:
         warn_unusable(error)
-        memory = np.zeros((len(files), spec.image_size, spec.image_size, 3), np.uint8)
-        return Decoded(memory, fill(memory, files, lambda file: apply_uint8(decode(file), spec), workers))
+        memory = np.zeros((len(images), spec.image_size, spec.image_size, 3), np.uint8)
+        return Decoded(memory, fill(memory, lambda index: apply_uint8(images.read(index), spec), workers))
 
 
-def ragged(files: Sequence[Path], workers: int) -> Decoded | None:
-    """Return every file decoded at its own size, or None when that is above the budget.
+def ragged(images: ImageSource, workers: int) -> Decoded | None:
+    """Return every image decoded at its own size, or None when that is above the budget.
 
     Raises:
         OSError: the cache cannot be written.
     """
-    # An encoded photo is not larger than its pixels: most data that is too large shows without decoding.
-    if sum(_stat(file)[0] for file in files) > BUDGET_BYTES:
+    if images.least_bytes() > BUDGET_BYTES:
         return None
 
     def build(folder: Path) -> None:
-        shapes, total, bad = np.zeros((len(files), 2), np.int64), 0, {}
+        shapes, total, bad = np.zeros((len(images), 2), np.int64), 0, {}
         with (folder / "pixels.raw").open("wb") as stream:
-            for index, result in enumerate(in_order(files, decode, workers)):
+            for index, result in enumerate(in_order(range(len(images)), images.read, workers)):
                 if isinstance(result, BadImage):
                     bad[index] = result.reason
                     continue
@@ -142,34 +141,34 @@ def ragged(files: Sequence[Path], workers: int) -> Decoded | None:
         np.save(folder / "shapes.npy", shapes)
         (folder / "bad.json").write_text(json.dumps(bad))
 
-    decoded = _through_cache(files, "ragged", build)
+    decoded = _through_cache(images, "ragged", build)
     return None if decoded.shapes is not None and len(decoded.shapes) == 0 else decoded
 
 
-def examined(files: Sequence[Path], workers: int) -> dict[int, str]:
-    """Decode every file in full and keep nothing of it; return position -> reason of those that fail.
+def examined(images: ImageSource, workers: int) -> dict[int, str]:
+    """Decode every image in full and keep nothing of it; return position -> reason of those that fail.
 
     The answer is cached: files that stay as they are, are examined once.
     """
 
     def build(folder: Path) -> None:
         np.save(folder / "shapes.npy", np.zeros((0, 2), np.int64))
-        (folder / "bad.json").write_text(json.dumps(_failures(len(files), lambda index: decode(files[index]), workers)))
+        (folder / "bad.json").write_text(json.dumps(_failures(len(images), images.read, workers)))
 
     try:
-        return _through_cache(files, "examined", build).bad
+        return _through_cache(images, "examined", build).bad
     except OSError as error:
         warn_unusable(error)
-        return _failures(len(files), lambda index: decode(files[index]), workers)
+        return _failures(len(images), images.read, workers)
 
 
-def fill(out: Pixels, sources: Sequence[Path], make: Callable[[Path], Pixels], workers: int) -> dict[int, str]:
-    """Write make(sources[i]) to out[i], in threads; return position -> reason of those that failed."""
+def fill(out: Pixels, make: Callable[[int], Pixels], workers: int) -> dict[int, str]:
+    """Write make(i) to out[i], in threads; return position -> reason of those that failed."""
 
     def one(index: int) -> None:
-        out[index] = make(sources[index])
+        out[index] = make(index)
 
-    return _failures(len(sources), one, workers)
+    return _failures(len(out), one, workers)
 
 
 def _failures(count: int, work: Callable[[int], object], workers: int) -> dict[int, str]:
@@ -226,10 +225,10 @@ def refusal(*parts: tuple[Split, dict[int, str]]) -> InputError:
     )
 
 
-def _through_cache(files: Sequence[Path], target: str, build: Callable[[Path], None]) -> Decoded:
+def _through_cache(images: ImageSource, target: str, build: Callable[[Path], None]) -> Decoded:
     root = cache_folder()
     root.mkdir(parents=True, exist_ok=True)
-    entry = root / key_of(files, target)
+    entry = root / entry_name(images, target)
     with (root / f"{entry.name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with contextlib.suppress(OSError, ValueError):
@@ -321,21 +320,9 @@ def _allocate(path: Path, shape: tuple[int, ...]) -> Pixels:
     return array
 
 
-def key_of(files: Sequence[Path], target: str) -> str:
-    """Return 32 hexadecimal digits of what is made of files: their paths, sizes, times of change, and `target`."""
-    digest = hashlib.sha256(f"{decoding.VERSION}\0{target}".encode())
-    for file in files:
-        size, modified = _stat(file)
-        digest.update(f"\0{os.path.abspath(file)}\0{size}\0{modified}".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()[:32]
-
-
-def _stat(file: Path) -> tuple[int, int]:
-    try:
-        status = os.stat(file)
-    except OSError:
-        return 0, 0
-    return status.st_size, status.st_mtime_ns
+def entry_name(images: ImageSource, target: str) -> str:
+    """Return 32 hexadecimal digits of `target` and everything that the images depend on."""
+    return hashlib.sha256(f"{target}\0{images.key()}".encode()).hexdigest()[:32]
 
 
 def warn_unusable(error: OSError) -> None:

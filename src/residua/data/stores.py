@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -17,7 +16,8 @@ import torch
 from residua.data import cache
 from residua.data.augment import box_uniforms, random_boxes
 from residua.data.dataset import Split
-from residua.data.decode import Pixels, decode, decode_bytes, orientation_of, read, size_of
+from residua.data.decode import Pixels, decode_bytes, orientation_of, size_of
+from residua.data.image_source import ImageSource
 from residua.data.preprocess import apply_uint8
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import PreprocessSpec
@@ -221,17 +221,15 @@ def open_store(
     if augment is not None and augment.crop == "random_resized":
         return _open_crops(split, preprocess, augment, device, workers)
     side = preprocess.image_size
-    if split.files is not None:
-        decoded = cache.fixed(split.files, preprocess, workers)
+    images, pixels = split.images, split.images.pixels
+    if pixels is None:
+        decoded = cache.fixed(images, preprocess, workers)
         if decoded is not None:
             return ArrayStore(decoded.pixels, decoded.bad, device)
-        files = split.files
         return ThreadStore(
-            lambda index, _: apply_uint8(decode(files[index]), preprocess),
-            side, device, workers, how="stream", crops=False, bad=cache.examined(files, workers),
+            lambda index, _: apply_uint8(images.read(index), preprocess),
+            side, device, workers, how="stream", crops=False, bad=cache.examined(images, workers),
         )  # fmt: skip
-    pixels = split.pixels
-    assert pixels is not None
     if pixels.shape[1:3] == (side, side) == (preprocess.resize, preprocess.resize):
         return ArrayStore(pixels, {}, device)
     if len(pixels) * side * side * 3 <= cache.BUDGET_BYTES:
@@ -264,28 +262,26 @@ def _open_crops(
         )
 
     bad: dict[int, str] = {}
-    if split.pixels is not None:
-        pixels, how = split.pixels, "ragged"
+    images, pixels = split.images, split.images.pixels
+    image, how = images.read, "ragged"
+    if pixels is not None:
         if max(pixels.shape[1:3]) <= _SMALL_SIDE:
             return ArrayStore(pixels, {}, device)
-        image: Callable[[int], Pixels] = lambda index: pixels[index]  # noqa: E731
     else:
-        assert split.files is not None
-        files = split.files
         try:
-            decoded = cache.ragged(files, workers)
+            decoded = cache.ragged(images, workers)
         except OSError as error:
             # Full scale, as from the cache: the pixels must not depend on whether a disk is full.
             cache.warn_unusable(error)
-            image, how, bad = lambda index: decode(files[index]), "stream", cache.examined(files, workers)
+            how, bad = "stream", cache.examined(images, workers)
         else:
             if decoded is None:
                 method = preprocess.interpolation
                 return ThreadStore(
-                    lambda index, row: _crop_of_file(files[index], row, augment, side, method),
-                    side, device, workers, how="stream", crops=True, bad=cache.examined(files, workers),
+                    lambda index, row: _crop_of_encoded(images, index, row, augment, side, method),
+                    side, device, workers, how="stream", crops=True, bad=cache.examined(images, workers),
                 )  # fmt: skip
-            bad, how, image = decoded.bad, "ragged", decoded.image
+            bad, image = decoded.bad, decoded.image
             same = decoded.uniform
             if same is not None and max(same.shape[1:3]) <= _SMALL_SIDE:
                 return ArrayStore(same, bad, device, dense=True)
@@ -295,12 +291,17 @@ def _open_crops(
     )  # fmt: skip
 
 
-def _crop_of_file(
-    file: Path, row: npt.NDArray[np.float32] | None, augment: AugmentSpec, side: int, interpolation: str
+def _crop_of_encoded(
+    images: ImageSource,
+    index: int,
+    row: npt.NDArray[np.float32] | None,
+    augment: AugmentSpec,
+    side: int,
+    interpolation: str,
 ) -> Pixels:
     """Decode only as finely as the crop needs: the box is drawn from the header's size."""
     assert row is not None
-    data, name = read(file)
+    data, name = images.encoded(index), images.where(index)
     height, width = size_of(data, name) if data else (1, 1)
     if orientation_of(data, name) >= 5:
         height, width = width, height

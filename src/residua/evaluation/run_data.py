@@ -12,7 +12,8 @@ import numpy as np
 
 from residua._base.errors import InputError
 from residua._base.words import some
-from residua.data.dataset import BadPolicy, Dataset, Split, open_dataset, reopen
+from residua.data.dataset import BadPolicy, Dataset, Split
+from residua.data.open import open_dataset, reopen
 from residua.weights.run import Run, load
 
 

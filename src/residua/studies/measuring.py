@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from residua.data.dataset import open_dataset
+from residua.data.open import open_dataset
 from residua.grids.jobs import Job
 from residua.studies.catalog import get_study
 from residua.studies.subject import Subject

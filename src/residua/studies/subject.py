@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from residua.data.dataset import Dataset, Split, balanced
+from residua.data.dataset import Dataset, Split
 from residua.data.loader import Batch, Loader
+from residua.data.splitting import balanced
 from residua.evaluation.run_data import with_labels_of
 from residua.families.build import build
 from residua.families.network import Classifier

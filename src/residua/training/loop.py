@@ -44,7 +44,7 @@ def train(
     """Train a network and leave a complete run folder: weights, config, report, history, recipe.
 
     Args:
-        data: "digits", "cifar10", "cifar100", or a folder of class folders (see `residua.data.dataset`).
+        data: "digits", "cifar10", "cifar100", or a folder of class folders (see `residua.data.open`).
         model: a name of the catalog or a spec; "resnet18" by default, when resuming the run's own.
         recipe: a name, a TOML file or a `Recipe`; "fast" by default, when resuming the run's own.
         out: the run folder; it must hold no run, unless `resume`.

@@ -12,10 +12,12 @@ import numpy as np
 
 from residua._base.errors import InputError
 from residua._base.files import write_text
+from residua._base.words import some
 from residua.data.cache import refusal
-from residua.data.dataset import Dataset, balanced, open_dataset
+from residua.data.dataset import Dataset
 from residua.data.loader import Loader
-from residua.data.sources.folders import some
+from residua.data.open import open_dataset
+from residua.data.splitting import balanced
 from residua.families.build import outline, spec_of
 from residua.runtime.device import Hardware, choose_hardware
 from residua.specs.augment import SMALL_IMAGE
@@ -202,7 +204,7 @@ def _loaders(recipe: Recipe, dataset: Dataset, preprocess: PreprocessSpec, hardw
         )
         for name, split in dataset.splits.items()
         # Pixels have no files that could be bad.
-        if name in ("train", "val") or split.files is not None
+        if name in ("train", "val") or split.images.pixels is None
     }
     bad = [(loader.split, loader.skipped) for loader in loaders.values() if loader.skipped]
     if bad and recipe.on_bad == "refuse":

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from residua._base.errors import AnswerNo, InputError
 from residua._base.files import write_text
 from residua._base.signals import Interruptible, StopRequest
+from residua._base.words import some
 from residua.data.loader import Batch, Loader
 from residua.data.random import step_seed
-from residua.data.sources.folders import some
 from residua.evaluation.evaluate import quick_metrics
 from residua.evaluation.measures.metrics import NotFinite
 from residua.families.build import build

@@ -16,7 +16,7 @@ import pytest
 
 from residua._base.download import RemoteFile
 from residua._base.errors import InputError
-from residua.data.dataset import open_dataset
+from residua.data.open import open_dataset
 from residua.data.sources.cifar import LAYOUTS, Layout, open_cifar, read_archive, unpickle
 
 NAMES = {"cifar10": tuple(f"kind{i}" for i in range(10)), "cifar100": tuple(f"kind{i:02d}" for i in range(100))}
@@ -73,7 +73,7 @@ def test_both_forms_read_alike(name: str, form: int, tmp_path: Path) -> None:
     # Red, green and blue planes of the last image, in reading order (the format's description, Krizhevsky 2009).
     for channel in range(3):
         plane = planes[-1, channel * 1024 : (channel + 1) * 1024].reshape(32, 32)
-        assert np.array_equal(splits["train"].pixels[-1, :, :, channel], plane)
+        assert np.array_equal(splits["train"].images.pixels[-1, :, :, channel], plane)
 
 
 def test_the_official_archives_are_pinned() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from data.pictures import MakeFolder
 from residua._base.errors import InputError
-from residua.data.dataset import open_dataset, reopen
+from residua.data.open import open_dataset, reopen
 
 
 def refused(data: Path | str, *wanted: str, **options: object) -> InputError:
@@ -35,9 +35,9 @@ def test_class_folders(make_folder: MakeFolder) -> None:
     assert dataset.classes == ("ants", "bees", "cats")
     assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 31, "val": 4}
     for split in dataset.splits.values():
-        for file, label in zip(split.files, split.labels, strict=True):
+        for file, label in zip(split.images.files, split.labels, strict=True):
             assert file.parent.name == dataset.classes[label]
-    together = [file for split in dataset.splits.values() for file in split.files]
+    together = [file for split in dataset.splits.values() for file in split.images.files]
     assert sorted(together) == sorted(path.rglob("*.jpg"))
     assert any("seed 0" in note for note in dataset.notes)
     assert dataset.held_out == "val"
@@ -92,9 +92,9 @@ def test_links_are_followed(make_folder: MakeFolder, tmp_path: Path) -> None:
 def test_the_same_arguments_give_the_same_split(make_folder: MakeFolder) -> None:
     path = make_folder("photos", {"a": 20, "b": 20})
     first, again, other = (open_dataset(path, seed=seed) for seed in (1, 1, 2))
-    assert first.splits["val"].files == again.splits["val"].files
-    assert first.splits["val"].files != other.splits["val"].files
-    assert reopen(first.describe()).splits["val"].files == first.splits["val"].files
+    assert first.splits["val"].images.files == again.splits["val"].images.files
+    assert first.splits["val"].images.files != other.splits["val"].images.files
+    assert reopen(first.describe()).splits["val"].images.files == first.splits["val"].images.files
 
 
 def test_reopening_changed_data_is_refused(make_folder: MakeFolder) -> None:
@@ -196,7 +196,7 @@ def test_a_folder_without_permission(make_folder: MakeFolder, tmp_path: Path) ->
             if above in folder.resolve().parents:
                 folder.chmod(0o755)
         code = (
-            "import os, sys; from residua.data.dataset import open_dataset\n"
+            "import os, sys; from residua.data.open import open_dataset\n"
             "os.setgid(65534); os.setuid(65534)\n"
             "try: open_dataset(sys.argv[1])\n"
             "except ValueError as error: print(error)"

@@ -10,7 +10,7 @@ import torch
 
 from evaluation.runs import colour_folder, colour_run
 from residua._base.errors import InputError
-from residua.data.dataset import open_dataset
+from residua.data.open import open_dataset
 from residua.evaluation.evaluate import evaluate
 from residua.evaluation.measures.metrics import tally_of, wilson
 from residua.evaluation.measures.slices import MOST, Table, read_table, slices

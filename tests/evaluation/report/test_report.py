@@ -282,6 +282,7 @@ def test_pairs_are_counted_against_the_true_class() -> None:
 def test_the_worst_and_the_surest_are_told_apart() -> None:
     """The worst gives the truth the least, the surest gives an error the most: not the same with three classes."""
     from residua.data.dataset import Split
+    from residua.data.image_source import ArrayImages
     from residua.specs.preprocess import PreprocessSpec
 
     class Fixed(torch.nn.Module):
@@ -292,7 +293,7 @@ def test_the_worst_and_the_surest_are_told_apart() -> None:
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return self.logits[: len(images)]
 
-    split = Split("test", np.zeros(3, np.int64), pixels=np.zeros((3, 8, 8, 3), np.uint8))
+    split = Split("test", np.zeros(3, np.int64), ArrayImages(np.zeros((3, 8, 8, 3), np.uint8)))
     report = evaluate_model(Fixed(), split, PreprocessSpec(8, 8), ("a", "b", "c"))
     assert [mistake.index for mistake in report.worst] == [0, 1]
     assert [mistake.index for mistake in report.most_confident_mistakes] == [1, 0]

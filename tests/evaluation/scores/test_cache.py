@@ -13,6 +13,7 @@ from PIL import Image
 
 from evaluation.runs import COLOURS, SIDE, colour_folder, colour_run
 from residua.data.dataset import Split
+from residua.data.image_source import ArrayImages
 from residua.evaluation.evaluate import evaluate
 from residua.evaluation.report.assemble import assemble
 from residua.evaluation.scores import scorer
@@ -68,7 +69,7 @@ def test_what_the_scores_depend_on_is_in_the_key(tmp_path: Path, passes: list[st
 
 def test_scores_of_one_engine_are_never_read_as_those_of_another(tmp_path: Path) -> None:
     run = load(colour_run(tmp_path / "run"))
-    split = Split("test", np.arange(3) % 3, pixels=np.zeros((3, SIDE, SIDE, 3), np.uint8))
+    split = Split("test", np.arange(3) % 3, ArrayImages(np.zeros((3, SIDE, SIDE, 3), np.uint8)))
 
     def path(engine: str, precision: str) -> Path:
         return cache_entry(
@@ -123,7 +124,7 @@ def test_a_cache_that_cannot_be_written_to(tmp_path: Path, passes: list[str], mo
 
 
 def test_the_least_recently_used_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    split = Split("test", np.zeros(50, np.int64), pixels=np.zeros((50, 1, 1, 3), np.uint8))
+    split = Split("test", np.zeros(50, np.int64), ArrayImages(np.zeros((50, 1, 1, 3), np.uint8)))
     scores = Scores("1", torch.zeros(50, 3), split.labels, np.arange(50), {}, 1.0)
     entries = [CacheEntry(tmp_path / f"{index}.safetensors", 3) for index in range(3)]
     entries[0].write(scores)
@@ -139,7 +140,7 @@ def test_the_least_recently_used_go(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_fifty_thousand_images_take_two_seconds(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     labels = random.integers(0, 10, 50_000)
-    split = Split("test", labels, pixels=np.zeros((50_000, 1, 1, 3), np.uint8))
+    split = Split("test", labels, ArrayImages(np.zeros((50_000, 1, 1, 3), np.uint8)))
     scores = torch.from_numpy(random.normal(size=(50_000, 10))).float()
     scores[torch.arange(50_000), torch.from_numpy(labels)] += 2
     entry = CacheEntry(tmp_path / "scores.safetensors", 10)

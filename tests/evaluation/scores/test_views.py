@@ -15,6 +15,7 @@ from torchvision.transforms import functional as tv
 from evaluation.runs import colour_folder, colour_run
 from residua._base.errors import InputError
 from residua.data.dataset import Split
+from residua.data.image_source import ArrayImages, FileImages
 from residua.data.preprocess import normalise, resized_uint8, ten_crops_uint8
 from residua.evaluation.evaluate import evaluate
 from residua.evaluation.measures.metrics import NotFinite
@@ -40,7 +41,7 @@ def photos(folder: Path) -> Split:
     for index, shape in enumerate(SHAPES):
         files.append(folder / f"{index}.png")
         Image.fromarray(picture(shape, index)).save(files[-1])
-    return Split("test", np.arange(len(files)) % 3, tuple(files))
+    return Split("test", np.arange(len(files)) % 3, FileImages(files))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_ten_crops_are_torchvisions(shape: tuple[int, int]) -> None:
 def test_ten_crop_is_torchvisions_pipeline(tmp_path: Path, network: nn.Module) -> None:
     split = photos(tmp_path / "photos")
     ours = collect(network, split, SPEC, views="10crop", num_classes=3, batch_size=4, device=CPU)
-    for index, file in enumerate(split.files or ()):
+    for index, file in enumerate(split.images.files):
         resized = tv.resize(Image.open(file), SPEC.resize, tv.InterpolationMode.BICUBIC)
         wanted = probabilities(network, [to_input(crop) for crop in tv.ten_crop(resized, SPEC.image_size)])
         assert torch.allclose(ours.logits[index].softmax(0), wanted, atol=1e-6)
@@ -85,7 +86,7 @@ def test_flip_and_multiscale(tmp_path: Path, network: nn.Module) -> None:
         collect(network, split, SPEC, views=views, num_classes=3, batch_size=100, device=CPU)
         for views in ("flip", "multiscale")
     )
-    for index, file in enumerate(split.files or ()):
+    for index, file in enumerate(split.images.files):
         image = Image.open(file)
         centre = to_input(tv.center_crop(tv.resize(image, SPEC.resize, tv.InterpolationMode.BICUBIC), [16, 16]))
         wanted = probabilities(network, [centre, centre.flip(2)])
@@ -118,7 +119,7 @@ def test_averages_do_not_underflow() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.tensor([[4000.0, 0.0]]).repeat(len(x), 1)
 
-    split = Split("test", np.array([1, 1]), pixels=np.zeros((2, 16, 16, 3), np.uint8))
+    split = Split("test", np.array([1, 1]), ArrayImages(np.zeros((2, 16, 16, 3), np.uint8)))
     scores = collect(Sure(), split, SPEC, views="10crop", num_classes=2, device=CPU)
     assert scores.tally.loss() == pytest.approx(4000)
     assert combined([scores, scores], [0.0, 1.0]).tally.loss() == pytest.approx(4000)
@@ -129,7 +130,7 @@ def test_scores_that_are_not_finite_are_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.full((len(x), 2), float("nan"))
 
-    split = Split("test", np.array([1, 1]), pixels=np.zeros((2, 16, 16, 3), np.uint8))
+    split = Split("test", np.array([1, 1]), ArrayImages(np.zeros((2, 16, 16, 3), np.uint8)))
     for views in ("1", "10crop"):
         with pytest.raises(NotFinite, match="2 of 2 images"):
             collect(Bad(), split, SPEC, views=views, num_classes=2, device=CPU)
@@ -137,8 +138,7 @@ def test_scores_that_are_not_finite_are_refused() -> None:
 
 def test_bad_files(tmp_path: Path, network: nn.Module) -> None:
     split = photos(tmp_path / "photos")
-    assert split.files is not None
-    split.files[2].write_text("no picture")
+    split.images.files[2].write_text("no picture")
     with pytest.raises(InputError, match=r"2\.png"):
         collect(network, split, SPEC, views="10crop", num_classes=3, device=CPU)
     scores = collect(network, split, SPEC, views="10crop", num_classes=3, device=CPU, on_bad="skip")
@@ -187,7 +187,7 @@ def test_ten_crops_cost_ten_and_a_half_single_ones() -> None:
     network = build(get_spec("cifar_resnet20", num_classes=3)).eval()
     preprocess = PreprocessSpec(32, 37)
     pixels = np.random.default_rng(0).integers(0, 256, (24, 37, 37, 3), np.uint8)
-    split = Split("test", np.zeros(24, np.int64), pixels=pixels)
+    split = Split("test", np.zeros(24, np.int64), ArrayImages(pixels))
     ratios = []
     for _ in range(3):
         seconds = []

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from residua._base.files import check_name
-from residua.data.dataset import EMBEDDED, open_dataset
+from residua._base.words import some
 from residua.data.doctor.duplicates import exact_groups, near_pairs
 from residua.data.doctor.inspect import Examined, examine_file, examine_pixels
 from residua.data.loader import default_workers
+from residua.data.open import EMBEDDED, open_dataset
 from residua.data.sources.cifar import open_cifar
-from residua.data.sources.folders import Listing, left_out, list_classes, some, split_folders
+from residua.data.sources.folders import Listing, left_out, list_classes, split_folders
 
 Progress = Callable[[int, int], None]
 """Called with (images examined, images in all)."""
@@ -154,10 +155,9 @@ def _of_arrays(name: str, data_dir: Path | None) -> tuple[list[_Image], dict[str
     dataset = open_dataset(name, val_fraction=0) if name == "digits" else open_cifar(name, data_dir)
     images, counts = [], {}
     for split in dataset.splits.values():
-        assert split.pixels is not None
         labels = [dataset.classes[label] for label in split.labels]
         counts[split.name] = dict(Counter(labels))
-        for index, (label, image) in enumerate(zip(labels, split.pixels, strict=True)):
+        for index, (label, image) in enumerate(zip(labels, map(split.images.read, range(len(split))), strict=True)):
             images.append(_Image(split.name, label, split.where(index), partial(examine_pixels, image)))
     return images, counts
 

@@ -17,8 +17,10 @@ import numpy as np
 from residua._base.console import BYTES, Progress, progress_bar
 from residua._base.download import RemoteFile, fetch, verify
 from residua._base.errors import InputError
-from residua.data.dataset import Dataset, Labels, Split, hash_of_pixels
+from residua.data.dataset import Dataset, Split, hash_of_pixels
 from residua.data.decode import Pixels
+from residua.data.image_source import ArrayImages
+from residua.data.splitting import Labels
 
 _HOST = "https://www.cs.toronto.edu/~kriz/"
 _PIXELS = 3 * 32 * 32
@@ -166,7 +168,7 @@ def read_archive(path: Path, layout: Layout) -> tuple[tuple[str, ...], dict[str,
         labels = np.concatenate([labels for labels, _ in parts])
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
             raise _unusable(path, f"labels from {labels.min()} to {labels.max()} for {len(names)} classes")
-        splits[split] = Split(split, labels, pixels=np.concatenate([pixels for _, pixels in parts]))
+        splits[split] = Split(split, labels, ArrayImages(np.concatenate([pixels for _, pixels in parts])))
     return names, splits
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from residua._base.errors import InputError
-from residua._base.words import some as some
+from residua._base.words import some
 from residua.data.dataset import BadPolicy, Dataset, Split
 from residua.data.decode import FORMATS
+from residua.data.image_source import FileImages
 
 EXTENSIONS = frozenset(FORMATS)
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -61,7 +62,8 @@ def open_folder(path: Path, on_bad: BadPolicy = "refuse") -> Dataset:
                 "at least one image in each class folder (.jpg, .png, .webp …)",
                 "Add images, or remove the empty folder",
             )
-        splits[name] = Split(name, np.repeat(np.arange(len(classes)), counts), tuple(Path(file) for file, _ in files))
+        labels = np.repeat(np.arange(len(classes)), counts)
+        splits[name] = Split(name, labels, FileImages([Path(file) for file, _ in files]))
         for label in classes:
             start = len(str(roots[name] / label))
             for file, size in listing[label].files:

@@ -178,9 +178,7 @@ def slices(table: Table, keys: Sequence[str | None], outcome: Outcome) -> tuple[
 
 def key_of(split: Split, index: int, root: Path | None) -> str:
     """Return how a table names an image: its path relative to the data, or its place, such as "test[17]"."""
-    if split.files is None:
-        return split.where(index)
-    path = split.files[index]
+    path = Path(split.where(index))
     return (path.relative_to(root) if root is not None and path.is_relative_to(root) else path).as_posix()
 
 

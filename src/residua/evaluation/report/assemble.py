@@ -16,7 +16,7 @@ from torch import nn
 from residua._base.errors import InputError
 from residua.anatomy.inspect import inspect
 from residua.data.dataset import Split
-from residua.data.decode import Pixels, decode
+from residua.data.decode import Pixels
 from residua.data.preprocess import apply_uint8
 from residua.evaluation.measures.abstention import abstention, apply_threshold
 from residua.evaluation.measures.calibration import calibration
@@ -188,15 +188,12 @@ def _mistake(
 
 
 def _where(split: Split, index: int, root: Path | None) -> str:
-    path = split.files[index] if split.files is not None else None
-    if path is None:
-        return split.where(index)
+    path = Path(split.where(index))
     return str(path.relative_to(root)) if root is not None and path.is_relative_to(root) else str(path)
 
 
 def _seen(split: Split, index: int, preprocess: PreprocessSpec) -> Pixels:
-    pixels = split.pixels[index] if split.pixels is not None else decode(split.files[index])  # type: ignore[index]
-    return np.ascontiguousarray(apply_uint8(pixels, preprocess))
+    return np.ascontiguousarray(apply_uint8(split.images.read(index), preprocess))
 
 
 def _thumbnail(pixels: Pixels) -> str:

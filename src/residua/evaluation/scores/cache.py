@@ -23,7 +23,6 @@ import torch
 from residua import __version__
 from residua._base.files import atomic_path, cache_root
 from residua.data import decode as decoding
-from residua.data.cache import key_of
 from residua.data.dataset import BadPolicy, Split
 from residua.evaluation.scores.scores import Scores
 from residua.specs.preprocess import PreprocessSpec
@@ -124,10 +123,6 @@ def cache_entry(
 ) -> CacheEntry:
     """Return the cache entry of a pass. The weights are hashed as they are now, not as they were saved."""
     labels = hashlib.sha256(split.labels.astype("<i8").tobytes()).hexdigest()
-    if split.pixels is None:
-        pixels = key_of(split.files or (), "files")
-    else:
-        pixels = hashlib.sha256(np.ascontiguousarray(split.pixels).data).hexdigest()
     depends_on = {
         "format": _FORMAT,
         "versions": [__version__, torch.__version__, decoding.VERSION],
@@ -135,7 +130,7 @@ def cache_entry(
         "spec": to_json(spec),
         "preprocess": asdict(preprocess),
         "views": views,
-        "data": [data_hash, split.name, len(split), labels, pixels],
+        "data": [data_hash, split.name, len(split), labels, split.images.key()],
         "on_bad": on_bad,
         "device": device.type,
         "engine": engine,

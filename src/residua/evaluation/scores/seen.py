@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from residua._base.errors import InputError
-from residua.data.dataset import Dataset, open_dataset, stratify
+from residua.data.dataset import Dataset
+from residua.data.open import open_dataset
+from residua.data.splitting import stratify
 from residua.weights.run import Run
 
 

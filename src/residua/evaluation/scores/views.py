@@ -23,7 +23,7 @@ from torch import Tensor
 from residua._base.errors import InputError, did_you_mean
 from residua.data import cache
 from residua.data.dataset import BadPolicy, Split
-from residua.data.decode import BadImage, Pixels, decode
+from residua.data.decode import BadImage, Pixels
 from residua.data.loader import Loader, default_workers
 from residua.data.preprocess import normalise, resized_uint8, ten_crops_uint8
 from residua.evaluation.measures.metrics import IntArray
@@ -144,7 +144,7 @@ class Viewer:
             )
             self.skipped = self._loader.skipped
         else:
-            self.skipped = {} if split.files is None else cache.examined(split.files, self._workers)
+            self.skipped = cache.examined(split.images, self._workers) if split.images.pixels is None else {}
             if self.skipped and (on_bad == "refuse" or len(self.skipped) == len(split)):
                 raise cache.refusal((split, self.skipped))
         self._good: IntArray = np.delete(np.arange(len(split)), sorted(self.skipped))
@@ -195,8 +195,7 @@ class Viewer:
         split = self._split
 
         def one(index: int) -> T:
-            pixels = split.pixels[index] if split.pixels is not None else decode(split.files[index])  # type: ignore[index]
-            return make(pixels)
+            return make(split.images.read(index))
 
         found: list[T] = []
         places: list[int] = []

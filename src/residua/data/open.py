@@ -1,0 +1,131 @@
+"""Open a data set by name or by folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from residua._base.errors import InputError, did_you_mean
+from residua._base.files import check_name
+from residua.data.dataset import BadPolicy, Dataset
+from residua.data.sources.cifar import open_cifar
+from residua.data.sources.digits import open_digits
+from residua.data.sources.folders import open_folder
+from residua.data.splitting import balanced, stratify
+
+EMBEDDED = ("digits", "cifar10", "cifar100")
+
+
+def open_dataset(
+    data: str | Path,
+    *,
+    data_dir: Path | None = None,
+    val_fraction: float = 0.1,
+    seed: int = 0,
+    train_images: int = 0,
+    on_bad: BadPolicy = "refuse",
+) -> Dataset:
+    """Open a data set by name or by folder.
+
+    Args:
+        data: "digits", "cifar10", "cifar100", a folder of class folders, or a folder with train/ and
+            optionally val/ (or valid/, validation/) and test/, each holding the same class folders.
+        data_dir: where the CIFAR archives are looked for and downloaded to.
+        val_fraction: share of train, in [0, 1), split off as "val", class by class, when no val part is
+            given.
+        seed: of that split, and of the images that `train_images` leaves.
+        train_images: leave at most so many images in train, as many of each class as there are; 0 for all.
+        on_bad: what to do with files that cannot even be listed, such as broken links: "refuse", or "skip"
+            and name them in the notes. Files that do not decode are found by the loader.
+
+    Raises:
+        InputError: nothing usable is there; the message says what is, and what would be.
+    """
+    check_name("data", data)
+    if not 0 <= val_fraction < 1:
+        raise InputError(f"val_fraction={val_fraction}", "a share of the training part in [0, 1)", "Use 0.1")
+    if train_images < 0:
+        raise InputError(f"train_images={train_images}", "0 for all, or the number of images to train on", "Use 5000")
+    if on_bad not in ("refuse", "skip"):
+        raise InputError(f"on_bad={on_bad!r}", "'refuse' or 'skip'")
+    found = _find(data, data_dir, on_bad)
+    whole = _with_validation(dataclasses.replace(found, val_fraction=val_fraction, seed=seed))
+    return _thinned(dataclasses.replace(whole, train_images=train_images)) if train_images else whole
+
+
+def reopen(described: Mapping[str, Any]) -> Dataset:
+    """Open the data set that `Dataset.describe` described, with the same splits.
+
+    Raises:
+        InputError: it is gone, or it has changed since.
+    """
+    location, given = str(described["location"]), str(described["given"])
+    embedded = given in EMBEDDED
+    dataset = open_dataset(
+        given if embedded else location,
+        data_dir=Path(location) if embedded and location else None,
+        val_fraction=float(described["val_fraction"]),
+        seed=int(described["seed"]),
+        train_images=int(described.get("train_images", 0)),
+        on_bad="skip",
+    )
+    if dataset.hash != described["hash"]:
+        raise InputError(
+            f"the data at {location or given} has changed since it was recorded "
+            f"(hash {dataset.hash[:12]}, recorded {str(described['hash'])[:12]})",
+            "the same classes and files",
+            "Restore the data, or name the data to use",
+        )
+    return dataset
+
+
+def _find(data: str | Path, data_dir: Path | None, on_bad: BadPolicy) -> Dataset:
+    name = str(data)
+    if name == "digits":
+        return open_digits()
+    if name in ("cifar10", "cifar100"):
+        return open_cifar(name, data_dir)
+    path = Path(data)
+    if not path.exists() and not path.is_symlink():
+        raise InputError(
+            f"{name!r} is neither a folder nor a known data set",
+            f"a folder of class folders, or one of {', '.join(EMBEDDED)}",
+            did_you_mean(name, EMBEDDED) or "Check the path",
+        )
+    return open_folder(path, on_bad)
+
+
+def _with_validation(dataset: Dataset) -> Dataset:
+    if "val" in dataset.splits or dataset.val_fraction == 0:
+        return dataset
+    train = dataset.splits["train"]
+    kept, held = stratify(train.labels, dataset.val_fraction, dataset.seed)
+    if len(held) == 0:
+        raise InputError(
+            f"{dataset.given}: {len(train)} images, none of which can be spared for validation",
+            "at least two images in some class",
+            "Add images, add a val/ folder, or set val_fraction to 0",
+        )
+    parts = {"train": train.subset(kept), "val": train.subset(held, "val")}
+    absent = set(range(len(dataset.classes))) - set(np.unique(parts["val"].labels).tolist())
+    note = (
+        f"no validation split was given: {len(held)} of the {len(train)} training images "
+        f"({dataset.val_fraction:.0%}, class by class, seed {dataset.seed}) were set aside"
+    )
+    notes = [*dataset.notes, note]
+    if absent:
+        notes.append("too few images to validate: " + ", ".join(dataset.classes[c] for c in sorted(absent)))
+    ordered = {**parts, **{name: split for name, split in dataset.splits.items() if name != "train"}}
+    return dataclasses.replace(dataset, splits=ordered, notes=tuple(notes))
+
+
+def _thinned(dataset: Dataset) -> Dataset:
+    train = dataset.splits["train"]
+    chosen = balanced(train.labels, dataset.train_images, dataset.seed)
+    note = f"{len(chosen)} of the {len(train)} training images are used (class by class, seed {dataset.seed})"
+    splits = {**dataset.splits, "train": train.subset(chosen)}
+    return dataclasses.replace(dataset, splits=splits, notes=(*dataset.notes, note))
