@@ -10,7 +10,9 @@ Names are loaded when they are first used: `import residua` does not import torc
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+
+# `python -m residua` runs this with the working directory on the import path; `typing` would import a `re.py` there.
+TYPE_CHECKING = False
 
 __version__ = "0.1.0"
 
@@ -43,6 +45,8 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from residua._base.errors import InputError as InputError
     from residua._base.errors import ResiduaError as ResiduaError
     from residua.anatomy.inspect import inspect as inspect

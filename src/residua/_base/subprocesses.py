@@ -1,8 +1,9 @@
-"""Python processes of our own, which import nothing from the folder that the user stands in."""
+"""Processes of our own: none runs code from the folder that the user stands in."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import sysconfig
 from pathlib import Path
@@ -26,6 +27,12 @@ def python_module(module: str) -> tuple[list[str], dict[str, str]]:
     if places:
         environment["PYTHONPATH"] = os.pathsep.join(places)
     return [sys.executable, "-P", "-m", module], environment
+
+
+def program(name: str) -> str | None:
+    """Return the absolute path of a program, None where there is none; relative entries of PATH are not searched."""
+    places = [entry for entry in os.environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(entry)]
+    return shutil.which(name, path=os.pathsep.join(places))
 
 
 def _package() -> Path:

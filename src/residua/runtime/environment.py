@@ -16,6 +16,7 @@ from torch import nn
 
 from residua import __version__
 from residua._base.errors import InputError
+from residua._base.subprocesses import program
 
 
 def environment(device: torch.device | str = "cpu") -> dict[str, str]:
@@ -69,9 +70,14 @@ def _commit() -> str:
     root = Path(__file__).parents[3]
     if not (root / ".git").exists():
         return ""
-    words = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+    git = program("git")
+    if git is None:
+        return ""
+    # A repository's configuration may name a program to run; this command needs none.
+    words = [git, "-c", "core.fsmonitor=false", "-C", str(root), "describe", "--always", "--dirty"]
+    known = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
-        return subprocess.run(words, capture_output=True, text=True, timeout=10).stdout.strip()
+        return subprocess.run(words, capture_output=True, text=True, timeout=10, cwd=root, env=known).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
         return ""
 

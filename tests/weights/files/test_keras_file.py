@@ -283,7 +283,7 @@ def test_a_flip_that_hdf5_never_returns_from(tmp_path: Path, monkeypatch: pytest
 )
 def test_a_reader_that_fails(code: str, match: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _legacy(tmp_path / "it.h5")
-    monkeypatch.setattr(keras_file, "_READER", ("-c", code))
+    monkeypatch.setattr(keras_file, "python_module", lambda name: ([sys.executable, "-c", code], {}))
     monkeypatch.setattr(keras_file, "_PATIENCE_S", 1.0 if "sleep" in code else 60.0)
     _refused(tmp_path / "it.h5", match)
 

@@ -7,13 +7,13 @@ import functools
 import hashlib
 import os
 import platform
-import shutil
 import subprocess
 from pathlib import Path
 
 import torch
 
 from residua._base.files import atomic_path, cache_root
+from residua._base.subprocesses import program
 
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared", "-Wno-psabi")
 _COMPILERS = ("c++", "g++", "clang++")
@@ -26,7 +26,7 @@ class Unavailable(Exception):
 
 def cache_folder() -> Path:
     """Where built libraries are kept: $RESIDUA_CACHE/native, else ~/.cache/residua/native."""
-    return cache_root() / "native"
+    return (cache_root() / "native").absolute()
 
 
 @functools.cache
@@ -50,7 +50,7 @@ def _built() -> Path:
         raise Unavailable(f"the kernels are for x86-64, and this is {platform.machine()}")
     folder = Path(__file__).parent
     sources = sorted([*folder.glob("*.cpp"), *folder.glob("*.h")])
-    compiler = os.environ.get("CXX") or next(filter(None, map(shutil.which, _COMPILERS)), None)
+    compiler = _given_compiler() or next(filter(None, map(program, _COMPILERS)), None)
     if not compiler:
         raise Unavailable(f"there is no C++ compiler (tried {', '.join(_COMPILERS)})")
     openmp = _openmp_runtime()
@@ -82,8 +82,16 @@ def _built() -> Path:
     return target
 
 
+def _given_compiler() -> str:
+    """$CXX, its program by an absolute path, since it runs in a different folder."""
+    name, *options = os.environ.get("CXX", "").split() or [""]
+    return " ".join([os.path.abspath(name) if os.sep in name else program(name) or name, *options]) if name else ""
+
+
 def _run(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    # An empty entry of CPATH or LIBRARY_PATH is the working directory to a compiler: headers of the user's folder.
+    folder = Path(__file__).parent
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False, cwd=folder)
     if done.returncode:
         first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip())
         raise Unavailable(f"{command[0]} failed: {first[:300]}")

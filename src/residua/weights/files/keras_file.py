@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from residua._base.errors import InputError
+from residua._base.subprocesses import python_module
 from residua.weights.files import keras_hdf5
 
 UNNAMED = "layers/"  # how the key of a layer begins whose own name the file does not tell
-
-# -P: without it, Python would look for every module in the folder that it stands in first.
-_READER = ("-P", "-m", keras_hdf5.__name__)
 _PATIENCE_S = 60.0
 _SLOWEST_DISK = 5e6  # bytes a second
 _WHOLE = "a whole file of Keras's: .h5, .weights.h5 or .keras"
@@ -68,12 +64,13 @@ def read_layers(path: Path | str) -> dict[str, NDArray[Any]]:
 
 def _told(path: Path, target: Path) -> dict[str, Any]:
     """What the reading process says: {"names": […]}, with the values in `target`, or {"error": …}."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    command, environment = python_module(keras_hdf5.__name__)
     patience = _PATIENCE_S + path.stat().st_size / _SLOWEST_DISK
     try:
         done = subprocess.run(
-            [sys.executable, *_READER, str(path.absolute()), str(target)],
+            [*command, str(path.absolute()), str(target)],
             env=environment | {"OPENBLAS_NUM_THREADS": "1"},
+            cwd=target.parent,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=patience,
