@@ -19,7 +19,7 @@ from residua.verification.counts import CountReceipt
 from residua.verification.parity import ParityReceipt
 from residua.verification.peers import PEERS
 from residua.verification.verify import Receipt, verify
-from residua.weights.bundle.bundle import versions
+from residua.weights.bundle.value import versions
 
 # What a network's counts and logits depend on, under src/residua.
 CODE = (

@@ -69,8 +69,8 @@ if TYPE_CHECKING:
     from residua.verification.verify import verify as verify
     from residua.weights.convert import convert as convert
     from residua.weights.create import create_model as create_model
+    from residua.weights.open import load as load
     from residua.weights.run import Run as Run
-    from residua.weights.run import load as load
 
 
 def __getattr__(name: str) -> Any:

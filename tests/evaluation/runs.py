@@ -14,7 +14,7 @@ from residua.data.open import open_dataset
 from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
-from residua.weights.bundle.bundle import save_bundle
+from residua.weights.bundle.write import save_bundle
 
 # A colour is recognised by a network that weighs the three channels: class i is channel i.
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}

@@ -16,7 +16,7 @@ from residua.cli.app import main
 from residua.evaluation.compare import compare
 from residua.evaluation.evaluate import evaluate
 from residua.evaluation.measures.significance import holm, mcnemar
-from residua.weights.run import load
+from residua.weights.open import load
 
 WRONG = [("red", "blue"), ("green", "red"), ("green", "red")]
 Output = pytest.CaptureFixture[str]

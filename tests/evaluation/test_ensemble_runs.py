@@ -18,7 +18,7 @@ from residua.evaluation.evaluate import evaluate
 from residua.evaluation.measures.ensemble import diversity, fit_weights, select_greedily
 from residua.evaluation.measures.metrics import tally_of
 from residua.evaluation.scores.scores import Scores, combined
-from residua.weights.run import load
+from residua.weights.open import load
 
 WRONG = [("red", "blue"), ("green", "red")]
 
@@ -202,7 +202,7 @@ def test_members_that_have_learnt_from_the_images(tmp_path: Path) -> None:
 
     def other(**changes: object) -> Path:
         run = load(colour_run(tmp_path / "other", data=data))
-        return replace(run, data=run.data | changes).save_pretrained(tmp_path / "other")
+        return replace(run, bundle=replace(run.bundle, data=run.data | changes)).save_pretrained(tmp_path / "other")
 
     assert evaluate(one, members=[other()]).remarks == ()
     held = set(open_dataset(data, val_fraction=0.2, seed=4).splits["val"].images.files)

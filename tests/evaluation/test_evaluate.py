@@ -18,7 +18,7 @@ from residua.data.open import open_dataset
 from residua.evaluation.evaluate import evaluate, evaluate_model, quick_metrics
 from residua.evaluation.measures.metrics import NotFinite
 from residua.specs.preprocess import PreprocessSpec
-from residua.weights.run import load
+from residua.weights.open import load
 
 WRONG = (("red", "blue"), ("red", "blue"), ("green", "red"))
 

@@ -13,7 +13,8 @@ from evaluation.runs import COLOURS, colour_run, noise, paint
 from residua._base.errors import InputError
 from residua.inference import predict as module
 from residua.inference.predict import BadFile, Prediction, predict, predict_stream
-from residua.weights.run import Run, load
+from residua.weights.open import load
+from residua.weights.run import Run
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from residua.runtime.native import accelerate, reason
 from residua.specs.catalog import get_spec
 from residua.studies.questions.responses import responses_of
 from residua.studies.surgery import without
-from residua.weights.run import load
+from residua.weights.open import load
 from weights.bundles import save_tiny
 
 # Every way that a unit can be made of layers.

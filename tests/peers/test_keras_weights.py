@@ -18,11 +18,11 @@ from residua._base.errors import InputError
 from residua.data.preprocess import apply_uint8, normalise
 from residua.families.build import build
 from residua.specs.catalog import get_spec
-from residua.specs.preprocess import CIFAR_MEAN
+from residua.specs.preprocess import CIFAR_MEAN, resized
 from residua.specs.schema import Spec
-from residua.weights.convert import get_source, read_weights, resized
 from residua.weights.files.keras_file import read_layers
-from residua.weights.run import load
+from residua.weights.open import load
+from residua.weights.sources.read_source import get_source, read_weights
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed: pip install 'residua[keras]'")
 

@@ -17,8 +17,8 @@ from residua._base.errors import InputError
 from residua.families.build import build
 from residua.families.network import Classifier
 from residua.specs.catalog import get_spec
-from residua.weights.convert import get_source, read_weights
-from residua.weights.run import load
+from residua.weights.open import load
+from residua.weights.sources.read_source import get_source, read_weights
 
 DEPTHS = (3, 4, 6, 3)
 # A stage of three has an entering unit, an ordinary one and one that subsamples; the next two lack some of them.

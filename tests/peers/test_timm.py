@@ -7,8 +7,8 @@ import torch
 
 from peers.randomised import randomised
 from residua.specs.catalog import get_spec
-from residua.weights.convert import get_source
 from residua.weights.create import create_model
+from residua.weights.sources.read_source import get_source
 
 timm = pytest.importorskip("timm", reason="timm is not installed: pip install 'residua[peers]'")
 

@@ -23,7 +23,7 @@ from residua.studies.command import command_of
 from residua.studies.grid import make_grid
 from residua.studies.run_study import study
 from residua.studies.study import Asked
-from residua.weights.run import load
+from residua.weights.open import load
 from studies.grids import TINY, hashes
 
 ASKED: dict[str, Any] = {"quick": True, "model": "cifar_resnet8", "jobs": 2, "progress": False, **TINY}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from residua.studies.questions import gradients, paths
 from residua.studies.report import conclude
 from residua.studies.study import Arm, Asked
 from residua.studies.subject import Subject
+from residua.weights.bundle.value import Bundle
 from residua.weights.run import Run
 from studies.grids import result, results
 
@@ -30,17 +30,10 @@ def subject(arm: Arm, seed: int = 0) -> Subject:
     dataset = open_dataset("digits", train_images=100)
     torch.manual_seed(seed)
     spec = arm.spec.edit(widths=(4, 8, 8), stem_width=4)
-    empty: dict[str, Any] = {"metrics": {}, "data": {}, "initial_weights": None, "versions": {}}
-    run = Run(
-        folder=Path("nowhere"),
-        model=build(spec).eval(),
-        spec=spec,
-        classes=dataset.classes,
-        preprocess_spec=PreprocessSpec(8, 8),
-        recipe={"seed": seed},
-        weights_sha256="0" * 64,
-        **empty,
+    bundle = Bundle(
+        Path("nowhere"), spec, dataset.classes, PreprocessSpec(8, 8), recipe={"seed": seed}, weights_sha256="0" * 64
     )
+    run = Run(build(spec).eval(), bundle)
     return Subject(run, dataset, True, seed)
 
 

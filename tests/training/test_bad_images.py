@@ -17,7 +17,7 @@ from residua._base.signals import Interrupted
 from residua.data import cache
 from residua.training.loop import train
 from residua.training.trainer import Session
-from residua.weights.run import load
+from residua.weights.open import load
 
 MODEL = "cifar_resnet8"
 SHORT: dict[str, Any] = {"epochs": 1, "batch_size": 8, "image_size": 16, "workers": 1, "engine": "eager"}

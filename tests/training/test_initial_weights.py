@@ -22,8 +22,9 @@ from residua.training.initial_weights import Initial, preprocess_for
 from residua.training.loop import train
 from residua.training.request import read_origin
 from residua.training.trainer import Session
-from residua.weights.bundle.bundle import load_bundle, save_bundle
-from residua.weights.run import load
+from residua.weights.bundle.read import read_bundle
+from residua.weights.bundle.write import save_bundle
+from residua.weights.open import load
 
 MODEL = "cifar_resnet8"
 PREPROCESS = PreprocessSpec(16, 18, "bicubic", (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
@@ -84,7 +85,7 @@ def test_a_run_begins_with_what_was_named(base: Path, tmp_path: Path, few: dict[
         patch.setattr(Session, "step", looking)
         run = train("digits", MODEL, out=tmp_path / "run", progress=False, weights=base, **few, **FINE)
     (state, averaged) = seen[0]
-    old = load_bundle(base).tensors
+    old = read_bundle(base)[1]
     for name, tensor in state.items():
         assert name.startswith("fc.") or torch.equal(tensor, old[name]), name
         assert torch.equal(averaged[name], tensor), name

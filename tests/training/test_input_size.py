@@ -17,7 +17,7 @@ from residua.specs.catalog import get_spec
 from residua.training import plan
 from residua.training.loop import train
 from residua.training.request import ask
-from residua.weights.run import load
+from residua.weights.open import load
 
 TINY: dict[str, Any] = {"max_steps": 2, "batch_size": 8, "workers": 1, "device": "cpu"}
 

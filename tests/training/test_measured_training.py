@@ -10,7 +10,7 @@ from residua.data.open import open_dataset
 from residua.data.splitting import balanced
 from residua.evaluation.evaluate import evaluate, evaluate_model
 from residua.training.loop import train
-from residua.weights.run import load
+from residua.weights.open import load
 
 
 def test_measuring_training_images_moves_no_weight_and_is_what_evaluation_finds(

@@ -23,7 +23,7 @@ from residua.training.recipe import Recipe
 from residua.training.recipe_file import load_recipe
 from residua.training.request import ask, read_origin
 from residua.training.trainer import Session
-from residua.weights.run import load
+from residua.weights.open import load
 
 MODEL = "cifar_resnet8"
 

@@ -16,7 +16,7 @@ from residua.training.checkpoint import list_checkpoints
 from residua.training.loop import train
 from residua.training.recipe_file import load_recipe
 from residua.training.trainer import Diverged, Session
-from residua.weights.run import load
+from residua.weights.open import load
 
 MODEL = "cifar_resnet8"
 

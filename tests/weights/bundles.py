@@ -11,7 +11,7 @@ from torch import nn
 from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
-from residua.weights.bundle.bundle import save_bundle
+from residua.weights.bundle.write import save_bundle
 
 CLASSES = ("cat", "dog", "a bird")
 PREPROCESS = PreprocessSpec(16, 16, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))

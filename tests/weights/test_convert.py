@@ -18,9 +18,10 @@ from residua.evaluation.evaluate import evaluate
 from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.weights import convert as module
-from residua.weights.convert import SOURCES, Converted, convert, get_source, ours_from
+from residua.weights.convert import convert
 from residua.weights.named.locate import locate, sha256_weights
-from residua.weights.run import load
+from residua.weights.open import load
+from residua.weights.sources.read_source import SOURCES, Converted, get_source, ours_from
 from weights.bundles import tiny_model, tiny_spec
 
 IMAGE = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -13,8 +13,10 @@ from residua import Run
 from residua._base.errors import InputError
 from residua.families.build import build
 from residua.specs.catalog import get_spec
-from residua.weights.bundle.bundle import hash_tensors, load_bundle, save_bundle
-from residua.weights.publish import hub_name
+from residua.weights.bundle.read import load_bundle
+from residua.weights.bundle.value import hash_tensors
+from residua.weights.bundle.write import save_bundle
+from residua.weights.named.locate import hub_name
 from servers import serving
 from weights.bundles import CLASSES, PREPROCESS, save_tiny, tiny_model
 from weights.named.hubs import folder_files, publish

@@ -16,9 +16,9 @@ from residua.evaluation.measures.metrics import tally_of
 from residua.evaluation.run_data import open_run
 from residua.evaluation.scores.options import Progress, ScoreOptions
 from residua.evaluation.scores.scorer import open_scorer
-from residua.weights.bundle.bundle import MODEL_FILE
 from residua.weights.bundle.calibration import store_calibration
-from residua.weights.publish import is_strangers
+from residua.weights.bundle.value import MODEL_FILE
+from residua.weights.named.open_bundle import is_published
 from residua.weights.run import Run
 
 
@@ -56,7 +56,7 @@ def calibrate(
         InputError: a run that is no run folder; training data without a validation part; scores that no temperature
             fits (see `fit_temperature`).
     """
-    if not isinstance(run, Run) and is_strangers(run):
+    if not isinstance(run, Run) and is_published(run):
         raise InputError(
             f"{run}, which is no run folder of yours", "a run to write a temperature into", "Save it first"
         )

@@ -14,7 +14,8 @@ from residua._base.errors import InputError
 from residua._base.words import some
 from residua.data.dataset import BadPolicy, Dataset, Split
 from residua.data.open import open_dataset, reopen
-from residua.weights.run import Run, load
+from residua.weights.open import load
+from residua.weights.run import Run
 
 
 def open_run(run: Run | Path | str) -> Run:

@@ -14,7 +14,7 @@ from residua.specs.schema import Spec, from_json, to_json
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import from_dict, to_dict
 from residua.training.request import is_finished
-from residua.weights.bundle.bundle import load_bundle
+from residua.weights.bundle.read import load_bundle
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ from residua.families.network import Classifier
 from residua.inference.predict import BadFile, all_or_refuse, each_path, image_files, prepare, ranked
 from residua.runtime.environment import on_device, pick_device
 from residua.specs.preprocess import PreprocessSpec
-from residua.weights.run import Run, load
+from residua.weights.open import load
+from residua.weights.run import Run
 
 Paths = Iterable[Path | str] | Path | str
 

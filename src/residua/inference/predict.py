@@ -25,7 +25,8 @@ from residua.data.sources.folders import EXTENSIONS
 from residua.evaluation.measures.metrics import NotFinite
 from residua.runtime.environment import on_device, pick_device
 from residua.specs.preprocess import PreprocessSpec
-from residua.weights.run import Run, load
+from residua.weights.open import load
+from residua.weights.run import Run
 
 Pixels = npt.NDArray[np.uint8]
 T = TypeVar("T")

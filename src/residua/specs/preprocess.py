@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from residua._base.errors import InputError
@@ -51,3 +51,9 @@ def default_preprocess(image_size: int) -> PreprocessSpec:
     if image_size <= 64:
         return PreprocessSpec(image_size, image_size, mean=CIFAR_MEAN, std=CIFAR_STD)
     return PreprocessSpec(image_size, round(image_size * 256 / 224))
+
+
+def resized(preprocess: PreprocessSpec, image_size: int) -> PreprocessSpec:
+    """Return the transform for a different side, pixels; the crop keeps its share of the image."""
+    share = preprocess.resize / preprocess.image_size
+    return replace(preprocess, image_size=image_size, resize=max(image_size, round(image_size * share)))

@@ -21,7 +21,7 @@ from residua.studies.subject import Subject
 from residua.studies.surgery import named_units, residual
 from residua.training.checkpoint import writing
 from residua.training.progress import Display
-from residua.weights.run import load
+from residua.weights.open import load
 
 FILES = (STUDY_HTML, STUDY_JSON, ".lock")
 

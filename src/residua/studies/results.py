@@ -9,7 +9,8 @@ from residua.evaluation.report.report import read_history
 from residua.grids.jobs import Record
 from residua.studies.grid import Trial
 from residua.studies.study import Arm, Result
-from residua.weights.bundle.bundle import Bundle, load_bundle
+from residua.weights.bundle.read import load_bundle
+from residua.weights.bundle.value import Bundle
 
 
 def result_of_trial(trial: Trial, record: Record, params: int, macs: int) -> Result:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from residua._base.errors import InputError, ResiduaError
 from residua._base.files import atomic_path
-from residua.weights.bundle.bundle import hash_tensors
+from residua.weights.bundle.value import hash_tensors
 
 
 class BadCheckpoint(ResiduaError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,9 @@ from typing import Any
 from residua._base.errors import InputError
 from residua.families.build import outline
 from residua.families.network import Classifier
-from residua.specs.preprocess import PreprocessSpec, default_preprocess
+from residua.specs.preprocess import PreprocessSpec, default_preprocess, resized
 from residua.specs.provenance import Provenance
-from residua.specs.schema import Spec
-from residua.weights.convert import resized
+from residua.weights.identity import Asked
 from residua.weights.named.locate import is_remote
 from residua.weights.named.resolve import resolve
 from residua.weights.named.transfer import fitted, load_weights
@@ -28,7 +27,7 @@ class Initial:
         sha256: of the file that held them when the run was begun.
         preprocess: what they were trained for; None where nobody says.
         classes: the names of their outputs; () where nobody says.
-        form: fields that the network has from them, where it was asked for by its name; see `Weights.form`.
+        form: fields that the network has from them, where it was asked for by its name; see `Identity.form`.
     """
 
     given: str
@@ -56,14 +55,14 @@ def full_name(given: str | Path) -> str:
     return str(given) if is_remote(given) else str(Path(given).resolve())
 
 
-def find_initial(given: str | Path, spec: Spec, asked: Collection[str] | None = None) -> Initial:
-    """Fetch and read weights, and see that all but their classifier fits the network of `spec` in their form.
+def find_initial(given: str | Path, asked: Asked) -> Initial:
+    """Fetch and read weights, and check that all but their classifier fits the network asked for, in their form.
 
     Raises:
         InputError: as `resolve`, and as `fitted`.
     """
-    found = resolve(given, spec, asked)
-    fitted(outline(spec.edit(**found.form)), found, new_classifier=True)
+    found = resolve(given, asked)
+    fitted(outline(found.identity.network), found, new_classifier=True)
     return Initial(found.located.given, found.located.sha256, found.preprocess, found.classes, found.form)
 
 
@@ -73,7 +72,7 @@ def load_initial(initial: Initial, network: Classifier, classes: Sequence[str]) 
     Raises:
         InputError: they cannot be had any more, or they are others now.
     """
-    found = resolve(initial.given, network.spec)
+    found = resolve(initial.given, Asked(network.spec))
     if found.located.sha256 != initial.sha256:
         raise InputError(
             f"{initial.given} has SHA-256 {found.located.sha256[:16]}…, and had {initial.sha256[:16]}… when the run "
@@ -82,7 +81,10 @@ def load_initial(initial: Initial, network: Classifier, classes: Sequence[str]) 
             "Restore them, or begin another run with another --out",
         )
     adrift = bool(found.classes) and tuple(found.classes) != tuple(classes)
-    return load_weights(network, replace(found, form=initial.form), new_classifier=True, adrift=adrift)
+    loaded = load_weights(network, found, new_classifier=True, adrift=adrift)
+    # The network has their form by now, so that the comparison finds nothing to settle.
+    network.provenance = replace(loaded, form=tuple(initial.form.items()))
+    return network.provenance
 
 
 def preprocess_for(initial: Initial | None, image_size: int) -> PreprocessSpec:

@@ -24,8 +24,9 @@ from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_dict
 from residua.training.request import ask, claim, is_finished, opening
 from residua.training.trainer import Session
-from residua.weights.bundle.bundle import save_bundle
-from residua.weights.run import Run, load
+from residua.weights.bundle.write import save_bundle
+from residua.weights.open import load
+from residua.weights.run import Run
 
 
 def train(

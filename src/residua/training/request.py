@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from residua.training.initial_weights import Initial, find_initial, full_name
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import FEW, differences, from_dict, load_recipe, override, to_dict
 from residua.training.step.freeze import frozen
+from residua.weights.identity import Asked
 from residua.weights.named.locate import locate
 
 # What may change between a run and its resumption. On the same kind of device none of it moves a bit of the weights;
@@ -137,10 +138,11 @@ def ask(
     for recipe in (many, few):
         check_batch(spec, recipe.image_size, recipe.batch_size, frozen(spec, recipe.freeze).hold)
     # Beside a name, only edits were asked for: in the rest the network follows its weights.
-    asked = (model_edits or {}).keys() if model is None or isinstance(model, str) else None
-    initial = _initial(weights, spec, asked, folder, origin)
-    if initial is not None and asked is not None:
-        spec = spec.edit(**{name: value for name, value in initial.form.items() if name not in asked})
+    by_name = model is None or isinstance(model, str)
+    asked = Asked(spec, frozenset(model_edits or ()) if by_name else None)
+    initial = _initial(weights, asked, folder, origin)
+    if initial is not None:
+        spec = asked.taking(initial.form)
     return Request(data, data_dir, folder, spec, initial, many, few, origin)
 
 
@@ -247,20 +249,19 @@ def _place(folder: Path) -> Path:
 
 def _initial(
     weights: str | Path | None,
-    spec: Spec,
-    asked: Collection[str] | None,
+    asked: Asked,
     folder: Path,
     origin: dict[str, Any] | None,
 ) -> Initial | None:
     """Return the weights to begin with; they are fetched and read, unless a checkpoint stands in their place."""
     if origin is None:
-        return find_initial(weights, spec, asked) if weights is not None else None
+        return find_initial(weights, asked) if weights is not None else None
     begun = Initial.from_dict(origin["weights"]) if origin.get("weights") else None
     if weights is not None and full_name(weights) != (begun and begun.given):
         # Not to be used: `claim` refuses it by name.
         return Initial(full_name(weights), "", None, ())
     if begun and not list_checkpoints(folder / "checkpoints") and not is_finished(folder):
-        locate(begun.given, spec)  # now: a download must not come in the way of what a run displays
+        locate(begun.given, asked.spec)  # now: a download must not come in the way of what a run displays
     return begun
 
 

@@ -10,8 +10,8 @@ from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.specs.schema import Spec
 from residua.verification.peers import PEERS
-from residua.weights.convert import ours_from
 from residua.weights.peers.same_network import TWINS
+from residua.weights.sources.read_source import ours_from
 
 # Height and width, pixels: unequal, so that no transposition hides; small, and legal for every network of the family.
 _SIZES = {"resnet": (48, 80), "densenet": (48, 80), "vgg": (48, 80), "inception_v3": (299, 320)}

@@ -13,7 +13,7 @@ from residua.specs.catalog import get_spec, list_models
 from residua.verification.counts import CountReceipt, count
 from residua.verification.parity import ParityReceipt, compare
 from residua.verification.peers import PEERS, absent
-from residua.weights.bundle.bundle import versions
+from residua.weights.bundle.value import versions
 from residua.weights.peers.same_network import TWINS
 
 

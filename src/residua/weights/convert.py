@@ -1,53 +1,24 @@
-"""Strangers' weights at home: a file of a known source -> a run folder that says all that it needs."""
+"""Convert: a file of somebody else's weights becomes a run folder with all that a run needs."""
 
 from __future__ import annotations
 
-import fnmatch
-import importlib
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
-from residua._base.errors import InputError, did_you_mean
+from residua._base.errors import InputError
 from residua._base.files import check_name
-from residua._base.words import compact, some
+from residua._base.words import some
 from residua.families.build import spec_of
-from residua.families.members import classifier_tensors, input_tensors, state_shapes
 from residua.families.sizes import check_input
-from residua.specs.preprocess import PreprocessSpec
+from residua.specs.preprocess import PreprocessSpec, resized
 from residua.specs.schema import Spec
-from residua.weights.bundle.bundle import CONFIG_FILE, MODEL_FILE, save_bundle
+from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle
+from residua.weights.bundle.write import write_bundle
 from residua.weights.class_names import class_names
-from residua.weights.files.state_file import is_bundle
 from residua.weights.named.locate import sha256_weights
-from residua.weights.run import Run, load
-from residua.weights.sources.source import Source, Tensors
-from residua.weights.state_diff import differences
-
-# In the order in which names are tried: the last, whose names our networks share, takes what no other knows.
-SOURCES = ("keras", "slim", "cifar_resnet", "timm", "torchvision")
-_BACKGROUND = 1  # outputs that TensorFlow's ImageNet networks have more than classes
-
-
-class Converted(NamedTuple):
-    """What `read_weights` returns.
-
-    Attributes:
-        spec: the network, its classes, channels and source-dependent fields as the file has them.
-        tensors: the state dict of that network, every difference excluded.
-        source: the name of the source.
-        notes: what was assumed or left out, a sentence each.
-    """
-
-    spec: Spec
-    tensors: Tensors
-    source: str
-    notes: tuple[str, ...]
+from residua.weights.open import load
+from residua.weights.run import Run
+from residua.weights.sources.read_source import get_source, read_weights
 
 
 def convert(
@@ -104,138 +75,8 @@ def convert(
         "sha256": sha256_weights(path),
         "notes": [*found.notes, *([named] if named else [])],
     }
-    save_bundle(
-        folder,
-        tensors=found.tensors,
-        spec=spec,
-        classes=names,
-        preprocess=preprocess,
-        metrics={},
-        data={"converted": origin},
-    )
+    write_bundle(folder, Bundle(folder, spec, names, preprocess, data={"converted": origin}), found.tensors)
     return load(folder)
-
-
-def read_weights(
-    file: Path | str, spec: Spec, source: str | None = None, *, keep_background: int | None = None
-) -> Converted:
-    """Read a file of a source and return the tensors as `spec`'s network has them, every one checked.
-
-    Args:
-        file: as in `convert`.
-        spec: the network; its classes and channels follow the file.
-        source: one of `SOURCES`; None: guessed.
-        keep_background: how many outputs are wanted, where that is known: 1,001 keeps TensorFlow's background.
-
-    Raises:
-        InputError: as `convert`.
-    """
-    path = Path(file)
-    if path.is_dir():
-        raise InputError(
-            f"{path} is a folder",
-            "a file of weights",
-            "A run folder needs no conversion; to write its weights for somebody else: --to torchvision or --to timm",
-        )
-    if is_bundle(path):
-        raise InputError(
-            f"{path} is a Residua bundle", "somebody else's weights", "Use its folder as the run that it is"
-        )
-    name, tensors, notes = _read(path, source)
-    found = ours_from(spec, tensors, name, given=f"{path} ({name})", keep_background=keep_background)
-    return found._replace(notes=(*notes, *found.notes))
-
-
-def ours_from(
-    spec: Spec, tensors: Mapping[str, Tensor], source: str, *, given: str = "", keep_background: int | None = None
-) -> Converted:
-    """Return a source's tensors as `spec`'s network has them, every one checked; what `read_weights` does with a file.
-
-    Args:
-        spec: the network; its classes and channels follow the tensors.
-        tensors: under the source's names.
-        source: one of `SOURCES`.
-        given: what an error calls them.
-        keep_background: as in `read_weights`.
-
-    Raises:
-        InputError: as `convert`.
-    """
-    peer = get_source(source)
-    left = [name for name in tensors if peer.TRAINING and re.fullmatch(peer.TRAINING, name)]
-    tensors = {name: tensor for name, tensor in tensors.items() if name not in set(left)} if left else tensors
-    spec = peer.adapt(spec, tensors)
-    state = peer.to_ours(spec, tensors)
-    spec, state, notes = _with_ends(spec, state, peer, keep_background)
-    if left:
-        notes.append(f"State of training left out: {len(left)} tensors, {some(left, 3)}.")
-    wanted = state_shapes(spec)
-    # Counters of batches, which old torch and every other framework do without; inference never reads them.
-    for key in wanted:
-        if key.endswith("num_batches_tracked"):
-            state.setdefault(key, torch.zeros((), dtype=torch.int64))
-    problems = differences(wanted, state) + _not_finite(state)
-    if problems:
-        raise InputError(
-            f"{given or source} does not fit {spec.name}: {'; '.join(problems)}",
-            f"the weights of {spec.name}, as {source} writes them",
-            "Name the network that the file is for with --model, or its source with --from",
-        )
-    state = {key: state[key].to(tensor.dtype) for key, tensor in wanted.items()}
-    return Converted(spec, state, source, tuple(notes))
-
-
-def get_source(name: str) -> Source:
-    """Return the module of a source.
-
-    Raises:
-        InputError: no source of that name.
-    """
-    if name not in SOURCES:
-        raise InputError(f"source {name!r}", f"one of {', '.join(sorted(SOURCES))}", did_you_mean(name, SOURCES, 1))
-    module: Source = importlib.import_module(f"residua.weights.sources.{name}")
-    return module
-
-
-def resized(preprocess: PreprocessSpec, image_size: int) -> PreprocessSpec:
-    """Return the transform for another side, pixels, the crop's share of the image kept."""
-    share = preprocess.resize / preprocess.image_size
-    return replace(preprocess, image_size=image_size, resize=max(image_size, round(image_size * share)))
-
-
-def _read(path: Path, source: str | None) -> tuple[str, Tensors, list[str]]:
-    """Return the source's name, its tensors, and a note where the source was guessed."""
-    if source is not None:
-        return source, get_source(source).read(path), []
-    for name in SOURCES:
-        if any(fnmatch.fnmatchcase(path.name.lower(), pattern) for pattern in get_source(name).FILES):
-            return name, get_source(name).read(path), [f"Source guessed from the name {path.name}: {name}."]
-    tensors = get_source("torchvision").read(path)
-    name = next((n for n in SOURCES if get_source(n).recognises(tensors.keys())), "torchvision")
-    return name, tensors, [f"Source guessed from the names of the tensors: {name}."]
-
-
-def _with_ends(spec: Spec, state: Tensors, peer: Source, wanted: int | None) -> tuple[Spec, Tensors, list[str]]:
-    """Return the spec with the file's channels and classes, and the tensors without the background's output."""
-    notes: list[str] = []
-    heads = classifier_tensors(spec)
-    for key in input_tensors(spec)[:1]:
-        if key in state and state[key].ndim == 4:
-            spec = spec.edit(in_channels=state[key].shape[1])
-    outputs = next((state[key].shape[0] for key in reversed(heads) if key in state and state[key].ndim), None)
-    if outputs is None:
-        return spec, state, notes
-    classes = 1000 if wanted is None else wanted
-    if peer.BACKGROUND_FIRST and outputs == classes + _BACKGROUND:
-        state = {key: t[_BACKGROUND:] if key in heads and t.ndim else t for key, t in state.items()}
-        outputs -= _BACKGROUND
-        notes.append(f"The first of {outputs + _BACKGROUND} outputs, the background, was left out.")
-    return spec.edit(num_classes=outputs), state, notes
-
-
-def _not_finite(state: Tensors) -> list[str]:
-    names = [name for name, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
-    return [f"{len(names)} with NaN or infinity: {', '.join(compact(names))}"] if names else []
 
 
 def _count(classes: Path | str | Sequence[str] | None) -> int | None:

@@ -8,9 +8,10 @@ from typing import Any, Literal, overload
 
 from residua._base.errors import InputError
 from residua.families.backbone import Backbone
-from residua.families.build import build, spec_of
+from residua.families.build import build
 from residua.families.network import Classifier
 from residua.specs.schema import Spec
+from residua.weights.identity import Asked
 
 
 @overload
@@ -81,14 +82,14 @@ def create_model(
             "features_only=True, which returns feature maps",
             "Add features_only=True",
         )
-    spec = spec_of(model, num_classes, in_channels, **spec_edits)
+    asked = Asked.of(model, num_classes, in_channels, **spec_edits)
     if weights is None:
-        network = build(spec)
+        network = build(asked.spec)
     else:
         from residua.weights.named.resolve import resolve
         from residua.weights.named.transfer import load_weights
 
-        found = resolve(weights, spec, asked=spec_edits if isinstance(model, str) else None)
-        network = build(spec.edit(**found.form))
+        found = resolve(weights, asked)
+        network = build(found.identity.network)
         load_weights(network, found, new_classifier=num_classes is not None, new_input=in_channels is not None)
     return Backbone(network, out_indices, names) if features_only else network

@@ -1,4 +1,4 @@
-"""README.md of a published run: what its bundle says, for people."""
+"""README.md of a published run: the facts of its bundle, for people."""
 
 from __future__ import annotations
 
@@ -6,24 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from residua.specs.preprocess import PreprocessSpec
-from residua.specs.schema import Spec
 from residua.weights.bundle.config import timm_name
+from residua.weights.bundle.value import Bundle
 
 
-def model_card(
-    *,
-    spec: Spec,
-    classes: tuple[str, ...],
-    preprocess: PreprocessSpec,
-    parameters: int,
-    metrics: Mapping[str, Any],
-    data: Mapping[str, Any],
-    initial_weights: Mapping[str, Any] | None,
-    versions: Mapping[str, str],
-    weights_sha256: str,
-) -> str:
+def model_card(bundle: Bundle, parameters: int) -> str:
     """Return the model card in the Hub's form: a head of YAML, a table of facts, the classes, how to use it."""
+    spec, classes, preprocess = bundle.spec, bundle.classes, bundle.preprocess
+    initial_weights, metrics = bundle.initial_weights, bundle.metrics
     twin = timm_name(spec)
     begun = str((initial_weights or {}).get("given", ""))
     head = {
@@ -41,11 +31,11 @@ def model_card(
         "Preprocessing": f"shorter side to {preprocess.resize} ({preprocess.interpolation}), centre crop {side}, "
         f"mean {_numbers(preprocess.mean)}, deviation {_numbers(preprocess.std)}",
         "Classes": str(len(classes)),
-        "Trained on": _trained_on(data),
+        "Trained on": _trained_on(bundle.data),
         "Began with": f"{begun}, SHA-256 {(initial_weights or {}).get('sha256')}" if begun else "",
         "Measured": _measured(metrics),
-        "SHA-256 of the weights": weights_sha256,
-        "Written by": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "SHA-256 of the weights": bundle.weights_sha256,
+        "Written by": ", ".join(f"{name} {version}" for name, version in bundle.versions.items()),
     }
     # JSON is YAML, and keeps whatever a name holds from being read as more than text.
     lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", ""]

@@ -14,46 +14,92 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from residua._base.errors import InputError
-from residua._base.files import check_name
 from residua.data.decode import decode
 from residua.data.preprocess import apply_uint8, normalise
 from residua.families.build import outline
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.bundle.bundle import load_bundle
+from residua.weights.bundle.value import Bundle
+from residua.weights.named.locate import hub_name
+from residua.weights.named.open_bundle import open_bundle
+from residua.weights.publish import publish
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What `load` returns.
+    """A network and its bundle, as `load` returns them.
 
     Attributes:
-        folder: where it was loaded from.
         model: the network in eval mode, on the CPU: (B, 3, H, W) float -> logits (B, K).
-        spec: the network's spec.
-        classes: names in the order of the logits.
-        preprocess_spec: the evaluation transform as data.
-        metrics: what the training run measured.
-        data: the description of the data set that it was trained on.
-        recipe: the complete recipe, or None.
-        initial_weights: `given` and `sha256` of the weights that the training began with, or None.
-        versions: of Residua, torch and Python when it was written.
-        weights_sha256: of the tensors alone.
-        calibration: `temperature` of the probabilities and how it was fitted (`residua evaluate --calibrate`), or None.
+        bundle: all else that a run states: its spec, classes, preprocessing, metrics, provenance.
     """
 
-    folder: Path
     model: nn.Module = field(repr=False)
-    spec: Spec
-    classes: tuple[str, ...]
-    preprocess_spec: PreprocessSpec
-    metrics: dict[str, Any]
-    data: dict[str, Any] = field(repr=False)
-    recipe: dict[str, Any] | None = field(repr=False)
-    initial_weights: dict[str, Any] | None = field(repr=False)
-    versions: dict[str, str] = field(repr=False)
-    weights_sha256: str = field(repr=False)
-    calibration: dict[str, Any] | None = field(repr=False, default=None)
+    bundle: Bundle
+
+    @classmethod
+    def of(cls, bundle: Bundle, tensors: Mapping[str, Tensor]) -> Run:
+        """Return a run of checked tensors, which become the parameters; nothing is initialised only to be replaced."""
+        model = outline(bundle.spec)
+        types = {name: tensor.dtype for name, tensor in model.state_dict().items()}
+        state = {name: tensor.to(types[name]) for name, tensor in tensors.items()}
+        model.load_state_dict(state, strict=True, assign=True)
+        return cls(model.eval(), bundle)
+
+    @property
+    def folder(self) -> Path:
+        """Return where it was loaded from."""
+        return self.bundle.folder
+
+    @property
+    def spec(self) -> Spec:
+        """Return the network's spec."""
+        return self.bundle.spec
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the names in the order of the logits."""
+        return self.bundle.classes
+
+    @property
+    def preprocess_spec(self) -> PreprocessSpec:
+        """Return the evaluation transform as data."""
+        return self.bundle.preprocess
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Return what the training run measured."""
+        return self.bundle.metrics
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Return the description of the data set that it was trained on."""
+        return self.bundle.data
+
+    @property
+    def recipe(self) -> dict[str, Any] | None:
+        """Return the complete recipe, or None."""
+        return self.bundle.recipe
+
+    @property
+    def initial_weights(self) -> dict[str, Any] | None:
+        """Return `given` and `sha256` of the weights that the training began with, or None."""
+        return self.bundle.initial_weights
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Return the versions of Residua, torch and Python when it was written."""
+        return self.bundle.versions
+
+    @property
+    def weights_sha256(self) -> str:
+        """Return the SHA-256 of the tensors alone."""
+        return self.bundle.weights_sha256
+
+    @property
+    def calibration(self) -> dict[str, Any] | None:
+        """Return the `temperature` of the probabilities and how it was fitted, or None."""
+        return self.bundle.calibration
 
     @property
     def temperature(self) -> float:
@@ -76,14 +122,12 @@ class Run:
     def save_pretrained(self, folder: Path | str) -> Path:
         """Write the run in the Hub's layout: model.safetensors, config.json (timm's form), README.md; return `folder`.
 
-        The weights are those of `model` now. A README.md that is there is kept.
+        The weights are those of `model` now. A README.md that exists is kept.
 
         Raises:
             InputError: `model` no longer fits `spec`.
         """
-        from residua.weights.publish import save_pretrained
-
-        return save_pretrained(self, Path(folder))
+        return publish(self.model, self.bundle, Path(folder))
 
     @classmethod
     def from_pretrained(cls, name: Path | str, model: str | Spec | None = None) -> Run:
@@ -92,51 +136,7 @@ class Run:
         Raises:
             InputError: as `load`.
         """
-        from residua.weights.publish import hub_name
-
-        return load(hub_name(name), model)
-
-
-def load(name: Path | str, model: str | Spec | None = None) -> Run:
-    """Load a trained run, or weights by name as if they were one.
-
-    Args:
-        name: a run folder, of which nothing but model.safetensors and config.json is read; or whatever `create_model`
-            takes as weights: "hf://ORG/REPO", "torchvision:IMAGENET1K_V2", "timm:TAG", an address, a file.
-        model: the network, where the weights do not say it themselves.
-
-    Raises:
-        InputError: as `load_bundle`; weights that cannot be had or do not fit, or do not say for which network or
-            which preprocessing they are.
-    """
-    from residua.weights.publish import is_strangers, load_strangers
-
-    check_name("run", name)
-    if model is not None or is_strangers(name):
-        return load_strangers(name, model)
-    bundle = load_bundle(name)
-    return assembled(
-        bundle.tensors,
-        folder=bundle.folder,
-        spec=bundle.spec,
-        classes=bundle.classes,
-        preprocess_spec=bundle.preprocess,
-        metrics=bundle.metrics,
-        data=bundle.data,
-        recipe=bundle.recipe,
-        initial_weights=bundle.initial_weights,
-        versions=bundle.versions,
-        weights_sha256=bundle.weights_sha256,
-        calibration=bundle.calibration,
-    )
-
-
-def assembled(tensors: Mapping[str, Tensor], *, spec: Spec, **fields: Any) -> Run:
-    """Return a run of checked tensors, which become the parameters; nothing is initialised only to be overwritten."""
-    model = outline(spec)
-    wanted = model.state_dict()
-    model.load_state_dict({name: t.to(wanted[name].dtype) for name, t in tensors.items()}, strict=True, assign=True)
-    return Run(model=model.eval(), spec=spec, **fields)
+        return cls.of(*open_bundle(hub_name(name), model))
 
 
 def _pixels(

@@ -17,9 +17,9 @@ from residua.evaluation.evaluate import evaluate
 from residua.evaluation.measures.calibration import calibration, fit_temperature
 from residua.evaluation.measures.metrics import from_logits, tally_of
 from residua.inference.predict import predict
-from residua.weights.bundle.bundle import load_bundle
 from residua.weights.bundle.calibration import store_calibration
-from residua.weights.run import load
+from residua.weights.bundle.read import load_bundle
+from residua.weights.open import load
 
 
 def draw(

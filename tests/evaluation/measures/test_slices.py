@@ -17,7 +17,7 @@ from residua.evaluation.measures.slices import MOST, Table, read_table, slices
 from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
-from residua.weights.bundle.bundle import save_bundle
+from residua.weights.bundle.write import save_bundle
 
 WRONG = [("red", "blue"), ("green", "red")]
 

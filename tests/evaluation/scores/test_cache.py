@@ -20,7 +20,7 @@ from residua.evaluation.scores import scorer
 from residua.evaluation.scores.cache import CacheEntry, cache_entry, scores_folder
 from residua.evaluation.scores.scores import Scores
 from residua.specs.preprocess import PreprocessSpec
-from residua.weights.run import load
+from residua.weights.open import load
 
 WRONG = [("red", "blue")]
 

@@ -21,7 +21,8 @@ from residua.training.request import ask
 from residua.training.step.freeze import frozen, layer_scales
 from residua.training.step.optim import build_optimizer, parameter_groups, set_learning_rate
 from residua.training.trainer import Session
-from residua.weights.run import Run, load
+from residua.weights.open import load
+from residua.weights.run import Run
 
 MODEL = "cifar_resnet8"
 STEM = {"conv1.weight", "bn1.weight", "bn1.bias"}

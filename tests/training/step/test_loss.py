@@ -20,7 +20,7 @@ from residua.training.progress import Display
 from residua.training.request import ask
 from residua.training.step.loss import training_loss
 from residua.training.trainer import Session
-from residua.weights.run import load
+from residua.weights.open import load
 
 # GoogLeNet's narrowest: its training graph at a price that a test may cost.
 EDITS: dict[str, Any] = {"widths": ((4, 4, 4, 4, 4, 4),) * 9}

@@ -17,9 +17,10 @@ import torch
 
 from residua._base.errors import InputError
 from residua.specs.schema import from_json, to_json
-from residua.weights.bundle import bundle as module
-from residua.weights.bundle.bundle import CONFIG_FILE, MODEL_FILE, hash_tensors, load_bundle
-from residua.weights.run import load
+from residua.weights.bundle import write as module
+from residua.weights.bundle.read import load_bundle, read_bundle
+from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, hash_tensors
+from residua.weights.open import load
 from weights.bundles import CLASSES, DATA, PREPROCESS, save_tiny, tiny_model, tiny_spec
 
 
@@ -32,15 +33,15 @@ def refused(folder: Path) -> str:
 def test_round_trip(tmp_path: Path) -> None:
     model = tiny_model()
     path = save_tiny(tmp_path / "run", model)
-    found = load_bundle(tmp_path / "run")
+    found, tensors = read_bundle(tmp_path / "run")
     assert path == tmp_path / "run" / MODEL_FILE
     assert (found.spec, found.classes, found.preprocess) == (model.spec, CLASSES, PREPROCESS)
     assert (found.metrics, found.data) == ({"top1": 0.5, "top1_interval": [0.4, 0.6]}, DATA)
     assert found.recipe == {"name": "fast", "epochs": 3, "augment": {"flip": True, "scale": [0.25, 1.0]}}
     assert set(found.versions) == {"residua", "torch", "python"}
     assert found.weights_sha256 == hash_tensors(model.state_dict())
-    assert found.tensors.keys() == model.state_dict().keys()
-    assert all(torch.equal(found.tensors[name], tensor) for name, tensor in model.state_dict().items())
+    assert tensors.keys() == model.state_dict().keys()
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in model.state_dict().items())
     assert sorted(item.name for item in (tmp_path / "run").iterdir()) == [CONFIG_FILE, MODEL_FILE]
     assert load_bundle(path).classes == CLASSES, "the file itself may be named too"
 
@@ -147,7 +148,7 @@ def test_another_networks_weights_are_refused_when_saving(tmp_path: Path) -> Non
 def save_unchecked(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     """Save a bundle that is whole, its hash right, and wrong in itself."""
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_refuse_mismatches", lambda *_: None)
+        patch.setattr(module, "refuse_mismatches", lambda *_: None)
         save_tiny(folder, **changes)
 
 
@@ -270,7 +271,7 @@ def test_a_run_computes_what_was_saved(tmp_path: Path) -> None:
 def test_reduced_precision_weights_load_as_the_network_has_them(tmp_path: Path) -> None:
     model = tiny_model()
     save_tiny(tmp_path, model, tensors=model.bfloat16().state_dict())
-    assert load_bundle(tmp_path).tensors["fc.weight"].dtype == torch.bfloat16
+    assert read_bundle(tmp_path)[1]["fc.weight"].dtype == torch.bfloat16
     assert load(tmp_path).model.fc.weight.dtype == torch.float32
 
 

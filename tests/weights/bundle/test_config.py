@@ -12,8 +12,11 @@ import torch
 from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec, default_preprocess
-from residua.weights.bundle.bundle import CONFIG_FILE, config, save_bundle
+from residua.specs.schema import Spec
+from residua.weights.bundle import config
 from residua.weights.bundle.config import config_of, timm_name
+from residua.weights.bundle.value import CONFIG_FILE, Bundle
+from residua.weights.bundle.write import save_bundle
 from residua.weights.peers.same_network import TWINS
 
 timm = pytest.importorskip("timm")
@@ -59,17 +62,21 @@ def test_every_network_named_to_timm_has_its_keys_and_shapes(name: str) -> None:
     assert same == twin.same_keys
     assert timm_name(spec) == (twin.name if same else None)
     if same:
-        document = config_of(spec, [str(index) for index in range(1000)], default_preprocess(224))
+        document = config_of(_bundle(spec))
         ends = document["pretrained_cfg"]
         assert ends["first_conv"] == theirs.pretrained_cfg["first_conv"]
         assert ends["classifier"] == theirs.pretrained_cfg["classifier"]
+
+
+def _bundle(spec: Spec) -> Bundle:
+    return Bundle(Path("nowhere"), spec, tuple(map(str, range(1000))), default_preprocess(224))
 
 
 def test_edited_networks_are_not_named_to_timm(tmp_path: Path) -> None:
     assert timm_name(get_spec("resnet18", num_classes=7, input_size=64)) == "resnet18"
     for edited in (get_spec("resnet18", shortcut="none"), get_spec("resnet18", bn_eps=1e-3), get_spec("resnet18_v2")):
         assert timm_name(edited) is None
-        document = config_of(edited, [str(index) for index in range(1000)], default_preprocess(224))
+        document = config_of(_bundle(edited))
         assert document["library_name"] == "residua"
         assert document["architecture"] == f"residua:{edited.name}"
         (tmp_path / CONFIG_FILE).write_text(json.dumps(document))

@@ -15,14 +15,15 @@ from PIL import Image
 
 from residua._base.errors import InputError
 from residua.weights.files.state_file import read_state
+from residua.weights.identity import Asked
 from residua.weights.named.resolve import resolve
 from residua.weights.named.transfer import load_weights
-from residua.weights.run import load
+from residua.weights.open import load
 from weights.bundles import PREPROCESS, save_tiny, tiny_model
 
 
 def load_state(model: Any, path: Path) -> None:
-    load_weights(model, resolve(path, model.spec))
+    load_weights(model, resolve(path, Asked(model.spec)))
 
 
 def same(left: torch.nn.Module, right: torch.nn.Module) -> bool:

@@ -23,6 +23,7 @@ from residua._base.errors import InputError
 from residua._base.files import cache_root
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.create import create_model
+from residua.weights.identity import Asked
 from residua.weights.named.hub import Repository
 from residua.weights.named.locate import locate
 from residua.weights.named.resolve import resolve
@@ -383,7 +384,7 @@ def test_a_bare_file_does_not_say_its_network(tmp_path: Path) -> None:
     torch.save(tiny_model().state_dict(), tmp_path / "w.pth")
     with pytest.raises(InputError, match=r"which of our networks.*model=NAME"):
         resolve(tmp_path / "w.pth")
-    found = resolve(tmp_path / "w.pth", tiny_spec(num_classes=7))
+    found = resolve(tmp_path / "w.pth", Asked(tiny_spec(num_classes=7)))
     assert (found.spec.num_classes, found.preprocess, found.classes) == (3, None, ())
 
 

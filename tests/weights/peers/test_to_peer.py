@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from residua.families.build import build
 from residua.families.members import state_shapes
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
-from residua.weights.convert import convert, get_source
+from residua.weights.bundle.value import Bundle
+from residua.weights.convert import convert
+from residua.weights.open import load
 from residua.weights.peers.same_network import TWINS
 from residua.weights.peers.to_peer import PEERS, write_for
-from residua.weights.run import Run, load
+from residua.weights.run import Run
+from residua.weights.sources.read_source import get_source
 from weights.bundles import tiny_model, tiny_spec
 
 SHAPES = dict[str, tuple[int, ...]]
@@ -76,8 +80,7 @@ def run() -> Run:
     spec = get_spec("resnet18", num_classes=2)
     torch.manual_seed(1)
     model = build(spec).eval()
-    fields: dict[str, Any] = {"metrics": {}, "data": {}, "recipe": None, "initial_weights": None, "versions": {}}
-    return Run(Path("nowhere"), model, spec, ("a", "b"), PreprocessSpec(64, 72), weights_sha256="", **fields)
+    return Run(model, Bundle(Path("nowhere"), spec, ("a", "b"), PreprocessSpec(64, 72)))
 
 
 @pytest.mark.parametrize(("peer", "ending"), [("timm", ".safetensors"), ("torchvision", ".pth")])
@@ -101,8 +104,9 @@ def test_what_cannot_be_written_is_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"ends in \.safetensors"):
         write_for(run, "timm", tmp_path / "w.h5")
     for edits in ({"output_stride": 8}, {"bn_eps": 1e-3}):
+        edited = replace(run, bundle=replace(run.bundle, spec=run.spec.edit(**edits)))
         with pytest.raises(InputError, match="would compute something else"):
-            write_for(Run(**{**vars(run), "spec": run.spec.edit(**edits)}), "timm", tmp_path / "w.pth")
+            write_for(edited, "timm", tmp_path / "w.pth")
     run.model.fc = torch.nn.Linear(512, 3)
     with pytest.raises(InputError, match="no longer fits"):
         write_for(run, "timm", tmp_path / "w.pth")

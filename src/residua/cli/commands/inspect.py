@@ -110,7 +110,7 @@ def _named(model: str) -> Spec:
     except InputError:
         if not Path(model).exists():
             raise
-    from residua.weights.bundle.bundle import load_bundle
+    from residua.weights.bundle.read import load_bundle
 
     return load_bundle(model).spec
 

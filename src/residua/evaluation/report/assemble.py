@@ -27,7 +27,7 @@ from residua.explanation.thumbnails import overlay_uris
 from residua.families.network import Classifier
 from residua.runtime.environment import environment, on_device
 from residua.specs.preprocess import PreprocessSpec
-from residua.weights.bundle.bundle import hash_tensors
+from residua.weights.bundle.value import hash_tensors
 
 WORST, CONFIDENT = 24, 12
 _THUMBNAIL_SIDE = 160

@@ -27,7 +27,7 @@ from residua.data.dataset import BadPolicy, Split
 from residua.evaluation.scores.scores import Scores
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec, to_json
-from residua.weights.bundle.bundle import hash_tensors
+from residua.weights.bundle.value import hash_tensors
 
 LIMIT_BYTES = 2 << 30
 """The least recently used entries are removed until their total size is at most this."""

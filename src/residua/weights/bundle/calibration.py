@@ -1,4 +1,4 @@
-"""What is learnt of a run after its training, written into its bundle; the weights stay as they are."""
+"""Write a calibration into the bundle of a trained run; the weights stay as they are."""
 
 from __future__ import annotations
 
@@ -9,21 +9,16 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.files import atomic_path
 from residua._base.plain import plain
-from residua.weights.bundle.bundle import (
-    MODEL_FILE,
-    hash_tensors,
-    is_temperature,
-    load_bundle,
-    read_signed,
-    write_signed,
-)
+from residua.weights.bundle.read import load_bundle
+from residua.weights.bundle.signed import read_signed, write_signed
+from residua.weights.bundle.value import MODEL_FILE, hash_tensors, is_temperature
 
 
 def store_calibration(folder: Path, calibration: Mapping[str, Any], weights_sha256: str) -> Path:
     """Write a calibration into the header of a run's model.safetensors, and return the file's path.
 
-    The new file is written beside and renamed: readers see the run as it was or as it is then. Everything else that it
-    holds, and `weights_sha256`, is as before.
+    The new file is written beside and renamed: readers see either the old run or the new one. All other fields and
+    the tensors stay the same.
 
     Args:
         folder: the run folder.
@@ -31,7 +26,7 @@ def store_calibration(folder: Path, calibration: Mapping[str, Any], weights_sha2
         weights_sha256: of the weights that it was fitted for.
 
     Raises:
-        InputError: a temperature that is none; no whole bundle there, or one of other weights.
+        InputError: a temperature that is not a number above 0; no whole bundle there, or one of different weights.
     """
     calibration = plain(calibration)
     if not is_temperature(calibration):
@@ -41,9 +36,9 @@ def store_calibration(folder: Path, calibration: Mapping[str, Any], weights_sha2
     document, tensors = read_signed(path)
     if hash_tensors(tensors) != weights_sha256:
         raise InputError(
-            f"{folder} holds other weights than those that the temperature was fitted for",
+            f"{folder} holds weights that differ from those that the temperature was fitted for",
             f"weights with SHA-256 {weights_sha256[:16]}…",
-            "Repeat the command: the run was trained anew meanwhile",
+            "Repeat the command: the run was trained again meanwhile",
         )
     with atomic_path(path) as beside:
         write_signed(beside, tensors, document | {"calibration": calibration})

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from residua._base.errors import InputError
-from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.peers.same_network import TWINS, twin_of
-
-OURS = "residua:"
+from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle
+from residua.weights.peers.same_network import OURS, twin_of
 
 # The first convolution and the classifier, by family, of the networks that have timm's names.
 _ENDS = {
@@ -33,8 +31,9 @@ def timm_name(spec: Spec) -> str | None:
     return twin.name if twin is not None and same and all(getattr(spec, k) == v for k, v in edits.items()) else None
 
 
-def config_of(spec: Spec, classes: Sequence[str], preprocess: PreprocessSpec) -> dict[str, Any]:
+def config_of(bundle: Bundle) -> dict[str, Any]:
     """Return the content of config.json: derived from the bundle, read by timm and by people."""
+    spec, classes, preprocess = bundle.spec, bundle.classes, bundle.preprocess
     twin = timm_name(spec)
     first, last = _ENDS[spec.family] if twin else (None, None)
     return {
@@ -58,42 +57,31 @@ def config_of(spec: Spec, classes: Sequence[str], preprocess: PreprocessSpec) ->
     }
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Return the content of somebody's config.json.
+def check_config(path: Path, bundle: Bundle) -> None:
+    """Compare a config.json with the bundle beside it; a missing file agrees.
 
     Raises:
-        InputError: it cannot be read, or holds something else.
+        InputError: they disagree; lists every difference.
     """
+    if not path.exists():
+        return
+    spare = f"Restore either file; {CONFIG_FILE} may be deleted: it repeats what stands in {MODEL_FILE}"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        given = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read: {error}", "a config.json in timm's layout") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds a {type(content).__name__}", "a config.json in timm's layout")
-    return content
-
-
-def network_of(config: Mapping[str, Any]) -> str | None:
-    """Return our name of the network that a config.json names, None where it names none that we have."""
-    named = str(config.get("architecture") or "")
-    if named.startswith(OURS):
-        return named.removeprefix(OURS)
-    return next((ours for ours, twin in TWINS["timm"].items() if twin.name == named), None)
-
-
-def preprocess_of(config: Mapping[str, Any]) -> PreprocessSpec | None:
-    """Return the evaluation transform that a config.json describes, None where it describes none that we have."""
-    # Before 2023 the fields stood at the top.
-    told = config["pretrained_cfg"] if isinstance(config.get("pretrained_cfg"), Mapping) else config
-    try:
-        size = int(max(told["input_size"][-2:]))
-        resize = math.floor(size / float(told.get("crop_pct") or 0.875))
-        kind = str(told.get("interpolation") or "bicubic")
-        squares = told.get("crop_mode") in (None, "center")
-        found = PreprocessSpec(size, resize, kind, tuple(told["mean"]), tuple(told["std"]))  # type: ignore[arg-type]
-    except (InputError, KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError):
-        return None
-    return found if squares else None
+        raise InputError(
+            f"{path} cannot be read: {error}", f"the file that was written with {MODEL_FILE}", spare
+        ) from error
+    differing = [
+        f"{where} is {_short(found)} here and {_short(value)} in {MODEL_FILE}"
+        for where, found, value in _differences(given, config_of(bundle))
+    ]
+    if differing:
+        raise InputError(
+            f"{path} disagrees with the weights beside it: {'; '.join(differing)}",
+            "the config.json that was written with them",
+            spare,
+        )
 
 
 def _crop_pct(image_size: int, resize: int) -> float:
@@ -102,3 +90,20 @@ def _crop_pct(image_size: int, resize: int) -> float:
     while math.floor(image_size / share) < resize:
         share = math.nextafter(share, 0.0)
     return share
+
+
+def _differences(given: Any, wanted: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
+    """List (key, given, wanted) where they differ; keys that only `given` has are somebody's additions."""
+    found = []
+    for key, value in wanted.items():
+        other = given.get(key) if isinstance(given, dict) else None
+        if isinstance(value, Mapping):
+            found += _differences(other, value, f"{prefix}{key}.")
+        elif other != value:
+            found.append((prefix + key, other, value))
+    return found
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from residua._base.errors import InputError
 from residua._base.words import some
-from residua.weights.bundle.bundle import KEY, MODEL_FILE, load_bundle
+from residua.weights.bundle.read import read_bundle
+from residua.weights.bundle.signed import is_bundle
+from residua.weights.bundle.value import MODEL_FILE
 
 _NESTED = ("state_dict", "model", "model_state_dict")
 
@@ -33,7 +35,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"{path} does not exist", f"a file of weights or a run folder with {MODEL_FILE}", "Check the path"
         )
     if path.suffix == ".safetensors" and is_bundle(path):
-        return load_bundle(path).tensors
+        return read_bundle(path)[1]
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
@@ -55,16 +57,6 @@ def read_state(path: Path) -> dict[str, Tensor]:
             "Fetch it again",
         ) from error
     return _unwrap(path, found)
-
-
-def is_bundle(path: Path) -> bool:
-    """Whether a file is safetensors with our own header, be it damaged; false also for what cannot be read."""
-    try:
-        with safetensors.safe_open(path, "pt") as stored:
-            told = stored.metadata() or {}
-            return KEY in told or any("weights_sha256" in text for text in told.values())
-    except (OSError, safetensors.SafetensorError):
-        return False
 
 
 def _unwrap(path: Path, found: Any) -> dict[str, Tensor]:

@@ -16,13 +16,12 @@ from residua._base.download import RemoteFile
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_name, sha256_file
 from residua._base.words import some
-from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.bundle.bundle import CONFIG_FILE, MODEL_FILE
+from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE
 from residua.weights.files.tf_checkpoint import checkpoint_files
 from residua.weights.named.hub import Repository, fetch_to_cache
-from residua.weights.peers.same_network import TWINS, Twin, unlike
+from residua.weights.peers.same_network import TWINS, Twin, departures
 
 _PICKLED = "pytorch_model.bin"
 HUB_FILES = (MODEL_FILE, _PICKLED)  # in the order of preference
@@ -57,6 +56,12 @@ class Located:
 def is_remote(given: str | Path) -> bool:
     """Whether a name of weights is anything but a path."""
     return isinstance(given, str) and bool(re.match(r"(torchvision|timm):|(hf|https?)://", given))
+
+
+def hub_name(name: Path | str) -> Path | str:
+    """Return `name`, as hf://ORG/REPO when it reads ORG/REPO and is no folder here."""
+    text = str(name)
+    return f"hf://{text}" if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", text) and not Path(name).exists() else name
 
 
 def locate(given: str | Path, spec: Spec | None = None) -> Located:
@@ -166,7 +171,7 @@ def _twin(given: str, peer: str, spec: Spec) -> Twin:
             f"one of {some(sorted(TWINS[peer]), 60)}",
             near or "Leave the weights out, or give them as a file",
         )
-    if fields := unlike(spec, get_spec(spec.name, **twin.edits), loading=True):
+    if fields := departures(spec, twin, loading=True):
         said = ", ".join(f"{name}={ours!r} (there {theirs!r})" for name, (ours, theirs) in fields.items())
         raise InputError(
             f"{given} for a {spec.name} with {said}: it would compute something else",

@@ -10,7 +10,8 @@ from residua.families.members import classifier_tensors, input_tensors, state_sh
 from residua.families.network import Classifier
 from residua.specs.provenance import Provenance
 from residua.specs.schema import Spec
-from residua.weights.named.resolve import Weights, refuse_another
+from residua.weights.identity import Asked, identify
+from residua.weights.named.resolve import Weights
 from residua.weights.state_diff import differences
 
 
@@ -58,7 +59,7 @@ def fitted(
         InputError: weights of a network that computes something else; tensors that do not fit: all are named.
     """
     spec, theirs = network.spec, weights.spec
-    refuse_another(weights.located, theirs, spec)
+    identify(weights.located.given, theirs, Asked(spec))
     tensors = dict(weights.tensors)
     fresh: tuple[str, ...] = ()
     adapted: tuple[str, ...] = ()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from residua.specs import schema
 from residua.specs.catalog import get_spec
 from residua.specs.schema import Spec
+from residua.weights.identity import differing
+
+OURS = "residua:"
+"""What begins the architecture's name in our config.json where timm has no such network."""
 
 
 @dataclass(frozen=True)
@@ -16,8 +19,8 @@ class Twin:
 
     Attributes:
         name: as the peer calls it.
-        edits: fields of our spec that the peer has otherwise than the catalog's row.
-        same_keys: whether the peer's state dict has our names and layouts; said of torch's peers.
+        edits: fields of our spec in which the peer differs from the catalog's row.
+        same_keys: whether the peer's state dict has our names and layouts; meaningful for torch's peers.
     """
 
     name: str
@@ -72,18 +75,13 @@ def twin_of(spec: Spec, peer: str) -> Twin | None:
     return twin if twin is not None and not departures(spec, twin) else None
 
 
-def departures(spec: Spec, twin: Twin) -> dict[str, tuple[Any, Any]]:
-    """Return the fields that make `spec` another network than the twin of its name: field -> (spec's, the twin's)."""
-    return unlike(spec, get_spec(spec.name, **twin.edits))
+def departures(spec: Spec, twin: Twin, *, loading: bool = False) -> dict[str, tuple[Any, Any]]:
+    """Return the fields that make `spec` compute something else than the twin: field -> (spec's, the twin's)."""
+    return differing(spec, get_spec(spec.name, **twin.edits), loading=loading)
 
 
-def unlike(left: Spec, right: Spec, *, loading: bool = False) -> dict[str, tuple[Any, Any]]:
-    """Return the fields in which two specs compute something else from the same weights, by `schema.ROLES`.
-
-    Args:
-        left: a spec.
-        right: another.
-        loading: weights of one are for the other, whose output stride is then a wish and no difference.
-    """
-    roles = (None,) if loading else (None, "density")
-    return {name: pair for name, pair in schema.diff(left, right).items() if schema.ROLES.get(name) in roles}
+def ours_of(architecture: str, peer: str = "timm") -> str | None:
+    """Return our name of the network that a peer's file names, or None where we have none of that name."""
+    if architecture.startswith(OURS):
+        return architecture.removeprefix(OURS)
+    return next((ours for ours, twin in TWINS[peer].items() if twin.name == architecture), None)

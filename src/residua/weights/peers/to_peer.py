@@ -17,8 +17,9 @@ from residua._base.files import atomic_path
 from residua._base.words import some
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
+from residua.weights.open import load
 from residua.weights.peers.same_network import TWINS, Twin, departures
-from residua.weights.run import Run, load
+from residua.weights.run import Run
 from residua.weights.sources.source import Tensors
 from residua.weights.state_diff import mismatches
 

@@ -1,0 +1,71 @@
+"""Read a bundle, checking each part and that the parts fit each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from residua import __version__
+from residua._base.errors import InputError
+from residua.specs.preprocess import PreprocessSpec
+from residua.specs.schema import from_json
+from residua.weights.bundle.config import check_config
+from residua.weights.bundle.signed import read_signed
+from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle, is_temperature
+from residua.weights.bundle.write import refuse_mismatches
+
+
+def load_bundle(folder: Path | str) -> Bundle:
+    """Read all but the tensors of a run folder, or of its model.safetensors; see `read_bundle`."""
+    return read_bundle(folder)[0]
+
+
+def read_bundle(folder: Path | str, config: Path | None = None) -> tuple[Bundle, dict[str, Tensor]]:
+    """Read a run folder, or its model.safetensors, trusting nothing that was not checked.
+
+    Args:
+        folder: the folder or the file.
+        config: the config.json that came with it; None: the one beside it, where there is one.
+
+    Returns:
+        The bundle and its state dict, on the CPU.
+
+    Raises:
+        InputError: no bundle there; a byte differs from what was written; the file is truncated or is
+            something else, such as a renamed pickle; tensors, classes and spec do not fit each other;
+            config.json disagrees. The message names the fault, and lists every mismatch.
+    """
+    path = Path(folder)
+    path = path if path.is_file() else path / MODEL_FILE
+    document, tensors = read_signed(path)
+    bundle = _bundle(path, document)
+    refuse_mismatches(path.parent, bundle.spec, bundle.classes, tensors)
+    check_config(config or path.with_name(CONFIG_FILE), bundle)
+    return bundle, tensors
+
+
+def _bundle(path: Path, document: dict[str, Any]) -> Bundle:
+    try:
+        spec = from_json(document["spec"])
+        preprocess = PreprocessSpec(**document["preprocess"])
+    except (InputError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{path} holds a network or a preprocessing that this Residua cannot build: {error}",
+            f"a bundle that Residua {__version__} knows",
+            f"It was written by Residua {document['versions'].get('residua', '?')}: install that version",
+        ) from error
+    calibration = document.get("calibration")
+    if not is_temperature(calibration):
+        raise InputError(f"{path} is calibrated with {calibration}", "a temperature above 0", "Calibrate the run again")
+    as_they_are = ("metrics", "data", "recipe", "versions", "weights_sha256")
+    return Bundle(
+        path.parent,
+        spec,
+        tuple(map(str, document["classes"])),
+        preprocess,
+        initial_weights=document.get("initial_weights"),
+        calibration=calibration,
+        **{name: document[name] for name in as_they_are},
+    )

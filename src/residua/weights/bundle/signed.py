@@ -1,0 +1,160 @@
+"""The container of a bundle: a safetensors file that carries a document and a hash of its own bytes.
+
+The header has one key, "residua": a JSON document whose "sha256" is the hash of the whole file, computed with its own
+digits read as zeros. Nothing in the file is ever unpickled or executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from residua._base.errors import InputError
+from residua.weights.bundle.value import MODEL_FILE
+
+KEY, SCHEMA, _UNSIGNED = "residua", 1, "0" * 64
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "spec": dict,
+    "classes": list,
+    "preprocess": dict,
+    "metrics": dict,
+    "data": dict,
+    "recipe": (dict, type(None)),
+    "initial_weights": (dict, type(None)),
+    "calibration": (dict, type(None)),
+    "versions": dict,
+    "weights_sha256": str,
+}
+_LATER = ("initial_weights", "calibration")  # fields that the first bundles lack
+_LARGEST_HEADER = 100_000_000  # the limit of the safetensors format itself
+_REMEDY = "Copy the run folder again from where it was trained, or train again"
+
+
+def read_signed(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the document in a bundle's header and its tensors, after checking the hash of the whole file.
+
+    Raises:
+        InputError: no bundle there; a byte differs from what was written; the file is truncated or is something
+            else, such as a renamed pickle; a field of the document is missing or of the wrong type.
+    """
+    content = _read(path)
+    document = _verified(path, content)
+    try:
+        return document, safetensors.torch.load(content)
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise InputError(f"{path} cannot be read: {error}", "a whole safetensors file", _REMEDY) from error
+
+
+def write_signed(path: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+    """Write tensors with a document and sign it: its "sha256" becomes the hash of the whole file."""
+    # One key only: with two, safetensors writes them in an order of its own. The hash first, before all of a user's
+    # that looks like one. In ASCII: the format takes UTF-8 alone; a class may be named after a folder in Latin-1.
+    text = json.dumps({"sha256": _UNSIGNED} | {**document, "sha256": _UNSIGNED}, allow_nan=False)
+    safetensors.torch.save_file(dict(tensors), path, metadata={KEY: text})
+    _sign(path)
+
+
+def is_bundle(path: Path) -> bool:
+    """Return whether a file is safetensors with our own header, damaged or not; false for what cannot be read."""
+    try:
+        with safetensors.safe_open(path, "pt") as stored:
+            metadata = stored.metadata() or {}
+            return KEY in metadata or any("weights_sha256" in text for text in metadata.values())
+    except (OSError, safetensors.SafetensorError):
+        return False
+
+
+def _read(path: Path) -> bytes:
+    """Return the file's bytes, its kind and its length checked first."""
+    if not path.is_file():
+        raise InputError(
+            f"{path.parent} holds no {MODEL_FILE}",
+            "a run folder, as written by `residua train DATA --out RUN`",
+            "Check the path; a run that is still training has only checkpoints",
+        )
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            start = stream.read(8)
+            length = int.from_bytes(start, "little")
+            if len(start) == 8 and length <= min(size - 8, _LARGEST_HEADER):
+                stream.seek(0)
+                return stream.read()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", "a readable file", _REMEDY) from error
+    # Only now: the length of a header may begin like a pickle.
+    if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+        raise InputError(
+            f"{path} is a pickle under another name",
+            "a safetensors file; nothing in this one was executed",
+            "If you trust its source, save its tensors as safetensors",
+        )
+    raise InputError(f"{path} is truncated, or no safetensors file ({size} bytes)", "a whole safetensors file", _REMEDY)
+
+
+def _verified(path: Path, content: bytes) -> dict[str, Any]:
+    """Return the document in the header, after checking the hash of the whole file against it."""
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+    try:
+        metadata = json.loads(header)["__metadata__"][KEY]
+        document = json.loads(metadata)
+        stored = document["sha256"]
+        schema = document["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        plain = b'"' + KEY.encode() + b'"' not in header
+        raise InputError(
+            f"{path} is no Residua bundle" if plain else f"{path} is damaged: its header cannot be read",
+            "weights with spec, classes and preprocessing in the header, as `residua train` writes them",
+            "Load bare weights with create_model(NAME, weights=PATH)" if plain else _REMEDY,
+        ) from error
+    place = header.find(str(stored).encode())
+    if len(str(stored)) != 64 or place < 0:
+        raise InputError(f"{path} is damaged: its hash cannot be read", "a whole bundle", _REMEDY)
+    if _hash_unsigned(content, 8 + place) != stored:
+        raise InputError(
+            f"{path} is damaged: its bytes do not give the SHA-256 that was written with them",
+            f"{stored[:16]}… over {len(content)} bytes",
+            _REMEDY,
+        )
+    if schema != SCHEMA:
+        raise InputError(
+            f"{path} has layout {schema!r}", f"layout {SCHEMA}", "Install the Residua version that wrote it"
+        )
+    unfit = [
+        name
+        for name, kind in _FIELDS.items()
+        if not isinstance(document.get(name), kind) or (name not in document and name not in _LATER)
+    ]
+    if unfit:
+        raise InputError(
+            f"{path} lacks fields, or has them of another type: {', '.join(unfit)}",
+            "the header that Residua writes",
+            _REMEDY,
+        )
+    assert isinstance(document, dict)
+    return document
+
+
+def _sign(path: Path) -> None:
+    """Replace the zeros in the header by the hash of the file that has them."""
+    content = path.read_bytes()
+    place = content.index(_UNSIGNED.encode())
+    digest = _hash_unsigned(content, place)
+    with path.open("r+b") as stream:
+        stream.seek(place)
+        stream.write(digest.encode())
+
+
+def _hash_unsigned(content: bytes, place: int) -> str:
+    view = memoryview(content)
+    digest = hashlib.sha256(view[:place])
+    digest.update(_UNSIGNED.encode())
+    digest.update(view[place + 64 :])
+    return digest.hexdigest()

@@ -1,0 +1,72 @@
+"""Whatever a name of weights leads to, as a bundle: a run folder's own, or one made of published weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from residua._base.errors import InputError
+from residua._base.files import check_name
+from residua.specs.schema import Spec
+from residua.weights.bundle.read import read_bundle
+from residua.weights.bundle.signed import is_bundle
+from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle, hash_tensors
+from residua.weights.class_names import class_names
+from residua.weights.identity import Asked
+from residua.weights.named.locate import HUB_FILES, is_remote
+from residua.weights.named.resolve import Weights, resolve
+from residua.weights.sources.read_source import get_source
+
+
+def open_bundle(name: Path | str, model: str | Spec | None = None) -> tuple[Bundle, dict[str, Tensor]]:
+    """Open a run folder or weights by name; the arguments and errors are those of `residua.load`.
+
+    Returns:
+        The bundle and its state dict, on the CPU.
+    """
+    check_name("run", name)
+    if model is None and not is_published(name):
+        return read_bundle(name)
+    found = resolve(name, None if model is None else Asked.of(model))
+    if is_bundle(found.located.path):
+        bundle, tensors = read_bundle(found.located.path)
+        return replace(bundle, spec=_respaced(bundle.spec, model)), tensors
+    return _published(name, found), found.tensors
+
+
+def is_published(name: Path | str) -> bool:
+    """Return whether a name is an address or a folder in the Hub's layout, and so no run's folder or bundle."""
+    if is_remote(name):
+        return True
+    path = Path(name)
+    held = [path / file for file in HUB_FILES if (path / file).is_file()]
+    return bool(held) and (path / CONFIG_FILE).is_file() and not is_bundle(path / MODEL_FILE)
+
+
+def _respaced(spec: Spec, model: str | Spec | None) -> Spec:
+    """Return a run's spec at the output stride of the spec asked for: `resolve` lets nothing else differ."""
+    if model is None or isinstance(model, str):
+        return spec
+    stride = getattr(model, "output_stride", 0)
+    return spec if getattr(spec, "output_stride", 0) == stride else spec.edit(output_stride=stride)
+
+
+def _published(name: Path | str, found: Weights) -> Bundle:
+    if found.preprocess is None:
+        raise InputError(
+            f"{name}, which does not say how images are to be prepared",
+            "a run, weights of torchvision or timm, or a config.json with mean, std and size",
+            "Make a run of it: residua convert FILE --model MODEL --out RUN",
+        )
+    located = found.located
+    data = get_source(found.source).DATA if found.source else ""
+    return Bundle(
+        located.path.parent,
+        found.spec.edit(input_size=found.preprocess.image_size),
+        found.classes or class_names(None, found.spec.num_classes, data)[0],
+        found.preprocess,
+        initial_weights={"given": located.given, "sha256": located.sha256},
+        weights_sha256=hash_tensors(found.tensors),
+    )
