@@ -94,7 +94,9 @@ def test_runs_that_cannot_be_compared(runs: list[Path], tmp_path: Path) -> None:
         compare(runs[:1])
     with pytest.raises(InputError, match="twice"):
         compare([runs[0], runs[1], runs[0]])
-    strange = replace(load(runs[1]), classes=("a", "b", "c")).save_pretrained(tmp_path / "strange")
+    run = load(runs[1])
+    renamed = replace(run, bundle=replace(run.bundle, classes=("a", "b", "c")))
+    strange = renamed.save_pretrained(tmp_path / "strange")
     with pytest.raises(InputError, match="the data has blue, green, red, which the run does not know"):
         compare([runs[0], strange])
     more = colour_run(tmp_path / "more", (*COLOURS, "grey"))

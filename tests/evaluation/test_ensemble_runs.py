@@ -217,4 +217,6 @@ def test_members_that_have_learnt_from_the_images(tmp_path: Path) -> None:
 
 
 def _renamed(folder: Path) -> Path:
-    return replace(load(folder), classes=("red", "green", "azure")).save_pretrained(folder)
+    run = load(folder)
+    renamed = replace(run.bundle, classes=("red", "green", "azure"))
+    return replace(run, bundle=renamed).save_pretrained(folder)
