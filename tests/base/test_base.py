@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from residua._base import files
-from residua._base.files import cache_root, write_text
+from residua._base.files import write_text
+from residua._base.places import cache_root
 from residua._base.plain import plain
 from residua._base.words import some
 from residua.runtime.native.library import cache_folder

@@ -16,7 +16,7 @@ import torch
 
 from faults import kill
 from residua._base.errors import InputError
-from residua._base.files import exclusive
+from residua._base.lock import exclusive
 from residua._base.signals import Interrupted
 from residua.training import loop
 from residua.training.loop import train
@@ -225,7 +225,7 @@ def test_a_second_process_on_the_folder_is_refused(tmp_path: Path) -> None:
 
 
 def _in_little_room(folder: str, outcome: Any) -> None:
-    # A file may not grow beyond this: the kernel refuses the write in the middle, as a full disk does.
+    # A file may not grow beyond this: the kernel refuses the write in the middle, as at a full disk.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
     try:
@@ -242,8 +242,8 @@ def test_a_full_disk_while_saving_is_said_and_loses_nothing(tmp_path: Path, undi
     process.join()
     assert receiver.poll(), "the run did not notice"
     said = receiver.recv()
-    assert "the disk is full" in said
-    assert "--resume" in said
+    assert "at most 200,000 bytes to a file (ulimit -f)" in said
+    assert "resume=True" in said
     assert not list((tmp_path / "a" / "checkpoints").glob(".*.part"))
     resumed = kill.start(tmp_path / "a", **SMALL)
     resumed.join()

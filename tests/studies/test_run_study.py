@@ -132,7 +132,7 @@ def test_a_killed_study_goes_on_and_ends_as_if_it_had_not_been(finished_study: P
 
 
 def _held(folder: Path) -> bool:
-    from residua._base.files import exclusive
+    from residua._base.lock import exclusive
 
     try:
         with exclusive(folder):

@@ -75,7 +75,7 @@ def test_a_full_disk_is_said_and_leaves_the_earlier_ones(tmp_path: Path, monkeyp
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(InputError, match=r"disk is full.*--resume"):
+    with pytest.raises(InputError, match=r"disk is full.*resume=True"):
         save_checkpoint(tmp_path, point(2), keep=1)
     assert list(tmp_path.iterdir()) == [first]
     assert load_checkpoint(first).step == 1

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from residua._base.errors import InputError
-from residua._base.files import exclusive
+from residua._base.lock import exclusive
 from residua._base.signals import Interrupted
 from residua.specs.catalog import get_spec
 from residua.specs.schema import to_json

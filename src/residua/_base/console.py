@@ -1,10 +1,12 @@
-"""One live line on a terminal while something long goes on; silence elsewhere."""
+"""One live line on a terminal while something long runs; silence elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+
+from residua._base.words import visible
 
 Progress = Callable[[int, int], None]
 """Called with (done, in all)."""
@@ -17,22 +19,23 @@ _SMALL = 1_000_000  # bytes that nobody waits for
 def progress_bar(task: str, unit: str) -> Iterator[Progress]:
     """Yield a function of (done, in all) that keeps one live line on stderr.
 
-    Where stderr is no terminal, a download says once that it has begun; other tasks are silent.
+    Where stderr is no terminal, a download prints once that it has begun; other tasks are silent.
 
     Args:
-        task: what goes on.
-        unit: what is counted; `BYTES` are a download's, shown as sizes with their speed.
+        task: what is being done.
+        unit: what is counted; `BYTES` are those of a download, shown as sizes with their speed.
     """
+    task = visible(task)
     if not sys.stderr.isatty():
-        told = unit != BYTES
+        announced = unit != BYTES
 
-        def tell(done: int, total: int) -> None:
-            nonlocal told
-            if not told and not 0 < total < _SMALL:
+        def announce(done: int, total: int) -> None:
+            nonlocal announced
+            if not announced and not 0 < total < _SMALL:
                 print(f"Downloading {task}" + (f", {total / 1e6:,.1f} MB" if total else ""), file=sys.stderr)
-            told = True
+            announced = True
 
-        yield tell
+        yield announce
         return
     from rich import progress
     from rich.console import Console

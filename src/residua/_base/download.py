@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import http.client
 import os
@@ -12,7 +10,6 @@ import shutil
 import time
 import urllib.error
 import urllib.parse
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +18,7 @@ from residua._base.console import Progress
 from residua._base.errors import InputError
 from residua._base.files import sync
 from residua._base.http import ERRORS, Patience, Refused, is_offline, open_url, require_http
+from residua._base.lock import waiting
 
 _PIECE = 1 << 18
 _LARGEST = 1 << 36  # a server that announces nothing is not believed beyond 64 GiB
@@ -89,7 +87,7 @@ def fetch(remote: RemoteFile, folder: Path, progress: Progress | None = None) ->
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / remote.file_name
     part = _Part(folder / f"{remote.file_name}.part")
-    with alone(folder / f"{remote.file_name}.lock"):
+    with waiting(folder / f"{remote.file_name}.lock"):
         if path.exists():
             if not _mismatch(path, remote):
                 return path
@@ -288,11 +286,3 @@ def _unavailable(remote: RemoteFile, folder: Path, error: BaseException) -> Inpu
         f"{remote.file_name}{size} in {folder}",
         f"{remote.remedy}, or put the file there",
     )
-
-
-@contextlib.contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Wait until no other process holds `lock`, then hold it."""
-    with lock.open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

@@ -1,9 +1,12 @@
-"""Errors that say what was given, what was wanted and what to do."""
+"""Errors that state what was given, what was wanted and what to do."""
 
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 
 class ResiduaError(Exception):
@@ -28,6 +31,29 @@ class InputError(ResiduaError, ValueError):
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
         return type(self), (self.given, self.wanted, self.remedy)
+
+
+class Damaged(InputError):
+    """A file that Residua wrote and that is not as it was written.
+
+    What can be made again is made again, and `reason` is stated; the rest is refused.
+
+    Args:
+        path: the file.
+        reason: what is wrong with it.
+        absent: whether there is no such file.
+    """
+
+    def __init__(self, path: Path, reason: str, *, absent: bool = False) -> None:
+        self.path, self.reason, self.absent = path, reason, absent
+        super().__init__(
+            f"{path}, which cannot be used: {reason}",
+            "the file as Residua wrote it",
+            "Restore it from a copy, or repeat the command that wrote it",
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial(Damaged, absent=self.absent), (self.path, self.reason)
 
 
 class AnswerNo(ResiduaError):

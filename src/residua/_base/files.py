@@ -1,27 +1,32 @@
-"""Files that are whole or absent: atomic writes, hashes, and a lock on a folder."""
+"""Files that are whole or absent: atomic writes, bounded reads, hashes, and the true cause of a refused write."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import hashlib
 import os
+import re
 import reprlib
+import resource
+import shutil
+import stat
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from residua._base.errors import InputError
+from residua._base.errors import Damaged, InputError
 
 # Read once: asking means setting it, and for that moment every thread's files would be open to all.
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
+UNSUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.ENOTTY}
+"""How file systems, most of them of a network, answer calls that they do not know."""
 
-def cache_root() -> Path:
-    """Return the folder that all caches stand in: $RESIDUA_CACHE, or ~/.cache/residua."""
-    return Path(os.environ.get("RESIDUA_CACHE") or Path.home() / ".cache/residua")
+_warned: set[tuple[Path, str]] = set()
 
 
 def check_name(what: str, given: Any) -> None:
@@ -50,7 +55,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         yield beside
         sync(beside)
-        os.chmod(beside, 0o666 & ~_UMASK)
+        with _left_out(path.parent, "modes: its new files are open to their owner alone"):
+            os.chmod(beside, 0o666 & ~_UMASK)
         os.replace(beside, path)
         sync(path.parent)
     finally:
@@ -72,41 +78,134 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode(errors="backslashreplace"))
 
 
+def read_regular(path: Path, most: int) -> bytes:
+    """Return the bytes of a regular file. A pipe or a device under its name is refused, never waited for.
+
+    Raises:
+        Damaged: the file is absent (`error.absent`), unreadable, larger than `most` bytes, or no regular file.
+    """
+    try:
+        # Without O_NONBLOCK, opening a named pipe waits for its writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise Damaged(path, "it is no regular file")
+            with open(descriptor, "rb", closefd=False) as stream:
+                content = stream.read(most + 1)
+        finally:
+            os.close(descriptor)
+    except (FileNotFoundError, NotADirectoryError):
+        raise Damaged(path, "there is no such file", absent=True) from None
+    except (OSError, ValueError, MemoryError) as error:
+        if isinstance(error, Damaged):
+            raise
+        reason = f"it cannot be read ({getattr(error, 'strerror', None) or error or type(error).__name__})"
+        raise Damaged(path, reason) from None
+    if len(content) > most:
+        raise Damaged(path, f"it is larger than {most:,} bytes")
+    return content
+
+
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file as hexadecimal digits, read in bounded memory."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-@contextlib.contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process alone; the kernel lets go when the process ends, however it ends.
-
-    Raises:
-        InputError: another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.seek(0)
-            holder = stream.read().strip() or "unknown"
-            raise InputError(
-                f"{folder} is in use by another process (id {holder})",
-                "one process at a time in a folder",
-                "Wait until it ends, or give another --out",
-            ) from None
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
-        yield
-
-
 def sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
+    """Wait until a file, or a folder's list of names, is on the disk, where the file system can tell."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with _left_out(path if path.is_dir() else path.parent, "sync: after a power failure a new file may be missing"):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a refused write to `path`, a file or a folder, into an InputError that states the true cause."""
+    try:
+        yield
+    except Exception as error:
+        number = _number(error)
+        if number is None and not isinstance(error, OSError):
+            raise
+        reason, wanted, remedy = cause(number, path)
+        reason = reason or getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise InputError(
+            f"{path} could not be written: {reason}",
+            wanted or "a folder that can be written",
+            f"{remedy}, then repeat the command; a training run goes on with resume=True"
+            if remedy
+            else "Give a different folder: out=FOLDER",
+        ) from error
+
+
+def cause(number: int | None, path: Path) -> tuple[str, str, str]:
+    """Return why a write to `path` failed with this error number, what is wanted, and the first step of a remedy.
+
+    Each is "" where nothing better is known than the system's own words.
+    """
+    room = "room for it; everything written before is whole and still there"
+    match number:
+        case errno.ENOSPC if _inodes(path) == 0:
+            return f"the disk holds as many files as it can ({_free(path)})", room, "Delete files"
+        case errno.ENOSPC:
+            return f"the disk is full ({_free(path)})", room, "Make room"
+        case errno.EDQUOT:
+            return f"the disk quota is used up ({_free(path)}, but not for this user or folder)", room, "Delete files"
+        case errno.EFBIG:
+            limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+            if limit == resource.RLIM_INFINITY:
+                return "the file system takes no file of this size", room, "Choose a file system that does"
+            return f"this process may write at most {limit:,} bytes to a file (ulimit -f)", room, "Raise that limit"
+        case errno.EROFS:
+            return "the file system is mounted read-only", "", ""
+        case errno.EACCES | errno.EPERM:
+            return f"there is no permission to write to {path if path.is_dir() else path.parent}", "", ""
+        case errno.ENAMETOOLONG:
+            return f"the name is too long ({len(os.fsencode(path.name))} bytes; most file systems take 255)", "", ""
+        case errno.EIO:
+            return "the disk failed (input/output error)", "", ""
+    return "", "", ""
+
+
+def _number(error: BaseException) -> int | None:
+    """Return the system's error number; libraries written in Rust (safetensors) state it in their message only."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
+
+
+def _existing(path: Path) -> Path:
+    return next(each for each in (path, *path.absolute().parents) if each.exists())
+
+
+def _free(path: Path) -> str:
+    try:
+        return f"{shutil.disk_usage(_existing(path)).free / 1e6:,.1f} MB free"
+    except OSError:
+        return "free space unknown"
+
+
+def _inodes(path: Path) -> int | None:
+    try:
+        found = os.statvfs(_existing(path))
+    except OSError:
+        return None
+    return found.f_favail if found.f_files else None
+
+
+@contextlib.contextmanager
+def _left_out(folder: Path, what: str) -> Iterator[None]:
+    """Leave a call out where the file system of `folder` does not know it, and state that once."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        if (folder, what) not in _warned:
+            _warned.add((folder, what))
+            warnings.warn(f"The file system of {folder} does not support {what} ({error.strerror}).", stacklevel=3)

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from residua._base.errors import InputError
-from residua._base.files import cache_root
+from residua._base.places import cache_root
 from residua._base.words import some
 from residua.data.dataset import Split
 from residua.data.decode import BadImage, Pixels

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from residua._base.errors import InputError
-from residua._base.files import exclusive
+from residua._base.files import writing
+from residua._base.lock import exclusive
 from residua._base.plain import plain
 from residua._base.words import some
 from residua.anatomy.cost import cost
@@ -19,7 +20,6 @@ from residua.studies.report import StudyReport, conclude, write_study
 from residua.studies.study import Arm, Asked, Result, Results, Study
 from residua.studies.subject import Subject
 from residua.studies.surgery import named_units, residual
-from residua.training.checkpoint import writing
 from residua.training.progress import Display
 from residua.weights.open import load
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.errors import InputError
-from residua._base.files import exclusive
+from residua._base.files import writing
+from residua._base.lock import exclusive
 from residua._base.signals import StopRequest
 from residua.anatomy.cost import cost
 from residua.grids.jobs import read_record
@@ -21,7 +22,6 @@ from residua.studies.grid import Grid, claim, make_grid
 from residua.studies.report import StudyReport, conclude, write_study
 from residua.studies.results import result_of_trial
 from residua.studies.study import Asked, Results, Study
-from residua.training.checkpoint import writing
 from residua.training.progress import Display
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_dict

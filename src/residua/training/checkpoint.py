@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from residua._base.errors import InputError, ResiduaError
-from residua._base.files import atomic_path
+from residua._base.errors import ResiduaError
+from residua._base.files import atomic_path, writing
 from residua.weights.bundle.value import hash_tensors
 
 
@@ -94,26 +91,6 @@ def remove_leftovers(folder: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn a refused write to `path` into an InputError that says what stands and how to go on."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        full = getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-        full = full or any(words in str(error) for words in ("No space left", "quota", "File too large"))
-        reason = "the disk is full" if full else getattr(error, "strerror", None) or str(error)
-        if not full:
-            raise InputError(
-                f"{path} could not be written: {reason}", "a folder that can be written", "Give another --out"
-            ) from error
-        raise InputError(
-            f"{path} could not be written: {reason} ({_free(path)})",
-            "room for the run; everything written before is whole and still there",
-            "Make room, then repeat the command with --resume",
-        ) from error
-
-
 def all_finite(tensors: Mapping[str, Tensor]) -> bool:
     """Whether no floating-point tensor holds NaN or infinity."""
     return all(bool(torch.isfinite(value).all()) for value in tensors.values() if value.is_floating_point())
@@ -121,10 +98,3 @@ def all_finite(tensors: Mapping[str, Tensor]) -> bool:
 
 def _digest(tensors: Mapping[str, Tensor], state: str) -> str:
     return hashlib.sha256(f"{hash_tensors(tensors)}\n{state}".encode()).hexdigest()
-
-
-def _free(path: Path) -> str:
-    try:
-        return f"{shutil.disk_usage(path.parent).free / 1e6:,.1f} MB free"
-    except OSError:
-        return "free space unknown"

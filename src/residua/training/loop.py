@@ -11,13 +11,14 @@ import torch
 from safetensors.torch import save_file
 
 from residua._base.errors import InputError
-from residua._base.files import atomic_path, exclusive
+from residua._base.files import atomic_path, writing
+from residua._base.lock import exclusive
 from residua._base.signals import Stopped, StopRequest
 from residua.evaluation.evaluate import evaluate_model, relation
 from residua.evaluation.report.report import write_report
 from residua.families.build import build
 from residua.specs.schema import Spec
-from residua.training.checkpoint import list_checkpoints, remove_leftovers, writing
+from residua.training.checkpoint import list_checkpoints, remove_leftovers
 from residua.training.plan import Plan, open_data, open_plan, write_plan
 from residua.training.progress import Display, clock
 from residua.training.recipe import Recipe

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from residua._base.errors import InputError
-from residua._base.files import write_text
+from residua._base.files import write_text, writing
 from residua._base.words import some
 from residua.data.cache import refusal
 from residua.data.dataset import Dataset
@@ -24,7 +24,6 @@ from residua.specs.augment import SMALL_IMAGE
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
-from residua.training.checkpoint import writing
 from residua.training.initial_weights import preprocess_for
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_toml

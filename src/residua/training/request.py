@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.errors import InputError
-from residua._base.files import check_name, write_text
+from residua._base.files import check_name, write_text, writing
 from residua._base.words import some
 from residua.data.dataset import Dataset
 from residua.families.build import spec_of
 from residua.families.sizes import check_batch, check_input
 from residua.runtime.device import choose_hardware
 from residua.specs.schema import Spec, from_json, to_json
-from residua.training.checkpoint import list_checkpoints, writing
+from residua.training.checkpoint import list_checkpoints
 from residua.training.initial_weights import Initial, find_initial, full_name
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import FEW, differences, from_dict, load_recipe, override, to_dict

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from residua._base.errors import AnswerNo, InputError
-from residua._base.files import write_text
+from residua._base.files import write_text, writing
 from residua._base.signals import Interruptible, StopRequest
 from residua._base.words import some
 from residua.data.loader import Batch, Loader
@@ -28,7 +28,6 @@ from residua.training.checkpoint import (
     list_checkpoints,
     newest_checkpoint,
     save_checkpoint,
-    writing,
 )
 from residua.training.initial_weights import load_initial
 from residua.training.plan import Plan

@@ -20,7 +20,7 @@ from torchvision.transforms._presets import ImageClassification
 
 import residua
 from residua._base.errors import InputError
-from residua._base.files import cache_root
+from residua._base.places import cache_root
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.create import create_model
 from residua.weights.identity import Asked

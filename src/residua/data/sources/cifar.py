@@ -17,6 +17,7 @@ import numpy as np
 from residua._base.console import BYTES, Progress, progress_bar
 from residua._base.download import RemoteFile, fetch, verify
 from residua._base.errors import InputError
+from residua._base.places import home_cache
 from residua.data.dataset import Dataset, Split, hash_of_pixels
 from residua.data.decode import Pixels
 from residua.data.image_source import ArrayImages
@@ -116,7 +117,8 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
 
 def data_folder(given: Path | None = None) -> Path:
     """Return `given`, else $RESIDUA_DATA, else ~/.cache/residua/data."""
-    return given or Path(os.environ.get("RESIDUA_DATA") or Path.home() / ".cache/residua/data")
+    named = os.environ.get("RESIDUA_DATA")
+    return given or (Path(named) if named else home_cache() / "data")
 
 
 def open_cifar(name: str, data_dir: Path | None = None, progress: Progress | None = None) -> Dataset:

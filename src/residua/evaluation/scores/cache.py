@@ -21,7 +21,8 @@ import safetensors.torch
 import torch
 
 from residua import __version__
-from residua._base.files import atomic_path, cache_root
+from residua._base.files import atomic_path
+from residua._base.places import cache_root
 from residua.data import decode as decoding
 from residua.data.dataset import BadPolicy, Split
 from residua.evaluation.scores.scores import Scores

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from residua._base.files import atomic_path, cache_root
+from residua._base.files import atomic_path
+from residua._base.places import cache_root
 from residua._base.subprocesses import program
 
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared", "-Wno-psabi")

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.console import BYTES, progress_bar
-from residua._base.download import RemoteFile, alone, fetch
+from residua._base.download import RemoteFile, fetch
 from residua._base.errors import InputError
-from residua._base.files import cache_root, write_text
+from residua._base.files import write_text
 from residua._base.http import ERRORS, Head, head, is_offline, require_http
+from residua._base.lock import waiting
+from residua._base.places import cache_root
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _ADDRESS = re.compile(rf"({_NAME}/{_NAME}|{_NAME})(?:@([A-Za-z0-9._/-]+))?")
@@ -80,7 +82,7 @@ class Repository:
         """Write down what the file is, or that there is none, for when the Hub cannot be asked."""
         known = remote and {"digest": remote.digest, "kind": remote.kind, "size": remote.size}
         self._notes.parent.mkdir(parents=True, exist_ok=True)
-        with alone(self._notes.with_suffix(".lock")):
+        with waiting(self._notes.with_suffix(".lock")):
             noted = self._noted() | {name: known}
             write_text(self._notes, json.dumps({"commit": self._commit, "files": noted}, indent=1))
 
