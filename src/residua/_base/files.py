@@ -46,8 +46,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     On any error the half-written file is removed and `path` keeps what it held before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Cut, so that a name of the greatest length that a file system takes can be written beside.
+    start = os.fsdecode(os.fsencode(path.name)[:200])
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{start}.", suffix=".part", dir=path.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     os.close(descriptor)
@@ -165,7 +167,8 @@ def cause(number: int | None, path: Path) -> tuple[str, str, str]:
         case errno.EACCES | errno.EPERM:
             return f"there is no permission to write to {path if path.is_dir() else path.parent}", "", ""
         case errno.ENAMETOOLONG:
-            return f"the name is too long ({len(os.fsencode(path.name))} bytes; most file systems take 255)", "", ""
+            longest = max(len(os.fsencode(part)) for part in path.parts)
+            return f"a name in it is too long ({longest} bytes; most file systems take 255)", "", ""
         case errno.EIO:
             return "the disk failed (input/output error)", "", ""
     return "", "", ""
