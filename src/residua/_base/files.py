@@ -134,7 +134,7 @@ def writing(path: Path) -> Iterator[None]:
         if number is None and not isinstance(error, OSError):
             raise
         reason, wanted, remedy = cause(number, path)
-        reason = reason or getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = reason or (os.strerror(number) if number else str(error) or type(error).__name__)
         raise InputError(
             f"{path} could not be written: {reason}",
             wanted or "a folder that can be written",

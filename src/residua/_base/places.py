@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import shutil
@@ -79,7 +80,8 @@ def _temporary() -> Path:
     """Return a folder that this user keeps between runs, or else one for this process."""
     try:
         folder = Path(tempfile.gettempdir()) / f"residua-{os.geteuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
         found = os.lstat(folder)
         # Anyone may have made that name before: only a real folder that nobody else opens is used.
         if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077:
