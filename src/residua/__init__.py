@@ -35,7 +35,7 @@ _HOMES = {
     "get_spec": "residua.specs.catalog",
     "inspect": "residua.anatomy.inspect",
     "list_models": "residua.specs.catalog",
-    "load": "residua.weights.run",
+    "load": "residua.weights.open",
     "open_dataset": "residua.data.open",
     "predict": "residua.inference.predict",
     "study": "residua.studies.run_study",

@@ -35,8 +35,7 @@ PENDING = {
     *("studies/questions/lesion.py", "studies/questions/paths.py", "studies/run_study.py", "studies/study.py"),
     *("training/checkpoint.py", "training/initial_weights.py", "training/loop.py", "training/plan.py"),
     *("training/recipe.py", "training/request.py", "training/step/freeze.py", "training/step/kernels.py"),
-    *("training/trainer.py", "weights/convert.py", "weights/peers/to_peer.py", "weights/sources/cifar_resnet.py"),
-    *("weights/sources/keras.py", "weights/sources/timm.py"),
+    "training/trainer.py",
 }
 
 

@@ -85,10 +85,12 @@ def _count(classes: Path | str | Sequence[str] | None) -> int | None:
 
 def _refuse_used(folder: Path) -> None:
     if folder.is_file():
-        raise InputError(f"{folder} is a file", "a folder to write the run to", "Give another --out")
+        raise InputError(f"{folder} is a file", "a folder to write the run to", "Give a different out=…")
     held = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
     if held:
         what = "a run already" if {MODEL_FILE, CONFIG_FILE} & set(held) else "other things"
         raise InputError(
-            f"{folder} holds {what}: {some(held, 5)}", "a folder that does not exist, or is empty", "Give another --out"
+            f"{folder} holds {what}: {some(held, 5)}",
+            "a folder that does not exist, or is empty",
+            "Give a different out=…",
         )

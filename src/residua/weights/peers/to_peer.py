@@ -66,13 +66,11 @@ def write_for(run: Run | Path | str, peer: str, out: Path | str) -> PeerWeights:
     """
     path = Path(out)
     if peer not in PEERS:
-        raise InputError(f"--to {peer}", f"one of {', '.join(PEERS)}", did_you_mean(peer, PEERS, 1))
+        raise InputError(f"peer={peer!r}", f"one of {', '.join(PEERS)}", did_you_mean(peer, PEERS, 1))
     if path.suffix not in _ENDINGS:
-        raise InputError(
-            f"{path}", f"a file that ends in {' or '.join(_ENDINGS)}", f"Use --out {path.name}.safetensors"
-        )
+        raise InputError(f"{path}", f"a file that ends in {' or '.join(_ENDINGS)}", f"Use out={path.name}.safetensors")
     if path.exists():
-        raise InputError(f"{path} exists", "a file that does not exist yet", "Give another --out, or remove it first")
+        raise InputError(f"{path} exists", "a file that does not exist yet", "Give a new out=…, or remove it first")
     run = run if isinstance(run, Run) else load(run)
     spec = run.spec
     twin = _twin(spec, peer)
@@ -101,7 +99,9 @@ def _twin(spec: Spec, peer: str) -> Twin:
         raise InputError(
             f"{spec.name} for {peer}, which has no network that computes the same",
             f"one of {some(sorted(TWINS[peer]), 60)}",
-            f"Use --to {others[0]}, which has it" if others else "Keep the run: its model.safetensors is plain tensors",
+            f"Use peer={others[0]!r}, which has it"
+            if others
+            else "Keep the run: model.safetensors holds plain tensors",
         )
     fields = departures(spec, twin)
     if fields:
@@ -109,13 +109,13 @@ def _twin(spec: Spec, peer: str) -> Twin:
         raise InputError(
             f"a {spec.name} with {said}: {peer}'s {twin.name} with these weights would compute something else",
             f"a {spec.name} as the catalog has it",
-            "Keep the run: its model.safetensors is plain tensors",
+            "Keep the run: model.safetensors holds plain tensors",
         )
     if peer == "torchvision" and spec.in_channels != 3:
         raise InputError(
             f"a {spec.name} with {spec.in_channels} input channels for torchvision, whose networks take 3",
             "a network with 3 input channels",
-            "Use --to timm, which builds any number" if spec.name in TWINS["timm"] else "Keep the run",
+            "Use peer='timm', which builds any number" if spec.name in TWINS["timm"] else "Keep the run",
         )
     return twin
 

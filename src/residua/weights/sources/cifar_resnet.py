@@ -36,7 +36,7 @@ def adapt(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
         raise InputError(
             f"{spec.name} for weights of pytorch_resnet_cifar10",
             "one of the ResNets of He 2015, section 4.2",
-            "Use --model cifar_resnet20, or the depth of the file",
+            "Use model='cifar_resnet20', or the depth of the file",
         )
     return spec.edit(shortcut="pad_both")
 

@@ -153,7 +153,7 @@ def _assigned(spec: Spec, graph: Graph, layers: _Layers) -> dict[str, Layer]:
         raise InputError(
             f"a file whose numbered layers are not those of {spec.name}: {'; '.join(problems)}",
             f"the file of Keras's {spec.name}, whole and unchanged",
-            "Name the network that the file is for with --model",
+            "Name the network that the file is for with model=…",
         )
     return found
 

@@ -60,7 +60,7 @@ def read_weights(
         raise InputError(
             f"{path} is a folder",
             "a file of weights",
-            "A run folder needs no conversion; to write its weights for somebody else: --to torchvision or --to timm",
+            "A run folder needs no conversion; write_for writes its weights for torchvision or timm",
         )
     if is_bundle(path):
         raise InputError(
@@ -104,7 +104,7 @@ def ours_from(
         raise InputError(
             f"{given or source} does not fit {spec.name}: {'; '.join(problems)}",
             f"the weights of {spec.name}, as {source} writes them",
-            "Name the network that the file is for with --model, or its source with --from",
+            "Name the network that the file is for with model=…, or its source with source=…",
         )
     state = {key: state[key].to(tensor.dtype) for key, tensor in wanted.items()}
     return Converted(spec, state, source, tuple(notes))

@@ -93,7 +93,7 @@ def adapt(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
     if re.fullmatch(r"seresnet\d+(_v1)?", spec.name) and wanted != spec.name:
         form = "legacy_seresnet*, stride in the first 1×1" if legacy else "seresnet*, stride in the 3×3"
         raise InputError(
-            f"{spec.name} for weights of timm's {form}", f"the network of that form, {wanted}", f"Use --model {wanted}"
+            f"{spec.name} for weights of timm's {form}", f"the network of that form, {wanted}", f"Use model={wanted!r}"
         )
     if any(field.name == "aux_heads" for field in fields(spec)):  # type: ignore[arg-type]
         return spec.edit(aux_heads=any(re.match("aux|AuxLogits", name) for name in tensors))
