@@ -18,7 +18,7 @@ from residua.evaluation.ensemble_runs import names_of
 from residua.evaluation.evaluate import relation
 from residua.evaluation.measures.calibration import calibration
 from residua.evaluation.measures.significance import McNemar, holm, mcnemar
-from residua.evaluation.report.report import read_history
+from residua.evaluation.report.history import read_history
 from residua.evaluation.run_data import open_runs
 from residua.evaluation.scores.options import Progress, ScoreOptions
 from residua.evaluation.scores.scorer import open_scorer

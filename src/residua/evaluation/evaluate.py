@@ -23,7 +23,8 @@ from residua.evaluation.measures.metrics import Tally
 from residua.evaluation.measures.slices import Slice, Table, match, read_table
 from residua.evaluation.measures.slices import slices as slice_by
 from residua.evaluation.report.assemble import assemble, describe
-from residua.evaluation.report.report import Report, read_history
+from residua.evaluation.report.history import read_history
+from residua.evaluation.report.report import Report
 from residua.evaluation.report.study_section import FinishedStudy, read_study
 from residua.evaluation.run_data import open_runs
 from residua.evaluation.scores.options import Progress, ScoreOptions

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 
-from residua.evaluation.report.page import shown
+from residua.evaluation.report.text import shown
 
 if TYPE_CHECKING:
     from residua.studies.report import Row, StudyReport

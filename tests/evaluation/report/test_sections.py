@@ -21,7 +21,8 @@ from residua.evaluation.measures.metrics import wilson
 from residua.evaluation.measures.significance import mcnemar
 from residua.evaluation.measures.slices import Slice
 from residua.evaluation.report.diagrams import reliability_diagram
-from residua.evaluation.report.report import Calibrated, Report
+from residua.evaluation.report.findings import Calibrated
+from residua.evaluation.report.report import Report
 from residua.evaluation.report.study_section import FinishedStudy
 from residua.figures.charts import Series, line_chart
 

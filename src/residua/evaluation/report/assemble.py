@@ -21,7 +21,8 @@ from residua.data.preprocess import apply_uint8
 from residua.evaluation.measures.abstention import abstention, apply_threshold
 from residua.evaluation.measures.calibration import calibration
 from residua.evaluation.measures.metrics import IntArray, Outcome, tally_of
-from residua.evaluation.report.report import Calibrated, Mistake, Report
+from residua.evaluation.report.findings import Calibrated, Mistake
+from residua.evaluation.report.report import Report
 from residua.evaluation.scores.scores import Scores
 from residua.explanation.thumbnails import overlay_uris
 from residua.families.network import Classifier

@@ -1,0 +1,1 @@
+"""The sections of the page: one frozen value and one template each."""

@@ -1,0 +1,49 @@
+"""Mistakes in pictures: the worst, and the most confident."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from residua.evaluation.report.findings import Findings, Mistake
+from residua.evaluation.report.sections.section import Link
+
+
+@dataclass(frozen=True)
+class MistakesSection:
+    """Images that were classified wrongly.
+
+    Attributes:
+        worst: those that gave the true class the least probability.
+        surest: those that gave a wrong class the most; () where they are the same.
+        explained_by: the member of an ensemble that the maps belong to, or "".
+        equal_weights: whether all members of that ensemble weigh the same.
+    """
+
+    worst: tuple[Mistake, ...]
+    surest: tuple[Mistake, ...]
+    explained_by: str
+    equal_weights: bool
+    template: ClassVar[str] = "mistakes.html.j2"
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """Its entry in the navigation."""
+        return (("worst" if self.worst else "surest", "Mistakes"),)
+
+    @classmethod
+    def of(cls, found: Findings) -> Self | None:
+        """Return the section of these findings; None without mistakes."""
+        worst, surest = found.worst, found.most_confident_mistakes
+        # With two classes the least probable truth is the surest mistake: one list shows both.
+        if [each.index for each in surest] == [each.index for each in worst[: len(surest)]]:
+            surest = ()
+        if not worst and not surest:
+            return None
+        members = found.ensemble.members if found.ensemble else ()
+        return cls(
+            worst=worst,
+            surest=surest,
+            explained_by=found.ensemble.explained if found.ensemble else "",
+            equal_weights=len({member.weight for member in members}) == 1,
+        )

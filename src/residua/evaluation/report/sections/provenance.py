@@ -1,0 +1,81 @@
+"""Provenance: data, recipe and environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from residua.evaluation.report.findings import Findings
+from residua.evaluation.report.sections.section import Link
+from residua.evaluation.report.text import sentence, shown
+
+Fact = tuple[str, str]
+"""(name, value)."""
+
+
+@dataclass(frozen=True)
+class ProvenanceSection:
+    """Where the numbers come from.
+
+    Attributes:
+        notes: how the data was opened, sentences.
+        splits: names of the parts.
+        counts: name of a class and its images in each part, the totals first.
+        data: facts about the data.
+        member: the member of an ensemble that the recipe belongs to, or "".
+        recipe: the complete recipe, or ().
+        environment: versions, machine, weights and paper.
+    """
+
+    notes: tuple[str, ...]
+    splits: tuple[str, ...]
+    counts: tuple[tuple[str, tuple[int, ...]], ...]
+    data: tuple[Fact, ...]
+    member: str
+    recipe: tuple[Fact, ...]
+    environment: tuple[Fact, ...]
+    template: ClassVar[str] = "provenance.html.j2"
+    links: ClassVar[tuple[Link, ...]] = (("provenance", "Provenance"),)
+
+    @classmethod
+    def of(cls, found: Findings) -> Self:
+        """Return the section of these findings."""
+        counts = found.data.get("class_counts", {})
+        notes = (note for note in found.data.get("notes", ()) if note not in found.remarks)
+        weights = [
+            ("SHA-256 of the weights", str(found.model.get("weights_sha256") or "")),
+            ("network published in", str(found.model.get("paper") or "")),
+        ]
+        return cls(
+            notes=tuple(sentence(str(note)) for note in notes),
+            splits=tuple(counts),
+            counts=tuple(_counts(counts, found.data.get("classes", ()))),
+            data=tuple(_data(found.data)),
+            member=found.ensemble.members[0].name if found.ensemble else "",
+            recipe=tuple(_flat(found.recipe or {})),
+            environment=(*found.environment.items(), *((name, value) for name, value in weights if value)),
+        )
+
+
+def _counts(counts: Mapping[str, Any], classes: Any) -> list[tuple[str, tuple[int, ...]]]:
+    rows = [("all classes", tuple(sum(column) for column in counts.values()))] if counts else []
+    return [*rows, *((str(name), tuple(column[at] for column in counts.values())) for at, name in enumerate(classes))]
+
+
+def _data(data: Mapping[str, Any]) -> list[Fact]:
+    facts = [("given", data.get("given")), ("location", data.get("location")), ("hash", data.get("hash"))]
+    trained = data.get("trained_on", {})
+    if trained.get("hash") not in (None, data.get("hash")):
+        facts += [("trained on", trained.get("given")), ("hash of that", trained.get("hash"))]
+    return [(name, str(value)) for name, value in facts if value]
+
+
+def _flat(recipe: Mapping[str, Any], prefix: str = "") -> list[Fact]:
+    rows: list[Fact] = []
+    for key, value in recipe.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((prefix + str(key), shown(value)))
+    return rows
