@@ -1,4 +1,4 @@
-"""Batch normalisation estimated anew: exact moments, whatever the batch size, and nothing else is touched."""
+"""Re-estimated batch normalisation: exact moments, whatever the batch size, and nothing else is touched."""
 
 from __future__ import annotations
 
@@ -183,10 +183,10 @@ def test_a_run_is_evaluated_with_statistics_of_its_training_part(tmp_path: Path)
         colour_folder(tmp_path / "data" / part, count=5)
     folder = colour_run(tmp_path / "run", data=tmp_path / "data")
     content = (folder / "model.safetensors").read_bytes()
-    plain, anew = evaluate(folder), evaluate(folder, reestimate=True)
+    plain, fresh = evaluate(folder), evaluate(folder, reestimate=True)
     assert plain.reestimated is None
-    assert anew.reestimated is not None
-    assert (anew.reestimated.count, anew.reestimated.layers) == (12, 7)
-    assert anew.loss != plain.loss
+    assert fresh.reestimated is not None
+    assert (fresh.reestimated.count, fresh.reestimated.layers) == (12, 7)
+    assert fresh.loss != plain.loss
     assert (folder / "model.safetensors").read_bytes() == content
     assert evaluate(folder).loss == plain.loss

@@ -135,7 +135,7 @@ def test_the_options_of_evaluate(runs: list[Path], tmp_path: Path, capsys: Outpu
         (["--with", two, "--with", three, "--weights", "val"], "against the best member"),
         (["--with", two, "--select", "greedy"], "weights: greedy"),
         (["--calibrate"], "with temperature"),
-        (["--reestimate-bn"], "7 layers estimated anew"),
+        (["--reestimate-bn"], "7 layers re-estimated"),
         (["--no-cache"], "Brier"),
     ):
         assert main(["evaluate", one, *options, "--report", str(tmp_path / "report")]) == 0

@@ -79,7 +79,7 @@ def test_a_lesion_of_a_run_that_exists(tmp_path: Path, capsys: Output) -> None:
     assert main(words) == 0
     assert "study lesion, quick form: " in capsys.readouterr().out
     page = (tmp_path / "report/report.html").read_text()
-    assert "It measured this very network, on the data of this run." in page
+    assert "It measured this same network, on the data of this run." in page
     assert "One unit deleted. Stars mark units that change the shape." in page
     # Again: its own folder is its own.
     assert main(["study", "lesion", str(colours), "--quick", "--run", str(run), "--out", str(tmp_path / "out")]) == 0

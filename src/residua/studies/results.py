@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from residua.evaluation.report.report import read_history
+from residua.evaluation.report.history import read_history
 from residua.grids.jobs import Record
 from residua.studies.grid import Trial
 from residua.studies.study import Arm, Result

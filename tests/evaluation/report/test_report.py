@@ -15,8 +15,8 @@ import torch
 
 from residua.evaluation.evaluate import evaluate_model
 from residua.evaluation.measures.metrics import Tally
-from residua.evaluation.report.matrix import confused_pairs
 from residua.evaluation.report.findings import Mistake
+from residua.evaluation.report.matrix import confused_pairs
 from residua.evaluation.report.report import HTML_FILE, JSON_FILE, Report, write_report
 
 EVIL = ("<script>alert(1)</script>", "\" onload='x' &amp; &", "\u202eright to left", "plain")

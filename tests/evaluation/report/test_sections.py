@@ -90,7 +90,7 @@ def full(classes: tuple[str, ...] = EVIL, count: int = 400, **changes: Any) -> R
         **({"calibrated": mended, "slices": slices, "ensemble": ensemble} | changes),
         reestimated=Reestimated(20, 1200, 3, 0.0004),
         studies=(studied(),),
-        remarks=("the temperature was fitted on these very images",),
+        remarks=("the temperature was fitted on these same images",),
     )
 
 
@@ -127,24 +127,30 @@ def test_the_page_says_how_sure_and_what_it_costs() -> None:
         "with the temperature 1.250 that the run holds",
         "Of the surest",
         "Of 4 slices",
-        "The temperature was fitted on these very images.",
+        "The temperature was fitted on these same images.",
         "not reached",
         "20 layers were given the means",
     ):
         assert part in page.text
-    for part in ("1.82 billion", "46.8 MB", "images a second 100", "a processor", "11.2 million"):
+    for part in (
+        "1.82 billion",
+        "46.8 MB",
+        "images per second 100 reading them included",
+        "a processor",
+        "11.2 million",
+    ):
         assert part in page.pieces
-    assert "images a second" not in Page(replace(report, cached=True).to_html()).pieces
-    assert "images a second" not in Page(full().to_html()).pieces, "members may come from the cache"
+    assert "reading them included" not in Page(replace(report, cached=True).to_html()).pieces
+    assert "reading them included" not in Page(full().to_html()).pieces, "members may come from the cache"
 
 
 def test_the_page_says_what_a_study_has_to_do_with_the_run() -> None:
     report = full()
     own, network = report.data["hash"], str(report.model["weights_sha256"])
     for study, said in (
-        (studied(), "Mind: the study was done on other data"),
+        (studied(), "Note: the study was done on other data"),
         (studied(data_hash=own), "It is about networks of its own, on the data of this run."),
-        (studied(data_hash=own, weights=(network,)), "It measured this very network"),
+        (studied(data_hash=own, weights=(network,)), "It measured this same network"),
     ):
         assert said in Page(replace(report, studies=(study,)).to_html()).text
     assert report.to_dict()["studies"][0]["data_hash"] == "cd" * 32

@@ -67,7 +67,7 @@ def evaluate(
     calibrate
         First fit the temperature of the probabilities on the run's validation part, and keep it in the run.
     reestimate_bn
-        First average batch normalisation's statistics anew, over the training part under the evaluation transform.
+        First re-estimate batch normalisation's statistics over the training part under the evaluation transform.
         The run itself stays as it is.
     no_cache
         Run the network even where the scores of an earlier pass over the very same are kept, and keep none.
@@ -156,7 +156,7 @@ def _print(found: Report) -> None:
         print(f"views: {found.views}")
     if done := found.reestimated:
         print(
-            f"batch normalisation: {done.layers} layers estimated anew over {done.count} images, {done.passes} passes, "
+            f"batch normalisation: {done.layers} layers re-estimated over {done.count} images, {done.passes} passes, "
             f"the last of which found them within {percent(done.change)}"
         )
     if (mended := found.calibrated) is not None:

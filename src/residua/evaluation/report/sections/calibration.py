@@ -53,9 +53,7 @@ class CalibrationSection:
             by_chance=_by_chance(found.calibration, found.count),
             loss=found.loss,
             calibrated=found.calibrated,
-            diagrams=tuple(
-                reliability_diagram(title, each) for title, (_, each) in zip(titles, measured, strict=True)
-            ),
+            diagrams=tuple(reliability_diagram(title, each) for title, (_, each) in zip(titles, measured, strict=True)),
             tables=tuple((title, bin_rows(each.bins)) for title, each in measured),
         )
 

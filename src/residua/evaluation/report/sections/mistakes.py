@@ -18,12 +18,14 @@ class MistakesSection:
         surest: those that gave a wrong class the most; () where they are the same.
         explained_by: the member of an ensemble that the maps belong to, or "".
         equal_weights: whether all members of that ensemble weigh the same.
+        pixelated: whether the images are so small that their pixels are drawn as squares.
     """
 
     worst: tuple[Mistake, ...]
     surest: tuple[Mistake, ...]
     explained_by: str
     equal_weights: bool
+    pixelated: bool
     template: ClassVar[str] = "mistakes.html.j2"
 
     @property
@@ -46,4 +48,5 @@ class MistakesSection:
             surest=surest,
             explained_by=found.ensemble.explained if found.ensemble else "",
             equal_weights=len({member.weight for member in members}) == 1,
+            pixelated=found.model["input_size"] <= 64,
         )
