@@ -31,6 +31,7 @@ from residua._base.files import write_text
 from residua.data import cache
 from residua.data.loader import Loader
 from residua.data.open import open_dataset
+from residua.runtime.processor import processor
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import PreprocessSpec
 
@@ -141,7 +142,7 @@ def measure(folder: Path, workers: int, rounds: int, batch_size: int) -> dict[st
         "processor_milliseconds_an_image": {name: summary(values) for name, values in work.items()},
         "wanted": "kept, the default for such a folder, at least 2 times the peer; stream is reported beside it",
         "machine": {
-            "processor": processor(),
+            "processor": processor().name,
             "cores": len(os.sched_getaffinity(0)),
             "load_before": LOAD,
             "python": platform.python_version(),
@@ -151,14 +152,6 @@ def measure(folder: Path, workers: int, rounds: int, batch_size: int) -> dict[st
             "simplejpeg": simplejpeg.__version__,
         },
     }
-
-
-def processor() -> str:
-    """Return the processor's name, as Linux tells it."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 LOAD = os.getloadavg()[0]

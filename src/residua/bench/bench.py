@@ -19,7 +19,8 @@ from residua.bench.subject import Step, flops_of, our_step
 from residua.bench.timing import MatrixProduct, Timing, clocked
 from residua.families.build import spec_of
 from residua.families.sizes import check_input
-from residua.runtime.environment import environment, pick_device
+from residua.runtime.device import pick_device
+from residua.runtime.environment import environment
 from residua.specs.schema import Spec
 from residua.weights.peers.same_network import TWINS
 

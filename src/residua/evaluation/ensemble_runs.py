@@ -18,7 +18,7 @@ from residua.evaluation.run_data import open_for
 from residua.evaluation.scores.scorer import Scorer
 from residua.evaluation.scores.scores import Scores, combined
 from residua.evaluation.scores.seen import check_unseen
-from residua.runtime.environment import on_device
+from residua.runtime.device import on_device
 from residua.weights.run import Run
 
 Weights = Literal["equal", "val"]

@@ -31,7 +31,7 @@ from residua.evaluation.scores.options import Progress, ScoreOptions
 from residua.evaluation.scores.scorer import Scorer, open_scorer
 from residua.evaluation.scores.scores import Scores, collect
 from residua.evaluation.scores.seen import check_unseen, chose_epoch
-from residua.runtime.environment import pick_device
+from residua.runtime.device import pick_device
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run
 

@@ -66,7 +66,7 @@ def _weighed(model: Classifier, images: Tensor, targets: Tensor | None, layer: s
     with evaluating(model):
         parts = model.parts()
         with torch.no_grad():
-            x = model._laid_out(images)
+            x = model.lay_out(images)
             for _, part in parts[: chosen.index + 1]:
                 x = part(x)
         maps = x.detach().requires_grad_()

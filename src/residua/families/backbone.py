@@ -71,7 +71,7 @@ class Backbone(nn.Module):
 
     def forward(self, x: Tensor) -> OrderedDict[str, Tensor]:
         found: OrderedDict[str, Tensor] = OrderedDict()
-        x = self.network._laid_out(x)
+        x = self.network.lay_out(x)
         for name, part in self.network.parts():
             x = part(x)
             if name in self._key_of:

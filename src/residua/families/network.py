@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -26,19 +26,34 @@ class AuxLogits(NamedTuple):
     aux: tuple[Tensor, ...]
 
 
+class Layout(NamedTuple):
+    """How a network lays an image out on entry, and with it all activations; None leaves it as it comes.
+
+    Attributes:
+        training: in training mode.
+        inference: in evaluation mode.
+    """
+
+    training: torch.memory_format | None = None
+    inference: torch.memory_format | None = None
+
+
 class Classifier(nn.Module):
     """An image classifier as its parts, its head and, in training, its auxiliary heads.
 
-    A family's `Network` says `parts` and `forward_head`, and `initialise` where its paper starts otherwise than torch.
+    A family's `Network` defines `parts` and `forward_head`, and `initialise` where its paper differs from torch.
 
     Shapes: (B, spec.in_channels, H, W) -> logits (B, spec.num_classes).
 
     Attributes:
+        layout: how images are laid out on entry. Chosen when the network comes to a device: on a CPU the faster
+            layout, elsewhere `Layout()`, the caller's. Assign another to overrule it; an export wants `Layout()`.
         infers_channels_last: whether the forward pass alone is faster on CPUs with the channels innermost.
         trains_channels_last: whether the training step is.
         provenance: where the weights come from, once they were loaded by name.
     """
 
+    layout: Layout = Layout()
     infers_channels_last: bool = True
     trains_channels_last: bool = True
     provenance: Provenance | None = None
@@ -72,7 +87,7 @@ class Classifier(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(B, C, H, W) image -> (B, C', h, w) features, activated, before pooling."""
-        x = self._laid_out(x)
+        x = self.lay_out(x)
         for _, part in self.parts():
             x = part(x)
         return x
@@ -82,7 +97,7 @@ class Classifier(nn.Module):
         if not heads:
             return self.forward_head(self.forward_features(x))
         aux = []
-        x = self._laid_out(x)
+        x = self.lay_out(x)
         for name, part in self.parts():
             x = part(x)
             if name in heads:
@@ -92,19 +107,34 @@ class Classifier(nn.Module):
     def forward_intermediates(self, x: Tensor) -> dict[str, Tensor]:
         """Return what flows between the parts, by the names of the end points, and "logits" at the end."""
         points = {}
-        x = self._laid_out(x)
+        x = self.lay_out(x)
         for name, part in [*self.parts(), *self.head_parts()]:
             # Parts may work in place; a copy keeps what this point held.
             points[name] = x = part(x.clone())
         return points
 
-    def _laid_out(self, x: Tensor) -> Tensor:
-        # The layout of the image becomes that of all activations. oneDNN's convolutions, and all that stands between
-        # them, are faster with the channels innermost: 1.1 to 1.8 times forward. GPUs are left the caller's layout.
-        faster = self.trains_channels_last if torch.is_grad_enabled() else self.infers_channels_last
-        if x.device.type != "cpu" or x.dim() != 4 or not faster:
-            return x
-        return x.contiguous(memory_format=torch.channels_last)
+    def lay_out(self, x: Tensor) -> Tensor:
+        """Return the image (B, C, H, W) in the layout of the current mode; values are unchanged."""
+        layout = self.layout.training if self.training else self.layout.inference
+        return x if layout is None or x.dim() != 4 else x.contiguous(memory_format=layout)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # `to`, `to_empty`, `cuda` and `cpu` all pass through here.
+        before = self._device_type()
+        super()._apply(fn, recurse)
+        if (device := self._device_type()) != before:
+            self.layout = self._fastest() if device == "cpu" else Layout()
+        return self
+
+    def _device_type(self) -> str | None:
+        first = next(self.parameters(), None)
+        return None if first is None else first.device.type
+
+    def _fastest(self) -> Layout:
+        # oneDNN's convolutions, and all that stands between them, are faster with the channels innermost: 1.1 to 1.8
+        # times forward.
+        last = torch.channels_last
+        return Layout(last if self.trains_channels_last else None, last if self.infers_channels_last else None)
 
 
 class DenseHeadClassifier(Classifier):

@@ -123,7 +123,7 @@ class Network(Classifier):
         if self.spec.end_points != "slim":
             return super().forward_intermediates(x)
         points: dict[str, Tensor] = {}
-        x, scope = self._laid_out(x), slim_scope(self.spec)
+        x, scope = self.lay_out(x), slim_scope(self.spec)
         blocks = {stage[-1]: f"{scope}/block{number}" for number, stage in enumerate(self.stages(), 1)}
         for name, part in [*self.parts(), *self.head_parts()]:
             if isinstance(part, ResidualUnit):

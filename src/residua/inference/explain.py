@@ -25,7 +25,7 @@ from residua.explanation.methods import attribute, check_method
 from residua.explanation.sheet import ContactSheets, Panel, write_panel
 from residua.families.network import Classifier
 from residua.inference.predict import BadFile, all_or_refuse, each_path, image_files, prepare, ranked
-from residua.runtime.environment import on_device, pick_device
+from residua.runtime.device import on_device, pick_device
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.open import load
 from residua.weights.run import Run

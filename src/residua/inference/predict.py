@@ -23,7 +23,7 @@ from residua.data.loader import default_workers
 from residua.data.preprocess import apply_uint8, normalise
 from residua.data.sources.folders import EXTENSIONS
 from residua.evaluation.measures.metrics import NotFinite
-from residua.runtime.environment import on_device, pick_device
+from residua.runtime.device import on_device, pick_device
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.open import load
 from residua.weights.run import Run

@@ -1,22 +1,28 @@
-"""Where a run computes, and in which number format: chosen from what the processor supports."""
+"""The one place that picks the device, the precision and the memory layout of a computation."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import platform
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from residua._base.errors import InputError
+from residua.families.network import Classifier, Layout
+from residua.runtime.processor import processor
+
+Module = TypeVar("Module", bound=nn.Module)
+
+_DEVICES = "'auto', 'cpu', 'cuda' or 'cuda:N'"
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """A choice that is made once, said in one line, and recorded in the checkpoints.
+    """Where and how a training run computes: chosen once, shown in one line, recorded in the checkpoints.
 
     Attributes:
         device: where the network and its batches live.
@@ -45,6 +51,13 @@ class Hardware:
         """The layout as torch names it."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
+    def place(self, model: Module) -> Module:
+        """Move the model here, its weights and what it computes in the chosen layout; return it."""
+        model.to(self.device).to(memory_format=self.memory_format)
+        if isinstance(model, Classifier):
+            model.layout = Layout(self.memory_format, self.memory_format)
+        return model
+
     @contextlib.contextmanager
     def autocast(self) -> Iterator[None]:
         """Compute in bfloat16 where that is chosen and safe."""
@@ -52,7 +65,7 @@ class Hardware:
             yield
 
     def to_dict(self) -> dict[str, object]:
-        """What of the choice decides the bits of the result."""
+        """Return the part of the choice that decides the bits of the result."""
         return {
             "device": self.device.type,
             "precision": "bf16" if self.bf16 else "fp32",
@@ -79,7 +92,7 @@ def choose_hardware(
     Raises:
         InputError: a device that this machine does not have.
     """
-    where = _device(device)
+    where = pick_device(device)
     if precision == "auto":
         bf16, reason = _bf16_is_faster(where)
     else:
@@ -91,17 +104,46 @@ def choose_hardware(
     return Hardware(where, bf16, last, torch.get_num_threads(), reason)
 
 
-def _device(name: str) -> torch.device:
+def pick_device(device: torch.device | str | None = None) -> torch.device:
+    """Return the requested device; None and "auto" stand for the first GPU, or the CPU where there is none.
+
+    Raises:
+        InputError: an unknown device, or one that this machine does not have.
+    """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
+    if device is None or str(device) == "auto":
         return torch.device("cuda", 0) if count else torch.device("cpu")
-    if name == "cpu":
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"device={device!r}", _DEVICES, "Leave it out for the GPU where there is one") from None
+    if found.type not in ("cpu", "cuda"):
+        raise InputError(f"device={str(device)!r}", _DEVICES, "Leave it out for the GPU where there is one")
+    if found.type == "cpu":
         return torch.device("cpu")
-    index = int(name.partition(":")[2] or 0)
-    if index >= count:
-        there = "CUDA is not available here" if not count else f"CUDA has the devices 0 to {count - 1}"
-        raise InputError(f"device={name!r}, but {there}", "a device of this machine", "Give --device cpu or auto")
-    return torch.device("cuda", index)
+    if (found.index or 0) >= count:
+        there = f"CUDA has the devices 0 to {count - 1}" if count else "CUDA is not available here"
+        raise InputError(
+            f"device={str(device)!r}, but {there}", "a device of this machine", "Give device='cpu' or device='auto'"
+        )
+    return torch.device("cuda", found.index or 0)
+
+
+def inference_format(model: nn.Module, device: torch.device) -> torch.memory_format:
+    """Return the layout in which the forward pass of a model is fastest on a device."""
+    last = _channels_last_is_faster(device)
+    if device.type == "cpu" and isinstance(model, Classifier):
+        last = model.infers_channels_last
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def on_device(model: Module, device: torch.device) -> Module:
+    """Return a copy of the model in eval mode on `device`, in the layout that is fastest there."""
+    layout = inference_format(model, device)
+    placed = copy.deepcopy(model).to(device).to(memory_format=layout).eval()
+    if isinstance(placed, Classifier):
+        placed.layout = Layout(layout, layout)
+    return placed
 
 
 def _channels_last_is_faster(device: torch.device) -> bool:
@@ -114,27 +156,10 @@ def _bf16_is_faster(device: torch.device) -> tuple[bool, str]:
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return native, "tensor cores take bf16" if native else "this GPU has no bf16 arithmetic"
-    flags, vendor = _processor()
-    if "amx_bf16" in flags:
+    cpu = processor()
+    if "amx_bf16" in cpu.flags:
         return True, "the processor has AMX"
-    if "avx512_bf16" in flags and vendor == "AuthenticAMD":
+    if "avx512_bf16" in cpu.flags and cpu.vendor == "AuthenticAMD":
         return True, "the processor has AVX-512 BF16"
     # Measured: an Intel processor with AVX-512 BF16 but no AMX trains slower in bf16 than in fp32.
     return False, "no fast bf16 on this processor"
-
-
-@functools.cache
-def _processor() -> tuple[frozenset[str], str]:
-    """The feature flags and the maker, where the system says them (Linux); else nothing."""
-    if platform.system() != "Linux":
-        return frozenset(), ""
-    flags: frozenset[str] = frozenset()
-    vendor = ""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "flags":
-                return frozenset(value.split()), vendor
-            if key.strip() == "vendor_id":
-                vendor = value.strip()
-    return flags, vendor

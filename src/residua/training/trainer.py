@@ -61,8 +61,7 @@ class Session:
         # Every batch has one shape, so measuring once which convolution is fastest pays.
         torch.backends.cudnn.benchmark = hardware.device.type == "cuda"
         torch.manual_seed(recipe.seed)
-        self.model = build(plan.spec).to(hardware.device)
-        self.model.to(memory_format=hardware.memory_format)
+        self.model = hardware.place(build(plan.spec))
         # Specs of networks without auxiliary classifiers lack the field.
         self.aux_weight: float = getattr(plan.spec, "aux_weight", 0.0)
         self.frozen = frozen(plan.spec, recipe.freeze)

@@ -70,7 +70,7 @@ def test_the_native_engine_is_refused_with_the_cause(served: dict[str, int]) -> 
 def test_channels_last_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_hardware(device="cpu").channels_last
     assert not choose_hardware(device="cpu", channels_last="no").channels_last
-    monkeypatch.setattr(hardware, "_device", lambda name: torch.device("cuda", 0))
+    monkeypatch.setattr(hardware, "pick_device", lambda name: torch.device("cuda", 0))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
     for capability, expected in (((6, 1), False), ((7, 0), True), ((9, 0), True)):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, found=capability: found)

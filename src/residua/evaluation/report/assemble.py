@@ -26,7 +26,8 @@ from residua.evaluation.report.report import Report
 from residua.evaluation.scores.scores import Scores
 from residua.explanation.thumbnails import overlay_uris
 from residua.families.network import Classifier
-from residua.runtime.environment import environment, on_device
+from residua.runtime.device import on_device
+from residua.runtime.environment import environment
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.bundle.value import hash_tensors
 

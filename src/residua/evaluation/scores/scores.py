@@ -17,7 +17,7 @@ from residua.data.dataset import BadPolicy, Split
 from residua.evaluation.measures.metrics import IntArray, Outcome, Tally, refuse_not_finite, tally_of
 from residua.evaluation.scores.options import Progress
 from residua.evaluation.scores.views import Viewer, check_views, count_views
-from residua.runtime.environment import on_device
+from residua.runtime.device import on_device
 from residua.specs.preprocess import PreprocessSpec
 
 

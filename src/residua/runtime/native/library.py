@@ -15,6 +15,7 @@ import torch
 from residua._base.files import atomic_path
 from residua._base.places import cache_root
 from residua._base.subprocesses import program
+from residua.runtime.processor import processor
 
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared", "-Wno-psabi")
 _COMPILERS = ("c++", "g++", "clang++")
@@ -57,7 +58,14 @@ def _built() -> Path:
     openmp = _openmp_runtime()
     version = _run([*compiler.split(), "--version"])
     key = hashlib.sha256()
-    for part in (compiler, version, " ".join(_FLAGS), _processor(), str(openmp), *(s.read_text() for s in sources)):
+    for part in (
+        compiler,
+        version,
+        " ".join(_FLAGS),
+        " ".join(sorted(processor().flags)),
+        str(openmp),
+        *(s.read_text() for s in sources),
+    ):
         key.update(part.encode() + b"\0")
     target = cache_folder() / f"{key.hexdigest()[:24]}.so"
     if not target.exists():
@@ -108,11 +116,3 @@ def _openmp_runtime() -> Path | None:
     home = Path(torch.__file__).parent
     own = [p for p in found if home in p.parents or p.parent.name == "torch.libs"]
     return next(iter(own or found), None)
-
-
-def _processor() -> str:
-    """What `-march=native` depends on."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("flags"):
-            return line
-    return platform.processor()

@@ -1,0 +1,1 @@
+"""Engines: who computes logits from images, behind one protocol."""

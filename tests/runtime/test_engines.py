@@ -1,0 +1,48 @@
+"""Engines: one protocol, the same logits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from residua._base.errors import InputError
+from residua.families.build import build
+from residua.runtime.engines.engine import ENGINES, open_engine
+from residua.specs.catalog import get_spec
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build(get_spec("cifar_resnet8"))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_engines_agree_with_the_network(name: str, network: torch.nn.Module) -> None:
+    images = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        want = network.eval()(images)
+    network.train()
+    engine = open_engine(network, name, device="cpu", shape=(4, 3, 32, 32))
+    assert (engine.name, engine.precision, engine.device) == (name, "fp32", torch.device("cpu"))
+    assert 0 < engine.opening_seconds < 300
+    found = engine(images)
+    assert found.dtype == torch.float32 and not found.requires_grad
+    torch.testing.assert_close(found, want, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(engine(images[:3]), want[:3], rtol=1e-4, atol=1e-5)
+    assert network.training, "the network was opened as a copy"
+
+
+def test_bf16_gives_float32_logits(network: torch.nn.Module) -> None:
+    images = torch.randn(4, 3, 32, 32)
+    engine = open_engine(network, precision="bf16", device="cpu")
+    want, found = open_engine(network, device="cpu")(images), engine(images)
+    assert engine.precision == "bf16" and found.dtype == torch.float32
+    assert 0 < (found - want).abs().max() < 0.1 * want.abs().max()
+
+
+def test_what_is_no_engine_is_refused(network: torch.nn.Module) -> None:
+    with pytest.raises(InputError, match=r"engine='compild'.*'eager', 'compiled'.*compiled"):
+        open_engine(network, "compild")
+    with pytest.raises(InputError, match=r"precision='fp16'.*'fp32', 'bf16'"):
+        open_engine(network, precision="fp16")
