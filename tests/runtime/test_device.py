@@ -59,12 +59,14 @@ def test_one_picker_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_processor_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     found = processor()
-    assert found.name and processor() is found
+    assert found.name
+    assert processor() is found
     listing = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Xeon\nflags\t\t: fpu avx2\n\nprocessor\t: 1\n"
     monkeypatch.setattr("pathlib.Path.read_text", lambda *_, **__: listing)
     assert processor.__wrapped__() == Processor("Xeon", "GenuineIntel", frozenset({"fpu", "avx2"}))
     monkeypatch.setattr("pathlib.Path.read_text", lambda *_, **__: "")
-    assert processor.__wrapped__().flags == frozenset() and processor.__wrapped__().name
+    assert processor.__wrapped__().flags == frozenset()
+    assert processor.__wrapped__().name
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,8 @@ def test_a_layout_is_chosen_when_a_network_comes_to_a_device(
 def test_a_copy_for_inference_leaves_the_network_alone() -> None:
     network = build(get_spec("cifar_resnet8")).train()
     placed = on_device(network, torch.device("cpu"))
-    assert not placed.training and network.training
+    assert not placed.training
+    assert network.training
     assert placed.layout == Layout(torch.channels_last, torch.channels_last)
 
 

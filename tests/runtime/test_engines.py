@@ -27,7 +27,8 @@ def test_engines_agree_with_the_network(name: str, network: torch.nn.Module) -> 
     assert (engine.name, engine.precision, engine.device) == (name, "fp32", torch.device("cpu"))
     assert 0 < engine.opening_seconds < 300
     found = engine(images)
-    assert found.dtype == torch.float32 and not found.requires_grad
+    assert found.dtype == torch.float32
+    assert not found.requires_grad
     torch.testing.assert_close(found, want, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(engine(images[:3]), want[:3], rtol=1e-4, atol=1e-5)
     assert network.training, "the network was opened as a copy"
@@ -37,7 +38,8 @@ def test_bf16_gives_float32_logits(network: torch.nn.Module) -> None:
     images = torch.randn(4, 3, 32, 32)
     engine = open_engine(network, precision="bf16", device="cpu")
     want, found = open_engine(network, device="cpu")(images), engine(images)
-    assert engine.precision == "bf16" and found.dtype == torch.float32
+    assert engine.precision == "bf16"
+    assert found.dtype == torch.float32
     assert 0 < (found - want).abs().max() < 0.1 * want.abs().max()
 
 

@@ -121,7 +121,7 @@ class Classifier(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # `to`, `to_empty`, `cuda` and `cpu` all pass through here.
         before = self._device_type()
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if (device := self._device_type()) != before:
             self.layout = self._fastest() if device == "cpu" else Layout()
         return self

@@ -12,7 +12,7 @@ import torch
 from residua._base.errors import InputError, at_least_one, did_you_mean
 from residua.data.dataset import BadPolicy
 from residua.evaluation.scores.views import parse_views
-from residua.runtime.environment import pick_device
+from residua.runtime.device import pick_device
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images in total)."""
