@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import importlib
 
+from residua._version import __version__
+
 # `python -m residua` runs this with the working directory on the import path; `typing` would import a `re.py` there.
 TYPE_CHECKING = False
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "AugmentSpec": "residua.specs.augment",

@@ -216,6 +216,6 @@ def _say(text: str) -> None:
 
 
 def _version() -> str:
-    from residua import __version__
+    from residua._version import __version__
 
     return __version__

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from residua import __version__
 from residua._base.subprocesses import program
+from residua._version import __version__
 from residua.runtime.processor import processor
 
 

@@ -20,9 +20,9 @@ import safetensors
 import safetensors.torch
 import torch
 
-from residua import __version__
 from residua._base.files import atomic_path
 from residua._base.places import cache_root
+from residua._version import __version__
 from residua.data import decode as decoding
 from residua.data.dataset import BadPolicy, Split
 from residua.evaluation.scores.scores import Scores

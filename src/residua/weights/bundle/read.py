@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from residua import __version__
 from residua._base.errors import InputError
+from residua._version import __version__
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import from_json
 from residua.weights.bundle.config import check_config

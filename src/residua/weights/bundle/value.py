@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from residua import __version__
+from residua._version import __version__
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 
