@@ -19,7 +19,7 @@ ALLOWED = {
     "anatomy/drawing/canvas.py": "custom properties of a style sheet",
     "runtime/environment.py": "flags of git",
     "runtime/native/library.py": "a flag of the compiler",
-    "studies/finished_runs.py": "the words of the command that repeats a study",
+    "studies/command.py": "the words of the command that repeats a study",
     "training/plan.py": "the words of the command that repeats a run",
     "training/request.py": "the words of the command that resumes a run",
 }
