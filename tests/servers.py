@@ -1,4 +1,4 @@
-"""A web server on 127.0.0.1 that misbehaves as told: breaks off, lies, refuses, redirects, changes its files."""
+"""A web server on 127.0.0.1 that breaks off, lies, refuses, redirects or changes its files, as its test demands."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Behaviour:
         breaks: how many bytes the next answers send before they break off; then whole answers.
         drips: how long each byte of the next answers takes, seconds; then whole answers.
         lies: added to the Content-Length of every answer.
-        says_length: whether it announces a length at all.
+        announces_length: whether it announces a length at all.
         honours_ranges: else it always sends everything.
-        tags: whether it sends an ETag, and heeds If-Range.
+        tags: whether it sends an ETag, and respects If-Range.
         token: what a request must bear, when not empty.
         before: called with the number of each request, from 1.
         asked: the requests so far.
@@ -62,7 +62,7 @@ class Behaviour:
     breaks: list[int] = field(default_factory=list)
     drips: list[float] = field(default_factory=list)
     lies: int = 0
-    says_length: bool = True
+    announces_length: bool = True
     honours_ranges: bool = True
     tags: bool = False
     token: str = ""
@@ -81,28 +81,28 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.0"
 
     def do_GET(self) -> None:
-        told: Behaviour = self.server.told
+        behaviour: Behaviour = self.server.behaviour
         headers = {name.lower(): value for name, value in self.headers.items()}
-        told.asked.append(Asked(self.command, self.path, headers))
-        told.before(len(told.asked))
+        behaviour.asked.append(Asked(self.command, self.path, headers))
+        behaviour.before(len(behaviour.asked))
         path = self.path.split("?")[0]
-        status = told.statuses.pop(0) if told.statuses else 0
-        if told.token and headers.get("authorization") != f"Bearer {told.token}":
+        status = behaviour.statuses.pop(0) if behaviour.statuses else 0
+        if behaviour.token and headers.get("authorization") != f"Bearer {behaviour.token}":
             status = 401
-        if status or (path not in told.files and path not in told.redirects):
-            later = {"Retry-After": told.retry_after} if told.retry_after else {}
-            self._answer(status or 404, {**later, **told.error_headers})
+        if status or (path not in behaviour.files and path not in behaviour.redirects):
+            later = {"Retry-After": behaviour.retry_after} if behaviour.retry_after else {}
+            self._answer(status or 404, {**later, **behaviour.error_headers})
             return
-        extra = told.headers.get(path, {})
-        if path in told.redirects:
-            self._answer(302, {"Location": told.redirects[path], **extra})
+        extra = behaviour.headers.get(path, {})
+        if path in behaviour.redirects:
+            self._answer(302, {"Location": behaviour.redirects[path], **extra})
             return
-        content = told.files[path]
+        content = behaviour.files[path]
         tag = f'"{hashlib.md5(content).hexdigest()}"'
         start = 0
-        if "range" in headers and told.honours_ranges:
+        if "range" in headers and behaviour.honours_ranges:
             start = int(headers["range"].removeprefix("bytes=").removesuffix("-"))
-            if told.tags and headers.get("if-range", tag) != tag:
+            if behaviour.tags and headers.get("if-range", tag) != tag:
                 start = 0
             elif start >= len(content):
                 self._answer(416, {"Content-Range": f"bytes */{len(content)}"})
@@ -111,20 +111,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         answer = {}
         if start:
             answer["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        if told.tags:
+        if behaviour.tags:
             answer["ETag"] = tag
-        if told.says_length:
-            answer["Content-Length"] = str(len(body) + told.lies)
+        if behaviour.announces_length:
+            answer["Content-Length"] = str(len(body) + behaviour.lies)
         self._answer(206 if start else 200, {**answer, **extra})
         if self.command == "GET":
             with contextlib.suppress(ConnectionError):  # a client that has had enough
-                if told.drips:
-                    pause = told.drips.pop(0)
+                if behaviour.drips:
+                    pause = behaviour.drips.pop(0)
                     while body:
                         self.wfile.write(body[:1])
                         body = body[1:]
                         threading.Event().wait(pause)
-                self.wfile.write(body[: told.breaks.pop(0)] if told.breaks else body)
+                self.wfile.write(body[: behaviour.breaks.pop(0)] if behaviour.breaks else body)
 
     do_HEAD = do_GET
 
@@ -143,13 +143,13 @@ def serving(**behaviour: Any) -> Iterator[Behaviour]:
     """Yield the behaviour of a running server, with its `address`, http://127.0.0.1:PORT."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
         server.daemon_threads = True
-        told = Behaviour(**behaviour)
-        told.address = f"http://127.0.0.1:{server.server_address[1]}"
-        server.told = told  # type: ignore[attr-defined]
+        wanted = Behaviour(**behaviour)
+        wanted.address = f"http://127.0.0.1:{server.server_address[1]}"
+        server.behaviour = wanted  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield told
+            yield wanted
         finally:
             server.shutdown()
             thread.join()

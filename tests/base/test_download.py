@@ -28,8 +28,8 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def server() -> Iterator[Behaviour]:
-    with serving(files={"/data.bin": CONTENT}) as told:
-        yield told
+    with serving(files={"/data.bin": CONTENT}) as behaviour:
+        yield behaviour
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,7 @@ def test_a_server_at_a_crawl_is_given_up_and_its_part_is_kept(
 ) -> None:
     monkeypatch.setattr(download, "_SLOW_SECONDS", 0.2)
     server.drips = [0.01]
-    with pytest.raises(InputError, match=r"bytes a second for 0 seconds; what came is kept.*Repeat the command"):
+    with pytest.raises(InputError, match=r"bytes per second for 0 seconds; what arrived is kept.*Repeat the command"):
         fetch(remote(server), tmp_path)
     held = (tmp_path / "data.bin.part").read_bytes()
     assert 0 < len(held) < 1000
@@ -127,7 +127,7 @@ def test_versions_of_a_changed_file_are_not_glued(server: Behaviour, tmp_path: P
 
     server.before = change
     assert fetch(remote(server), tmp_path).read_bytes() == CONTENT
-    # With a tag the second answer is whole; without one the hash finds the pieces out, and all is asked for anew.
+    # With a tag the second answer is whole; without one the hash finds the pieces out, and everything is asked for again.
     assert server.ranges == [None, "bytes=400000-"] + ([] if tags else [None])
 
 
@@ -166,13 +166,13 @@ def test_a_length_short_of_an_unknown_end_is_found_out_by_the_hash(server: Behav
     assert left(tmp_path) == []
 
 
-def test_a_server_that_says_no_length(server: Behaviour, tmp_path: Path) -> None:
-    server.says_length = False
+def test_a_server_that_announces_no_length(server: Behaviour, tmp_path: Path) -> None:
+    server.announces_length = False
     assert fetch(remote(server, size=None), tmp_path).read_bytes() == CONTENT
 
 
 def test_no_more_is_read_than_the_file_has(server: Behaviour, tmp_path: Path) -> None:
-    server.files["/data.bin"], server.says_length = CONTENT * 20, False
+    server.files["/data.bin"], server.announces_length = CONTENT * 20, False
     seen: list[int] = []
     with pytest.raises(InputError, match="bytes"):
         fetch(remote(server), tmp_path, lambda held, total: seen.append(held))
@@ -213,7 +213,9 @@ def test_a_lasting_refusal_is_not_asked_for_again(server: Behaviour, tmp_path: P
     assert len(server.asked) == 1
 
 
-def test_a_busy_server_is_asked_again_when_it_says_so(server: Behaviour, tmp_path: Path, waits: list[float]) -> None:
+def test_a_busy_server_is_asked_again_after_the_time_it_names(
+    server: Behaviour, tmp_path: Path, waits: list[float]
+) -> None:
     server.statuses, server.retry_after = [429, 500, 503], "7"
     assert fetch(remote(server), tmp_path).read_bytes() == CONTENT
     assert waits == [7, 7, 7]
@@ -274,7 +276,7 @@ def test_a_hash_that_is_none_is_refused(digest: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["RESIDUA_OFFLINE", "HF_HUB_OFFLINE"])
-def test_offline_says_what_is_missing_and_where_it_would_be(
+def test_offline_names_what_is_missing_and_its_place(
     server: Behaviour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, "1")
@@ -333,7 +335,7 @@ def test_names_come_from_the_path_of_the_address(url: str, name: str) -> None:
     assert RemoteFile(url, SHA256).file_name == name
 
 
-def test_a_download_says_once_that_it_has_begun(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_download_announces_itself_once(capfd: pytest.CaptureFixture[str]) -> None:
     with progress_bar("weights.pth", BYTES) as show:
         assert capfd.readouterr().err == ""
         show(1, 2_500_000)

@@ -21,24 +21,24 @@ from residua._base.http import ERRORS, Patience, Refused, is_offline, open_url, 
 from residua._base.lock import waiting
 
 _PIECE = 1 << 18
-_LARGEST = 1 << 36  # a server that announces nothing is not believed beyond 64 GiB
+_LARGEST = 1 << 36  # 64 GiB: where a server announces no length, a download ends there
 _ROOM = 1 << 20
-# Slower than this for so long is given up: no read of it ever times out while single bytes arrive.
+# A slower download is given up: while single bytes arrive, no read of it ever times out.
 _SLOWEST_BYTES_PER_SECOND = 1024
 _SLOW_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on the network, and what it must be.
+    """A file on the network, and how to recognise it.
 
     Attributes:
-        url: where it is.
-        digest: what it must hash to, hexadecimal: all of it, or its first 8 digits or more.
-        size: its length, bytes; None where nobody knows it.
+        url: its address.
+        digest: its hash, hexadecimal: all digits, or the first 8 or more.
+        size: its length, bytes; None where that is not known.
         kind: "sha256" of the bytes, or "git": the SHA-1 that git names the file by.
         token: a bearer token for the host of `url`.
-        remedy: what to do when it cannot be had.
+        remedy: what to do when it cannot be downloaded.
     """
 
     url: str
@@ -62,10 +62,10 @@ class RemoteFile:
 
 
 def verify(path: Path, remote: RemoteFile) -> None:
-    """Compare a file with what it should be.
+    """Compare the size and the hash of a file with those of `remote`.
 
     Raises:
-        InputError: its size or its hash is another.
+        InputError: one of them differs.
     """
     if found := _mismatch(path, remote):
         raise InputError(
@@ -76,13 +76,13 @@ def verify(path: Path, remote: RemoteFile) -> None:
 
 
 def fetch(remote: RemoteFile, folder: Path, progress: Progress | None = None) -> Path:
-    """Download `remote` into `folder` and return its path; one that is there is verified and used.
+    """Download `remote` into `folder` and return its path; a file that is there is verified and used.
 
-    A part left by an earlier attempt is continued, unless the server says that the file has changed since. Several
-    processes may ask at once: one downloads, the others wait for it.
+    A part left by an earlier attempt is continued, unless the file on the server has changed since. Where several
+    processes ask at once, one downloads and the others wait.
 
     Raises:
-        InputError: offline; no connection, or one at a crawl; no space, or what arrived is not the file.
+        InputError: offline; no connection, or a very slow one; no space, or what arrived is not the file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / remote.file_name
@@ -108,7 +108,7 @@ def fetch(remote: RemoteFile, folder: Path, progress: Progress | None = None) ->
 
 
 def missing_offline(url: str, place: Path) -> InputError:
-    """Return the error that says what is not at hand while the network is forbidden."""
+    """Return the error for a file that is not in the cache while the network is forbidden."""
     return InputError(
         f"{url} is not in the cache, and RESIDUA_OFFLINE or HF_HUB_OFFLINE forbids the network",
         f"the file at {place}",
@@ -117,7 +117,7 @@ def missing_offline(url: str, place: Path) -> InputError:
 
 
 class _Part:
-    """A file that has arrived in part, and what its server called that version of it."""
+    """A file that has arrived in part, and the server's tag of that version of it."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._note = path, path.with_name(path.name + ".etag")
@@ -131,7 +131,7 @@ class _Part:
         return self._note.read_text() if self._note.exists() else ""
 
     def begin(self, validator: str) -> None:
-        """Start from nothing."""
+        """Start an empty file."""
         self.path.write_bytes(b"")
         if validator:
             self._note.write_text(validator)
@@ -144,22 +144,24 @@ class _Part:
 
 
 class _Pace:
-    """How fast bytes arrive, looked at once in a while."""
+    """How fast bytes arrive, measured once a minute."""
 
     def __init__(self, held: int) -> None:
         self._held, self._since = held, time.monotonic()
 
     def check(self, held: int) -> None:
-        """Take note that so much is held now.
+        """Note how many bytes are held now.
 
         Raises:
-            Refused: too little has arrived for long.
+            Refused: too little has arrived for too long.
         """
         seconds = time.monotonic() - self._since
         if seconds < _SLOW_SECONDS:
             return
         if (rate := (held - self._held) / seconds) < _SLOWEST_BYTES_PER_SECOND:
-            raise Refused(f"the server sent {rate:,.0f} bytes a second for {seconds:,.0f} seconds; what came is kept")
+            raise Refused(
+                f"the server sent {rate:,.0f} bytes per second for {seconds:,.0f} seconds; what arrived is kept"
+            )
         self._held, self._since = held, time.monotonic()
 
 
@@ -173,7 +175,7 @@ def _download(remote: RemoteFile, part: _Part, progress: Progress | None) -> Non
                 isinstance(error, urllib.error.HTTPError)
                 and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
             )
-            # Nothing is left to send, though the length that was announced has not come: what came may be all.
+            # The server has no more to send, though it announced more: what arrived may be the whole file.
             if (beyond or remote.size is None) and part.held and not _mismatch(part.path, remote):
                 return
             if beyond and part.held and not mixed:
@@ -193,14 +195,14 @@ def _download(remote: RemoteFile, part: _Part, progress: Progress | None) -> Non
             raise InputError(
                 f"what {remote.url} sent has {found[0]}",
                 found[1],
-                "The file there is another than it was, or the hash is mistyped; nothing of it was kept",
+                "The file has changed on the server, or the hash is mistyped; nothing was kept",
             )
-        # Pieces of two versions, of a server that names neither: once more from the start.
+        # Pieces of two versions, from a server that tags neither: download once more from the start.
         mixed, most = True, 0
 
 
 def _continue(remote: RemoteFile, part: _Part, progress: Progress | None) -> bool:
-    """Receive what is missing; return whether some of it was there before."""
+    """Receive what is missing; return whether a part was there before."""
     held = part.held
     if remote.size is not None and held > remote.size:
         part.remove()
@@ -214,15 +216,15 @@ def _continue(remote: RemoteFile, part: _Part, progress: Progress | None) -> boo
         resumed = held > 0 and answer.status == http.HTTPStatus.PARTIAL_CONTENT and _continues(answer, held, part)
         if answer.status == http.HTTPStatus.PARTIAL_CONTENT and not resumed:
             part.remove()
-            raise http.client.HTTPException("the server sent another part than the one asked for")
+            raise http.client.HTTPException("the server sent a different part than the one requested")
         if not resumed:
-            # A server that ignores the range, or has another version now, sends everything from the start.
+            # A server that ignores the range, or has a new version, sends everything from the start.
             held = 0
             part.begin(_validator(answer))
         total = remote.size if remote.size is not None else _announced(answer, held)
         _require_room(part.path, (total or held) - held)
         pace = _Pace(held)
-        # What has arrived, at once: `read` waits for a whole piece, however long that takes.
+        # Not `read`, which waits for a whole piece, however long that takes.
         with part.path.open("ab") as stream:
             while piece := answer.read1(_PIECE):
                 stream.write(piece)
@@ -238,7 +240,7 @@ def _continue(remote: RemoteFile, part: _Part, progress: Progress | None) -> boo
 
 
 def _continues(answer: Any, held: int, part: _Part) -> bool:
-    """Whether an answer goes on where the part ends, with the same version of the file."""
+    """Whether a response continues where the part ends, with the same version of the file."""
     found = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range") or f"bytes {held}-")
     same = not part.validator or not _validator(answer) or _validator(answer) == part.validator
     return found is not None and int(found[1]) == held and same
@@ -250,7 +252,7 @@ def _announced(answer: Any, held: int) -> int | None:
 
 
 def _validator(answer: Any) -> str:
-    """What If-Range takes: a strong tag or the time of the last change (RFC 9110, section 13.1.5)."""
+    """Return the value for If-Range: a strong tag or the time of the last change (RFC 9110, section 13.1.5)."""
     tag = answer.headers.get("ETag") or ""
     return tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified") or ""
 
@@ -258,11 +260,11 @@ def _validator(answer: Any) -> str:
 def _require_room(path: Path, wanted: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if free < wanted + _ROOM:
-        raise Refused(f"it takes {wanted / 1e6:,.1f} MB more, and {free / 1e6:,.1f} MB are free")
+        raise Refused(f"it needs {wanted / 1e6:,.1f} MB more, and {free / 1e6:,.1f} MB are free")
 
 
 def _mismatch(path: Path, remote: RemoteFile) -> tuple[str, str] | None:
-    """Return what a file has and what it should have, None when it is what it should be."""
+    """Return (found, wanted) of the first property that differs, None where the file is the right one."""
     size = path.stat().st_size
     if remote.size is not None and size != remote.size:
         return f"{size} bytes", f"{remote.size} bytes"

@@ -115,7 +115,7 @@ def sha256_file(path: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk, where the file system can tell."""
+    """Wait until a file, or a folder's list of names, is on the disk; where a file system cannot wait, go on."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         with _left_out(path if path.is_dir() else path.parent, "sync: after a power failure a new file may be missing"):

@@ -1,4 +1,4 @@
-"""Values as JSON can hold them."""
+"""Values that JSON can hold."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _AS_IT_IS = (str, int, bool, type(None))
 
 
 def plain(value: Any) -> Any:
-    """Return the value as JSON can hold it: dataclasses and arrays taken apart, NaN and infinity as null."""
+    """Return the value in the types of JSON: dataclasses and arrays become objects and lists, NaN and infinity null."""
     if type(value) in _AS_IT_IS:
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -1,4 +1,4 @@
-"""Phrases that many messages share."""
+"""Phrases and notations that many messages share."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def some(names: Iterable[str], most: int = 10, separator: str = ", ") -> str:
 
 
 def compact(names: Iterable[str]) -> list[str]:
-    """Return dotted names in a shell's brace notation, all of them: `layer1.{0-2}.bn1.{weight,bias}`.
+    """Return dotted names, all of them, in a shell's brace notation: `layer1.{0-2}.bn1.{weight,bias}`.
 
-    Every expansion of an answer is a given name, and every given name is an expansion of one answer.
+    The results expand to exactly the given names, each of them once.
     """
     rows: dict[tuple[tuple[str, ...], ...], None] = {
         tuple((part,) for part in name.split(".")): None for name in dict.fromkeys(names)
