@@ -127,7 +127,7 @@ def test_versions_of_a_changed_file_are_not_glued(server: Behaviour, tmp_path: P
 
     server.before = change
     assert fetch(remote(server), tmp_path).read_bytes() == CONTENT
-    # With a tag the second answer is whole; without one the hash finds the pieces out, and everything is asked for again.
+    # With a tag the second answer is whole; without one the hash of the pieces is wrong, and all is requested again.
     assert server.ranges == [None, "bytes=400000-"] + ([] if tags else [None])
 
 
