@@ -17,12 +17,13 @@ from typing import Any, Literal
 from residua._base.console import Progress
 from residua._base.errors import InputError
 from residua._base.files import sync
-from residua._base.http import ERRORS, Patience, Refused, is_offline, open_url, require_http
+from residua._base.http import ERRORS, Patience, Refused, is_offline, number_in, open_url, public_address, require_http
 from residua._base.lock import waiting
 
 _PIECE = 1 << 18
 _LARGEST = 1 << 36  # 64 GiB: where a server announces no length, a download ends there
 _ROOM = 1 << 20
+_LONGEST_NAME = 200  # bytes: file systems allow 255, and ".part.etag" comes behind
 # A slower download is given up: while single bytes arrive, no read of it ever times out.
 _SLOWEST_BYTES_PER_SECOND = 1024
 _SLOW_SECONDS = 60
@@ -52,13 +53,21 @@ class RemoteFile:
         require_http(self.url)
         most = 64 if self.kind == "sha256" else 40
         if not re.fullmatch(f"[0-9a-f]{{8,{most}}}", self.digest):
-            raise InputError(f"the hash {self.digest!r} of {self.url}", f"8 to {most} hexadecimal digits, lower case")
+            raise InputError(
+                f"the hash {self.digest!r} of {self.public_url}", f"8 to {most} hexadecimal digits, lower case"
+            )
+
+    @property
+    def public_url(self) -> str:
+        """Return the address for messages: without user part and query, which may be secret."""
+        return public_address(self.url)
 
     @property
     def file_name(self) -> str:
-        """The last part of the address."""
+        """Return the last part of the address."""
         name = urllib.parse.unquote(urllib.parse.urlsplit(self.url).path).rsplit("/", 1)[-1]
-        return name if name.isprintable() and name not in ("", ".", "..") else "download"
+        usable = name.isprintable() and name not in ("", ".", "..") and len(name.encode()) <= _LONGEST_NAME
+        return name if usable else "download"
 
 
 def verify(path: Path, remote: RemoteFile) -> None:
@@ -71,7 +80,7 @@ def verify(path: Path, remote: RemoteFile) -> None:
         raise InputError(
             f"{path} is not the official {remote.file_name}: it has {found[0]}",
             found[1],
-            f"Delete it; it is then downloaded again from {remote.url}",
+            f"Delete it; it is then downloaded again from {remote.public_url}",
         )
 
 
@@ -95,7 +104,7 @@ def fetch(remote: RemoteFile, folder: Path, progress: Progress | None = None) ->
                 verify(path, remote)
             path.unlink()
         if is_offline():
-            raise missing_offline(remote.url, path)
+            raise missing_offline(remote.public_url, path)
         try:
             _download(remote, part, progress)
         except ERRORS as error:
@@ -193,7 +202,7 @@ def _download(remote: RemoteFile, part: _Part, progress: Progress | None) -> Non
         part.remove()
         if mixed or not pieced:
             raise InputError(
-                f"what {remote.url} sent has {found[0]}",
+                f"what {remote.public_url} sent has {found[0]}",
                 found[1],
                 "The file has changed on the server, or the hash is mistyped; nothing was kept",
             )
@@ -241,14 +250,14 @@ def _continue(remote: RemoteFile, part: _Part, progress: Progress | None) -> boo
 
 def _continues(answer: Any, held: int, part: _Part) -> bool:
     """Whether a response continues where the part ends, with the same version of the file."""
-    found = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range") or f"bytes {held}-")
+    found = re.match(r"bytes ([0-9]{1,18})-", answer.headers.get("Content-Range") or f"bytes {held}-")
     same = not part.validator or not _validator(answer) or _validator(answer) == part.validator
     return found is not None and int(found[1]) == held and same
 
 
 def _announced(answer: Any, held: int) -> int | None:
-    text = answer.headers.get("Content-Length") or ""
-    return held + int(text) if text.isascii() and text.isdecimal() else None
+    length = number_in(answer.headers.get("Content-Length"))
+    return None if length is None else held + length
 
 
 def _validator(answer: Any) -> str:
@@ -283,8 +292,11 @@ def _digest(path: Path, size: int, kind: str) -> str:
 
 def _unavailable(remote: RemoteFile, folder: Path, error: BaseException) -> InputError:
     size = "" if remote.size is None else f", {remote.size / 1e6:.0f} MB,"
+    # What Residua records of an address lacks its user and its query, without which a private file is refused.
+    refused = isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404)
+    remedy = "Give the whole address again, its query included" if refused else remote.remedy
     return InputError(
-        f"{remote.url} could not be downloaded ({error or type(error).__name__})",
+        f"{remote.public_url} could not be downloaded ({error or type(error).__name__})",
         f"{remote.file_name}{size} in {folder}",
-        f"{remote.remedy}, or put the file there",
+        f"{remedy}, or put the file there",
     )

@@ -1,10 +1,13 @@
-"""Asking a server politely: where redirects may lead, what a token is shown to, when to try again."""
+"""Requests to servers: where redirects may lead, which host sees a token, when to try again."""
 
 from __future__ import annotations
 
+import base64
 import errno
 import http.client
 import os
+import re
+import string
 import time
 import urllib.error
 import urllib.parse
@@ -29,7 +32,7 @@ ERRORS = (urllib.error.URLError, OSError, http.client.HTTPException)
 
 
 class Refused(OSError):
-    """An answer that asking again will not change."""
+    """An answer that a second request would not change."""
 
 
 def is_offline() -> bool:
@@ -49,8 +52,23 @@ def require_http(url: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise InputError(f"the address {url!r}", "http://HOST/… or https://HOST/…", "Check the address")
+        raise InputError(f"the address {public_address(url)!r}", "http://HOST/… or https://HOST/…", "Check the address")
     return url
+
+
+def public_address(url: str) -> str:
+    """Return an address without what may be secret: user and password, query, and fragment.
+
+    Signed addresses carry their signature in the query. A fragment that is a hash (#sha256=HEX) stays. Text that is no
+    http or https address comes back as it is.
+    """
+    if not re.match("https?://", url, re.IGNORECASE):
+        return url
+    address, _, fragment = url.partition("#")
+    scheme, _, rest = address.partition("?")[0].partition("://")
+    host, slash, path = rest.partition("/")
+    kept = f"#{fragment}" if re.fullmatch("sha256=[0-9A-Fa-f]*", fragment) else ""
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}{kept}"
 
 
 def open_url(
@@ -59,24 +77,43 @@ def open_url(
     """Ask for `url`; the answer is an `http.client.HTTPResponse`, to be used as a context manager.
 
     Args:
+        url: may name a user and a password, which are sent to its own host alone.
         headers: of the request; redirects keep them.
-        token: a bearer token, shown to the host of `url` alone: a redirect goes without it.
+        token: a bearer token, sent to the host of `url` alone: a redirect goes without it.
         method: "GET" or "HEAD".
         follow: whether redirects are followed, to http and https only; else they raise their HTTPError.
 
     Raises:
-        ERRORS: as urllib raises them.
+        ERRORS: as urllib raises them; an address that cannot be asked is `Refused`.
     """
-    request = urllib.request.Request(require_http(url), headers=dict(headers or {}), method=method)
-    if token:
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
+    address, user = _without_user(require_http(url))
     opener = urllib.request.build_opener(_Following if follow else _Staying)
-    return opener.open(request, timeout=_TIMEOUT_SECONDS)
+    try:
+        # A name outside ASCII is sent as UTF-8 in percent signs; whatever stands in them already stays.
+        quoted = urllib.parse.quote(address, safe=string.punctuation)
+        request = urllib.request.Request(quoted, headers=dict(headers or {}), method=method)
+        if token or user:
+            request.add_unredirected_header("Authorization", f"Bearer {token}" if token else f"Basic {user}")
+        return opener.open(request, timeout=_TIMEOUT_SECONDS)
+    except ValueError as error:
+        # Its own words may quote the header that holds the token.
+        raise Refused(f"{public_address(url)} or its redirect is no address that can be asked") from error
+
+
+def _without_user(url: str) -> tuple[str, str]:
+    """Return an address without its user part, and that part in the form of Basic authorisation (RFC 7617)."""
+    scheme, separator, rest = url.partition("://")
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    user, at, _ = host.rpartition("@")
+    if not at:
+        return url, ""
+    name = urllib.parse.unquote(user)
+    return f"{scheme}{separator}{rest[len(user) + 1 :]}", base64.b64encode(name.encode(errors="replace")).decode()
 
 
 @dataclass(frozen=True)
 class Head:
-    """What a server says of a file without sending it.
+    """What a server states of a file without sending it.
 
     Attributes:
         url: where the file is on the same host, renamed folders resolved.
@@ -88,7 +125,7 @@ class Head:
 
 
 def head(url: str, *, token: str = "", final: str = "") -> Head:
-    """Ask what `url` is; redirects are followed on its own host, with the token, and noted where they lead away.
+    """Ask for the headers of `url`; redirects are followed on its own host, with the token, and no further.
 
     Args:
         final: a header whose presence ends the following.
@@ -108,15 +145,27 @@ def head(url: str, *, token: str = "", final: str = "") -> Head:
                     error.close()
                     break
                 patience.endure(error)
-        target = urllib.parse.urljoin(url, headers.get("Location", ""))
-        if (final and final in headers) or urllib.parse.urlsplit(target)[:2] != urllib.parse.urlsplit(url)[:2]:
+        if final and final in headers:
+            return Head(url, headers)
+        try:
+            target = urllib.parse.urljoin(url, str(headers.get("Location", "")))
+            away = urllib.parse.urlsplit(target)[:2] != urllib.parse.urlsplit(url)[:2]
+        except ValueError as error:
+            raise Refused(f"{public_address(url)} redirects to something that is no address") from error
+        if away:
             return Head(url, headers)
         url = target
-    raise Refused(f"more than {_HOPS} redirects from {url}")
+    raise Refused(f"more than {_HOPS} redirects from {public_address(url)}")
+
+
+def number_in(header: str | None) -> int | None:
+    """Return the whole number that a header holds, None where it holds none of at most 18 digits."""
+    text = str(header or "")
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
 class Patience:
-    """How often a failing server is asked again, and how long to wait in between."""
+    """How often a failing server is asked again, and how long to wait between attempts."""
 
     def __init__(self) -> None:
         self._failures = 0
@@ -126,13 +175,12 @@ class Patience:
         self._failures = 0
 
     def endure(self, error: BaseException) -> None:
-        """Wait before the next attempt, or raise `error` where another would be in vain."""
+        """Wait before the next attempt, or raise `error` where a further one would be in vain."""
         self._failures += 1
         pause = 2.0**self._failures / 8
         if isinstance(error, urllib.error.HTTPError):
             error.close()
-            asked = str(error.headers.get("Retry-After") or "")
-            pause = max(pause, float(asked)) if asked.isascii() and asked.isdecimal() else pause
+            pause = max(pause, float(number_in(error.headers.get("Retry-After")) or 0))
             if error.code not in _PASSING or pause > _LONGEST_WAIT_SECONDS:
                 raise error
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -142,13 +190,22 @@ class Patience:
 
 
 class _Following(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if urllib.parse.urlsplit(newurl).scheme not in ("http", "https"):
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        try:
+            target = urllib.parse.urljoin(req.full_url, str(headers.get("Location") or ""))
+            scheme = urllib.parse.urlsplit(target).scheme
+        except ValueError:
+            scheme = ""
+        if scheme not in ("http", "https"):
             fp.close()
-            raise Refused(f"redirected to {newurl}, which is neither http nor https")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+            raise Refused(f"redirected to an address of {scheme[:20]!r}, which is neither http nor https")
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 class _Staying(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
         return None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.errors import InputError
+from residua._base.http import public_address
 from residua.families.build import outline
 from residua.families.network import Classifier
 from residua.specs.preprocess import PreprocessSpec, default_preprocess, resized
@@ -51,8 +52,8 @@ class Initial:
 
 
 def full_name(given: str | Path) -> str:
-    """Return a name of weights as it is recorded: a path is made absolute."""
-    return str(given) if is_remote(given) else str(Path(given).resolve())
+    """Return a name of weights as it is recorded: a path is made absolute, an address loses what may be secret."""
+    return public_address(str(given)) if is_remote(given) else str(Path(given).resolve())
 
 
 def find_initial(given: str | Path, asked: Asked) -> Initial:

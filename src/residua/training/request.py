@@ -261,7 +261,8 @@ def _initial(
         # Not to be used: `claim` refuses it by name.
         return Initial(full_name(weights), "", None, ())
     if begun and not list_checkpoints(folder / "checkpoints") and not is_finished(folder):
-        locate(begun.given, asked.spec)  # now: a download must not come in the way of what a run displays
+        # Now: a download must not come in the way of what a run displays. The record of an address lacks its query.
+        locate(weights if weights is not None else begun.given, asked.spec)
     return begun
 
 

@@ -294,7 +294,7 @@ def test_what_the_hub_refuses_is_said(
 def test_a_private_repository_takes_the_token(published: Behaviour, monkeypatch: pytest.MonkeyPatch) -> None:
     published.token = "hf_secret"
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
-    with pytest.raises(InputError, match="set HF_TOKEN to another token") as error:
+    with pytest.raises(InputError, match="set HF_TOKEN to a different token") as error:
         residua.load(f"hf://{REPOSITORY}")
     assert "hf_wrong" not in str(error.value)
     with serving(files=dict(published.files)) as store:

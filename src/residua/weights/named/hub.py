@@ -1,7 +1,7 @@
 """Files of the Hugging Face Hub, or of a server in its place: named by content, kept by content.
 
 The protocol, as the Hub's own documentation has it: `GET {endpoint}/{repo}/resolve/{revision}/{file}`; the headers of
-the answer, or of its redirect to a store, say the commit (X-Repo-Commit) and what the file must hash to: for large
+the answer, or of its redirect to a store, state the commit (X-Repo-Commit) and what the file must hash to: for large
 files X-Linked-Etag, a SHA-256, with X-Linked-Size; for small ones ETag, the SHA-1 that git names them by.
 """
 
@@ -13,18 +13,30 @@ import re
 import urllib.error
 import urllib.parse
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict
 
 from residua._base.console import BYTES, progress_bar
 from residua._base.download import RemoteFile, fetch
-from residua._base.errors import InputError
+from residua._base.errors import Damaged, InputError
 from residua._base.files import write_text
-from residua._base.http import ERRORS, Head, head, is_offline, require_http
+from residua._base.http import ERRORS, Head, head, is_offline, number_in, public_address, require_http
+from residua._base.json_file import read_json
 from residua._base.lock import waiting
 from residua._base.places import cache_root
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _ADDRESS = re.compile(rf"({_NAME}/{_NAME}|{_NAME})(?:@([A-Za-z0-9._/-]+))?")
+
+
+class _Known(TypedDict):
+    digest: str
+    kind: Literal["sha256", "git"]
+    size: int | None
+
+
+class _Notes(TypedDict):
+    commit: str
+    files: dict[str, _Known | None]
 
 
 class Repository:
@@ -47,7 +59,7 @@ class Repository:
         self._commit = ""
 
     def fetch(self, name: str) -> Path | None:
-        """Return the file of that name in the cache, downloaded where it is not there; None: the repository has none.
+        """Return the file of that name in the cache, downloaded where absent; None: the repository has none.
 
         Raises:
             InputError: no such repository or revision; a private one without a token; offline and never fetched;
@@ -66,37 +78,49 @@ class Repository:
         return path
 
     def _from_cache(self, name: str) -> Path | None:
-        noted = self._noted()
-        url = self._url(name)
-        if name in noted:
-            known = noted[name]
-            return None if known is None else fetch_to_cache(RemoteFile(url, **known))
+        url, why = self._url(name), ""
+        try:
+            noted = self._noted()
+            if name in noted:
+                known = noted[name]
+                return None if known is None else fetch_to_cache(RemoteFile(url, **known))
+        except Damaged as error:
+            why = "" if error.absent else f" ({error})"
         raise InputError(
-            f"{url} is not in the cache, {cache_root() / 'weights'}, and RESIDUA_OFFLINE or HF_HUB_OFFLINE forbids the "
-            "network",
+            f"{public_address(url)} is not in the cache, {cache_root() / 'weights'}{why}, and RESIDUA_OFFLINE or "
+            "HF_HUB_OFFLINE forbids the network",
             "a repository that was fetched before, or its files in a folder of yours",
             "Repeat the command once with the network allowed, or give the folder's path as the weights",
         )
 
     def _note(self, name: str, remote: RemoteFile | None) -> None:
-        """Write down what the file is, or that there is none, for when the Hub cannot be asked."""
-        known = remote and {"digest": remote.digest, "kind": remote.kind, "size": remote.size}
+        """Write down what the file is, or that the repository has none, for when the network is forbidden."""
+        known: _Known | None = None
+        if remote is not None:
+            known = {"digest": remote.digest, "kind": remote.kind, "size": remote.size}
         self._notes.parent.mkdir(parents=True, exist_ok=True)
         with waiting(self._notes.with_suffix(".lock")):
-            noted = self._noted() | {name: known}
+            try:
+                noted = self._noted() | {name: known}
+            except Damaged:  # what is lost costs a question to the Hub, no download
+                noted = {name: known}
             write_text(self._notes, json.dumps({"commit": self._commit, "files": noted}, indent=1))
 
-    def _noted(self) -> dict[str, dict[str, Any] | None]:
-        try:
-            told = json.loads(self._notes.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        same = not self._commit or told["commit"] == self._commit
-        return dict(told["files"]) if same else {}
+    def _noted(self) -> dict[str, _Known | None]:
+        """Return what is noted of this commit's files.
+
+        Raises:
+            Damaged: the notes are absent or damaged.
+        """
+        notes = read_json(self._notes, _Notes)
+        for known in notes["files"].values():
+            if known and not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", known["digest"]):
+                raise Damaged(self._notes, "it holds a digest that is none")
+        return notes["files"] if self._commit in ("", notes["commit"]) else {}
 
     @property
     def _notes(self) -> Path:
-        host = urllib.parse.quote(endpoint().split("://", 1)[1], safe="")
+        host = urllib.parse.quote(public_address(endpoint()).split("://", 1)[1], safe="")
         name = urllib.parse.quote(f"{self.name}@{self.revision}", safe="@")
         return cache_root() / "weights" / "hub" / host / f"{name}.json"
 
@@ -105,23 +129,23 @@ class Repository:
         try:
             return head(url, token=_token(), final="X-Linked-Etag")
         except urllib.error.HTTPError as error:
-            told = error.headers.get("X-Error-Code") or ""
-            if error.code == 404 and told in ("", "EntryNotFound"):
+            code = error.headers.get("X-Error-Code") or ""
+            if error.code == 404 and code in ("", "EntryNotFound"):
                 return None
-            if error.code in (401, 403) or told == "GatedRepo":
+            if error.code in (401, 403) or code == "GatedRepo":
                 raise InputError(
-                    f"{url} is private, gated, or not there (HTTP {error.code} {told or error.reason})",
-                    "a repository that everyone may read, or a token that may read it",
-                    f"Check the name {self.name!r}, or set HF_TOKEN" + (" to another token" if _token() else ""),
+                    f"{public_address(url)} is private, gated, or not there (HTTP {error.code} {code or error.reason})",
+                    "a public repository, or a token that may read it",
+                    f"Check the name {self.name!r}, or set HF_TOKEN" + (" to a different token" if _token() else ""),
                 ) from None
             raise InputError(
-                f"{url} could not be asked for (HTTP {error.code} {told or error.reason})",
+                f"{public_address(url)} could not be asked for (HTTP {error.code} {code or error.reason})",
                 "a repository of the Hub, and a branch, tag or commit of it",
                 f"Check {self.name}@{self.revision}",
             ) from None
         except ERRORS as error:
             raise InputError(
-                f"{url} could not be asked for ({error})",
+                f"{public_address(url)} could not be asked for ({error})",
                 "a connection to the Hub (HF_ENDPOINT names another server)",
                 "Repeat the command, or download the repository's files elsewhere and give their folder",
             ) from None
@@ -129,17 +153,17 @@ class Repository:
     def _remote(self, found: Head) -> RemoteFile:
         linked = found.headers.get("X-Linked-Etag")
         tag = (linked or found.headers.get("ETag") or "").removeprefix("W/").strip('"')
-        size = found.headers.get("X-Linked-Size") or (None if linked else found.headers.get("Content-Length"))
+        length = found.headers.get("X-Linked-Size") or (None if linked else found.headers.get("Content-Length"))
         if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", tag):
             raise InputError(
-                f"{found.url} does not say what its content is (ETag {tag!r})",
+                f"{public_address(found.url)} does not say what its content is (ETag {tag[:80]!r})",
                 "a SHA-256 or git's SHA-1 in X-Linked-Etag or ETag, as the Hub sends",
                 "Check HF_ENDPOINT",
             )
         return RemoteFile(
             found.url,
             tag,
-            int(size) if size and size.isascii() and size.isdecimal() else None,
+            number_in(length),
             "sha256" if len(tag) == 64 else "git",
             token=_token(),
         )
@@ -150,12 +174,12 @@ class Repository:
 
 
 def endpoint() -> str:
-    """Return the server that is asked: $HF_ENDPOINT, else the Hub."""
+    """Return the address of the server: $HF_ENDPOINT, else the Hub."""
     return require_http(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
 def fetch_to_cache(remote: RemoteFile) -> Path:
-    """Return a file of weights in the cache, in a folder that its hash names; it is downloaded where it is not there.
+    """Return a file of weights in the cache, in a folder named by its hash; an absent file is downloaded.
 
     Raises:
         InputError: as `fetch`.
@@ -169,4 +193,9 @@ def _folder(digest: str) -> Path:
 
 
 def _token() -> str:
-    return os.environ.get("HF_TOKEN") or ""
+    token = (os.environ.get("HF_TOKEN") or "").strip()
+    if not re.fullmatch("[!-~]*", token):
+        raise InputError(
+            "HF_TOKEN with spaces or characters outside ASCII", "a token as the Hub shows it", "Set it again"
+        )
+    return token

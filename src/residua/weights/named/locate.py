@@ -15,6 +15,7 @@ from typing import Any
 from residua._base.download import RemoteFile
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_name, sha256_file
+from residua._base.http import public_address
 from residua._base.words import some
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
@@ -35,7 +36,7 @@ class Located:
     """A file of weights on this machine.
 
     Attributes:
-        given: what was asked for; a path is made absolute.
+        given: what was asked for; a path is made absolute, an address loses what may be secret (`public_address`).
         path: of the file.
         sha256: of the file.
         source: whose names it has, where that is known: "torchvision", "timm".
@@ -55,7 +56,7 @@ class Located:
 
 def is_remote(given: str | Path) -> bool:
     """Whether a name of weights is anything but a path."""
-    return isinstance(given, str) and bool(re.match(r"(torchvision|timm):|(hf|https?)://", given))
+    return isinstance(given, str) and bool(re.match(r"(torchvision|timm):|hf://|(?i:https?://)", given))
 
 
 def hub_name(name: Path | str) -> Path | str:
@@ -83,7 +84,7 @@ def locate(given: str | Path, spec: Spec | None = None) -> Located:
         return _from_path(Path(given))
     if text.startswith("hf://"):
         return _from_hub(text, text.removeprefix("hf://"))
-    if text.startswith(("http://", "https://")):
+    if re.match("(?i:https?://)", text):
         return _from_address(text)
     peer, _, tag = text.partition(":")
     if spec is None:
@@ -142,8 +143,9 @@ def _from_hub(given: str, name: str) -> Located:
     )
 
 
-def _from_address(given: str) -> Located:
-    url, _, fragment = given.partition("#")
+def _from_address(address: str) -> Located:
+    given = public_address(address)
+    url, _, fragment = address.partition("#")
     try:
         name = urllib.parse.unquote(urllib.parse.urlsplit(url).path)
     except ValueError as error:
@@ -151,7 +153,7 @@ def _from_address(given: str) -> Located:
     hashed = _HASHED_NAME.search(name)
     digest = fragment.removeprefix("sha256=").lower() if fragment.startswith("sha256=") else ""
     if fragment and not re.fullmatch("[0-9a-f]{64}", digest):
-        raise InputError(f"{given}", "#sha256= and 64 hexadecimal digits", "`sha256sum FILE` says them")
+        raise InputError(f"{given}#…", "#sha256= and 64 hexadecimal digits", "`sha256sum FILE` says them")
     if not digest and not hashed:
         raise InputError(
             f"{given}, an address without a hash",
