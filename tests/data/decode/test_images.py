@@ -50,7 +50,7 @@ def test_lossless_formats_give_the_pixels(form: str) -> None:
     assert np.array_equal(decode(encoded(image, form, **options)), np.asarray(image))
 
 
-@pytest.mark.parametrize("form", sorted(set(FORMATS.values()) - {"AVIF"}))
+@pytest.mark.parametrize("form", sorted(set(FORMATS.values()) - {"AVIF", "HEIF", "JXL"}))
 def test_every_format_of_the_table_opens(form: str) -> None:
     assert decode(encoded(picture(2), form)).shape == (24, 32, 3)
 
@@ -59,8 +59,10 @@ def test_every_format_of_the_table_opens(form: str) -> None:
 def test_other_formats_are_not_even_tried(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(picture(2), form)
     monkeypatch.setattr("subprocess.Popen", lambda *arguments, **options: pytest.fail("an interpreter was called"))
-    with pytest.raises(BadImage, match="not an image"):
+    monkeypatch.setattr(Image, "open", lambda *arguments, **options: pytest.fail("Pillow was left to choose"))
+    with pytest.raises(BadImage, match="which is not read") as refused:
         decode(data, min_side=8)
+    assert form in refused.value.reason
 
 
 def test_several_pictures_in_one_jpeg() -> None:

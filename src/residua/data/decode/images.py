@@ -1,0 +1,155 @@
+"""Decode any image, within the memory that all decoding threads share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, overload
+
+from residua.data.decode.bad_image import BadImage, Pixels
+from residua.data.decode.budget import BUDGET
+from residua.data.decode.colours import rgb_of
+from residua.data.decode.files import read
+from residua.data.decode.jpeg import JpegHeader, OtherSampling, decode_jpeg, read_header, scale_of
+from residua.data.decode.opening import open_image, stored_size
+from residua.data.decode.orientation import orientation_left, upright
+
+T = TypeVar("T")
+
+_JPEG_START = b"\xff\xd8"
+_MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
+_DECODER_BYTES = {"WEBP": 12, "AVIF": 8, "HEIF": 8, "JXL": 8, "JPEG2000": 12}
+"""Bytes per pixel beside Pillow's own, measured at 100 million pixels."""
+_SMALL_BYTES = 64 << 20
+
+
+@overload
+def decode(source: bytes | Path, *, min_side: int | None = None) -> Pixels: ...
+@overload
+def decode(source: bytes | Path, *, min_side: int | None = None, then: Callable[[Pixels], T]) -> T: ...
+def decode(
+    source: bytes | Path, *, min_side: int | None = None, then: Callable[[Pixels], T] | None = None
+) -> Pixels | T:
+    """Decode an image to uint8 (H, W, 3), RGB.
+
+    Args:
+        source: the encoded bytes, or the path of a file.
+        min_side: allow a JPEG to be decoded at a reduced scale whose shorter side is still at least this,
+            pixels. Faster, and slightly different pixels: for the training stream only.
+        then: what to do with the pixels, and to return instead, while their memory still counts as in use.
+
+    Raises:
+        BadImage: unreadable, empty, truncated, corrupt, of an unknown format, or above 100 million pixels;
+            the size is read from the header, before memory is allocated.
+        MemoryError: the process has not even the memory for a small image.
+    """
+    data, name = read(source)
+    return decode_bytes(data, name, (min_side or 0, min_side or 0), then)
+
+
+@overload
+def decode_bytes(data: bytes, name: str = ..., min_size: tuple[int, int] = ..., then: None = None) -> Pixels: ...
+@overload
+def decode_bytes(
+    data: bytes, name: str, min_size: tuple[int, int], then: Callable[[Pixels], T] | None
+) -> Pixels | T: ...
+def decode_bytes(
+    data: bytes,
+    name: str = "the image",
+    min_size: tuple[int, int] = (0, 0),
+    then: Callable[[Pixels], T] | None = None,
+) -> Pixels | T:
+    """Decode `data`, a JPEG at the least scale that keeps `min_size`, (height, width); (0, 0): full."""
+    if data[:2] == _JPEG_START:
+        header = read_header(data, name)
+        if header.components != 4:
+            return _decode_jpeg(data, name, header, min_size, then)
+    return _decode_other(data, name, then)
+
+
+def size_of(data: bytes, name: str = "the image") -> tuple[int, int]:
+    """Return (height, width) in pixels as stored, before any rotation, from the header alone.
+
+    Raises:
+        BadImage: no image header, or above 100 million pixels.
+    """
+    if data[:2] == _JPEG_START:
+        header = read_header(data, name)
+        return header.height, header.width
+    with open_image(data, name) as image:
+        return stored_size(image)
+
+
+def orientation_of(data: bytes, name: str = "the image") -> int:
+    """Return the EXIF orientation, 1 (upright) to 8."""
+    if data[:2] == _JPEG_START:
+        return _jpeg_orientation(data, name, read_header(data, name))
+    with open_image(data, name) as image:
+        return orientation_left(image)
+
+
+def _jpeg_orientation(data: bytes, name: str, header: JpegHeader) -> int:
+    if not header.metadata:
+        return 1
+    try:
+        with open_image(data, name) as image:
+            return orientation_left(image)
+    except BadImage:  # Of what Pillow cannot open, libjpeg-turbo alone decides whether it is damaged.
+        return 1
+
+
+def _decode_jpeg(
+    data: bytes, name: str, header: JpegHeader, min_size: tuple[int, int], then: Callable[[Pixels], T] | None
+) -> Pixels | T:
+    orientation = _jpeg_orientation(data, name, header)
+    height, width = min_size if orientation < 5 else min_size[::-1]
+    count = header.height * header.width
+    scaled = 3 * count * scale_of(header, height, width) ** 2
+    # Coefficients of two bytes are kept of all scans; turning makes a copy.
+    cost = scaled * (1 if orientation == 1 else 2) + (2 * header.components * count if header.progressive else 0)
+
+    def decoded() -> Pixels:
+        return upright(decode_jpeg(data, name, height, width), orientation)
+
+    try:
+        return _within_budget(int(cost), name, decoded, then)
+    except OtherSampling:
+        return _decode_other(data, name, then)
+
+
+def _decode_other(data: bytes, name: str, then: Callable[[Pixels], T] | None) -> Pixels | T:
+    with open_image(data, name) as image:
+        held = _MODE_BYTES.get(image.mode, 4) + _DECODER_BYTES.get(image.format or "", 0)
+
+        def decoded() -> Pixels:
+            try:
+                return rgb_of(image, name)
+            except (BadImage, MemoryError):
+                raise
+            except Exception as error:  # Decoders raise what they like: it is this file's fault whatever it is.
+                word = "truncated" if "truncated" in str(error).lower() else "corrupt"
+                raise BadImage(name, f"{word} {image.format} ({error or type(error).__name__})") from None
+
+        return _within_budget((held + 3) * image.height * image.width, name, decoded, then)
+
+
+def _within_budget(
+    size: int, name: str, decoded: Callable[[], Pixels], then: Callable[[Pixels], T] | None
+) -> Pixels | T:
+    """Decode while `size` bytes are held; blame the image for running out of memory where it asks for much."""
+    with BUDGET.lease(size):
+        try:
+            pixels = decoded()
+        except MemoryError:
+            if size < _SMALL_BYTES and not _to_be_had(size):
+                raise
+            raise BadImage(name, f"needs more memory than can be had ({size >> 20} MiB by its size)") from None
+        return pixels if then is None else then(pixels)
+
+
+def _to_be_had(size: int) -> bool:
+    try:
+        bytearray(size)
+    except MemoryError:
+        return False
+    return True
