@@ -32,7 +32,7 @@ from residua._base.words import some
 from residua.data.dataset import Split
 from residua.data.decode import BadImage, Pixels
 from residua.data.image_source import ImageSource
-from residua.data.preprocess import apply_uint8
+from residua.data.preprocess import read_uint8
 from residua.specs.preprocess import PreprocessSpec
 
 BUDGET_BYTES = 2 << 30
@@ -104,7 +104,7 @@ def fixed(images: ImageSource, spec: PreprocessSpec, workers: int) -> Decoded | 
     def build(folder: Path) -> None:
         shape = (len(images), spec.image_size, spec.image_size, 3)
         pixels = _allocate(folder / "pixels.npy", shape)
-        bad = fill(pixels, lambda index: apply_uint8(images.read(index), spec), workers)
+        bad = fill(pixels, lambda index: read_uint8(lambda: images.read(index), spec), workers)
         (folder / "bad.json").write_text(json.dumps(bad))
 
     try:
@@ -112,7 +112,7 @@ def fixed(images: ImageSource, spec: PreprocessSpec, workers: int) -> Decoded | 
     except OSError as error:
         warn_unusable(error)
         memory = np.zeros((len(images), spec.image_size, spec.image_size, 3), np.uint8)
-        return Decoded(memory, fill(memory, lambda index: apply_uint8(images.read(index), spec), workers))
+        return Decoded(memory, fill(memory, lambda index: read_uint8(lambda: images.read(index), spec), workers))
 
 
 def ragged(images: ImageSource, workers: int) -> Decoded | None:

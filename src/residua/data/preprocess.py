@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from residua.data.decode import Pixels
+from residua.data.decode.budget import BUDGET
 from residua.specs.preprocess import PreprocessSpec
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -16,6 +17,18 @@ _LONGEST = 8
 """Longer side over shorter side up to which an image is resized as a whole."""
 _CACHE_VALUES = 1 << 18
 """Values to normalise at a time: 1 MB of float32."""
+
+
+def read_uint8(read: Callable[[], Pixels], spec: PreprocessSpec) -> Pixels:
+    """Return what `read` decodes, resized and cropped by `spec`: uint8 (S, S, 3).
+
+    The decoded image counts as memory in flight until it is resized.
+
+    Raises:
+        BadImage: as `read`.
+    """
+    with BUDGET.kept():
+        return apply_uint8(read(), spec)
 
 
 def apply_uint8(image: Pixels, spec: PreprocessSpec) -> Pixels:
@@ -49,7 +62,7 @@ def ten_crops_uint8(image: Pixels, spec: PreprocessSpec) -> Pixels:
 def resized_uint8(image: Pixels, shorter: int, interpolation: str) -> Pixels:
     """Resize the shorter side to `shorter` pixels, the longer in proportion (rounded down): uint8 (H, W, 3).
 
-    Of an image more than 8 times as long as it is wide the middle is kept, of 8 times.
+    Of an image more than 8 times as long as it is wide, only the middle is kept: 8 times as long.
     """
     height, width = image.shape[:2]
     most = _LONGEST * min(height, width)

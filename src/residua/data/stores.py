@@ -18,7 +18,7 @@ from residua.data.augment import box_uniforms, random_boxes
 from residua.data.dataset import Split
 from residua.data.decode import Pixels, decode_bytes, orientation_of, size_of
 from residua.data.image_source import ImageSource
-from residua.data.preprocess import apply_uint8
+from residua.data.preprocess import apply_uint8, read_uint8
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import PreprocessSpec
 
@@ -227,7 +227,7 @@ def open_store(
         if decoded is not None:
             return ArrayStore(decoded.pixels, decoded.bad, device)
         return ThreadStore(
-            lambda index, _: apply_uint8(images.read(index), preprocess),
+            lambda index, _: read_uint8(lambda: images.read(index), preprocess),
             side, device, workers, how="stream", crops=False, bad=cache.examined(images, workers),
         )  # fmt: skip
     if pixels.shape[1:3] == (side, side) == (preprocess.resize, preprocess.resize):

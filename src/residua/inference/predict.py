@@ -20,7 +20,7 @@ from residua._base.files import check_name
 from residua._base.words import some
 from residua.data.decode import BadImage, decode
 from residua.data.loader import default_workers
-from residua.data.preprocess import apply_uint8, normalise
+from residua.data.preprocess import normalise, read_uint8
 from residua.data.sources.folders import EXTENSIONS
 from residua.evaluation.measures.metrics import NotFinite
 from residua.runtime.device import on_device, pick_device
@@ -225,7 +225,7 @@ def _walk(folder: Path) -> Iterator[Path | BadFile]:
 def prepare(path: Path, spec: PreprocessSpec) -> Pixels | BadFile:
     """Return a file's image as the network is to see it, uint8 (S, S, 3), or what is wrong with the file."""
     try:
-        return apply_uint8(decode(path), spec)
+        return read_uint8(lambda: decode(path), spec)
     except BadImage as error:
         return BadFile(str(path), error.reason)
 

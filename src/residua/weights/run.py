@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
 
 from residua._base.errors import InputError
-from residua.data.decode import decode
-from residua.data.preprocess import apply_uint8, normalise
+from residua.data.decode import decode, decode_opened
+from residua.data.preprocess import normalise, read_uint8
 from residua.families.build import outline
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
@@ -115,7 +114,7 @@ class Run:
         Raises:
             InputError: an image that cannot be decoded, or an array of another type or shape.
         """
-        pixels = apply_uint8(_pixels(image), self.preprocess_spec)
+        pixels = read_uint8(lambda: _pixels(image), self.preprocess_spec)
         batch = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
         return normalise(batch, self.preprocess_spec)[0]
 
@@ -145,7 +144,7 @@ def _pixels(
     if isinstance(image, (str, Path)):
         return decode(Path(image))
     if isinstance(image, Image.Image):
-        image = _encoded(image)
+        return decode_opened(image)
     if isinstance(image, bytes):
         return decode(image)
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
@@ -158,14 +157,3 @@ def _pixels(
             f"an array of shape {image.shape}", "(H, W, 3) in RGB, or (H, W) in grey", "Give one image, channels last"
         )
     return image
-
-
-def _encoded(image: Image.Image) -> bytes:
-    # Through a lossless file, so that every mode takes the one path that files take.
-    stream = io.BytesIO()
-    try:
-        ImageOps.exif_transpose(image).save(stream, format="PNG", compress_level=1)
-    except OSError:  # PNG lacks CMYK, YCbCr and LAB
-        stream = io.BytesIO()
-        ImageOps.exif_transpose(image).save(stream, format="TIFF")
-    return stream.getvalue()

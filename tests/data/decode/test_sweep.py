@@ -59,7 +59,7 @@ def png_cases() -> Iterator[Case]:
         for bits in (8, 16):
             yield f"rgb {bits}{tail}", png(deep(TRUTH, bits), bits, 2, interlaced=interlaced), TRUTH, 0
             key = b"".join(int(value).to_bytes(2, "big") for value in deep(TRUTH, bits)[4, 7])
-            keyed = np.where((TRUTH == TRUTH[4, 7]).all(2, keepdims=True), 255, TRUTH)
+            keyed = np.where((TRUTH[4, 7] == TRUTH).all(2, keepdims=True), 255, TRUTH)
             data = png(deep(TRUTH, bits), bits, 2, chunk(b"tRNS", key), interlaced=interlaced)
             yield f"rgb {bits} with a transparent colour{tail}", data, keyed, 0
             data = png(deep(with_alpha(GREY), bits), bits, 4, interlaced=interlaced)

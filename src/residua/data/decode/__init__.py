@@ -9,10 +9,9 @@ Conversions, of every format alike:
 """
 
 from residua.data.decode.bad_image import MAX_PIXELS, BadImage, Pixels
-from residua.data.decode.colours import rgb_of
 from residua.data.decode.files import MAX_FILE_BYTES, read
 from residua.data.decode.formats import FORMATS, VERSION
-from residua.data.decode.images import decode, decode_bytes, orientation_of, size_of
+from residua.data.decode.images import decode, decode_bytes, decode_opened, orientation_of, size_of
 from residua.data.decode.opening import open_image
 from residua.data.decode.orientation import upright
 
@@ -25,10 +24,10 @@ __all__ = [
     "Pixels",
     "decode",
     "decode_bytes",
+    "decode_opened",
     "open_image",
     "orientation_of",
     "read",
-    "rgb_of",
     "size_of",
     "upright",
 ]

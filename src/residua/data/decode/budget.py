@@ -30,28 +30,54 @@ class Budget:
         self.taken = 0
         self._waiting: deque[object] = deque()
         self._changed = threading.Condition()
+        self._own = threading.local()
 
     @contextmanager
     def lease(self, size: int) -> Iterator[None]:
-        """Hold `size` bytes within the block; wait until they are free, or until nothing else is held."""
+        """Count `size` bytes within the block; wait until they are free, or until nothing else is counted."""
         if size < _FREE_BYTES:
             yield
             return
+        self._take(size)
+        try:
+            yield
+        finally:
+            if getattr(self._own, "kept", None) is None:
+                self._give_back(size)
+            else:
+                self._own.kept += size
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Count what this thread leases within the block until its end: pixels outlive their decoding."""
+        if getattr(self._own, "kept", None) is not None:
+            yield
+            return
+        self._own.kept = 0
+        try:
+            yield
+        finally:
+            size, self._own.kept = self._own.kept, None
+            if size:
+                self._give_back(size)
+
+    def _take(self, size: int) -> None:
         ticket = object()
+        # A thread that waited while it held something could wait for a thread that waits for it.
+        holds = bool(getattr(self._own, "kept", None))
         with self._changed:
             self._waiting.append(ticket)
             try:
-                self._changed.wait_for(lambda: self._waiting[0] is ticket and self._fits(size))
+                self._changed.wait_for(lambda: holds or (self._waiting[0] is ticket and self._fits(size)))
                 self.taken += size
             finally:
                 self._waiting.remove(ticket)
                 self._changed.notify_all()
-        try:
-            yield
-        finally:
-            with self._changed:
-                self.taken -= size
-                self._changed.notify_all()
+
+    def _give_back(self, size: int) -> None:
+        with self._changed:
+            self.taken -= size
+            self._changed.notify_all()
 
     def _fits(self, size: int) -> bool:
         return self.taken == 0 or self.taken + size <= self.limit

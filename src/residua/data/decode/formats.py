@@ -29,7 +29,7 @@ _PLUGINS = {
 """Format -> the module that reads it. No other reader is ever tried: each one more is one more to trust."""
 
 _MISSING = {
-    "AVIF": ("this Pillow does not read AVIF", "Install Pillow 11.3 or later: pip install --upgrade pillow"),
+    "AVIF": ("this Pillow does not read AVIF", "Install Pillow 11.3 or later: pip install -U pillow"),
     "HEIF": ("HEIC is read with an extra only", 'pip install "residua[heif]", or convert the file to JPEG'),
     "JXL": ("JPEG XL is read with an extra only", 'pip install "residua[jxl]", or convert the file to PNG'),
 }

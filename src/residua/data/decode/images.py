@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, overload
 
-from residua.data.decode.bad_image import BadImage, Pixels
+from PIL import Image
+
+from residua.data.decode.bad_image import BadImage, Pixels, check_size
 from residua.data.decode.budget import BUDGET
 from residua.data.decode.colours import rgb_of
 from residua.data.decode.files import read
 from residua.data.decode.jpeg import JpegHeader, OtherSampling, decode_jpeg, read_header, scale_of
 from residua.data.decode.opening import open_image, stored_size
 from residua.data.decode.orientation import orientation_left, upright
-
-T = TypeVar("T")
 
 _JPEG_START = b"\xff\xd8"
 _MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
@@ -23,20 +22,13 @@ _DECODER_BYTES = {"WEBP": 12, "AVIF": 8, "HEIF": 8, "JXL": 8, "JPEG2000": 12}
 _SMALL_BYTES = 64 << 20
 
 
-@overload
-def decode(source: bytes | Path, *, min_side: int | None = None) -> Pixels: ...
-@overload
-def decode(source: bytes | Path, *, min_side: int | None = None, then: Callable[[Pixels], T]) -> T: ...
-def decode(
-    source: bytes | Path, *, min_side: int | None = None, then: Callable[[Pixels], T] | None = None
-) -> Pixels | T:
+def decode(source: bytes | Path, *, min_side: int | None = None) -> Pixels:
     """Decode an image to uint8 (H, W, 3), RGB.
 
     Args:
         source: the encoded bytes, or the path of a file.
         min_side: allow a JPEG to be decoded at a reduced scale whose shorter side is still at least this,
             pixels. Faster, and slightly different pixels: for the training stream only.
-        then: what to do with the pixels, and to return instead, while their memory still counts as in use.
 
     Raises:
         BadImage: unreadable, empty, truncated, corrupt, of an unknown format, or above 100 million pixels;
@@ -44,27 +36,27 @@ def decode(
         MemoryError: the process has not even the memory for a small image.
     """
     data, name = read(source)
-    return decode_bytes(data, name, (min_side or 0, min_side or 0), then)
+    return decode_bytes(data, name, (min_side or 0, min_side or 0))
 
 
-@overload
-def decode_bytes(data: bytes, name: str = ..., min_size: tuple[int, int] = ..., then: None = None) -> Pixels: ...
-@overload
-def decode_bytes(
-    data: bytes, name: str, min_size: tuple[int, int], then: Callable[[Pixels], T] | None
-) -> Pixels | T: ...
-def decode_bytes(
-    data: bytes,
-    name: str = "the image",
-    min_size: tuple[int, int] = (0, 0),
-    then: Callable[[Pixels], T] | None = None,
-) -> Pixels | T:
+def decode_bytes(data: bytes, name: str = "the image", min_size: tuple[int, int] = (0, 0)) -> Pixels:
     """Decode `data`, a JPEG at the least scale that keeps `min_size`, (height, width); (0, 0): full."""
     if data[:2] == _JPEG_START:
         header = read_header(data, name)
         if header.components != 4:
-            return _decode_jpeg(data, name, header, min_size, then)
-    return _decode_other(data, name, then)
+            return _decode_jpeg(data, name, header, min_size)
+    return _decode_other(data, name)
+
+
+def decode_opened(image: Image.Image) -> Pixels:
+    """Return an image that Pillow has opened or made, as `decode` returns its file; loads its pixels.
+
+    Raises:
+        BadImage: pixels that cannot be loaded, or whose range is not defined.
+    """
+    name = str(getattr(image, "filename", "")) or "the image"
+    check_size(image.height, image.width, name)
+    return _decode_image(image, image.format or f"image of mode {image.mode}", name)
 
 
 def size_of(data: bytes, name: str = "the image") -> tuple[int, int]:
@@ -98,9 +90,7 @@ def _jpeg_orientation(data: bytes, name: str, header: JpegHeader) -> int:
         return 1
 
 
-def _decode_jpeg(
-    data: bytes, name: str, header: JpegHeader, min_size: tuple[int, int], then: Callable[[Pixels], T] | None
-) -> Pixels | T:
+def _decode_jpeg(data: bytes, name: str, header: JpegHeader, min_size: tuple[int, int]) -> Pixels:
     orientation = _jpeg_orientation(data, name, header)
     height, width = min_size if orientation < 5 else min_size[::-1]
     count = header.height * header.width
@@ -112,39 +102,39 @@ def _decode_jpeg(
         return upright(decode_jpeg(data, name, height, width), orientation)
 
     try:
-        return _within_budget(int(cost), name, decoded, then)
+        return _within_budget(int(cost), name, decoded)
     except OtherSampling:
-        return _decode_other(data, name, then)
+        return _decode_other(data, name)
 
 
-def _decode_other(data: bytes, name: str, then: Callable[[Pixels], T] | None) -> Pixels | T:
+def _decode_other(data: bytes, name: str) -> Pixels:
     with open_image(data, name) as image:
-        held = _MODE_BYTES.get(image.mode, 4) + _DECODER_BYTES.get(image.format or "", 0)
-
-        def decoded() -> Pixels:
-            try:
-                return rgb_of(image, name)
-            except (BadImage, MemoryError):
-                raise
-            except Exception as error:  # Decoders raise what they like: it is this file's fault whatever it is.
-                word = "truncated" if "truncated" in str(error).lower() else "corrupt"
-                raise BadImage(name, f"{word} {image.format} ({error or type(error).__name__})") from None
-
-        return _within_budget((held + 3) * image.height * image.width, name, decoded, then)
+        return _decode_image(image, image.format or "", name)
 
 
-def _within_budget(
-    size: int, name: str, decoded: Callable[[], Pixels], then: Callable[[Pixels], T] | None
-) -> Pixels | T:
-    """Decode while `size` bytes are held; blame the image for running out of memory where it asks for much."""
+def _decode_image(image: Image.Image, form: str, name: str) -> Pixels:
+    def decoded() -> Pixels:
+        try:
+            return rgb_of(image, name)
+        except (BadImage, MemoryError):
+            raise
+        except Exception as error:  # Decoders raise what they like: it is this file's fault whatever it is.
+            word = "truncated" if "truncated" in str(error).lower() else "corrupt"
+            raise BadImage(name, f"{word} {form} ({error or type(error).__name__})") from None
+
+    held = _MODE_BYTES.get(image.mode, 4) + _DECODER_BYTES.get(form, 0)
+    return _within_budget((held + 3) * image.height * image.width, name, decoded)
+
+
+def _within_budget(size: int, name: str, decoded: Callable[[], Pixels]) -> Pixels:
+    """Decode while `size` bytes are counted; blame the image for running out of memory where it asks for much."""
     with BUDGET.lease(size):
         try:
-            pixels = decoded()
+            return decoded()
         except MemoryError:
             if size < _SMALL_BYTES and not _to_be_had(size):
                 raise
             raise BadImage(name, f"needs more memory than can be had ({size >> 20} MiB by its size)") from None
-        return pixels if then is None else then(pixels)
 
 
 def _to_be_had(size: int) -> bool:
