@@ -101,6 +101,28 @@ def test_a_part_of_an_earlier_run_is_continued(server: Behaviour, tmp_path: Path
     assert server.ranges == ["bytes=1000000-"]
 
 
+@pytest.mark.parametrize("note", [b"\xff\xfe", b"a\r\nHost: b", b"x" * 10_000], ids=["no text", "two headers", "long"])
+def test_a_damaged_note_beside_a_part_is_left_out(server: Behaviour, tmp_path: Path, note: bytes) -> None:
+    (tmp_path / "data.bin.part").write_bytes(CONTENT[:1_000_000])
+    (tmp_path / "data.bin.part.etag").write_bytes(note)
+    assert fetch(remote(server), tmp_path).read_bytes() == CONTENT
+    assert "if-range" not in server.asked[0].headers
+
+
+def test_a_folder_that_cannot_be_written_to_serves_what_it_holds(
+    server: Behaviour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch(remote(server), tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(download, "waiting", refuse)
+    assert fetch(remote(server), tmp_path).read_bytes() == CONTENT
+    with pytest.raises(OSError, match=os.strerror(errno.EROFS)):
+        fetch(remote(server), tmp_path / "new")
+
+
 @pytest.mark.parametrize("size", [len(CONTENT), None])
 def test_a_whole_part_needs_no_more(server: Behaviour, tmp_path: Path, size: int | None) -> None:
     (tmp_path / "data.bin.part").write_bytes(CONTENT)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from residua._base.console import Progress
 from residua._base.errors import InputError
-from residua._base.files import sync
+from residua._base.files import read_regular, sync
 from residua._base.http import ERRORS, Patience, Refused, is_offline, number_in, open_url, public_address, require_http
 from residua._base.lock import waiting
 
@@ -24,6 +24,7 @@ _PIECE = 1 << 18
 _LARGEST = 1 << 36  # 64 GiB: where a server announces no length, a download ends there
 _ROOM = 1 << 20
 _LONGEST_NAME = 200  # bytes: file systems allow 255, and ".part.etag" comes behind
+_LONGEST_TAG = 1000
 # A slower download is given up: while single bytes arrive, no read of it ever times out.
 _SLOWEST_BYTES_PER_SECOND = 1024
 _SLOW_SECONDS = 60
@@ -93,8 +94,11 @@ def fetch(remote: RemoteFile, folder: Path, progress: Progress | None = None) ->
     Raises:
         InputError: offline; no connection, or a very slow one; no space, or what arrived is not the file.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / remote.file_name
+    # Before the lock: a folder on a read-only file system still serves what it holds.
+    if path.exists() and not _mismatch(path, remote):
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
     part = _Part(folder / f"{remote.file_name}.part")
     with waiting(folder / f"{remote.file_name}.lock"):
         if path.exists():
@@ -137,7 +141,12 @@ class _Part:
 
     @property
     def validator(self) -> str:
-        return self._note.read_text() if self._note.exists() else ""
+        """The tag of the version, "" where none that a header can hold is noted."""
+        try:
+            text = read_regular(self._note, _LONGEST_TAG).decode("ascii")
+        except ValueError:  # absent, or damaged: `Damaged` is one
+            return ""
+        return text if text.isprintable() else ""
 
     def begin(self, validator: str) -> None:
         """Start an empty file."""
