@@ -28,7 +28,7 @@ import torchvision
 from torchvision import transforms
 
 from residua._base.files import write_text
-from residua.data import cache
+from residua.data.decoded import cache
 from residua.data.loader import Loader
 from residua.data.open import open_dataset
 from residua.runtime.processor import processor

@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from data.pictures import MakeFolder, picture
+from residua._base import cache as caching
 from residua._base.errors import InputError
-from residua.data import cache, image_source, stores
+from residua.data import image_source
 from residua.data.dataset import Split
 from residua.data.decode import BadImage, decode, decode_bytes
+from residua.data.decoded import cache
 from residua.data.image_source import ArrayImages
 from residua.data.loader import Batch, Loader, default_workers
 from residua.data.open import open_dataset
@@ -31,6 +33,7 @@ CROPS = AugmentSpec(crop="random_resized", flip=True)
 @pytest.fixture
 def folder(make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RESIDUA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(caching, "_warned", set())
     path = make_folder("photos", {"a": 14, "b": 9}, size=(24, 32))
     make_folder("photos", {"a": 6}, size=(40, 30), suffix=".png")
     return path
@@ -169,7 +172,7 @@ def damage(split: Split) -> list[int]:
 @pytest.mark.parametrize("augment", [None, CROPS])
 def test_bad_images_are_all_named(split: Split, augment: AugmentSpec | None) -> None:
     bad = damage(split)
-    with pytest.raises(InputError, match=r"3 of 29 .*--on-bad skip") as caught:
+    with pytest.raises(InputError, match=r"3 of 29 .*on_bad='skip'") as caught:
         loader(split, augment=augment)
     for index in bad:
         assert str(split.images.files[index]) in str(caught.value)
@@ -203,7 +206,7 @@ def test_small_crops_with_bad_images_keep_their_places(make_folder: MakeFolder) 
 
 @pytest.mark.parametrize("augment", [None, CROPS])
 @pytest.mark.parametrize("place", ["", "/proc/nowhere"])
-@pytest.mark.filterwarnings("ignore:The decode cache")
+@pytest.mark.filterwarnings("ignore:The cache")
 def test_a_stream_is_examined_when_it_opens(
     split: Split, augment: Any, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +214,7 @@ def test_a_stream_is_examined_when_it_opens(
     monkeypatch.setattr(cache, "BUDGET_BYTES", 0)
     if place:
         monkeypatch.setenv("RESIDUA_CACHE", place)
-    with pytest.raises(InputError, match=r"3 of 29 .*--on-bad skip") as caught:
+    with pytest.raises(InputError, match=r"3 of 29 .*on_bad='skip'") as caught:
         loader(split, augment=augment)
     for index in bad:
         assert str(split.images.files[index]) in str(caught.value)
@@ -229,7 +232,8 @@ def test_a_stream_is_examined_when_it_opens(
 def test_a_stream_is_examined_once(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "BUDGET_BYTES", 0)
     loader(split)
-    monkeypatch.setattr(image_source, "decode_bytes", lambda _, name: pytest.fail(f"{name} was decoded again"))
+    for module in (image_source, cache):
+        monkeypatch.setattr(module, "decode_bytes", lambda _, name: pytest.fail(f"{name} was decoded again"))
     loader(split, on_bad="skip")
 
 
@@ -251,26 +255,6 @@ def test_leaving_an_epoch_early_ends_its_threads_and_leaves_torchs_alone(
     assert torch.get_num_threads() == threads
     running.close()
     assert [thread for thread in threading.enumerate() if thread.name.startswith("residua-decode")] == []
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_decoding_threads_use_one_core_each(workers: int) -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    try:
-        with stores._one_core_each(workers) as pool:
-            images = torch.zeros(1, 3, 512, 512, dtype=torch.uint8)
-            for _ in range(4):
-                pool.submit(torch.nn.functional.interpolate, images, (300, 300), mode="bilinear").result()
-                assert pool.submit(torch.get_num_threads).result() == 1
-            assert torch.get_num_threads() == 4
-        later: list[int] = []
-        thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
-        thread.start()
-        thread.join()
-        assert later == [4]
-    finally:
-        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("changes", [{"batch_size": 0}, {"batch_size": -3}, {"workers": -1}])

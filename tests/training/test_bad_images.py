@@ -14,7 +14,7 @@ from PIL import Image
 
 from residua._base.errors import InputError
 from residua._base.signals import Interrupted
-from residua.data import cache
+from residua.data.decoded import cache
 from residua.training.loop import train
 from residua.training.trainer import Session
 from residua.weights.open import load
@@ -52,7 +52,7 @@ def test_the_bad_images_of_every_part_are_named_at_once_before_training(
     spoil(*bad)
     monkeypatch.setattr(cache, "BUDGET_BYTES", budget)
     monkeypatch.setattr(Session, "step", lambda *_: pytest.fail("a step was done"))
-    with pytest.raises(InputError, match="--on-bad skip") as error:
+    with pytest.raises(InputError, match="on_bad='skip'") as error:
         train(photos, MODEL, out=tmp_path / "run", **SHORT)
     assert all(str(file) in str(error.value) for file in bad)
     assert "2 of 8 images of the test part" in str(error.value)

@@ -12,8 +12,8 @@ import torch
 
 from residua._base.errors import InputError
 from residua.data.augment import Augment
-from residua.data.cache import refusal
 from residua.data.dataset import BadPolicy, Split
+from residua.data.decoded.cache import refusal
 from residua.data.preprocess import normalise
 from residua.data.random import order
 from residua.data.stores import open_store
@@ -53,6 +53,7 @@ class Loader:
         train: shuffled, and the last partial batch dropped unless there is no other; else the natural order,
             every image once.
         on_bad: "refuse" images that do not decode, or "skip" them: see `skipped`.
+        use_cache: let decoded images be found in, and kept for, other runs; else every file is read.
 
     Attributes:
         count: images an epoch visits before the last partial batch is dropped.
@@ -78,6 +79,7 @@ class Loader:
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
         on_bad: BadPolicy = "refuse",
+        use_cache: bool = True,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size}", "at least 1 image a batch", "Use --batch-size 128")
@@ -91,9 +93,8 @@ class Loader:
             channels_last,
         )
         spec = augment if train else None
-        self._store = open_store(
-            split, preprocess, spec, self.device, default_workers() if workers is None else workers
-        )
+        threads = default_workers() if workers is None else workers
+        self._store = open_store(split, preprocess, spec, self.device, threads, use_cache=use_cache)
         self.skipped, self.how = self._store.bad, self._store.how
         if self.skipped and (on_bad == "refuse" or len(self.skipped) == len(split)):
             raise refusal((split, self.skipped))

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from residua.data import cache
+from residua.data.ahead import in_order
 from residua.data.augment import box_uniforms, random_boxes
 from residua.data.dataset import Split
 from residua.data.decode import Pixels, decode_bytes, orientation_of, size_of
+from residua.data.decoded import cache
 from residua.data.image_source import ImageSource
 from residua.data.preprocess import apply_uint8, read_uint8
 from residua.specs.augment import AugmentSpec
@@ -26,8 +25,7 @@ Indices = npt.NDArray[np.int64]
 T = TypeVar("T")
 Finish = Callable[[Indices, torch.Tensor], T]
 _SMALL_SIDE = 128
-_AHEAD = 3
-_CHUNK = 4
+_BATCHES = 4
 
 
 class Store(Protocol):
@@ -73,12 +71,10 @@ class ArrayStore:
         On a processor that takes a few operations of some 100 µs, too short to share: torch's threads wait for each
         other ten times as long when something else is running. One core does all of a batch, while the caller waits.
         """
-        if self._pixels.device.type != "cpu":
+        if self._pixels.device.type == "cpu":
+            yield from in_order(pieces, lambda indices: finish(*self._gather(indices)), 1, in_flight=1)
+        else:
             yield from (finish(*self._gather(indices)) for indices in pieces)
-            return
-        with _one_core_each(1) as pool:
-            for indices in pieces:
-                yield pool.submit(lambda piece: finish(*self._gather(piece)), indices).result()
 
     def _gather(self, indices: Indices) -> tuple[Indices, torch.Tensor]:
         flat = self._pixels.view(len(self._pixels), -1)
@@ -110,104 +106,65 @@ class ThreadStore:
         self._make, self._side, self._device, self._workers = make, side, device, max(workers, 1)
 
     def batches(self, pieces: Sequence[Indices], seed: int, epoch: int, finish: Finish[T]) -> Iterator[T]:
-        """Yield in order; up to three batches are under way.
+        """Yield in order; up to three batches are under way beside the one that is yielded.
 
         On a processor the batch is finished in the threads too: torch's own threads would compete with them.
         """
-        here = self._device.type == "cpu"
-        under_way: deque[_Job[T]] = deque()
-        pool = _one_core_each(self._workers)
-        try:
-            for indices in pieces:
-                under_way.append(self._start(pool, indices, seed, epoch, finish if here else None))
-                if len(under_way) > _AHEAD:
-                    yield self._result(under_way.popleft(), finish)
-            while under_way:
-                yield self._result(under_way.popleft(), finish)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        here = finish if self._device.type == "cpu" else None
+        places = (place for indices in pieces for place in self._places(indices, seed, epoch, here))
+        in_flight = _BATCHES * max((len(indices) for indices in pieces), default=1)
+        for batch in in_order(places, self._fill, self._workers, in_flight=in_flight):
+            if batch is None:
+                continue
+            if batch.finished is not None:
+                yield batch.finished
+            else:
+                yield finish(batch.indices, batch.images.to(self._device, non_blocking=True))
 
-    def _start(
-        self, pool: ThreadPoolExecutor, indices: Indices, seed: int, epoch: int, finish: Finish[T] | None
-    ) -> _Job[T]:
-        table = box_uniforms(seed, epoch, indices) if self.crops else None
+    def _places(
+        self, indices: Indices, seed: int, epoch: int, finish: Finish[T] | None
+    ) -> Iterator[tuple[_Unfinished[T], int]]:
+        """Yield (batch, place in it) of each image; the batch's memory is taken when the first is asked for."""
         shape = (len(indices), self._side, self._side, 3)
         pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
-        size = max(1, min(_CHUNK, len(indices) // self._workers))
-        starts = range(0, len(indices), size)
-        job: _Job[T] = _Job(indices, pixels, len(starts))
+        batch = _Unfinished(indices, pixels, box_uniforms(seed, epoch, indices) if self.crops else None, finish)
+        yield from ((batch, place) for place in range(len(indices)))
 
-        def work(start: int) -> None:
-            try:
-                for place in range(start, min(start + size, len(indices))):
-                    self._fill(job, place, None if table is None else table[place : place + 1])
-                if not job.is_last():
-                    return
-                if finish is not None:
-                    job.finished = finish(job.indices, job.images)
-            except BaseException as error:
-                job.error = error
-            job.ready.set()
-
-        for start in starts:
-            pool.submit(work, start)
-        return job
-
-    def _fill(self, job: _Job[T], place: int, row: npt.NDArray[np.float32] | None) -> None:
-        job.array[place] = self._make(int(job.indices[place]), row)
-
-    def _result(self, job: _Job[T], finish: Finish[T]) -> T:
-        job.ready.wait()
-        if job.error is not None:
-            raise job.error
-        if job.finished is not None:
-            return job.finished
-        return finish(job.indices, job.images.to(self._device, non_blocking=True))
+    def _fill(self, item: tuple[_Unfinished[T], int]) -> _Unfinished[T] | None:
+        """Make one image; return its batch for the last place of a batch, where all others are done before."""
+        batch, place = item
+        row = None if batch.table is None else batch.table[place : place + 1]
+        batch.array[place] = self._make(int(batch.indices[place]), row)
+        batch.count()
+        return batch if place == len(batch.indices) - 1 else None
 
 
-class _Job(Generic[T]):
-    """A batch under way."""
+class _Unfinished(Generic[T]):
+    """A batch under way; the thread that makes its last image finishes it, where `finish` is given."""
 
-    def __init__(self, indices: Indices, pixels: torch.Tensor, left: int) -> None:
-        self.indices, self.pixels, self.array, self.left = indices, pixels, pixels.numpy(), left
-        self.error: BaseException | None = None
+    def __init__(
+        self,
+        indices: Indices,
+        pixels: torch.Tensor,
+        table: npt.NDArray[np.float32] | None,
+        finish: Finish[T] | None,
+    ) -> None:
+        self.indices, self.pixels, self.array, self.table = indices, pixels, pixels.numpy(), table
         self.finished: T | None = None
-        self.ready, self._lock = threading.Event(), threading.Lock()
+        self._finish, self._left, self._lock = finish, len(indices), threading.Lock()
 
-    def is_last(self) -> bool:
-        """Count one part as done; tell whether it was the last."""
+    def count(self) -> None:
+        """Count one image as made."""
         with self._lock:
-            self.left -= 1
-            return self.left == 0
+            self._left -= 1
+            last = self._left == 0
+        if last and self._finish is not None:
+            self.finished = self._finish(self.indices, self.images)
 
     @property
     def images(self) -> torch.Tensor:
         """The batch as uint8 (B, 3, S, S)."""
         return self.pixels.permute(0, 3, 1, 2)
-
-
-def _one_core_each(workers: int) -> ThreadPoolExecutor:
-    """Return a started pool in whose threads torch does not split its operations further.
-
-    Otherwise `workers` teams of threads compete for the same processors, and an epoch takes half as long again.
-    torch's number of threads belongs to the calling thread, but is also the default of threads yet to come: hence
-    all start here, and the caller's number is then set again.
-    """
-    started = threading.Barrier(workers + 1)
-
-    def begin() -> None:
-        # Asking first marks the thread as set up; else its first operation would fetch the default again.
-        torch.get_num_threads()
-        torch.set_num_threads(1)
-        started.wait()
-
-    pool = ThreadPoolExecutor(workers, "residua-decode", initializer=begin)
-    own = torch.get_num_threads()
-    for _ in range(workers):
-        pool.submit(int)
-    started.wait()
-    torch.set_num_threads(own)
-    return pool
 
 
 def open_store(
@@ -216,19 +173,22 @@ def open_store(
     augment: AugmentSpec | None,
     device: torch.device,
     workers: int,
+    *,
+    use_cache: bool = True,
 ) -> Store:
     """Choose and open the store. Only the data decide which: a resumed run sees the same pixels."""
     if augment is not None and augment.crop == "random_resized":
-        return _open_crops(split, preprocess, augment, device, workers)
+        return _open_crops(split, preprocess, augment, device, workers, use_cache)
     side = preprocess.image_size
     images, pixels = split.images, split.images.pixels
     if pixels is None:
-        decoded = cache.fixed(images, preprocess, workers)
+        decoded = cache.fixed(images, preprocess, workers, use_cache=use_cache)
         if decoded is not None:
-            return ArrayStore(decoded.pixels, decoded.bad, device)
+            decoded.check(workers)
+            return ArrayStore(decoded.stored.reshape(len(images), side, side, 3), decoded.bad, device)
         return ThreadStore(
             lambda index, _: read_uint8(lambda: images.read(index), preprocess),
-            side, device, workers, how="stream", crops=False, bad=cache.examined(images, workers),
+            side, device, workers, how="stream", crops=False, bad=cache.examined(images, workers, use_cache=use_cache),
         )  # fmt: skip
     if pixels.shape[1:3] == (side, side) == (preprocess.resize, preprocess.resize):
         return ArrayStore(pixels, {}, device)
@@ -249,6 +209,7 @@ def _open_crops(
     augment: AugmentSpec,
     device: torch.device,
     workers: int,
+    use_cache: bool,
 ) -> Store:
     side = preprocess.image_size
 
@@ -261,6 +222,13 @@ def _open_crops(
             preprocess.interpolation,
         )
 
+    def from_encoded(bad: dict[int, str]) -> Store:
+        method = preprocess.interpolation
+        return ThreadStore(
+            lambda index, row: _crop_of_encoded(images, index, row, augment, side, method),
+            side, device, workers, how="stream", crops=True, bad=bad,
+        )  # fmt: skip
+
     bad: dict[int, str] = {}
     images, pixels = split.images, split.images.pixels
     image, how = images.read, "ragged"
@@ -269,22 +237,18 @@ def _open_crops(
             return ArrayStore(pixels, {}, device)
     else:
         try:
-            decoded = cache.ragged(images, workers)
-        except OSError as error:
-            # Full scale, as from the cache: the pixels must not depend on whether a disk is full.
-            cache.warn_unusable(error)
-            how, bad = "stream", cache.examined(images, workers)
-        else:
-            if decoded is None:
-                method = preprocess.interpolation
-                return ThreadStore(
-                    lambda index, row: _crop_of_encoded(images, index, row, augment, side, method),
-                    side, device, workers, how="stream", crops=True, bad=cache.examined(images, workers),
-                )  # fmt: skip
+            decoded = cache.ragged(images, workers) if use_cache else None
+        except cache.AboveBudget:
+            return from_encoded(cache.examined(images, workers, use_cache=use_cache))
+        if decoded is not None:
             bad, image = decoded.bad, decoded.image
-            same = decoded.uniform
-            if same is not None and max(same.shape[1:3]) <= _SMALL_SIDE:
+            if decoded.largest_side <= _SMALL_SIDE and (same := decoded.array(workers)) is not None:
                 return ArrayStore(same, bad, device, dense=True)
+        else:
+            # The same choice as with a cache: pixels must not depend on whether a disk is full.
+            how, (bad, size) = "stream", cache.examine(images, workers)
+            if max(size, images.least_bytes()) > cache.BUDGET_BYTES:
+                return from_encoded(bad)
     return ThreadStore(
         lambda index, row: from_pixels(image(index), row),
         side, device, workers, how=how, crops=True, bad=bad,

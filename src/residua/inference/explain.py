@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -17,6 +16,7 @@ from torch import nn
 
 from residua._base.errors import InputError, at_least_one, did_you_mean
 from residua._base.words import some
+from residua.data.ahead import in_order
 from residua.data.decode import Pixels
 from residua.data.loader import default_workers
 from residua.data.preprocess import normalise
@@ -167,16 +167,18 @@ def _stream(job: _Job, given: list[Path], batch_size: int, out: Path | None) -> 
     single = len(given) == 1 and os.path.isfile(given[0])
     sheets = None if out is None or single else ContactSheets(out, _title(job))
     files = _found(given, job.run.classes)
+    read_ahead = in_order(
+        files, lambda item: (item, _read(item, job.run.preprocess_spec)), default_workers(), in_flight=batch_size
+    )
     with (
-        ThreadPoolExecutor(default_workers(), thread_name_prefix="residua-decode") as pool,
+        closing(read_ahead),
         # However this ends: answers that were given name the sheet that was begun.
         nullcontext() if sheets is None else closing(sheets),
     ):
-        while batch := list(islice(files, batch_size)):
-            read = list(pool.map(lambda item: _read(item, job.run.preprocess_spec), batch))
-            good = [(item, pixels) for item, pixels in zip(batch, read, strict=True) if not isinstance(pixels, BadFile)]
+        while batch := list(islice(read_ahead, batch_size)):
+            good = [(item, pixels) for item, pixels in batch if not isinstance(pixels, BadFile)]
             answers = iter(_explained(job, model, good) if good else ())
-            for pixels in read:
+            for _, pixels in batch:
                 if isinstance(pixels, BadFile):
                     yield pixels
                     continue

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from residua._base.errors import InputError, at_least_one
 from residua._base.files import check_name
 from residua._base.words import some
+from residua.data.ahead import in_order
 from residua.data.decode import BadImage, decode
 from residua.data.loader import default_workers
 from residua.data.preprocess import normalise, read_uint8
@@ -155,38 +156,15 @@ def _stream(
     workers: int,
 ) -> Iterator[Prediction | BadFile]:
     model = on_device(run.model, device)
-    waiting: deque[BadFile | tuple[str, Future[Pixels | BadFile]]] = deque()
-    batch: list[tuple[str, Pixels] | BadFile] = []
 
-    def settle() -> None:
-        item = waiting.popleft()
-        if isinstance(item, BadFile):
-            batch.append(item)
-        else:
-            path, future = item
-            found = future.result()
-            batch.append(found if isinstance(found, BadFile) else (path, found))
+    def prepared(entry: Path | BadFile) -> tuple[str, Pixels] | BadFile:
+        pixels = entry if isinstance(entry, BadFile) else prepare(entry, run.preprocess_spec)
+        return pixels if isinstance(pixels, BadFile) else (str(entry), pixels)
 
-    with ThreadPoolExecutor(workers, thread_name_prefix="residua-decode") as pool:
-        try:
-            for entry in image_files(paths):
-                if isinstance(entry, BadFile):
-                    waiting.append(entry)
-                else:
-                    waiting.append((str(entry), pool.submit(prepare, entry, run.preprocess_spec)))
-                # One batch is decoded while the one before it is in the network.
-                if len(waiting) >= 2 * batch_size:
-                    while len(batch) < batch_size:
-                        settle()
-                    yield from _answers(run, model, batch, top, device)
-                    batch.clear()
-            while waiting:
-                settle()
-                if len(batch) == batch_size or not waiting:
-                    yield from _answers(run, model, batch, top, device)
-                    batch.clear()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    # One batch is decoded while the one before it is in the network.
+    with closing(in_order(image_files(paths), prepared, workers, in_flight=batch_size)) as images:
+        while batch := list(islice(images, batch_size)):
+            yield from _answers(run, model, batch, top, device)
 
 
 def image_files(paths: Iterable[Path | str]) -> Iterator[Path | BadFile]:

@@ -13,8 +13,8 @@ import numpy as np
 from residua._base.errors import InputError
 from residua._base.files import write_text, writing
 from residua._base.words import some
-from residua.data.cache import refusal
 from residua.data.dataset import Dataset
+from residua.data.decoded.cache import refusal
 from residua.data.loader import Loader
 from residua.data.open import open_dataset
 from residua.data.splitting import balanced

@@ -6,7 +6,6 @@ import dataclasses
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from residua._base.files import check_name
 from residua._base.words import some
+from residua.data.ahead import in_order
 from residua.data.doctor.duplicates import exact_groups, near_pairs
 from residua.data.doctor.inspect import Examined, examine_file, examine_pixels
 from residua.data.loader import default_workers
@@ -27,7 +27,8 @@ Progress = Callable[[int, int], None]
 
 NEAR_LIMIT = 100_000
 IMBALANCE = 10.0
-_CHUNK = 64
+_STEP = 64  # images between two calls of a progress function
+_IN_FLIGHT = 1024
 
 
 @dataclass(frozen=True)
@@ -195,15 +196,11 @@ def _examine(images: Sequence[_Image], workers: int, progress: Progress | None) 
         found = image.run()
         return found if len(images) <= NEAR_LIMIT else dataclasses.replace(found, thumbnail=None)
 
-    def some_of(start: int) -> list[Examined]:
-        return [one(image) for image in images[start : start + _CHUNK]]
-
     results: list[Examined] = []
-    with ThreadPoolExecutor(max(workers, 1)) as pool:
-        for part in pool.map(some_of, range(0, len(images), _CHUNK)):
-            results += part
-            if progress is not None:
-                progress(len(results), len(images))
+    for result in in_order(images, one, workers, in_flight=_IN_FLIGHT):
+        results.append(result)
+        if progress is not None and (len(results) % _STEP == 0 or len(results) == len(images)):
+            progress(len(results), len(images))
     return results
 
 

@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 
 from residua._base.errors import InputError, did_you_mean
-from residua.data import cache
+from residua.data.ahead import in_order
 from residua.data.dataset import BadPolicy, Split
-from residua.data.decode import BadImage, Pixels
+from residua.data.decode import Pixels
+from residua.data.decoded import cache
 from residua.data.loader import Loader, default_workers
 from residua.data.preprocess import normalise, resized_uint8, ten_crops_uint8
 from residua.evaluation.measures.metrics import IntArray
@@ -200,9 +201,7 @@ class Viewer:
         found: list[T] = []
         places: list[int] = []
         good = self._good.tolist()
-        for index, image in zip(good, cache.in_order(good, one, self._workers), strict=True):
-            if isinstance(image, BadImage):
-                raise image
+        for index, image in zip(good, in_order(good, one, self._workers, in_flight=4 * self._workers), strict=True):
             found.append(image)
             places.append(index)
             if len(found) == size:

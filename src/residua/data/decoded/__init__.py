@@ -1,0 +1,1 @@
+"""Decoded images that are kept between runs, and what they were decoded from."""

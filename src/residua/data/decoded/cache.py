@@ -1,0 +1,246 @@
+"""Decoded images, kept between runs, found by everything that they depend on."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from residua._base.cache import Cache
+from residua._base.errors import InputError
+from residua._base.words import some
+from residua.data.ahead import in_order
+from residua.data.dataset import Split
+from residua.data.decode import BadImage, Pixels, decode_bytes
+from residua.data.decoded.entry import INDEX, Decoded, Index, load
+from residua.data.image_source import ImageSource
+from residua.data.preprocess import read_uint8
+from residua.specs.preprocess import PreprocessSpec
+
+BUDGET_BYTES = 2 << 30
+"""Decoded data above this is not kept but decoded again in each epoch."""
+
+LIMIT_BYTES = 20 << 30
+"""Entries are removed, the least recently used first, until they are not larger together than this."""
+
+_FORMAT = 2
+_CONTENTS = "contents"
+
+
+class AboveBudget(Exception):
+    """Decoded images that are too large to be kept."""
+
+
+def decode_cache() -> Cache:
+    """Return the cache that decoded images stand in."""
+    return Cache("decoded", LIMIT_BYTES, without="images are decoded again in every run")
+
+
+def fixed(images: ImageSource, spec: PreprocessSpec, workers: int, *, use_cache: bool = True) -> Decoded | None:
+    """Return every image decoded and preprocessed to (S, S, 3), or None when that is above the budget.
+
+    The pixels of images that do not decode are zero.
+    """
+    count, side = len(images), spec.image_size
+    if count * side**2 * 3 > BUDGET_BYTES:
+        return None
+    if count == 0:
+        return Decoded(np.zeros(0, np.uint8), Index.empty(0))
+
+    def make(index: int) -> Pixels:
+        return read_uint8(lambda: images.read(index), spec)
+
+    def fill(pixels: Pixels, index: Index) -> None:
+        def one(place: int) -> None:
+            pixels[place] = read_uint8(lambda: _decoded(images, place, index.contents), spec)
+
+        index.bad.update(_failures(count, one, workers))
+        for place in range(count):
+            index.add(place, pixels[place])
+
+    def build(folder: Path) -> Index:
+        index = Index.empty(count)
+        fill(_allocate(folder / "pixels", (count, side, side, 3)), index)
+        return index
+
+    target = f"fixed {side} {spec.resize} {spec.interpolation}"
+    if use_cache and (found := _kept(images, target, build, make)) is not None:
+        return found
+    memory, index = np.zeros((count, side, side, 3), np.uint8), Index.empty(count)
+    fill(memory, index)
+    return Decoded(memory.reshape(-1), index)
+
+
+def ragged(images: ImageSource, workers: int) -> Decoded | None:
+    """Return every image decoded at its own size; None where the cache cannot be used.
+
+    Raises:
+        AboveBudget: the decoded images are too large to be kept.
+    """
+    if images.least_bytes() > BUDGET_BYTES:
+        raise AboveBudget
+    count = len(images)
+
+    def build(folder: Path) -> Index:
+        index, total = Index.empty(count), 0
+        results = in_order(
+            range(count), _or_bad(lambda place: _decoded(images, place, index.contents)), workers, in_flight=4 * workers
+        )
+        with (folder / "pixels").open("wb") as stream, contextlib.closing(results):
+            for place, result in enumerate(results):
+                if isinstance(result, BadImage):
+                    index.bad[place] = result.reason
+                    continue
+                total += result.size
+                if total > BUDGET_BYTES:
+                    break
+                index.add(place, result)
+                stream.write(np.ascontiguousarray(result).data)
+        if total > BUDGET_BYTES:
+            (folder / "pixels").unlink()
+            index = Index.empty(count)
+            index.bad[-1] = "above the budget"
+        return index
+
+    decoded = _kept(images, "ragged", build, images.read)
+    if decoded is not None and -1 in decoded.bad:
+        raise AboveBudget
+    return decoded
+
+
+def examined(images: ImageSource, workers: int, *, use_cache: bool = True) -> dict[int, str]:
+    """Decode every image in full and keep nothing of it; return position -> reason of those that fail.
+
+    The answer is cached: images that stay as they are, are examined once.
+    """
+
+    def build(_: Path) -> Index:
+        index = Index.empty(len(images))
+        index.bad.update(examine(images, workers, index.contents)[0])
+        return index
+
+    if use_cache and (found := _kept(images, "examined", build, images.read)) is not None:
+        return found.bad
+    return examine(images, workers)[0]
+
+
+def examine(
+    images: ImageSource, workers: int, contents: npt.NDArray[np.uint8] | None = None
+) -> tuple[dict[int, str], int]:
+    """Decode every image in full; return position -> reason of those that fail, and the size of the others in bytes.
+
+    Args:
+        images: what is decoded.
+        workers: threads.
+        contents: uint8 (N, 32), filled with the SHA-256 of the encoded images.
+    """
+    sizes = np.zeros(len(images), np.int64)
+    hashes = Index.empty(len(images)).contents if contents is None else contents
+
+    def one(place: int) -> None:
+        sizes[place] = _decoded(images, place, hashes).size
+
+    return _failures(len(images), one, workers), int(sizes.sum())
+
+
+def contents(images: ImageSource, workers: int) -> npt.NDArray[np.uint8]:
+    """Return the SHA-256 of the encoded bytes of each image: uint8 (N, 32), zeros where they cannot be read.
+
+    What another entry of the cache was decoded from is known from there; else every image is read.
+    """
+    count, key = len(images), entry_key(images.key(), _CONTENTS)
+    index = decode_cache().read(key, lambda path: Index.read(path, count))
+    if index is None:
+        index = Index.empty(count)
+        hashes = index.contents
+        _failures(count, lambda place: _hashed(images, place, hashes), workers)
+        decode_cache().write(key, index.write)
+    return index.contents
+
+
+def _decoded(images: ImageSource, place: int, contents: npt.NDArray[np.uint8]) -> Pixels:
+    return decode_bytes(_hashed(images, place, contents), images.where(place))
+
+
+def _hashed(images: ImageSource, place: int, contents: npt.NDArray[np.uint8]) -> bytes:
+    data = images.encoded(place)
+    contents[place] = np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
+    return data
+
+
+def _failures(count: int, work: Callable[[int], object], workers: int) -> dict[int, str]:
+    """Call work(0) … work(count - 1) in threads; return position -> reason of those that raised BadImage."""
+
+    def one(place: int) -> str | None:
+        try:
+            work(place)
+        except BadImage as error:
+            return error.reason
+        return None
+
+    reasons = in_order(range(count), one, workers, in_flight=max(count, 1))
+    return {place: reason for place, reason in enumerate(reasons) if reason is not None}
+
+
+def _or_bad(work: Callable[[int], Pixels]) -> Callable[[int], Pixels | BadImage]:
+    def one(place: int) -> Pixels | BadImage:
+        try:
+            return work(place)
+        except BadImage as error:
+            return error
+
+    return one
+
+
+def refusal(*parts: tuple[Split, dict[int, str]]) -> InputError:
+    """Return the error that names the files of every part that do not decode, given position -> reason."""
+    sentences = []
+    for split, bad in parts:
+        named = [f"{split.where(index)} ({reason})" for index, reason in sorted(bad.items())]
+        sentences.append(
+            f"{len(bad)} of {len(split)} images of the {split.name} part cannot be decoded: {some(named, 20)}"
+        )
+    return InputError(
+        "; ".join(sentences),
+        "images that decode completely",
+        "Repair or delete them (`residua check DATA` lists all), or set on_bad='skip' to leave them out",
+    )
+
+
+def _kept(
+    images: ImageSource, target: str, build: Callable[[Path], Index], again: Callable[[int], Pixels]
+) -> Decoded | None:
+    """Return an entry, built first where there is none that is whole; None where the cache cannot be used."""
+    source = images.key()
+
+    def built(folder: Path) -> None:
+        index = build(folder)
+        index.write(folder / INDEX)
+        # Known now at no cost: later the hashes alone are asked for.
+        if -1 not in index.bad:
+            only = Index(index.sizes * 0, index.checksums * 0, index.contents)
+            decode_cache().write(entry_key(source, _CONTENTS), only.write)
+
+    return decode_cache().read_or_build(
+        entry_key(source, target), lambda folder: load(folder, len(images), again), built
+    )
+
+
+def _allocate(path: Path, shape: tuple[int, ...]) -> Pixels:
+    array: Pixels = np.memmap(path, np.uint8, "w+", shape=shape)
+    # A hole in a mapped file kills the process when the disk is full; a refused allocation is an ordinary
+    # error. Systems without the call (macOS) keep the hole.
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def entry_key(source: str, target: str) -> str:
+    """Return 32 hexadecimal digits of what is kept: the key of the images, and what was made of them."""
+    return hashlib.sha256(f"{_FORMAT}\0{target}\0{source}".encode()).hexdigest()[:32]

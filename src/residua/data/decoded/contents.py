@@ -1,0 +1,42 @@
+"""Whether the files of a data set still hold the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from residua.data.dataset import Split
+from residua.data.decoded import cache
+from residua.data.loader import default_workers
+
+
+def content_digests(split: Split, root: Path | str = "", workers: int | None = None) -> dict[str, str]:
+    """Return the SHA-256 of the content of each file of a split: name -> 64 hexadecimal digits.
+
+    After a `Loader` of the same split was opened this costs one look at each file's times, since the hashes were taken
+    while decoding; else every file is read. A file that cannot be read has "". Images that come from no file give
+    nothing: `Dataset.hash` covers their pixels.
+
+    Args:
+        split: the images.
+        root: names are relative to this folder where a file is inside it (`Dataset.location`), with "/" between
+            folders: a data set that was moved keeps them.
+        workers: threads; None: one per processor.
+    """
+    if split.images.pixels is not None:
+        return {}
+    digests = cache.contents(split.images, default_workers() if workers is None else workers)
+    return {
+        _name(split.where(index), root): digest.tobytes().hex() if digest.any() else ""
+        for index, digest in enumerate(digests)
+    }
+
+
+def changed_files(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names whose content differs, or that only one of two answers of `content_digests` has, sorted."""
+    return tuple(sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name)))
+
+
+def _name(where: str, root: Path | str) -> str:
+    path = Path(where)
+    return (path.relative_to(root) if str(root) and path.is_relative_to(root) else path).as_posix()

@@ -1,0 +1,207 @@
+"""One entry of the decode cache: decoded images in a file mapped into memory, checked against damage.
+
+An entry is a folder of two files. `pixels` holds the images; `index` holds the SHA-256 of what follows in it, and then
+arrays: a checksum of each image's pixels, a hash of what it was decoded from, why some could not be decoded, and sizes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import threading
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from residua._base.errors import Damaged
+from residua._base.files import read_regular
+from residua._base.words import some
+from residua.data.ahead import in_order
+from residua.data.decode import Pixels
+
+INDEX = "index"
+_LARGEST_INDEX = 1 << 30
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """What an entry knows of its images beside their pixels.
+
+    Attributes:
+        sizes: int64 (N, 2), height and width of each image in `pixels`; 0 × 0 for those that are not there.
+        checksums: uint32 (N,), CRC-32 of each image's pixels. One error in 4 × 10⁹ goes unseen: this guards
+            against damage, not against people.
+        contents: uint8 (N, 32), SHA-256 of the encoded bytes of each image; zeros where they could not be read.
+        bad: position -> reason, of the images that could not be decoded.
+    """
+
+    sizes: npt.NDArray[np.int64]
+    checksums: npt.NDArray[np.uint32]
+    contents: npt.NDArray[np.uint8]
+    bad: dict[int, str] = field(default_factory=dict)
+
+    @staticmethod
+    def empty(count: int) -> Index:
+        """Return the index of `count` images of which nothing is known yet."""
+        return Index(np.zeros((count, 2), np.int64), np.zeros(count, np.uint32), np.zeros((count, 32), np.uint8))
+
+    def add(self, place: int, pixels: Pixels) -> None:
+        """Take note of the pixels of image `place`."""
+        self.sizes[place] = pixels.shape[:2]
+        self.checksums[place] = checksum(pixels)
+
+    def write(self, path: Path) -> None:
+        """Write the index."""
+        stream = io.BytesIO()
+        places = np.array(sorted(self.bad), np.int64)
+        reasons = np.array([self.bad[place] for place in places.tolist()], np.str_)
+        np.savez(
+            stream, sizes=self.sizes, checksums=self.checksums, contents=self.contents, places=places, reasons=reasons
+        )
+        content = stream.getvalue()
+        path.write_bytes(hashlib.sha256(content).digest() + content)
+
+    @staticmethod
+    def read(path: Path, count: int) -> Index:
+        """Read the index of `count` images.
+
+        Raises:
+            Damaged: it is not there, or not whole.
+        """
+        whole = read_regular(path, _LARGEST_INDEX)
+        if hashlib.sha256(whole[32:]).digest() != whole[:32]:
+            raise Damaged(path, "its checksum does not fit")
+        with np.load(io.BytesIO(whole[32:])) as arrays:
+            bad = dict(zip(arrays["places"].tolist(), arrays["reasons"].tolist(), strict=True))
+            index = Index(arrays["sizes"], arrays["checksums"], arrays["contents"], bad)
+        if len(index.sizes) != count:
+            raise Damaged(path, f"it describes {len(index.sizes)} images, not {count}")
+        return index
+
+
+@dataclass(eq=False)
+class Decoded:
+    """Images that stand decoded in memory, or in a file mapped into memory.
+
+    Attributes:
+        stored: uint8 (bytes,), all images one after another.
+        index: their sizes, checksums and faults.
+        again: decodes image i as it was decoded before, where the file may be damaged; else None.
+        folder: the entry, removed when its pixels turn out to be damaged.
+    """
+
+    stored: Pixels
+    index: Index
+    again: Callable[[int], Pixels] | None = None
+    folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        areas = self.index.sizes.prod(axis=1) * 3
+        self._starts = np.concatenate([[0], np.cumsum(areas)])
+        self._unchecked = areas > 0 if self.again is not None else np.zeros(len(areas), bool)
+        self._lock = threading.Lock()
+
+    @property
+    def bad(self) -> dict[int, str]:
+        """Position -> reason, of the images that could not be decoded."""
+        return self.index.bad
+
+    @property
+    def largest_side(self) -> int:
+        """The longest side of any image, pixels."""
+        return int(self.index.sizes.max(initial=0))
+
+    def image(self, index: int) -> Pixels:
+        """Return image `index`: uint8 (H, W, 3), a view; its pixels are checked when they are first asked for.
+
+        Raises:
+            BadImage: the kept pixels are damaged, and the image no longer decodes.
+        """
+        if self._unchecked[index]:
+            self._check(index)
+        return self._view(index)
+
+    def check(self, workers: int) -> None:
+        """Check all images that were not checked yet.
+
+        Raises:
+            BadImage: the kept pixels are damaged, and an image no longer decodes.
+        """
+        places = np.flatnonzero(self._unchecked).tolist()
+        for _ in in_order(places, self._check, workers, in_flight=len(places) or 1):
+            pass
+
+    def array(self, workers: int) -> Pixels | None:
+        """Return the good images as one checked array (N - len(bad), H, W, 3), or None where sizes differ."""
+        good = self.index.sizes[self.index.sizes[:, 0] > 0]
+        if len(good) == 0 or (good != good[0]).any():
+            return None
+        self.check(workers)
+        same: Pixels = self.stored.reshape(len(good), *good[0], 3)
+        return same
+
+    def _view(self, index: int) -> Pixels:
+        height, width = self.index.sizes[index]
+        own: Pixels = self.stored[self._starts[index] : self._starts[index + 1]].reshape(height, width, 3)
+        return own
+
+    def _check(self, index: int) -> None:
+        if checksum(self._view(index)) != self.index.checksums[index]:
+            self._repair()
+        self._unchecked[index] = False
+
+    def _repair(self) -> None:
+        """Decode again every image whose kept pixels are damaged, and let the next run build a new entry."""
+        with self._lock:
+            damaged = [
+                place
+                for place in np.flatnonzero(self._unchecked).tolist()
+                if checksum(self._view(place)) != self.index.checksums[place]
+            ]
+            if not damaged or self.again is None:
+                return
+            for place in damaged:
+                # The mapping is private: this reaches memory only.
+                self._view(place)[:] = 0 if place in self.bad else self.again(place)
+                self._unchecked[place] = False
+            if self.folder is not None:
+                shutil.rmtree(self.folder, ignore_errors=True)
+        warnings.warn(
+            f"The decode cache holds damaged pixels of {len(damaged)} images ({self.folder}: images "
+            f"{some(map(str, damaged), 5)}); they were decoded again.",
+            stacklevel=4,
+        )
+
+
+def checksum(pixels: Pixels) -> int:
+    """Return the CRC-32 of pixels, row by row."""
+    return zlib.crc32(np.ascontiguousarray(pixels).data)
+
+
+def load(folder: Path, count: int, again: Callable[[int], Pixels]) -> Decoded:
+    """Open the entry of `count` images.
+
+    Raises:
+        Damaged: it is not there, or not whole. Pixels are checked later, when they are first asked for.
+    """
+    index = Index.read(folder / INDEX, count)
+    total = int(index.sizes.prod(axis=1).sum()) * 3
+    pixels = folder / "pixels"
+    if total == 0:
+        return Decoded(np.zeros(0, np.uint8), index)
+    try:
+        if (held := pixels.stat().st_size) != total:
+            raise Damaged(pixels, f"it has {held:,} bytes, not {total:,}")
+        # Copy-on-write: torch wants writable memory, and nothing may reach the file.
+        stored = np.memmap(pixels, np.uint8, "c", shape=(total,))
+    except (OSError, ValueError) as error:
+        if isinstance(error, Damaged):
+            raise
+        raise Damaged(pixels, f"it cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    return Decoded(stored, index, again, folder)
