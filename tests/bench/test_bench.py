@@ -112,7 +112,8 @@ def test_forward_beside_a_peer() -> None:
     line = report.sentences()[0]
     assert re.fullmatch(r"resnet18 \(residua\): forward across 3 steps, \d+\.\d{3} \+/- \d+\.\d{3} sec / batch", line)
     drawing = ElementTree.fromstring(chart(report))
-    assert len(drawing.findall(".//{http://www.w3.org/2000/svg}rect")) == 2
+    bars = drawing.findall(".//{http://www.w3.org/2000/svg}rect")
+    assert [bar.get("class") for bar in bars] == ["paper", "first", "second"]
 
 
 def test_peak_memory_of_training_holds_the_optimizers_buffers() -> None:

@@ -13,8 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 from residua._base.files import atomic_path
 from residua.data.decode import Pixels
 from residua.explanation.overlay import coloured, overlay, shown
+from residua.figures.palette import rgb
 
-_INK, _SOFT, _WRONG, _PAPER = (24, 26, 32), (110, 114, 124), (192, 30, 46), (255, 255, 255)
+_INK, _SOFT, _WRONG, _PAPER = map(rgb, ("ink", "soft", "wrong", "paper"))
 _SIDE, _GAP, _MARGIN = 448, 8, 20
 _TEXT, _SMALL, _HEAD = 16, 12, 36
 

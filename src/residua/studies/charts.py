@@ -1,92 +1,63 @@
-"""Charts of studies beyond lines: arms as rows, each with its interval and its single values."""
+"""What studies draw: error by epoch, and arms as rows with their intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from residua.figures.charts import ticks
+from residua.figures.axes import Show, points
+from residua.figures.intervals import Row
+from residua.figures.lines import Series, line_chart
+from residua.figures.palette import LINES
 from residua.studies.intervals import Interval
-
-COLOURS = ("c1", "c2", "c3", "c4", "c5", "c6")
-"""CSS classes, in the order in which they are given out."""
-
-_WIDTH, _LEFT, _RIGHT, _TOP, _ROW = 520, 170, 20, 30, 24
+from residua.studies.study import Result
 
 
-@dataclass(frozen=True)
-class Bar:
-    """A row: its name, the mean with its interval, the single values, and the colour's CSS class."""
-
-    label: str
-    interval: Interval
-    values: Sequence[float] = ()
-    style: str = "c1"
+def interval_row(label: str, interval: Interval, values: Sequence[float] = (), style: str = LINES[0]) -> Row:
+    """Return a row of an interval chart: the interval, and the single values."""
+    return Row(label, interval.value, interval.low, interval.high, values, style)
 
 
-def interval_chart(title: str, bars: Sequence[Bar], show: Callable[[float], str]) -> Markup:
-    """Return an SVG element: a row a bar, a point at the mean, a line over the interval, dots at the values."""
-    if not bars:
-        return Markup("")
-    ends = [end for bar in bars for end in (bar.interval.low, bar.interval.high, bar.interval.value, *bar.values)]
-    middle = [bar.interval.value for bar in bars]
-    # With two seeds Student's interval may be so wide that nothing else could be told apart: it is cut at the edge.
-    span = (max(middle) - min(middle)) or abs(middle[0]) or 1.0
-    low, high = max(min(ends), min(middle) - 2 * span), min(max(ends), max(middle) + 2 * span)
-    marks = ticks(low, high, 5)
-    edge, height = _WIDTH - _RIGHT, _TOP + _ROW * len(bars) + 22
-
-    def x_of(value: float) -> float:
-        share = (value - marks[0]) / (marks[-1] - marks[0])
-        return round(_LEFT + min(max(share, 0.0), 1.0) * (edge - _LEFT), 1)
-
-    parts = [Markup('<text class="axis-title" x="0" y="12">{}</text>').format(title)]
-    for mark in marks:
-        parts.append(
-            Markup(
-                '<line class="grid" x1="{x}" x2="{x}" y1="{}" y2="{}"/>'
-                '<text class="tick middle" x="{x}" y="{}">{}</text>'
-            ).format(_TOP - 6, height - 18, height - 4, show(mark), x=x_of(mark))
-        )
-    for row, bar in enumerate(bars):
-        y = _TOP + _ROW * row + 8
-        found = bar.interval
-        reading = f"{bar.label}: {show(found.value)} ({show(found.low)} to {show(found.high)})"
-        dots = Markup("").join(
-            Markup('<circle class="dot faint {}" cx="{}" cy="{}" r="2.5"/>').format(bar.style, x_of(value), y)
-            for value in bar.values
-        )
-        parts.append(
-            Markup(
-                '<g><title>{}</title><text class="tick end row" x="{}" y="{}">{}</text>'
-                '<line class="line {style}" x1="{}" x2="{}" y1="{y}" y2="{y}"/>{}'
-                '<circle class="dot {style}" cx="{}" cy="{y}" r="4.5"/></g>'
-            ).format(
-                reading,
-                _LEFT - 10,
-                y + 4,
-                bar.label,
-                x_of(found.low),
-                x_of(found.high),
-                dots,
-                x_of(found.value),
-                style=bar.style,
-                y=y,
-            )
-        )
-    spoken = "; ".join(f"{bar.label} {show(bar.interval.value)}" for bar in bars)
-    return Markup('<svg class="bars" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        _WIDTH, height, f"{title}: {spoken}", Markup("").join(parts)
-    )
+def value_lines(title: str, x_label: str, lines: Sequence[tuple[str, Sequence[float]]], show: Show) -> Markup:
+    """Return a chart of values by place, counted from 1, a colour per name; lines may end at different places."""
+    longest = max((len(values) for _, values in lines), default=0)
+    drawn = [
+        Series(name, LINES[place % len(LINES)], _padded(values, longest)) for place, (name, values) in enumerate(lines)
+    ]
+    return line_chart(title, x_label, list(range(1, longest + 1)), drawn, show)
 
 
-def points(rate: float) -> str:
-    """Return 0.123 as "12.3%"."""
-    return f"{100 * rate:.1f}%"
+def error_curves(title: str, lines: Sequence[tuple[str, Sequence[Result]]]) -> Markup:
+    """Return a chart of the mean error over the seeds by epoch, as He 2015 draws it; "" of fewer than two epochs.
+
+    Training is dashed, held-out images are bold; each network has its colour.
+
+    Args:
+        title: above the axis.
+        lines: the name of each network, and its results with each seed.
+    """
+    series, longest = [], 0
+    for place, (label, results) in enumerate(lines):
+        colour = LINES[place % len(LINES)]
+        for key, kind, name in (("train_top1", "dashed", ""), ("val_top1", "bold", label)):
+            values = mean_error(results, key)
+            longest = max(longest, len(values))
+            if values:
+                series.append((name or f"{label} training", f"{colour} {kind}", values))
+    padded = [Series(name, style, _padded(values, longest)) for name, style, values in series]
+    return line_chart(title, "epoch", list(range(1, longest + 1)), padded, points)
 
 
-def short(value: float) -> str:
-    """Return a number of any size, briefly."""
-    return f"{value:.3g}"
+def mean_error(results: Sequence[Result], key: str) -> list[float]:
+    """Return, per epoch that all seeds have, 1 - the mean over the seeds of a rate of the history."""
+    rates = [[line.get(key) for line in result.history] for result in results]
+    return [
+        1 - sum(map(float, epoch)) / len(epoch)
+        for epoch in zip(*rates, strict=False)
+        if all(v is not None for v in epoch)
+    ]
+
+
+def _padded(values: Sequence[float], longest: int) -> list[float | None]:
+    return [*values, *[None] * (longest - len(values))]

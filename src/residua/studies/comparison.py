@@ -34,18 +34,20 @@ def compared(
         published: test error in percent of arms, as text.
         protocol: what was measured so.
     """
-    from residua.studies.charts import COLOURS, Bar, interval_chart, points
-    from residua.studies.curves import error_curves
+    from residua.figures.axes import points
+    from residua.figures.intervals import interval_chart
+    from residua.figures.palette import LINES
+    from residua.studies.charts import error_curves, interval_row
     from residua.studies.intervals import rate
 
     done = results.done()
-    bars = []
+    rows = []
     for arm in done:
         errors = [result.test_error for result in results.of(arm.label)]
-        style = COLOURS[results.groups().index(arm.group) % len(COLOURS)]
-        bars.append(Bar(arm.label, rate(errors, results.of(arm.label)[0].test_count), errors, style))
+        style = LINES[results.groups().index(arm.group) % len(LINES)]
+        rows.append(interval_row(arm.label, rate(errors, results.of(arm.label)[0].test_count), errors, style))
     text = "Test error of each network. Lines: 95% intervals; small dots: single seeds."
-    figures = [Figure(interval_chart("test error", bars, points), text)]
+    figures = [Figure(interval_chart("test error", rows, points), text)]
     for group in results.groups():
         arms = results.done(group)
         # More than six colours could not be told apart.

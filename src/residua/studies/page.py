@@ -2,71 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
-from residua.evaluation.report.text import shown
-
-if TYPE_CHECKING:
-    from residua.studies.report import Row, StudyReport
+from residua.figures import pages
+from residua.studies.study import Outcome, Study
 
 
-def render(report: StudyReport) -> str:
+@dataclass(frozen=True)
+class Networks:
+    """The table of every network.
+
+    Attributes:
+        rows: cells as text.
+        train_count: images of the training error; 0 where it was not measured.
+        test_count: images of the test error.
+    """
+
+    rows: tuple[tuple[str, ...], ...]
+    train_count: int
+    test_count: int
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the results come from.
+
+    Attributes:
+        command: what repeats the study.
+        notes: of the data.
+        facts: name and value of data, machine and versions.
+        recipe: name and value of its fields; empty where nothing was trained.
+    """
+
+    command: str
+    notes: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+    recipe: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class StudyPage:
+    """What the page shows, from top to bottom.
+
+    Attributes:
+        study: its name, question and source.
+        form: "quick" or "full".
+        given: the name of the data.
+        date: of the results.
+        version: of Residua.
+        outcome: verdict, figures, tables.
+        failed: name of a training -> why it gave no result.
+        networks: their table.
+        shows: what the form can show, and what it cannot.
+        length: how long the networks were trained; "" where nothing was.
+        provenance: of the results.
+    """
+
+    study: Study
+    form: str
+    given: str
+    date: str
+    version: str
+    outcome: Outcome
+    failed: Mapping[str, str]
+    networks: Networks
+    shows: str
+    length: str
+    provenance: Provenance
+
+
+def render(page: StudyPage) -> str:
     """Return the page as text; every name from outside is escaped."""
-    notes = [str(note) for note in report.data.get("notes", ())]
-    return _template().render(
-        report=report,
-        study=report.study,
-        verdict=report.verdict,
-        form_name="quick" if report.results.quick else "full",
-        rows=[_cells(row) for row in report.rows()],
-        count=lambda value: f"{value:,}",
-        minutes=_minutes,
-        notes=notes,
-        recipe=list(_flat(report.recipe or {})),
-        tested=report.results.results[0].test_count,
-        trained=report.results.results[0].train_count,
-    )
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    train = row.train_error.percent() if row.train_error else "–"
-    counts = (f"{row.params:,}", f"{row.macs:,}")
-    return (
-        row.arm,
-        row.network,
-        *counts,
-        train,
-        row.test_error.percent(),
-        str(row.test_error.n),
-        _minutes(row.minutes),
-    )
-
-
-def _flat(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in recipe.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif key != "seed":
-            yield prefix + key, shown(value)
-
-
-def _minutes(value: float) -> str:
-    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+    return _template().render(page=page, count=lambda value: f"{value:,}")
 
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=ChoiceLoader(
-            [PackageLoader(package, "templates") for package in ("residua.studies", "residua.evaluation.report")]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("study.html.j2")
+    return pages.environment("residua.studies").get_template("study.html.j2")

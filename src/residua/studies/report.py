@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from residua._base.errors import InputError
 from residua._base.files import write_text
 from residua._base.plain import plain
 from residua.evaluation.report.study_section import STUDY_HTML, STUDY_JSON
+from residua.evaluation.report.text import shown
 from residua.studies.intervals import Spread
-from residua.studies.page import render
+from residua.studies.page import Networks, Provenance, StudyPage, render
 from residua.studies.study import Outcome, Results, Study, Verdict
 
 
@@ -145,7 +146,36 @@ class StudyReport:
 
     def to_html(self) -> str:
         """Return the page: one file that needs nothing else."""
-        return render(self)
+        return render(self._page())
+
+    def _page(self) -> StudyPage:
+        first = self.results.results[0]
+        counts = ", ".join(f"{number:,} {name}" for name, number in self.data["counts"].items())
+        facts = {
+            "data": str(self.data["given"]),
+            "hash of the data": str(self.data["hash"]),
+            "images": counts,
+            "minutes in all": _minutes(self.minutes),
+            **self.environment,
+        }
+        return StudyPage(
+            study=self.study,
+            form="quick" if self.results.quick else "full",
+            given=str(self.data["given"]),
+            date=self.environment["date"],
+            version=self.environment["residua"],
+            outcome=self.outcome,
+            failed=self.failed,
+            networks=Networks(tuple(map(_cells, self.rows())), first.train_count, first.test_count),
+            shows=self.shows,
+            length=self.length,
+            provenance=Provenance(
+                self.command,
+                tuple(str(note) for note in self.data.get("notes", ())),
+                tuple(facts.items()),
+                tuple(_flat(self.recipe or {})),
+            ),
+        )
 
 
 def conclude(chosen: Study, results: Results, **facts: Any) -> StudyReport:
@@ -164,3 +194,22 @@ def write_study(folder: Path, report: StudyReport) -> None:
     page, document = report.to_html(), report.to_json()
     write_text(folder / STUDY_HTML, page)
     write_text(folder / STUDY_JSON, document)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    train = row.train_error.percent() if row.train_error else "–"
+    counts = (f"{row.params:,}", f"{row.macs:,}")
+    errors = (train, row.test_error.percent())
+    return (row.arm, row.network, *counts, *errors, str(row.test_error.n), _minutes(row.minutes))
+
+
+def _flat(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in recipe.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif key != "seed":
+            yield prefix + key, shown(value)
+
+
+def _minutes(value: float) -> str:
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"

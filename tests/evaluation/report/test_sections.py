@@ -24,7 +24,7 @@ from residua.evaluation.report.diagrams import reliability_diagram
 from residua.evaluation.report.findings import Calibrated
 from residua.evaluation.report.report import Report
 from residua.evaluation.report.study_section import FinishedStudy
-from residua.figures.charts import Series, line_chart
+from residua.figures.lines import Series, line_chart
 
 ORDER = ["summary", "curves", "confusion", "classes", "calibration", "abstention", "worst", "surest"]
 ORDER += ["slices", "ensemble", "reestimated", "studies", "provenance"]

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape, quoteattr
 
-# Light and dark: each colour has its contrast on both, so a slide of either kind takes the picture.
 STYLE = """
-text { font-family: "Inter", "Helvetica Neue", "Segoe UI", Arial, sans-serif; fill: var(--ink); }
-svg { --paper: #ffffff; --ink: #17202b; --soft: #5b6776; --line: #c9d1da; --wash: #f3f5f8;
-  --conv: #4c86c6; --residual: #2f6db5; --plain: #6b93bd; --gated: #b0692c; --inception: #7a5bb0; --dense: #258a80;
-  --pool: #94a1ae; --linear: #c4862b; --edge: #22466e; --identity: #d2453d; --projection: #8a2f86; }
-@media (prefers-color-scheme: dark) {
-  svg { --paper: #12161c; --ink: #e8edf3; --soft: #9aa7b5; --line: #3a4552; --wash: #1b222b;
-    --conv: #5f9ada; --residual: #4d8bd6; --plain: #7ea5cd; --gated: #d08a4c; --inception: #9c7fd0; --dense: #3faea2;
-    --pool: #76838f; --linear: #dda04a; --edge: #0c1117; --identity: #ff7b72; --projection: #d884d3; } }
-.paper { fill: var(--paper); } .wash { fill: var(--wash); }
+text { font-family: var(--measured); fill: var(--ink); }
+.paper { fill: var(--paper); } .wash { fill: var(--box); }
 .title { font-size: 30px; font-weight: 700; letter-spacing: -0.4px; } .sub { font-size: 14.5px; fill: var(--soft); }
 .big { font-size: 19px; font-weight: 650; } .small { font-size: 12px; fill: var(--soft); }
 .tiny { font-size: 11px; fill: var(--soft); } .strong { font-size: 14px; font-weight: 650; }
-.head { font-size: 13px; font-weight: 650; } .box { font-size: 12.5px; font-weight: 600; fill: #ffffff; }
+.head { font-size: 13px; font-weight: 650; } .box { font-size: 12.5px; font-weight: 600; fill: var(--on-block); }
 .pill { font-size: 11px; fill: var(--ink); } .middle { text-anchor: middle; } .end { text-anchor: end; }
 .rule { stroke: var(--line); stroke-width: 1; fill: none; }
 .flow { stroke: var(--soft); stroke-width: 1.4; fill: none; }
 .arrow { fill: var(--soft); } .op { fill: var(--paper); stroke: var(--soft); stroke-width: 1.4; }
 .conv { fill: var(--conv); } .residual { fill: var(--residual); } .plain { fill: var(--plain); }
 .gated { fill: var(--gated); } .inception { fill: var(--inception); } .dense { fill: var(--dense); }
-.pool { fill: var(--pool); } .linear { fill: var(--linear); } .other { fill: var(--wash); stroke: var(--line); }
+.pool { fill: var(--pool); } .linear { fill: var(--linear); } .other { fill: var(--box); stroke: var(--line); }
 .way { fill: none; stroke-width: 1.8; stroke: var(--identity); }
 .way.projection { stroke: var(--projection); } .way.padding, .way.pool { stroke-dasharray: 2 3.2; fill: none; }
 .gap { fill: var(--soft); } .bar { fill: var(--line); } .bar.params { fill: var(--linear); }

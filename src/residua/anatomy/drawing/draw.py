@@ -10,6 +10,7 @@ from residua.anatomy.anatomy import Anatomy
 from residua.anatomy.drawing.canvas import STYLE, arrow_head, box, element, number, path, short, text, width_of
 from residua.anatomy.drawing.diagram import diagram
 from residua.anatomy.drawing.picture import Block, Kind, Run, Section, sections
+from residua.figures.palette import literal
 
 _WIDTH, _MARGIN = 1400.0, 48.0
 _ROW_TOP, _TALLEST, _LOWEST = 136.0, 210.0, 44.0
@@ -42,7 +43,14 @@ def draw(anatomy: Anatomy) -> str:
     units, bottom = _units(found, bottom + 34)
     legend, bottom = _legend(found, bottom + 30)
     height = bottom + 26
-    body = [element("style", STYLE), box(0, 0, _WIDTH, height, "paper", 0), _title(anatomy), row, units, legend]
+    body = [
+        element("style", literal(STYLE)),
+        box(0, 0, _WIDTH, height, "paper", 0),
+        _title(anatomy),
+        row,
+        units,
+        legend,
+    ]
     spoken = f"{anatomy.name}: {short(anatomy.params)} parameters, {short(anatomy.macs)} MACs"
     return element(
         "svg",

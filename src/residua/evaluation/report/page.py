@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from residua.evaluation.report.findings import Findings
@@ -21,6 +21,7 @@ from residua.evaluation.report.sections.slices import SlicesSection
 from residua.evaluation.report.sections.studies import StudiesSection
 from residua.evaluation.report.sections.summary import SummarySection
 from residua.evaluation.report.text import data_name, number, percent
+from residua.figures import pages
 
 SECTIONS: tuple[type[Section], ...] = (
     SummarySection,
@@ -56,12 +57,6 @@ def render(found: Findings) -> str:
 
 @cache
 def _templates() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("residua.evaluation.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(percent=percent, number=number)
-    return environment
+    found = pages.environment("residua.evaluation.report")
+    found.globals.update(percent=percent, number=number)
+    return found

@@ -46,11 +46,13 @@ def _highway(depth: int) -> dict[str, Any]:
 
 def conclude(results: Results) -> Outcome:
     """Compare the deepest with the shallowest network of each kind, in training error."""
-    from residua.studies.charts import COLOURS, Bar, interval_chart, points
-    from residua.studies.curves import error_curves
+    from residua.figures.axes import points
+    from residua.figures.intervals import interval_chart
+    from residua.figures.palette import LINES
+    from residua.studies.charts import error_curves, interval_row
     from residua.studies.intervals import rate
 
-    figures, bars = [], []
+    figures, rows = [], []
     for group in results.groups():
         arms = results.done(group)
         svg = error_curves(f"{group} networks: error", [(f"{arm.x:g}", results.of(arm.label)) for arm in arms])
@@ -60,16 +62,16 @@ def conclude(results: Results) -> Outcome:
         for arm in arms:
             errors, count = _errors(results, arm.label)
             if errors:
-                style = COLOURS[results.groups().index(group)]
-                bars.append(Bar(arm.label, rate(errors, count), errors, style))
+                style = LINES[results.groups().index(group)]
+                rows.append(interval_row(arm.label, rate(errors, count), errors, style))
     figures.insert(
         0,
         Figure(
-            interval_chart("training error after the last epoch", bars, points),
+            interval_chart("training error after the last epoch", rows, points),
             "Error on training images, without augmentation. Lines: 95% intervals; small dots: single seeds.",
         ),
     )
-    return Outcome(_verdict(results, min((bar.interval.value for bar in bars), default=1.0)), tuple(figures))
+    return Outcome(_verdict(results, min((row.value for row in rows), default=1.0)), tuple(figures))
 
 
 def _errors(results: Results, label: str) -> tuple[list[float], int]:

@@ -66,8 +66,9 @@ def _measured(model: Classifier, batches: list[tuple[Tensor, Tensor]]) -> dict[s
 
 def conclude(results: Results) -> Outcome:
     """Compare by how many powers of ten the gradient changes between the last unit and the first."""
-    from residua.figures.charts import Series, line_chart
-    from residua.studies.charts import COLOURS, points, short
+    from residua.figures.axes import compact, points
+    from residua.figures.lines import Series, line_chart
+    from residua.figures.palette import LINES
 
     moments = _moments(results)
     figures = []
@@ -75,13 +76,13 @@ def conclude(results: Results) -> Outcome:
         lines = [(label, _by_unit(found, "norms")) for label, group, found in moments if group == kind]
         if lines:
             longest = max(len(values) for _, values in lines)
-            series = [Series(label, COLOURS[n % 6], values) for n, (label, values) in enumerate(lines)]
-            svg = line_chart(f"{title}: gradient norm", "units passed", range(longest), series, short, log=True)
+            series = [Series(label, LINES[n % 6], values) for n, (label, values) in enumerate(lines)]
+            svg = line_chart(f"{title}: gradient norm", "units passed", range(longest), series, compact, log=True)
             figures.append(Figure(svg, "Norm of the loss's gradient at each unit's input; the last point is the end."))
         lines = [(label, _by_unit(found, "shares")) for label, group, found in moments if group == kind]
         lines = [(label, values) for label, values in lines if len(values) > 1]
         if lines and place:
-            series = [Series(label, COLOURS[n % 6], values) for n, (label, values) in enumerate(lines)]
+            series = [Series(label, LINES[n % 6], values) for n, (label, values) in enumerate(lines)]
             svg = line_chart("share through the shortcut", "unit", range(1, len(lines[0][1]) + 1), series, points)
             figures.append(Figure(svg, "Part of each unit's gradient that came through its shortcut."))
     rows = []

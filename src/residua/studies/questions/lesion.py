@@ -103,8 +103,9 @@ def _tau(units: list[str], order: list[str]) -> float:
 
 def conclude(results: Results) -> Outcome:
     """Compare how much one lost unit costs, as a share of the way from the whole network's error to guessing's."""
-    from residua.figures.charts import Series, line_chart
-    from residua.studies.charts import COLOURS, points
+    from residua.figures.axes import points
+    from residua.figures.lines import Series, line_chart
+    from residua.figures.palette import LINES
 
     done = results.done()
     figures = []
@@ -113,7 +114,7 @@ def conclude(results: Results) -> Outcome:
         for place, arm in enumerate(done):
             values = _mean_by_k(results.of(arm.label), key)
             longest = max(longest, len(values))
-            lines.append((arm.label, COLOURS[place % len(COLOURS)], values))
+            lines.append((arm.label, LINES[place % len(LINES)], values))
         series = [Series(name, style, values + [None] * (longest - len(values))) for name, style, values in lines]
         svg = line_chart(title, label, list(range(longest)), series, points)
         if svg:
@@ -121,7 +122,7 @@ def conclude(results: Results) -> Outcome:
                 Figure(svg, "Mean over random draws; at 0 the whole network. No training after the deletion.")
             )
     for place, arm in enumerate(done):
-        svg = _single_chart(arm, results.of(arm.label), COLOURS[place % len(COLOURS)])
+        svg = _single_chart(arm, results.of(arm.label), LINES[place % len(LINES)])
         figures.append(Figure(svg, "One unit deleted. Stars mark units that change the shape."))
     tables = tuple(
         _swap_table(arm, results.of(arm.label)) for arm in done if results.of(arm.label)[0].measured["swaps"]
@@ -136,21 +137,23 @@ def _mean_by_k(found: list[Result], key: str) -> list[float | None]:
 
 
 def _single_chart(arm: Arm, found: list[Result], style: str) -> Any:
-    from residua.studies.charts import Bar, interval_chart, points
+    from residua.figures.axes import points
+    from residua.figures.intervals import interval_chart
+    from residua.studies.charts import interval_row
     from residua.studies.intervals import rate
 
     images = found[0].measured["images"]
     whole = [float(result.measured["error"]) for result in found]
-    bars = [Bar("whole network", rate(whole, images), whole, style)]
+    drawn = [interval_row("whole network", rate(whole, images), whole, style)]
     for entries in zip(*(result.measured["single"] for result in found), strict=True):
         name = entries[0]["unit"] + (" *" if entries[0]["resizes"] else "")
         errors = [float(entry["error"]) for entry in entries]
-        bars.append(Bar(f"without {name}", rate(errors, images), errors, style))
-    return interval_chart(f"{arm.label}: error without one unit", bars, points)
+        drawn.append(interval_row(f"without {name}", rate(errors, images), errors, style))
+    return interval_chart(f"{arm.label}: error without one unit", drawn, points)
 
 
 def _single_table(results: Results) -> tuple[Table, ...]:
-    from residua.studies.charts import points
+    from residua.figures.axes import points
 
     rows = []
     for arm in results.done():
@@ -169,7 +172,7 @@ def _single_table(results: Results) -> tuple[Table, ...]:
 
 
 def _swap_table(arm: Arm, found: list[Result]) -> Table:
-    from residua.studies.charts import points
+    from residua.figures.axes import points
 
     rows = []
     entries = [entry for result in found for entry in result.measured["swaps"]]

@@ -84,8 +84,8 @@ def contributions(norms: list[float]) -> list[float]:
 
 def conclude(results: Results) -> Outcome:
     """Compare the length of the paths that carry the gradient with the length of most paths, n / 2."""
-    from residua.figures.charts import Series, line_chart
-    from residua.studies.charts import points, short
+    from residua.figures.axes import compact, points
+    from residua.figures.lines import Series, line_chart
 
     figures, rows = [], []
     for arm in results.done():
@@ -100,7 +100,7 @@ def conclude(results: Results) -> Outcome:
             (
                 "gradient norm of one path",
                 norms,
-                short,
+                compact,
                 True,
                 "Mean over random paths of each length, held-out images.",
             ),

@@ -118,8 +118,8 @@ def _response_layers(network: Network) -> list[tuple[str, nn.Module]]:
 
 def conclude(results: Results) -> Outcome:
     """Compare plain and residual networks of one depth, layer by layer; then residual ones by depth."""
-    from residua.figures.charts import Series, line_chart
-    from residua.studies.charts import COLOURS, short
+    from residua.figures.axes import compact
+    from residua.studies.charts import value_lines
 
     done = results.done()
     figures = []
@@ -129,11 +129,11 @@ def conclude(results: Results) -> Outcome:
     ):
         lines = [(arm.label, _mean(results.of(arm.label), "std")) for arm in done]
         lines = [(name, sorted(values, reverse=True) if ranked else values) for name, values in lines]
-        if svg := _lines(title, label, lines, COLOURS, short, Series, line_chart):
+        if svg := value_lines(title, label, lines, compact):
             figures.append(Figure(svg, "Of each layer of the units, behind BN, before activation and addition."))
     lines = [(arm.label, _mean(results.of(arm.label), "ratios")) for arm in done]
     lines = [(name, values) for name, values in lines if values]
-    if lines and (svg := _lines("branch over shortcut, norms", "unit", lines, COLOURS, short, Series, line_chart)):
+    if lines and (svg := value_lines("branch over shortcut, norms", "unit", lines, compact)):
         figures.append(Figure(svg, "How much each unit changes its input: mean of ‖branch‖ / ‖shortcut‖."))
     rows = []
     for arm in done:
@@ -143,15 +143,6 @@ def conclude(results: Results) -> Outcome:
     header = ("network", "layers", "mean deviation", "largest", "median branch / shortcut")
     table = Table("Responses on held-out images, means over the seeds.", header, tuple(rows))
     return Outcome(_verdict(results), tuple(figures), (table,))
-
-
-def _lines(title: str, label: str, lines: Any, colours: Any, show: Any, series: Any, chart: Any) -> Any:
-    longest = max((len(values) for _, values in lines), default=0)
-    drawn = [
-        series(name, colours[place % len(colours)], [*values, *[None] * (longest - len(values))])
-        for place, (name, values) in enumerate(lines)
-    ]
-    return chart(title, label, list(range(1, longest + 1)), drawn, show)
 
 
 def _mean(found: list[Result], key: str) -> list[float]:

@@ -12,7 +12,8 @@ from markupsafe import Markup
 from residua.evaluation.report.findings import Findings
 from residua.evaluation.report.sections.section import Link
 from residua.evaluation.report.text import percent
-from residua.figures.charts import Series, line_chart
+from residua.figures.axes import compact
+from residua.figures.lines import Series, line_chart
 
 History = Sequence[Mapping[str, Any]]
 
@@ -68,7 +69,7 @@ def _charts(history: History) -> list[Markup]:
             "epoch",
             epochs,
             losses,
-            lambda value: f"{value / 1000:,.0f}k" if value >= 10_000 else f"{value:.3g}",
+            compact,
             log=_spans_decades(losses),
         ),
         line_chart(
@@ -83,7 +84,7 @@ def _charts(history: History) -> list[Markup]:
             "epoch",
             epochs,
             [Series("learning rate", "rate", column("learning_rate"))],
-            lambda value: f"{value:.3g}",
+            compact,
         ),
     )
     return [chart for chart in charts if chart]

@@ -14,7 +14,7 @@ from residua.evaluation.report.findings import Findings
 from residua.evaluation.report.matrix import confused_pairs
 from residua.evaluation.report.sections.section import Link
 from residua.evaluation.report.text import data_name, duration, listed, number, percent, scaled, sentence
-from residua.figures.charts import interval_bar
+from residua.figures.intervals import interval_bar
 
 Figure = tuple[str, str, str]
 """(quantity, value, remark)."""

@@ -1,44 +1,14 @@
-"""Charts: round ticks that enclose the values, lines that break where values are missing."""
+"""Line charts: readings, names at the ends of lines, lines that break where values are missing."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from residua.figures.charts import Series, interval_bar, line_chart, ticks
-
-NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)
-
-
-@given(NUMBERS, NUMBERS)
-def test_ticks_enclose_and_are_few(first: float, second: float) -> None:
-    low, high = sorted((first, second))
-    if 0 < high - low < 1e-6:
-        return
-    found, slack = ticks(low, high, 4), 1e-6 * (1 + high - low)
-    assert found[0] <= low + slack
-    assert found[-1] >= high - slack
-    assert 2 <= len(found) <= 8
-    steps = {round(b - a, 9) for a, b in itertools.pairwise(found)}
-    assert max(steps) - min(steps) <= 1e-6 * max(steps)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "wanted"),
-    [(0, 1, [0, 0.5, 1]), (0.1, 2.4, [0, 1, 2, 3]), (0.91, 0.98, [0.9, 0.92, 0.94, 0.96, 0.98]), (0, 0, None)],
-)
-def test_ticks_are_round(low: float, high: float, wanted: list[float] | None) -> None:
-    found = ticks(low, high, 4)
-    if wanted is None:
-        assert found[0] < 0 < found[-1]
-    else:
-        assert found == pytest.approx(wanted)
+from residua.figures.lines import Series, line_chart
 
 
 def draw(*values: list[float | None], names: str = "ab") -> str:
@@ -108,10 +78,3 @@ def test_names_are_escaped() -> None:
     root = ElementTree.fromstring(text)
     assert not list(root.iter("b"))
     assert not list(root.iter("i"))
-
-
-def test_the_interval_is_drawn_to_scale() -> None:
-    root = ElementTree.fromstring(str(interval_bar(0.9, 0.85, 0.93, 0.5)))
-    (span,) = root.iter("rect")
-    assert float(str(span.get("x"))) == pytest.approx(10 + 320 * 0.85, abs=0.1)
-    assert float(str(span.get("width"))) == pytest.approx(320 * 0.08, abs=0.11)

@@ -1,0 +1,94 @@
+"""Horizontal bars with whiskers, as an SVG file that stands alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from residua.figures.palette import literal
+
+_WIDTH, _LEFT, _RIGHT = 960, 300, 250
+_TOP, _BAR, _GAP, _BETWEEN = 64, 20, 6, 18
+_STYLE = literal(
+    """
+text { font: 13px var(--sans); fill: var(--soft); } .paper { fill: var(--paper); }
+.title { font-size: 18px; font-weight: 600; fill: var(--ink); } .name { fill: var(--ink); } .end { text-anchor: end; }
+.first { fill: var(--accent); } .second { fill: var(--other); } .spread { stroke: var(--ink); stroke-width: 1.2; }
+"""
+)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar.
+
+    Attributes:
+        label: at its left.
+        value: its length, above 0.
+        low, high: the ends of its whisker.
+        note: behind it.
+        spoken: what is read aloud of it.
+        first: whether it has the first colour.
+        group: bars of different groups stand apart.
+    """
+
+    label: str
+    value: float
+    low: float
+    high: float
+    note: str
+    spoken: str
+    first: bool
+    group: object
+
+
+def bar_chart(title: str, bars: Sequence[Bar], foot: str) -> str:
+    """Return the SVG document, its bars to one scale from 0; `foot` stands below them."""
+    scale = (_WIDTH - _LEFT - _RIGHT) / max(max(bar.high, bar.value) for bar in bars)
+    parts, y = [], _TOP
+    for number, bar in enumerate(bars):
+        y += _BETWEEN if number and bars[number - 1].group != bar.group else 0
+        parts.append(_drawn(bar, y, scale))
+        y += _BAR + _GAP
+    height = y + 34
+    document = Markup(
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" '
+        'aria-label="{spoken}"><style>{style}</style><rect class="paper" width="{w}" height="{h}"/>'
+        '<text class="title" x="24" y="34">{title}</text>{bars}<text x="24" y="{below}">{foot}</text></svg>'
+    ).format(
+        w=_WIDTH,
+        h=height,
+        spoken="; ".join(bar.spoken for bar in bars),
+        style=Markup(_STYLE),
+        title=title,
+        bars=Markup("").join(parts),
+        below=height - 14,
+        foot=foot,
+    )
+    return f"{document}\n"
+
+
+def _drawn(bar: Bar, y: int, scale: float) -> Markup:
+    middle = y + _BAR / 2
+    return Markup(
+        '<text class="name end" x="{name_x}" y="{text_y}">{name}</text>'
+        '<rect class="{kind}" x="{left}" y="{y}" width="{width:.1f}" height="{height}" rx="3"/>'
+        '<line class="spread" x1="{low:.1f}" x2="{high:.1f}" y1="{middle}" y2="{middle}"/>'
+        '<text x="{after_x:.1f}" y="{text_y}">{note}</text>'
+    ).format(
+        name_x=_LEFT - 10,
+        text_y=middle + 4.5,
+        name=bar.label,
+        kind="first" if bar.first else "second",
+        left=_LEFT,
+        y=y,
+        width=max(1.0, bar.value * scale),
+        height=_BAR,
+        low=_LEFT + bar.low * scale,
+        high=_LEFT + bar.high * scale,
+        middle=middle,
+        after_x=_LEFT + max(bar.high, bar.value) * scale + 10,
+        note=bar.note,
+    )

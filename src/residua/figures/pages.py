@@ -1,0 +1,19 @@
+"""Pages: one offline HTML file each, of templates, the shared style sheet and the palette."""
+
+from __future__ import annotations
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from residua.figures.palette import variables
+
+
+def environment(package: str) -> Environment:
+    """Return what renders the templates in the package's folder `templates`; each may include `style.css`.
+
+    Every name from outside is escaped, and a missing one is an error.
+    """
+    loader = ChoiceLoader([PackageLoader(each, "templates") for each in (package, "residua.figures")])
+    found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found.globals["palette"] = Markup(variables())
+    return found
