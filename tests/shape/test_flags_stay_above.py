@@ -17,6 +17,8 @@ FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 # Flags of other programs, and of commands that are printed to be run as they are.
 ALLOWED = {
     "anatomy/drawing/canvas.py": "custom properties of a style sheet",
+    "figures/bars.py": "custom properties of a style sheet",
+    "figures/palette.py": "custom properties of a style sheet",
     "runtime/environment.py": "flags of git",
     "runtime/native/library.py": "a flag of the compiler",
     "studies/command.py": "the words of the command that repeats a study",
@@ -31,7 +33,7 @@ PENDING = {
     *("evaluation/ensemble_runs.py", "evaluation/measures/calibration.py"),
     *("evaluation/scores/scorer.py", "evaluation/scores/views.py", "families/sizes.py", "anatomy/inspect.py"),
     *("runtime/device.py", "studies/comparison.py", "studies/finished_runs.py", "studies/intervals.py"),
-    *("studies/plan.py", "studies/questions/degradation.py", "studies/questions/gradients.py"),
+    *("studies/questions/degradation.py", "studies/questions/gradients.py"),
     *("studies/questions/lesion.py", "studies/questions/paths.py", "studies/run_study.py", "studies/study.py"),
     *("training/checkpoint.py", "training/initial_weights.py", "training/loop.py", "training/plan.py"),
     *("training/recipe.py", "training/request.py", "training/step/freeze.py", "training/step/kernels.py"),
