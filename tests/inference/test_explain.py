@@ -18,7 +18,7 @@ from residua.cli.app import main
 from residua.evaluation.evaluate import evaluate
 from residua.explanation.methods import METHODS
 from residua.inference.explain import Explained, explain_stream
-from residua.inference.predict import BadFile
+from residua.inference.stream import BadFile
 from residua.weights.run import Run
 
 Output = pytest.CaptureFixture[str]
@@ -66,7 +66,8 @@ def test_every_method_finds_the_red_half(run: Run, half_red: Path, method: str) 
 def test_answers_are_those_of_predict(folder: Path, tmp_path: Path, temperature: float | None) -> None:
     noise(20).save(tmp_path / "a.png")
     plain = load(folder)
-    run = replace(plain, calibration=temperature and {"temperature": temperature})
+    calibration = temperature and {"temperature": temperature}
+    run = replace(plain, bundle=replace(plain.bundle, calibration=calibration))
     assert (explain(run, tmp_path / "a.png") == explain(plain, tmp_path / "a.png")) is (temperature is None)
     (found,), (wanted,) = explain(run, tmp_path / "a.png", top=2), predict(run, tmp_path / "a.png", top=2)
     assert found.labels == wanted.labels
@@ -169,8 +170,8 @@ def test_a_folder_gets_sheets_and_bad_files_the_exit_code(folder: Path, tmp_path
         (["PICTURE", "--out", "OUT", "--target", "rad"], "Did you mean red?"),
         (["PICTURE", "--out", "OUT", "--layer", "layer3.1"], "Did you mean layer3.0"),
         (["PICTURE", "--out", "OUT", "--layer", "layer3", "--method", "occlusion"], "for gradcam or gradcam++"),
-        (["PICTURE", "--out", "OUT", "--top", "0"], "top=0"),
-        (["PICTURE", "--out", "OUT", "--batch-size", "0"], "batch_size=0"),
+        (["PICTURE", "--out", "OUT", "--top", "0"], "--top 0"),
+        (["PICTURE", "--out", "OUT", "--batch-size", "0"], "--batch-size 0"),
         (["PICTURE", "--out", "OUT", "--device", "nonsense"], "nonsense"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

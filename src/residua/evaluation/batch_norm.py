@@ -84,7 +84,7 @@ def reestimate_bn(model: nn.Module, loader: _Batches, *, passes: int = PASSES) -
         raise InputError(
             f"{name}, which has no batch normalisation with running statistics",
             "a network with batch normalisation",
-            "Evaluate it without --reestimate-bn: nothing in it is estimated",
+            "Evaluate it with reestimate=False: it holds no estimates",
         )
     leader = next((batch.images.clone() for batch in loader.epoch(0)), None)
     if leader is None:

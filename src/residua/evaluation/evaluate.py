@@ -119,8 +119,8 @@ def evaluate(
         device: by default the GPU where there is one.
         on_bad: "refuse" files that cannot be listed or do not decode, or "skip" them, which the report then states. By
             default as in training for the run's own data, else "refuse".
-        engine: what computes the logits; see `residua.evaluation.scores.options`.
-        precision: the number format that it computes in.
+        engine: what computes the logits: "eager" or "compiled", see `residua.runtime.engines.engine.open_engine`.
+        precision: the number format that it computes in: "fp32" or "bf16".
         progress: called with (images done, images in total).
 
     Raises:

@@ -1,12 +1,11 @@
-"""Explanations of a run's answers for files: maps, pictures, contact sheets; bad files named and passed over."""
+"""Explain a run's answers for files: maps, pictures, contact sheets; bad files are named and passed over."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,37 +15,43 @@ from torch import nn
 
 from residua._base.errors import InputError, at_least_one, did_you_mean
 from residua._base.words import some
-from residua.data.ahead import in_order
 from residua.data.decode import Pixels
 from residua.data.loader import default_workers
-from residua.data.preprocess import normalise
+from residua.evaluation.run_data import open_run
 from residua.explanation.layers import WITHOUT_LAYERS, target_layer
 from residua.explanation.methods import attribute, check_method
 from residua.explanation.sheet import ContactSheets, Panel, write_panel
 from residua.families.network import Classifier
-from residua.inference.predict import BadFile, all_or_refuse, each_path, image_files, prepare, ranked
+from residua.inference.stream import (
+    BadFile,
+    Decoded,
+    ImageFile,
+    Paths,
+    all_or_refuse,
+    as_batch,
+    batches,
+    each_path,
+    image_files,
+    ranked,
+)
 from residua.runtime.device import on_device, pick_device
-from residua.specs.preprocess import PreprocessSpec
-from residua.weights.open import load
 from residua.weights.run import Run
-
-Paths = Iterable[Path | str] | Path | str
 
 
 @dataclass(frozen=True)
 class Explained:
-    """What a network says of an image, and where it sees it.
+    """A network's answer for an image, and the map of its evidence.
 
     Attributes:
         path: the file.
         labels: class names, most probable first.
         probabilities: as `predict` gives them, in the order of `labels`; fractions of 1.
         target: the class that was explained.
-        true: the class whose folder it lies in, or None.
+        true: the class in whose folder it lies, or None.
         method: the method's name.
-        layer: the end point whose maps were weighed, or None.
+        layer: the end point whose maps were weighted, or None.
         delta: the convergence delta of integrated gradients, logits; or None.
-        evidence: the greatest value of the map; 0: nothing speaks for the class.
+        evidence: the greatest value of the map; 0 means no evidence for the class.
         file: the picture or contact sheet that shows it, or None.
         map: float32 (S, S) ≥ 0, the evidence at each pixel of the image as the network saw it.
     """
@@ -101,35 +106,35 @@ def explain_stream(
     batch_size: int = 16,
     device: torch.device | str | None = None,
 ) -> Iterator[Explained | BadFile]:
-    """Yield one `Explained` or `BadFile` a file, in the order given, holding a batch and a sheet at a time.
+    """Yield one `Explained` or `BadFile` per file, in the order given, holding two batches and a sheet at most.
 
     Args:
         run: a `Run` or its folder.
         paths: files, and folders whose images are found recursively, sorted; links to folders are left out.
         method: "gradcam", "gradcam++", "integrated-gradients" (from black), "occlusion" or "smoothgrad".
         target: the class to explain, by name; by default each image's predicted class.
-        layer: the end point that gradcam and gradcam++ weigh; by default the last convolutional layer.
+        layer: the end point that gradcam and gradcam++ weight; by default the last convolutional layer.
         out: a PNG to write. One file gets its picture beside the overlay; more, or a folder, contact sheets of 32:
-            FILE.png, FILE-2.png, …. None: no picture.
-        top: classes an answer names; all when there are fewer.
+            FILE.png, FILE-2.png, …. None writes no picture.
+        top: classes per answer; all where there are fewer.
         batch_size: images explained at a time.
         device: "cpu", "cuda", …; by default the GPU where there is one.
 
     Raises:
-        InputError: an unknown method, class, layer or device; a network without feature maps for a method that weighs
-            them; `top` or `batch_size` below 1; an `out` that is no PNG or stands in no folder; a run that cannot be
-            loaded. All of it before the first file is read.
+        InputError: an unknown method, class, layer or device; a network without feature maps for a method that weights
+            them; `top` or `batch_size` below 1; an `out` that is no PNG or whose folder does not exist; a run that
+            cannot be loaded. All of it is raised before the first file is read.
     """
     check_method(method, layer)
     at_least_one(top=top, batch_size=batch_size)
     given = list(each_path(paths))
     out = None if out is None else _checked_out(Path(out))
-    run = run if isinstance(run, Run) else load(run)
+    run = open_run(run)
     if target is not None and target not in run.classes:
         wanted = (
             some(list(run.classes), 12) if len(run.classes) <= 12 else f"one of the run's {len(run.classes)} classes"
         )
-        raise InputError(f"target {target!r}", wanted, did_you_mean(target, run.classes) or "Name one of these classes")
+        raise InputError(f"target={target!r}", wanted, did_you_mean(target, run.classes) or "Name one of these classes")
     size = run.preprocess_spec.image_size
     if method not in WITHOUT_LAYERS:
         target_layer(run.spec, size, size, layer)
@@ -147,18 +152,12 @@ class _Job:
     device: torch.device
 
 
-@dataclass(frozen=True)
-class _Found:
-    path: Path
-    true: str | None
-
-
 def _checked_out(out: Path) -> Path:
     wanted = "a file FILE.png in a folder that exists"
     if out.suffix.lower() != ".png" or out.is_dir():
-        raise InputError(f"out {str(out)!r}", wanted, "Give it the ending .png")
+        raise InputError(f"out={str(out)!r}", wanted, "Give it the ending .png")
     if not out.absolute().parent.is_dir():
-        raise InputError(f"out {str(out)!r}", wanted, "Create the folder, or name another")
+        raise InputError(f"out={str(out)!r}", wanted, "Create the folder, or name a different one")
     return out
 
 
@@ -166,89 +165,71 @@ def _stream(job: _Job, given: list[Path], batch_size: int, out: Path | None) -> 
     model = on_device(job.run.model, job.device)
     single = len(given) == 1 and os.path.isfile(given[0])
     sheets = None if out is None or single else ContactSheets(out, _title(job))
-    files = _found(given, job.run.classes)
-    read_ahead = in_order(
-        files, lambda item: (item, _read(item, job.run.preprocess_spec)), default_workers(), in_flight=batch_size
-    )
-    with (
-        closing(read_ahead),
-        # However this ends: answers that were given name the sheet that was begun.
-        nullcontext() if sheets is None else closing(sheets),
-    ):
-        while batch := list(islice(read_ahead, batch_size)):
-            good = [(item, pixels) for item, pixels in batch if not isinstance(pixels, BadFile)]
+    # However this ends: answers that were given name the sheet that was begun.
+    with nullcontext() if sheets is None else closing(sheets):
+        spec = job.run.preprocess_spec
+        for batch in batches(image_files(given), spec, batch_size=batch_size, workers=default_workers()):
+            good = [each for each in batch if isinstance(each, Decoded)]
             answers = iter(_explained(job, model, good) if good else ())
-            for _, pixels in batch:
-                if isinstance(pixels, BadFile):
-                    yield pixels
+            for each in batch:
+                if isinstance(each, BadFile):
+                    yield each
                     continue
                 answer, file = next(answers), out
-                panel = _panel(answer, pixels, brief=not single)
+                panel = _panel(answer, each.pixels, brief=not single)
                 if sheets is not None:
                     file = sheets.add(panel)
                 elif out is not None:
                     write_panel(out, panel)
                 yield replace(answer, file=None if file is None else str(file))
+            batch.clear()
 
 
-def _found(given: list[Path], classes: tuple[str, ...]) -> Iterator[_Found | BadFile]:
-    """Find the files, and for each the nearest folder, up to the one given, that has the name of a class."""
-    known = set(classes)
-    for root in given:
-        for item in image_files([root]):
-            if isinstance(item, BadFile):
-                yield item
-                continue
-            depth = 1 if item == root else len(item.parents) - len(root.parents)
-            above = item.absolute().parents[:depth]
-            yield _Found(item, next((folder.name for folder in above if folder.name in known), None))
+def _true_class(file: ImageFile, classes: frozenset[str]) -> str | None:
+    """Return the name of the nearest folder above the file, up to the path given, that is the name of a class."""
+    depth = 1 if file.path == file.root else len(file.path.parents) - len(file.root.parents)
+    above = file.path.absolute().parents[:depth]
+    return next((folder.name for folder in above if folder.name in classes), None)
 
 
-def _read(item: _Found | BadFile, spec: PreprocessSpec) -> Pixels | BadFile:
-    return item if isinstance(item, BadFile) else prepare(item.path, spec)
-
-
-def _explained(job: _Job, model: nn.Module, good: list[tuple[_Found | BadFile, Pixels]]) -> list[Explained]:
+def _explained(job: _Job, model: nn.Module, good: list[Decoded]) -> list[Explained]:
     assert isinstance(model, Classifier)
     run = job.run
-    stacked = torch.from_numpy(np.stack([pixels for _, pixels in good]).transpose(0, 3, 1, 2)).to(job.device)
-    images = normalise(stacked, run.preprocess_spec, channels_last=True)
+    images = as_batch([each.pixels for each in good], run.preprocess_spec, job.device)
     targets = None
     if job.target is not None:
         targets = torch.full((len(good),), run.classes.index(job.target), device=job.device)
     found = attribute(job.method, model, images, run.preprocess_spec, targets, job.layer)
-    answered = ranked(run, found.logits, job.top)
+    rankings = ranked(run, found.logits, job.top)
     maps = found.maps.to("cpu", torch.float32).numpy()
-    answers = []
-    for row, (item, _) in enumerate(good):
-        assert isinstance(item, _Found)
-        answers.append(
-            Explained(
-                path=str(item.path),
-                labels=answered[row][0],
-                probabilities=answered[row][1],
-                target=run.classes[int(found.targets[row])],
-                true=item.true,
-                method=job.method,
-                layer=found.layer,
-                delta=None if found.delta is None else float(found.delta[row]),
-                evidence=float(maps[row].max()),
-                file=None,
-                map=maps[row],
-            )
+    classes = frozenset(run.classes)
+    return [
+        Explained(
+            path=str(each.file.path),
+            labels=rankings[row].labels,
+            probabilities=rankings[row].probabilities,
+            target=run.classes[int(found.targets[row])],
+            true=_true_class(each.file, classes),
+            method=job.method,
+            layer=found.layer,
+            delta=None if found.delta is None else float(found.delta[row]),
+            evidence=float(maps[row].max()),
+            file=None,
+            map=maps[row],
         )
-    return answers
+        for row, each in enumerate(good)
+    ]
 
 
 def _title(job: _Job) -> str:
     size = job.run.preprocess_spec.image_size
-    weighed = job.method not in WITHOUT_LAYERS
-    how = f"{job.method} of {target_layer(job.run.spec, size, size, job.layer).name}" if weighed else job.method
+    weighted = job.method not in WITHOUT_LAYERS
+    how = f"{job.method} of {target_layer(job.run.spec, size, size, job.layer).name}" if weighted else job.method
     return f"Evidence for {job.target or 'the predicted class'}, {how}"
 
 
 def _panel(answer: Explained, pixels: Pixels, *, brief: bool) -> Panel:
-    """Draw up what a picture says below the image; a contact sheet's title says the rest."""
+    """Return the image with the lines below it; in a contact sheet (`brief`) the title states the rest."""
     (first, sure), *others = zip(answer.labels, answer.probabilities, strict=True)
     wrong = answer.true is not None and answer.true != first
     lines = [f"{answer.true} taken for {first}  {sure:.1%}" if wrong else f"{first}  {sure:.1%}"]

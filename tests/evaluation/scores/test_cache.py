@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from evaluation.runs import COLOURS, SIDE, colour_folder, colour_run
+from residua._base.errors import InputError
 from residua.data.dataset import Split
 from residua.data.image_source import ArrayImages
 from residua.evaluation.evaluate import evaluate
@@ -80,6 +81,18 @@ def test_scores_of_one_engine_are_never_read_as_those_of_another(tmp_path: Path)
     computed = [("eager", "fp32"), ("eager", "bf16"), ("compiled", "fp32"), ("compiled", "bf16")]
     assert len({path(*each) for each in computed}) == 4
     assert path("eager", "fp32") == path("eager", "fp32")
+
+
+def test_the_precision_of_a_pass_decides_its_scores(tmp_path: Path, passes: list[str]) -> None:
+    run, data = colour_run(tmp_path / "run"), colour_folder(tmp_path / "data", WRONG, count=3)
+    single = evaluate(run, data)
+    half = evaluate(run, data, precision="bf16")
+    assert (half.cached, half.top1) == (False, single.top1)
+    assert half.loss == pytest.approx(single.loss, rel=0.05)
+    assert evaluate(run, data, precision="bf16").cached
+    assert passes == ["1", "1"]
+    with pytest.raises(InputError, match=r"engine='eagle'.*eager"):
+        evaluate(run, data, engine="eagle")
 
 
 def test_an_edited_file_of_the_same_name_and_size_is_seen(tmp_path: Path, passes: list[str]) -> None:

@@ -60,7 +60,7 @@ def explain(
     """
     from residua._base.console import progress_bar
     from residua.inference.explain import explain_stream
-    from residua.inference.predict import BadFile
+    from residua.inference.stream import BadFile
 
     if not paths:
         raise InputError(

@@ -50,7 +50,8 @@ def predict(
     json
         Print one JSON document: a list of answers.
     """
-    from residua.inference.predict import BadFile, predict_stream
+    from residua.inference.predict import predict_stream
+    from residua.inference.stream import BadFile
 
     if not paths:
         raise InputError("no image", "image files or folders", f"For example: residua predict {run} photo.jpg")

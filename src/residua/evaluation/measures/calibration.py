@@ -153,7 +153,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> Temperature:
         raise InputError(
             f"{given} are all classified rightly: the colder, the likelier",
             "images of which some are classified wrongly",
-            "Give more validation images: --val-fraction, or a larger val/ folder",
+            "Give more validation images: a larger val_fraction=… in training, or a larger val/ folder",
         )
     inverse = 1.0
     for _ in range(200):

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import torch
 
-from residua._base.errors import InputError, at_least_one, did_you_mean
+from residua._base.errors import InputError, at_least_one
 from residua.data.dataset import BadPolicy
 from residua.evaluation.scores.views import parse_views
 from residua.runtime.device import pick_device
+from residua.runtime.engines.engine import check_engine
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images in total)."""
-
-ENGINES, PRECISIONS = ("eager",), ("fp32",)
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class ScoreOptions:
             "refuse" on other data.
         cache: whether scores are read from the cache and stored there.
         progress: called with (images done, images in total), or None.
-        engine: what computes the logits.
-        precision: the number format that it computes in.
+        engine: the name of the engine that computes logits.
+        precision: "fp32" or "bf16", the number format that it computes in.
 
     Raises:
         InputError: a value out of range.
@@ -60,10 +59,7 @@ class ScoreOptions:
             raise InputError(
                 f"on_bad={self.on_bad!r}", "'refuse' or 'skip'", "Leave it out for the policy of the training"
             )
-        for name, value, known in (("engine", self.engine, ENGINES), ("precision", self.precision, PRECISIONS)):
-            if value not in known:
-                remedy = did_you_mean(str(value), known, 1) or "Leave it out for the default"
-                raise InputError(f"{name}={value!r}", f"one of {', '.join(known)}", remedy)
+        check_engine(self.engine, self.precision)
         _ = self.view_sets, self.where
 
     @cached_property

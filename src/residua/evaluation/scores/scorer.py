@@ -88,6 +88,8 @@ class Scorer:
             batch_size=options.batch_size,
             device=options.where,
             on_bad=self.on_bad,
+            engine=options.engine,
+            precision=options.precision,
             progress=self._report,
         )
         self._done += len(part)

@@ -17,7 +17,7 @@ from residua.data.dataset import BadPolicy, Split
 from residua.evaluation.measures.metrics import IntArray, Outcome, Tally, refuse_not_finite, tally_of
 from residua.evaluation.scores.options import Progress
 from residua.evaluation.scores.views import Viewer, check_views, count_views
-from residua.runtime.device import on_device
+from residua.runtime.engines.engine import open_engine
 from residua.specs.preprocess import PreprocessSpec
 
 
@@ -71,6 +71,8 @@ def collect(
     batch_size: int = 256,
     device: torch.device,
     on_bad: BadPolicy = "refuse",
+    engine: str = "eager",
+    precision: str = "fp32",
     progress: Progress | None = None,
 ) -> Scores:
     """Run the network once over the views of every image.
@@ -84,6 +86,8 @@ def collect(
         batch_size: images per forward pass; the result does not depend on it.
         device: where to run it.
         on_bad: "refuse" images that do not decode, or "skip" them.
+        engine: the name of the engine that computes the logits.
+        precision: "fp32" or "bf16", the number format that it computes in.
         progress: called with (images done, images in total).
 
     Raises:
@@ -98,7 +102,7 @@ def collect(
     check_views((views,), getattr(model, "spec", None), preprocess)
     start = time.perf_counter()
     viewer = Viewer(split, preprocess, views, batch_size=batch_size, device=device, on_bad=on_bad)
-    network = on_device(model, device)
+    network = open_engine(model, engine, precision=precision, device=device)
     count = count_views(views)
     rows: list[Tensor] = []
     indices: list[IntArray] = []
@@ -151,9 +155,7 @@ def combined(scores: Sequence[Scores], weights: Sequence[float] | None = None) -
 
 
 def _checked(logits: Tensor, num_classes: int) -> Tensor:
-    found = logits.detach().cpu()
-    # Half precision is a subset of single: nothing is lost.
-    found = found if found.dtype == torch.float64 else found.float()
+    found = logits.cpu()
     if found.ndim != 2 or found.shape[1] != num_classes:
         raise InputError(f"logits of shape {tuple(found.shape)}", f"logits (B, {num_classes})")
     refuse_not_finite(found)

@@ -82,14 +82,14 @@ def check_views(names: Sequence[str], spec: Spec | None, preprocess: PreprocessS
             f"views 'multiscale' of {spec.name}",
             f"a network that ends in a global pool: the classifier of this one reads a grid of {grid} × {grid} "
             "positions, and cannot be laid over a larger image",
-            "Use --views 10crop",
+            "Use views='10crop'",
         )
     # What takes its own size and the next takes all that are larger.
     for side in sides(preprocess.image_size)[:2]:
         try:
             check_input(spec, side)
         except InputError as error:
-            raise InputError(f"views 'multiscale': {error.given}", error.wanted, "Use --views 10crop") from error
+            raise InputError(f"views 'multiscale': {error.given}", error.wanted, "Use views='10crop'") from error
 
 
 def count_views(name: str) -> int:

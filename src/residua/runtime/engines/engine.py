@@ -65,12 +65,21 @@ def open_engine(
     Raises:
         InputError: an unknown engine or precision, or a device that this machine does not have.
     """
+    check_engine(name, precision)
+    # Imported when asked for: later engines need packages that not everybody has.
+    opener = importlib.import_module(f"residua.runtime.engines.{name}")
+    found: Engine = opener.open_here(model, precision, pick_device(device), shape)
+    return found
+
+
+def check_engine(name: str, precision: str) -> None:
+    """Refuse an engine or a precision that does not exist.
+
+    Raises:
+        InputError: names it and the nearest.
+    """
     if name not in ENGINES:
         raise InputError(f"engine={name!r}", f"one of {', '.join(map(repr, ENGINES))}", did_you_mean(name, ENGINES, 1))
     if precision not in PRECISIONS:
         wanted = f"one of {', '.join(map(repr, PRECISIONS))}"
         raise InputError(f"precision={precision!r}", wanted, did_you_mean(precision, PRECISIONS, 1))
-    # Imported when asked for: later engines need packages that not everybody has.
-    opener = importlib.import_module(f"residua.runtime.engines.{name}")
-    found: Engine = opener.open_here(model, precision, pick_device(device), shape)
-    return found

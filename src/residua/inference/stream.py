@@ -1,0 +1,301 @@
+"""Images in, answers out: the one path that commands and servers share.
+
+Paths become files, files become pixels (decoded in threads, a bounded way ahead), pixels become logits through an
+engine, and logits become probabilities at the run's temperature. A file that gives no answer is named and passed over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from residua._base.errors import InputError
+from residua._base.files import check_name
+from residua._base.words import some
+from residua.data.decode import FORMATS, BadImage, Pixels, decode
+from residua.data.preprocess import normalise, read_uint8
+from residua.evaluation.measures.metrics import NotFinite
+from residua.runtime.engines.engine import Engine, open_engine
+from residua.specs.preprocess import PreprocessSpec
+from residua.weights.run import Run
+
+Paths = Iterable[Path | str] | Path | str
+T = TypeVar("T")
+
+_CHUNK = 16
+"""Files per task of a decoding thread: small images would spend more time in handing over than in decoding."""
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A path that gave no answer.
+
+    Attributes:
+        path: the file or folder.
+        reason: what is wrong with it, a phrase.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """A file to answer.
+
+    Attributes:
+        path: the file.
+        root: the path that the user gave, the file itself or a folder above it.
+    """
+
+    path: Path
+    root: Path
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A file with its image as the network sees it.
+
+    Attributes:
+        file: the file.
+        pixels: uint8 (S, S, 3).
+    """
+
+    file: ImageFile
+    pixels: Pixels = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The most probable classes of an image.
+
+    Attributes:
+        labels: class names, most probable first.
+        probabilities: in the order of `labels`; fractions of 1.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A run made ready to answer.
+
+    Attributes:
+        run: the run.
+        engine: computes its logits.
+    """
+
+    run: Run
+    engine: Engine
+
+    @classmethod
+    def open(
+        cls, run: Run, *, device: torch.device | str | None = None, engine: str = "eager", precision: str = "fp32"
+    ) -> Predictor:
+        """Open an engine for the run.
+
+        Raises:
+            InputError: an unknown device, engine or precision.
+        """
+        return cls(run, open_engine(run.model, engine, precision=precision, device=device))
+
+    @torch.inference_mode()
+    def answer(self, images: Sequence[Pixels], top: int) -> list[Ranking]:
+        """Return the ranking of each image, given uint8 (S, S, 3) as `prepared` makes them.
+
+        Raises:
+            NotFinite: the logits hold NaN or infinity.
+        """
+        if not images:
+            return []
+        return ranked(self.run, self.engine(as_batch(images, self.run.preprocess_spec, self.engine.device)), top)
+
+
+def as_batch(images: Sequence[Pixels], spec: PreprocessSpec, device: torch.device) -> Tensor:
+    """Return uint8 (S, S, 3) images as a normalised float batch (B, 3, S, S) on `device`, channels last."""
+    pixels = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2))
+    return normalise(pixels.to(device), spec, channels_last=True)
+
+
+def ranked(run: Run, logits: Tensor, top: int) -> list[Ranking]:
+    """Return the `top` classes of each image at the run's temperature.
+
+    Args:
+        run: its classes and its temperature are used.
+        logits: (B, K).
+        top: classes per image; all where there are fewer.
+
+    Raises:
+        NotFinite: the logits hold NaN or infinity.
+    """
+    logits = logits.to("cpu", torch.float64)
+    if not torch.isfinite(logits).all():
+        raise NotFinite(
+            f"{run.folder} gives logits that are NaN or infinite", "finite logits", "Train again: it diverged"
+        )
+    # A stable sort: of equal logits the lower class index comes first, as in evaluation.
+    values, order = (logits / run.temperature).softmax(dim=1).sort(dim=1, descending=True, stable=True)
+    return [
+        Ranking(tuple(run.classes[index] for index in indices), tuple(row))
+        for indices, row in zip(order[:, :top].tolist(), values[:, :top].tolist(), strict=True)
+    ]
+
+
+def prepared(source: Path | bytes, spec: PreprocessSpec) -> Pixels:
+    """Decode a file or its bytes to the image as the network sees it, uint8 (S, S, 3).
+
+    Raises:
+        BadImage: it cannot be decoded.
+    """
+    return read_uint8(lambda: decode(source), spec)
+
+
+def each_path(paths: Paths) -> Iterable[Path]:
+    """Return one path, or several lazily.
+
+    Raises:
+        InputError: something that is no path.
+    """
+    if isinstance(paths, str) or not isinstance(paths, Iterable):
+        return [_path(paths)]
+    return map(_path, paths)
+
+
+def _path(given: Path | str) -> Path:
+    check_name("path", given)
+    return Path(given)
+
+
+def image_files(paths: Iterable[Path]) -> Iterator[ImageFile | BadFile]:
+    """Yield the files given and the images under the folders given, in order, and every path that is neither."""
+    for path in paths:
+        try:
+            folder, readable, there = path.is_dir(), path.is_file() or _is_piped(path), path.exists()
+        except OSError as error:
+            yield BadFile(str(path), f"cannot be read ({error.strerror})")
+            continue
+        if folder:
+            yield from _walk(path)
+        elif readable:
+            yield ImageFile(path, path)
+        else:
+            yield BadFile(str(path), "no regular file" if there else "no such file or folder")
+
+
+def _is_piped(path: Path) -> bool:
+    """Return whether the shell feeds this file, as in `predict RUN <(command)`. Other pipes may never have a writer."""
+    return str(path.parent) in ("/dev/fd", "/proc/self/fd") and path.is_fifo()
+
+
+def _walk(folder: Path) -> Iterator[ImageFile | BadFile]:
+    found = False
+    errors: list[OSError] = []
+    for where, folders, names in os.walk(folder, onerror=errors.append):
+        folders.sort()
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in sorted(names):
+            if Path(name).suffix.lower() in FORMATS and not name.startswith("."):
+                found = True
+                path = Path(where, name)
+                # Opening a pipe waits for a writer, for ever.
+                regular = path.is_file() or not path.exists()
+                yield ImageFile(path, folder) if regular else BadFile(str(path), "no regular file")
+    for error in errors:
+        yield BadFile(str(error.filename), f"cannot be read ({error.strerror})")
+    if not found and not errors:
+        yield BadFile(str(folder), "a folder without images")
+
+
+def batches(
+    files: Iterable[ImageFile | BadFile], spec: PreprocessSpec, *, batch_size: int, workers: int
+) -> Iterator[list[Decoded | BadFile]]:
+    """Yield `batch_size` files at a time, decoded, in the order given; the last batch may be shorter.
+
+    One batch is decoded in threads while the caller works on the one before it. At most two batches are held.
+    """
+
+    def read(chunk: list[ImageFile | BadFile]) -> list[Decoded | BadFile]:
+        return [_decoded(file, spec) for file in chunk]
+
+    chunk_size = max(1, min(_CHUNK, batch_size // workers))
+    batch: list[Decoded | BadFile] = []
+    for decoded in _ahead(_chunks(files, chunk_size), read, workers, ahead=max(1, batch_size // chunk_size)):
+        for each in decoded:
+            batch.append(each)
+            if len(batch) == batch_size:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+def _decoded(file: ImageFile | BadFile, spec: PreprocessSpec) -> Decoded | BadFile:
+    if isinstance(file, BadFile):
+        return file
+    try:
+        return Decoded(file, prepared(file.path, spec))
+    except BadImage as error:
+        return BadFile(str(file.path), error.reason)
+
+
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    chunk: list[T] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+R = TypeVar("R")
+
+
+def _ahead(items: Iterable[T], work: Callable[[T], R], workers: int, *, ahead: int) -> Iterator[R]:
+    """Yield work(item) in the order of the items, computed in threads, at most `ahead` results in advance."""
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="residua-decode") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def all_or_refuse(found: Iterable[T | BadFile], remedy: str) -> list[T]:
+    """Return the answers of a stream, or refuse with every file that gave none.
+
+    Raises:
+        InputError: some files gave no answer.
+    """
+    good: list[T] = []
+    bad: list[BadFile] = []
+    for item in found:
+        if isinstance(item, BadFile):
+            bad.append(item)
+        else:
+            good.append(item)
+    if bad:
+        named = some([f"{item.path}: {item.reason}" for item in bad], separator="; ")
+        raise InputError(
+            f"{len(bad)} of {len(good) + len(bad)} files gave no answer: {named}",
+            "image files that decode completely",
+            remedy,
+        )
+    return good
