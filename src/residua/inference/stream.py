@@ -181,21 +181,16 @@ def image_files(paths: Iterable[Path]) -> Iterator[ImageFile | BadFile]:
     """Yield the files given and the images under the folders given, in order, and every path that is neither."""
     for path in paths:
         try:
-            folder, readable, there = path.is_dir(), path.is_file() or _is_piped(path), path.exists()
+            folder, there = path.is_dir(), path.exists()
         except OSError as error:
             yield BadFile(str(path), f"cannot be read ({error.strerror})")
             continue
         if folder:
             yield from _walk(path)
-        elif readable:
+        elif there:
             yield ImageFile(path, path)
         else:
-            yield BadFile(str(path), "no regular file" if there else "no such file or folder")
-
-
-def _is_piped(path: Path) -> bool:
-    """Return whether the shell feeds this file, as in `predict RUN <(command)`. Other pipes may never have a writer."""
-    return str(path.parent) in ("/dev/fd", "/proc/self/fd") and path.is_fifo()
+            yield BadFile(str(path), "no such file or folder")
 
 
 def _walk(folder: Path) -> Iterator[ImageFile | BadFile]:
@@ -207,10 +202,7 @@ def _walk(folder: Path) -> Iterator[ImageFile | BadFile]:
         for name in sorted(names):
             if Path(name).suffix.lower() in FORMATS and not name.startswith("."):
                 found = True
-                path = Path(where, name)
-                # Opening a pipe waits for a writer, for ever.
-                regular = path.is_file() or not path.exists()
-                yield ImageFile(path, folder) if regular else BadFile(str(path), "no regular file")
+                yield ImageFile(Path(where, name), folder)
     for error in errors:
         yield BadFile(str(error.filename), f"cannot be read ({error.strerror})")
     if not found and not errors:
