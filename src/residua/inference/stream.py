@@ -7,10 +7,10 @@ engine, and logits become probabilities at the run's temperature. A file that gi
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from torch import Tensor
 from residua._base.errors import InputError
 from residua._base.files import check_name
 from residua._base.words import some
+from residua.data.ahead import in_order
 from residua.data.decode import FORMATS, BadImage, Pixels, decode
 from residua.data.preprocess import normalise, read_uint8
 from residua.evaluation.measures.metrics import NotFinite
@@ -30,9 +31,6 @@ from residua.weights.run import Run
 
 Paths = Iterable[Path | str] | Path | str
 T = TypeVar("T")
-
-_CHUNK = 16
-"""Files per task of a decoding thread: small images would spend more time in handing over than in decoding."""
 
 
 @dataclass(frozen=True)
@@ -216,20 +214,10 @@ def batches(
 
     One batch is decoded in threads while the caller works on the one before it. At most two batches are held.
     """
-
-    def read(chunk: list[ImageFile | BadFile]) -> list[Decoded | BadFile]:
-        return [_decoded(file, spec) for file in chunk]
-
-    chunk_size = max(1, min(_CHUNK, batch_size // workers))
-    batch: list[Decoded | BadFile] = []
-    for decoded in _ahead(_chunks(files, chunk_size), read, workers, ahead=max(1, batch_size // chunk_size)):
-        for each in decoded:
-            batch.append(each)
-            if len(batch) == batch_size:
-                yield batch
-                batch = []
-    if batch:
-        yield batch
+    decoded = in_order(files, lambda file: _decoded(file, spec), workers, in_flight=batch_size)
+    with closing(decoded):
+        while batch := list(islice(decoded, batch_size)):
+            yield batch
 
 
 def _decoded(file: ImageFile | BadFile, spec: PreprocessSpec) -> Decoded | BadFile:
@@ -239,35 +227,6 @@ def _decoded(file: ImageFile | BadFile, spec: PreprocessSpec) -> Decoded | BadFi
         return Decoded(file, prepared(file.path, spec))
     except BadImage as error:
         return BadFile(str(file.path), error.reason)
-
-
-def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    chunk: list[T] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
-R = TypeVar("R")
-
-
-def _ahead(items: Iterable[T], work: Callable[[T], R], workers: int, *, ahead: int) -> Iterator[R]:
-    """Yield work(item) in the order of the items, computed in threads, at most `ahead` results in advance."""
-    waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="residua-decode") as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def all_or_refuse(found: Iterable[T | BadFile], remedy: str) -> list[T]:
