@@ -22,7 +22,7 @@ from residua.data.decode import FORMATS, MAX_PIXELS, BadImage, decode, decode_by
 
 
 def giant_png(width: int, height: int) -> bytes:
-    """Return a PNG whose header says width × height and whose pixels are missing."""
+    """Return a PNG whose header states width × height and whose pixels are missing."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -17,7 +17,7 @@ from residua.data.doctor.duplicates import near_pairs
 
 
 def kinds(report: CheckReport) -> dict[str, bool]:
-    return {finding.kind: finding.mend for finding in report.findings}
+    return {finding.kind: finding.must_fix for finding in report.findings}
 
 
 def files_of(report: CheckReport, kind: str) -> str:
@@ -40,7 +40,7 @@ def test_sound_data(sound: Path) -> None:
     assert report.counts == {"train": {"ants": 6, "bees": 5}, "val": {"ants": 2, "bees": 3}}
     assert report.sizes["median"] == (24, 32)
     assert seen[-1] == (16, 16)
-    assert "Nothing must be mended" in report.to_text()
+    assert "Nothing must be fixed" in report.to_text()
     document = json.loads(report.to_json())
     assert document["ok"] is True
     assert document["counts"] == report.counts
@@ -54,12 +54,17 @@ def test_files_that_do_not_decode(sound: Path) -> None:
     (sound / "val/bees/broken.png").symlink_to(sound / "gone")
     report = check(sound)
     assert not report.ok
-    assert {kind for kind, mend in kinds(report).items() if mend} == {"empty", "truncated", "corrupt", "unreadable"}
+    assert {kind for kind, must_fix in kinds(report).items() if must_fix} == {
+        "empty",
+        "truncated",
+        "corrupt",
+        "unreadable",
+    }
     assert "ants/000.jpg" in files_of(report, "empty")
     assert "ants/001.jpg" in files_of(report, "truncated")
     assert "bees/000.jpg" in files_of(report, "corrupt")
     assert "broken.png" in files_of(report, "unreadable")
-    assert "MEND" in report.to_text()
+    assert "FIX " in report.to_text()
 
 
 def test_extensions_modes_and_sizes(sound: Path) -> None:
@@ -74,6 +79,41 @@ def test_extensions_modes_and_sizes(sound: Path) -> None:
     assert "print.jpg (CMYK)" in files_of(report, "mode")
     assert "grey.png (L)" in files_of(report, "mode")
     assert "panorama.jpg (200 × 16)" in files_of(report, "size")
+
+
+@pytest.mark.parametrize("top", [255, 1023, 4095, 16383])
+def test_16_bit_images_of_few_levels(sound: Path, top: int) -> None:
+    grey = np.asarray(picture(54).convert("L")).astype(np.uint16)
+    Image.fromarray(np.rint(grey * (top / 255)).astype(np.uint16)).save(sound / "train/ants/deep.png")
+    Image.fromarray(grey * 257).save(sound / "train/ants/whole.png")
+    report = check(sound)
+    assert report.ok
+    assert kinds(report) == {"mode": False, "levels": False}
+    assert "deep.png" in files_of(report, "levels")
+    assert "whole.png" not in files_of(report, "levels")
+    assert "16-bit images" in report.to_text()
+
+
+def test_images_of_one_colour_are_named(sound: Path) -> None:
+    Image.new("RGB", (32, 24), (255, 255, 255)).save(sound / "train/ants/white.png")
+    faint = np.asarray(picture(55)) // 32 + 100
+    Image.fromarray(faint.astype(np.uint8)).save(sound / "train/ants/faint.png")
+    (finding,) = check(sound).findings
+    assert (finding.kind, finding.must_fix) == ("levels", False)
+    assert "levels 255 to 255" in str(finding.files)
+    assert len(finding.files) == 2
+
+
+def test_names_cannot_write_to_the_terminal(sound: Path) -> None:
+    (sound / "train/ants/\x1b[2Jevil\u202e.jpg").write_bytes(b"")
+    report = check(sound)
+    assert "\x1b" not in report.to_text()
+    assert "\u202e" not in report.to_text()
+    assert r"\x1b[2Jevil\u202e.jpg" in report.to_text()
+    document = report.to_json()
+    assert document.isascii()
+    assert "\x1b" not in document
+    assert "\x1b[2Jevil" in json.loads(document)["findings"][0]["files"][0]
 
 
 def test_exact_duplicates(sound: Path) -> None:
@@ -113,7 +153,7 @@ def test_of_equal_images_one_stands_for_all(sound: Path, monkeypatch: pytest.Mon
     shutil.copy(sound / "train/bees/002.jpg", sound / "val/bees/copy.jpg")
     compared: list[int] = []
     monkeypatch.setattr(
-        "residua.data.doctor.check.near_pairs",
+        "residua.data.doctor.repeated.near_pairs",
         lambda thumbnails: compared.append(len(thumbnails)) or near_pairs(thumbnails),
     )
     report = check(sound)
@@ -125,10 +165,11 @@ def test_of_equal_images_one_stands_for_all(sound: Path, monkeypatch: pytest.Mon
 
 
 def test_beyond_the_limit_no_thumbnails_are_kept(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("residua.data.doctor.check.NEAR_LIMIT", 15)
+    for module in ("check", "repeated"):
+        monkeypatch.setattr(f"residua.data.doctor.{module}.NEAR_LIMIT", 15)
     seen: list[object] = []
     monkeypatch.setattr(
-        "residua.data.doctor.check._odd", lambda images, results: seen.extend(each.thumbnail for each in results) or ()
+        "residua.data.doctor.check.odd", lambda images, results: seen.extend(each.thumbnail for each in results) or ()
     )
     assert kinds(check(sound)) == {"not-examined": False}
     assert seen == [None] * 16

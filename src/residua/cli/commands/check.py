@@ -9,17 +9,17 @@ from residua.cli.show import Switch
 
 
 def check(data: str, /, *, workers: int | None = None, data_dir: Path | None = None, json: Switch = False) -> int:
-    """Decode every image of a data set and say what must be mended before training.
+    """Decode every image of a data set and report what must be fixed before training.
 
-    Reports corrupt, truncated, empty and mislabelled files by name, odd modes and sizes, duplicates within and across
-    splits, imbalance, and classes that a split lacks. The exit code is 1 when something must be mended.
+    Names corrupt, truncated, empty and mislabelled files, odd modes, levels and sizes, duplicates within and across
+    splits, imbalance, and classes that a split lacks. The exit code is 1 when something must be fixed.
 
     Parameters
     ----------
     data
         "digits", "cifar10", "cifar100", a folder of class folders, or one with train/ and val/ or test/.
     workers
-        Threads that decode; left out: one for each core.
+        Threads that decode; left out: one per core.
     data_dir
         Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
     json

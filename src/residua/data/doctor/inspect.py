@@ -1,8 +1,9 @@
-"""One image, examined: does it decode, what is it, what does it look like."""
+"""One image, examined: whether it decodes, what it is and what it looks like."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,28 @@ import numpy as np
 from PIL import Image
 
 from residua.data.decode import FORMATS, BadImage, Pixels, decode_bytes, open_image, read
+from residua.data.decode.budget import BUDGET
 
 THUMBNAIL = 16
 _SAME = {"MPO": "JPEG"}
 """Several JPEG pictures in one file, as phones write them, count as JPEG."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One image of the data set, to be examined.
+
+    Attributes:
+        split: its part: "train", "val" or "test".
+        label: its class.
+        name: its file, or its place in an array.
+        examine: decodes and describes it.
+    """
+
+    split: str
+    label: str
+    name: str
+    examine: Callable[[], Examined]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,9 +42,10 @@ class Examined:
     Attributes:
         reason: why it does not decode; "" when it does, and only then the rest is set.
         format: Pillow's name of the format, "" for pixels that came from no file.
-        mislabelled: the extension says another format.
+        mislabelled: the extension states a different format.
         mode: "RGB", "L" (grey), "CMYK", "P" (palette), "I;16" …
         size: (height, width), pixels, as decoded.
+        levels: the least and the greatest value, 0 to 255.
         digest: hash of size and pixels.
         thumbnail: uint8 (16, 16, 3), or None for images with a side below 16.
     """
@@ -35,21 +55,23 @@ class Examined:
     mislabelled: bool = False
     mode: str = "RGB"
     size: tuple[int, int] = (0, 0)
+    levels: tuple[int, int] = (0, 255)
     digest: bytes = b""
     thumbnail: Pixels | None = None
 
 
 def examine_file(path: Path) -> Examined:
     """Decode a file in full."""
+    claimed = FORMATS.get(path.suffix.lower())
     try:
-        data, name = read(path)
-        pixels = decode_bytes(data, name)
-        with open_image(data, name) as image:
-            form, mode = _SAME.get(str(image.format), str(image.format)), image.mode
+        with BUDGET.kept():
+            data, name = read(path)
+            pixels = decode_bytes(data, name)
+            with open_image(data, name) as image:
+                form, mode = _SAME.get(str(image.format), str(image.format)), image.mode
+            return examine_pixels(pixels, form, claimed is not None and claimed != form, mode)
     except BadImage as error:
         return Examined(error.reason)
-    claimed = FORMATS.get(path.suffix.lower())
-    return examine_pixels(pixels, form, claimed is not None and claimed != form, mode)
 
 
 def examine_pixels(pixels: Pixels, form: str = "", mislabelled: bool = False, mode: str = "RGB") -> Examined:
@@ -61,4 +83,5 @@ def examine_pixels(pixels: Pixels, form: str = "", mislabelled: bool = False, mo
     if min(height, width) >= THUMBNAIL:
         small = Image.fromarray(contiguous).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, reducing_gap=2.0)
         thumbnail = np.asarray(small)
-    return Examined("", form, mislabelled, mode, (height, width), digest, thumbnail)
+    levels = (int(contiguous.min()), int(contiguous.max()))
+    return Examined("", form, mislabelled, mode, (height, width), levels, digest, thumbnail)

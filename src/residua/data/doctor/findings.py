@@ -1,0 +1,84 @@
+"""What is wrong or odd about single images, and about how many there are of each class."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from residua.data.doctor.inspect import Examined, Member
+from residua.data.doctor.report import Finding
+
+IMBALANCE = 10.0
+FEW_LEVELS = 16
+"""An image is nearly one colour when its values span fewer than this, of 256."""
+DARK_16_BIT = 64
+"""A 16-bit image is taken for one of 14 bits or fewer when no value, of 256, reaches this."""
+
+
+def broken(images: Sequence[Member], results: Sequence[Examined]) -> Iterator[Finding]:
+    """Yield a finding for each kind of damage."""
+    kinds: defaultdict[str, list[str]] = defaultdict(list)
+    for image, result in zip(images, results, strict=True):
+        if result.reason:
+            starts = {"empty": "empty", "truncated": "truncated", "cannot be read": "unreadable"}
+            kind = next((kind for start, kind in starts.items() if result.reason.startswith(start)), "corrupt")
+            kinds[kind].append(f"{image.name} ({result.reason})")
+    for kind, files in kinds.items():
+        yield Finding(kind, True, f"{len(files)} of {len(images)} images do not decode", tuple(files))
+
+
+def odd(images: Sequence[Member], results: Sequence[Examined]) -> Iterator[Finding]:
+    """Yield what is unusual about images that decode: extension, mode, levels, size."""
+    pairs = [(image.name, result) for image, result in zip(images, results, strict=True) if not result.reason]
+    if not pairs:
+        return
+    mislabelled = [f"{name} (is {result.format})" for name, result in pairs if result.mislabelled]
+    if mislabelled:
+        message = f"{len(mislabelled)} files are of a different format than their extension states"
+        yield Finding("extension", False, message, tuple(mislabelled))
+    usual = Counter(result.mode for _, result in pairs).most_common(1)[0][0]
+    modes = [f"{name} ({result.mode})" for name, result in pairs if result.mode != usual]
+    if modes:
+        message = f"{len(modes)} images are not {usual} like the others; they are converted to RGB"
+        yield Finding("mode", False, message, tuple(modes))
+    yield from _few_levels(pairs)
+    sides = np.array([result.size for _, result in pairs])
+    shorter, longer = sides.min(1), sides.max(1)
+    unusual = (shorter * 8 < np.median(shorter)) | (longer > 5 * shorter)
+    if unusual.any():
+        names = tuple(f"{pairs[i][0]} ({sides[i, 1]} × {sides[i, 0]})" for i in np.flatnonzero(unusual))
+        yield Finding("size", False, f"{len(names)} images are much smaller or narrower than the others", names)
+
+
+def _few_levels(pairs: Sequence[tuple[str, Examined]]) -> Iterator[Finding]:
+    deep, flat = [], []
+    for name, result in pairs:
+        darkest, brightest = result.levels
+        described = f"{name} ({result.mode}, levels {darkest} to {brightest} of 0 to 255)"
+        if result.mode.startswith("I") and brightest < DARK_16_BIT:
+            deep.append(described)
+        elif brightest - darkest < FEW_LEVELS:
+            flat.append(described)
+    if deep:
+        message = (
+            f"{len(deep)} 16-bit images use the lowest levels only, as values of 8 to 14 bits do whose depth the file "
+            "does not declare; they are seen as nearly black: scale the values to 0..65535, or declare the depth"
+        )
+        yield Finding("levels", False, message, tuple(deep))
+    if flat:
+        message = f"{len(flat)} images are nearly one colour: their values span fewer than {FEW_LEVELS} of 256 levels"
+        yield Finding("levels", False, message, tuple(flat))
+
+
+def imbalance(counts: dict[str, dict[str, int]]) -> Iterator[Finding]:
+    """Yield a finding for each split in which one class has at least ten times the images of a different one."""
+    for split, classes in counts.items():
+        present = {label: count for label, count in classes.items() if count}
+        if not present:
+            continue
+        most, least = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
+        if present[most] >= IMBALANCE * present[least]:
+            message = f"{split} has {present[most]} of {most} and {present[least]} of {least}"
+            yield Finding("imbalance", False, message)

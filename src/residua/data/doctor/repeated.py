@@ -1,0 +1,65 @@
+"""Images that occur more than once, as findings."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from residua.data.doctor.duplicates import exact_groups, near_pairs
+from residua.data.doctor.inspect import Examined, Member
+from residua.data.doctor.report import Finding
+
+NEAR_LIMIT = 100_000
+"""Near duplicates are looked for among at most this many images: the search compares all with all."""
+
+_EXACT = {
+    "duplicate-across-classes": "equal images stand in different classes",
+    "duplicate-across-splits": "equal images stand in different parts, so that a score would flatter",
+    "duplicate": "equal images stand in one part",
+}
+_NEAR = {
+    "near-duplicate-across-splits": "images in different parts look alike, so that a score may flatter",
+    "near-duplicate": "images in one part look alike",
+}
+
+
+def repeated(images: Sequence[Member], results: Sequence[Examined]) -> Iterator[Finding]:
+    """Yield the groups of equal images, then the pairs of images that look alike."""
+    groups: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
+    exact = exact_groups([result.digest for result in results])
+    for group in exact:
+        members = [images[index] for index in group]
+        crossing = len({member.split for member in members}) > 1
+        kind = "duplicate-across-splits" if crossing else "duplicate"
+        if len({member.label for member in members}) > 1:
+            kind = "duplicate-across-classes"
+        groups[kind].append(tuple(member.name for member in members))
+    for kind, sentence in _EXACT.items():
+        if groups[kind]:
+            message = f"{len(groups[kind])} groups of {sentence}"
+            yield Finding(kind, kind != "duplicate", message, tuple(groups[kind]))
+    if len(images) > NEAR_LIMIT:
+        message = f"near duplicates are looked for among at most {NEAR_LIMIT:,} images"
+        yield Finding("not-examined", False, message)
+        return
+    yield from _near(images, results, exact)
+
+
+def _near(images: Sequence[Member], results: Sequence[Examined], exact: Sequence[tuple[int, ...]]) -> Iterator[Finding]:
+    # Of equal images the first stands for all: n of them would be n²/2 pairs.
+    parts = {group[0]: {images[index].split for index in group} for group in exact}
+    copies = {index for group in exact for index in group[1:]}
+    good = [i for i, result in enumerate(results) if result.thumbnail is not None and i not in copies]
+    if not good:
+        return
+    pairs: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for places in near_pairs(np.stack([each for i in good if (each := results[i].thumbnail) is not None])):
+        both = [good[place] for place in places]
+        crossing = len(set[str]().union(*(parts.get(index, {images[index].split}) for index in both))) > 1
+        kind = "near-duplicate-across-splits" if crossing else "near-duplicate"
+        pairs[kind].append(tuple(images[index].name for index in both))
+    for kind, sentence in _NEAR.items():
+        if pairs[kind]:
+            yield Finding(kind, False, f"{len(pairs[kind])} pairs of {sentence}", tuple(pairs[kind]))
