@@ -12,12 +12,12 @@ import torch
 from laws.representatives import REPRESENTATIVES, image_for, network_for
 from residua.families.build import build
 from residua.specs.catalog import get_spec, list_models
-from residua.specs.schema import from_json, to_json
+from residua.specs.schema import Spec
 
 
 @pytest.mark.parametrize("name", list_models())
 def test_spec_survives_json(name: str) -> None:
-    assert from_json(to_json(get_spec(name))) == get_spec(name)
+    assert Spec.from_json(get_spec(name).to_json()) == get_spec(name)
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -40,7 +40,7 @@ def test_a_network_is_a_value(name: str) -> None:
     copies = (copy.deepcopy(network), pickle.loads(pickle.dumps(network)), torch.load(buffer, weights_only=False))
     for copied in copies:
         assert torch.equal(copied(image), want)
-    rebuilt = build(from_json(to_json(network.spec))).double().eval()
+    rebuilt = build(Spec.from_json(network.spec.to_json())).double().eval()
     rebuilt.load_state_dict(network.state_dict(), strict=True)
     assert torch.equal(rebuilt(image), want)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from residua._base.errors import InputError
-from residua.specs import schema
 from residua.specs.augment import AugmentSpec
 from residua.specs.catalog import get_spec, list_models
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.resnet import ROWS
+from residua.specs.schema import Spec
 
 
 def test_names_of_the_rows() -> None:
@@ -72,7 +72,7 @@ def test_unknown_names_name_the_nearest(name: str, near: str) -> None:
         ({"dropout": 1.0}, "probability"),
         ({"cardinality": 32, "unit": "basic", "expansion": 1}, "bottleneck"),
         ({"shortcut": "none", "gate": "constant"}, "shortcut to gate"),
-        ({"bias": ("everywhere",)}, "everywhere"),
+        ({"bias": ("everywhere",)}, "bias[0]='everywhere'"),
         ({"bn_eps": 0.0}, "bn_eps"),
         ({"bn_momentum": "x"}, "bn_momentum='x'. Wanted: a finite number"),
         ({"bn_momentum": 1.5}, "bn_momentum <= 1"),
@@ -84,9 +84,9 @@ def test_unknown_names_name_the_nearest(name: str, near: str) -> None:
         ({"dropout": "0.1"}, "a finite number"),
         ({"gate_bias": 10**400}, "a finite number"),
         ({"paper": 50}, "text"),
-        ({"depths": (3, 4.0, 6, 3)}, "depths=4.0"),
+        ({"depths": (3, 4.0, 6, 3)}, "depths[1]=4.0"),
         ({"depths": "3463"}, "a list of whole numbers"),
-        ({"depths": ()}, "whole numbers above 0"),
+        ({"depths": ()}, "1 to 1,000 entries"),
         ({"bias": "stem"}, "a list of entries, each one of 'stem'"),
         ({"activation": ["post"]}, "'bn_after_add'"),
         ({"zero_init_last_bn": True, "activation": "bn_after_add"}, "every gradient"),
@@ -102,9 +102,9 @@ def test_unknown_names_name_the_nearest(name: str, near: str) -> None:
         ({"stem": "deep", "stem_width": 63}, "an even number"),
         ({"inner_widths": (64, 128)}, "one inner width for each stage"),
         ({"inner_widths": (64, 128, 256, 500), "cardinality": 32}, "The nearest is 512"),
-        ({"inner_widths": (0, 1, 1, 1)}, "inner_widths[0]=0"),
+        ({"inner_widths": (0, 1, 1, 1)}, "inner_widths[0]=0. Wanted: a whole number, 1 <= inner_widths[0]"),
         ({"inner_widths": (8, 8, 8, 8), "unit": "basic", "expansion": 1}, "alone has an inner width"),
-        ({"reduce_first": 0}, "whole numbers above 0"),
+        ({"reduce_first": 0}, "a whole number, 1 <= reduce_first"),
         ({"reduce_first": 3}, "a divisor of the inner widths [64, 128, 256, 512]"),
         ({"init": "he"}, "'he_truncated'"),
     ],
@@ -127,7 +127,7 @@ def test_lists_and_whole_numbers_become_what_the_fields_hold() -> None:
     assert (spec.depths, spec.bias) == ((3, 4, 6, 3), ("stem",))
     assert type(spec.dropout) is float
     assert hash(spec) == hash(get_spec("resnet50", bias=("stem",)))
-    assert schema.from_json(schema.to_json(spec)) == spec
+    assert Spec.from_json(spec.to_json()) == spec
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_lists_and_whole_numbers_become_what_the_fields_hold() -> None:
         (AugmentSpec, {"pad": 2.5}, "a whole number"),
         (PreprocessSpec, {"image_size": "224"}, "a whole number. Leave it out for 224"),
         (PreprocessSpec, {"mean": (0.5, 0.5)}, "a list of 3 numbers"),
-        (PreprocessSpec, {"std": (0.5, 0.5, float("inf"))}, "std=inf"),
+        (PreprocessSpec, {"std": (0.5, 0.5, float("inf"))}, "std[2]=inf"),
         (PreprocessSpec, {"interpolation": "cubic"}, "Did you mean bicubic?"),
     ],
 )
@@ -163,14 +163,14 @@ def test_a_width_beyond_all_memory_is_no_network() -> None:
 
 
 def test_diff_names_the_fields() -> None:
-    found = schema.diff(get_spec("resnet50"), get_spec("resnet50_v1"))
+    found = get_spec("resnet50").diff(get_spec("resnet50_v1"))
     assert found == {"name": ("resnet50", "resnet50_v1"), "stride_site": ("first_3x3", "first_1x1")}
 
 
 @pytest.mark.parametrize("broken", [{"family": "unknown"}, {"family": "resnet", "name": "x"}, {}])
 def test_from_json_refuses(broken: dict) -> None:
     with pytest.raises(InputError):
-        schema.from_json(broken)
+        Spec.from_json(broken)
 
 
 def test_depths_are_what_the_names_say() -> None:

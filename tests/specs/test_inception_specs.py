@@ -5,26 +5,26 @@ from __future__ import annotations
 import pytest
 
 from residua._base.errors import InputError
-from residua.specs import schema
 from residua.specs.catalog import get_spec
+from residua.specs.schema import Spec
 
 
 @pytest.mark.parametrize(
     ("name", "edits", "word"),
     [
         ("inception_v4", {"depths": (4, 7)}, "a list of 3 whole numbers"),
-        ("inception_v4", {"depths": (4, 0, 3)}, "whole numbers above 0"),
+        ("inception_v4", {"depths": (4, 0, 3)}, "1 <= depths[1]"),
         ("inception_v4", {"reduction_a": (192, 224, 256)}, "a list of 4 whole numbers"),
         ("inception_v4", {"dropout": 1.0}, "probability"),
         ("inception_v4", {"aux_weight": -0.1}, "aux_heads=False"),
-        ("inception_v4", {"bn_eps": 0.0}, "bn_eps > 0"),
+        ("inception_v4", {"bn_eps": 0.0}, "1e-12 <= bn_eps"),
         ("inception_v4", {"bn_scal": True}, "Did you mean bn_scale"),
         ("inception_v4", {"stem": "v4"}, "a family that has it"),
-        ("inception_resnet_v2", {"depths": (10, 20, 0)}, "whole numbers above 0"),
+        ("inception_resnet_v2", {"depths": (10, 20, 0)}, "1 <= depths[2]"),
         ("inception_resnet_v2", {"residual_scales": (0.1, 0.2)}, "a list of 3 numbers"),
-        ("inception_resnet_v2", {"residual_scales": (0.1, 0.2, float("nan"))}, "residual_scales=nan"),
+        ("inception_resnet_v2", {"residual_scales": (0.1, 0.2, float("nan"))}, "residual_scales[2]=nan"),
         ("inception_resnet_v2", {"stem": "v5"}, "'v3', 'v4'"),
-        ("inception_resnet_v2", {"last_width": -1}, "use 0 for none"),
+        ("inception_resnet_v2", {"last_width": -1}, "0 <= last_width <= 16777216. Use 0 for none"),
         ("inception_resnet_v2", {"last_relu": 1}, "true or false"),
         ("inception_resnet_v2", {"num_classes": 0}, "num_classes=0"),
         ("inception_resnet_v1", {}, "inception_resnet_v2"),
@@ -40,4 +40,4 @@ def test_a_bad_spec_fails_when_it_is_made(name: str, edits: dict, word: str) -> 
 def test_edited_specs_survive_json() -> None:
     for name in ("inception_v4", "inception_resnet_v2"):
         spec = get_spec(name, depths=[1, 2, 3], aux_heads=True, bn_scale=False)
-        assert schema.from_json(schema.to_json(spec)) == spec
+        assert Spec.from_json(spec.to_json()) == spec

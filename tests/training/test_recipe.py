@@ -73,7 +73,7 @@ BAD_FILES = [
     ("epochs = true", ["epochs=True", "whole number"]),
     ("nesterov = 1", ["nesterov=1", "true or false"]),
     ("optimizer = 'sdg'", ["optimizer='sdg'", "'sgd'"]),
-    ("milestones = [1.5]", ["milestones=1.5"]),
+    ("milestones = [1.5]", ["milestones[0]=1.5"]),
     ("flip = true", ["'flip'", "[augment]"]),
     ("[augment]\nepochs = 3", ["'epochs'", "[augment] of my.toml", "above the table"]),
     ("[augment]\nflipp = true", ["'flipp'", "Did you mean flip"]),
@@ -86,7 +86,7 @@ BAD_FILES = [
     ("learning_rate = -0.1", ["learning_rate=-0.1", "my.toml"]),
     ("learning_rate = 0.0", ["learning_rate=0.0"]),
     ("learning_rate = nan", ["learning_rate=nan"]),
-    ("device = 'tpu'", ["device='tpu'", "--device cpu"]),
+    ("device = 'tpu'", ["device='tpu'", "device='cpu'"]),
     ("epochs = 0", ["epochs=0 and max_steps=0"]),
     ("schedule = 'step'", ["milestones"]),
     ("schedule = 'step'\nmilestones = [3, 2]", ["rising"]),
@@ -119,7 +119,7 @@ def test_overrides_reach_recipe_and_augmentation_alike() -> None:
     assert override(recipe, augment=AugmentSpec(), flip=True).augment == AugmentSpec(flip=True)
     with pytest.raises(InputError, match=r"'epoch'.*Did you mean epochs"):
         override(recipe, epoch=3)
-    with pytest.raises(InputError, match="--learning-rate fast"):
+    with pytest.raises(InputError, match="learning_rate='fast'"):
         override(recipe, learning_rate="fast")
     with pytest.raises(InputError, match="batch_size=0"):
         override(recipe, batch_size=0)
@@ -143,7 +143,7 @@ def test_epochs_that_are_given_are_meant() -> None:
         optimizer=st.sampled_from(["sgd", "adam", "adamw"]),
         compile=st.booleans(),
         warmup_epochs=st.floats(0, 100),
-        augment=st.builds(AugmentSpec, flip=st.booleans(), mixup=st.floats(0, 4)),
+        augment=st.builds(AugmentSpec, flip=st.booleans(), mixup=st.just(0.0) | st.floats(1e-3, 1e3)),
     )
 )
 def test_toml_and_json_give_back_every_field(recipe: Recipe) -> None:

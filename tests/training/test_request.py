@@ -16,7 +16,6 @@ from residua._base.errors import InputError
 from residua._base.lock import exclusive
 from residua._base.signals import Interrupted
 from residua.specs.catalog import get_spec
-from residua.specs.schema import to_json
 from residua.training import loop, plan, request
 from residua.training.loop import train
 from residua.training.recipe import Recipe
@@ -209,7 +208,7 @@ def test_a_given_spec_is_recorded_whole(tmp_path: Path) -> None:
     asked = ask("digits", spec, None, tmp_path, resume=False)
     request.record(asked, None)
     again = ask("digits", None, None, tmp_path, resume=True)
-    assert to_json(again.spec) == to_json(asked.spec)
+    assert again.spec.to_json() == asked.spec.to_json()
     assert (again.many, again.few) == (asked.many, asked.few)
 
 

@@ -59,3 +59,12 @@ def _choice(parts: tuple[str, ...]) -> str:
 def visible(text: str) -> str:
     """Escape control characters, which the name of a file or a class may carry into a terminal."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def quoted(value: object, most: int = 100) -> str:
+    """Return `repr(value)`, cut behind `most` characters; a number of thousands of digits has no repr."""
+    try:
+        text = repr(value)
+    except ValueError:
+        text = "a number of thousands of digits"
+    return text if len(text) <= most else f"{text[:most]}…"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import reprlib
 from typing import Any
@@ -14,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from residua._base.errors import InputError
 from residua.families.network import Classifier
 from residua.specs.catalog import get_spec
+from residua.specs.families import family_named
 from residua.specs.schema import Spec
 
 _MOST_UNITS = 100_000  # layers' objects alone take gigabytes then, and building takes minutes
@@ -39,7 +39,7 @@ def build(spec: Spec) -> Classifier:
 
 def network_class(spec: Spec) -> type[Classifier]:
     """Return the class of the networks of a spec's family."""
-    kind: type[Classifier] = importlib.import_module(f"residua.families.{spec.family}").Network
+    kind: type[Classifier] = family_named(spec.family).network_class
     return kind
 
 

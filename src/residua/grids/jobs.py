@@ -10,7 +10,7 @@ from typing import Any
 
 from residua._base.errors import InputError
 from residua._base.files import write_text
-from residua.specs.schema import Spec, from_json, to_json
+from residua.specs.schema import Spec
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import from_dict, to_dict
 from residua.training.request import is_finished
@@ -51,14 +51,14 @@ class Job:
         """Return the job as one line."""
         own = {each.name: getattr(self, each.name) for each in fields(self)}
         paths = {name: str(own[name].absolute()) for name in ("folder", "record", "data_dir") if own[name] is not None}
-        return json.dumps(own | paths | {"spec": to_json(self.spec), "recipe": to_dict(self.recipe)}, default=dict)
+        return json.dumps(own | paths | {"spec": self.spec.to_json(), "recipe": to_dict(self.recipe)}, default=dict)
 
     @classmethod
     def from_json(cls, line: str) -> Job:
         """Return the job that `to_json` wrote."""
         given: dict[str, Any] = json.loads(line)
         paths = {name: Path(given[name]) for name in ("folder", "record", "data_dir") if given[name] is not None}
-        built = {"spec": from_json(given["spec"]), "recipe": from_dict(given["recipe"])}
+        built = {"spec": Spec.from_json(given["spec"]), "recipe": from_dict(given["recipe"])}
         return cls(**{**given, **paths, **built})
 
 

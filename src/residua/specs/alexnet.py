@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
-from residua.specs import schema
-from residua.specs.fields import positive, probability, refuse, settle
+from residua.specs.fields import (
+    Border,
+    Channels,
+    Classes,
+    Deviation,
+    Dropout,
+    Factor,
+    InChannels,
+    InputSize,
+    Name,
+    Paper,
+    Role,
+    Side,
+    Span,
+    StartBias,
+)
+from residua.specs.schema import Spec
 
-Five = tuple[int, int, int, int, int]
-Three = tuple[int, int, int]
+Widths = tuple[Channels, Channels, Channels, Channels, Channels]
+Sides = tuple[Side, Side, Side, Side, Side]
+Borders = tuple[Border, Border, Border, Border, Border]
+PoolBorder = Annotated[int, Span(0, 1, hint="At most half of a 3×3 window: use 0 or 1")]
 
 
 @dataclass(frozen=True)
-class AlexNetSpec:
+class AlexNetSpec(Spec):
     """Everything that makes one network; `residua.families.alexnet.Network` reads it.
 
     Attributes:
@@ -46,75 +63,52 @@ class AlexNetSpec:
         input_size: side of the square input that the network was published for, pixels.
     """
 
-    name: str
-    paper: str
-    widths: Five
-    kernels: Five = (11, 5, 3, 3, 3)
-    strides: Five = (4, 1, 1, 1, 1)
-    paddings: Five = (2, 2, 1, 1, 1)
-    groups: Five = (1, 1, 1, 1, 1)
-    pool_paddings: Three = (0, 0, 0)
+    family: ClassVar[str] = "alexnet"
+
+    name: Name
+    paper: Paper
+    widths: Widths
+    kernels: Sides = (11, 5, 3, 3, 3)
+    strides: Sides = (4, 1, 1, 1, 1)
+    paddings: Borders = (2, 2, 1, 1, 1)
+    groups: Widths = (1, 1, 1, 1, 1)
+    pool_paddings: tuple[PoolBorder, PoolBorder, PoolBorder] = (0, 0, 0)
     pool_ceil: bool = False
     lrn: Literal["none", "before_pool", "after_pool"] = "none"
-    lrn_size: int = 5
-    lrn_alpha: float = 1e-4
-    lrn_beta: float = 0.75
-    lrn_k: float = 2.0
-    grid: int = 6
-    hidden: int = 4096
-    dropout: float = 0.5
-    dropout_site: Literal["before", "after"] = "before"
-    init_std: float | None = None
-    init_bias: float = 1.0
-    init_bias_layers: tuple[int, ...] = ()
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_size: int = 224
-
-    @property
-    def family(self) -> str:
-        """The name of the family's module."""
-        return "alexnet"
+    lrn_size: Side = 5
+    lrn_alpha: Annotated[float, Span(0, 1000, hint="The paper's is 1e-4; for no LRN use lrn='none'")] = 1e-4
+    lrn_beta: Factor = 0.75
+    lrn_k: Annotated[float, Span(0, 1000, above=True, hint="The paper's is 2; for no LRN use lrn='none'")] = 2.0
+    grid: Side = 6
+    hidden: Channels = 4096
+    dropout: Dropout = 0.5
+    dropout_site: Annotated[Literal["before", "after"], Role("training")] = "before"
+    init_std: Annotated[Deviation | None, Role("start")] = None
+    init_bias: StartBias = 1.0
+    init_bias_layers: Annotated[tuple[int, ...], Role("start")] = ()
+    num_classes: Classes = 1000
+    in_channels: InChannels = 3
+    input_size: InputSize = 224
 
     @property
     def depth(self) -> int:
         """Layers with weights."""
         return 8
 
-    def edit(self, **edits: Any) -> Self:
-        """Return a copy with some fields changed; unknown fields are refused with the nearest name."""
-        return schema.edit(self, **edits)
-
-    def __post_init__(self) -> None:
-        settle(self)
-        positive(self, "widths", "kernels", "strides", "groups", "lrn_size", "grid", "hidden")
-        positive(self, "num_classes", "in_channels", "input_size")
-        probability(self, "dropout")
-        if min(*self.paddings, *self.pool_paddings) < 0:
-            given = f"paddings={self.paddings}, pool_paddings={self.pool_paddings}"
-            refuse(self, given, "numbers of pixels, 0 or more", "Use 0 for none")
-        if max(self.pool_paddings) > 1:
-            refuse(self, f"pool_paddings={self.pool_paddings}", "at most half of a 3×3 window", "Use 0 or 1")
+    def check(self) -> None:
         for layer, (before, after, groups) in enumerate(
             zip((self.in_channels, *self.widths), self.widths, self.groups, strict=False), 1
         ):
             if before % groups or after % groups:
-                refuse(
-                    self,
+                self.refuse(
                     f"groups={groups} in convolution {layer}, which leads {before} channels to {after}",
                     "groups that divide both",
                     "Use 1 for a whole convolution",
                 )
-        if self.lrn_alpha < 0 or self.lrn_k <= 0:
-            given = f"lrn_alpha={self.lrn_alpha}, lrn_k={self.lrn_k}"
-            refuse(self, given, "lrn_alpha >= 0 and lrn_k > 0", "The paper's are 1e-4 and 2; for no LRN use lrn='none'")
-        if self.init_std is not None and self.init_std <= 0:
-            refuse(self, f"init_std={self.init_std}", "init_std > 0", "Use None for torch's own initialisation")
         if any(not 1 <= layer <= self.depth for layer in self.init_bias_layers):
-            refuse(self, f"init_bias_layers={self.init_bias_layers}", "layers from 1 to 8", "Use () for none")
+            self.refuse(f"init_bias_layers={self.init_bias_layers}", "layers from 1 to 8", "Use () for none")
         if self.init_bias_layers and self.init_std is None:
-            refuse(
-                self,
+            self.refuse(
                 f"init_bias_layers={self.init_bias_layers} with init_std=None",
                 "a standard deviation, with which the biases start at 0 or init_bias",
                 "Use init_std=0.01, the paper's, or init_bias_layers=()",

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from residua._base.errors import InputError
-from residua.specs.fields import settle
+from residua.specs.fields import MOST_PIXELS, Span, settle
+
+_OFF = "Use 0 to switch it off"
+Pixels = Annotated[int, Span(0, MOST_PIXELS, hint=_OFF)]
+# A crop of less than 1e-4 of the area has no pixel; draws of Beta(alpha) are exact within these ends.
+Area = Annotated[float, Span(1e-4, 1, hint="Try scale=0.25, 1: fractions of the image's area")]
+Aspect = Annotated[float, Span(0.01, 100, hint="Try ratio=0.75, 1.33: width / height")]
+Alpha = Annotated[float, Span(1e-3, 1e3, off=True)]
 
 SMALL_IMAGE = 64  # pixels; up to this side an image shows one centred object, beyond it a scene
 
@@ -20,45 +27,36 @@ class AugmentSpec:
             section 4.2), "random_resized" (area and aspect at random; Szegedy 2015), or "auto": "pad" for
             images up to 64 pixels, whose objects fill the frame, "random_resized" for larger ones; `resolve`
             settles it before any image is read.
-        pad: pixels on each side for `crop="pad"`.
-        scale: range of the area of a random resized crop, fraction of the image's.
-        ratio: range of its aspect ratio, width / height.
-        shift: largest translation, fraction of the side, edges repeated (the Keras CIFAR-10 example: 0.1).
+        pad: pixels on each side for `crop="pad"`; up to 4096.
+        scale: range of the area of a random resized crop, as a fraction of the image's; 0.0001 to 1.
+        ratio: range of its aspect ratio, width / height; 0.01 to 100.
+        shift: largest translation, fraction of the side, edges repeated (the Keras CIFAR-10 example: 0.1); below 1.
         flip: mirror left and right with probability 1/2.
-        cutout: side of a square set to the mean, pixels; 0 for none (DeVries 2017).
-        color_jitter: strength of brightness, contrast and saturation changes: factors from 1 - x to 1 + x.
-        mixup: alpha of the Beta distribution of the mixing weight; 0 for none (Zhang 2018).
-        cutmix: alpha of the Beta distribution of the pasted area; 0 for none (Yun 2019).
+        cutout: side of a square set to the mean, pixels; 0 for none (DeVries 2017); up to 4096.
+        color_jitter: strength of brightness, contrast and saturation changes: factors from 1 - x to 1 + x; 0 to 1.
+        mixup: alpha of the Beta distribution of the mixing weight; 0 for none, else 0.001 to 1000 (Zhang 2018).
+        cutmix: alpha of the Beta distribution of the pasted area; 0 for none, else 0.001 to 1000 (Yun 2019).
     """
 
     crop: Literal["auto", "none", "pad", "random_resized"] = "none"
-    pad: int = 4
-    scale: tuple[float, float] = (0.25, 1.0)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    shift: float = 0.0
+    pad: Pixels = 4
+    scale: tuple[Area, Area] = (0.25, 1.0)
+    ratio: tuple[Aspect, Aspect] = (3 / 4, 4 / 3)
+    shift: Annotated[float, Span(0, 1, below=True, hint=_OFF)] = 0.0
     flip: bool = False
-    cutout: int = 0
-    color_jitter: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
+    cutout: Pixels = 0
+    color_jitter: Annotated[float, Span(0, 1, hint=_OFF)] = 0.0
+    mixup: Alpha = 0.0
+    cutmix: Alpha = 0.0
 
     def __post_init__(self) -> None:
         settle(self)
-        for name in ("pad", "shift", "cutout", "color_jitter", "mixup", "cutmix"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name}={getattr(self, name)}", f"{name} >= 0", f"Use {name}=0 to switch it off")
-        if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise InputError(
-                f"scale={self.scale}", "0 < low <= high <= 1, fractions of the image's area", "Try 0.25, 1"
-            )
-        if not 0 < self.ratio[0] <= self.ratio[1]:
-            raise InputError(f"ratio={self.ratio}", "0 < low <= high, width / height", "Try 0.75, 1.33")
-        if self.shift >= 1 or self.color_jitter > 1:
-            raise InputError(
-                f"shift={self.shift}, color_jitter={self.color_jitter}",
-                "shift < 1 and color_jitter <= 1",
-                "Customary are shift=0.1 and color_jitter=0.4",
-            )
+        for name in ("scale", "ratio"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise InputError(
+                    f"{name}=({low:g}, {high:g})", "the lower end first", f"Use {name}=({high:g}, {low:g})"
+                )
         if self.mixup and self.cutmix:
             raise InputError("both mixup and cutmix", "one of them", "Set the other to 0")
 

@@ -10,44 +10,19 @@ from importlib import resources
 from typing import Any
 
 from residua._base.errors import InputError, did_you_mean
-from residua.specs import (
-    alexnet,
-    densenet,
-    googlenet,
-    highway,
-    highway_mlp,
-    inception_resnet,
-    inception_v3,
-    inception_v4,
-    nin,
-    resnet,
-    vgg,
-)
+from residua.specs.families import FAMILIES
 from residua.specs.schema import Spec
 from residua.specs.series import Series
 
-# In the order in which they are listed: that of their publication.
-_FAMILIES = (
-    alexnet,
-    nin,
-    vgg,
-    googlenet,
-    highway,
-    highway_mlp,
-    resnet,
-    inception_v3,
-    inception_v4,
-    inception_resnet,
-    densenet,
+SERIES: tuple[Series, ...] = tuple(
+    series for family in FAMILIES.values() for series in getattr(family.specs, "SERIES", ())
 )
-
-SERIES: tuple[Series, ...] = tuple(series for family in _FAMILIES for series in getattr(family, "SERIES", ()))
 
 
 @cache
 def _rows() -> dict[str, Spec]:
     rows: dict[str, Spec] = {}
-    for spec in (row for family in _FAMILIES for row in family.ROWS):
+    for spec in (row for family in FAMILIES.values() for row in family.specs.ROWS):
         if spec.name in rows:
             raise RuntimeError(f"two rows of the catalog are named {spec.name}")
         rows[spec.name] = spec

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
-from residua.specs import schema
-from residua.specs.fields import norm_constants, positive, probability, refuse, settle
+from residua.specs.fields import (
+    Channels,
+    Classes,
+    Dropout,
+    Epsilon,
+    InChannels,
+    InputSize,
+    Momentum,
+    Name,
+    Paper,
+    Role,
+    Span,
+    UnitsOfStages,
+)
+from residua.specs.schema import Spec
 from residua.specs.series import Series
 
 
 @dataclass(frozen=True)
-class DenseNetSpec:
+class DenseNetSpec(Spec):
     """Everything that makes one densely connected network; `residua.families.densenet.Network` reads it.
 
     A layer is BN, ReLU, convolution, and its input is the concatenation of the block's input and of what every layer
@@ -39,26 +52,23 @@ class DenseNetSpec:
         input_size: side of the square input that the network was published for, pixels.
     """
 
-    name: str
-    paper: str
-    depths: tuple[int, ...]
-    growth: int
-    stem: Literal["imagenet", "cifar"] = "imagenet"
-    stem_width: int = 64
-    bottleneck: int = 4
-    compression: float = 0.5
-    dropout: float = 0.0
-    recompute: bool = False
-    bn_eps: float = 1e-5
-    bn_momentum: float = 0.1
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_size: int = 224
+    family: ClassVar[str] = "densenet"
 
-    @property
-    def family(self) -> str:
-        """The name of the family's module."""
-        return "densenet"
+    name: Name
+    paper: Paper
+    depths: UnitsOfStages
+    growth: Channels
+    stem: Literal["imagenet", "cifar"] = "imagenet"
+    stem_width: Channels = 64
+    bottleneck: Annotated[int, Span(0, 1024, hint="The paper's is 4; use 0 for none")] = 4
+    compression: Annotated[float, Span(0, 1, above=True, hint="The paper's is 0.5; use 1 for none")] = 0.5
+    dropout: Dropout = 0.0
+    recompute: Annotated[bool, Role("training")] = False
+    bn_eps: Epsilon = 1e-5
+    bn_momentum: Momentum = 0.1
+    num_classes: Classes = 1000
+    in_channels: InChannels = 3
+    input_size: InputSize = 224
 
     @property
     def depth(self) -> int:
@@ -75,25 +85,9 @@ class DenseNetSpec:
             entering = int(leaving * self.compression)
         return tuple(found)
 
-    def edit(self, **edits: Any) -> Self:
-        """Return a copy with some fields changed; unknown fields are refused with the nearest name."""
-        return schema.edit(self, **edits)
-
-    def __post_init__(self) -> None:
-        settle(self)
-
-        positive(self, "depths", "growth", "stem_width", "num_classes", "in_channels", "input_size")
-        probability(self, "dropout")
-        norm_constants(self)
-        if self.bottleneck < 0:
-            refuse(self, f"bottleneck={self.bottleneck}", "bottleneck >= 0", "The paper's is 4; use 0 for none")
-        if not 0 < self.compression <= 1:
-            refuse(
-                self, f"compression={self.compression}", "0 < compression <= 1", "The paper's is 0.5; use 1 for none"
-            )
+    def check(self) -> None:
         if any(entering < 1 for entering, _ in self.block_channels):
-            refuse(
-                self,
+            self.refuse(
                 f"compression={self.compression} with growth={self.growth} and depths={self.depths}",
                 "at least one channel behind each transition",
                 "The paper's compression is 0.5; use 1 for none",

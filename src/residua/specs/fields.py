@@ -1,14 +1,109 @@
-"""Fields checked against their annotations: a value of the wrong type is refused where a spec is made."""
+"""Fields that carry their rules: each value is checked against its annotation where a spec is made.
+
+An annotation holds the type and, in `Annotated`, the field's rules: the numbers that it takes (`Span`), the length of a
+text or a list (`Length`), and what the field bears on (`Role`). Rules that several families share have names here.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import sys
 import types
-from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from residua._base.errors import InputError, did_you_mean
+from residua._base.words import quoted
+
+_MOST_ENTRIES = 1000  # of a list: more stages, layers or milestones than any network or recipe has
+
+
+@dataclass(frozen=True)
+class Span:
+    """The numbers that a field, or each entry of it, takes: from `low` to `high`.
+
+    Attributes:
+        low: the least.
+        high: the greatest.
+        above: whether `low` itself is left out.
+        below: whether `high` itself is left out.
+        off: whether 0 is taken too: it switches off what the field is for.
+        hint: what to do instead of another number; "" for the field's default.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+    off: bool = False
+    hint: str = ""
+
+    def holds(self, number: float) -> bool:
+        """Whether `number` is one of them."""
+        if self.off and number == 0:
+            return True
+        low = self.low < number if self.above else self.low <= number
+        return low and (number < self.high if self.below else number <= self.high)
+
+    def words(self, key: str) -> str:
+        """Return "1 <= widths <= 16777216"."""
+        low = "" if self.low == -math.inf else f"{_number(self.low)} {'<' if self.above else '<='} "
+        high = "" if self.high == math.inf else f" {'<' if self.below else '<='} {_number(self.high)}"
+        return f"{low}{key}{high}" + (f", or {key}=0 to switch it off" if self.off else "")
+
+
+@dataclass(frozen=True)
+class Length:
+    """How many characters of text, or entries of a list, a field takes."""
+
+    most: int
+    least: int = 0
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a field bears on, where that is not what a network computes from given weights.
+
+    Attributes:
+        kind: "names" of things; "ends": classes and image; "start": fresh weights; "training" alone; "layout": the
+            same numbers in other shapes; "density": the same weights read at more places of the image.
+    """
+
+    kind: Literal["names", "ends", "start", "training", "layout", "density"]
+
+
+# The upper ends are far beyond every published network. They keep what comes after a spec finite: sizes that torch
+# counts in 64 bits, factors that float32 holds, and images that fit into memory.
+MOST_PIXELS = 4096  # side of a network's input: an image takes 0.2 GB as float32, and one layer of 64 channels 4 GB
+
+Name = Annotated[str, Length(200), Role("names")]
+Paper = Annotated[str, Length(1000), Role("names")]
+Classes = Annotated[int, Span(1, 10**9), Role("ends")]
+InChannels = Annotated[int, Span(1, 2**24), Role("ends")]
+InputSize = Annotated[int, Span(1, MOST_PIXELS), Role("ends")]
+Units = Annotated[int, Span(1, 10**8)]  # the names of a series have eight digits; `build` takes far fewer
+UnitsOfStages = Annotated[tuple[Units, ...], Length(_MOST_ENTRIES, 1)]
+Channels = Annotated[int, Span(1, 2**24)]
+ChannelsOfStages = Annotated[tuple[Channels, ...], Length(_MOST_ENTRIES, 1)]
+ChannelsOrNone = Annotated[int, Span(0, 2**24, hint="Use 0 for none")]
+Side = Annotated[int, Span(1, 1024)]
+SideOrNone = Annotated[int, Span(0, 1024, hint="Use 0 to leave one out")]
+Border = Annotated[int, Span(0, 1024, hint="Use 0 for none")]
+Divisor = Annotated[int, Span(1, 2**24)]
+Factor = Annotated[float, Span(-1000, 1000)]
+StartBias = Annotated[float, Span(-1000, 1000), Role("start")]
+Deviation = Annotated[float, Span(0, 1000, above=True), Role("start")]
+Probability = Annotated[float, Span(0, 1, below=True, hint="It is a probability; customary is 0.5, and 0 is none")]
+Dropout = Annotated[Probability, Role("training")]
+# float32 holds nothing below 1e-38, and 1 / sqrt(eps) must stay harmless where a channel never varies.
+Epsilon = Annotated[float, Span(1e-12, 1, hint="torch's own is 1e-5")]
+Momentum = Annotated[float, Span(0, 1, hint="torch's own is 0.1"), Role("training")]
+AuxHeads = Annotated[bool, Role("training")]
+AuxWeight = Annotated[float, Span(0, 1000, hint="Use aux_heads=False for no such loss"), Role("training")]
+# Of softmax(logits / T). Beyond these ends probabilities are all but 0 and 1, or all alike.
+Temperature = Annotated[float, Span(1e-4, 1e4)]
 
 
 def settle(spec: Any) -> None:
@@ -17,62 +112,33 @@ def settle(spec: Any) -> None:
     Raises:
         InputError: a value that its field's annotation does not allow; names the field and its default.
     """
-    wanted = field_types(spec.__class__)
+    rules = field_rules(spec.__class__)
     for entry in dataclasses.fields(spec):
         default = entry.default
-        own = "to keep the network's own" if default is dataclasses.MISSING else f"for {default!r}"
-        value = checked(entry.name, getattr(spec, entry.name), wanted[entry.name], f"Leave it out {own}")
+        own = "to keep the network's own" if default is dataclasses.MISSING else f"for {quoted(default, 60)}"
+        value = checked(entry.name, getattr(spec, entry.name), rules[entry.name], f"Leave it out {own}")
         object.__setattr__(spec, entry.name, value)
 
 
-def refuse(spec: Any, given: str, wanted: str, remedy: str) -> NoReturn:
-    """Raise the InputError of a spec that cannot be; it names the network."""
-    raise InputError(f"{given} for {spec.name}", wanted, remedy)
-
-
-def positive(spec: Any, *names: str) -> None:
-    """Refuse a field, or an entry of one, that is below 1, and an empty list."""
-
-    def holds(value: Any) -> bool:
-        return bool(value) and all(map(holds, value)) if isinstance(value, tuple) else bool(value >= 1)
-
-    for name in names:
-        value = getattr(spec, name)
-        if not holds(value):
-            refuse(spec, f"{name}={value!r}", "whole numbers above 0", f"Give {name} another value")
-
-
-def probability(spec: Any, *names: str) -> None:
-    """Refuse a field, or an entry of one, that is no probability of dropping."""
-    for name in names:
-        value = getattr(spec, name)
-        numbers = value if isinstance(value, tuple) else (value,)
-        if any(not 0 <= number < 1 for number in numbers):
-            refuse(spec, f"{name}={value!r}", "a probability: 0 <= p < 1", "Customary is 0.5; 0 is none")
-
-
-def norm_constants(spec: Any) -> None:
-    """Refuse a `bn_eps` or a `bn_momentum` that batch normalisation cannot use."""
-    if spec.bn_eps <= 0 or not 0 <= spec.bn_momentum <= 1:
-        refuse(
-            spec,
-            f"bn_eps={spec.bn_eps}, bn_momentum={spec.bn_momentum}",
-            "bn_eps > 0 and 0 <= bn_momentum <= 1",
-            "torch's own are 1e-5 and 0.1",
-        )
-
-
-def aux_weight(spec: Any) -> None:
-    """Refuse a negative weight of the auxiliary losses."""
-    if spec.aux_weight < 0:
-        refuse(spec, f"aux_weight={spec.aux_weight}", "aux_weight >= 0", "Use aux_heads=False for no such loss")
+@functools.cache
+def field_rules(kind: type) -> dict[str, Any]:
+    """Return the resolved annotation of each field of a dataclass, rules included, in order."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {entry.name: hints[entry.name] for entry in dataclasses.fields(kind)}
 
 
 @functools.cache
 def field_types(kind: type) -> dict[str, Any]:
-    """Return the resolved annotation of each field of a dataclass, in order."""
+    """Return the type of each field of a dataclass, without its rules, in order."""
     hints = get_type_hints(kind)
     return {entry.name: hints[entry.name] for entry in dataclasses.fields(kind)}
+
+
+@functools.cache
+def field_roles(kind: type) -> dict[str, str]:
+    """Return what the fields of a dataclass bear on; those that decide what a network computes are left out."""
+    found = {key: [rule.kind for rule in _rules(wanted) if isinstance(rule, Role)] for key, wanted in _items(kind)}
+    return {key: kinds[-1] for key, kinds in found.items() if kinds}
 
 
 def checked(key: str, value: Any, wanted: Any, remedy: str = "") -> Any:
@@ -80,39 +146,104 @@ def checked(key: str, value: Any, wanted: Any, remedy: str = "") -> Any:
     tuple of one.
 
     Raises:
-        InputError: the value is of another type, is NaN or infinite, or none of the choices of a Literal.
+        InputError: the value is of another type, NaN or infinite, none of the choices of a Literal, or against a rule.
     """
     origin, arguments = get_origin(wanted), get_args(wanted)
+    if origin is Annotated:
+        found = checked(key, value, arguments[0], remedy)
+        for rule in arguments[1:]:
+            _obey(key, found, rule, remedy)
+        return found
     if origin in (types.UnionType, Union):
         (inner,) = (argument for argument in arguments if argument is not type(None))
         return None if value is None else checked(key, value, inner, remedy)
     if origin is Literal:
         if not isinstance(value, str) or value not in arguments:
-            remedy = did_you_mean(str(value), arguments, 1) or remedy
-            raise InputError(f"{key}={value!r}", expected(wanted), remedy)
+            remedy = did_you_mean(value[:100], arguments, 1) or remedy if isinstance(value, str) else remedy
+            raise InputError(f"{key}={quoted(value)}", expected(wanted), remedy)
         return value
     if origin is tuple:
-        items = [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
-        fixed = arguments[-1] is not Ellipsis
-        if not isinstance(items, list | tuple) or (fixed and len(items) != len(arguments)):
-            raise InputError(f"{key}={value!r}", expected(wanted), remedy)
-        return tuple(checked(key, item, arguments[0], remedy) for item in items)
+        return _entries(key, value, wanted, remedy)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if wanted is float and number and abs(value) <= sys.float_info.max:
         return float(value)
     if wanted is float or not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
-        raise InputError(f"{key}={value!r}", expected(wanted), remedy)
+        raise InputError(f"{key}={quoted(value)}", expected(wanted), remedy)
     return value
+
+
+def parsed(key: str, text: str, wanted: Any) -> Any:
+    """Return the value that a word of a command line means for a field: "0.1", "yes", "60,120".
+
+    Raises:
+        InputError: it means none.
+    """
+    wanted = _plain(wanted)
+    try:
+        if get_origin(wanted) is tuple:
+            kind = _plain(get_args(wanted)[0])
+            return tuple(kind(part) for part in text.strip("[]() ").replace(",", " ").split())
+        if wanted is bool:
+            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
+        return wanted(text) if wanted in (int, float) else text
+    except (ValueError, KeyError):
+        raise InputError(f"{key}={quoted(text)}", expected(wanted)) from None
 
 
 def expected(wanted: Any) -> str:
     """Return an annotation in words: "a list of whole numbers"."""
+    wanted = _plain(wanted)
     origin, arguments = get_origin(wanted), get_args(wanted)
     if origin is Literal:
         return f"one of {', '.join(repr(choice) for choice in arguments)}"
     if origin is tuple:
         count = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
-        entries = {int: "whole numbers", float: "numbers"}.get(arguments[0], f"entries, each {expected(arguments[0])}")
+        entry = _plain(arguments[0])
+        entries = {int: "whole numbers", float: "numbers"}.get(entry, f"entries, each {expected(entry)}")
         return f"a list of {count}{entries}"
     words = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text"}
     return words.get(wanted, f"a value of type {getattr(wanted, '__name__', wanted)}")
+
+
+def _entries(key: str, value: Any, wanted: Any, remedy: str) -> tuple[Any, ...]:
+    arguments = get_args(wanted)
+    items = [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
+    fixed = arguments[-1] is not Ellipsis
+    if not isinstance(items, list | tuple) or (fixed and len(items) != len(arguments)):
+        raise InputError(f"{key}={quoted(value)}", expected(wanted), remedy)
+    if len(items) > _MOST_ENTRIES:
+        raise InputError(f"{key} with {len(items):,} entries", f"at most {_MOST_ENTRIES:,} entries", remedy)
+    keys = [key] if items is not value else [f"{key}[{index}]" for index in range(len(items))]
+    return tuple(
+        checked(each, item, kind, remedy)
+        for each, item, kind in zip(keys, items, arguments if fixed else arguments[:1] * len(items), strict=True)
+    )
+
+
+def _obey(key: str, value: Any, rule: Any, remedy: str) -> None:
+    if isinstance(rule, Span) and value is not None:
+        entries = value if isinstance(value, tuple) else (value,)
+        for number in entries:
+            if not rule.holds(number):
+                kind = "a finite number, " if isinstance(number, float) else "a whole number, "
+                raise InputError(f"{key}={quoted(value)}", kind + rule.words(key), rule.hint or remedy)
+    if isinstance(rule, Length) and not rule.least <= len(value) <= rule.most:
+        kind = "characters" if isinstance(value, str) else "entries"
+        raise InputError(f"{key} of {len(value):,} {kind}", f"{rule.least:,} to {rule.most:,} {kind}", remedy)
+
+
+def _items(kind: type) -> list[tuple[str, Any]]:
+    return list(field_rules(kind).items())
+
+
+def _rules(wanted: Any) -> tuple[Any, ...]:
+    return get_args(wanted)[1:] if get_origin(wanted) is Annotated else ()
+
+
+def _plain(wanted: Any) -> Any:
+    """Return an annotation without its rules."""
+    return get_args(wanted)[0] if get_origin(wanted) is Annotated else wanted
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) and abs(value) < 2**63 else f"{value:g}"

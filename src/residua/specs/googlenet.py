@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
-from residua.specs import schema
-from residua.specs.fields import aux_weight, norm_constants, positive, probability, refuse, settle
+from residua.specs.fields import (
+    AuxHeads,
+    AuxWeight,
+    Channels,
+    Classes,
+    Dropout,
+    Epsilon,
+    InChannels,
+    InputSize,
+    Momentum,
+    Name,
+    Paper,
+    Role,
+)
+from residua.specs.schema import Spec
 
-Branches = tuple[int, int, int, int, int, int]
+Branches = tuple[Channels, Channels, Channels, Channels, Channels, Channels]
 
 SZEGEDY_2014 = "Szegedy 2014, arXiv 1409.4842"
 
@@ -28,7 +41,7 @@ MODULES = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
 
 
 @dataclass(frozen=True)
-class GoogLeNetSpec:
+class GoogLeNetSpec(Spec):
     """Everything that makes one GoogLeNet; `residua.families.googlenet.Network` reads it.
 
     The defaults are the network of Szegedy 2014 as BVLC's Caffe has it (models/bvlc_googlenet).
@@ -58,52 +71,38 @@ class GoogLeNetSpec:
         input_size: side of the square input that the network was published for, pixels.
     """
 
-    name: str
-    paper: str = SZEGEDY_2014
+    family: ClassVar[str] = "googlenet"
+
+    name: Name
+    paper: Paper = SZEGEDY_2014
     widths: tuple[Branches, ...] = _TABLE_1
     branch3_kernel: int = 5
     batch_norm: bool = False
     lrn: bool = True
     last_pool: int = 3
-    aux_heads: bool = True
-    aux_pool: Literal["window", "adaptive"] = "window"
-    aux_weight: float = 0.3
-    dropout: float = 0.4
-    aux_dropout: float = 0.7
-    initial: Literal["xavier", "normal"] = "xavier"
-    end_points: Literal["caffe", "torchvision"] = "caffe"
-    bn_eps: float = 1e-3
-    bn_momentum: float = 0.1
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_size: int = 224
+    aux_heads: AuxHeads = True
+    aux_pool: Annotated[Literal["window", "adaptive"], Role("training")] = "window"
+    aux_weight: AuxWeight = 0.3
+    dropout: Dropout = 0.4
+    aux_dropout: Dropout = 0.7
+    initial: Annotated[Literal["xavier", "normal"], Role("start")] = "xavier"
+    end_points: Annotated[Literal["caffe", "torchvision"], Role("names")] = "caffe"
+    bn_eps: Epsilon = 1e-3
+    bn_momentum: Momentum = 0.1
+    num_classes: Classes = 1000
+    in_channels: InChannels = 3
+    input_size: InputSize = 224
 
-    @property
-    def family(self) -> str:
-        """The name of the family's module."""
-        return "googlenet"
-
-    def edit(self, **edits: Any) -> Self:
-        """Return a copy with some fields changed; unknown fields are refused with the nearest name."""
-        return schema.edit(self, **edits)
-
-    def __post_init__(self) -> None:
-        settle(self)
-        positive(self, "widths", "num_classes", "in_channels", "input_size")
-        probability(self, "dropout", "aux_dropout")
-        norm_constants(self)
-        aux_weight(self)
+    def check(self) -> None:
         if len(self.widths) != len(MODULES):
-            refuse(
-                self,
+            self.refuse(
                 f"widths of {len(self.widths)} modules",
                 f"six widths for each of the {len(MODULES)} modules {', '.join(MODULES)}",
                 f"Leave widths out for table 1 of {SZEGEDY_2014}",
             )
         for field, legal in (("branch3_kernel", (3, 5)), ("last_pool", (2, 3))):
             if getattr(self, field) not in legal:
-                refuse(
-                    self,
+                self.refuse(
                     f"{field}={getattr(self, field)}",
                     f"{legal[0]} or {legal[1]}",
                     f"Leave it out for {getattr(type(self), field)}, as published",

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
-from residua.specs import schema
-from residua.specs.fields import positive, probability, refuse, settle
+from residua.specs.fields import (
+    ChannelsOfStages,
+    ChannelsOrNone,
+    Classes,
+    InChannels,
+    InputSize,
+    Length,
+    Name,
+    Paper,
+    Probability,
+    Role,
+    Side,
+    SideOrNone,
+    StartBias,
+    UnitsOfStages,
+)
+from residua.specs.schema import Spec
 
 
 @dataclass(frozen=True)
-class HighwaySpec:
+class HighwaySpec(Spec):
     """Everything that makes one network; `residua.families.highway.Network` reads it.
 
     Attributes:
@@ -34,62 +49,47 @@ class HighwaySpec:
         input_size: side of the square input that the network was published for, pixels.
     """
 
-    name: str
-    paper: str
-    depths: tuple[int, ...]
-    widths: tuple[int, ...]
-    kernels: tuple[int, ...] = (3,)
-    entry_kernels: tuple[int, ...] = (3, 3, 3)
-    entry_padding: Literal["same", "valid"] = "same"
-    pools: tuple[int, ...] = (2, 2, 0)
-    head_width: int = 100
-    grid: int = 1
-    dropouts: tuple[float, ...] = (0.2, 0.2, 0.2, 0.2)
-    gates: bool = True
-    transform_bias: float = -2.0
-    num_classes: int = 10
-    in_channels: int = 3
-    input_size: int = 32
+    family: ClassVar[str] = "highway"
 
-    @property
-    def family(self) -> str:
-        """The name of the family's module."""
-        return "highway"
+    name: Name
+    paper: Paper
+    depths: UnitsOfStages
+    widths: ChannelsOfStages
+    kernels: Annotated[tuple[Side, ...], Length(1000, 1)] = (3,)
+    entry_kernels: tuple[SideOrNone, ...] = (3, 3, 3)
+    entry_padding: Literal["same", "valid"] = "same"
+    pools: tuple[SideOrNone, ...] = (2, 2, 0)
+    head_width: ChannelsOrNone = 100
+    grid: Side = 1
+    dropouts: Annotated[tuple[Probability, ...], Role("training")] = (0.2, 0.2, 0.2, 0.2)
+    gates: bool = True
+    transform_bias: StartBias = -2.0
+    num_classes: Classes = 10
+    in_channels: InChannels = 3
+    input_size: InputSize = 32
 
     @property
     def depth(self) -> int:
         """Layers with weights, a gate counted with its transform."""
         return sum(self.depths) + sum(kernel > 0 for kernel in self.entry_kernels) + (self.head_width > 0) + 1
 
-    def edit(self, **edits: Any) -> Self:
-        """Return a copy with some fields changed; unknown fields are refused with the nearest name."""
-        return schema.edit(self, **edits)
-
-    def __post_init__(self) -> None:
-        settle(self)
-        positive(self, "depths", "widths", "kernels", "grid", "num_classes", "in_channels", "input_size")
-        probability(self, "dropouts")
+    def check(self) -> None:
         lengths = {name: len(getattr(self, name)) for name in ("depths", "widths", "entry_kernels", "pools")}
         stages = len(self.depths)
         if set(lengths.values()) != {stages} or len(self.dropouts) != stages + 1:
-            refuse(
-                self,
+            self.refuse(
                 ", ".join(f"{count} {name}" for name, count in (lengths | {"dropouts": len(self.dropouts)}).items()),
                 f"{stages} of each for the {stages} stages of depths, and {stages + 1} dropouts",
                 "Give the lists matching lengths",
             )
-        if min(*self.entry_kernels, *self.pools, self.head_width) < 0:
-            given = f"entry_kernels={self.entry_kernels}, pools={self.pools}, head_width={self.head_width}"
-            refuse(self, given, "whole numbers, 0 for none", "Use 0 to leave one out")
         if even := [kernel for kernel in self.kernels if kernel % 2 == 0]:
-            refuse(
-                self, f"kernels={self.kernels}", "odd sides: a gated layer keeps its resolution", f"Use {even[0] + 1}"
+            self.refuse(
+                f"kernels={self.kernels}", "odd sides: a gated layer keeps its resolution", f"Use {even[0] + 1}"
             )
         channels = (self.in_channels, *self.widths)
         for stage, kernel in enumerate(self.entry_kernels):
             if not kernel and channels[stage] != channels[stage + 1]:
-                refuse(
-                    self,
+                self.refuse(
                     f"entry_kernels={self.entry_kernels}, where stage {stage + 1} leads {channels[stage]} channels to "
                     f"{channels[stage + 1]}",
                     "a convolution wherever the width changes: a gate carries its input",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
-from residua.specs import schema
-from residua.specs.fields import positive, refuse, settle
+from residua.specs.fields import Channels, Classes, InChannels, InputSize, Name, Paper, Span, StartBias
 from residua.specs.highway import SRIVASTAVA_2015
+from residua.specs.schema import Spec
 from residua.specs.series import Series
 
 
 @dataclass(frozen=True)
-class HighwayMLPSpec:
+class HighwayMLPSpec(Spec):
     """Everything that makes one network; `residua.families.highway_mlp.Network` reads it.
 
     Attributes:
@@ -31,31 +31,18 @@ class HighwayMLPSpec:
             inputs, and takes no other size.
     """
 
-    name: str
-    paper: str
-    depth: int
-    width: int = 50
+    family: ClassVar[str] = "highway_mlp"
+
+    name: Name
+    paper: Paper
+    depth: Annotated[int, Span(2, 10**8, hint="One ungated layer and at least one gated: use depth=2")]
+    width: Channels = 50
     activation: Literal["relu", "tanh"] = "relu"
     gates: bool = True
-    transform_bias: float = -4.0
-    num_classes: int = 10
-    in_channels: int = 1
-    input_size: int = 28
-
-    @property
-    def family(self) -> str:
-        """The name of the family's module."""
-        return "highway_mlp"
-
-    def edit(self, **edits: Any) -> Self:
-        """Return a copy with some fields changed; unknown fields are refused with the nearest name."""
-        return schema.edit(self, **edits)
-
-    def __post_init__(self) -> None:
-        settle(self)
-        positive(self, "width", "num_classes", "in_channels", "input_size")
-        if self.depth < 2:
-            refuse(self, f"depth={self.depth}", "one ungated layer and at least one gated: depth >= 2", "Use depth=2")
+    transform_bias: StartBias = -4.0
+    num_classes: Classes = 10
+    in_channels: InChannels = 1
+    input_size: InputSize = 28
 
 
 def highway_mlp(name: str, gated: int) -> HighwayMLPSpec:

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import ClassVar, Literal
 
-from residua.specs import schema
-from residua.specs.fields import aux_weight, norm_constants, positive, probability, refuse, settle
+from residua.specs.fields import (
+    AuxHeads,
+    AuxWeight,
+    Channels,
+    ChannelsOrNone,
+    Classes,
+    Dropout,
+    Epsilon,
+    Factor,
+    InChannels,
+    InputSize,
+    Momentum,
+    Name,
+    Paper,
+    Units,
+)
 from residua.specs.inception_v4 import SZEGEDY_2016
+from residua.specs.schema import Spec
 
 
 @dataclass(frozen=True)
-class InceptionResNetSpec:
+class InceptionResNetSpec(Spec):
     """Everything that makes one Inception-ResNet-v2; `residua.families.inception_resnet.Network` reads it.
 
     The defaults are the network that slim released and timm and Keras took over, not that of the paper's figures.
@@ -43,42 +58,26 @@ class InceptionResNetSpec:
         input_size: side of the square input that the network was published for, pixels.
     """
 
-    name: str
-    paper: str = SZEGEDY_2016
-    depths: tuple[int, int, int] = (10, 20, 10)
-    residual_scales: tuple[float, float, float] = (0.17, 0.10, 0.20)
-    last_scale: float = 1.0
+    family: ClassVar[str] = "inception_resnet"
+
+    name: Name
+    paper: Paper = SZEGEDY_2016
+    depths: tuple[Units, Units, Units] = (10, 20, 10)
+    residual_scales: tuple[Factor, Factor, Factor] = (0.17, 0.10, 0.20)
+    last_scale: Factor = 1.0
     last_relu: bool = False
     stem: Literal["v3", "v4"] = "v3"
-    reduction_a: tuple[int, int, int, int] = (256, 256, 384, 384)
-    last_width: int = 1536
+    reduction_a: tuple[Channels, Channels, Channels, Channels] = (256, 256, 384, 384)
+    last_width: ChannelsOrNone = 1536
     bn_scale: bool = True
-    bn_eps: float = 1e-3
-    bn_momentum: float = 0.1
-    aux_heads: bool = False
-    aux_weight: float = 0.4
-    dropout: float = 0.2
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_size: int = 299
-
-    @property
-    def family(self) -> str:
-        """The name of the family's module."""
-        return "inception_resnet"
-
-    def edit(self, **edits: Any) -> Self:
-        """Return a copy with some fields changed; unknown fields are refused with the nearest name."""
-        return schema.edit(self, **edits)
-
-    def __post_init__(self) -> None:
-        settle(self)
-        positive(self, "depths", "reduction_a", "num_classes", "in_channels", "input_size")
-        probability(self, "dropout")
-        norm_constants(self)
-        aux_weight(self)
-        if self.last_width < 0:
-            refuse(self, f"last_width={self.last_width}", "last_width >= 0", "slim's is 1536; use 0 for none")
+    bn_eps: Epsilon = 1e-3
+    bn_momentum: Momentum = 0.1
+    aux_heads: AuxHeads = False
+    aux_weight: AuxWeight = 0.4
+    dropout: Dropout = 0.2
+    num_classes: Classes = 1000
+    in_channels: InChannels = 3
+    input_size: InputSize = 299
 
 
 ROWS: tuple[InceptionResNetSpec, ...] = (InceptionResNetSpec("inception_resnet_v2"),)

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
-from residua.specs import schema
-from residua.specs.fields import aux_weight, norm_constants, positive, probability, settle
+from residua.specs.fields import (
+    AuxHeads,
+    AuxWeight,
+    Channels,
+    Classes,
+    Dropout,
+    Epsilon,
+    InChannels,
+    InputSize,
+    Momentum,
+    Name,
+    Paper,
+    Role,
+)
+from residua.specs.schema import Spec
 
 SZEGEDY_2015 = "Szegedy 2015, arXiv 1512.00567"
 
 
 @dataclass(frozen=True)
-class InceptionV3Spec:
+class InceptionV3Spec(Spec):
     """Everything that makes one Inception-v3; `residua.families.inception_v3.Network` reads it.
 
     The defaults are torchvision's. Keras Applications' network has `bn_scale=False`, `pool_counts_padding=False`,
@@ -40,37 +53,23 @@ class InceptionV3Spec:
         input_size: side of the square input that the network was published for, pixels.
     """
 
-    name: str
-    paper: str = SZEGEDY_2015
-    pool_widths: tuple[int, int, int] = (32, 64, 64)
-    factor_widths: tuple[int, int, int, int] = (128, 160, 160, 192)
+    family: ClassVar[str] = "inception_v3"
+
+    name: Name
+    paper: Paper = SZEGEDY_2015
+    pool_widths: tuple[Channels, Channels, Channels] = (32, 64, 64)
+    factor_widths: tuple[Channels, Channels, Channels, Channels] = (128, 160, 160, 192)
     pool_counts_padding: bool = True
     bn_scale: bool = True
-    bn_eps: float = 1e-3
-    bn_momentum: float = 0.1
-    aux_heads: bool = True
-    aux_weight: float = 0.4
-    dropout: float = 0.5
-    initial: Literal["variance_scaling", "normal"] = "variance_scaling"
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_size: int = 299
-
-    @property
-    def family(self) -> str:
-        """The name of the family's module."""
-        return "inception_v3"
-
-    def edit(self, **edits: Any) -> Self:
-        """Return a copy with some fields changed; unknown fields are refused with the nearest name."""
-        return schema.edit(self, **edits)
-
-    def __post_init__(self) -> None:
-        settle(self)
-        positive(self, "pool_widths", "factor_widths", "num_classes", "in_channels", "input_size")
-        probability(self, "dropout")
-        norm_constants(self)
-        aux_weight(self)
+    bn_eps: Epsilon = 1e-3
+    bn_momentum: Momentum = 0.1
+    aux_heads: AuxHeads = True
+    aux_weight: AuxWeight = 0.4
+    dropout: Dropout = 0.5
+    initial: Annotated[Literal["variance_scaling", "normal"], Role("start")] = "variance_scaling"
+    num_classes: Classes = 1000
+    in_channels: InChannels = 3
+    input_size: InputSize = 299
 
 
 ROWS: tuple[InceptionV3Spec, ...] = (InceptionV3Spec("inception_v3"),)

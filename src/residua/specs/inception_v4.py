@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import ClassVar
 
-from residua.specs import schema
-from residua.specs.fields import aux_weight, norm_constants, positive, probability, settle
+from residua.specs.fields import (
+    AuxHeads,
+    AuxWeight,
+    Channels,
+    Classes,
+    Dropout,
+    Epsilon,
+    InChannels,
+    InputSize,
+    Momentum,
+    Name,
+    Paper,
+    Units,
+)
+from residua.specs.schema import Spec
 
 SZEGEDY_2016 = "Szegedy 2016, arXiv 1602.07261"
 
 
 @dataclass(frozen=True)
-class InceptionV4Spec:
+class InceptionV4Spec(Spec):
     """Everything that makes one Inception-v4; `residua.families.inception_v4.Network` reads it.
 
     The defaults are timm's, and the paper's dropout. slim's checkpoint has `aux_heads=True`, `bn_scale=False`,
@@ -35,35 +48,21 @@ class InceptionV4Spec:
         input_size: side of the square input that the network was published for, pixels.
     """
 
-    name: str
-    paper: str = SZEGEDY_2016
-    depths: tuple[int, int, int] = (4, 7, 3)
-    reduction_a: tuple[int, int, int, int] = (192, 224, 256, 384)
+    family: ClassVar[str] = "inception_v4"
+
+    name: Name
+    paper: Paper = SZEGEDY_2016
+    depths: tuple[Units, Units, Units] = (4, 7, 3)
+    reduction_a: tuple[Channels, Channels, Channels, Channels] = (192, 224, 256, 384)
     bn_scale: bool = True
-    bn_eps: float = 1e-3
-    bn_momentum: float = 0.1
-    aux_heads: bool = False
-    aux_weight: float = 0.4
-    dropout: float = 0.2
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_size: int = 299
-
-    @property
-    def family(self) -> str:
-        """The name of the family's module."""
-        return "inception_v4"
-
-    def edit(self, **edits: Any) -> Self:
-        """Return a copy with some fields changed; unknown fields are refused with the nearest name."""
-        return schema.edit(self, **edits)
-
-    def __post_init__(self) -> None:
-        settle(self)
-        positive(self, "depths", "reduction_a", "num_classes", "in_channels", "input_size")
-        probability(self, "dropout")
-        norm_constants(self)
-        aux_weight(self)
+    bn_eps: Epsilon = 1e-3
+    bn_momentum: Momentum = 0.1
+    aux_heads: AuxHeads = False
+    aux_weight: AuxWeight = 0.4
+    dropout: Dropout = 0.2
+    num_classes: Classes = 1000
+    in_channels: InChannels = 3
+    input_size: InputSize = 299
 
 
 ROWS: tuple[InceptionV4Spec, ...] = (InceptionV4Spec("inception_v4"),)

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
-from residua.specs import schema
-from residua.specs.fields import positive, probability, refuse, settle
+from residua.specs.fields import (
+    Border,
+    ChannelsOfStages,
+    Classes,
+    Deviation,
+    Dropout,
+    InChannels,
+    InputSize,
+    Length,
+    Name,
+    Paper,
+    Role,
+    Side,
+)
+from residua.specs.schema import Spec
 
 
 @dataclass(frozen=True)
-class NiNSpec:
+class NiNSpec(Spec):
     """Everything that makes one network; `residua.families.nin.Network` reads it.
 
     Attributes:
@@ -33,61 +46,43 @@ class NiNSpec:
         input_size: side of the square input that the network was published for, pixels.
     """
 
-    name: str
-    paper: str
-    widths: tuple[tuple[int, ...], ...]
-    kernels: tuple[int, ...]
-    strides: tuple[int, ...]
-    paddings: tuple[int, ...]
-    pools: tuple[Literal["max", "avg"], ...]
-    dropout: float = 0.5
-    dropout_pools: tuple[int, ...] = ()
-    init_std: float = 0.05
-    init_small_std: float = 0.01
-    init_small: tuple[int, ...] = ()
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_size: int = 224
+    family: ClassVar[str] = "nin"
 
-    @property
-    def family(self) -> str:
-        """The name of the family's module."""
-        return "nin"
+    name: Name
+    paper: Paper
+    widths: Annotated[tuple[ChannelsOfStages, ...], Length(1000, 1)]
+    kernels: tuple[Side, ...]
+    strides: tuple[Side, ...]
+    paddings: tuple[Border, ...]
+    pools: tuple[Literal["max", "avg"], ...]
+    dropout: Dropout = 0.5
+    dropout_pools: Annotated[tuple[int, ...], Role("training")] = ()
+    init_std: Deviation = 0.05
+    init_small_std: Deviation = 0.01
+    init_small: Annotated[tuple[int, ...], Role("start")] = ()
+    num_classes: Classes = 1000
+    in_channels: InChannels = 3
+    input_size: InputSize = 224
 
     @property
     def depth(self) -> int:
         """Layers with weights."""
         return sum(map(len, self.widths)) + 1
 
-    def edit(self, **edits: Any) -> Self:
-        """Return a copy with some fields changed; unknown fields are refused with the nearest name."""
-        return schema.edit(self, **edits)
-
-    def __post_init__(self) -> None:
-        settle(self)
-        positive(self, "kernels", "strides", "num_classes", "in_channels", "input_size")
-        probability(self, "dropout")
+    def check(self) -> None:
         blocks = len(self.widths)
-        if not blocks or any(not block or min(block) < 1 for block in self.widths):
-            refuse(self, f"widths={self.widths}", "whole numbers above 0 in each block", "Give widths another value")
         lengths = {name: len(getattr(self, name)) for name in ("kernels", "strides", "paddings")}
         if set(lengths.values()) != {blocks} or len(self.pools) != blocks - 1:
-            refuse(
-                self,
+            self.refuse(
                 ", ".join(f"{count} {name}" for name, count in (lengths | {"pools": len(self.pools)}).items()),
                 f"{blocks} of each for the {blocks} blocks of widths, and {blocks - 1} pools between them",
                 "Give the lists matching lengths",
             )
-        if min(self.paddings) < 0:
-            refuse(self, f"paddings={self.paddings}", "numbers of pixels, 0 or more", "Use 0 for none")
         if any(not 1 <= pool < blocks for pool in self.dropout_pools):
             given = f"dropout_pools={self.dropout_pools}"
-            refuse(self, given, f"pools from 1 to {blocks - 1}", "Use () for no dropout")
+            self.refuse(given, f"pools from 1 to {blocks - 1}", "Use () for no dropout")
         if any(not 1 <= layer <= self.depth for layer in self.init_small):
-            refuse(self, f"init_small={self.init_small}", f"layers from 1 to {self.depth}", "Use () for none")
-        if min(self.init_std, self.init_small_std) <= 0:
-            given = f"init_std={self.init_std}, init_small_std={self.init_small_std}"
-            refuse(self, given, "standard deviations above 0", "The authors' are 0.05 and 0.01")
+            self.refuse(f"init_small={self.init_small}", f"layers from 1 to {self.depth}", "Use () for none")
 
 
 LIN_2013 = "Lin 2013, arXiv 1312.4400"

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
-from residua._base.errors import InputError
-from residua.specs import schema
-from residua.specs.fields import settle
+from residua._base.words import quoted, some
+from residua.specs.fields import (
+    Channels,
+    ChannelsOfStages,
+    Classes,
+    Divisor,
+    Dropout,
+    Epsilon,
+    Factor,
+    InChannels,
+    InputSize,
+    Momentum,
+    Name,
+    Paper,
+    Role,
+    Span,
+    StartBias,
+    UnitsOfStages,
+)
+from residua.specs.schema import Spec
 
 Unit = Literal["basic", "bottleneck"]
 Activation = Literal["post", "bn_after_add", "relu_before_add", "relu_only_pre", "full_pre"]
@@ -20,11 +36,12 @@ Padding = Literal["symmetric", "same"]
 PoolPadding = Literal["symmetric", "zero", "same", "ceil"]
 Sharing = Literal["none", "kernels", "units"]
 BiasSite = Literal["stem", "inner", "last", "projection"]
+EndPoints = Literal["torchvision", "slim", "keras"]
 Init = Literal["he_fan_out", "he_truncated", "glorot_uniform"]
 
 
 @dataclass(frozen=True)
-class ResNetSpec:
+class ResNetSpec(Spec):
     """Everything that makes one residual network; `residua.families.resnet.Network` reads it.
 
     Attributes:
@@ -93,15 +110,17 @@ class ResNetSpec:
         input_size: side of the square input that the network was published for, pixels.
     """
 
-    name: str
-    paper: str
-    depths: tuple[int, ...]
-    widths: tuple[int, ...]
+    family: ClassVar[str] = "resnet"
+
+    name: Name
+    paper: Paper
+    depths: UnitsOfStages
+    widths: ChannelsOfStages
     unit: Unit
-    expansion: int = 1
+    expansion: Annotated[int, Span(1, 1024)] = 1
     activation: Activation = "post"
     stem: Stem = "imagenet"
-    stem_width: int = 64
+    stem_width: Channels = 64
     stem_norm: bool = False
     pool_padding: PoolPadding = "symmetric"
     stride_site: StrideSite = "first_3x3"
@@ -110,36 +129,31 @@ class ResNetSpec:
     projection_norm: bool | None = None
     projection_input: Literal["preactivated", "raw"] = "preactivated"
     gate: Gate = "none"
-    shortcut_scale: float = 1.0
-    branch_scale: float = 1.0
-    gate_bias: float = -6.0
-    shortcut_dropout: float = 0.5
-    cardinality: int = 1
-    base_width: int = 64
-    inner_widths: tuple[int, ...] = ()
-    reduce_first: int = 1
-    se_ratio: int = 0
+    shortcut_scale: Factor = 1.0
+    branch_scale: Factor = 1.0
+    gate_bias: StartBias = -6.0
+    shortcut_dropout: Dropout = 0.5
+    cardinality: Divisor = 1
+    base_width: Channels = 64
+    inner_widths: tuple[Channels, ...] = ()
+    reduce_first: Divisor = 1
+    se_ratio: Annotated[int, Span(0, 2**24, hint="Use 0 for none")] = 0
     sharing: Sharing = "none"
-    dropout: float = 0.0
+    dropout: Dropout = 0.0
     final_norm: bool = True
     bias: tuple[BiasSite, ...] = ()
     padding: Padding = "symmetric"
-    bn_eps: float = 1e-5
-    bn_momentum: float = 0.1
-    zero_init_last_bn: bool = False
-    init: Init = "he_fan_out"
-    output_stride: int = 0
-    head_dropout: float = 0.0
-    head: Literal["linear", "conv"] = "linear"
-    end_points: Literal["torchvision", "slim", "keras"] = "torchvision"
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_size: int = 224
-
-    @property
-    def family(self) -> str:
-        """The name of the family's module."""
-        return "resnet"
+    bn_eps: Epsilon = 1e-5
+    bn_momentum: Momentum = 0.1
+    zero_init_last_bn: Annotated[bool, Role("start")] = False
+    init: Annotated[Init, Role("start")] = "he_fan_out"
+    output_stride: Annotated[int, Role("density")] = 0
+    head_dropout: Dropout = 0.0
+    head: Annotated[Literal["linear", "conv"], Role("layout")] = "linear"
+    end_points: Annotated[EndPoints, Role("names")] = "torchvision"
+    num_classes: Classes = 1000
+    in_channels: InChannels = 3
+    input_size: InputSize = 224
 
     @property
     def depth(self) -> int:
@@ -162,137 +176,115 @@ class ResNetSpec:
             return self.inner_widths[stage]
         return self.widths[stage] * self.base_width // 64 * self.cardinality
 
-    def edit(self, **edits: Any) -> Self:
-        """Return a copy with some fields changed; unknown fields are refused with the nearest name."""
-        return schema.edit(self, **edits)
-
-    def __post_init__(self) -> None:
-        settle(self)
-
-        def refuse(given: str, wanted: str, remedy: str) -> None:
-            raise InputError(f"{given} for {self.name}", wanted, remedy)
-
-        for name in _POSITIVE:
-            value = getattr(self, name)
-            numbers = value if isinstance(value, tuple) else (value,)
-            if not numbers or min(numbers) < 1:
-                refuse(f"{name}={value!r}", "whole numbers above 0", f"Give {name} another value")
-        for name in ("shortcut_dropout", "dropout", "head_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                refuse(f"{name}={getattr(self, name)}", "a probability: 0 <= p < 1", "Customary is 0.3")
-        if len(self.depths) != len(self.widths):
-            refuse(
-                f"depths={self.depths} and widths={self.widths}",
-                "one width for each stage",
-                "Give both lists the same length",
-            )
-        if self.unit == "basic" and (self.cardinality, self.base_width) != (1, 64):
-            refuse(
-                f"cardinality={self.cardinality}, base_width={self.base_width} with basic units",
-                "a bottleneck, which alone has a grouped 3×3",
-                "Use unit='bottleneck', or widen with widths=",
-            )
-        self._check_widths(refuse)
-        self._check_stride(refuse)
-        if self.projection_kernel not in (1, 3):
-            refuse(f"projection_kernel={self.projection_kernel}", "1 or 3", "Customary is 1")
-        if not self.final_norm and self.activation != "full_pre":
-            refuse(
-                f"final_norm=False with activation={self.activation!r}",
-                "activation='full_pre', which alone has a norm behind the last unit",
-                "Leave final_norm out",
-            )
+    def check(self) -> None:
+        self._check_widths()
+        self._check_unit()
+        self._check_shortcut()
+        self._check_stride()
         if self.end_points == "slim" and (self.unit != "bottleneck" or self.activation not in ("post", "full_pre")):
-            refuse(
+            self.refuse(
                 f"end_points='slim' with unit={self.unit!r} and activation={self.activation!r}",
                 "a network that TF-slim names: bottlenecks, activation 'post' or 'full_pre'",
                 "Use end_points='torchvision'",
             )
-        if self.shortcut == "none" and self.gate != "none":
-            refuse(f"gate={self.gate!r} with shortcut='none'", "a shortcut to gate", "Use gate='none'")
-        if self.sharing != "none" and self.stride_site == "last_3x3":
-            refuse(
-                f"sharing={self.sharing!r} with stride_site='last_3x3'",
-                "units of one stride: the last of a stage would differ from those it shares with",
-                "Use stride_site='first_3x3' or 'first_1x1'",
-            )
-        if self.bn_eps <= 0 or not 0 <= self.bn_momentum <= 1:
-            refuse(
-                f"bn_eps={self.bn_eps}, bn_momentum={self.bn_momentum}",
-                "bn_eps > 0 and 0 <= bn_momentum <= 1",
-                "torch's own are 1e-5 and 0.1",
-            )
-        if self.se_ratio < 0:
-            refuse(f"se_ratio={self.se_ratio}", "se_ratio >= 0", "Use 0 for none")
-        if self.zero_init_last_bn:
-            reason = _NO_ZERO_INIT.get(self.activation)
-            if self.shortcut == "none":
-                reason = "without a shortcut nothing would reach the classifier, and no gradient would come back"
-            if reason:
-                refuse(
-                    f"zero_init_last_bn with activation={self.activation!r} and shortcut={self.shortcut!r}",
-                    f"a unit that can start as its shortcut; here {reason}",
-                    "Use zero_init_last_bn=False",
-                )
 
-    def _check_widths(self, refuse: Callable[[str, str, str], None]) -> None:
-        channels = (self.stem_width, *(width * self.expansion for width in self.widths))
-        if self.shortcut in ("pad", "pad_both") and list(channels) != sorted(channels):
-            refuse(
-                f"shortcut={self.shortcut!r} with {' → '.join(map(str, channels))} channels",
-                "channels that never shrink: zeros can only be added",
-                "Use shortcut='projection', or widen with widths=",
+    def _check_widths(self) -> None:
+        if len(self.depths) != len(self.widths):
+            self.refuse(
+                f"depths={self.depths} and widths={self.widths}",
+                "one width for each stage",
+                "Give both lists the same length",
             )
         if self.stem == "deep" and self.stem_width % 2:
-            refuse(f"stem_width={self.stem_width} with stem='deep'", "an even number", "Customary is 128")
-        if self.unit == "basic":
-            if self.inner_widths or self.reduce_first != 1:
-                refuse(
-                    f"inner_widths={self.inner_widths}, reduce_first={self.reduce_first} with basic units",
-                    "a bottleneck, which alone has an inner width",
-                    "Use unit='bottleneck', or widen with widths=",
-                )
-            return
+            self.refuse(f"stem_width={self.stem_width} with stem='deep'", "an even number", "Customary is 128")
         for index, inner in enumerate(self.inner_widths):
-            if inner < 1 or inner % self.cardinality:
-                refuse(
+            if inner % self.cardinality:
+                self.refuse(
                     f"inner_widths[{index}]={inner}",
-                    f"whole numbers above 0, multiples of cardinality={self.cardinality}",
+                    f"multiples of cardinality={self.cardinality}",
                     f"The nearest is {max(1, round(inner / self.cardinality)) * self.cardinality}",
                 )
         if self.inner_widths and len(self.inner_widths) != len(self.depths):
-            refuse(
+            self.refuse(
                 f"inner_widths={self.inner_widths} for depths={self.depths}",
                 "one inner width for each stage, or none",
                 "Give both lists the same length",
             )
-        if any(self.inner_width(stage) % self.reduce_first for stage in range(len(self.depths))):
-            widths = [self.inner_width(stage) for stage in range(len(self.depths))]
-            refuse(f"reduce_first={self.reduce_first}", f"a divisor of the inner widths {widths}", "Customary is 1")
 
-    def _check_stride(self, refuse: Callable[[str, str, str], None]) -> None:
+    def _check_unit(self) -> None:
+        if self.unit == "basic":
+            # A basic unit has one width and whole convolutions.
+            only = {"cardinality": 1, "base_width": 64, "inner_widths": (), "reduce_first": 1}
+            if given := [f"{key}={getattr(self, key)}" for key, own in only.items() if getattr(self, key) != own]:
+                self.refuse(
+                    f"{', '.join(given)} with basic units",
+                    "a bottleneck, which alone has an inner width and a grouped 3×3",
+                    "Use unit='bottleneck', or widen with widths=",
+                )
+            return
+        inner = [self.inner_width(stage) for stage in range(len(self.depths))]
+        if min(inner) < 1:
+            self.refuse(
+                f"base_width={self.base_width} with widths={self.widths}",
+                "at least one inner channel for each group",
+                "Use wider stages, or base_width=64",
+            )
+        if any(width % self.reduce_first for width in inner):
+            self.refuse(f"reduce_first={self.reduce_first}", f"a divisor of the inner widths {inner}", "Customary is 1")
+
+    def _check_shortcut(self) -> None:
+        channels = (self.stem_width, *(width * self.expansion for width in self.widths))
+        if self.shortcut in ("pad", "pad_both") and list(channels) != sorted(channels):
+            self.refuse(
+                f"shortcut={self.shortcut!r} with {' → '.join(map(str, channels))} channels",
+                "channels that never shrink: zeros can only be added",
+                "Use shortcut='projection', or widen with widths=",
+            )
+        if self.projection_kernel not in (1, 3):
+            self.refuse(f"projection_kernel={self.projection_kernel}", "1 or 3", "Customary is 1")
+        if not self.final_norm and self.activation != "full_pre":
+            self.refuse(
+                f"final_norm=False with activation={self.activation!r}",
+                "activation='full_pre', which alone has a norm behind the last unit",
+                "Leave final_norm out",
+            )
+        if self.shortcut == "none" and self.gate != "none":
+            self.refuse(f"gate={self.gate!r} with shortcut='none'", "a shortcut to gate", "Use gate='none'")
+        reason = _NO_ZERO_INIT.get(self.activation)
+        if self.shortcut == "none":
+            reason = "without a shortcut nothing would reach the classifier, and no gradient would come back"
+        if self.zero_init_last_bn and reason:
+            self.refuse(
+                f"zero_init_last_bn with activation={self.activation!r} and shortcut={self.shortcut!r}",
+                f"a unit that can start as its shortcut; here {reason}",
+                "Use zero_init_last_bn=False",
+            )
+
+    def _check_stride(self) -> None:
+        if self.sharing != "none" and self.stride_site == "last_3x3":
+            self.refuse(
+                f"sharing={self.sharing!r} with stride_site='last_3x3'",
+                "units of one stride: the last of a stage would differ from those it shares with",
+                "Use stride_site='first_3x3' or 'first_1x1'",
+            )
         if not self.output_stride:
             return
         legal = [self.stem_stride * 2**stage for stage in range(len(self.depths))]
         if self.output_stride not in legal:
-            refuse(
-                f"output_stride={self.output_stride}",
-                f"0, for its own, or one of {', '.join(map(str, legal))}",
+            self.refuse(
+                f"output_stride={quoted(self.output_stride)}",
+                f"0, for its own, or one of {some(map(str, legal))}",
                 f"The nearest is {min(legal, key=lambda stride: abs(stride - self.output_stride))}",
             )
         in_1x1 = self.unit == "bottleneck" and self.stride_site == "first_1x1"
         if self.padding == "same" and self.output_stride != self.own_stride and not in_1x1:
-            refuse(
+            self.refuse(
                 f"output_stride={self.output_stride} with padding='same' and strided 3×3 convolutions",
                 f"0 or {self.own_stride}: SAME pads those on one side at even sizes, which no dilation repeats",
                 "Use padding='symmetric'",
             )
 
 
-_POSITIVE = (
-    *("depths", "widths", "expansion", "stem_width", "cardinality", "base_width", "reduce_first"),
-    *("num_classes", "in_channels", "input_size"),
-)
 _NO_ZERO_INIT = {
     "bn_after_add": "the last BN stands on the shortcut's way too, and every gradient before the classifier would be 0",
     "relu_before_add": "the last BN is followed by a ReLU, which at 0 passes no gradient to the branch",

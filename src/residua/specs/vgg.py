@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import ClassVar
 
-from residua.specs import schema
-from residua.specs.fields import positive, probability, refuse, settle
+from residua.specs.fields import (
+    Channels,
+    ChannelsOfStages,
+    Classes,
+    Dropout,
+    Epsilon,
+    InChannels,
+    InputSize,
+    Momentum,
+    Name,
+    Paper,
+    Side,
+    UnitsOfStages,
+)
+from residua.specs.schema import Spec
 
 
 @dataclass(frozen=True)
-class VGGSpec:
+class VGGSpec(Spec):
     """Everything that makes one network; `residua.families.vgg.Network` reads it.
 
     Attributes:
@@ -31,51 +44,33 @@ class VGGSpec:
         input_size: side of the square input that the network was published for, pixels.
     """
 
-    name: str
-    paper: str
-    depths: tuple[int, ...]
-    widths: tuple[int, ...] = (64, 128, 256, 512, 512)
-    batch_norm: bool = False
-    bn_eps: float = 1e-5
-    bn_momentum: float = 0.1
-    grid: int = 7
-    hidden: int = 4096
-    dropout: float = 0.5
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_size: int = 224
+    family: ClassVar[str] = "vgg"
 
-    @property
-    def family(self) -> str:
-        """The name of the family's module."""
-        return "vgg"
+    name: Name
+    paper: Paper
+    depths: UnitsOfStages
+    widths: ChannelsOfStages = (64, 128, 256, 512, 512)
+    batch_norm: bool = False
+    bn_eps: Epsilon = 1e-5
+    bn_momentum: Momentum = 0.1
+    grid: Side = 7
+    hidden: Channels = 4096
+    dropout: Dropout = 0.5
+    num_classes: Classes = 1000
+    in_channels: InChannels = 3
+    input_size: InputSize = 224
 
     @property
     def depth(self) -> int:
         """Layers with weights, batch normalisation aside."""
         return sum(self.depths) + 3
 
-    def edit(self, **edits: Any) -> Self:
-        """Return a copy with some fields changed; unknown fields are refused with the nearest name."""
-        return schema.edit(self, **edits)
-
-    def __post_init__(self) -> None:
-        settle(self)
-        positive(self, "depths", "widths", "grid", "hidden", "num_classes", "in_channels", "input_size")
-        probability(self, "dropout")
+    def check(self) -> None:
         if len(self.depths) != len(self.widths):
-            refuse(
-                self,
+            self.refuse(
                 f"depths={self.depths} and widths={self.widths}",
                 "one width for each stage",
                 "Give both lists the same length",
-            )
-        if self.bn_eps <= 0 or not 0 <= self.bn_momentum <= 1:
-            refuse(
-                self,
-                f"bn_eps={self.bn_eps}, bn_momentum={self.bn_momentum}",
-                "bn_eps > 0 and 0 <= bn_momentum <= 1",
-                "torch's own are 1e-5 and 0.1",
             )
 
 

@@ -17,7 +17,6 @@ from residua._base.words import some
 from residua.data.dataset import Dataset
 from residua.data.open import EMBEDDED, open_dataset
 from residua.grids.jobs import Job
-from residua.specs.schema import to_json
 from residua.studies.study import Arm, Asked, Study
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import load_recipe, override, to_dict
@@ -175,7 +174,7 @@ def _job(grid: Grid, arm: Arm, seed: int) -> Job:
     spec = arm.spec.edit(num_classes=len(dataset.classes), in_channels=3)
     recipe = dataclasses.replace(override(grid.recipe, **arm.recipe), seed=seed)
     decides = {key: value for key, value in to_dict(recipe).items() if key not in FREE_FIELDS}
-    document = [study.name, _MEASURING, to_json(spec), decides, dataset.hash]
+    document = [study.name, _MEASURING, spec.to_json(), decides, dataset.hash]
     name = f"{arm.slug}-seed{seed}"
     return Job(
         name=name,
@@ -198,7 +197,7 @@ def _absolute(data: str) -> str:
 
 def _settled(grid: Grid) -> dict[str, Any]:
     free = set(FREE_FIELDS)
-    arms = {one.arm.label: to_json(one.job.spec) | {"recipe": dict(one.arm.recipe)} for one in grid.trials}
+    arms = {one.arm.label: one.job.spec.to_json() | {"recipe": dict(one.arm.recipe)} for one in grid.trials}
     return {
         "study": grid.study.name,
         "form": "quick" if grid.asked.quick else "full",

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal
 
-from residua._base.errors import InputError, did_you_mean
+from residua._base.errors import InputError
 from residua.specs.augment import AugmentSpec
+from residua.specs.fields import MOST_PIXELS, Length, Span, settle
+
+# Far beyond every recipe, and small enough for what is counted and multiplied from them.
+_MOST, _LARGE = 10**9, 1e6
+Count = Annotated[int, Span(0, _MOST)]
+OneOrMore = Annotated[int, Span(1, _MOST)]
+Strength = Annotated[float, Span(0, _LARGE)]
+Drop = Annotated[float, Span(0, 1, above=True)]
 
 
 @dataclass(frozen=True)
@@ -66,184 +72,83 @@ class Recipe:
         augment: what happens at random to training images; crop="auto" suits the image size.
     """
 
-    name: str = "custom"
-    epochs: int = 10
-    max_steps: int = 0
-    min_steps: int = 0
-    batch_size: int = 128
-    accumulate_steps: int = 1
+    name: Annotated[str, Length(200)] = "custom"
+    epochs: Count = 10
+    max_steps: Count = 0
+    min_steps: Count = 0
+    batch_size: OneOrMore = 128
+    accumulate_steps: OneOrMore = 1
     optimizer: Literal["sgd", "adamw", "adam"] = "sgd"
-    learning_rate: float = 0.1
-    momentum: float = 0.9
+    learning_rate: Annotated[float, Span(0, _LARGE, above=True)] = 0.1
+    momentum: Annotated[float, Span(0, 1, below=True)] = 0.9
     nesterov: bool = False
-    weight_decay: float = 1e-4
+    weight_decay: Strength = 1e-4
     decay_norm_and_bias: bool = True
     schedule: Literal["constant", "cosine", "step", "one_cycle"] = "constant"
-    warmup_epochs: float = 0.0
-    milestones: tuple[int, ...] = ()
-    milestone_steps: tuple[int, ...] = ()
-    gamma: tuple[float, ...] = (0.1,)
-    final_learning_rate: float = 0.0
-    plateau_factor: float = 0.0
-    plateau_patience: int = 5
-    min_learning_rate: float = 0.0
-    label_smoothing: float = 0.0
-    ema_decay: float = 0.0
-    freeze: str = ""
-    layer_decay: float = 1.0
-    clip_norm: float = 0.0
-    early_stop_epochs: int = 0
+    warmup_epochs: Strength = 0.0
+    milestones: tuple[OneOrMore, ...] = ()
+    milestone_steps: tuple[OneOrMore, ...] = ()
+    gamma: Annotated[tuple[Drop, ...], Length(1000, 1)] = (0.1,)
+    final_learning_rate: Strength = 0.0
+    plateau_factor: Annotated[float, Span(0, 1, below=True)] = 0.0
+    plateau_patience: Count = 5
+    min_learning_rate: Strength = 0.0
+    label_smoothing: Annotated[float, Span(0, 1, below=True)] = 0.0
+    ema_decay: Annotated[float, Span(0, 1, below=True)] = 0.0
+    freeze: Annotated[str, Length(200)] = ""
+    layer_decay: Annotated[float, Span(0, 1, above=True)] = 1.0
+    clip_norm: Strength = 0.0
+    early_stop_epochs: Count = 0
     keep: Literal["best", "last"] = "last"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     channels_last: Literal["auto", "yes", "no"] = "auto"
     compile: bool = False
     engine: Literal["auto", "eager", "native"] = "auto"
-    image_size: int = 0
-    val_fraction: float = 0.1
-    train_images: int = 0
-    measure_train: int = 0
-    workers: int = 0
-    device: str = "auto"
-    seed: int = 0
-    checkpoint_every_steps: int = 0
-    checkpoint_every_minutes: float = 5.0
-    keep_checkpoints: int = 2
+    image_size: Annotated[int, Span(0, MOST_PIXELS)] = 0
+    val_fraction: Annotated[float, Span(0, 0.9)] = 0.1
+    train_images: Count = 0
+    measure_train: Count = 0
+    workers: Annotated[int, Span(0, 1024)] = 0
+    device: Annotated[str, Length(20)] = "auto"
+    seed: Annotated[int, Span(0, 2**63 - 1)] = 0
+    checkpoint_every_steps: Count = 0
+    checkpoint_every_minutes: Strength = 5.0
+    keep_checkpoints: OneOrMore = 2
     on_bad: Literal["refuse", "skip"] = "refuse"
     augment: AugmentSpec = field(default_factory=AugmentSpec)
 
     def __post_init__(self) -> None:
-        for key, wanted in field_types(Recipe).items():
-            object.__setattr__(self, key, checked(key, getattr(self, key), wanted))
-        for key, (low, high) in _RANGES.items():
-            value, example = getattr(self, key), _ABOVE.get(key)
-            if not (math.isfinite(value) and low <= value <= high) or (example and value == low):
-                span = f"{low:g} {'<' if example else '<='} {key}" + (f" <= {high:g}" if high < math.inf else "")
-                remedy = f"For example --{_flag(key)} {example}" if example else f"Give --{_flag(key)} another value"
-                raise InputError(f"{key}={value}", f"a finite number, {span}", remedy)
+        settle(self)
         _consistent(self)
-
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "epochs": (0, math.inf),
-    "max_steps": (0, math.inf),
-    "min_steps": (0, math.inf),
-    "batch_size": (1, math.inf),
-    "accumulate_steps": (1, math.inf),
-    "learning_rate": (0, math.inf),
-    "momentum": (0, 1),
-    "weight_decay": (0, math.inf),
-    "warmup_epochs": (0, math.inf),
-    "final_learning_rate": (0, math.inf),
-    "plateau_factor": (0, 1),
-    "plateau_patience": (0, math.inf),
-    "min_learning_rate": (0, math.inf),
-    "label_smoothing": (0, 1),
-    "ema_decay": (0, 1),
-    "layer_decay": (0, 1),
-    "clip_norm": (0, math.inf),
-    "early_stop_epochs": (0, math.inf),
-    "image_size": (0, math.inf),
-    "val_fraction": (0, 0.9),
-    "train_images": (0, math.inf),
-    "measure_train": (0, math.inf),
-    "workers": (0, math.inf),
-    "seed": (0, 2**63 - 1),
-    "checkpoint_every_steps": (0, math.inf),
-    "checkpoint_every_minutes": (0, math.inf),
-    "keep_checkpoints": (1, math.inf),
-}
-_ABOVE = {"learning_rate": "0.1", "layer_decay": "0.75"}  # not the lower end itself; an example of each
 
 
 def _consistent(recipe: Recipe) -> None:
     if not recipe.epochs and not recipe.max_steps:
-        raise InputError("epochs=0 and max_steps=0", "a length of the run", "Give --epochs or --max-steps")
+        raise InputError("epochs=0 and max_steps=0", "a length of the run", "Give epochs=… or max_steps=…")
     if recipe.milestones and recipe.milestone_steps:
         raise InputError("both milestones and milestone_steps", "one of the two", "Set the other to []")
     drops = recipe.milestones or recipe.milestone_steps
-    if list(drops) != sorted(set(drops)) or any(drop < 1 for drop in drops):
-        sorted_drops = sorted({drop for drop in drops if drop >= 1})
-        raise InputError(f"milestones {list(drops)}", "rising numbers from 1 on", f"Perhaps {sorted_drops} is meant")
+    if list(drops) != sorted(set(drops)):
+        raise InputError(f"milestones {list(drops)}", "rising numbers", f"Perhaps {sorted(set(drops))} is meant")
     if bool(drops) != (recipe.schedule == "step"):
         raise InputError(
             f"schedule={recipe.schedule!r} with milestones {list(drops)}",
             "milestones or milestone_steps exactly when the schedule is 'step'",
-            "Set the milestones to []" if drops else "Give --milestones 60,120 or another --schedule",
+            "Set the milestones to []" if drops else "Give milestones=[60, 120] or a different schedule=…",
         )
-    if len(recipe.gamma) not in {1, len(drops)} or any(not 0 < factor <= 1 for factor in recipe.gamma):
+    if len(recipe.gamma) not in {1, len(drops)}:
         raise InputError(
             f"gamma={list(recipe.gamma)} for {len(drops)} milestones",
-            "one factor in (0, 1], or one for each milestone",
-            "For example --gamma 0.1",
+            "one factor, or one for each milestone",
+            "For example gamma=0.1",
         )
     if recipe.nesterov and (recipe.optimizer != "sgd" or recipe.momentum == 0):
         raise InputError(
             f"nesterov with {recipe.optimizer} and momentum {recipe.momentum:g}",
             "sgd with momentum > 0",
-            "Use --no-nesterov" if recipe.optimizer != "sgd" else "Use --momentum 0.9 or --no-nesterov",
+            "Use nesterov=False" if recipe.optimizer != "sgd" else "Use momentum=0.9 or nesterov=False",
         )
-    for key in ("momentum", "ema_decay", "plateau_factor", "label_smoothing"):
-        if getattr(recipe, key) == 1:
-            raise InputError(f"{key}=1", f"{key} < 1", f"Give a smaller --{_flag(key)}")
     device = recipe.device
     index = device.removeprefix("cuda:")
     if device not in {"auto", "cpu", "cuda"} and not (device.startswith("cuda:") and index.isdecimal()):
-        raise InputError(f"device={device!r}", "'auto', 'cpu', 'cuda' or 'cuda:N'", "For example --device cpu")
-
-
-def field_types(kind: type) -> dict[str, Any]:
-    """Return the resolved annotation of each field of a dataclass, in order."""
-    hints = get_type_hints(kind)
-    return {entry.name: hints[entry.name] for entry in dataclasses.fields(kind)}
-
-
-def checked(key: str, value: Any, wanted: Any) -> Any:
-    """Return `value` as the annotation `wanted` has it (an int serves as a float, a list as a tuple).
-
-    Raises:
-        InputError: the value is of another type, or none of the choices of a Literal.
-    """
-    if get_origin(wanted) is Literal:
-        choices = get_args(wanted)
-        if value not in choices or not isinstance(value, str):
-            listed = ", ".join(repr(choice) for choice in choices)
-            raise InputError(f"{key}={value!r}", f"one of {listed}", did_you_mean(str(value), choices, 1))
-        return value
-    if get_origin(wanted) is tuple:
-        entries = get_args(wanted)
-        items = [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
-        fixed = entries[-1] is not Ellipsis
-        if not isinstance(items, list | tuple) or (fixed and len(items) != len(entries)):
-            raise InputError(f"{key}={value!r}", _words(wanted))
-        return tuple(checked(key, item, entries[0]) for item in items)
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
-        raise InputError(f"{key}={value!r}", _words(wanted))
-    return value
-
-
-def parsed(key: str, text: str, wanted: Any) -> Any:
-    """Return the value that a word of a command line means for a field: "0.1", "yes", "60,120"."""
-    try:
-        if get_origin(wanted) is tuple:
-            kind = get_args(wanted)[0]
-            return tuple(kind(part) for part in text.strip("[]() ").replace(",", " ").split())
-        if wanted is bool:
-            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
-        return wanted(text) if wanted in (int, float) else text
-    except (ValueError, KeyError):
-        raise InputError(f"--{_flag(key)} {text}", _words(wanted)) from None
-
-
-def _words(wanted: Any) -> str:
-    if get_origin(wanted) is tuple:
-        entries = get_args(wanted)
-        count = "" if entries[-1] is Ellipsis else f"{len(entries)} "
-        return f"a list of {count}{'whole numbers' if entries[0] is int else 'numbers'}"
-    plain: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return plain.get(wanted, f"a value of type {getattr(wanted, '__name__', wanted)}")
-
-
-def _flag(key: str) -> str:
-    return key.replace("_", "-")
+        raise InputError(f"device={device!r}", "'auto', 'cpu', 'cuda' or 'cuda:N'", "For example device='cpu'")

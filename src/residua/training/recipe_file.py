@@ -12,7 +12,8 @@ from typing import Any
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_name
 from residua.specs.augment import SMALL_IMAGE, AugmentSpec
-from residua.training.recipe import Recipe, checked, field_types, parsed
+from residua.specs.fields import checked, field_types, parsed
+from residua.training.recipe import Recipe
 
 _AUGMENT = field_types(AugmentSpec)
 _FIELDS = {key: wanted for key, wanted in field_types(Recipe).items() if key != "augment"}

@@ -18,7 +18,7 @@ from residua.data.dataset import Dataset
 from residua.families.build import spec_of
 from residua.families.sizes import check_batch, check_input
 from residua.runtime.device import choose_hardware
-from residua.specs.schema import Spec, from_json, to_json
+from residua.specs.schema import Spec
 from residua.training.checkpoint import list_checkpoints
 from residua.training.initial_weights import Initial, find_initial, full_name
 from residua.training.recipe import Recipe
@@ -115,7 +115,7 @@ def ask(
             "the folder of a run that was started",
             "Leave --resume out",
         )
-    spec = from_json(origin["model"]) if origin and model is None else spec_of(model or "resnet18")
+    spec = Spec.from_json(origin["model"]) if origin and model is None else spec_of(model or "resnet18")
     # recipe.toml is for people and for other runs: the number of epochs in it is worked out, not asked for.
     if origin and (recipe is None or recipe == str(folder / "recipe.toml") or recipe == folder / "recipe.toml"):
         both = [from_dict(origin["recipe"][name]) for name in ("many", "few")]
@@ -204,7 +204,7 @@ def record(request: Request, dataset: Dataset | None) -> None:
     place = _place(request.folder)
     with writing(place):
         weights = request.initial and request.initial.to_dict()
-        document = {"model": to_json(request.spec), "weights": weights, "recipe": recipe, "data": data}
+        document = {"model": request.spec.to_json(), "weights": weights, "recipe": recipe, "data": data}
         write_text(place, json.dumps(document, indent=1))
 
 
@@ -279,7 +279,7 @@ def _settle(given: str | Path | Recipe, spec: Spec, overrides: dict[str, Any], i
 
 
 def _departures(request: Request, origin: dict[str, Any]) -> list[str]:
-    now, was = to_json(request.spec), to_json(from_json(origin["model"]))
+    now, was = request.spec.to_json(), Spec.from_json(origin["model"]).to_json()
     found = [
         f"the network's {key} is {now.get(key)!r} now, was {was.get(key)!r}"
         for key in {**was, **now}

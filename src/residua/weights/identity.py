@@ -9,7 +9,7 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.words import some
 from residua.families.build import spec_of
-from residua.specs.schema import ROLES, Spec, diff
+from residua.specs.schema import Spec
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def identify(given: str, theirs: Spec, asked: Asked | None) -> Identity:
 
 
 def differing(left: Spec, right: Spec, *, loading: bool = False) -> dict[str, tuple[Any, Any]]:
-    """Return the fields in which two specs compute something else from the same weights, by `schema.ROLES`.
+    """Return the fields in which two specs compute something else from the same weights, by their roles.
 
     Args:
         left: a spec.
@@ -124,4 +124,5 @@ def differing(left: Spec, right: Spec, *, loading: bool = False) -> dict[str, tu
         field -> (left's value, right's value).
     """
     roles = (None,) if loading else (None, "density")
-    return {name: pair for name, pair in diff(left, right).items() if ROLES.get(name) in roles}
+    roles_of = right.roles() | left.roles()
+    return {name: pair for name, pair in left.diff(right).items() if roles_of.get(name) in roles}

@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 
 from residua._base.errors import InputError
-from residua.specs.schema import from_json, to_json
+from residua.specs.schema import Spec
 from residua.weights.bundle import write as module
 from residua.weights.bundle.read import load_bundle, read_bundle
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, hash_tensors
@@ -286,7 +286,7 @@ def test_a_bundle_from_before_a_field_came_loads_as_it_was(tmp_path: Path, monke
     late = ("output_stride", "end_points", "head_dropout")
 
     def earlier(spec: Any) -> dict[str, Any]:
-        return {key: value for key, value in to_json(spec).items() if key not in late}
+        return {key: value for key, value in spec.to_json().items() if key not in late}
 
     monkeypatch.setattr(module, "to_json", earlier)
     path = save_tiny(tmp_path, model)
@@ -294,7 +294,7 @@ def test_a_bundle_from_before_a_field_came_loads_as_it_was(tmp_path: Path, monke
     assert b"output_stride" not in path.read_bytes()
     assert load_bundle(tmp_path).spec == model.spec
     for broken in ({"depths": None}, {"future": 1}):
-        document = {**to_json(model.spec), **broken}
+        document = {**model.spec.to_json(), **broken}
         document = {key: value for key, value in document.items() if value is not None or key not in broken}
         with pytest.raises(InputError, match=r"depths|future"):
-            from_json(document)
+            Spec.from_json(document)

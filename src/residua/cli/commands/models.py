@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from residua._base.errors import InputError, did_you_mean
 from residua.cli.show import Switch, note, print_json, print_table
-from residua.specs import schema
 from residua.specs.catalog import SERIES, counts, get_spec, list_models
+from residua.specs.schema import Spec
 
 
 def models(pattern: str = "*", /, *, json: Switch = False) -> int:
@@ -63,7 +63,7 @@ def diff(left: str, right: str, /, *, json: Switch = False) -> int:
     json
         Print one JSON document: field -> [left, right].
     """
-    found = schema.diff(get_spec(left), get_spec(right))
+    found = get_spec(left).diff(get_spec(right))
     if json:
         print_json({field: list(pair) for field, pair in found.items()})
         return 0
@@ -86,7 +86,7 @@ def _count(number: int | None) -> str:
     return "not counted" if number is None else f"{number:,}"
 
 
-def _input(spec: schema.Spec) -> str:
+def _input(spec: Spec) -> str:
     return f"{spec.in_channels}x{spec.input_size}x{spec.input_size}"
 
 

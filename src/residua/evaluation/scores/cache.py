@@ -27,7 +27,7 @@ from residua.data import decode as decoding
 from residua.data.dataset import BadPolicy, Split
 from residua.evaluation.scores.scores import Scores
 from residua.specs.preprocess import PreprocessSpec
-from residua.specs.schema import Spec, to_json
+from residua.specs.schema import Spec
 from residua.weights.bundle.value import hash_tensors
 
 LIMIT_BYTES = 2 << 30
@@ -128,7 +128,7 @@ def cache_entry(
         "format": _FORMAT,
         "versions": [__version__, torch.__version__, decoding.VERSION],
         "weights": hash_tensors(model.state_dict()),
-        "spec": to_json(spec),
+        "spec": spec.to_json(),
         "preprocess": asdict(preprocess),
         "views": views,
         "data": [data_hash, split.name, len(split), labels, split.images.key()],

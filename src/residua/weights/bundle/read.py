@@ -10,7 +10,7 @@ from torch import Tensor
 from residua._base.errors import InputError
 from residua._version import __version__
 from residua.specs.preprocess import PreprocessSpec
-from residua.specs.schema import from_json
+from residua.specs.schema import Spec
 from residua.weights.bundle.config import check_config
 from residua.weights.bundle.signed import read_signed
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle, is_temperature
@@ -48,7 +48,7 @@ def read_bundle(folder: Path | str, config: Path | None = None) -> tuple[Bundle,
 
 def _bundle(path: Path, document: dict[str, Any]) -> Bundle:
     try:
-        spec = from_json(document["spec"])
+        spec = Spec.from_json(document["spec"])
         preprocess = PreprocessSpec(**document["preprocess"])
     except (InputError, TypeError, KeyError, AttributeError) as error:
         raise InputError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from residua._base.errors import InputError
 from residua._version import __version__
+from residua.specs.fields import Temperature, checked
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 
@@ -71,5 +72,8 @@ def is_temperature(calibration: Any) -> bool:
     """Return whether a calibration is None, or has a temperature that logits can be divided by."""
     if not isinstance(calibration, dict):
         return calibration is None
-    value = calibration.get("temperature")
-    return isinstance(value, float) and 0 < value < math.inf
+    try:
+        checked("temperature", calibration.get("temperature"), Temperature)
+    except InputError:
+        return False
+    return True

@@ -14,7 +14,7 @@ from residua._base.errors import InputError
 from residua._base.files import atomic_path, write_text
 from residua._base.plain import plain
 from residua.specs.preprocess import PreprocessSpec
-from residua.specs.schema import Spec, to_json
+from residua.specs.schema import Spec
 from residua.weights.bundle.config import config_of
 from residua.weights.bundle.signed import SCHEMA, write_signed
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle, hash_tensors, versions
@@ -96,7 +96,7 @@ def _document(bundle: Bundle) -> dict[str, Any]:
     """Return the header's JSON; `read.py` undoes it."""
     document = {
         "schema": SCHEMA,
-        "spec": to_json(bundle.spec),
+        "spec": bundle.spec.to_json(),
         "classes": list(bundle.classes),
         "preprocess": asdict(bundle.preprocess),
         "metrics": plain(bundle.metrics),
