@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable
 
 # C0, DEL, C1, and what reorders or breaks a line: U+2028, U+2029 and the directional marks.
@@ -61,10 +62,22 @@ def visible(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-def quoted(value: object, most: int = 100) -> str:
-    """Return `repr(value)`, cut behind `most` characters; a number of thousands of digits has no repr."""
-    try:
-        text = repr(value)
-    except ValueError:
-        text = "a number of thousands of digits"
+class _Short(reprlib.Repr):
+    """Shows the beginning of what is long; a number of thousands of digits has no repr at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlist = self.maxtuple = self.maxdict = 20
+        self.maxstring = self.maxother = 100
+
+    def repr_int(self, value: int, level: int) -> str:
+        return repr(value) if abs(value) < 10**40 else "a number of more than 40 digits"
+
+
+def quoted(value: object, most: int = 200) -> str:
+    """Return `repr(value)` for a message, cut where it is long."""
+    text = _SHORT.repr(value)
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+_SHORT = _Short()

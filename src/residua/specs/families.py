@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from residua._base.errors import InputError
+from residua._base.words import quoted
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,6 @@ def family_named(name: object) -> Family:
     """
     if not isinstance(name, str) or name not in FAMILIES:
         raise InputError(
-            f"family={name!r}"[:200], f"one of {', '.join(FAMILIES)}", "Was it written by a newer Residua?"
+            f"family={quoted(name)}", f"one of {', '.join(FAMILIES)}", "Was it written by a newer Residua?"
         )
     return FAMILIES[name]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import reprlib
 from typing import Any, ClassVar, NoReturn, Self
 
 from residua._base.errors import InputError, did_you_mean
+from residua._base.words import quoted
 from residua.specs.families import FAMILIES, family_named
 from residua.specs.fields import field_roles, settle
 
@@ -34,6 +34,8 @@ class Spec:
 
     def refuse(self, given: str, wanted: str, remedy: str) -> NoReturn:
         """Raise the InputError of a spec that cannot be; it names the network."""
+        # A legal list has up to a thousand entries, a message not.
+        given, wanted = (text if len(text) <= 400 else f"{text[:400]}…" for text in (given, wanted))
         raise InputError(f"{given} for {self.name}", wanted, remedy)
 
     def edit(self, **edits: Any) -> Self:
@@ -49,12 +51,12 @@ class Spec:
             others = [each.name for each in FAMILIES.values() if key in _field_names(each.spec_class)]
             if others:
                 raise InputError(
-                    f"{key}={value!r} for {self.name}",
+                    f"{key}={quoted(value)} for {self.name}",
                     f"a network of a family that has it: {', '.join(others)}",
                     "Leave it out, or see those networks with: residua models",
                 )
             raise InputError(
-                f"{key}={value!r} for {type(self).__name__}",
+                f"{key}={quoted(value)} for {type(self).__name__}",
                 f"one of its fields: {', '.join(sorted(known))}",
                 did_you_mean(key, known),
             )
@@ -92,7 +94,7 @@ class Spec:
                 the spec refuses.
         """
         if not isinstance(document, dict):
-            raise InputError(f"a spec {reprlib.repr(document)}", "a JSON object", "Was it written by Residua?")
+            raise InputError(f"a spec {quoted(document)}", "a JSON object", "Was it written by Residua?")
         family = family_named(document.get("family"))
         kind, name = family.spec_class, family.spec
         known = {field.name: field for field in dataclasses.fields(kind)}
@@ -100,7 +102,7 @@ class Spec:
         missing = [key for key, field in known.items() if key not in document and field.default is dataclasses.MISSING]
         if unknown or missing:
             raise InputError(
-                f"a {name} with unknown fields {reprlib.repr(unknown)} and without {missing}",
+                f"a {name} with unknown fields {quoted(unknown)} and without {missing}",
                 "the fields of this version",
                 "Was it written by another version of Residua?",
             )

@@ -68,7 +68,8 @@ def from_toml(text: str, *, source: str = "the recipe", image_size: int = 32, im
     """
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # Besides its own error, the reader raises these for numbers of thousands of digits and for deep nesting.
         raise InputError(f"{source} is not TOML: {error}", "lines such as `epochs = 10`") from None
     holds = {"few": images < FEW, "photos": image_size > SMALL_IMAGE}
     fields = _fields(table, source, holds)
