@@ -103,7 +103,7 @@ def test_responses_of_runs_that_exist(tmp_path: Path, capsys: Output) -> None:
         (None, "without study.html"),
         ('<figure><svg onload="x()"></svg></figure>', "onload"),
         ("<script>x()</script>", "<script"),
-        ("<p>", "ParseError"),
+        ("<p>", "study.html is not well-formed"),
     ],
 )
 def test_what_is_no_finished_study_is_refused(tmp_path: Path, capsys: Output, markup: str | None, said: str) -> None:

@@ -60,7 +60,7 @@ def calibrate(
         raise InputError(
             f"{run}, which is no run folder of yours", "a run to write a temperature into", "Save it first"
         )
-    run = open_run(run)
+    run = open_run(run, [data])
     if not (run.folder / MODEL_FILE).is_file():
         raise InputError(f"{run.folder} holds no {MODEL_FILE}", "a run to write a temperature into", "Save it first")
     options = ScoreOptions(

@@ -26,7 +26,7 @@ from residua.evaluation.report.assemble import assemble, describe
 from residua.evaluation.report.history import read_history
 from residua.evaluation.report.report import Report
 from residua.evaluation.report.study_section import FinishedStudy, read_study
-from residua.evaluation.run_data import open_runs
+from residua.evaluation.run_data import open_run, open_runs
 from residua.evaluation.scores.options import Progress, ScoreOptions
 from residua.evaluation.scores.scorer import Scorer, open_scorer
 from residua.evaluation.scores.scores import Scores, collect
@@ -142,7 +142,7 @@ def evaluate(
         precision=precision,
     )
     finished = tuple(read_study(each) for each in studies)
-    runs = open_runs([run, *members])
+    runs = open_runs([open_run(run, [data]), *members])
     table = None if slices is None else read_table(slices)
     scorer = open_scorer(runs, options)
     first, dataset = runs[0], scorer.dataset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +13,50 @@ import numpy as np
 from residua._base.errors import InputError
 from residua._base.words import some
 from residua.data.dataset import BadPolicy, Dataset, Split
+from residua.data.decode import FORMATS
 from residua.data.open import open_dataset, reopen
+from residua.weights.bundle.signed import is_bundle
+from residua.weights.bundle.value import MODEL_FILE
 from residua.weights.open import load
 from residua.weights.run import Run
 
 
-def open_run(run: Run | Path | str) -> Run:
-    """Return a run, loaded where it was given by name."""
-    return run if isinstance(run, Run) else load(run)
+def open_run(run: Run | Path | str, beside: Iterable[object] = ()) -> Run:
+    """Return a run, loaded where it was given by name.
+
+    Args:
+        run: a `Run`, its folder or a name that `load` takes.
+        beside: the paths given after it; a run among them shows that the two were swapped.
+
+    Raises:
+        InputError: as `load`.
+    """
+    if isinstance(run, Run):
+        return run
+    try:
+        return load(run)
+    except InputError as error:
+        if not Path(run).exists() or _holds_run(Path(run)):
+            raise
+        swapped = next((each for each in beside if isinstance(each, str | Path) and _holds_run(Path(each))), None)
+        if swapped is not None:
+            raise InputError(
+                f"{run}, which is no run, before {swapped}, which is one",
+                "the run first, then what it is applied to",
+                "Did you swap them?",
+            ) from error
+        if Path(run).suffix.lower() in FORMATS:
+            raise InputError(
+                f"{run}, which is an image and no run", "a run folder", "Name the run first, then the images"
+            ) from error
+        raise
+
+
+def _holds_run(path: Path) -> bool:
+    try:
+        return (path / MODEL_FILE).is_file() or is_bundle(path)
+    except (OSError, ValueError):
+        return False
 
 
 def open_runs(runs: Sequence[Run | Path | str]) -> list[Run]:
@@ -29,7 +65,7 @@ def open_runs(runs: Sequence[Run | Path | str]) -> list[Run]:
     Raises:
         InputError: a run is named twice.
     """
-    opened = [open_run(run) for run in runs]
+    opened = [open_run(run, runs[place + 1 :]) for place, run in enumerate(runs)]
     folders = [run.folder.resolve() for run in opened]
     twice = [str(run.folder) for run, folder in zip(opened, folders, strict=True) if folders.count(folder) > 1]
     if twice:

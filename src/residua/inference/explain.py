@@ -129,7 +129,7 @@ def explain_stream(
     at_least_one(top=top, batch_size=batch_size)
     given = list(each_path(paths))
     out = None if out is None else _checked_out(Path(out))
-    run = open_run(run)
+    run = open_run(run, given)
     if target is not None and target not in run.classes:
         wanted = (
             some(list(run.classes), 12) if len(run.classes) <= 12 else f"one of the run's {len(run.classes)} classes"

@@ -20,6 +20,7 @@ from residua.inference.stream import (
     batches,
     each_path,
     image_files,
+    listed,
 )
 from residua.weights.run import Run
 
@@ -91,7 +92,7 @@ def predict_stream(
     workers = default_workers() if workers is None else workers
     at_least_one(top=top, batch_size=batch_size, workers=workers)
     files = each_path(paths)
-    predictor = Predictor.open(open_run(run), device=device, engine=engine, precision=precision)
+    predictor = Predictor.open(open_run(run, listed(paths)), device=device, engine=engine, precision=precision)
     return _stream(predictor, files, top, batch_size, workers)
 
 

@@ -170,6 +170,13 @@ def each_path(paths: Paths) -> Iterable[Path]:
     return map(_path, paths)
 
 
+def listed(paths: Paths) -> Sequence[Path | str]:
+    """Return the paths where they can be looked at without taking any from an iterator, else ()."""
+    if isinstance(paths, str | Path):
+        return [paths]
+    return paths if isinstance(paths, Sequence) else ()
+
+
 def _path(given: Path | str) -> Path:
     check_name("path", given)
     return Path(given)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image
 
@@ -21,6 +23,7 @@ from residua.evaluation.scores import scorer
 from residua.evaluation.scores.cache import CacheEntry, cache_entry, scores_folder
 from residua.evaluation.scores.scores import Scores
 from residua.specs.preprocess import PreprocessSpec
+from residua.weights.bundle.value import hash_tensors
 from residua.weights.open import load
 
 WRONG = [("red", "blue")]
@@ -110,7 +113,7 @@ def test_an_edited_file_of_the_same_name_and_size_is_seen(tmp_path: Path, passes
     assert evaluate(run, data).top1 == 2 / 3
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "other", "folder"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "other", "header", "nan", "seconds", "folder"])
 def test_damage_is_never_believed(tmp_path: Path, passes: list[str], damage: str) -> None:
     run, data = colour_run(tmp_path / "run"), colour_folder(tmp_path / "data", WRONG, count=3)
     wanted = evaluate(run, data).loss
@@ -118,6 +121,20 @@ def test_damage_is_never_believed(tmp_path: Path, passes: list[str], damage: str
     content = bytearray(file.read_bytes())
     if damage == "flip":
         content[-70] ^= 4
+    if damage == "header":
+        content[8:20] = b"[" * 12
+    if damage in ("nan", "seconds"):
+        # Whole and rightly hashed, and yet no scores.
+        tensors = safetensors.torch.load(bytes(content))
+        if damage == "nan":
+            tensors["logits"][0, 0] = float("nan")
+        header = {
+            "sha256": hash_tensors(tensors),
+            "views": "1",
+            "skipped": {},
+            "seconds": 0.1 if damage == "nan" else None,
+        }
+        content = bytearray(safetensors.torch.save(tensors, metadata={"scores": json.dumps(header)}))
     new = {"cut": bytes(content[:-9]), "empty": b"", "other": b"\x80\x04no safetensors"}.get(damage, bytes(content))
     file.write_bytes(new)
     if damage == "folder":

@@ -6,17 +6,18 @@ studies' own charts and tables are taken over, so that a file from elsewhere bri
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from residua._base.errors import InputError
+from residua._base.errors import Damaged, InputError
+from residua._base.files import read_regular
+from residua._base.json_file import LARGEST_BYTES, read_json
 
 STUDY_HTML, STUDY_JSON = "study.html", "study.json"
 """The files in the folder of a finished study."""
@@ -26,7 +27,39 @@ _TABLE = {"table", "caption", "thead", "tbody", "tr", "th", "td"}
 _TAGS = _TEXT | _TABLE | {"svg", "g", "title", "text", "line", "path", "rect", "circle"}
 _PLACES = {"x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "rx", "width", "height", "d", "viewBox", "transform"}
 _ATTRIBUTES = _PLACES | {"class", "role", "aria-label", "tabindex", "scope"}
-_ANSWERS = ("yes", "no", "undecided")
+
+
+class _Verdict(TypedDict):
+    answer: Literal["yes", "no", "undecided"]
+    sentence: str
+    details: list[str]
+
+
+class _Data(TypedDict):
+    given: str
+    hash: str
+
+
+class _Result(TypedDict):
+    weights_sha256: str
+
+
+class _Document(TypedDict):
+    """The fields of study.json that an evaluation shows."""
+
+    study: str
+    form: str
+    question: str
+    source: str
+    verdict: _Verdict
+    shows: str
+    length: str
+    failed: dict[str, str]
+    data: _Data
+    results: list[_Result]
+    seeds: int
+    command: str
+    versions: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -99,40 +132,43 @@ def read_study(folder: Path | str | FinishedStudy) -> FinishedStudy:
             "Finish it with the command that started it, or begin one: residua study NAME DATA",
         )
     try:
-        document = json.loads((folder / STUDY_JSON).read_text(encoding="utf-8"))
-        page = (folder / STUDY_HTML).read_text(encoding="utf-8")
+        document = read_json(folder / STUDY_JSON, _Document)
+        page = read_regular(folder / STUDY_HTML, LARGEST_BYTES).decode("utf-8")
         return _checked(document, page, folder.resolve().name)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ElementTree.ParseError) as error:
+    except (ValueError, RecursionError, ElementTree.ParseError) as error:
+        reason = str(error)
+        if isinstance(error, Damaged):
+            reason = f"{error.path.name}: {error.reason}"
+        elif isinstance(error, ElementTree.ParseError):
+            reason = f"{STUDY_HTML} is not well-formed: {error}"
         raise InputError(
-            f"the study in {folder}, which cannot be read ({type(error).__name__}: {error})",
+            f"the study in {folder}, which cannot be read ({reason})",
             f"{STUDY_JSON} and {STUDY_HTML} as residua study writes them",
             "Repeat the study, or leave it out",
         ) from None
 
 
-def _checked(document: Any, page: str, folder: str) -> FinishedStudy:
+def _checked(document: _Document, page: str, folder: str) -> FinishedStudy:
     verdict, data = document["verdict"], document["data"]
-    if verdict["answer"] not in _ANSWERS:
-        raise ValueError(f"the answer {verdict['answer']!r}")
     return FinishedStudy(
-        name=str(document["study"]),
+        name=document["study"],
         folder=folder,
-        form=str(document["form"]),
-        question=str(document["question"]),
-        source=str(document["source"]),
+        form=document["form"],
+        question=document["question"],
+        source=document["source"],
         answer=verdict["answer"],
-        sentence=str(verdict["sentence"]),
-        details=tuple(map(str, verdict["details"])),
-        shows=str(document["shows"]),
-        length=str(document["length"]),
-        failed={str(name): str(reason) for name, reason in document["failed"].items()},
-        given=str(data["given"]),
-        data_hash=str(data["hash"]),
+        sentence=verdict["sentence"],
+        details=tuple(verdict["details"]),
+        shows=document["shows"],
+        length=document["length"],
+        failed=document["failed"],
+        given=data["given"],
+        data_hash=data["hash"],
         trainings=len(document["results"]),
-        seeds=int(document["seeds"]),
-        weights=tuple(str(result["weights_sha256"]) for result in document["results"]),
-        command=str(document["command"]),
-        versions={str(name): str(value) for name, value in document["versions"].items()},
+        seeds=document["seeds"],
+        weights=tuple(result["weights_sha256"] for result in document["results"]),
+        command=document["command"],
+        versions=document["versions"],
         charts=_part(page, "charts"),
         tables=_part(page, "tables"),
     )

@@ -13,14 +13,15 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import safetensors
 import safetensors.torch
 import torch
 
-from residua._base.files import atomic_path
+from residua._base.files import atomic_path, read_regular
+from residua._base.json_file import parse_json
 from residua._base.places import cache_root
 from residua._version import __version__
 from residua.data import decode as decoding
@@ -34,7 +35,23 @@ LIMIT_BYTES = 2 << 30
 """The least recently used entries are removed until their total size is at most this."""
 
 _FORMAT = 2
-_META = "scores"
+
+
+class _Header(TypedDict):
+    sha256: str
+    views: str
+    skipped: dict[str, str]
+    seconds: float
+
+
+class _Metadata(TypedDict):
+    scores: str
+
+
+class _File(TypedDict):
+    """The part of a safetensors header that is read here."""
+
+    __metadata__: _Metadata
 
 
 def scores_folder() -> Path:
@@ -57,39 +74,31 @@ class CacheEntry:
     def read(self, split: Split) -> Scores | None:
         """Return the scores of `split`, or None where the file is absent, damaged or does not fit."""
         try:
-            content = self.path.read_bytes()
+            content = read_regular(self.path, LIMIT_BYTES)
             length = int.from_bytes(content[:8], "little")
-            header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][_META])
+            metadata = parse_json(content[8 : 8 + length], _File, self.path)["__metadata__"]
+            header = parse_json(metadata["scores"], _Header, self.path)
             tensors = safetensors.torch.load(content)
             if hash_tensors(tensors) != header["sha256"]:
                 return None
             indices, logits = tensors["indices"].numpy(), tensors["logits"]
-            skipped = {int(index): str(reason) for index, reason in header["skipped"].items()}
+            skipped = {int(index): reason for index, reason in header["skipped"].items()}
             expected = np.delete(np.arange(len(split)), sorted(skipped))
-            if not np.array_equal(indices, expected) or logits.shape != (len(indices), self.num_classes):
-                return None
-            found = Scores(
-                views=str(header["views"]),
-                logits=logits,
-                labels=split.labels[indices],
-                indices=indices,
-                skipped=skipped,
-                seconds=float(header["seconds"]),
-                cached=True,
-            )
-        # Whatever a damaged file makes json, numpy or safetensors raise, the remedy is the same: another pass.
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            IndexError,
-            OverflowError,
-            RecursionError,
-            safetensors.SafetensorError,
-        ):
+        except (ValueError, KeyError, IndexError, TypeError, safetensors.SafetensorError):
             return None
+        if not np.array_equal(indices, expected) or logits.shape != (len(expected), self.num_classes):
+            return None
+        if indices.dtype != np.int64 or not logits.is_floating_point() or not torch.isfinite(logits).all():
+            return None
+        found = Scores(
+            views=header["views"],
+            logits=logits,
+            labels=split.labels[indices],
+            indices=indices,
+            skipped=skipped,
+            seconds=header["seconds"],
+            cached=True,
+        )
         with contextlib.suppress(OSError):
             os.utime(self.path)
         return found
@@ -97,15 +106,15 @@ class CacheEntry:
     def write(self, scores: Scores) -> None:
         """Store scores. A cache that cannot be written to stores nothing, and the evaluation goes on."""
         tensors = {"logits": scores.logits.contiguous(), "indices": torch.from_numpy(scores.indices).contiguous()}
-        header: dict[str, Any] = {
+        header: _Header = {
             "sha256": hash_tensors(tensors),
             "views": scores.views,
-            "skipped": scores.skipped,
+            "skipped": {str(index): reason for index, reason in scores.skipped.items()},
             "seconds": scores.seconds,
         }
         with contextlib.suppress(OSError, safetensors.SafetensorError):
             with atomic_path(self.path) as beside:
-                safetensors.torch.save_file(tensors, beside, metadata={_META: json.dumps(header)})
+                safetensors.torch.save_file(tensors, beside, metadata={"scores": json.dumps(header)})
             _remove_oldest(self.path)
 
 
