@@ -48,7 +48,17 @@ OPTIONS = {
     "check": {"data", "workers", "data_dir", "json"},
     "evaluate": {
         *("run", "data", "split", "views", "with", "weights", "select", "slices", "study", "calibrate"),
-        *("reestimate_bn", "no_cache", "batch_size", "device", "on_bad", "data_dir", "report", "json"),
+        *(
+            "reestimate_bn",
+            "no_cache",
+            "batch_size",
+            "device",
+            "on_bad",
+            "data_dir",
+            "report",
+            "full_provenance",
+            "json",
+        ),
     },
     "compare": {
         *("run", "runs", "data", "split", "views", "no_cache", "batch_size", "device", "on_bad", "data_dir", "json"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +16,7 @@ from residua.data.image_source import ImageSource
 from residua.data.splitting import Labels
 
 BadPolicy = Literal["refuse", "skip"]
+EMBEDDED = ("digits", "cifar10", "cifar100")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +85,22 @@ class Dataset:
         """The split to judge a finished run on: "test" if there is one, else "val", else "train"."""
         return next(name for name in ("test", "val", "train") if name in self.splits)
 
-    def describe(self) -> dict[str, Any]:
-        """Return what reports print and `reopen` needs, as JSON-able values."""
-        return {
+    @property
+    def name(self) -> str:
+        """What others read: the name of the data set, or the last part of its path."""
+        return _name(self.given, self.location)
+
+    def relative(self, text: str) -> str:
+        """Return a text with the files of this data set named relative to its folder."""
+        return _relative(text, self.given, self.location)
+
+    def describe(self, *, full: bool = False) -> dict[str, Any]:
+        """Return what reports print and `reopen` needs, as JSON-able values.
+
+        Args:
+            full: with places on this machine, which are left out of whatever others read; see `without_places`.
+        """
+        described = {
             "given": self.given,
             "location": self.location,
             "hash": self.hash,
@@ -99,6 +115,33 @@ class Dataset:
             },
             "notes": list(self.notes),
         }
+        return described if full else without_places(described)
+
+
+def without_places(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the description of a data set for others: no `location`, and paths relative to the data.
+
+    What is described may come from a bundle that an older version wrote.
+    """
+    given, location = str(described.get("given", "")), str(described.get("location") or "")
+    kept = {key: value for key, value in described.items() if key != "location"}
+    if "given" in kept:
+        kept["given"] = _name(given, location)
+    if "notes" in kept:
+        kept["notes"] = [_relative(str(note), given, location) for note in kept["notes"]]
+    return kept
+
+
+def _name(given: str, location: str) -> str:
+    return given if given in EMBEDDED else Path(location or given).name or given
+
+
+def _relative(text: str, given: str, location: str) -> str:
+    roots = "|".join(re.escape(root) for root in (given, location) if Path(root).name)
+    if not roots:
+        return text
+    name = _name(given, location)
+    return re.sub(rf"(?<![\w./-])(?:{roots})(/|(?![\w.-]))", lambda found: "" if found[1] else name, text)
 
 
 def hash_of_pixels(classes: Sequence[str], splits: Mapping[str, Split]) -> str:

@@ -11,13 +11,11 @@ import numpy as np
 
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_name
-from residua.data.dataset import BadPolicy, Dataset
+from residua.data.dataset import EMBEDDED, BadPolicy, Dataset
 from residua.data.sources.cifar import open_cifar
 from residua.data.sources.digits import open_digits
 from residua.data.sources.folders import open_folder
 from residua.data.splitting import balanced, stratify
-
-EMBEDDED = ("digits", "cifar10", "cifar100")
 
 
 def open_dataset(
@@ -58,13 +56,17 @@ def open_dataset(
 
 
 def reopen(described: Mapping[str, Any]) -> Dataset:
-    """Open the data set that `Dataset.describe` described, with the same splits.
+    """Open the data set that `Dataset.describe(full=True)` described, with the same splits.
 
     Raises:
-        InputError: it is gone, or it has changed since.
+        InputError: its location is not recorded; it is gone, or it has changed since.
     """
-    location, given = str(described["location"]), str(described["given"])
+    location, given = str(described.get("location") or ""), str(described["given"])
     embedded = given in EMBEDDED
+    if not location and not embedded:
+        raise InputError(
+            f"{given}, whose place on this machine is not recorded", "the folder of the data", "Name the data to use"
+        )
     dataset = open_dataset(
         given if embedded else location,
         data_dir=Path(location) if embedded and location else None,

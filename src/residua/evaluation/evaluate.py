@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from residua.data.dataset import BadPolicy, Split
+from residua.data.dataset import BadPolicy, Split, without_places
 from residua.evaluation.batch_norm import Reestimated
 from residua.evaluation.ensemble_runs import (
     Weights,
@@ -95,6 +95,7 @@ def evaluate(
     on_bad: BadPolicy | None = None,
     engine: str = "eager",
     precision: str = "fp32",
+    full_provenance: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Evaluate a run, or several as an ensemble: one pass per view set, and every number from its scores.
@@ -121,6 +122,8 @@ def evaluate(
             default as in training for the run's own data, else "refuse".
         engine: what computes the logits: "eager" or "compiled", see `residua.runtime.engines.engine.open_engine`.
         precision: the number format that it computes in: "fp32" or "bf16".
+        full_provenance: whether the report states places on this machine; by default it names data by the last part of
+            the path, and files relative to the data.
         progress: called with (images done, images in total).
 
     Raises:
@@ -161,11 +164,13 @@ def evaluate(
     history, damage = read_history(first.folder)
     notes += [damage] * bool(damage)
     if table is not None and (without := sum(keys[int(i)] is None for i in scores.indices)):
-        notes.append(f"{without} of these images have no row in {table.path}: they are in no slice")
+        notes.append(f"{without} of these images have no row in {table.path.name}: they are in no slice")
     # An average has no maps of its own: the member with the largest weight explains the mistakes.
     explainer = runs[heaviest(ensemble.members)] if ensemble else first
     by_value, left_out = _slices(table, keys, scores)
     notes += left_out
+    if not full_provenance:
+        notes = [dataset.relative(note) for note in notes]
     single = len(runs) == 1 and scores.views == "1" and not reestimate
     return assemble(
         scores,
@@ -177,7 +182,7 @@ def evaluate(
         network=explainer.model,
         network_classes=explainer.classes,
         fitted=first.calibration if single else None,
-        data=dataset.describe() | _facts(first, scorer, notes),
+        data=dataset.describe(full=full_provenance) | _facts(first, scorer, notes, full=full_provenance),
         root=Path(dataset.location) if dataset.location else None,
         name=" + ".join(each.folder.resolve().name for each in runs),
         recipe=first.recipe,
@@ -260,11 +265,12 @@ def relation(chosen: str, *, own_data: bool, recipe: dict[str, Any] | None = Non
     return held_out
 
 
-def _facts(run: Run, scorer: Scorer, notes: Sequence[str]) -> dict[str, Any]:
+def _facts(run: Run, scorer: Scorer, notes: Sequence[str], *, full: bool) -> dict[str, Any]:
+    dataset, trained = scorer.dataset, run.data if full else without_places(run.data)
     return {
         "evaluated": relation(scorer.split, own_data=scorer.own, recipe=run.recipe),
-        "trained_on": {key: run.data[key] for key in ("given", "hash", "counts") if key in run.data},
-        "notes": [*scorer.dataset.notes, *notes],
+        "trained_on": {key: trained[key] for key in ("given", "hash", "counts") if key in trained},
+        "notes": [*dataset.describe(full=full)["notes"], *notes],
     }
 
 

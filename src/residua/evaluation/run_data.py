@@ -17,6 +17,7 @@ from residua.data.decode import FORMATS
 from residua.data.open import open_dataset, reopen
 from residua.weights.bundle.signed import is_bundle
 from residua.weights.bundle.value import MODEL_FILE
+from residua.weights.local import location_of_data
 from residua.weights.open import load
 from residua.weights.run import Run
 
@@ -94,20 +95,25 @@ def open_for(run: Run, data: str | Path | None, data_dir: Path | None, on_bad: B
             return open_dataset(data, data_dir=data_dir, on_bad=on_bad or "refuse", val_fraction=0.0)
 
         # Opening a large set takes long: the likelier case comes first, the other only where the hash differs.
-        expected = str(data) == known.get("given") or os.path.realpath(data) == known.get("location")
+        expected = str(data) == known.get("given") or os.path.realpath(data) == _location(run)
         dataset = opened(own=expected)
         own = dataset.hash == known.get("hash")
         return dataset if own == expected else opened(own=own)
     if "hash" not in known:
         raise InputError(f"{run.folder} does not record what it was trained on", "DATA to evaluate on", remedy)
     try:
-        return reopen(known)
+        return reopen(known | {"location": _location(run)})
     except InputError as error:
         raise InputError(
             f"the held-out part of what {run.folder} was trained on is not available: {error.given}",
             error.wanted,
             remedy,
         ) from error
+
+
+def _location(run: Run) -> str:
+    """Return where the run's data lies: older bundles state it themselves."""
+    return str(run.data.get("location") or location_of_data(run.folder))
 
 
 def with_labels_of(run: Run, dataset: Dataset, split: Split, *, partial: bool = False) -> Split:

@@ -14,8 +14,8 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.files import write_text
 from residua._base.words import some
-from residua.data.dataset import Dataset
-from residua.data.open import EMBEDDED, open_dataset
+from residua.data.dataset import EMBEDDED, Dataset
+from residua.data.open import open_dataset
 from residua.grids.jobs import Job
 from residua.studies.study import Arm, Asked, Study
 from residua.training.recipe import Recipe

@@ -14,7 +14,7 @@ from residua.families.network import Classifier
 from residua.specs.preprocess import PreprocessSpec, default_preprocess, resized
 from residua.specs.provenance import Provenance
 from residua.weights.identity import Asked
-from residua.weights.named.locate import is_remote
+from residua.weights.named.locate import is_remote, public_name
 from residua.weights.named.resolve import resolve
 from residua.weights.named.transfer import fitted, load_weights
 
@@ -39,6 +39,11 @@ class Initial:
 
     def __str__(self) -> str:
         return f"the weights {self.given} (SHA-256 {self.sha256[:12]}…)"
+
+    @property
+    def public(self) -> Initial:
+        """The same weights by the name that others read."""
+        return replace(self, given=public_name(self.given))
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON holds it."""

@@ -145,7 +145,7 @@ def _finish(session: Session, stop: StopRequest) -> None:
     model = build(plan.spec).to(plan.hardware.device)
     model.load_state_dict(weights, strict=True)
     dataset, recipe = plan.dataset, to_dict(plan.recipe)
-    notes = [*dataset.notes, *([f"training began with {initial}"] if initial else [])]
+    notes = [*dataset.describe()["notes"], *([f"training began with {initial.public}"] if initial else [])]
     report = evaluate_model(
         model.eval(),
         dataset.splits[dataset.held_out],
@@ -176,7 +176,7 @@ def _finish(session: Session, stop: StopRequest) -> None:
             metrics=metrics,
             data=dataset.describe(),
             recipe=recipe,
-            initial_weights={"given": initial.given, "sha256": initial.sha256} if initial else None,
+            initial_weights={"given": initial.public.given, "sha256": initial.sha256} if initial else None,
         )
         write_report(plan.folder, report)
         _keep_best_and_last(session)

@@ -154,12 +154,12 @@ def write_plan(plan: Plan) -> None:
 
 
 def _recipe_text(plan: Plan) -> str:
-    name, source = plan.spec.name, plan.request.source
-    initial = plan.request.initial
+    # Others read it: data and weights are named without their places on this machine.
+    name, data = plan.spec.name, plan.dataset.name
+    initial = plan.request.initial and plan.request.initial.public
     given = ["--weights", initial.given] if initial else []
-    again = ["residua", "train", *source, "--model", name, *given]
-    again += ["--recipe", f"{plan.folder}/recipe.toml", "--out", "ANOTHER"]
-    head = f"{name} on {plan.dataset.given}: the complete recipe. Repeat the run with\n{shlex.join(again)}"
+    again = ["residua", "train", data, "--model", name, *given, "--recipe", "recipe.toml", "--out", "ANOTHER"]
+    head = f"{name} on {data}: the complete recipe. Repeat the run with\n{shlex.join(again)}"
     if initial:
         head += f"\nSHA-256 of the weights that it begins with: {initial.sha256}"
     if _is_edited(plan.spec):

@@ -196,6 +196,7 @@ def record(request: Request, dataset: Dataset | None) -> None:
     """Write into the folder what a resumption repeats; the data once it is opened."""
     data = dataset and {
         "given": dataset.given,
+        "location": dataset.location,
         "hash": dataset.hash,
         "classes": list(dataset.classes),
         "images": len(dataset.splits["train"]),

@@ -8,9 +8,11 @@ from pathlib import Path
 from torch import nn
 
 from residua._base.files import write_text
+from residua.data.dataset import without_places
 from residua.weights.bundle.value import Bundle, hash_tensors, versions
 from residua.weights.bundle.write import write_bundle
 from residua.weights.model_card import model_card
+from residua.weights.named.locate import public_name
 
 _CARD = "README.md"
 
@@ -18,6 +20,12 @@ _CARD = "README.md"
 def publish(model: nn.Module, bundle: Bundle, folder: Path) -> Path:
     """Write a run's network, as it is now, in the Hub's layout; see `Run.save_pretrained`."""
     tensors = model.state_dict()
+    initial = bundle.initial_weights
+    bundle = replace(
+        bundle,
+        data=without_places(bundle.data),
+        initial_weights=initial and initial | {"given": public_name(str(initial.get("given", "")))},
+    )
     weights_sha256 = hash_tensors(tensors)
     if weights_sha256 != bundle.weights_sha256:
         # A calibration holds for the weights that it was fitted for, and for no others.

@@ -39,6 +39,7 @@ def evaluate(
     on_bad: Literal["refuse", "skip"] | None = None,
     data_dir: Path | None = None,
     report: Path | None = None,
+    full_provenance: Switch = False,
     json: Switch = False,
 ) -> int:
     """Measure a trained run on images that it has not learnt from; or several, as an ensemble.
@@ -81,6 +82,8 @@ def evaluate(
         Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
     report
         A folder to write report.html and report.json to.
+    full_provenance
+        State places on this machine in the report; left out: data by the last part of its path, files relative to it.
     json
         Print the report as one JSON document.
     """
@@ -132,6 +135,7 @@ def evaluate(
             device=device,
             on_bad=on_bad,
             data_dir=data_dir,
+            full_provenance=full_provenance,
             progress=progress,
         )
     if report:

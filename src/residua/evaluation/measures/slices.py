@@ -164,10 +164,12 @@ def slices(table: Table, keys: Sequence[str | None], outcome: Outcome) -> tuple[
         given = np.array(["" if key is None else table.rows[key][place] for key in keys], object)
         values, which, counts = np.unique(given, return_inverse=True, return_counts=True)
         if len(values) > MOST:
-            notes.append(f"column {column!r} of {table.path} has {len(values):,} values, more than {MOST:,}: no slices")
+            notes.append(
+                f"column {column!r} of {table.path.name} has {len(values):,} values, more than {MOST:,}: no slices"
+            )
             continue
         if blank := int(counts[values == ""].sum()) - rowless:
-            notes.append(f"{blank} of these images have no value in column {column!r} of {table.path}")
+            notes.append(f"{blank} of these images have no value in column {column!r} of {table.path.name}")
         hits = np.bincount(which, outcome.correct).astype(int).tolist()
         losses = (np.bincount(which, outcome.loss) / counts).tolist()
         rows = [row for row in zip(values.tolist(), counts.tolist(), hits, losses, strict=True) if row[0]]

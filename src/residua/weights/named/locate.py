@@ -59,6 +59,11 @@ def is_remote(given: str | Path) -> bool:
     return isinstance(given, str) and bool(re.match(r"(torchvision|timm):|hf://|(?i:https?://)", given))
 
 
+def public_name(given: str) -> str:
+    """Return what others read of a name of weights: an address without secrets, of a path the last part."""
+    return public_address(given) if is_remote(given) else Path(given).name
+
+
 def hub_name(name: Path | str) -> Path | str:
     """Return `name`, as hf://ORG/REPO when it reads ORG/REPO and is no folder here."""
     text = str(name)
