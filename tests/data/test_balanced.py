@@ -33,7 +33,7 @@ def test_a_data_set_with_fewer_training_images_opens_again_as_it_was() -> None:
     for name in ("val", "test"):
         assert np.array_equal(part.splits[name].labels, whole.splits[name].labels)
     assert part.hash == whole.hash
-    again = reopen(part.describe())
+    again = reopen(part.describe(full=True))
     assert np.array_equal(again.splits["train"].images.pixels, part.splits["train"].images.pixels)
     assert any("100 of the" in note for note in part.notes)
     other = open_dataset("digits", seed=3, train_images=100)

@@ -45,7 +45,7 @@ def test_the_test_part_of_digits_is_fixed() -> None:
 
 def test_describe_is_json_and_reopens() -> None:
     dataset = open_dataset("digits", seed=3, val_fraction=0.2)
-    described = json.loads(json.dumps(dataset.describe()))
+    described = json.loads(json.dumps(dataset.describe(full=True)))
     assert described["counts"] == {name: len(split) for name, split in dataset.splits.items()}
     assert sum(map(sum, described["class_counts"].values())) == 1797
     again = reopen(described)

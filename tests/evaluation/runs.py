@@ -60,7 +60,7 @@ def colour_run(folder: Path, classes: Sequence[str] = tuple(COLOURS), data: Any 
         "classes": classes,
         "preprocess": PreprocessSpec(SIDE, SIDE, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
         "metrics": {},
-        "data": {} if data is None else open_dataset(data, val_fraction=0.2, seed=4).describe(),
+        "data": {} if data is None else open_dataset(data, val_fraction=0.2, seed=4).describe(full=True),
         "recipe": {"name": "fast", "epochs": 2, "augment": {"flip": True}},
     }
     save_bundle(folder, **(arguments | changes))

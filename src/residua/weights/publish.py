@@ -20,12 +20,8 @@ _CARD = "README.md"
 def publish(model: nn.Module, bundle: Bundle, folder: Path) -> Path:
     """Write a run's network, as it is now, in the Hub's layout; see `Run.save_pretrained`."""
     tensors = model.state_dict()
-    initial = bundle.initial_weights
-    bundle = replace(
-        bundle,
-        data=without_places(bundle.data),
-        initial_weights=initial and initial | {"given": public_name(str(initial.get("given", "")))},
-    )
+    if folder.resolve() != bundle.folder.resolve():
+        bundle = _without_places(bundle)
     weights_sha256 = hash_tensors(tensors)
     if weights_sha256 != bundle.weights_sha256:
         # A calibration holds for the weights that it was fitted for, and for no others.
@@ -35,3 +31,11 @@ def publish(model: nn.Module, bundle: Bundle, folder: Path) -> Path:
         parameters = sum(parameter.numel() for parameter in model.parameters())
         write_text(folder / _CARD, model_card(replace(bundle, versions=versions()), parameters))
     return folder
+
+
+def _without_places(bundle: Bundle) -> Bundle:
+    """Return a bundle, which an older version may have written, without places on this machine."""
+    initial = bundle.initial_weights
+    if initial is not None:
+        initial = initial | {"given": public_name(str(initial.get("given", "")))}
+    return replace(bundle, data=without_places(bundle.data), initial_weights=initial)

@@ -94,12 +94,12 @@ def test_the_same_arguments_give_the_same_split(make_folder: MakeFolder) -> None
     first, again, other = (open_dataset(path, seed=seed) for seed in (1, 1, 2))
     assert first.splits["val"].images.files == again.splits["val"].images.files
     assert first.splits["val"].images.files != other.splits["val"].images.files
-    assert reopen(first.describe()).splits["val"].images.files == first.splits["val"].images.files
+    assert reopen(first.describe(full=True)).splits["val"].images.files == first.splits["val"].images.files
 
 
 def test_reopening_changed_data_is_refused(make_folder: MakeFolder) -> None:
     path = make_folder("photos", {"a": 5, "b": 5})
-    described = open_dataset(path).describe()
+    described = open_dataset(path).describe(full=True)
     make_folder("photos", {"b": 6})
     with pytest.raises(InputError, match="has changed"):
         reopen(described)
@@ -220,4 +220,4 @@ def test_names_that_are_no_utf8(tmp_path: Path) -> None:
         (folder / os.fsdecode(b"\xfe.png")).write_bytes(b"unread")
     dataset = open_dataset(tmp_path, val_fraction=0.0)
     assert dataset.classes == ("a", os.fsdecode(b"\xff"))
-    assert len(reopen(dataset.describe()).splits["train"]) == 2
+    assert len(reopen(dataset.describe(full=True)).splits["train"]) == 2
