@@ -21,13 +21,11 @@ APART = {"laws", "peers", "faults", "shape", "tools", "reference", "articles"}
 PLACES = ("src", "tests", "tools", "benchmarks", "proofs")
 FILES = sorted(path.relative_to(ROOT).as_posix() for place in PLACES for path in (ROOT / place).rglob("*.py"))
 PENDING_LINES = {"tests/weights/named/test_by_name.py"}
-PENDING_FOLDERS = {"studies"}
-PENDING_CIRCLES = {"residua.studies"}
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
     """Imports inside functions and for types count: a circle that is hidden is one."""
-    found = [group for group in shape.circles(shape.imports(SOURCE)) if not group[0].startswith(tuple(PENDING_CIRCLES))]
+    found = shape.circles(shape.imports(SOURCE))
     assert not found, "\n".join(" ↔ ".join(group) for group in found)
 
 
@@ -68,7 +66,7 @@ def test_file_length(place: str) -> None:
 def test_folders_are_small() -> None:
     for folder, count in shape.per_folder(SOURCE).items():
         name = folder.partition("/")[2]
-        if name not in LISTS | PENDING_FOLDERS:
+        if name not in LISTS:
             assert count <= MOST_MODULES, f"{folder} holds {count} modules"
 
 
