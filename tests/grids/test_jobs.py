@@ -73,6 +73,8 @@ def test_a_record_belongs_to_its_job_and_its_weights(done: Job, tmp_path: Path) 
         lambda known: json.dumps(known | {"measured": []}).encode(),
         lambda known: json.dumps(known | {"environment": {"torch": 2}}).encode(),
         lambda known: json.dumps(known | {"key": None}).encode(),
+        lambda known: json.dumps(known | {"minutes": known["minutes"] + 1}).encode(),
+        lambda known: json.dumps(known | {"measured": {"errpr": 0.5}}).encode(),
         lambda known: json.dumps({key: value for key, value in known.items() if key != "measured"}).encode(),
     ],
 )
@@ -80,7 +82,9 @@ def test_a_damaged_record_counts_as_none(done: Job, damage: Callable[[dict[str, 
     whole = done.record.read_bytes()
     try:
         done.record.write_bytes(damage(json.loads(whole)))
-        assert read_record(done) is None
+        lines: list[str] = []
+        assert read_record(done, lines.append) is None
+        assert [line.partition(":")[0] for line in lines] == ["a is measured again"]
     finally:
         done.record.write_bytes(whole)
     assert read_record(done) is not None

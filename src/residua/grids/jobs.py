@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from residua._base.errors import InputError
+from residua._base.errors import Damaged, InputError
 from residua._base.files import write_text
+from residua._base.json_file import read_json
 from residua.specs.schema import Spec
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import from_dict, to_dict
@@ -81,36 +83,41 @@ class Record:
     environment: Mapping[str, str]
 
     def write(self, path: Path) -> None:
-        """Write the record, whole or not at all."""
-        write_text(path, json.dumps({each.name: getattr(self, each.name) for each in fields(self)}))
+        """Write the record with a hash of its own, whole or not at all."""
+        content = {each.name: getattr(self, each.name) for each in fields(self)}
+        write_text(path, json.dumps(content | {"sha256": _hash(content)}))
 
 
-def read_record(job: Job) -> Record | None:
-    """Return the record of a job that is done; None where it is to be done (again).
+class _Document(TypedDict):
+    key: str
+    weights_sha256: str
+    minutes: float
+    measured: dict[str, Any]
+    environment: dict[str, str]
+    sha256: str
 
-    It is done when the record belongs to this job and to the run's weights. A damaged record counts as none: training
-    ends at once where the run is finished, and what was measured is measured again.
+
+def read_record(job: Job, say: Callable[[str], None] = lambda line: None) -> Record | None:
+    """Return the record of a job that is done; None where the job is to be done, again or for the first time.
+
+    It is done when the record belongs to this job and to the run's weights. A damaged record counts as none, and `say`
+    gets the reason: training ends at once where the run is finished, and the measurements are repeated.
     """
     try:
-        record = _checked(json.loads(job.record.read_text(encoding="utf-8")))
+        content: dict[str, Any] = {**read_json(job.record, _Document)}
+        if content.pop("sha256") != _hash(content):
+            raise Damaged(job.record, "its content is not what its hash is of")
+        record = Record(**{each.name: content[each.name] for each in fields(Record)})
+    except Damaged as error:
+        if not error.absent:
+            say(f"{job.name} is measured again: {job.record.name} is damaged, {error.reason}")
+        return None
+    try:
         same = record.key == job.key and is_finished(job.folder)
         return record if same and load_bundle(job.folder).weights_sha256 == record.weights_sha256 else None
-    except (OSError, ValueError, RecursionError, InputError):
+    except InputError:
         return None
 
 
-def _checked(document: Any) -> Record:
-    """Return the document as a record.
-
-    Raises:
-        ValueError: it is none.
-    """
-    kinds = {"key": str, "weights_sha256": str, "minutes": (int, float), "measured": dict, "environment": dict}
-    if not isinstance(document, dict) or document.keys() != kinds.keys():
-        raise ValueError("not a record")
-    for name, kind in kinds.items():
-        if not isinstance(document[name], kind) or isinstance(document[name], bool):  # type: ignore[arg-type]
-            raise ValueError(f"{name}={document[name]!r}")
-    if not all(isinstance(value, str) for value in document["environment"].values()):
-        raise ValueError(f"environment={document['environment']!r}")
-    return Record(**document)
+def _hash(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

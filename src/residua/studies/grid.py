@@ -13,6 +13,7 @@ from typing import Any
 
 from residua._base.errors import InputError
 from residua._base.files import write_text
+from residua._base.json_file import read_json
 from residua._base.words import some
 from residua.data.dataset import EMBEDDED, Dataset
 from residua.data.open import open_dataset
@@ -122,7 +123,8 @@ def claim(grid: Grid) -> None:
     """Make the folder this study's, or find that it is; the caller holds its lock. More seeds may join.
 
     Raises:
-        InputError: another study, form, grid, recipe or data stands there: what differs is named.
+        InputError: a different study, form, grid, recipe or data stands there: what differs is named.
+        Damaged: the record of the study cannot be read.
     """
     place = grid.folder / GRID_FILE
     now = json.loads(json.dumps(_settled(grid)))
@@ -133,22 +135,16 @@ def claim(grid: Grid) -> None:
             raise InputError(
                 f"{grid.folder} already holds {some(others)}",
                 "a folder of its own for each study",
-                "Give another out folder",
+                "Give a different out folder",
             )
         write_text(place, json.dumps(now, indent=1) + "\n")
         return
-    try:
-        was = json.loads(place.read_text(encoding="utf-8"))
-        found = _differences(now, was)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise InputError(
-            f"{place} cannot be read: {error}", "what a study records of its grid", "Give another out folder"
-        ) from None
+    found = _differences(now, read_json(place, dict))
     if found:
         raise InputError(
             f"{grid.folder} holds a study that was started differently: {some(found, 6, '; ')}",
             "the same study, form, grid, recipe and data; only the seeds may become more",
-            "Repeat the command that it was started with, or give another out folder",
+            "Repeat the command that it was started with, or give a different out folder",
         )
 
 

@@ -82,7 +82,7 @@ def study(
     with exclusive(folder), Display(progress) as display, StopRequest(resume) as stop:
         claim(grid)
         trials, costs = grid.trials, _costs(grid)
-        missing = [one for one in trials if read_record(one.job) is None]
+        missing = [one for one in trials if read_record(one.job, display.say) is None]
         # Of all trainings, not only of those that are left: the threads of each decide its last bits.
         at_once = min(jobs or default_jobs(len(trials), grid.recipe.device), len(trials))
         display.say(
