@@ -166,7 +166,7 @@ def test_what_is_given_twice_is_measured_once() -> None:
         (["resnet18", "--batch", ","], "no batch"),
         (["resnet18", "--engine", ","], "no engine"),
         (["resnet18", "--precision", ","], "no precision"),
-        (["vgg16", "--peer", "keras", "--resolution", "64", "--batch", "1"], "Leave --resolution out"),
+        (["vgg16", "--peer", "keras", "--resolution", "64", "--batch", "1"], "Leave out --resolution"),
         (["resnet18", "--engine", "warp"], "compiled"),
         (["resnet18", "--engine", "native"], "--mode train"),
         (["resnet18", "--precision", "fp8"], "Given: 'fp8' in --precision fp8. Wanted: fp32, bf16, or several"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -85,6 +86,41 @@ def test_a_folder_of_another_study_is_refused(
         study(name, given, finished_study, **{**ASKED, **changes})
 
 
+@pytest.mark.parametrize("content", [b"", b"[[[", b"null", b"[]", b"\xff\xfe", b"{" * 100_000, b'{"study": "lesion"}'])
+def test_a_damaged_record_of_the_grid_is_refused(finished_study: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "plan.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"plan\.json|started differently"):
+        study("lesion", "digits", tmp_path, **ASKED)
+
+
+def test_a_damaged_measurement_is_made_again(finished_study: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished_study, tmp_path / "study")
+    place = folder / "measured/cifar_resnet8-seed0.json"
+    was = json.loads(place.read_text())
+    before = hashes(folder)
+    place.write_text(place.read_text()[:-20])
+    study("lesion", "digits", folder, **ASKED)
+    assert hashes(folder) == before, "nothing was trained again"
+    assert json.loads(place.read_text())["measured"] == was["measured"]
+
+
+def test_what_travels_names_no_folder_of_the_machine(tmp_path: Path) -> None:
+    from evaluation.runs import colour_folder
+
+    data = colour_folder(tmp_path / "secret place/photos", count=20)
+    report = study("lesion", data, tmp_path / "secret place/out", **ASKED)
+    (tmp_path / "secret place/out/runs/cifar_resnet8-seed0/model.safetensors").write_bytes(b"damaged")
+    report = study("lesion", data, tmp_path / "secret place/out", **ASKED)
+    assert set(report.failed) == {"cifar_resnet8-seed0"}
+    assert report.data["given"] == "photos"
+    assert "'photos'" in report.command
+    for name in ("study.html", "study.json"):
+        text = (tmp_path / "secret place/out" / name).read_text()
+        assert "secret" not in text
+        assert str(Path.home()) not in text
+        assert platform.node() not in text
+
+
 def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("dear reader")
     with pytest.raises(InputError, match=re.escape("already holds thesis.tex")):
@@ -162,13 +198,13 @@ def test_a_signal_saves_all_and_says_how_to_go_on(tmp_path: Path, monkeypatch: p
         ("lesion", {"seeds": 0}, "seeds=0"),
         ("lesion", {"jobs": 0}, "jobs=0"),
         ("lesion", {"model": "alexnet"}, "the network alexnet"),
-        ("lesion", {"model": None, "depths": (8,)}, "depths for the study lesion"),
+        ("lesion", {"model": None, "depths": (8,)}, "depths=… for the study lesion"),
         ("lesion", {"recipe": "slow"}, "no recipe is called 'slow'"),
         ("lesion", {"seed": 3}, "Use seeds=3"),
         ("lesion", {"runs": ("somewhere",)}, "finished runs with model"),
         ("degradation", {"depths": (9, 20)}, "depth 9"),
         ("degradation", {"depths": (20,)}, "two depths or more"),
-        ("degradation", {"runs": ("somewhere",), "model": None}, "--run for the study degradation"),
+        ("degradation", {"runs": ("somewhere",), "model": None}, "runs=… for the study degradation"),
         ("shortcuts", {"depths": (8, 20)}, "one depth"),
         ("activations", {"depths": (9,)}, "cifar_resnet8 and cifar_resnet14"),
     ],

@@ -81,10 +81,10 @@ def bench(
     wanted_batches = _several(batch)
     if min(wanted_batches) < (2 if mode == "train" else 1):
         least = 2 if mode == "train" else 1
-        raise InputError(f"batch={min(wanted_batches)}", f"batch >= {least} to {mode}", f"Use --batch {least}")
+        raise InputError(f"batch={min(wanted_batches)}", f"batch >= {least} to {mode}", f"Use batch={least}")
     for name, spec in specs.items():
         for side in sizes[name]:
-            check_input(spec, side, "--resolution")
+            check_input(spec, side, "resolution")
     peers = _peers(_several(peer), models)
     beside = {name: tuple(other for other in peers if has_peer(name, other)) for name in models}
     found = groups(models, sizes, wanted_batches, mode, _several(engine), _several(precision), beside)
@@ -158,7 +158,7 @@ def _several(value: T | Iterable[T]) -> tuple[T, ...]:
 def _peers(given: tuple[Source, ...], models: Sequence[str]) -> tuple[Source, ...]:
     for name in given:
         if name not in PEERS:
-            raise InputError(f"peer {name!r}", f"one of {', '.join(PEERS)}", "For example --peer torchvision")
+            raise InputError(f"peer {name!r}", f"one of {', '.join(PEERS)}", "For example peer='torchvision'")
         if not any(has_peer(model, name) for model in models):
             others = [other for other in PEERS if any(has_peer(model, other) for model in models)]
             near = dict.fromkeys(near for model in models for near in nearest(model, TWINS[name]))
@@ -167,7 +167,7 @@ def _peers(given: tuple[Source, ...], models: Sequence[str]) -> tuple[Source, ..
                 f"a library that has one of these networks: {', '.join(others)}"
                 if others
                 else f"networks that {name} has, such as {some(near or TWINS[name], 6)}; no known library has these",
-                "Leave --peer out, or name another",
+                "Leave out peer=…, or name a different one",
             )
         require(name)
     return given

@@ -57,9 +57,9 @@ def groups(
     """
     if "native" in engines and (mode != "train" or precisions != ("fp32",)):
         raise InputError(
-            f"engine 'native' with mode {mode!r} and precision {', '.join(precisions)}",
-            "--mode train and --precision fp32: the native kernels are for training on CPUs",
-            "Leave --engine out",
+            f"engine='native' with mode={mode!r} and precision={', '.join(precisions)}",
+            "mode='train' and precision='fp32': the native kernels are for training on CPUs",
+            "Leave out engine=…",
         )
     found = []
     for name in names:

@@ -69,12 +69,12 @@ def peer_step_of(case: Case, spec: Spec, device: torch.device) -> Step:
 def _keras_step(case: Case, spec: Spec, device: torch.device) -> Step:
     """Return a step of a Keras network: one graph over TensorFlow, its ordinary way of predicting and training."""
     if case.precision != "fp32":
-        raise InputError(f"peer 'keras' in {case.precision}", "--precision fp32 beside Keras", "Leave --precision out")
+        raise InputError(f"peer 'keras' in {case.precision}", "precision='fp32' beside Keras", "Leave out precision=…")
     if spec.family == "vgg" and case.resolution != spec.input_size:
         raise InputError(
             f"peer 'keras' for {case.model} at {case.resolution} pixels, where its first dense layer has another size",
             f"{spec.input_size} pixels, for which both are the same network",
-            "Leave --resolution out",
+            "Leave out resolution=…",
         )
     keras = require("keras")
     if keras.backend.backend() == "tensorflow":
@@ -85,7 +85,7 @@ def _keras_step(case: Case, spec: Spec, device: torch.device) -> Step:
             raise InputError(
                 f"peer 'keras' on {device}, which the installed TensorFlow does not see",
                 "an engine of Keras that computes on the same device",
-                "Use --device cpu, or install TensorFlow for the GPU",
+                "Use device='cpu', or install TensorFlow for the GPU",
             )
     name = TWINS["keras"][case.model].name
     shape = (case.resolution, case.resolution, spec.in_channels)

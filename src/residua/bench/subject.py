@@ -35,7 +35,7 @@ def our_step(case: Case, spec: Spec, device: torch.device) -> Step:
         raise InputError(
             f"engine 'native' for {case.model}",
             "a network with layers that the fused kernels serve, on a CPU",
-            native.reason() or "Use --engine eager",
+            native.reason() or "Use engine='eager'",
         )
     return _step(network, case, spec, images_of(spec, case, device))
 

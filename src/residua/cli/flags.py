@@ -32,7 +32,14 @@ _BOUNDED = r"(?:(?<=< )|(?<=> )|(?<=<= )|(?<=>= ))(?P<bounded>[a-z][a-z_0-9]*)\b
 _PATTERN = re.compile(rf"(?P<command>{COMMAND})|(?<!\w)(?P<quoted>{_STRING})(?!\w)|{_FIELD}|{_BOUNDED}")
 
 # The library's names of arguments which the command calls differently.
-_LIBRARY = {"members": "with_", "with": "with_", "studies": "study", "reestimate": "reestimate_bn", "peer": "to"}
+_LIBRARY = {
+    "members": "with_",
+    "with": "with_",
+    "studies": "study",
+    "runs": "run",
+    "reestimate": "reestimate_bn",
+    "peer": "to",
+}
 
 
 def as_flags(text: str, options: Mapping[str, Render]) -> str:

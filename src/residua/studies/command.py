@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from residua.studies.grid import Grid
+from residua.studies.places import last_part
 from residua.training.recipe import Recipe
 
 # The recipe's fields that `residua study` takes.
@@ -62,8 +63,3 @@ def command_of_runs(
     for run in runs:
         words += ["--run", place(run)]
     return shlex.join([*words, "--out", place(folder)])
-
-
-def last_part(path: str | Path) -> str:
-    """Return a relative path as it was typed, an absolute one by its last part."""
-    return Path(path).name if Path(path).is_absolute() else str(path)

@@ -111,7 +111,7 @@ def _verdict(results: Results, baseline: str, claim: Sequence[str], best: str) -
     if not results.of(baseline):
         return Verdict("undecided", f"{baseline}, which the others are set against, gave no result.", tuple(details))
     if text := hardly_learnt(results):
-        return Verdict("undecided", text, (*details, "More --epochs, or more images, may tell."))
+        return Verdict("undecided", text, (*details, "More epochs, or more images, may decide."))
     every = _differences(results, baseline)
     found = {label: every[label] for label in claim if label in every}
     worse = [label for label, change in found.items() if change.low > 0]

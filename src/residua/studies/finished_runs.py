@@ -16,7 +16,7 @@ from residua.evaluation.report.study_section import STUDY_HTML, STUDY_JSON
 from residua.evaluation.run_data import open_for
 from residua.runtime.environment import environment
 from residua.studies.command import command_of_runs
-from residua.studies.report import StudyReport, conclude, write_study
+from residua.studies.report import StudyReport, conclude, described, write_study
 from residua.studies.study import Arm, Asked, Result, Results, Study
 from residua.studies.subject import Subject
 from residua.studies.surgery import named_units, residual
@@ -51,7 +51,7 @@ def study_runs(
         )
     others = sorted(entry.name for entry in folder.iterdir() if entry.name not in FILES) if folder.is_dir() else []
     if others:
-        raise InputError(f"{folder} already holds {some(others)}", "a folder of its own", "Give another out folder")
+        raise InputError(f"{folder} already holds {some(others)}", "a folder of its own", "Give a different out=…")
     subjects = [Subject(run, open_for(run, data, data_dir, None), asked.quick, 0) for run in loaded]
     for subject in subjects:
         subject.split()  # refuses other classes
@@ -68,7 +68,7 @@ def study_runs(
             chosen,
             Results(tuple(arms), tuple(results), asked.quick, len(dataset.classes)),
             failed={},
-            data=dataset.describe() | {"given": Path(data).name or str(data), "location": ""},
+            data=described(dataset, (data, folder, data_dir)),
             recipe=None,
             seeds=1,
             command=command_of_runs(chosen.name, data, runs, folder, quick=asked.quick, named=True),

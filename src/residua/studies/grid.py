@@ -135,7 +135,7 @@ def claim(grid: Grid) -> None:
             raise InputError(
                 f"{grid.folder} already holds {some(others)}",
                 "a folder of its own for each study",
-                "Give a different out folder",
+                "Give a different out=…",
             )
         write_text(place, json.dumps(now, indent=1) + "\n")
         return
@@ -144,7 +144,7 @@ def claim(grid: Grid) -> None:
         raise InputError(
             f"{grid.folder} holds a study that was started differently: {some(found, 6, '; ')}",
             "the same study, form, grid, recipe and data; only the seeds may become more",
-            "Repeat the command that it was started with, or give a different out folder",
+            "Repeat the command that it was started with, or give a different out=…",
         )
 
 

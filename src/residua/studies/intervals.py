@@ -120,7 +120,7 @@ def meaning(intervals: Iterable[Interval], seed_sd: float) -> list[str]:
         "seeds": "In brackets: 95% intervals over the seeds (Welch, Student).",
         "assumed": "Of one seed, or seeds that all gave one value, the 95% intervals in brackets are over the images "
         f"(Newcombe), and allow for another seed by a standard deviation of {100 * seed_sd:g} points, as is assumed; "
-        "more --seeds measure it.",
+        "more seeds would measure it.",
         "units": "In brackets: 95% intervals over the units, layers or batches of the networks at hand (Student).",
     }
     found = {interval.over for interval in intervals}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.files import write_text
 from residua._base.plain import plain
+from residua.data.dataset import Dataset
 from residua.evaluation.report.study_section import STUDY_HTML, STUDY_JSON
 from residua.evaluation.report.text import shown
 from residua.studies.intervals import Spread
 from residua.studies.page import Networks, Provenance, StudyPage, render
+from residua.studies.places import name_of, without_places
 from residua.studies.study import Outcome, Results, Study, Verdict
 
 
@@ -176,6 +178,13 @@ class StudyReport:
                 tuple(_flat(self.recipe or {})),
             ),
         )
+
+
+def described(dataset: Dataset, known: Iterable[str | Path | None]) -> dict[str, Any]:
+    """Return what a report states of its data, without the folders of this machine; `known` as for `without_places`."""
+    found = dataset.describe()
+    notes = [without_places(note, known) for note in dataset.notes]
+    return {"given": name_of(dataset.given), "hash": found["hash"], "counts": found["counts"], "notes": notes}
 
 
 def conclude(chosen: Study, results: Results, **facts: Any) -> StudyReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from residua.specs.schema import Spec
 from residua.studies.catalog import get_study
 from residua.studies.command import command_of
 from residua.studies.finished_runs import study_runs
-from residua.studies.grid import Grid, claim, make_grid
-from residua.studies.report import StudyReport, conclude, write_study
+from residua.studies.grid import Grid, Trial, claim, make_grid
+from residua.studies.places import without_places
+from residua.studies.report import StudyReport, conclude, described, write_study
 from residua.studies.results import result_of_trial
-from residua.studies.study import Asked, Results, Study
+from residua.studies.study import Asked, Result, Results, Study
 from residua.training.progress import Display
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_dict
@@ -56,7 +57,7 @@ def study(
         model: the network that the study takes apart, where it takes one.
         runs: finished runs to measure instead of training networks, where the study takes one apart.
         recipe: a name, a TOML file or a `Recipe` for all networks; by default the form's own.
-        jobs: trainings at a time; by default one a processor, at most 8, and one on a GPU.
+        jobs: trainings at a time; by default one per processor, at most 8, and one on a GPU.
         progress: whether stderr shows how it goes.
         data_dir: where downloaded archives lie.
         overrides: fields of the recipe, such as epochs=3.
@@ -67,9 +68,9 @@ def study(
     """
     chosen = get_study(name)
     asked = Asked(quick, tuple(depths), model or "")
-    _refuse_unheeded(chosen, asked, runs, seeds, recipe, overrides)
+    _refuse_unused(chosen, asked, runs, seeds, recipe, overrides)
     if jobs is not None and jobs < 1:
-        raise InputError(f"jobs={jobs}", "1 or more trainings at a time", "Leave it out for one a processor")
+        raise InputError(f"jobs={jobs}", "1 or more trainings at a time", "Leave it out for one per processor")
     folder = Path(out) if out is not None else Path("studies") / f"{name}{'-quick' * quick}{'-runs' * bool(runs)}"
     if runs:
         return study_runs(chosen, data, folder, runs, asked, data_dir=data_dir, progress=progress)
@@ -102,14 +103,13 @@ def study(
         )
         if stop.signal:
             raise stop.interrupted(stop.signal, "with all trainings saved")
-        records = [(one, read_record(one.job)) for one in trials]
-        results = tuple(result_of_trial(one, record, *costs[one.job.spec]) for one, record in records if record)
-        failed = {one.job.name: "its record cannot be read" for one, record in records if not record} | failed
+        results, unread = _gathered(trials, costs)
+        known = (data, folder, data_dir, Path.home())
         report = conclude(
             chosen,
             Results(grid.arms, results, quick, len(grid.dataset.classes)),
-            failed=failed,
-            data=grid.dataset.describe() | {"given": Path(data).name or str(data), "location": ""},
+            failed={name: without_places(reason, known) for name, reason in (unread | failed).items()},
+            data=described(grid.dataset, known),
             recipe=to_dict(grid.recipe),
             seeds=grid.seeds,
             command=command_of(grid, recipe, jobs, overrides, named=True),
@@ -120,7 +120,7 @@ def study(
     return report
 
 
-def _refuse_unheeded(
+def _refuse_unused(
     chosen: Study,
     asked: Asked,
     runs: Sequence[str | Path],
@@ -128,21 +128,38 @@ def _refuse_unheeded(
     recipe: object,
     overrides: dict[str, Any],
 ) -> None:
-    """Refuse what the study would not heed."""
+    """Refuse what the study would not use."""
     if asked.depths and not chosen.takes_depths:
-        raise InputError(f"depths for the study {chosen.name}", "a study of several depths", "Leave --depths out")
-    for given, option, taken in ((asked.model, "--model", chosen.takes_model), (runs, "--run", chosen.takes_runs)):
+        raise InputError(f"depths=… for the study {chosen.name}", "a study of several depths", "Leave out depths=…")
+    for given, field, taken in ((asked.model, "model=…", chosen.takes_model), (runs, "runs=…", chosen.takes_runs)):
         if given and not taken:
             raise InputError(
-                f"{option} for the study {chosen.name}", "a study that takes networks apart", f"Leave {option} out"
+                f"{field} for the study {chosen.name}", "a study that takes networks apart", f"Leave out {field}"
             )
     spare = [name for name, value in (("model", asked.model), ("seeds", seeds), ("recipe", recipe)) if value]
     if runs and (spare or overrides):
         raise InputError(
             f"finished runs with {', '.join([*spare, *overrides])}",
             "finished runs, of which nothing is trained, or networks to train",
-            "Leave --run out to train, or the others to measure runs",
+            "Leave out runs=… to train, or the other fields to measure runs",
         )
+
+
+def _gathered(
+    trials: Sequence[Trial], costs: Mapping[Spec, tuple[int, int]]
+) -> tuple[tuple[Result, ...], dict[str, str]]:
+    """Return the results, and why a trial has none, by its name."""
+    results, unread = [], {}
+    for trial in trials:
+        record = read_record(trial.job)
+        if record is None:
+            unread[trial.job.name] = "its record cannot be read"
+            continue
+        try:
+            results.append(result_of_trial(trial, record, *costs[trial.job.spec]))
+        except (KeyError, ValueError, TypeError) as error:
+            unread[trial.job.name] = f"its run cannot be read: {type(error).__name__}: {error}"
+    return tuple(results), unread
 
 
 def _costs(grid: Grid) -> dict[Spec, tuple[int, int]]:

@@ -54,7 +54,7 @@ class Asked:
         """
         if len(self.depths) > 1:
             given = ",".join(map(str, self.depths))
-            raise InputError(f"--depths {given}", "one depth in this study", f"For example --depths {self.depths[0]}")
+            raise InputError(f"depths={given}", "one depth in this study", f"For example depths={self.depths[0]}")
         return self.depths[0] if self.depths else quick if self.quick else full
 
 

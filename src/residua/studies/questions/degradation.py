@@ -20,7 +20,9 @@ def grid(asked: Asked) -> list[Arm]:
             near = max(8, 6 * round((depth - 2) / 6) + 2)
             raise InputError(f"depth {depth}", "depths of 6n + 2 layers: 8, 14, 20, …", f"The nearest is {near}")
     if len(set(depths)) < 2:
-        raise InputError(f"depths {list(depths)}", "two depths or more to compare", "For example --depths 20,56")
+        raise InputError(
+            f"depths={','.join(map(str, depths))}", "two depths or more to compare", "For example depths=20,56"
+        )
     depths = tuple(sorted(set(depths)))
     arms = [Arm(f"plain-{depth}", f"cifar_plain{depth}", group="plain", x=depth) for depth in depths]
     arms += [Arm(f"residual-{depth}", f"cifar_resnet{depth}", group="residual", x=depth) for depth in depths]
@@ -111,7 +113,7 @@ def _verdict(results: Results, best: float) -> Verdict:
         return Verdict("undecided", "Too few networks gave a result to compare two depths.", tuple(details), numbers)
     if best > HARDLY * (1 - 1 / results.classes):
         text = f"The networks have hardly learnt: the best errs on {best:.1%} of the training images."
-        return Verdict("undecided", text, ("More --epochs may tell.", *details), numbers)
+        return Verdict("undecided", text, ("More epochs may decide.", *details), numbers)
     plain, residual = train["plain"], train["residual"]
     numbers["plain beside residual"] = beside = contrast(plain, residual)
     span = f"from {both[0]:g} to {both[-1]:g} layers"

@@ -170,7 +170,7 @@ def _away(change: Interval) -> tuple[float, float]:
 
 _SHOWS = (
     "Batch normalisation keeps both from vanishing, as He 2015 found: what differs is by how much the norm drifts, and "
-    "by which way the gradient came. The intervals are over batches, of networks of one seed unless --seeds says more. "
+    "by which way the gradient came. The intervals are over batches, or over seeds where there are several. "
 )
 
 STUDY = Study(

@@ -23,7 +23,7 @@ def grid(asked: Asked) -> list[Arm]:
     name = asked.model or ("cifar_resnet32" if asked.quick else "cifar_resnet56")
     spec = get_spec(name)
     if not isinstance(spec, ResNetSpec):
-        raise InputError(f"the network {name}", "one of residual units, or plain", "For example --model cifar_resnet20")
+        raise InputError(f"the network {name}", "one of residual units, or plain", "For example model='cifar_resnet20'")
     if spec.shortcut == "none":
         return [Arm(name, name, group="plain")]
     plain = Arm(f"{name}-plain", name, {"shortcut": "none", "gate": "none", "zero_init_last_bn": False}, group="plain")

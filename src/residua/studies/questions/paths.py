@@ -25,7 +25,7 @@ def grid(asked: Asked) -> list[Arm]:
     name = asked.model or ("cifar_resnet32" if asked.quick else "cifar_resnet110")
     spec = get_spec(name)
     if not isinstance(spec, ResNetSpec) or spec.shortcut == "none":
-        raise InputError(f"the network {name}", "one of residual units", "For example --model cifar_resnet20")
+        raise InputError(f"the network {name}", "one of residual units", "For example model='cifar_resnet20'")
     return [Arm(name, name, group="residual")]
 
 
