@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,8 @@ from torchvision.transforms import v2
 
 from data.pictures import encoded, picture
 from residua.data.decode import decode
-from residua.data.preprocess import apply_uint8, normalise
-from residua.specs.preprocess import PreprocessSpec, default_preprocess
+from residua.data.preprocess import apply_uint8, normalise, ten_crops_uint8
+from residua.specs.preprocess import CropMode, Interpolation, PreprocessSpec, default_preprocess
 
 
 @pytest.mark.parametrize("size", [(24, 32), (331, 500), (500, 333), (64, 64), (40, 400), (225, 224)])
@@ -32,6 +34,42 @@ def test_resize_and_crop_equal_torchvision(size: tuple[int, int], spec: Preproce
     # Of panoramas the crop alone is computed, from a box in single precision.
     assert difference.max() <= 2
     assert (difference > 0).mean() < 0.01
+
+
+@pytest.mark.parametrize("size", [(24, 32), (331, 500), (500, 333), (64, 64), (40, 400), (225, 224), (7, 90)])
+@pytest.mark.parametrize("mode", ["center", "squash", "border"])
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"])
+def test_crop_modes_and_filters_equal_timm(size: tuple[int, int], mode: CropMode, interpolation: Interpolation) -> None:
+    timm = pytest.importorskip("timm.data.transforms_factory")
+    for side, share in ((56, 0.875), (33, 1.0)):
+        mean = (0.1, 0.5, 0.9)
+        transform = timm.transforms_imagenet_eval(
+            side, share, mode, interpolation=interpolation, mean=mean, normalize=False, use_prefetcher=False
+        )
+        image = picture(1, *size)
+        theirs = transform(image).permute(1, 2, 0).numpy()
+        spec = PreprocessSpec(side, math.floor(side / share), interpolation, mean, crop_mode=mode)
+        ours = apply_uint8(np.asarray(image), spec)
+        if mode != "center" or max(size) <= 8 * min(size):
+            assert np.array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("mode", ["squash", "border"])
+def test_ten_crops_of_every_mode_have_the_centre_in_fifth_place(mode: CropMode) -> None:
+    image = np.asarray(picture(3, 40, 90))
+    spec = PreprocessSpec(32, 40, mean=(0.1, 0.5, 0.9), crop_mode=mode)
+    crops = ten_crops_uint8(image, spec)
+    assert crops.shape == (6, 32, 32, 3)
+    assert np.array_equal(crops[4], apply_uint8(image, spec))
+    if mode == "border":
+        assert crops[0, 0, 0].tolist() == [26, 128, 230], "filled with the mean"
+
+
+@pytest.mark.parametrize("mode", ["squash", "border"])
+@pytest.mark.parametrize("size", [(1, 50_000), (50_000, 1), (1, 1)])
+def test_extreme_shapes_stay_in_bounds_in_every_mode(size: tuple[int, int], mode: CropMode) -> None:
+    spec = PreprocessSpec(224, 256, crop_mode=mode)
+    assert apply_uint8(np.zeros((*size, 3), np.uint8), spec).shape == (224, 224, 3)
 
 
 def test_an_image_of_the_final_size_is_left_alone() -> None:

@@ -65,7 +65,10 @@ OPTIONS = {
     },
     "predict": {"run", "paths", "top", "format", "batch_size", "device", "json"},
     "explain": {"run", "paths", "out", "method", "target", "layer", "top", "batch_size", "device", "json"},
-    "convert": {"file", "model", "out", "from", "to", "classes", "image_size", "json"},
+    "convert": {
+        *("file", "model", "out", "from", "to", "classes", "image_size"),
+        *("mean", "std", "scale", "interpolation", "crop", "json"),
+    },
     "bench": {
         *("models", "batch", "resolution", "mode", "engine", "precision", "peer", "batches", "warm_up", "threads"),
         *("device", "chart", "out", "json"),

@@ -10,9 +10,16 @@ from PIL import Image
 
 from residua.data.decode import Pixels
 from residua.data.decode.budget import BUDGET
-from residua.specs.preprocess import PreprocessSpec
+from residua.specs.preprocess import Interpolation, PreprocessSpec
 
-_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_FILTERS: dict[Interpolation, Image.Resampling] = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 _LONGEST = 8
 """Longer side over shorter side up to which an image is resized as a whole."""
 _CACHE_VALUES = 1 << 18
@@ -32,10 +39,11 @@ def read_uint8(read: Callable[[], Pixels], spec: PreprocessSpec) -> Pixels:
 
 
 def apply_uint8(image: Pixels, spec: PreprocessSpec) -> Pixels:
-    """Resize the shorter side to `spec.resize` and crop the centre: uint8 (H, W, 3) -> uint8 (S, S, 3).
+    """Resize as `spec.crop_mode` states and crop the centre: uint8 (H, W, 3) -> uint8 (S, S, 3).
 
     An image that has the final size already comes back as it is. Otherwise sizes and offsets are rounded as
-    torchvision's `Resize` and `CenterCrop` round them (the longer side down, half offsets to even).
+    torchvision's `Resize` and `CenterCrop` round them (the longer side down, half offsets to even), and for "border"
+    as timm's `ResizeKeepRatio` and `CenterCropOrPad` do (both sides to the nearest).
     """
     side = spec.image_size
     if image.shape[:2] == (side, side) == (spec.resize, spec.resize):
@@ -59,7 +67,7 @@ def ten_crops_uint8(image: Pixels, spec: PreprocessSpec) -> Pixels:
     return np.stack(_crops(image, spec, places))
 
 
-def resized_uint8(image: Pixels, shorter: int, interpolation: str) -> Pixels:
+def resized_uint8(image: Pixels, shorter: int, interpolation: Interpolation) -> Pixels:
     """Resize the shorter side to `shorter` pixels, the longer in proportion (rounded down): uint8 (H, W, 3).
 
     Of an image more than 8 times as long as it is wide, only the middle is kept: 8 times as long.
@@ -92,6 +100,10 @@ def _crops(
     """Resize once and cut a square at each of `places`, a function of how far a crop can move down and right."""
     side = spec.image_size
     height, width = image.shape[:2]
+    if spec.crop_mode != "center":
+        whole = _squashed(image, spec) if spec.crop_mode == "squash" else _bordered(image, spec)
+        found = places(whole.shape[0] - side, whole.shape[1] - side)
+        return [whole[top : top + side, left : left + side] for top, left in found]
     new_height, new_width = _resized(height, width, spec.resize)
     found = places(new_height - side, new_width - side)
     if (new_height, new_width) == (height, width):
@@ -106,6 +118,24 @@ def _crops(
     y, x = height / new_height, width / new_width
     boxes = [(left * x, top * y, min((left + side) * x, width), min((top + side) * y, height)) for top, left in found]
     return [np.asarray(picture.resize((side, side), method, box=box)) for box in boxes]
+
+
+def _squashed(image: Pixels, spec: PreprocessSpec) -> Pixels:
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(picture.resize((spec.resize, spec.resize), _FILTERS[spec.interpolation]))
+
+
+def _bordered(image: Pixels, spec: PreprocessSpec) -> Pixels:
+    """Resize the longer side to `spec.resize`, and fill up with the mean what is smaller than the crop."""
+    ratio = max(image.shape[:2]) / spec.resize
+    height, width = (max(1, round(size / ratio)) for size in image.shape[:2])
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    small = np.asarray(picture.resize((width, height), _FILTERS[spec.interpolation]))
+    tall, wide = (max(0, spec.image_size - size) for size in (height, width))
+    whole = np.empty((height + tall, width + wide, 3), np.uint8)
+    whole[:] = [min(255, max(0, round(255 * value))) for value in spec.mean]
+    whole[tall // 2 : tall // 2 + height, wide // 2 : wide // 2 + width] = small
+    return whole
 
 
 def normalise(

@@ -285,8 +285,10 @@ def crop_resize(image: Pixels, box: npt.NDArray[np.int64], side: int, interpolat
     """
     top, left, tall, wide = (int(value) for value in box)
     part = torch.from_numpy(np.array(image[top : top + tall, left : left + wide]))
+    # torch has these two filters alone with antialias: the others are trained with the nearest of them.
+    mode = "bicubic" if interpolation in ("bicubic", "lanczos") else "bilinear"
     resized = torch.nn.functional.interpolate(
-        part.permute(2, 0, 1)[None], (side, side), mode=interpolation, antialias=True, align_corners=False
+        part.permute(2, 0, 1)[None], (side, side), mode=mode, antialias=True, align_corners=False
     )
     result: Pixels = resized[0].permute(1, 2, 0).numpy()
     return result

@@ -68,7 +68,7 @@ def find_initial(given: str | Path, asked: Asked) -> Initial:
         InputError: as `resolve`, and as `fitted`.
     """
     found = resolve(given, asked)
-    fitted(outline(found.identity.network), found, new_classifier=True)
+    fitted(outline(found.identity.network), found, new_classifier=True, new_input=True)
     return Initial(found.located.given, found.located.sha256, found.preprocess, found.classes, found.form)
 
 
@@ -87,7 +87,7 @@ def load_initial(initial: Initial, network: Classifier, classes: Sequence[str]) 
             "Restore them, or begin another run with another --out",
         )
     adrift = bool(found.classes) and tuple(found.classes) != tuple(classes)
-    loaded = load_weights(network, found, new_classifier=True, adrift=adrift)
+    loaded = load_weights(network, found, new_classifier=True, new_input=True, adrift=adrift)
     # The network has their form by now, so that the comparison finds nothing to settle.
     network.provenance = replace(loaded, form=tuple(initial.form.items()))
     return network.provenance

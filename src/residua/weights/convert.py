@@ -10,15 +10,18 @@ from residua._base.files import check_name
 from residua._base.words import some
 from residua.families.build import spec_of
 from residua.families.sizes import check_input
-from residua.specs.preprocess import PreprocessSpec, resized
+from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle
 from residua.weights.bundle.write import write_bundle
 from residua.weights.class_names import class_names
+from residua.weights.files.hub_config import HubConfig, read_config
 from residua.weights.named.locate import sha256_weights
 from residua.weights.open import load
+from residua.weights.rgb import for_rgb, luma_of
 from residua.weights.run import Run
 from residua.weights.sources.read_source import get_source, read_weights
+from residua.weights.stated_preprocess import StatedPreprocess
 
 
 def convert(
@@ -29,6 +32,11 @@ def convert(
     source: str | None = None,
     classes: Path | str | Sequence[str] | None = None,
     image_size: int | None = None,
+    mean: Sequence[float] | float | None = None,
+    std: Sequence[float] | float | None = None,
+    scale: float | None = None,
+    interpolation: str | None = None,
+    crop: float | None = None,
     preprocess: PreprocessSpec | None = None,
 ) -> Run:
     """Convert a file of weights into a run folder, ready for evaluate, predict and further training.
@@ -40,32 +48,48 @@ def convert(
         source: who wrote the file, one of `SOURCES`; None: guessed from the names of the tensors, and noted.
         classes: names in the order of the outputs: a list, or a text file with one a line. None: those of the data
             set that the source's weights were trained on where their number fits, else class_0, class_1, …
-        image_size: side of the network's input, pixels; None: what the source's weights were trained for.
-        preprocess: the evaluation transform; None: the source's.
+        image_size: side of the network's input, pixels; None: as below.
+        mean: what is subtracted from the image's channels: one number, or three for R, G and B; None: as below.
+        std: what they are divided by: one number, or three for R, G and B; None: as below.
+        scale: the value of white in the units of `mean` and `std`: 1, or 255 for a network that takes levels. With
+            it, a mean that is not given is 0 and a std that is not given is 1. The network sees
+            (level · scale / 255 - mean) / std.
+        interpolation: filter of the resize: nearest, bilinear, bicubic, box, hamming or lanczos; None: as below.
+        crop: share of the resized image's side that the network sees, at most 1; None: as below.
+        preprocess: the whole evaluation transform, in place of the six above. None: what a config.json beside the file
+            states; else what the source's weights for this network expect, which is noted as assumed.
 
     Returns:
-        The run. Its `data` says where it comes from: source, name and SHA-256 of the file (see `sha256_weights`), and
-        notes.
+        The run, which takes RGB images: a network for grey ones is turned into it, see `for_rgb`. Its `data` states
+        where it comes from: source, name and SHA-256 of the file (see `sha256_weights`), and notes.
 
     Raises:
         InputError: an unreadable or unsafe file; tensors that are missing, unexpected or misshapen (all are named);
-            class names that do not fit; a side that the network does not take; an `out` that is in use. Nothing is
-            written then.
+            class names that do not fit; a side that the network does not take; weights for 2, 4 or more channels; a
+            preprocessing that Residua cannot follow; an `out` that is in use. Nothing is written then.
     """
     check_name("file", file)
     check_name("out", out)
     path, folder = Path(file), Path(out)
+    stated = StatedPreprocess(image_size, mean, std, scale, interpolation, crop)
+    if preprocess is not None and stated != StatedPreprocess():
+        raise InputError(
+            "preprocess beside parts of it", "preprocess, or image_size, mean, std, scale, interpolation and crop", ""
+        )
     _refuse_used(folder)
     spec = spec_of(model)
     if image_size is not None:
         check_input(spec, image_size)
     found = read_weights(path, spec, source, keep_background=_count(classes))
-    spec = found.spec
+    spec, tensors, grey = for_rgb(str(path), found.spec, found.tensors)
     data = "cifar10" if getattr(spec, "stem", "") == "cifar" else get_source(found.source).DATA
     names, named = class_names(classes, spec.num_classes, data)
-    preprocess = preprocess or get_source(found.source).preprocess(spec, path.name)
-    if image_size is not None:
-        preprocess = resized(preprocess, image_size)
+    assumed = ""
+    if preprocess is None:
+        declared = _declared(path)
+        seen = stated.applied(declared or get_source(found.source).preprocess(spec, path.name))
+        preprocess = luma_of(seen) if grey else seen
+        assumed = "" if declared else stated.note(preprocess, found.source)
     if preprocess.image_size != spec.input_size:
         check_input(spec, preprocess.image_size)
         spec = spec.edit(input_size=preprocess.image_size)
@@ -73,14 +97,21 @@ def convert(
         "source": found.source,
         "file": path.name,
         "sha256": sha256_weights(path),
-        "notes": [*found.notes, *([named] if named else [])],
+        "notes": [*found.notes, *filter(None, (grey, assumed, named))],
     }
-    write_bundle(folder, Bundle(folder, spec, names, preprocess, data={"converted": origin}), found.tensors)
+    write_bundle(folder, Bundle(folder, spec, names, preprocess, data={"converted": origin}), tensors)
     return load(folder)
 
 
 def _count(classes: Path | str | Sequence[str] | None) -> int | None:
     return None if classes is None else len(class_names(classes, None, "imagenet")[0])
+
+
+def _declared(path: Path) -> PreprocessSpec | None:
+    """Return the transform that a config.json beside the file declares, where it names a network of ours."""
+    config = path.with_name(CONFIG_FILE)
+    found = read_config(config) if config.is_file() else HubConfig()
+    return found.preprocess if found.network is not None else None
 
 
 def _refuse_used(folder: Path) -> None:

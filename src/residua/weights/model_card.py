@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from residua.specs.preprocess import describe
 from residua.weights.bundle.config import timm_name
 from residua.weights.bundle.value import Bundle
 
@@ -28,8 +29,7 @@ def model_card(bundle: Bundle, parameters: int) -> str:
         "Network": f"{spec.name} ({spec.paper})",
         "Parameters": f"{parameters:,}",
         "Input": f"{spec.in_channels} × {side} × {side}",
-        "Preprocessing": f"shorter side to {preprocess.resize} ({preprocess.interpolation}), centre crop {side}, "
-        f"mean {_numbers(preprocess.mean)}, deviation {_numbers(preprocess.std)}",
+        "Preprocessing": describe(preprocess),
         "Classes": str(len(classes)),
         "Trained on": _trained_on(bundle.data),
         "Began with": f"{begun}, SHA-256 {(initial_weights or {}).get('sha256')}" if begun else "",
@@ -65,10 +65,6 @@ def _measured(metrics: Mapping[str, Any]) -> str:
         found += f" (95% interval {interval[0]:.4f} to {interval[1]:.4f})"
     of = f"{metrics['count']:,} images" if metrics.get("count") else "images"
     return found + (f" of {of} of the {metrics['split']} part" if metrics.get("split") else "")
-
-
-def _numbers(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
 
 
 def _cell(text: str) -> str:

@@ -97,6 +97,8 @@ def test_the_kernels_of_the_colours() -> None:
     six = fit_channels(kernel, 3, 6)
     assert torch.equal(six, torch.cat([kernel, kernel], 1) * 3 / 6)
     assert torch.equal(fit_channels(kernel, 3, 3), kernel)
+    grey = fit_channels(kernel[:, :1], 1, 3)
+    assert torch.equal(grey, kernel[:, :1] * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1))
 
 
 @given(st.integers(1, 5), st.integers(1, 12))

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from residua._base.errors import InputError
 from residua.cli.show import Switch, note, print_json
+from residua.specs.preprocess import describe
 
 
 def convert(
@@ -23,12 +24,18 @@ def convert(
     to: str | None = None,
     classes: Path | None = None,
     image_size: int | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    scale: float | None = None,
+    interpolation: str | None = None,
+    crop: float | None = None,
     json: Switch = False,
 ) -> int:
     """Turn a file of weights into a run folder, or with --to a run's weights into a file for torchvision or timm.
 
-    Tensors are renamed and laid out anew by rule; a missing, unexpected or misshapen one is refused, all of them named.
-    The run carries the preprocessing that the source's weights were trained for.
+    Tensors are renamed and laid out again by rule; a missing, unexpected or misshapen one is refused, all of them
+    named. The run carries the preprocessing that a config.json beside the file states, else the one that the source's
+    weights for this network expect, which is reported as assumed. State the parts that you know.
 
     Parameters
     ----------
@@ -46,12 +53,32 @@ def convert(
         A text file with the class names, one a line, in the order of the outputs; left out: ImageNet's or CIFAR-10's
         where their number fits, else class_0, class_1, and so on.
     image_size
-        Side of the network's input, pixels; left out: what the source's weights were trained for.
+        Side of the network's input, pixels.
+    mean
+        What is subtracted: one number, or three with commas for R, G and B. The network sees
+        (level × scale / 255 - mean) / std, where a level is 0 to 255.
+    std
+        What is divided by: one number, or three with commas for R, G and B.
+    scale
+        The value of white in the units of --mean and --std: 1, or 255 for a network that takes levels. With it, a mean
+        that is left out is 0, and a std that is left out is 1.
+    interpolation
+        Filter of the resize: nearest, bilinear, bicubic, box, hamming or lanczos.
+    crop
+        Share of the resized image's side that the network sees, at most 1, such as 0.875.
     json
         Print one JSON document.
     """
     if to is not None:
-        spare = {"--model": model, "--from": source, "--classes": classes, "--image-size": image_size}
+        spare: dict[str, object] = {"--model": model, "--from": source, "--classes": classes}
+        spare |= {
+            "--image-size": image_size,
+            "--mean": mean,
+            "--std": std,
+            "--scale": scale,
+            "--interpolation": interpolation,
+            "--crop": crop,
+        }
         given = [name for name, value in spare.items() if value is not None]
         if given:
             raise InputError(f"--to with {' and '.join(given)}", "--to with --out alone: the run says the rest", "")
@@ -62,22 +89,40 @@ def convert(
         )
     from residua.weights.convert import convert as run_conversion
 
-    run = run_conversion(file, model=model, out=out, source=source, classes=classes, image_size=image_size)
+    run = run_conversion(
+        file,
+        model=model,
+        out=out,
+        source=source,
+        classes=classes,
+        image_size=image_size,
+        mean=_numbers("--mean", mean),
+        std=_numbers("--std", std),
+        scale=scale,
+        interpolation=interpolation,
+        crop=crop,
+    )
     origin = run.data["converted"]
+    for line in origin["notes"]:
+        note(line)
     if json:
         document = {"run": str(run.folder), "model": run.spec.name, "classes": list(run.classes)}
         print_json(document | {"preprocess": asdict(run.preprocess_spec)} | origin)
         return 0
-    for line in origin["notes"]:
-        note(line)
     fed = run.preprocess_spec
     print(f"{run.folder}: {run.spec.name} from {file} ({origin['source']}), {len(run.classes)} classes")
-    print(
-        f"Images: {fed.resize} pixels {fed.interpolation}, crop {fed.image_size}, mean {_numbers(fed.mean)}, "
-        f"std {_numbers(fed.std)}"
-    )
+    print(f"Images: {describe(fed)}")
     note(f"Next: {shlex.join(['residua', 'evaluate', str(run.folder)])} DATA")
     return 0
+
+
+def _numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if text is None else tuple(map(float, text.split(",")))
+    except ValueError:
+        raise InputError(
+            f"{flag} {text}", "one number, or three with commas between", f"For example {flag} 0.485,0.456,0.406"
+        ) from None
 
 
 def _give(run: Path, peer: str, out: Path, json: bool) -> int:
@@ -90,12 +135,5 @@ def _give(run: Path, peer: str, out: Path, json: bool) -> int:
     print(f"{written.path}: weights of {peer}'s {written.model}")
     print(written.code)
     fed = written.preprocess
-    note(
-        f"The file holds tensors alone. Feed it {fed.image_size} pixels out of {fed.resize} ({fed.interpolation}), "
-        f"mean {_numbers(fed.mean)}, std {_numbers(fed.std)}."
-    )
+    note(f"The file holds tensors alone. Prepare its images so: {describe(fed)}.")
     return 0
-
-
-def _numbers(values: tuple[float, ...]) -> str:
-    return " ".join(f"{value:g}" for value in values)

@@ -69,6 +69,8 @@ def fixed(images: ImageSource, spec: PreprocessSpec, workers: int, *, use_cache:
         return index
 
     target = f"fixed {side} {spec.resize} {spec.interpolation}"
+    if spec.crop_mode != "center":
+        target += f" {spec.crop_mode} {spec.mean}"
     if use_cache and (found := _kept(images, target, build, make)) is not None:
         return found
     memory, index = np.zeros((count, side, side, 3), np.uint8), Index.empty(count)

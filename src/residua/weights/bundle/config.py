@@ -46,7 +46,7 @@ def config_of(bundle: Bundle) -> dict[str, Any]:
             "fixed_input_size": False,
             "interpolation": preprocess.interpolation,
             "crop_pct": _crop_pct(preprocess.image_size, preprocess.resize),
-            "crop_mode": "center",
+            "crop_mode": preprocess.crop_mode,
             "mean": list(preprocess.mean),
             "std": list(preprocess.std),
             "num_classes": len(classes),

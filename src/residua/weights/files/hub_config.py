@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from residua._base.errors import InputError
-from residua.specs.preprocess import PreprocessSpec
+from residua._base.errors import Damaged, InputError
+from residua._base.json_file import read_json
+from residua.specs.preprocess import IMAGENET_MEAN, IMAGENET_STD, Interpolation, PreprocessSpec
 from residua.weights.peers.same_network import OURS, ours_of
+
+# timm's own defaults for what a config.json leaves out (timm/data/config.py, resolve_data_config).
+_DEFAULTS: dict[str, Any] = {
+    "input_size": [3, 224, 224],
+    "interpolation": "bicubic",
+    "mean": list(IMAGENET_MEAN),
+    "std": list(IMAGENET_STD),
+    "crop_pct": 0.875,
+    "crop_mode": "center",
+}
 
 
 @dataclass(frozen=True)
@@ -19,21 +29,32 @@ class HubConfig:
     """What a config.json states; by default nothing.
 
     Attributes:
+        path: the file.
         architecture: the network's name as written.
         network: our name of the network, or None where it names none that we have.
         classes: the names of the outputs, or ().
-        preprocess: the evaluation transform, or None.
+        fields: its description of the preprocessing as written, or {}.
     """
 
+    path: Path = Path("config.json")
     architecture: str = ""
     network: str | None = None
     classes: tuple[str, ...] = ()
-    preprocess: PreprocessSpec | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def source(self) -> str | None:
         """Return "timm" where the file names a network of ours by timm's name."""
         return "timm" if self.network is not None and self.architecture != f"{OURS}{self.network}" else None
+
+    @property
+    def preprocess(self) -> PreprocessSpec | None:
+        """Return the evaluation transform, or None where the file describes none.
+
+        Raises:
+            InputError: it describes one that Residua cannot follow.
+        """
+        return preprocess_of(self.fields, str(self.path)) if self.fields else None
 
 
 def read_config(path: Path) -> HubConfig:
@@ -43,27 +64,77 @@ def read_config(path: Path) -> HubConfig:
         InputError: it cannot be read, or holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read: {error}", "a config.json in timm's layout") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds a {type(content).__name__}", "a config.json in timm's layout")
-    architecture = str(content.get("architecture") or "")
+        content = read_json(path, dict[str, Any])
+    except Damaged as error:
+        raise InputError(f"{path} cannot be read: {error.reason}", "a config.json in timm's layout") from None
+    architecture = content.get("architecture")
     names = content.get("label_names")
-    classes = tuple(map(str, names)) if isinstance(names, list) else ()
-    return HubConfig(architecture, ours_of(architecture), classes, _preprocess_of(content))
+    # Before 2023 the fields of the preprocessing stood at the top.
+    nested = content.get("pretrained_cfg")
+    fields = nested if isinstance(nested, Mapping) else content
+    return HubConfig(
+        path,
+        architecture if isinstance(architecture, str) else "",
+        ours_of(architecture) if isinstance(architecture, str) else None,
+        tuple(map(str, names)) if isinstance(names, list) else (),
+        {name: fields[name] for name in _DEFAULTS if fields.get(name) is not None},
+    )
 
 
-def _preprocess_of(config: Mapping[str, Any]) -> PreprocessSpec | None:
-    """Return the evaluation transform that a config.json describes, None where it describes none that we have."""
-    # Before 2023 the fields stood at the top.
-    told = config["pretrained_cfg"] if isinstance(config.get("pretrained_cfg"), Mapping) else config
+def preprocess_of(stated: Mapping[str, Any], given: str) -> PreprocessSpec:
+    """Return the evaluation transform that fields in timm's form describe; what is left out takes timm's default.
+
+    Args:
+        stated: `input_size` (channels, height, width), `interpolation`, `mean`, `std`, `crop_pct`, `crop_mode`.
+        given: what an error calls the fields.
+
+    Raises:
+        InputError: a transform that Residua cannot follow; names the field.
+    """
+    values = _DEFAULTS | {name: value for name, value in stated.items() if name in _DEFAULTS and value is not None}
+    height, width = _sides(values["input_size"], given)
+    if height != width:
+        raise _unfollowed(given, "input_size", values["input_size"], "a square input: [3, side, side]")
+    share = values["crop_pct"]
+    if not _is_number(share) or not 0.01 <= share <= 1:
+        raise _unfollowed(given, "crop_pct", share, "a share of the image, at most 1")
+    if values["interpolation"] not in get_args(Interpolation):
+        raise _unfollowed(
+            given, "interpolation", values["interpolation"], f"one of {', '.join(get_args(Interpolation))}"
+        )
+    if values["crop_mode"] not in ("center", "squash", "border"):
+        raise _unfollowed(given, "crop_mode", values["crop_mode"], "one of center, squash, border")
+    mean, std = (_three(values[name], name, given) for name in ("mean", "std"))
     try:
-        size = int(max(told["input_size"][-2:]))
-        resize = math.floor(size / float(told.get("crop_pct") or 0.875))
-        kind = str(told.get("interpolation") or "bicubic")
-        squares = told.get("crop_mode") in (None, "center")
-        found = PreprocessSpec(size, resize, kind, tuple(told["mean"]), tuple(told["std"]))  # type: ignore[arg-type]
-    except (InputError, KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError):
-        return None
-    return found if squares else None
+        return PreprocessSpec(
+            height, math.floor(height / share), values["interpolation"], mean, std, values["crop_mode"]
+        )
+    except InputError as error:
+        raise InputError(f"{given} declares {error.given}", error.wanted, _REMEDY) from error
+
+
+_REMEDY = "Convert the file of weights alone, and state its preprocessing: residua.convert(FILE, mean=…, std=…, …)"
+
+
+def _sides(value: Any, given: str) -> tuple[int, int]:
+    sides = list(value) if isinstance(value, list | tuple) else []
+    if len(sides) != 3 or not all(type(side) is int and 1 <= side <= 1 << 16 for side in sides):
+        raise _unfollowed(given, "input_size", value, "[channels, height, width]")
+    return sides[1], sides[2]
+
+
+def _three(value: Any, name: str, given: str) -> tuple[float, float, float]:
+    """Return a number for each of R, G, B; a single one holds for all."""
+    numbers = list(value) if isinstance(value, list | tuple) else [value]
+    if len(numbers) not in (1, 3) or not all(map(_is_number, numbers)):
+        raise _unfollowed(given, name, value, "one number, or three: R, G, B")
+    red, green, blue = (float(number) for number in (numbers if len(numbers) == 3 else numbers * 3))
+    return red, green, blue
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e9
+
+
+def _unfollowed(given: str, name: str, value: Any, wanted: str) -> InputError:
+    return InputError(f"{given} declares {name} {str(value)[:80]}, which Residua cannot follow", wanted, _REMEDY)

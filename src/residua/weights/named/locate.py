@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib
-import math
 import re
 import urllib.parse
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from residua._base.words import some
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE
+from residua.weights.files.hub_config import preprocess_of
 from residua.weights.files.tf_checkpoint import checkpoint_files
 from residua.weights.named.hub import Repository, fetch_to_cache
 from residua.weights.peers.same_network import TWINS, Twin, departures
@@ -235,13 +235,10 @@ def _from_timm(given: str, tag: str, twin: Twin, spec: Spec) -> Located:
     found: Any = get_pretrained_cfg(twin.name if short == "DEFAULT" else f"{twin.name}.{short}")
     repository = found.hf_hub_id if "/" in (found.hf_hub_id or "") else f"timm/{found.hf_hub_id}"
     located = _from_hub(given, repository) if found.hf_hub_id else _from_address(found.url)
-    size = max(found.input_size[-2:])
     return dataclasses.replace(
         located,
         given=given,
         source="timm",
-        preprocess=PreprocessSpec(
-            size, math.floor(size / (found.crop_pct or 0.875)), found.interpolation, tuple(found.mean), tuple(found.std)
-        ),
+        preprocess=preprocess_of(vars(found), given),
         classes=tuple(map(str, found.label_names or ())),
     )

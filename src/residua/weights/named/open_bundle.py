@@ -17,15 +17,27 @@ from residua.weights.class_names import class_names
 from residua.weights.identity import Asked
 from residua.weights.named.locate import HUB_FILES, is_remote
 from residua.weights.named.resolve import Weights, resolve
+from residua.weights.rgb import for_rgb, luma_of
 from residua.weights.sources.read_source import get_source
 
 
 def open_bundle(name: Path | str, model: str | Spec | None = None) -> tuple[Bundle, dict[str, Tensor]]:
     """Open a run folder or weights by name; the arguments and errors are those of `residua.load`.
 
+    A network for grey images is turned into the same network for colour images, see `for_rgb`.
+
     Returns:
         The bundle and its state dict, on the CPU.
     """
+    bundle, tensors = _opened(name, model)
+    if bundle.spec.in_channels == 3:
+        return bundle, tensors
+    spec, tensors, _ = for_rgb(str(name), bundle.spec, tensors)
+    seen = luma_of(bundle.preprocess)
+    return replace(bundle, spec=spec, preprocess=seen, weights_sha256=hash_tensors(tensors)), tensors
+
+
+def _opened(name: Path | str, model: str | Spec | None) -> tuple[Bundle, dict[str, Tensor]]:
     check_name("run", name)
     if model is None and not is_published(name):
         return read_bundle(name)

@@ -12,6 +12,7 @@ from residua.specs.provenance import Provenance
 from residua.specs.schema import Spec
 from residua.weights.identity import Asked, identify
 from residua.weights.named.resolve import Weights
+from residua.weights.rgb import spread_over_rgb
 from residua.weights.state_diff import differences
 
 
@@ -98,12 +99,15 @@ def fitted(
 def fit_channels(kernel: Tensor, given: int, wanted: int) -> Tensor:
     """Fit a kernel over `given` channels to `wanted`, so that an image whose channels are alike gives what it gave.
 
-    One channel: the sum over the old ones. Fewer than before: each the sum divided by their number. More: the old ones
-    in turn (R, G, B, R, …), each divided by how often it occurs; at a multiple of three that is 3/n.
+    To one channel: the sum over the old ones. To fewer: each the sum divided by their number. From one to three: in
+    the shares of luma, see `spread_over_rgb`. To more: the old ones in turn (R, G, B, R, …), each divided by how often
+    it occurs; at a multiple of three that is 3/n.
 
     Shapes: (C_out, given, kh, kw) -> (C_out, wanted, kh, kw), or (C_out, given · k) -> (C_out, wanted · k) of a linear
     layer that reads the image channel by channel.
     """
+    if (given, wanted) == (1, 3):
+        return spread_over_rgb(kernel)
     old = kernel.detach().reshape(len(kernel), given, -1).double()
     if wanted < given:
         new = old.sum(1, keepdim=True).expand(-1, wanted, -1) / wanted

@@ -1,0 +1,96 @@
+"""The preprocessing of converted weights: what a user states of it, and what is assumed instead."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from residua._base.errors import InputError
+from residua._base.words import some
+from residua.specs.preprocess import PreprocessSpec, describe, resized
+
+
+@dataclass(frozen=True)
+class StatedPreprocess:
+    """What a user states of the evaluation transform; None leaves a part to be assumed.
+
+    A network sees (level · scale / 255 - mean) / std, where levels are the 0 to 255 of an image's channels.
+
+    Attributes:
+        image_size: side of the network's input, pixels.
+        mean: one number, or three for R, G and B, in units of `scale`.
+        std: one number, or three for R, G and B, in units of `scale`.
+        scale: what white is before mean and std: 1, or 255 for a network that takes levels. Where it is given, a mean
+            that is not given is 0, and a std that is not given is 1.
+        interpolation: filter of the resize, as in `PreprocessSpec`.
+        crop: share of the resized side that is kept, above 0 and at most 1; timm's crop_pct.
+    """
+
+    image_size: int | None = None
+    mean: Sequence[float] | float | None = None
+    std: Sequence[float] | float | None = None
+    scale: float | None = None
+    interpolation: str | None = None
+    crop: float | None = None
+
+    def applied(self, assumed: PreprocessSpec) -> PreprocessSpec:
+        """Return the transform that was stated, its other parts as in `assumed`.
+
+        Raises:
+            InputError: a number that is out of range.
+        """
+        changes: dict[str, Any] = {}
+        scale = 1.0 if self.scale is None else _positive("scale", self.scale)
+        for name, neutral in (("mean", 0.0), ("std", 1.0)):
+            value = getattr(self, name)
+            if value is not None or self.scale is not None:
+                numbers = _three(name, neutral if value is None else value)
+                changes[name] = tuple(number / scale for number in numbers)
+        if self.interpolation is not None:
+            changes["interpolation"] = self.interpolation
+        fed = assumed if self.image_size is None else resized(assumed, self.image_size)
+        if self.crop is not None:
+            if not 0.01 <= _positive("crop", self.crop) <= 1:
+                raise InputError(
+                    f"crop={self.crop}", "a share of the image, above 0.01 and at most 1", "Customary is 0.875"
+                )
+            changes["resize"] = math.floor(fed.image_size / self.crop)
+        return dataclasses.replace(fed, **changes)
+
+    def note(self, fed: PreprocessSpec, source: str) -> str:
+        """Return a sentence on what of `fed` was assumed, "" where everything was stated."""
+        parts = {
+            "mean": self.mean is None and self.scale is None,
+            "std": self.std is None and self.scale is None,
+            "interpolation": self.interpolation is None,
+            "crop": self.crop is None,
+            "image_size": self.image_size is None,
+        }
+        assumed = [name for name, is_assumed in parts.items() if is_assumed]
+        if not assumed:
+            return ""
+        names = some([f"{name}=…" for name in assumed])
+        return (
+            f"Preprocessing assumed, as {source}'s weights for this network expect: {describe(fed)}. Where the file's "
+            f"own is different, give {names}."
+        )
+
+
+def _three(name: str, value: Any) -> tuple[float, ...]:
+    numbers = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if len(numbers) not in (1, 3):
+        raise InputError(
+            f"{name}={value!r}", "one number, or three for R, G and B", "Leave it out to assume the source's"
+        )
+    if not all(type(number) in (int, float) for number in numbers):
+        raise InputError(f"{name}={value!r}", "numbers", "Leave it out to assume the source's")
+    return numbers * 3 if len(numbers) == 1 else numbers
+
+
+def _positive(name: str, value: float) -> float:
+    if type(value) not in (int, float) or not 0 < value < 1e9:
+        raise InputError(f"{name}={value!r}", "a number above 0", "Leave it out to assume the source's")
+    return float(value)
