@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import errno
 import hashlib
 import os
@@ -20,7 +18,7 @@ from residua._base import download, http
 from residua._base.console import BYTES, progress_bar
 from residua._base.download import RemoteFile, fetch
 from residua._base.errors import InputError
-from residua._base.http import ERRORS, head, number_in, public_address
+from residua._base.http import head
 from servers import Behaviour, serving
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 1_500_000, dtype=np.uint8).tobytes()
@@ -370,63 +368,3 @@ def test_a_download_announces_itself_once(capfd: pytest.CaptureFixture[str]) -> 
     with progress_bar("Examining", "images") as show:
         show(1, 2)
     assert capfd.readouterr().err == ""
-
-
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("https://host/w.pth?X-Amz-Signature=s3cret#sha256=abcdef12", "https://host/w.pth#sha256=abcdef12"),
-        ("https://user:s3cret@host:81/w.pth", "https://host:81/w.pth"),
-        ("HTTPS://a@b:s3cret@host/w.pth#s3cret", "HTTPS://host/w.pth"),
-        ("https://host?s3cret", "https://host"),
-        ("https://host/a@b/w.pth", "https://host/a@b/w.pth"),
-        ("photos/a?b#c", "photos/a?b#c"),
-        ("hf://org/repo@main", "hf://org/repo@main"),
-    ],
-)
-def test_a_public_address_holds_no_secret(address: str, public: str) -> None:
-    assert public_address(address) == public
-
-
-def test_a_signed_address_is_asked_whole_and_shown_without_its_secret(server: Behaviour, tmp_path: Path) -> None:
-    server.files["/signed.bin"] = CONTENT
-    whole = server.address.replace("http://", "http://user:p%40ss@")
-    signed = RemoteFile(f"{whole}/signed.bin?key=s3cret", SHA256)
-    assert fetch(signed, tmp_path).name == "signed.bin"
-    assert server.asked[0].path == "/signed.bin?key=s3cret"
-    assert server.asked[0].headers["authorization"] == "Basic " + base64.b64encode(b"user:p@ss").decode()
-    server.statuses = [403]
-    with pytest.raises(InputError, match="Give the whole address again") as error:
-        fetch(RemoteFile(f"{whole}/other.bin?key=s3cret", SHA256), tmp_path)
-    assert "s3cret" not in str(error.value)
-    assert "p%40ss" not in str(error.value)
-    server.files["/signed.bin"] = OTHER
-    with pytest.raises(InputError, match="SHA-256") as error:
-        fetch(signed, tmp_path / "again")
-    assert "s3cret" not in str(error.value)
-
-
-def test_a_name_outside_ascii_is_asked_for_in_percent_signs(server: Behaviour, tmp_path: Path) -> None:
-    server.files["/gr%C3%B6%C3%9Fe%20a.bin"] = CONTENT
-    assert fetch(RemoteFile(f"{server.address}/größe%20a.bin", SHA256), tmp_path).name == "größe a.bin"
-
-
-@pytest.mark.parametrize("target", ["http://[::1/x", "http://ho st/x", "http://" + "a" * 70 + ".example/", "file:///x"])
-def test_a_redirect_to_no_address_is_refused(server: Behaviour, tmp_path: Path, target: str) -> None:
-    server.redirects["/data.bin"] = target
-    with pytest.raises(InputError, match="could not be downloaded"):
-        fetch(remote(server), tmp_path)
-    with contextlib.suppress(*ERRORS):
-        assert head(f"{server.address}/data.bin").url == f"{server.address}/data.bin"
-
-
-@pytest.mark.parametrize("host", ["ä" * 70, "a..b", "xn--", "a\udcff"])
-def test_a_host_that_is_none_is_refused(host: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError):
-        fetch(RemoteFile(f"http://{host}.invalid:1/w.bin", SHA256), tmp_path)
-
-
-def test_a_number_that_no_integer_holds_is_no_number() -> None:
-    assert number_in("9" * 5000) is None
-    assert number_in("12") == 12
-    assert number_in("-1") is number_in("1.5") is number_in(None) is number_in("١") is None

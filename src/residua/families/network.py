@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, Self
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -122,9 +122,19 @@ class Classifier(nn.Module):
         # `to`, `to_empty`, `cuda` and `cpu` all pass through here.
         before = self._device_type()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._settle_layout(before)
+        return self
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load a state dict as torch does; one that is assigned may bring the network to a device."""
+        before = self._device_type()
+        found = super().load_state_dict(state_dict, strict=strict, assign=assign)
+        self._settle_layout(before)
+        return found
+
+    def _settle_layout(self, before: str | None) -> None:
         if (device := self._device_type()) != before:
             self.layout = self._fastest() if device == "cpu" else Layout()
-        return self
 
     def _device_type(self) -> str | None:
         first = next(self.parameters(), None)
