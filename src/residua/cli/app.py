@@ -173,7 +173,7 @@ def _own_warnings() -> Iterator[None]:
     def show(message: Warning | str, category: type[Warning], filename: str, *place: Any, **where: Any) -> None:
         if Path(filename).is_relative_to(_SOURCE):
             note(f"Warning: {message}")
-        else:
+        elif Path(filename).parent.name != "PIL":  # The decoder itself names the file that Pillow comments on.
             before(message, category, filename, *place, **where)
 
     warnings.showwarning = show

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import threading
 from collections import deque
@@ -11,8 +13,11 @@ from contextlib import contextmanager
 LIMIT_BYTES = 1 << 30
 """What all images that are being decoded may take together. A larger one is decoded while no other one is."""
 
-_FREE_BYTES = 4 << 20
+FREE_BYTES = 4 << 20
 """Images below this are not counted: even 16 of them are a small part of the budget."""
+
+
+_TRIM_BYTES = 64 << 20
 
 
 class Budget:
@@ -35,9 +40,6 @@ class Budget:
     @contextmanager
     def lease(self, size: int) -> Iterator[None]:
         """Count `size` bytes within the block; wait until they are free, or until nothing else is counted."""
-        if size < _FREE_BYTES:
-            yield
-            return
         self._take(size)
         try:
             yield
@@ -75,12 +77,20 @@ class Budget:
                 self._changed.notify_all()
 
     def _give_back(self, size: int) -> None:
+        if size >= _TRIM_BYTES:
+            _return_freed_memory()
         with self._changed:
             self.taken -= size
             self._changed.notify_all()
 
     def _fits(self, size: int) -> bool:
         return self.taken == 0 or self.taken + size <= self.limit
+
+
+def _return_freed_memory() -> None:
+    """Give what is freed back to the system; Pillow's blocks of 16 MB would stay with the C library, by hundreds."""
+    with contextlib.suppress(AttributeError):  # Only glibc has this function.
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 BUDGET = Budget()

@@ -29,10 +29,11 @@ _PLUGINS = {
 """Format -> the module that reads it. No other reader is ever tried: each one more is one more to trust."""
 
 _MISSING = {
-    "AVIF": ("this Pillow does not read AVIF", "Install Pillow 11.3 or later: pip install -U pillow"),
-    "HEIF": ("HEIC is read with an extra only", 'pip install "residua[heif]", or convert the file to JPEG'),
-    "JXL": ("JPEG XL is read with an extra only", 'pip install "residua[jxl]", or convert the file to PNG'),
+    "AVIF": "an AVIF image, which needs Pillow 11.3 or later: pip install -U pillow",
+    "HEIF": 'a HEIC photo, which needs an extra: pip install "residua[heif]"',
+    "JXL": 'a JPEG XL image, which needs an extra: pip install "residua[jxl]"',
 }
+"""Format -> the reason where its reader is not installed; it holds the remedy, since lists of files show reasons only."""
 
 _SIGNATURES = (
     (b"\xff\xd8", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF87a", "GIF"), (b"GIF89a", "GIF"), (b"II*\0", "TIFF"),
@@ -117,19 +118,14 @@ def opener(form: str, name: str) -> Callable[[Any, str], Image.Image]:
     Called without `Image.open`, which would hide why a header is refused, and warn of sizes that are allowed here.
 
     Raises:
-        BadImage: the reader of this format is not installed; the remedy names the extra.
+        BadImage: the reader of this format is not installed; the reason names the extra.
     """
-    if form not in Image.OPEN:
-        module = _PLUGINS[form]
-        if find_spec(module) is None:
-            reason, remedy = _MISSING[form]
-            raise BadImage(name, reason, remedy)
-        plugin = import_module(module)
+    if form not in Image.OPEN and find_spec(_PLUGINS[form]) is not None:
+        plugin = import_module(_PLUGINS[form])
         if form == "HEIF":
             plugin.register_heif_opener()
     if form not in Image.OPEN:
-        reason, remedy = _MISSING.get(form, (f"this Pillow does not read {form}", "Install Pillow from PyPI"))
-        raise BadImage(name, reason, remedy)
+        raise BadImage(name, _MISSING.get(form, f"a {form}, which this Pillow does not read"), "Or convert it to PNG")
     factory: Callable[[Any, str], Image.Image] = Image.OPEN[form][0]
     return factory
 

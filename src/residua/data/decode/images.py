@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from residua.data.decode.bad_image import BadImage, Pixels, check_size
-from residua.data.decode.budget import BUDGET
+from residua.data.decode.budget import BUDGET, FREE_BYTES
 from residua.data.decode.colours import rgb_of
 from residua.data.decode.files import read
 from residua.data.decode.jpeg import JpegHeader, OtherSampling, decode_jpeg, read_header, scale_of
@@ -94,15 +94,17 @@ def _decode_jpeg(data: bytes, name: str, header: JpegHeader, min_size: tuple[int
     orientation = _jpeg_orientation(data, name, header)
     height, width = min_size if orientation < 5 else min_size[::-1]
     count = header.height * header.width
-    scaled = 3 * count * scale_of(header, height, width) ** 2
-    # Coefficients of two bytes are kept of all scans; turning makes a copy.
-    cost = scaled * (1 if orientation == 1 else 2) + (2 * header.components * count if header.progressive else 0)
+    cost = 3 * count
+    if cost >= FREE_BYTES:
+        cost = int(cost * scale_of(header, height, width) ** 2) * (1 if orientation == 1 else 2)
+        # Coefficients of two bytes are kept until the last scan.
+        cost += 2 * header.components * count if header.progressive else 0
 
     def decoded() -> Pixels:
         return upright(decode_jpeg(data, name, height, width), orientation)
 
     try:
-        return _within_budget(int(cost), name, decoded)
+        return _within_budget(cost, name, decoded)
     except OtherSampling:
         return _decode_other(data, name)
 
@@ -128,13 +130,15 @@ def _decode_image(image: Image.Image, form: str, name: str) -> Pixels:
 
 def _within_budget(size: int, name: str, decoded: Callable[[], Pixels]) -> Pixels:
     """Decode while `size` bytes are counted; blame the image for running out of memory where it asks for much."""
-    with BUDGET.lease(size):
-        try:
+    try:
+        if size < FREE_BYTES:
             return decoded()
-        except MemoryError:
-            if size < _SMALL_BYTES and not _to_be_had(size):
-                raise
-            raise BadImage(name, f"needs more memory than can be had ({size >> 20} MiB by its size)") from None
+        with BUDGET.lease(size):
+            return decoded()
+    except MemoryError:
+        if size < _SMALL_BYTES and not _to_be_had(size):
+            raise
+        raise BadImage(name, f"needs more memory than can be had ({size >> 20} MiB by its size)") from None
 
 
 def _to_be_had(size: int) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import struct
+from typing import NamedTuple
 
 import simplejpeg
 
@@ -25,8 +26,7 @@ class OtherSampling(Exception):
     """Factors of chroma subsampling that libjpeg-turbo's simple interface does not know, though its full one does."""
 
 
-@dataclass(frozen=True)
-class JpegHeader:
+class JpegHeader(NamedTuple):
     """What stands before the pixels.
 
     Attributes:
@@ -58,23 +58,22 @@ def read_header(data: bytes, name: str) -> JpegHeader:
             place += 1 if marker == 0xFF else 2
             continue
         if marker in _FRAMES and place + 10 <= len(data):
-            height, width = (int.from_bytes(data[place + at : place + at + 2], "big") for at in (5, 7))
+            precision, height, width, components = struct.unpack_from(">BHHB", data, place + 4)
             check_size(height, width, name)
             progressive = marker in _PROGRESSIVE
             if progressive and (scans := data.count(b"\xff\xda", place)) > MAX_SCANS:
                 raise BadImage(name, f"a progressive JPEG of {scans} scans; at most {MAX_SCANS} are decoded")
-            if data[place + 4] != 8:
-                raise BadImage(name, f"a JPEG of {data[place + 4]} bits per sample, which is not read")
+            if precision != 8:
+                raise BadImage(name, f"a JPEG of {precision} bits per sample, which is not read")
             # EXIF comes first by its standard, but may come after the frame header.
             later = data.find(b"\xff\xe1", place, data.find(b"\xff\xda", place)) >= 0
-            return JpegHeader(height, width, data[place + 9], progressive, metadata or later)
+            return JpegHeader(height, width, components, progressive, metadata or later)
         if marker in (0xD9, 0xDA):
             break
         metadata = metadata or marker == 0xE1
         place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    raise BadImage(
-        name, "corrupt JPEG (no frame header)" if place >= 0 and place + 4 <= len(data) else "truncated JPEG"
-    )
+    cut = place < 0 or place + 4 > len(data)
+    raise BadImage(name, "truncated JPEG (no frame header)" if cut else "corrupt JPEG (no frame header)")
 
 
 def decode_jpeg(data: bytes, name: str, min_height: int, min_width: int) -> Pixels:
