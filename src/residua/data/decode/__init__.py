@@ -2,7 +2,7 @@
 
 Conversions, of every format alike:
 
-- Grey is repeated over the three channels; palettes are looked up; CMYK follows Pillow (Adobe's inverted values); LAB goes through sRGB.
+- Grey is repeated over the three channels; palettes are looked up; CMYK follows Pillow; LAB goes through sRGB.
 - More than 8 bits per sample keep their upper 8 of those that the file declares: `residua.data.decode.depth`.
 - Transparency is laid over white; a fourth byte that a BMP or TGA leaves unused is none.
 - The EXIF orientation is applied. Of an animation, the first frame counts.

@@ -33,7 +33,7 @@ _MISSING = {
     "HEIF": 'a HEIC photo, which needs an extra: pip install "residua[heif]"',
     "JXL": 'a JPEG XL image, which needs an extra: pip install "residua[jxl]"',
 }
-"""Format -> the reason where its reader is not installed; it holds the remedy, since lists of files show reasons only."""
+"""Format -> the reason where its reader is not installed; it holds the remedy: lists of files show no more."""
 
 _SIGNATURES = (
     (b"\xff\xd8", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF87a", "GIF"), (b"GIF89a", "GIF"), (b"II*\0", "TIFF"),
