@@ -154,11 +154,11 @@ def test_own_data_is_read_as_in_training(tmp_path: Path) -> None:
 def test_skipping_reaches_what_cannot_be_listed(tmp_path: Path) -> None:
     run, data = colour_run(tmp_path / "run"), colour_folder(tmp_path / "data")
     (data / "red" / "gone.png").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="cannot be listed"):
+    with pytest.raises(InputError, match="cannot be read"):
         evaluate(run, data)
     report = evaluate(run, data, on_bad="skip")
     assert report.count == 30
-    assert any("could not be listed" in note for note in report.data["notes"])
+    assert any("cannot be read and were skipped" in note for note in report.data["notes"])
 
 
 def test_data_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,24 +42,27 @@ def test_folders_are_searched_and_bad_files_named(run: Run, tmp_path: Path) -> N
     (folder / "empty.png").write_bytes(b"")
     (folder / "loop").symlink_to(folder)
     (tmp_path / "void").mkdir()
-    found = list(predict_stream(run, [folder, tmp_path / "absent.png", tmp_path / "void", folder / "notes.txt"]))
+    paths = [folder, tmp_path / "absent.png", tmp_path / "void", folder / "notes.txt"]
+    with pytest.warns(UserWarning, match=r"1 \.txt \(such as notes\.txt\); left by systems or tools.*: \.hidden/"):
+        found = list(predict_stream(run, paths))
     assert [Path(item.path).name for item in found] == [
         "a.PNG",
         "broken.jpg",
         "empty.png",
         "red.png",
+        "loop",
         "absent.png",
         "void",
         "notes.txt",
     ]
     reasons = {Path(item.path).name: item.reason for item in found if isinstance(item, BadFile)}
-    assert set(reasons) == {"broken.jpg", "empty.png", "absent.png", "void", "notes.txt"}
+    assert set(reasons) == {"broken.jpg", "empty.png", "loop", "absent.png", "void", "notes.txt"}
     assert "empty file" in reasons["empty.png"]
     assert reasons["absent.png"] == "no such file or folder"
     assert reasons["void"] == "a folder without images"
-    with pytest.raises(InputError) as caught:
+    with pytest.warns(UserWarning, match="no image by its ending"), pytest.raises(InputError) as caught:
         predict(run, [folder])
-    assert "2 of 4 files" in str(caught.value)
+    assert "3 of 5 files" in str(caught.value)
     assert "broken.jpg" in str(caught.value)
 
 

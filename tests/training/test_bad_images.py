@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -118,3 +119,24 @@ def test_a_resumed_run_may_not_leave_out_what_it_trained_on(
     spoil(photos / "train/bees/5.png")
     with pytest.raises(InputError, match=r"1 images decode now and did not .*train/bees/5\.png"):
         train(photos, out=tmp_path / "run", resume=True, progress=False, on_bad="skip")
+
+
+def test_a_class_that_loses_all_its_images_stops_training(photos: Path, tmp_path: Path) -> None:
+    spoil(*(photos / f"train/bees/{number}.png" for number in range(12)))
+    with pytest.raises(InputError, match=r"[Nn]o image of bees in the train part decodes: .*train/bees/0\.png"):
+        train(photos, MODEL, out=tmp_path / "run", **SHORT, on_bad="skip")
+    assert not (tmp_path / "run/model.safetensors").exists()
+    # Validation may lack a class.
+    shutil.copytree(photos / "train/ants", photos / "train/bees", dirs_exist_ok=True)
+    spoil(*(photos / f"val/bees/{number}.png" for number in range(4)))
+    assert train(photos, MODEL, out=tmp_path / "run", **SHORT, on_bad="skip").metrics["count"] == 8
+
+
+def test_an_out_folder_inside_the_data_is_no_class(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos / "train")
+    first = train(".", MODEL, out="runs/a", **SHORT)
+    second = train(".", MODEL, out="runs/b", **SHORT)
+    assert first.classes == second.classes == ("ants", "bees")
+    assert first.weights_sha256 == second.weights_sha256

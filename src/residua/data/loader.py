@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from residua._base.errors import InputError
+from residua._base.words import some
 from residua.data.augment import Augment
 from residua.data.dataset import BadPolicy, Split
 from residua.data.decoded.cache import refusal
@@ -42,12 +43,12 @@ class Loader:
     Args:
         split: images and labels.
         preprocess: the evaluation transform; `image_size` is the side S of every batch.
-        batch_size: images a batch, at least 1.
+        batch_size: images per batch, at least 1.
         device: where batches are made.
         augment: what is done to training images; needs `train`.
         num_classes: K.
         seed: of order and augmentation.
-        workers: decoding threads; None: one a processor that this process may use, at most 16.
+        workers: decoding threads; None: one per processor that this process may use, at most 16.
         dtype: of the images.
         channels_last: their layout.
         train: shuffled, and the last partial batch dropped unless there is no other; else the natural order,
@@ -57,7 +58,7 @@ class Loader:
 
     Attributes:
         count: images an epoch visits before the last partial batch is dropped.
-        skipped: position in the split -> reason, of the images left out; no batch is empty for their sake.
+        skipped: position in the split -> reason, of the images left out; batches are filled with the others.
         how: "fixed", "ragged" or "stream": where the pixels come from.
 
     Raises:
@@ -82,9 +83,9 @@ class Loader:
         use_cache: bool = True,
     ) -> None:
         if batch_size < 1:
-            raise InputError(f"batch_size={batch_size}", "at least 1 image a batch", "Use --batch-size 128")
+            raise InputError(f"batch_size={batch_size}", "at least 1 image per batch", "Use batch_size=128")
         if workers is not None and workers < 0:
-            raise InputError(f"workers={workers}", "0 or more decoding threads", "Leave it out for one a processor")
+            raise InputError(f"workers={workers}", "0 or more decoding threads", "Leave it out for one per processor")
         self.split, self.preprocess, self.batch_size, self.train = split, preprocess, batch_size, train
         self.device, self.seed, self.dtype, self.channels_last = (
             torch.device(device),
@@ -107,10 +108,34 @@ class Loader:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches an epoch."""
+        """Batches per epoch."""
         if self.train:
             return max(self.count // self.batch_size, 1)
         return -(-self.count // self.batch_size)
+
+    def check_classes(self, classes: Sequence[str]) -> None:
+        """Check that no class lost all its images: a network would get an output that never saw one.
+
+        Args:
+            classes: class names by label.
+
+        Raises:
+            InputError: one did; its images are named.
+        """
+        lost = np.setdiff1d(self.split.labels, self.split.labels[self._good]).tolist()
+        if not lost:
+            return
+        names = some([classes[label] for label in lost])
+        named = [
+            f"{self.split.where(index)} ({reason})"
+            for index, reason in sorted(self.skipped.items())
+            if self.split.labels[index] in lost
+        ]
+        raise InputError(
+            f"no image of {names} in the {self.split.name} part decodes: {some(named)}",
+            "at least one image of each class that decodes",
+            "Repair or replace these images, or remove the folder of the class",
+        )
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """Yield the batches of `epoch` from `start_step` on; those before are not decoded."""
@@ -135,7 +160,7 @@ class Loader:
 
 
 def default_workers() -> int:
-    """Return the number of decoding threads: one a processor that this process may use, at most 16."""
+    """Return the number of decoding threads: one per processor that this process may use, at most 16."""
     try:
         usable = len(os.sched_getaffinity(0))
     except AttributeError:

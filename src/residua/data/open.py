@@ -26,12 +26,14 @@ def open_dataset(
     seed: int = 0,
     train_images: int = 0,
     on_bad: BadPolicy = "refuse",
+    partial: bool = False,
 ) -> Dataset:
     """Open a data set by name or by folder.
 
     Args:
         data: "digits", "cifar10", "cifar100", a folder of class folders, or a folder with train/ and
-            optionally val/ (or valid/, validation/) and test/, each holding the same class folders.
+            optionally val/ and test/ that hold such; other usual names of parts are in
+            `residua.data.sources.parts`.
         data_dir: where the CIFAR archives are looked for and downloaded to.
         val_fraction: share of train, in [0, 1), split off as "val", class by class, when no val part is
             given.
@@ -39,6 +41,8 @@ def open_dataset(
         train_images: leave at most so many images in train, as many of each class as there are; 0 for all.
         on_bad: what to do with files that cannot even be listed, such as broken links: "refuse", or "skip"
             and name them in the notes. Files that do not decode are found by the loader.
+        partial: whether a folder may hold one class only, and empty class folders: for data that a finished run is
+            judged on.
 
     Raises:
         InputError: nothing usable is there; the message says what is, and what would be.
@@ -50,7 +54,7 @@ def open_dataset(
         raise InputError(f"train_images={train_images}", "0 for all, or the number of images to train on", "Use 5000")
     if on_bad not in ("refuse", "skip"):
         raise InputError(f"on_bad={on_bad!r}", "'refuse' or 'skip'")
-    found = _find(data, data_dir, on_bad)
+    found = _find(data, data_dir, on_bad, partial)
     whole = _with_validation(dataclasses.replace(found, val_fraction=val_fraction, seed=seed))
     return _thinned(dataclasses.replace(whole, train_images=train_images)) if train_images else whole
 
@@ -85,7 +89,7 @@ def reopen(described: Mapping[str, Any]) -> Dataset:
     return dataset
 
 
-def _find(data: str | Path, data_dir: Path | None, on_bad: BadPolicy) -> Dataset:
+def _find(data: str | Path, data_dir: Path | None, on_bad: BadPolicy, partial: bool) -> Dataset:
     name = str(data)
     if name == "digits":
         return open_digits()
@@ -98,7 +102,7 @@ def _find(data: str | Path, data_dir: Path | None, on_bad: BadPolicy) -> Dataset
             f"a folder of class folders, or one of {', '.join(EMBEDDED)}",
             did_you_mean(name, EMBEDDED) or "Check the path",
         )
-    return open_folder(path, on_bad)
+    return open_folder(path, on_bad, partial=partial)
 
 
 def _with_validation(dataset: Dataset) -> Dataset:
@@ -127,6 +131,13 @@ def _with_validation(dataset: Dataset) -> Dataset:
 
 def _thinned(dataset: Dataset) -> Dataset:
     train = dataset.splits["train"]
+    present = len(np.unique(train.labels))
+    if dataset.train_images < present:
+        raise InputError(
+            f"train_images={dataset.train_images}",
+            f"at least one image of each of the {present} classes",
+            f"Use {10 * present}, or 0 for all",
+        )
     chosen = balanced(train.labels, dataset.train_images, dataset.seed)
     note = f"{len(chosen)} of the {len(train)} training images are used (class by class, seed {dataset.seed})"
     splits = {**dataset.splits, "train": train.subset(chosen)}

@@ -92,7 +92,7 @@ def open_for(run: Run, data: str | Path | None, data_dir: Path | None, on_bad: B
             # The run has seen a part of its own data, and nothing of other data, which is therefore scored as a whole.
             if own:
                 return open_dataset(data, data_dir=data_dir, on_bad=trained, **recorded)
-            return open_dataset(data, data_dir=data_dir, on_bad=on_bad or "refuse", val_fraction=0.0)
+            return open_dataset(data, data_dir=data_dir, on_bad=on_bad or "refuse", val_fraction=0.0, partial=True)
 
         # Opening a large set takes long: the likelier case comes first, the other only where the hash differs.
         expected = str(data) == known.get("given") or os.path.realpath(data) == _location(run)

@@ -110,7 +110,7 @@ def explain_stream(
 
     Args:
         run: a `Run` or its folder.
-        paths: files, and folders whose images are found recursively, sorted; links to folders are left out.
+        paths: files, and folders whose images are found recursively, sorted, as training finds them.
         method: "gradcam", "gradcam++", "integrated-gradients" (from black), "occlusion" or "smoothgrad".
         target: the class to explain, by name; by default each image's predicted class.
         layer: the end point that gradcam and gradcam++ weight; by default the last convolutional layer.

@@ -77,7 +77,7 @@ def predict_stream(
 
     Args:
         run: a `Run` or its folder.
-        paths: files, and folders whose images are found recursively, sorted; links to folders are left out.
+        paths: files, and folders whose images are found recursively, sorted, as training finds them.
         top: classes per prediction; all where there are fewer.
         batch_size: images per forward pass.
         device: "cpu", "cuda", …; by default the GPU where there is one.

@@ -6,7 +6,7 @@ engine, and logits become probabilities at the run's temperature. A file that gi
 
 from __future__ import annotations
 
-import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -22,7 +22,8 @@ from residua._base.errors import InputError
 from residua._base.files import check_name
 from residua._base.words import some
 from residua.data.ahead import in_order
-from residua.data.decode import FORMATS, BadImage, Pixels, decode
+from residua.data.decode import BadImage, Pixels, decode
+from residua.data.listing import Listing, walk
 from residua.data.preprocess import normalise, read_uint8
 from residua.evaluation.measures.metrics import NotFinite
 from residua.runtime.engines.engine import Engine, open_engine
@@ -199,18 +200,21 @@ def image_files(paths: Iterable[Path]) -> Iterator[ImageFile | BadFile]:
 
 
 def _walk(folder: Path) -> Iterator[ImageFile | BadFile]:
-    found = False
-    errors: list[OSError] = []
-    for where, folders, names in os.walk(folder, onerror=errors.append):
-        folders.sort()
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in sorted(names):
-            if Path(name).suffix.lower() in FORMATS and not name.startswith("."):
-                found = True
-                yield ImageFile(Path(where, name), folder)
-    for error in errors:
-        yield BadFile(str(error.filename), f"cannot be read ({error.strerror})")
-    if not found and not errors:
+    """Yield the images below a folder and what cannot be read; warn of what is no image, with counts."""
+    found, passed = 0, []
+    for entry in walk(folder):
+        if entry.kind == "image":
+            found += 1
+            yield ImageFile(Path(entry.path), folder)
+        elif entry.kind in ("other", "system", "run"):
+            passed.append(entry)
+        else:
+            found += 1
+            reason = f"cannot be read ({entry.detail})" if entry.kind == "unusable file" else entry.detail
+            yield BadFile(entry.path, reason)
+    if sentences := Listing.of(passed).left_out():
+        warnings.warn(f"{folder}: {'; '.join(sentences)}.", stacklevel=2)
+    if not found:
         yield BadFile(str(folder), "a folder without images")
 
 

@@ -208,6 +208,7 @@ def _loaders(recipe: Recipe, dataset: Dataset, preprocess: PreprocessSpec, hardw
     bad = [(loader.split, loader.skipped) for loader in loaders.values() if loader.skipped]
     if bad and recipe.on_bad == "refuse":
         raise refusal(*bad)
+    loaders["train"].check_classes(dataset.classes)
     return loaders
 
 

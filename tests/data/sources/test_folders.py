@@ -79,7 +79,10 @@ def test_nested_and_hidden_files(make_folder: MakeFolder, tmp_path: Path) -> Non
     (path / "a" / ".DS_Store").write_text("hello")
     dataset = open_dataset(path, val_fraction=0)
     assert np.bincount(dataset.splits["train"].labels).tolist() == [4, 2]
-    assert dataset.notes == ("1 files are no images by their extension and were ignored",)
+    assert dataset.notes == (
+        "1 file is no image by its ending: 1 .txt (such as notes.txt)",
+        "left by systems or tools, and no data: .git/, .DS_Store, .thumbnails/",
+    )
 
 
 def test_links_are_followed(make_folder: MakeFolder, tmp_path: Path) -> None:
@@ -179,7 +182,7 @@ def test_a_broken_link_is_refused_or_skipped(make_folder: MakeFolder) -> None:
     path = make_folder("photos", {"a": 2, "b": 2})
     (path / "a" / "broken.jpg").symlink_to(path / "gone.jpg")
     os.mkfifo(path / "b" / "pipe.png")
-    refused(path, "2 files", "broken.jpg", "pipe.png")
+    refused(path, "2 files", "broken.jpg (a broken link)", "pipe.png (a named pipe)")
     dataset = open_dataset(path, on_bad="skip", val_fraction=0)
     assert len(dataset.splits["train"]) == 4
     assert "broken.jpg" in dataset.notes[0]
@@ -221,3 +224,79 @@ def test_names_that_are_no_utf8(tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path, val_fraction=0.0)
     assert dataset.classes == ("a", os.fsdecode(b"\xff"))
     assert len(reopen(dataset.describe(full=True)).splits["train"]) == 2
+
+
+@pytest.mark.parametrize("held", ["flat", "unknown", "nothing"])
+def test_a_test_part_without_labels_is_left_out_and_named(make_folder: MakeFolder, held: str) -> None:
+    path = make_folder("photos/train", {"a": 9, "b": 9}).parent
+    make_folder("photos/test", {"flat": {".": 5}, "unknown": {"unknown": 5}, "nothing": {"a": 0}}[held])
+    dataset = open_dataset(path)
+    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 16, "val": 2}
+    sentence = {"flat": "test holds 5 images without class folders", "unknown": "no class of train but unknown"}
+    assert sentence.get(held, "test holds no images") in dataset.notes[0]
+    assert dataset.held_out == "val"
+
+
+def test_a_validation_part_without_labels_is_drawn_from_train(make_folder: MakeFolder) -> None:
+    path = make_folder("photos/train", {"a": 9, "b": 9}).parent
+    make_folder("photos/val", {".": 5})
+    dataset = open_dataset(path)
+    assert len(dataset.splits["val"]) == 2
+    assert any("val holds 5 images without class folders" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_part_may_lack_a_rare_class(make_folder: MakeFolder, part: str) -> None:
+    path = make_folder("photos/train", {"a": 4, "b": 4, "c": 2}).parent
+    make_folder(f"photos/{part}", {"a": 3, "b": 0, "c": 1})
+    dataset = open_dataset(path)
+    assert dataset.classes == ("a", "b", "c")
+    assert dataset.splits[part].labels.tolist() == [0, 0, 0, 2]
+    assert f"{part} has no images of b" in dataset.notes
+    assert reopen(dataset.describe(full=True)).hash == dataset.hash
+
+
+def test_data_to_judge_a_run_on_may_be_partial(make_folder: MakeFolder) -> None:
+    path = make_folder("photos", {"a": 4, "b": 0})
+    refused(path, "no images in the class folder b")
+    dataset = open_dataset(path, partial=True, val_fraction=0)
+    assert (dataset.classes, len(dataset.splits["train"])) == (("a",), 4)
+    assert "no images of b" in dataset.notes
+    refused(make_folder("void", {"a": 0, "b": 0}), "no images", partial=True)
+
+
+def test_classes_that_differ_in_unicode_form_only(make_folder: MakeFolder) -> None:
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    path = make_folder("photos/train", {"a": 2, composed: 2}).parent
+    make_folder("photos/val", {"a": 2, apart: 2})
+    refused(path, "Unicode normal form only", r"caf\xe9", r"cafe\u0301")
+    refused(make_folder("both", {composed: 2, apart: 2}), "Unicode normal form only")
+
+
+def test_a_run_inside_the_data_is_no_class(make_folder: MakeFolder) -> None:
+    path = make_folder("photos", {"a": 5, "b": 5})
+    before = open_dataset(path)
+    for name, content in (("runs/a", ".lock"), ("runs/old", "model.safetensors"), ("b/own", "checkpoints/origin.json")):
+        file = path / name / content
+        file.parent.mkdir(parents=True)
+        file.touch()
+    (path / "runs/a/maps.png").symlink_to(path / "a/000.jpg")
+    (path / "runs/a/maps.png").unlink()
+    dataset = open_dataset(path)
+    assert (dataset.classes, dataset.hash) == (before.classes, before.hash)
+    (note,) = (note for note in dataset.notes if "written by training" in note)
+    for name in ("runs/a", "runs/old", "b/own"):
+        assert str(path / name) in note
+
+
+def test_an_empty_folder_that_is_no_run_is_still_refused(make_folder: MakeFolder) -> None:
+    path = make_folder("photos", {"a": 5, "b": 5, "c/d": 0})
+    (path / "c/d/.hidden").touch()
+    refused(path, "class folder c of train")
+
+
+def test_fewer_training_images_than_classes_are_refused(make_folder: MakeFolder) -> None:
+    path = make_folder("photos", {"a": 9, "b": 9, "c": 9})
+    refused(path, "train_images=2", "each of the 3 classes", train_images=2)
+    dataset = open_dataset(path, train_images=3)
+    assert np.bincount(dataset.splits["train"].labels).tolist() == [1, 1, 1]

@@ -19,7 +19,7 @@ from residua.data.doctor.report import CheckReport, Finding
 from residua.data.loader import default_workers
 from residua.data.open import open_dataset
 from residua.data.sources.cifar import open_cifar
-from residua.data.sources.folders import Listing, left_out, list_classes, split_folders
+from residua.data.sources.parts import read_layout
 
 Progress = Callable[[int, int], None]
 """Called with (images examined, images in all)."""
@@ -89,29 +89,30 @@ def _of_arrays(name: str, data_dir: Path | None) -> tuple[list[Member], dict[str
 
 
 def _of_folder(path: Path, findings: list[Finding]) -> tuple[list[Member], dict[str, dict[str, int]]]:
-    roots = split_folders(path)
-    splits: dict[str, dict[str, Listing]] = {name: list_classes(folder) for name, folder in roots.items()}
-    if beside := left_out(path, roots):
-        findings.append(Finding("layout", False, f"beside train, {some(beside)} are no parts by their names: left out"))
-    unlisted = [each for split in splits.values() for listing in split.values() for each in listing.unlisted]
-    if unlisted:
-        findings.append(Finding("unreadable", True, f"{len(unlisted)} files cannot be read", tuple(unlisted)))
-    ignored = sum(listing.ignored for split in splits.values() for listing in split.values())
-    if ignored:
-        findings.append(Finding("layout", False, f"{ignored} files are no images by their extension: ignored"))
-    counts = {name: {label: len(listing.files) for label, listing in split.items()} for name, split in splits.items()}
+    layout = read_layout(path)
+    parts = layout.parts
+    findings += [Finding("layout", False, note) for note in layout.notes]
+    if layout.doubt:
+        findings.append(Finding("layout", True, layout.doubt))
+    listings = [listing for part in parts.values() for listing in part.classes.values()]
+    unusable = [f"{entry.path} ({entry.detail})" for listing in listings for entry in listing.unusable]
+    if unusable:
+        findings.append(Finding("unreadable", True, f"{len(unusable)} files cannot be read", tuple(unusable)))
+    counts = {
+        name: {label: len(listing.images) for label, listing in part.classes.items()} for name, part in parts.items()
+    }
     every = sorted({label for split in counts.values() for label in split})
     if len(every) < 2:
         findings.append(Finding("layout", True, f"there is one class, {every[0]}; two are needed"))
     for name, split in counts.items():
         absent = [label for label in every if not split.get(label)]
         if absent:
-            findings.append(Finding("absent-class", True, f"{name} has no images of {some(absent)}"))
+            findings.append(Finding("absent-class", name == "train", f"{name} has no images of {some(absent)}"))
     images = [
         Member(name, label, file, partial(examine_file, Path(file)))
-        for name, split in splits.items()
-        for label, listing in split.items()
-        for file, _ in listing.files
+        for name, part in parts.items()
+        for label, listing in part.classes.items()
+        for file, _ in listing.images
     ]
     return images, counts
 

@@ -1,0 +1,225 @@
+"""Which folders are the parts of a data set, and which are its classes.
+
+A folder is a part by its name, whatever its case and the signs between words: `train`, `training` or `trn`; `val`,
+`valid`, `validation` or `dev`; `test` or `testing`; each alone or with `set`, `data`, `images` or `seg`, as in
+`training_set`, `Test-Images` and `seg_train`. A part may hold one folder of such a name that holds the classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from residua._base.errors import InputError
+from residua._base.words import some
+from residua.data.listing import Entry, Listing, here, walk
+
+LAYOUT = "a folder of class folders with images, or one with train/ and val/ or test/ that hold such"
+
+_PARTS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_USUAL = {"train", "val", "valid", "validation", "test"}
+_BESIDE = ("set", "data", "dataset", "images", "imgs", "seg")
+_NUMBERED = re.compile(r"(fold|split|part|set|subset|cv|k|shard)[\W_]*\d+")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part as it stands on the disk.
+
+    Attributes:
+        folder: what holds the class folders.
+        classes: name -> what its folder holds.
+        beside: what stands in `folder` itself, in no class.
+    """
+
+    folder: Path
+    classes: dict[str, Listing]
+    beside: Listing
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A data set as it stands on the disk.
+
+    Attributes:
+        parts: "train" always; "val" and "test" where they are and hold class folders.
+        notes: what was left out and why, sentences.
+        doubt: why the classes may be no classes, a sentence, or "".
+        mixed_up: the names leave no doubt that they are none.
+    """
+
+    parts: dict[str, Part]
+    notes: tuple[str, ...]
+    doubt: str = ""
+    mixed_up: bool = False
+
+
+def part_named(name: str) -> str:
+    """Return "train", "val" or "test" for the name of a folder that is a part, or ""."""
+    words = [word for word in re.split(r"[\W_]+", name.casefold()) if word and word not in _BESIDE]
+    if len(words) != 1:
+        return ""
+    (word,) = words
+    glued = next((word.removesuffix(end) for end in ("set", "data", "images") if word.removesuffix(end) in _PARTS), "")
+    return _PARTS.get(word) or _PARTS.get(glued, "")
+
+
+def read_layout(path: Path) -> Layout:
+    """Find parts and classes, and list what they hold.
+
+    Raises:
+        InputError: `path` is no readable folder, has val/ or test/ without train/, or a part twice; there is no
+            class folder, links form a loop, or a folder cannot be listed.
+    """
+    folders = _part_folders(path)
+    root = Listing()
+    parts: dict[str, Part] = {}
+    notes: list[str] = []
+    if path not in folders.values():
+        entries, inside = _here(path)
+        others = [folder.name for folder in inside if part_named(folder.name) not in folders]
+        if others:
+            notes.append(f"beside train, {some(others)} are no parts of the data by their names and were left out")
+        root = Listing.of(entries)
+        notes += _beside(root, "train")
+    for name, folder in folders.items():
+        part = _read_part(_inner(folder, name))
+        if part.classes or name == "train":
+            parts[name] = part
+        elif part.beside.images:
+            count = len(part.beside.images)
+            notes.append(
+                f"{folder.name} holds {count} images without class folders, so without labels, and was left out"
+            )
+        else:
+            notes.append(f"{folder.name} holds no class folders and was left out")
+    train = parts["train"]
+    if not train.classes:
+        loose = len(train.beside.images)
+        given = f"{train.folder} holds {loose} images but no class folder" if loose else f"{train.folder} is empty"
+        raise InputError(given, LAYOUT, "Put the images of each class into a folder of its name")
+    whole = Listing(system=root.system, runs=root.runs)
+    for name, part in parts.items():
+        notes += _beside(part.beside, f"the class folders of {name}")
+        whole = sum(part.classes.values(), whole + Listing(system=part.beside.system, runs=part.beside.runs))
+    unusual = [f"{folder.name} as {name}" for name, folder in folders.items() if folder.name.lower() not in _USUAL]
+    if unusual and path not in folders.values():
+        notes.insert(0, f"by their names, {some(unusual)} were read")
+    return Layout(parts, (*notes, *whole.left_out()), *_doubt(train))
+
+
+def _part_folders(path: Path) -> dict[str, Path]:
+    """Return the folder of each part, in the order train, val, test; the folder itself where it holds the classes."""
+    _, subfolders = _here(path)
+    named: dict[str, list[Path]] = {}
+    for folder in subfolders:
+        if part := part_named(folder.name):
+            named.setdefault(part, []).append(folder)
+    train = named.get("train", [])
+    if not train and named and sum(map(len, named.values())) == len(subfolders) and _any_holds_folders(named):
+        given = some([folder.name for folders in named.values() for folder in folders])
+        raise InputError(f"{path} has {given} but no train", LAYOUT, "Name the folder of the part to use")
+    # A folder "train" of pictures beside other folders is a class: trains.
+    if not train or (len(subfolders) > 1 and _holds_images_only(train[0])):
+        return {"train": path}
+    for folders in named.values():
+        if len(folders) > 1:
+            both = " and ".join(folder.name for folder in folders[:2])
+            raise InputError(f"{path} has both {both}", "one folder per part", "Merge the two")
+    return {part: named[part][0] for part in ("train", "val", "test") if part in named}
+
+
+def _any_holds_folders(named: Mapping[str, list[Path]]) -> bool:
+    return any(_here(folder)[1] for folders in named.values() for folder in folders)
+
+
+def _holds_images_only(folder: Path) -> bool:
+    entries, inside = _here(folder)
+    return not inside and bool(entries)
+
+
+def _inner(folder: Path, part: str) -> Path:
+    """Return the one folder inside a part's folder that is named as that part is, or else the folder itself."""
+    entries, inside = _here(folder)
+    nested = len(inside) == 1 and part_named(inside[0].name) == part and not Listing.of(entries).images
+    return inside[0] if nested and _here(inside[0])[1] else folder
+
+
+def _read_part(folder: Path) -> Part:
+    entries, inside = _here(folder)
+    listings = {each.name: _read_class(each) for each in inside}
+    # A folder without an image that holds runs is where somebody keeps runs.
+    outputs = [name for name, listing in listings.items() if listing.runs and not listing.images]
+    beside = sum((Listing(runs=listings.pop(name).runs) for name in outputs), Listing.of(entries))
+    return Part(folder, listings, beside)
+
+
+def _read_class(folder: Path) -> Listing:
+    entries = list(walk(folder))
+    for entry in entries:
+        if entry.kind == "loop":
+            raise InputError(f"{entry.path} is {entry.detail}", "folders without loops", "Remove the link")
+        if entry.kind == "unusable folder":
+            raise _unlistable(f"{entry.path} {entry.detail}")
+    return Listing.of(entries)
+
+
+def _here(path: Path) -> tuple[list[Entry], list[Path]]:
+    try:
+        return here(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist", LAYOUT, "Check the path") from None
+    except NotADirectoryError:
+        raise InputError(f"{path} is a file", LAYOUT, "Give the folder that contains the class folders") from None
+    except OSError as error:
+        raise _unlistable(f"{path} cannot be listed ({error.strerror})") from None
+
+
+def _unlistable(given: str) -> InputError:
+    return InputError(given, "files and folders that can be read", "Correct its permissions or links")
+
+
+def _beside(beside: Listing, what: str) -> list[str]:
+    if not beside.images and not beside.others and not beside.unusable:
+        return []
+    names = [Path(path).name for path, _ in beside.images]
+    names += [Path(entry.path).name for entry in (*beside.unusable, *beside.others)]
+    counts = f"{len(beside.images)} images and {len(names) - len(beside.images)} other files"
+    return [f"beside {what}, in no class and left out: {counts} ({some(names, 5)})"]
+
+
+def _doubt(train: Part) -> tuple[str, bool]:
+    """Return why the class folders may be parts, or hold all classes each, or ""; and whether that is certain."""
+    inside: dict[str, set[str]] = {}
+    for name, listing in train.classes.items():
+        folder = train.folder / name
+        depths = {Path(path).relative_to(folder).parts for path, _ in listing.images}
+        inside[name] = {parts[0] for parts in depths if len(parts) > 1}
+        if any(len(parts) == 1 for parts in depths):
+            return "", False
+    if len(inside) < 2:
+        return "", False
+    every, common = set[str]().union(*inside.values()), set.intersection(*inside.values())
+    if not common or 2 * len(common) < len(every):
+        return "", False
+    names = some(sorted(inside), 5)
+    given = (
+        f"the folders {names} of {train.folder} hold no images of their own, but each the folders "
+        f"{some(sorted(common), 5)}"
+    )
+    if (
+        all(_NUMBERED.fullmatch(name.casefold()) for name in inside)
+        or any(part_named(name) for name in inside)
+        or all(part_named(name) for name in common)
+    ):
+        return f"{given}: parts of a data set and classes are mixed up", True
+    return (
+        f"{given}; they are taken for the classes. If the inner folders are the classes, name one outer folder",
+        False,
+    )
