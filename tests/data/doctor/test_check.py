@@ -196,7 +196,7 @@ def test_classes_and_balance(make_folder: MakeFolder) -> None:
     make_folder("photos/val", {"a": 2, "b": 0, "d": 1})
     report = check(path)
     assert not report.ok
-    found = sorted((finding.kind, ) for finding in report.findings)
+    found = sorted((finding.kind, finding.must_fix) for finding in report.findings)
     # Training goes on where val lacks a class; a class that train lacks is a fault.
     assert found == [("absent-class", False), ("absent-class", True), ("imbalance", False)]
     messages = " ".join(finding.message for finding in report.findings)
