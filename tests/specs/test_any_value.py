@@ -8,7 +8,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from residua._base.errors import InputError
@@ -55,7 +55,7 @@ def accepted(build: Any) -> Any:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_value_in_a_network(family: str, data: st.DataObject) -> None:
     document = EXAMPLES[family].to_json()
@@ -69,14 +69,14 @@ def test_any_value_in_a_network(family: str, data: st.DataObject) -> None:
         assert FAMILIES[family].spec_class(**plain) == found
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(document=VALUES)
 def test_any_document_for_a_network(document: Any) -> None:
     accepted(lambda: Spec.from_json(document))
 
 
 @pytest.mark.parametrize("kind", [PreprocessSpec, AugmentSpec, Recipe])
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_value_in_the_other_specs(kind: type[Any], data: st.DataObject) -> None:
     names = [entry.name for entry in dataclasses.fields(kind)]
@@ -86,7 +86,7 @@ def test_any_value_in_the_other_specs(kind: type[Any], data: st.DataObject) -> N
         assert from_dict(json.loads(json.dumps(to_dict(found), allow_nan=False))) == found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(field=st.sampled_from([entry.name for entry in dataclasses.fields(Recipe)]), data=st.data())
 def test_any_value_in_a_recipe_file(field: str, data: st.DataObject) -> None:
     value = data.draw(ODD.filter(lambda each: each is not None) | st.integers() | st.floats())
