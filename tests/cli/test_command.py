@@ -49,7 +49,7 @@ def refused(output: Output, *words: object, code: int = 2) -> str:
         ),
         (["predict", "RUN", "PICTURE", "--device", "nonsense"], "nonsense"),
         (["predict", "RUN", "PICTURE", "--format", "xml"], "xml"),
-        (["predict", "PICTURE", "PICTURE"], "truncated, or no safetensors"),
+        (["predict", "PICTURE", "PICTURE"], "which is an image and no run"),
         (["predict", "NOWHERE", "PICTURE"], "holds no model.safetensors"),
         (["predict"], "residua predict --help"),
         (["predict", "RUN", "-"], "residua predict --help"),
@@ -59,7 +59,7 @@ def refused(output: Output, *words: object, code: int = 2) -> str:
         (["evaluate", "RUN", "NOWHERE"], "neither a folder nor a known data set"),
         (["evaluate", "RUN", "--report", "PICTURE"], "File exists"),
         (["evaluate", "RUN", "--report", "PICTURE/below"], "Not a directory"),
-        (["evaluate", "RUN", "--report", "x" * 300], "File name too long"),
+        (["evaluate", "RUN", "--report", "x" * 300], "a name in it is too long (300 bytes"),
         (["models", "nothing*"], "matches no network"),
         (["diff", "resnet50", "resnet51"], "resnet51"),
         (["check", "NOWHERE"], "does not exist"),
@@ -97,7 +97,7 @@ def test_an_error_of_the_system_is_input(run: Path, capsys: Output, monkeypatch:
         raise OSError(28, "No space left on device", "runs/a/.lock")
 
     monkeypatch.setattr("residua.evaluation.evaluate.evaluate", full)
-    assert "runs/a/.lock: No space left on device" in refused(capsys, "evaluate", run)
+    assert "runs/a/.lock: the disk is full (" in refused(capsys, "evaluate", run)
 
 
 def test_a_fault_is_called_that(run: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -15,12 +16,16 @@ from typing import Any
 from cyclopts import App, CycloptsError, Parameter
 
 from residua._base.errors import InputError, ResiduaError, did_you_mean
+from residua._base.files import cause
 from residua._base.wording import wording
 from residua._base.words import visible
 from residua.cli.flags import Render, as_flags, error_as_flags, options_of
 from residua.cli.show import note
+from residua.cli.streams import StdoutError, discard, settle_streams
 
 _SOURCE = Path(__file__).parents[1]
+
+_READABLE, _CHECK = "files and folders that can be read and written", "Check the path and its permissions"
 
 _HELP = """From a folder of images to a proven, deployed classifier built on residual networks.
 
@@ -150,8 +155,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(code or 0)
     except BrokenPipeError:
         # The reader of our output has left, as `head` does; the interpreter must not flush into it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         return 0
+    except StdoutError as error:
+        discard(sys.stdout)
+        _say(f"The result could not be printed: standard output takes no more ({error.strerror}). Files are complete.")
+        return 2
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             traceback.print_exc()
@@ -195,18 +204,25 @@ def _verdict(error: BaseException, words: Sequence[str]) -> tuple[str, int]:
     if isinstance(error, KeyboardInterrupt):
         return "Stopped.", 130
     if isinstance(error, OSError):
-        refused = InputError(
-            f"{error.filename}: {error.strerror}" if error.filename is not None else str(error),
-            "files and folders that can be read and written, and room for them",
-            "Check the path, its permissions and the free space",
-        )
-        return str(refused), refused.exit_code
+        return str(_refused(error)), InputError.exit_code
     what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return f"This is a fault of Residua, not of your input: {what}. --debug shows where; please report it.", 70
 
 
+def _refused(error: OSError) -> InputError:
+    """Return the true cause of a refused read or write, as far as the system states it."""
+    if not isinstance(error.filename, str | bytes | os.PathLike):
+        return InputError(str(error), _READABLE, _CHECK)
+    path = os.fsdecode(error.filename)
+    # Whether a permission lacks to read or to write is not known here; the other causes are those of writing alone.
+    denied = error.errno in (errno.EACCES, errno.EPERM)
+    reason, wanted, remedy = ("", "", "") if denied else cause(error.errno, Path(path))
+    return InputError(f"{path}: {reason or error.strerror}", wanted or _READABLE, remedy or _CHECK)
+
+
 def run() -> None:
     """The console script."""
+    settle_streams()
     raise SystemExit(main())
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -16,12 +18,33 @@ from residua._base.plain import plain
 from residua._base.wording import worded
 from residua._base.words import visible
 
+_NOT_ASCII = re.compile("[^\x00-\x7e]")
+# DEL, C1, marks of direction, and halves of pairs, which UTF-8 has no bytes for.
+_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
 Switch = Annotated[bool, Parameter(negative=())]
 
 
 def print_json(document: Any) -> None:
     """Print one JSON document on stdout; NaN and infinity are null."""
-    print(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False))
+    print(printable(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False)))
+
+
+def printable(text: str) -> str:
+    """Return JSON text as standard output can carry it: what its encoding lacks, and control characters, escaped.
+
+    Only strings hold such characters, and there `\\u00e9` is the same to every JSON reader.
+    """
+    try:
+        unicode = codecs.lookup(sys.stdout.encoding).name.startswith("utf")
+    except (LookupError, TypeError, AttributeError):
+        unicode = False
+    return (_UNSAFE if unicode else _NOT_ASCII).sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> None:
@@ -82,6 +105,11 @@ def check_target(path: Path | None, suffix: str = "") -> None:
             "a file in a folder that can be written to",
             "Give another path",
         ) from error
+
+
+def say(text: str = "", *, flush: bool = False) -> None:
+    """Print lines on stdout; control characters within a line are escaped."""
+    print("\n".join(map(visible, text.split("\n"))), flush=flush)
 
 
 def note(text: str) -> None:

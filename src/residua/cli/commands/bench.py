@@ -10,7 +10,7 @@ from residua._base.console import progress_bar
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import write_text
 from residua._base.plain import plain
-from residua.cli.show import Switch, check_target, note, print_json, print_table
+from residua.cli.show import Switch, check_target, note, print_json, print_table, say
 
 
 def bench(
@@ -97,11 +97,11 @@ def bench(
         return 0
     header, rows = report.table()
     print_table(header, rows, right=(3, 4, 5, 6, 7, 8, 9))
-    print()
+    say()
     for line in report.sentences():
-        print(line)
+        say(line)
     for peer_name, ratio in report.geometric_means().items():
-        print(f"Residua is {ratio:.2f} times as fast as {peer_name} (geometric mean of the medians).")
+        say(f"Residua is {ratio:.2f} times as fast as {peer_name} (geometric mean of the medians).")
     for line in report.notes:
         note(line)
     for path in (chart, out):

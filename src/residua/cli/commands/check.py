@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from residua._base.console import progress_bar
-from residua.cli.show import Switch
+from residua.cli.show import Switch, printable, say
 
 
 def check(data: str, /, *, workers: int | None = None, data_dir: Path | None = None, json: Switch = False) -> int:
@@ -29,5 +29,8 @@ def check(data: str, /, *, workers: int | None = None, data_dir: Path | None = N
 
     with progress_bar("Examining", "images") as progress:
         report = examine(data, workers=workers, data_dir=data_dir, progress=progress)
-    print(report.to_json() if json else report.to_text())
+    if json:
+        print(printable(report.to_json()))
+    else:
+        say(report.to_text())
     return 0 if report.ok else 1

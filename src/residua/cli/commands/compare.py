@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from residua._base.console import progress_bar
-from residua.cli.show import Switch, note, percent, print_json, print_table
+from residua.cli.show import Switch, note, percent, print_json, print_table, say
 
 
 def compare(
@@ -75,11 +75,11 @@ def compare(
     if json:
         print_json(found.to_dict())
         return 0
-    print(f"{found.data}, {found.split}: {found.count} images, {len(found.classes)} classes, views {found.views}")
-    print(found.evaluated)
+    say(f"{found.data}, {found.split}: {found.count} images, {len(found.classes)} classes, views {found.views}")
+    say(found.evaluated)
     for sentence in found.notes:
         note(f"Note: {sentence}.")
-    print()
+    say()
     print_table(
         (
             "run",
@@ -112,7 +112,7 @@ def compare(
         ],
         right=range(2, 11),
     )
-    print()
+    say()
     print_table(
         ("pair", "difference", "95% interval", "only 1st", "only 2nd", "p", "adjusted", "McNemar's test"),
         [
@@ -130,7 +130,7 @@ def compare(
         ],
         right=range(1, 7),
     )
-    print("Differences are in points of top-1, the first run less the second. Adjusted for the number of pairs: Holm.")
+    say("Differences are in points of top-1, the first run less the second. Adjusted for the number of pairs: Holm.")
     return 0
 
 

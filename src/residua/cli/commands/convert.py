@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from residua._base.errors import InputError
-from residua.cli.show import Switch, note, print_json
+from residua.cli.show import Switch, note, print_json, say
 from residua.specs.preprocess import describe
 
 
@@ -110,8 +110,8 @@ def convert(
         print_json(document | {"preprocess": asdict(run.preprocess_spec)} | origin)
         return 0
     fed = run.preprocess_spec
-    print(f"{run.folder}: {run.spec.name} from {file} ({origin['source']}), {len(run.classes)} classes")
-    print(f"Images: {describe(fed)}")
+    say(f"{run.folder}: {run.spec.name} from {file} ({origin['source']}), {len(run.classes)} classes")
+    say(f"Images: {describe(fed)}")
     note(f"Next: {shlex.join(['residua', 'evaluate', str(run.folder)])} DATA")
     return 0
 
@@ -132,8 +132,8 @@ def _give(run: Path, peer: str, out: Path, json: bool) -> int:
     if json:
         print_json(asdict(written))
         return 0
-    print(f"{written.path}: weights of {peer}'s {written.model}")
-    print(written.code)
+    say(f"{written.path}: weights of {peer}'s {written.model}")
+    say(written.code)
     fed = written.preprocess
     note(f"The file holds tensors alone. Prepare its images so: {describe(fed)}.")
     return 0

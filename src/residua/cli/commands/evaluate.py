@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from residua._base.console import progress_bar
 from residua._base.errors import InputError
 from residua._base.words import some
-from residua.cli.show import Switch, note, percent, print_json, print_table
+from residua.cli.show import Switch, note, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
     from residua.evaluation.measures.ensemble import Ensemble
@@ -150,39 +150,37 @@ def evaluate(
 
 def _print(found: Report) -> None:
     low, high = found.top1_interval
-    print(f"{found.name} on {found.data['given']}, {found.split}: {found.count} images, {len(found.classes)} classes")
-    print(f"top-1 {percent(found.top1)} (95% interval {percent(low)} to {percent(high)})")
-    print(f"top-5 {percent(found.top5)}   loss {found.loss:.4f}   baseline {percent(found.baseline)}")
+    say(f"{found.name} on {found.data['given']}, {found.split}: {found.count} images, {len(found.classes)} classes")
+    say(f"top-1 {percent(found.top1)} (95% interval {percent(low)} to {percent(high)})")
+    say(f"top-5 {percent(found.top5)}   loss {found.loss:.4f}   baseline {percent(found.baseline)}")
     if found.calibration and found.abstention and found.brier is not None:
         rows = f"Brier {found.brier:.4f}   ECE {percent(found.calibration.ece)}   MCE {percent(found.calibration.mce)}"
-        print(f"{rows}   AURC {found.abstention.aurc:.4f}")
+        say(f"{rows}   AURC {found.abstention.aurc:.4f}")
     if found.views != "1":
-        print(f"views: {found.views}")
+        say(f"views: {found.views}")
     if done := found.reestimated:
-        print(
+        say(
             f"batch normalisation: {done.layers} layers re-estimated over {done.count} images, {done.passes} passes, "
             f"the last of which found them within {percent(done.change)}"
         )
     if (mended := found.calibrated) is not None:
         ece = percent(mended.calibration.ece)
-        print(
-            f"with temperature {mended.temperature:.4f}: loss {mended.loss:.4f}   Brier {mended.brier:.4f}   ECE {ece}"
-        )
+        say(f"with temperature {mended.temperature:.4f}: loss {mended.loss:.4f}   Brier {mended.brier:.4f}   ECE {ece}")
         for row in mended.thresholds:
             reached = "never reached on the validation part" if row.probability is None else ""
             if row.probability is not None:
                 right = "none" if row.accuracy is None else percent(row.accuracy)
                 reached = f"from {percent(row.probability)} on; here {percent(row.coverage)} answered, {right} right"
-            print(f"  for {row.wanted:.0%} right: {reached}")
+            say(f"  for {row.wanted:.0%} right: {reached}")
     if found.ensemble:
         _print_ensemble(found.ensemble)
     for each in found.studies:
-        print(f"study {each.name}, {each.form} form: {each.question} {each.answer.capitalize()}. {each.sentence}")
+        say(f"study {each.name}, {each.form} form: {each.question} {each.answer.capitalize()}. {each.sentence}")
     for sentence in found.remarks:
         note(f"Note: {sentence}.")
     if found.absent:
         note(f"Note: without images here, and therefore not measured: {some(found.absent, 12)}.")
-    print()
+    say()
     if found.slices:
         print_table(
             ("slice", "value", "top-1", "95% interval", "loss", "images"),
@@ -200,8 +198,8 @@ def _print(found: Report) -> None:
             right=(2, 3, 4, 5),
         )
         if len(found.slices) > _SLICES_SHOWN:
-            print(f"and {len(found.slices) - _SLICES_SHOWN} more slices: --json has them all")
-        print()
+            say(f"and {len(found.slices) - _SLICES_SHOWN} more slices: --json has them all")
+        say()
     print_table(
         ("class", "precision", "recall", "F1", "images"),
         [(c.name, percent(c.precision), percent(c.recall), percent(c.f1), str(c.support)) for c in found.per_class],
@@ -210,13 +208,13 @@ def _print(found: Report) -> None:
 
 
 def _print_ensemble(ensemble: Ensemble) -> None:
-    print()
+    say()
     print_table(
         ("member", "network", "weight", "top-1", "loss"),
         [(m.name, m.model, f"{m.weight:.3f}", percent(m.top1), f"{m.loss:.4f}") for m in ensemble.members],
         right=(2, 3, 4),
     )
-    print()
+    say()
     print_table(
         ("pair", "disagree", "both wrong", "errors correlate"),
         [
@@ -231,8 +229,8 @@ def _print_ensemble(ensemble: Ensemble) -> None:
         right=(1, 2, 3),
     )
     test = ensemble.against_best
-    print(f"weights: {ensemble.weights}")
-    print(
+    say(f"weights: {ensemble.weights}")
+    say(
         f"against the best member, {ensemble.best}: {100 * test.difference:+.2f} points "
         f"(95% {100 * test.interval[0]:+.2f} to {100 * test.interval[1]:+.2f}), p = {test.p:.4g} "
         f"(McNemar, {test.method}: {test.only_first} and {test.only_second} images differ)"

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from residua._base.errors import InputError
-from residua._base.words import visible
-from residua.cli.show import Switch, answered, note, percent, print_json
+from residua.cli.show import Switch, answered, note, percent, print_json, say
 
 if TYPE_CHECKING:
     from residua.inference.explain import Explained
@@ -82,7 +81,7 @@ def explain(
             else:
                 answers.append({each.name: getattr(item, each.name) for each in fields(item) if each.name != "map"})
                 if not json:
-                    print(visible(_line(item)), flush=True)
+                    say(_line(item), flush=True)
             progress(len(answers) + len(bad), 0)
     files = list(dict.fromkeys(answer["file"] for answer in answers))
     if json:

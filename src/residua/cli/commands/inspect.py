@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from residua._base.errors import InputError
-from residua.cli.show import Switch, check_target, note, print_json, print_table
+from residua.cli.show import Switch, check_target, note, print_json, print_table, say
 
 if TYPE_CHECKING:
     from residua.anatomy import Anatomy
@@ -158,13 +158,13 @@ def _costs(found: Anatomy, by: str) -> None:
 def _totals(found: Anatomy) -> None:
     step = found.training
     covers = "fp32, torch's own kernels on a CPU, cross-entropy"
-    print()
-    print(f"{found.name}{f' ({found.paper})' if found.paper else ''}, images of {_shape(found.input_shape)}")
-    print(f"parameters   {found.params:,} ({_bytes(4 * found.params)}), statistics {_bytes(found.buffer_bytes)}")
-    print(
+    say()
+    say(f"{found.name}{f' ({found.paper})' if found.paper else ''}, images of {_shape(found.input_shape)}")
+    say(f"parameters   {found.params:,} ({_bytes(4 * found.params)}), statistics {_bytes(found.buffer_bytes)}")
+    say(
         f"an image     {_short(found.macs)} MACs = {_short(found.flops)} FLOPs; {_short(found.elementwise_flops)} other"
     )
-    print(
+    say(
         f"batch of {found.batch:<4} outputs {_bytes(found.activation_bytes)}, kept for backward "
         f"{_bytes(found.kept_bytes)}; at most {_bytes(found.inference_peak_bytes)} at a time in inference"
     )
@@ -176,8 +176,8 @@ def _totals(found: Anatomy) -> None:
         "kept": step.kept,
         "workspace": step.workspace,
     }
-    print(f"training     peak {_bytes(step.peak)} at {step.peak_at} ({covers})")
-    print(f"             {', '.join(f'{name} {_bytes(size)}' for name, size in parts.items())}; not all at one time")
+    say(f"training     peak {_bytes(step.peak)} at {step.peak_at} ({covers})")
+    say(f"             {', '.join(f'{name} {_bytes(size)}' for name, size in parts.items())}; not all at one time")
 
 
 def _lecture(found: Anatomy, json: bool) -> int:
@@ -210,7 +210,7 @@ def _lecture(found: Anatomy, json: bool) -> int:
     body.append(("sum", *[""] * 8, f"{memory:,.0f}", f"{params:,.0f}", f"{flop:,.0f}", ""))
     print_table((*header, "the lecture"), body, right=tuple(range(1, len(header))))
     for line in totals:
-        print(f"\n{line}")
+        say(f"\n{line}")
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from residua._base.errors import InputError, did_you_mean
-from residua.cli.show import Switch, note, print_json, print_table
+from residua.cli.show import Switch, note, print_json, print_table, say
 from residua.specs.catalog import SERIES, counts, get_spec, list_models
 from residua.specs.schema import Spec
 
@@ -68,7 +68,7 @@ def diff(left: str, right: str, /, *, json: Switch = False) -> int:
         print_json({field: list(pair) for field, pair in found.items()})
         return 0
     if not found:
-        print(f"{left} and {right} are the same network.")
+        say(f"{left} and {right} are the same network.")
         return 0
     print_table(("field", left, right), [(key, _word(a), _word(b)) for key, (a, b) in found.items()])
     return 0

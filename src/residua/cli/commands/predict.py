@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from residua._base.errors import InputError
 from residua._base.words import visible
-from residua.cli.show import Switch, answered, note, percent
+from residua.cli.show import Switch, answered, note, percent, printable, say
 
 if TYPE_CHECKING:
     from residua.inference.predict import Prediction
@@ -75,20 +75,20 @@ def _print_table(answers: Iterable[Prediction]) -> None:
     for answer in answers:
         named = zip(answer.labels, answer.probabilities, strict=True)
         words = "  ".join(f"{label} {percent(p)}" for label, p in named)
-        print(visible(f"{answer.path}  {words}"), flush=True)
+        say(f"{answer.path}  {words}", flush=True)
 
 
 def _print_lines(answers: Iterable[Prediction]) -> None:
     for answer in answers:
-        print(jsonlib.dumps(asdict(answer), ensure_ascii=False), flush=True)
+        print(printable(jsonlib.dumps(asdict(answer), ensure_ascii=False)), flush=True)
 
 
 def _print_list(answers: Iterable[Prediction]) -> None:
     separator = "["
     for answer in answers:
-        print(separator + "\n" + jsonlib.dumps(asdict(answer), ensure_ascii=False), end="")
+        print(separator + "\n" + printable(jsonlib.dumps(asdict(answer), ensure_ascii=False)), end="")
         separator = ","
-    print("\n]" if separator == "," else "[]")
+    say("\n]" if separator == "," else "[]")
 
 
 def _print_csv(answers: Iterable[Prediction]) -> None:
@@ -100,7 +100,7 @@ def _print_csv(answers: Iterable[Prediction]) -> None:
             writer.writerow(["path", *(f"{word}{rank}" for rank in ranks for word in ("label", "probability"))])
             header = True
         pairs = zip(answer.labels, answer.probabilities, strict=True)
-        writer.writerow([answer.path, *(cell for pair in pairs for cell in pair)])
+        writer.writerow([visible(answer.path), *(cell for label, p in pairs for cell in (visible(label), p))])
 
 
 _PRINTERS: dict[str, Callable[[Iterable[Prediction]], None]] = {

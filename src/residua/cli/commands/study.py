@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.errors import InputError
-from residua.cli.show import Switch, note, print_json, print_table
+from residua.cli.show import Switch, note, print_json, print_table, say
 
 
 def study(
@@ -103,10 +103,10 @@ def study(
     if json:
         print_json(report.to_dict())
     else:
-        print(f"{report.study.question}\n{report.verdict.answer.capitalize()}. {report.verdict.sentence}")
+        say(f"{report.study.question}\n{report.verdict.answer.capitalize()}. {report.verdict.sentence}")
         for line in report.verdict.details:
-            print(line)
-        print()
+            say(line)
+        say()
         rows = [
             (
                 row.arm,
@@ -121,7 +121,7 @@ def study(
         ]
         header = ("arm", "parameters", "MACs", "training error, %", "test error, %", "seeds", "minutes")
         print_table(header, rows, right=(1, 2, 3, 4, 5, 6))
-        print(f"\n{report.shows} {report.length}".rstrip())
+        say(f"\n{report.shows} {report.length}".rstrip())
     for failed, reason in report.failed.items():
         note(f"{failed} failed: {reason}")
     return 1 if report.failed else 0

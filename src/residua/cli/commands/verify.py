@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from residua._base.console import progress_bar
-from residua.cli.show import Switch, note, print_json, print_table
+from residua.cli.show import Switch, note, print_json, print_table, say
 
 
 def verify(
@@ -51,11 +51,11 @@ def verify(
     columns = ("network", "parameters", "MACs", "published", "MACs", "counted", "paper", "MACs", *asked, "")
     print_table(columns, rows, right=(1, 2, 3, 4, 6, 7))
     signs = {row[-1] for row in rows}
-    print("\n" + "\n".join(f"{sign}  {text}" for sign, text in SIGNS.items() if sign in signs))
+    say("\n" + "\n".join(f"{sign}  {text}" for sign, text in SIGNS.items() if sign in signs))
     for receipt in found.receipts:
         if models or verdict(receipt) in "≈✗":
             for line in remarks(receipt):
-                print(f"{verdict(receipt)}  {receipt.name}: {line}")
+                say(f"{verdict(receipt)}  {receipt.name}: {line}")
     if not found.peers:
         note("Logits were not compared. All of them, in some minutes: residua verify --peer all")
     for name, command in found.absent.items():
