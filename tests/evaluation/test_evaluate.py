@@ -55,6 +55,16 @@ def test_the_batch_size_changes_nothing(tmp_path: Path, batch_size: int) -> None
     assert ours["loss"] == pytest.approx(whole["loss"], rel=1e-6)
 
 
+def test_mistakes_are_named_relative_to_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, data = colour_run(tmp_path / "run"), colour_folder(tmp_path / "home" / "data" / "test", WRONG).parent
+    (data / "train").symlink_to(data / "test")
+    (tmp_path / "link").symlink_to(data)
+    monkeypatch.chdir(tmp_path / "home")
+    for given in (data, tmp_path / "link", "data", "./data"):
+        paths = {mistake.path for mistake in evaluate(run, given).worst}
+        assert paths == {"test/red/wrong0.png", "test/red/wrong1.png", "test/green/wrong2.png"}
+
+
 def test_classes_are_matched_by_name(tmp_path: Path) -> None:
     data = colour_folder(tmp_path / "data", WRONG)
     for order in (("red", "green", "blue"), ("blue", "red", "green")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -190,8 +191,13 @@ def _mistake(
 
 
 def _where(split: Split, index: int, root: Path | None) -> str:
+    """Return the file relative to the data, or its position; never a place on this machine."""
     path = Path(split.where(index))
-    return str(path.relative_to(root)) if root is not None and path.is_relative_to(root) else str(path)
+    # The data may have been named relative to the working directory, or through a link to its folder.
+    for each in (path, Path(os.path.abspath(path)), Path(os.path.realpath(path.parent), path.name)):
+        if root is not None and each.is_relative_to(root):
+            return str(each.relative_to(root))
+    return str(Path(path.parent.name, path.name))
 
 
 def _seen(split: Split, index: int, preprocess: PreprocessSpec) -> Pixels:
