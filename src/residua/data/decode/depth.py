@@ -46,7 +46,8 @@ class Range:
     def to_bytes(self, values: npt.NDArray[Any]) -> Pixels:
         """Scale to 0..255; of an integer range of 2^n values, its upper 8 bits."""
         top = max(self.black, self.white)
-        if values.dtype.kind != "f" and min(self.black, self.white) == 0 and math.log2(top + 1).is_integer():
+        whole = values.dtype.kind != "f" and min(self.black, self.white) == 0
+        if whole and top >= 255 and math.log2(top + 1).is_integer():
             levels: Pixels = (np.minimum(values, int(top)) >> (int(top).bit_length() - 8)).astype(np.uint8)
             return 255 - levels if self.white == 0 else levels
         scaled = (values.astype(np.float64) - self.black) * (255 / (self.white - self.black))

@@ -14,8 +14,9 @@ from residua.data.decode.files import read
 from residua.data.decode.jpeg import JpegHeader, OtherSampling, decode_jpeg, read_header, scale_of
 from residua.data.decode.opening import open_image, stored_size
 from residua.data.decode.orientation import orientation_left, upright
+from residua.data.decode.pnm import decode_pnm, pnm_header
 
-_JPEG_START = b"\xff\xd8"
+_JPEG_START, _PNM_START = b"\xff\xd8", b"P"
 _MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 _DECODER_BYTES = {"WEBP": 12, "AVIF": 8, "HEIF": 8, "JXL": 8, "JPEG2000": 12}
 """Bytes per pixel beside Pillow's own, measured at 100 million pixels."""
@@ -45,6 +46,8 @@ def decode_bytes(data: bytes, name: str = "the image", min_size: tuple[int, int]
         header = read_header(data, name)
         if header.components != 4:
             return _decode_jpeg(data, name, header, min_size)
+    if data[:1] == _PNM_START and (pnm := pnm_header(data, name)):
+        return _within_budget(pnm.memory, name, lambda: decode_pnm(data, pnm, name))
     return _decode_other(data, name)
 
 
