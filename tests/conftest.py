@@ -1,16 +1,17 @@
-"""What all tests share: where the reference facts and the real images stand, when they do."""
+"""Fixtures of all tests: a cache of their own, the test data, the peers."""
 
 from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-SHARED = Path(__file__).parents[2] / "shared"
+TEST_DATA = "RESIDUA_TEST_DATA"
 
 
 @pytest.fixture(autouse=True)
@@ -20,11 +21,22 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of reference facts and data beside the project; the test is skipped where there is none."""
-    if not SHARED.is_dir():
-        pytest.skip(f"no reference folder at {SHARED}")
-    return SHARED
+def reference_file() -> Callable[[str], Path]:
+    """A function that returns a file of real images, weights or facts, below the folder $RESIDUA_TEST_DATA.
+
+    The test is skipped where the variable is not set, or the folder does not have the file.
+    """
+
+    def find(name: str) -> Path:
+        folder = os.environ.get(TEST_DATA)
+        if not folder:
+            pytest.skip(f"${TEST_DATA} is not set: no {name}")
+        path = Path(folder) / name
+        if not path.is_file():
+            pytest.skip(f"${TEST_DATA} has no {name}")
+        return path
+
+    return find
 
 
 @pytest.fixture(scope="session")

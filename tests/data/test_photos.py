@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,10 @@ from residua.specs.preprocess import default_preprocess
 
 
 @pytest.fixture(scope="module")
-def photos(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photos(reference_file: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of ants and bees, unpacked."""
-    archive = shared / "data" / "hymenoptera.tar"
-    if not archive.is_file():
-        pytest.skip(f"no {archive}")
     folder = tmp_path_factory.mktemp("photos")
-    with tarfile.open(archive) as stream:
+    with tarfile.open(reference_file("data/hymenoptera.tar")) as stream:
         stream.extractall(folder, filter="data")
     return next(found.parent for found in folder.rglob("train"))
 

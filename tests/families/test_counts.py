@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, astuple
 from pathlib import Path
 
@@ -183,8 +184,8 @@ def test_every_listed_network_has_a_committed_count() -> None:
     assert [name for name in list_models() if counts(name) is None] == []
 
 
-def test_the_committed_records_are_the_references(shared: Path) -> None:
-    found = json.loads((shared / "reference/architectures.json").read_text())["records"]
+def test_the_committed_records_are_the_references(reference_file: Callable[[str], Path]) -> None:
+    found = json.loads(reference_file("reference/architectures.json").read_text())["records"]
     keys = ("params", "macs", "input", "num_classes")
     measured = {r["reference"]: [r[key] for key in keys] for r in found if r["params"] is not None}
     ours = {reference: [row[key] for key in keys] for reference, row in RECORDS.items()}

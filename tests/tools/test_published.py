@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ def document() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def rows(shared: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((shared / "reference/results.json").read_text("utf-8"))
+def rows(reference_file: Callable[[str], Path]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(reference_file("reference/results.json").read_text("utf-8"))
     return found
 
 

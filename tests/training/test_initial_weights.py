@@ -93,7 +93,7 @@ def test_a_run_begins_with_what_was_named(base: Path, tmp_path: Path, few: dict[
     drawn = build(spec_of(MODEL, num_classes=10, input_size=16)).state_dict()
     assert torch.equal(state["fc.weight"], drawn["fc.weight"])
     sha256 = sha256_file(base / "model.safetensors")
-    assert run.initial_weights == {"given": str(base), "sha256": sha256}
+    assert run.initial_weights == {"given": base.name, "sha256": sha256}
     assert read_origin(tmp_path / "run")["weights"]["sha256"] == sha256  # type: ignore[index]
     assert run.preprocess_spec == PREPROCESS
     report = json.loads((tmp_path / "run" / "report.json").read_text())
@@ -242,6 +242,6 @@ def test_the_command_takes_weights(base: Path, tmp_path: Path) -> None:
     assert main([*words, "--device", "cpu", "--engine", "eager"]) == 0
     run = load(tmp_path / "run")
     assert run.initial_weights is not None
-    assert run.initial_weights["given"] == str(base)
+    assert run.initial_weights["given"] == base.name
     assert run.recipe is not None
     assert (run.recipe["freeze"], run.recipe["layer_decay"]) == ("2", 0.75)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +116,13 @@ def test_the_hash_of_a_checkpoint_covers_all_its_files(tmp_path: Path, monkeypat
 
 
 def test_a_strangers_checkpoint_keeps_its_accuracy(
-    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    reference_file: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The first 50 test images of each class; docs/proofs/converted_accuracy.json has all 10,000."""
-    file, archive = (shared / "data" / name for name in ("pytorch_resnet_cifar10-resnet20.th", "cifar10-jpeg.tar.gz"))
-    if not file.is_file() or not archive.is_file():
-        pytest.skip(f"no {file.name} or no {archive.name}")
+    file, archive = (
+        reference_file("data/pytorch_resnet_cifar10-resnet20.th"),
+        reference_file("data/cifar10-jpeg.tar.gz"),
+    )
     with tarfile.open(archive) as opened:
         for member in opened:
             if member.isfile() and member.name.startswith("test/") and int(Path(member.name).stem) < 50:

@@ -37,7 +37,7 @@ def open_run(run: Run | Path | str, beside: Iterable[object] = ()) -> Run:
     try:
         return load(run)
     except InputError as error:
-        if not Path(run).exists() or _holds_run(Path(run)):
+        if not isinstance(run, str | Path) or not Path(run).exists() or _holds_run(Path(run)):
             raise
         swapped = next((each for each in beside if isinstance(each, str | Path) and _holds_run(Path(each))), None)
         if swapped is not None:

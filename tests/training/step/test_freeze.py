@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -196,13 +197,10 @@ def test_freeze_and_decay_are_fields_of_the_recipe(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def photos(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photos(reference_file: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photos of ants and bees; the tests are skipped without them."""
-    archive = shared / "data" / "hymenoptera.tar"
-    if not archive.is_file():
-        pytest.skip(f"no {archive}")
     folder = tmp_path_factory.mktemp("photos")
-    with tarfile.open(archive) as stream:
+    with tarfile.open(reference_file("data/hymenoptera.tar")) as stream:
         stream.extractall(folder, filter="data")
     return next(found.parent for found in folder.rglob("train"))
 
@@ -247,7 +245,7 @@ def test_on_photos_the_frozen_part_keeps_its_bytes(
             assert tensor.shape != weights[name].shape or not torch.equal(tensor, weights[name]), name
     assert compared > 3 * 10  # weights and statistics of ten norms at least
     assert run.initial_weights is not None
-    assert run.initial_weights["given"] == str(tmp_path / "w.pth")
+    assert run.initial_weights["given"] == "w.pth"
     assert run.recipe is not None
     assert (run.recipe["freeze"], run.recipe["layer_decay"]) == (freeze, 0.9)
 

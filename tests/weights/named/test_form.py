@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,8 @@ def test_what_was_asked_for_otherwise_is_refused(file: Path) -> None:
     assert create_model(NAME, weights=file, shortcut="pad_both").provenance.form == ()  # type: ignore[union-attr]
 
 
-def test_a_strangers_checkpoint(shared: Path) -> None:
-    path = shared / "data" / "pytorch_resnet_cifar10-resnet20.th"
-    if not path.is_file():
-        pytest.skip(f"no {path.name}")
+def test_a_strangers_checkpoint(reference_file: Callable[[str], Path]) -> None:
+    path = reference_file("data/pytorch_resnet_cifar10-resnet20.th")
     assert create_model("cifar_resnet20", weights=path).spec.shortcut == "pad_both"  # type: ignore[attr-defined]
     with pytest.raises(InputError, match="shortcut"):
         create_model(get_spec("cifar_resnet20"), weights=path)
