@@ -16,6 +16,7 @@ from PIL import Image
 from evaluation.runs import COLOURS, SIDE, colour_folder, colour_run
 from residua._base.errors import InputError
 from residua.data.dataset import Split
+from residua.data.decoded import cache as decode_cache
 from residua.data.image_source import ArrayImages
 from residua.evaluation.evaluate import evaluate
 from residua.evaluation.report.assemble import assemble
@@ -191,3 +192,20 @@ def test_fifty_thousand_images_take_two_seconds(tmp_path: Path) -> None:
         return time.process_time() - start
 
     assert min(seconds() for _ in range(3)) <= 2
+
+
+@pytest.mark.parametrize("views", ["1", "10crop"])
+def test_without_the_cache_every_file_is_read(tmp_path: Path, views: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, data = colour_run(tmp_path / "run"), colour_folder(tmp_path / "data")
+    first = evaluate(run, data, views=views)
+    read: list[str] = []
+    hashed = decode_cache._hashed
+    monkeypatch.setattr(
+        decode_cache,
+        "_hashed",
+        lambda images, place, *rest: (read.append(images.where(place)), hashed(images, place, *rest))[1],
+    )
+    assert evaluate(run, data, views=views).count == first.count
+    assert read == []
+    assert evaluate(run, data, views=views, cache=False).top1 == first.top1
+    assert sorted(set(read)) == sorted(str(file) for file in data.rglob("*.png"))

@@ -90,6 +90,7 @@ class Scorer:
             on_bad=self.on_bad,
             engine=options.engine,
             precision=options.precision,
+            use_cache=options.cache,
             progress=self._report,
         )
         self._done += len(part)

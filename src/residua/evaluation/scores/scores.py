@@ -73,6 +73,7 @@ def collect(
     on_bad: BadPolicy = "refuse",
     engine: str = "eager",
     precision: str = "fp32",
+    use_cache: bool = True,
     progress: Progress | None = None,
 ) -> Scores:
     """Run the network once over the views of every image.
@@ -88,6 +89,7 @@ def collect(
         on_bad: "refuse" images that do not decode, or "skip" them.
         engine: the name of the engine that computes the logits.
         precision: "fp32" or "bf16", the number format that it computes in.
+        use_cache: whether decoded images may come from the decode cache; else every file is read.
         progress: called with (images done, images in total).
 
     Raises:
@@ -101,7 +103,7 @@ def collect(
         )
     check_views((views,), getattr(model, "spec", None), preprocess)
     start = time.perf_counter()
-    viewer = Viewer(split, preprocess, views, batch_size=batch_size, device=device, on_bad=on_bad)
+    viewer = Viewer(split, preprocess, views, batch_size=batch_size, device=device, on_bad=on_bad, use_cache=use_cache)
     network = open_engine(model, engine, precision=precision, device=device)
     count = count_views(views)
     rows: list[Tensor] = []

@@ -107,6 +107,7 @@ class Viewer:
         batch_size: images of the transform's size in a forward pass; of larger ones as many as have as many pixels.
         device: where views are made.
         on_bad: "refuse" images that do not decode, or "skip" them.
+        use_cache: whether decoded images may come from the decode cache; else every file is read.
 
     Attributes:
         skipped: position -> reason, of the images left out.
@@ -125,6 +126,7 @@ class Viewer:
         batch_size: int,
         device: torch.device,
         on_bad: BadPolicy,
+        use_cache: bool = True,
     ) -> None:
         self._split, self._preprocess, self._device, self._batch_size = split, preprocess, device, batch_size
         self._show = {"10crop": self._ten_crops, "multiscale": self._scales}.get(views, self._centre)
@@ -142,10 +144,13 @@ class Viewer:
                 train=False,
                 channels_last=True,
                 on_bad=on_bad,
+                use_cache=use_cache,
             )
             self.skipped = self._loader.skipped
         else:
-            self.skipped = cache.examined(split.images, self._workers) if split.images.pixels is None else {}
+            self.skipped = {}
+            if split.images.pixels is None:
+                self.skipped = cache.examined(split.images, self._workers, use_cache=use_cache)
             if self.skipped and (on_bad == "refuse" or len(self.skipped) == len(split)):
                 raise cache.refusal((split, self.skipped))
         self._good: IntArray = np.delete(np.arange(len(split)), sorted(self.skipped))
