@@ -30,7 +30,7 @@ LIMIT = 2.5
 
 
 def contestants(network: Classifier, images: torch.Tensor) -> dict[str, Callable[[], object]]:
-    """What is timed, by name."""
+    """Return the functions that are timed, by name."""
     height, width = images.shape[-2:]
     layer = target_layer(network.spec, height, width).name
     module = network.get_submodule(layer)
@@ -49,7 +49,7 @@ def contestants(network: Classifier, images: torch.Tensor) -> dict[str, Callable
 
 
 def measure(calls: dict[str, Callable[[], object]], rounds: int) -> list[dict[str, float]]:
-    """Return the seconds of each, a row a round, after one round to warm up."""
+    """Return the seconds of each, one row per round, after one round to warm up."""
     names, rows = list(calls), []
     for number in range(rounds + 1):
         row = {}

@@ -1,9 +1,9 @@
-"""What one CUDA GPU does; benchmarks/gpu.sh calls this. Ends in under 9 minutes.
+"""The speed of one CUDA GPU; benchmarks/gpu.sh calls this. Ends in under 9 minutes.
 
     python benchmarks/gpu.py FOLDER [--device cuda] [--out benchmarks/results/gpu.json]
 
 FOLDER holds CIFAR-10 as JPEG: train/ and test/. Measured: `cifar_resnet20` and `cifar_resnet56` with the recipe `fast`
-(seconds an epoch, seconds in all, test accuracy) beside one epoch of the plain loop, and training steps of `resnet50`
+(seconds per epoch, seconds in all, test accuracy) beside one epoch of the plain loop, and training steps of `resnet50`
 at 224 on synthetic images in turns with torchvision's, eager.
 """
 
@@ -33,7 +33,7 @@ DEADLINE_SECONDS = 500
 
 
 def wait(device: torch.device) -> None:
-    """Wait until the device has done what was asked."""
+    """Wait until the device has finished."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -125,7 +125,7 @@ def resnet50_steps(device: torch.device, batch: int, rounds: int, steps: int) ->
 
 
 def main() -> None:
-    """Measure what the time allows, most wanted first, and write it after each part."""
+    """Measure what the time allows, the most important first, and write the result after each part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--device", default="cuda")

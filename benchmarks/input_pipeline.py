@@ -1,7 +1,7 @@
 """Photos to training batches: Residua's loader beside torchvision's ImageFolder with torch's DataLoader.
 
 Both read the same folder with the same number of workers, take a random resized crop of 224, flip, normalise and
-yield float batches; they take turns, epoch by epoch, in one process. Residua is measured twice: `stream` decodes every
+yield float batches; they alternate, epoch by epoch, in one process. Residua is measured twice: `stream` decodes every
 photo in every epoch, as the peer does; `kept` is what a folder below 2 GiB of pixels gets by default, decoded once.
 
     python benchmarks/input_pipeline.py FOLDER [--workers 2] [--rounds 7] [--out benchmarks/results/input_pipeline.json]
@@ -40,7 +40,7 @@ AUGMENT = AugmentSpec(crop="random_resized", scale=(0.25, 1.0), flip=True)
 
 
 def peer_epoch(folder: Path, batch_size: int, workers: int) -> Callable[[int], Iterable[Any]]:
-    """Return the epoch function of torchvision's tutorial pipeline, with workers that live on between epochs."""
+    """Return the epoch function of torchvision's tutorial pipeline, with workers that persist between epochs."""
     transform = transforms.Compose(
         [
             transforms.RandomResizedCrop(SPEC.image_size, scale=AUGMENT.scale, ratio=AUGMENT.ratio),
@@ -63,7 +63,7 @@ def peer_epoch(folder: Path, batch_size: int, workers: int) -> Callable[[int], I
 def our_epoch(
     folder: Path, batch_size: int, workers: int, *, stream: bool
 ) -> tuple[str, Callable[[int], Iterable[Any]]]:
-    """Return the loader's way of keeping pixels, and its epoch function."""
+    """Return how the loader keeps pixels, and its epoch function."""
     budget = cache.BUDGET_BYTES
     cache.BUDGET_BYTES = 0 if stream else budget
     try:
@@ -91,7 +91,7 @@ def processor_seconds() -> float:
 
 
 def one_epoch(epoch: Callable[[int], Iterable[Any]], number: int) -> tuple[float, float]:
-    """Run through one epoch; return images a second, and milliseconds of processor time an image."""
+    """Run one epoch; return images per second, and milliseconds of processor time per image."""
     start, used, images = time.perf_counter(), processor_seconds(), 0
     for batch in epoch(number):
         pictures = batch.images if hasattr(batch, "images") else batch[0]
@@ -102,7 +102,7 @@ def one_epoch(epoch: Callable[[int], Iterable[Any]], number: int) -> tuple[float
 
 
 def summary(speeds: list[float]) -> dict[str, float]:
-    """Return median, least and greatest."""
+    """Return the median, minimum and maximum."""
     return {"median": statistics.median(speeds), "least": min(speeds), "greatest": max(speeds)}
 
 

@@ -1,4 +1,4 @@
-"""What every benchmark says of the machine and of repeated times, and how it writes its result."""
+"""What all benchmarks share: facts of the machine, spread of repeated times, and the result file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def describe(device: str = "cpu") -> dict[str, Any]:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Return median, least and greatest."""
+    """Return the median, minimum and maximum."""
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 

@@ -1,11 +1,11 @@
-"""Every network that torchvision or timm has too: building it, its forward pass and its training step, in turns.
+"""Networks that torchvision or timm has too: building, forward pass and training step, alternating.
 
     python benchmarks/networks.py [NAME…] [--control NAME…] [--batch N] [--rounds 5] [--threads 1] [--out FILE]
 
 Building includes the initialisation. Forward and training are fp32, batches of noise at the published input size, each
-library's network as it builds it: 8 images in a step, fewer of large networks. `residua bench` does the measuring.
+library's network as it builds it: 8 images per step, fewer for large networks. `residua bench` does the measuring.
 Networks measured before are kept in the file and measured again only when named. --control measures torchvision's
-network against a second one of torchvision's, in the same way: how far from 1 equals come.
+network against a second one of torchvision's, in the same way: how far from 1 the ratio of equals is.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from residua.specs.catalog import get_spec, list_models
 from residua.verification.counts import count
 
 PEERS = ("torchvision", "timm")
-IMAGES = ((5e9, 8), (12e9, 4), (math.inf, 2))  # in a step, of networks with up to so many multiply-accumulates
+IMAGES = ((5e9, 8), (12e9, 4), (math.inf, 2))  # per step, for networks with up to so many multiply-accumulates
 WANTED = {"build": 1 / 1.3, "forward": 1.0, "train": 1.0}
 
 
 def seconds(make: Callable[[], object]) -> float:
-    """Time the making of one thing, and let go of it."""
+    """Return the seconds that building takes; the result is discarded."""
     gc.collect()
     start = time.perf_counter()
     made = make()
@@ -48,7 +48,7 @@ def seconds(make: Callable[[], object]) -> float:
 
 
 def building(name: str, peer: str, rounds: int) -> dict[str, float]:
-    """Return how many times as fast ours is built: median, least and greatest over the rounds."""
+    """Return how many times as fast ours is built: median, minimum and maximum over the rounds."""
     spec = spec_beside(get_spec(name), peer)
     ratios = []
     for number in range(rounds + 1):
@@ -59,7 +59,7 @@ def building(name: str, peer: str, rounds: int) -> dict[str, float]:
 
 
 def measure(name: str, batch: int, rounds: int) -> dict[str, Any]:
-    """Return for each peer that has the network: the ratios of building, forward and training."""
+    """Return the ratios of building, forward and training, per peer that has the network."""
     row: dict[str, Any] = {}
     images = batch or images_of(name)
     for peer in PEERS:
@@ -80,7 +80,7 @@ def measure(name: str, batch: int, rounds: int) -> dict[str, Any]:
 
 
 def control(name: str, batch: int, rounds: int) -> dict[str, Any]:
-    """Return the ratios of two networks of torchvision's, built one after the other, that take turns."""
+    """Return the ratios of two equal networks of torchvision that alternate."""
     spec, device = spec_beside(get_spec(name), "torchvision"), torch.device("cpu")
     images = batch or images_of(name)
     row: dict[str, Any] = {"rounds": rounds, "machine": describe()}
@@ -100,7 +100,7 @@ def control(name: str, batch: int, rounds: int) -> dict[str, Any]:
 
 
 def images_of(name: str) -> int:
-    """Images in a step of a network."""
+    """Return the images per step of a network."""
     macs = count(get_spec(name)).macs
     return next(number for most, number in IMAGES if macs <= most)
 

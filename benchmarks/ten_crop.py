@@ -1,4 +1,4 @@
-"""A pass of ten crops of each photo against a pass of one, in turns: reading, decoding and scores included.
+"""Ten crops per photo beside one, alternating: reading, decoding and scores included.
 
     python benchmarks/ten_crop.py PHOTOS [--model resnet18] [--images 32] [--rounds 7] [--threads 1]
         [--out benchmarks/results/ten_crop.json]

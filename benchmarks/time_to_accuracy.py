@@ -4,8 +4,8 @@
 
 FOLDER holds train/ (50,000) and test/ (10,000). The peer (`peer_loop.py`) trains ResNet-20 as He 2015 does (batch 128,
 learning rate 0.1, pad-4 crop, flip, weight decay 1e-4); its accuracy after the last epoch is the one to reach. Residua
-trains `cifar_resnet20` from the folder to the finished run and its test, once a seed, the first with an empty cache.
-They take turns: the peer pauses between epochs while a seed runs, so that both meet the same machine. The peer's tests
+trains `cifar_resnet20` from the folder to the finished run and its test, once per seed, the first with an empty cache.
+They alternate: the peer pauses between epochs while a seed runs, so that both see the same load. The peer's tests
 are outside its clock; Residua's seconds leave out a second run of its final test.
 """
 
@@ -30,7 +30,7 @@ WANTED = 0.2
 
 
 class Peer:
-    """The plain loop, an epoch at a time."""
+    """The plain loop, one epoch at a time."""
 
     def __init__(self, folder: Path, workers: int) -> None:
         torch.manual_seed(0)
@@ -75,7 +75,7 @@ def our_run(folder: Path, scratch: Path, seed: int, epochs: int) -> dict[str, fl
 
 
 def main() -> None:
-    """Take turns, write the result and a table."""
+    """Alternate, and write the result and a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--peer-epochs", type=int, default=10)
@@ -100,8 +100,8 @@ def main() -> None:
 
 
 def summary(peer: Peer, ours: list[dict[str, float]]) -> dict[str, Any]:
-    """Return what was measured, and whether the goal holds."""
-    # The peer's fastest epoch stands for each: a machine that was busy meanwhile must not flatter us.
+    """Return the measurements, and whether the goal is reached."""
+    # The peer's fastest epoch stands for each: a busy machine must not flatter us.
     target, peer_seconds = peer.top1[-1], len(peer.seconds) * min(peer.seconds)
     top1 = [run["top1"] for run in ours]
     share = statistics.median(run["seconds"] for run in ours) / peer_seconds

@@ -4,7 +4,7 @@
 
 Predicted: `residua.inspect(…).training.peak`. Measured twice, each in a process of its own: the peak that torch's CPU
 allocator reports over a step after the first, and the rise of the resident size (VmHWM over VmRSS before the network
-is built), which adds what oneDNN and the C library take besides tensors. fp32, SGD with
+is built), which adds the memory of oneDNN and the C library besides tensors. fp32, SGD with
 momentum, eager kernels, cross-entropy, the layout of the family. The last column trains the network with the native
 kernels, where they serve it (resident size): the prediction is not for them.
 """
@@ -45,7 +45,7 @@ STEPS = [
 
 
 def allocated(name: str, batch: int, size: int) -> int:
-    """The allocator's peak."""
+    """Return the allocator's peak."""
     from anatomy.measured import training_peak
     from residua.specs.catalog import get_spec
 
@@ -53,16 +53,16 @@ def allocated(name: str, batch: int, size: int) -> int:
 
 
 def resident(name: str, batch: int, size: int, native: bool) -> int | None:
-    """The rise of the resident size over three steps; None where the native kernels serve nothing."""
-    _train("cifar_resnet20", 2, 32, native)  # the libraries' code is there before
+    """Return the rise of the resident size over three steps; None where no native kernel applies."""
+    _train("cifar_resnet20", 2, 32, native)  # the libraries' code is loaded before
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
     before = _status("VmRSS")
     return _status("VmHWM") - before if _train(name, batch, size, native) else None
 
 
 def _train(name: str, batch: int, size: int, native: bool) -> bool:
-    """Three steps; False where the native kernels were asked for and serve nothing."""
+    """Train three steps; return False where native kernels were requested and none applies."""
     import torch
     import torch.nn.functional as F
 
@@ -98,8 +98,8 @@ def _status(field: str) -> int:
 
 
 def child(kind: str, name: str, batch: int, size: int) -> int | None:
-    """What a process of its own measures."""
-    # Freed memory goes back at once, so that the resident size follows what is in use.
+    """Return the measurement of a process of its own."""
+    # Freed memory is returned at once, so that the resident size is the memory in use.
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     command = [sys.executable, __file__, "--child", kind, name, str(batch), str(size)]
     found = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -110,7 +110,7 @@ def child(kind: str, name: str, batch: int, size: int) -> int | None:
 
 
 def measure(name: str, batch: int, size: int) -> dict[str, Any]:
-    """One row."""
+    """Return one row."""
     from residua.anatomy import inspect
     from residua.specs.catalog import get_spec
 
@@ -122,7 +122,7 @@ def measure(name: str, batch: int, size: int) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The rows as Markdown."""
+    """Return the rows as Markdown."""
 
     def mib(value: int | None) -> str:
         return "" if value is None else f"{value / 2**20:,.0f}"

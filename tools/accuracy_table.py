@@ -13,14 +13,14 @@ from residua.specs.catalog import list_models
 from residua.studies.intervals import Spread, rate
 
 Published = Mapping[str, Any]
-# Data sets of other files than the published ones -> what was published on.
+# Data sets in different files than the published ones -> the published one.
 OTHER_FILES = {JPEG: "CIFAR-10 test"}
 
 LEGEND = (
     "Errors in %, top-1 / top-5; published accuracies are turned into errors. **single**, **10-crop** and the like: "
     "views of an image; each protocol stands in `results/published.json`, and what is behind ours in `results/ours`.",
     "- **paper**: the network's own paper, or its authors' later paper or repository; **peers**: other people's "
-    "training. @ is the side of the crop, where the source says it.",
+    "training. @ is the side of the crop, where the source states it.",
     "- **ours**: mean ± standard deviation over n seeds.",
     "- agrees: a value of the paper lies in the 95% interval of ours, over the seeds where there are several, over "
     "the images where there is one. below by, above by: how far our accuracy is from the paper's nearest value.",
@@ -29,7 +29,7 @@ LEGEND = (
 
 
 def lines(results: Sequence[Published], outcomes: Sequence[Outcome]) -> list[str]:
-    """Return the section: networks with an outcome of ours, then the others, a line for network, data set and views."""
+    """Return the section: networks with our outcomes, then the others, one line per network, data set and views."""
     head = ["network", "data set", "views", "paper", "peers", "ours", "n", "epochs, recipe", "commit", "versions"]
     text = [
         *_spaced(LEGEND),
@@ -50,7 +50,7 @@ def lines(results: Sequence[Published], outcomes: Sequence[Outcome]) -> list[str
 
 
 def verdict(outcome: Outcome | None, papers: Sequence[float], other_files: bool = False) -> str:
-    """Return what an outcome says beside the paper's values of the same metric (errors in %)."""
+    """Return the verdict on an outcome beside the paper's values of the same metric (errors in %)."""
     if outcome is None:
         return "not run"
     if not papers:
@@ -103,7 +103,7 @@ def _cell(rows: Sequence[Published]) -> str:
         # Some tables give the two metrics in two rows, whose protocols are worded differently.
         where = (row["source"], row["architecture"], _side(row["protocol"]) or "")
         metrics = origins.setdefault(where, {})
-        if row["metric"] in metrics:  # another training or testing scale of the same table
+        if row["metric"] in metrics:  # a different training or testing scale of the same table
             texts |= {_entry(where, metrics): None}
             metrics = origins[where] = {}
         metrics[row["metric"]] = row["value"]
@@ -134,7 +134,7 @@ def _side(protocol: str) -> str | None:
 
 
 def _place(network: str) -> int:
-    """Return the place in the catalog; those of a series that are not listed come last."""
+    """Return the place in the catalog; unlisted members of a series come last."""
     names = list_models()
     return names.index(network) if network in names else len(names)
 

@@ -1,4 +1,4 @@
-"""The demo: train on the embedded digits, evaluate, predict a few images, and say where the report is."""
+"""The demo: train on the embedded digits, evaluate, predict a few images, and print where the report is."""
 
 from __future__ import annotations
 

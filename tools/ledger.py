@@ -3,7 +3,7 @@
     .venv/bin/python tools/ledger.py [NAME...] [--all] [--page]
 
 Receipts that still hold are kept: same versions, same sources, no difference found. The file is written after each
-network, so that what was stopped goes on where it was. Exit 1 when a receipt has a difference.
+network, so that an interrupted run continues where it was. Exit 1 when a receipt has a difference.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 def main(words: list[str] | None = None, docs: Path = DOCS) -> int:
     parser = argparse.ArgumentParser(description="Write docs/ledger.json and docs/ledger.md.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="listed networks; none: all")
-    parser.add_argument("--all", action="store_true", help="anew, also what still holds")
+    parser.add_argument("--all", action="store_true", help="repeat receipts that still hold, too")
     parser.add_argument("--page", action="store_true", help="the page only, from the JSON that is there")
     asked = parser.parse_args(words)
     try:
@@ -38,7 +38,7 @@ def main(words: list[str] | None = None, docs: Path = DOCS) -> int:
     try:
         if not asked.page:
             ledger_receipts.renew(path, asked.names, everything=asked.all, progress=_say)
-    finally:  # stopped or not, the page is that of the receipts
+    finally:  # whether stopped or not, the page shows the receipts
         write_text(docs / "ledger.md", ledger_page.page(docs))
     entries = ledger_receipts.read(path)
     failed = [name for name, entry in entries.items() if not entry.receipt.ok]

@@ -23,7 +23,7 @@ def page(docs: Path) -> str:
         "# Ledger",
         "",
         "Made by `make ledger`, the page alone by `make ledger-page`; not written by hand. The same, with sources, in "
-        "`ledger.json` and `results/`. One network's counts and logits anew: `residua verify NAME`.",
+        "`ledger.json` and `results/`. Repeat one network's counts and logits: `residua verify NAME`.",
         "",
         "## Counts and logits",
         "",
@@ -37,7 +37,7 @@ def page(docs: Path) -> str:
 
 
 def receipts(entries: Mapping[str, Entry]) -> list[str]:
-    """Return the table of counts and logits and what must be said beside it."""
+    """Return the table of counts and logits and the remarks beside it."""
     limits = "; ".join(
         f"{peer.name} in {str(peer.precision).removeprefix('torch.')}, at most {peer.limit:.0e}"
         for peer in PEERS.values()
@@ -73,7 +73,7 @@ def receipts(entries: Mapping[str, Entry]) -> list[str]:
 
 
 def _versions(entries: Mapping[str, Entry]) -> list[str]:
-    """Return the versions that receipts were made with, a line for each set of them."""
+    """Return the versions that receipts were made with, one line per set of them."""
     sets: dict[str, list[str]] = {}
     for name, entry in entries.items():
         sets.setdefault(", ".join(f"{key} {version}" for key, version in entry.versions.items()), []).append(name)

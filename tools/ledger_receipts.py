@@ -1,4 +1,4 @@
-"""The receipts of docs/ledger.json: read, kept while they hold, made anew where code or versions are others."""
+"""The receipts of docs/ledger.json: read, kept while they hold, repeated where code or versions differ."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CODE = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A receipt and what it was made with.
+    """A receipt with its versions and sources.
 
     Attributes:
         receipt: counts and comparisons of one network.
@@ -81,7 +81,7 @@ def write(path: Path, entries: dict[str, Entry]) -> None:
 def renew(
     path: Path, names: Sequence[str] = (), *, everything: bool = False, progress: Progress | None = None
 ) -> dict[str, Entry]:
-    """Make the receipts anew that do not hold any more, and write the file after each: a stop loses one network.
+    """Repeat the receipts that no longer hold, and write the file after each: a stop loses one network.
 
     A receipt holds while it found no difference and was made with the versions that are installed and the sources
     that are there.
@@ -89,7 +89,7 @@ def renew(
     Args:
         path: of the ledger.
         names: only these networks; none: every listed one.
-        everything: make them anew even where they hold.
+        everything: repeat them even where they hold.
         progress: called with (networks done, networks in all).
 
     Returns:

@@ -1,8 +1,8 @@
-"""Write docs/results/ours/*.json: accuracies of ours, each from a committed outcome and with what that says of itself.
+"""Write docs/results/ours/*.json: our accuracies, each from a committed outcome, with the facts stated there.
 
     .venv/bin/python tools/our_results.py
 
-Commit, versions and machine are those of the outcome, never of today; what an outcome does not say is null.
+Commit, versions and machine are those of the outcome, never of today; facts that an outcome does not state are null.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Outcome:
         views: of each image: "single", "10-crop".
         protocol: how it was measured, in words.
         metric: "top-1 error", in %.
-        values: one a seed; one in all where nothing was trained.
+        values: one per seed; one in all where nothing was trained.
         seeds: of the trainings, () where nothing was trained.
         images: that each value was measured on.
         train_images: trained on, where those were a part of the training images; else None.
         epochs: of training, None where nothing was trained.
         recipe: or where the weights are from.
-        minutes: of each training, () where the outcome does not say.
-        commit: of the code, None where the outcome does not say.
+        minutes: of each training, () where the outcome does not state them.
+        commit: of the code, None where the outcome does not state it.
         versions: of packages.
         machine: processor, threads and the like.
         source: the committed file that it came from.
@@ -84,7 +84,7 @@ def collect(root: Path) -> dict[str, Outcome]:
 
 
 def from_time_to_accuracy(document: Mapping[str, Any], source: str) -> Outcome:
-    """The benchmark that trains cifar_resnet20 by the recipe `fast` on CIFAR-10 as JPEG, once a seed."""
+    """The benchmark that trains cifar_resnet20 by the recipe `fast` on CIFAR-10 as JPEG, once per seed."""
     runs, machine = document["residua"], document["machine"]
     (epochs,) = {run["epochs"] for run in runs}
     return Outcome(
@@ -139,7 +139,7 @@ def from_study(document: Mapping[str, Any], source: str) -> dict[str, Outcome]:
         results = [result for result in document["results"] if result["arm"] == arm["arm"]]
         trained = [result["history"][-1]["epoch"] for result in results if result["history"]]
         if arm["network"] not in list_models() or len(trained) != len(results) or not results:
-            continue  # edited, or a study of weights that were there
+            continue  # edited, or a study of existing weights
         (images,) = {result["test_count"] for result in results}
         arm_of = re.sub(r"[^a-z0-9._]+", "-", arm["arm"].lower()).strip("-")
         alone = networks.count(arm["network"]) == 1
@@ -172,7 +172,7 @@ def dataset_of(given: str) -> str:
 
 
 def read_outcomes(folder: Path) -> list[Outcome]:
-    """Return the outcomes that are written in a folder, by file name."""
+    """Return the outcomes in a folder, by file name."""
     outcomes = []
     for path in sorted(folder.glob("*.json")):
         row = _read(path)

@@ -2,7 +2,7 @@
 
     .venv/bin/python tools/published_results.py ../shared/reference/results.json
 
-Rows whose source was not seen are left out. What is of no network of ours stands in the file too, with the reason.
+Rows whose source was not seen are left out. Results of networks that we lack are in the file too, with the reason.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _VIEWS = (
 
 
 def convert(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the document: `results`, top-1 and top-5 errors in % a row each, and `unmapped` with reasons."""
+    """Return the document: `results`, one row per top-1 or top-5 error in %, and `unmapped` with reasons."""
     results: list[dict[str, Any]] = []
     unmapped: list[dict[str, Any]] = []
     for row in rows:

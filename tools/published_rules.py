@@ -1,4 +1,4 @@
-"""Which published result is of which network of ours: a table of rules, and a table of what no name of ours is."""
+"""Which published result belongs to which of our networks: a table of rules, and a table of exclusions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PAPER, PEER = "paper", "peer"
 
 @dataclass(frozen=True)
 class Rule:
-    """What rows of a source are of a network of ours.
+    """Maps rows of a source to one of our networks.
 
     Attributes:
         source: regular expression, found at the start of the row's source.
@@ -30,7 +30,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Exclusion:
-    """What is no network of ours; asked before the rules.
+    """Rows that belong to none of our networks; tried before the rules.
 
     Attributes:
         pattern: regular expression, found anywhere in "source | architecture | protocol".
@@ -92,12 +92,12 @@ RULES = (
     # re-implementations of them
     Rule(r"(facebookarchive/)?fb\.resnet\.torch", r"ResNet-(18|34|50|101|152)(?: \(v1\.5\))?", "resnet{}", PEER),
     Rule(r"facebookresearch/ResNeXt", r"ResNet-(50|101) 1x64d", "resnet{}", PEER),
-    # The place of the padded channels in option A is a relabelling of channels: trained anew, the same network.
+    # The place of the padded channels in option A only relabels channels: trained from scratch, it is the same network.
     Rule(r"akamaster/", r"akamaster ResNet(\d+)", "cifar_resnet{}", PEER),
     Rule(r"flukeskywalker/highway-resnet", r"ResNet-(110) \(A\)", "cifar_resnet{}", PEER),
     Rule(r"keras-team/keras examples", r"Keras example ResNet(20|32|44|56|110) v1", "cifar_resnet{}_keras", PEER),
     Rule(r"keras-team/keras examples", r"Keras example ResNet(\d+) v2", "cifar_resnet{}_v2_keras", PEER),
-    # those who followed
+    # later families
     Rule(r"szagoruyko/", r"WRN-(\d+)-(\d+)", "cifar_wrn{}_{}", PAPER, "CIFAR"),
     Rule(r"szagoruyko/", r"WRN-50-2-bottleneck", "wide_resnet50_2", PAPER, "ImageNet"),
     Rule(r"facebookresearch/ResNeXt", r"ResNeXt-(50) 32x4d", "resnext{}_32x4d", PAPER),
@@ -147,7 +147,7 @@ RULES = (
 
 
 def network_of(architecture: str, source: str, dataset: str, protocol: str) -> tuple[str, str] | str:
-    """Return our name and the kind of the row, or why no network of ours is meant."""
+    """Return our name and the kind of the row, or why it belongs to none of our networks."""
     text = f"{source} | {architecture} | {protocol} | {dataset}"
     for exclusion in EXCLUSIONS:
         if re.search(exclusion.pattern, text):

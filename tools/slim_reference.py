@@ -17,7 +17,7 @@ CASES = ((64, None), (75, None), (64, 8), (75, 16))
 
 
 def draw(name: str, shape: list[int]) -> np.ndarray:
-    """Weights of a variable by its name; tests/peers/test_slim.py draws the same."""
+    """Return the weights of a variable, drawn by its name; tests/peers/test_slim.py draws the same."""
     generator = np.random.RandomState(zlib.crc32(name.encode()))
     leaf = name.rsplit("/", 1)[1]
     if leaf == "weights":
@@ -27,7 +27,7 @@ def draw(name: str, shape: list[int]) -> np.ndarray:
 
 
 def summary(value: np.ndarray) -> list:
-    """Shape without the batch; mean, deviation, and four of the values in NHWC order."""
+    """Return the shape without the batch, mean, deviation, and four of the values in NHWC order."""
     flat = value.astype(np.float64).reshape(-1)
     picks = [flat[i] for i in (0, len(flat) // 3, len(flat) // 2, len(flat) - 1)]
     return [list(value.shape[1:]), [float(f"{v:.7g}") for v in (flat.mean(), flat.std(), *picks)]]

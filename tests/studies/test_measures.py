@@ -93,7 +93,7 @@ def test_contributions_are_the_binomial_times_the_norm() -> None:
 @torch.no_grad()
 def test_responses_are_those_of_the_layers_written_out() -> None:
     net = network()
-    told = responses_of(net, [IMAGES[:2], IMAGES[2:]])
+    measured = responses_of(net, [IMAGES[:2], IMAGES[2:]])
     x = torch.relu(net.bn1(net.conv1(IMAGES)))
     stds, ratios = [], []
     for unit in named_units(net).values():
@@ -103,9 +103,9 @@ def test_responses_are_those_of_the_layers_written_out() -> None:
         stds += [np.std(first.numpy()), np.std(second.numpy())]
         ratios.append(np.mean([np.linalg.norm(b) / np.linalg.norm(s) for b, s in zip(second, skip, strict=True)]))
         x = torch.relu(skip + second)
-    assert told["std"] == pytest.approx(stds, rel=1e-4)
-    assert told["ratios"] == pytest.approx(ratios, rel=1e-4)
-    assert told["layers"][:2] == ["layer1.0.conv1", "layer1.0.conv2"]
+    assert measured["std"] == pytest.approx(stds, rel=1e-4)
+    assert measured["ratios"] == pytest.approx(ratios, rel=1e-4)
+    assert measured["layers"][:2] == ["layer1.0.conv1", "layer1.0.conv2"]
     plain = responses_of(network(shortcut="none"), [IMAGES])
     assert (plain["kind"], plain["ratios"]) == ("plain", [])
     assert len(plain["std"]) == 12

@@ -67,11 +67,11 @@ def test_a_lesion_of_a_run_that_exists(tmp_path: Path, capsys: Output) -> None:
         == 0
     )
     document = json.loads(capsys.readouterr().out)
-    told = document["results"][0]["measured"]
-    assert told["kind"] == "residual"
-    assert {one["error"] for one in told["single"]} == {told["error"]}
+    measured = document["results"][0]["measured"]
+    assert measured["kind"] == "residual"
+    assert {one["error"] for one in measured["single"]} == {measured["error"]}
     assert document["verdict"]["answer"] == "undecided"  # one unit of equal shapes is no spread
-    assert document["results"][0]["test_error"] == pytest.approx(told["error"])
+    assert document["results"][0]["test_error"] == pytest.approx(measured["error"])
     assert (tmp_path / "out/study.html").exists()
     assert "nothing was trained" in document["shows"]
     # The report of the run shows it.

@@ -43,17 +43,17 @@ def bench(
     device: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> BenchReport:
-    """Time networks on batches of noise; ours and the peers' take turns, step by step.
+    """Time networks on batches of noise; ours and the peers' alternate, step by step.
 
     Args:
-        models: names of the catalog; what is given twice, here and below, is measured once.
-        batch: images in a step; several are measured one after the other.
+        models: names of the catalog; duplicates, here and below, are measured once.
+        batch: images per step; several sizes are measured one after the other.
         resolution: side of the images, pixels; 0 for each network's own.
         mode: "forward" (evaluation mode, no gradients) or "train" (forward, loss, backward, SGD step).
         engine: "eager", "compiled" or "native" (fused CPU kernels, for training in fp32).
         precision: "fp32", or "bf16" by autocast.
-        peer: "torchvision", "timm", "keras": their network of the same structure, where they have it.
-        batches: measured steps of each case.
+        peer: "torchvision", "timm", "keras": their network of the same structure, if they have it.
+        batches: measured steps per case.
         warm_up: steps before them.
         threads: of the CPU; 0 for torch's own choice.
         device: "cpu", "cuda" or "cuda:N"; None for the GPU where there is one.
@@ -110,7 +110,7 @@ def bench(
 def _measure(
     group: list[Case], spec: Spec, device: torch.device, batches: int, warm_up: int, advance: Callable[[], None]
 ) -> list[Result]:
-    """Build the cases of a group, warm them up, and let them take turns."""
+    """Build the cases of a group, warm them up, and alternate their steps."""
     steps: list[Step] = []
     peaks: list[int | None] = []
     for case in group:
@@ -118,7 +118,7 @@ def _measure(
         step = our_step(case, spec, device) if case.source == "residua" else peer_step_of(case, spec, device)
         step()
         if case.mode == "train":
-            step()  # the first makes the optimizer's buffers behind its peak
+            step()  # the first step creates the optimizer's buffers after its own peak
         peaks.append(memory.read())
         for _ in range(warm_up):
             step()
@@ -129,7 +129,7 @@ def _measure(
     for number in range(batches):
         if number % max(1, batches // _SAMPLES_OF_THE_YARDSTICK) == 0:
             yardstick.measure()
-        # Whoever is first would always follow the other's last step; so the order turns.
+        # The first case would always follow the same other case, so the order rotates.
         for index in range(len(group)) if number % 2 else reversed(range(len(group))):
             times[index].append(clocked(steps[index], device))
             advance()
@@ -143,7 +143,7 @@ def _measure(
 
 
 def _compared(result: Result, ours: dict[Engine, Result]) -> Result:
-    """Put a peer beside ours of the same engine, else beside our first."""
+    """Pair a peer with our case of the same engine, or else with our first."""
     if result.case.source == "residua":
         return result
     own = ours.get(result.case.engine) or next(iter(ours.values()))
@@ -151,7 +151,7 @@ def _compared(result: Result, ours: dict[Engine, Result]) -> Result:
 
 
 def _several(value: T | Iterable[T]) -> tuple[T, ...]:
-    """The values of one or several, each once."""
+    """Return one or several values as a tuple without duplicates."""
     return (value,) if isinstance(value, int | str) else tuple(dict.fromkeys(value))  # type: ignore[arg-type]
 
 

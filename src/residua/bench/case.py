@@ -1,4 +1,4 @@
-"""What is measured: one network, one kind of step, one engine, one precision, one shape."""
+"""A case of a benchmark: one network, kind of step, engine, precision and shape."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ PEERS: tuple[Source, ...] = get_args(Source)[1:]
 
 @dataclass(frozen=True)
 class Case:
-    """Attributes:
-    model: our name of the network.
-    source: whose implementation it is.
-    mode: "forward" (evaluation mode, no gradients) or "train" (forward, cross-entropy, backward, SGD step).
-    engine: "eager" (torch's own kernels), "compiled" (torch.compile) or "native" (our fused CPU training kernels).
-    precision: "fp32", or "bf16" by autocast.
-    batch: images in one step.
-    resolution: side of the square images, pixels.
+    """One measurement.
+
+    Attributes:
+        model: our name of the network.
+        source: the library that implements it.
+        mode: "forward" (evaluation mode, no gradients) or "train" (forward, cross-entropy, backward, SGD step).
+        engine: "eager" (torch's own kernels), "compiled" (torch.compile) or "native" (our fused CPU kernels).
+        precision: "fp32", or "bf16" by autocast.
+        batch: images per step.
+        resolution: side of the square images, pixels.
     """
 
     model: str
@@ -37,7 +39,7 @@ class Case:
 
     @property
     def shape(self) -> str:
-        """The step in words, without the network: "forward, eager, fp32, batch 32, 224 pixels"."""
+        """The step without the network, such as "forward, eager, fp32, batch 32, 224 pixels"."""
         return f"{self.mode}, {self.engine}, {self.precision}, batch {self.batch}, {self.resolution} pixels"
 
 
@@ -50,7 +52,7 @@ def groups(
     precisions: tuple[Precision, ...],
     peers: dict[str, tuple[Source, ...]],
 ) -> list[list[Case]]:
-    """Return the cases in groups; those of one group take turns: ours in every engine, and one peer's.
+    """Return the cases in groups, within which they alternate: ours with every engine, and one peer's.
 
     Raises:
         InputError: native kernels for a forward pass or in bf16.
@@ -66,7 +68,7 @@ def groups(
         for batch, resolution, precision in itertools.product(batches, resolutions[name], precisions):
             ours = [Case(name, "residua", mode, engine, precision, batch, resolution) for engine in engines]
             for peer in peers[name] or (None,):
-                # Peers have no native kernels, and Keras has an engine of its own.
+                # Peers have no native kernels, and Keras has its own engine.
                 kinds: list[Engine] = [engine for engine in engines if engine == "compiled" and peer != "keras"]
                 if not kinds or set(engines) - {"compiled"}:
                     kinds.insert(0, "eager")

@@ -1,4 +1,4 @@
-"""The most memory that a step takes."""
+"""The peak memory of a step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """Bytes at the highest mark since `PeakMemory(device)` above what was in use then; None where the system is silent.
+    """The peak since `PeakMemory(device)` above the memory in use then, bytes; None where the system has no count.
 
     On a GPU the allocator counts them. On a CPU they are pages of this process, as Linux counts them.
     """
@@ -26,7 +26,7 @@ class PeakMemory:
             self._before: int | None = torch.cuda.memory_allocated(device)
             return
         try:
-            _CLEAR.write_text("5")  # sets the high-water mark to the present size
+            _CLEAR.write_text("5")  # resets the peak to the current size
             self._before = _kilobytes("VmRSS")
         except OSError:
             self._before = None
@@ -41,11 +41,11 @@ class PeakMemory:
 
 
 def _return_freed_pages() -> None:
-    """What an earlier network freed would else serve this one, and count for nothing."""
+    """Return freed pages to the system: otherwise this network would use them without being counted."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError, TypeError):
-        return  # another C library, which has no such call
+        return  # a different C library, without such a call
 
 
 def _kilobytes(key: str) -> int:

@@ -17,12 +17,12 @@ from residua.weights.peers.same_network import TWINS
 
 
 def has_peer(model: str, source: str) -> bool:
-    """Whether a library has our network."""
+    """Return whether a library has our network."""
     return model in TWINS.get(source, {})
 
 
 def spec_beside(spec: Spec, source: str) -> Spec:
-    """Return the spec with the fields that the peer has otherwise, so that both do the same work."""
+    """Return the spec with the peer's value of fields that differ, so that both do the same work."""
     return spec.edit(**TWINS[source][spec.name].edits)
 
 
@@ -30,7 +30,7 @@ def require(source: str) -> Any:
     """Import a peer's library.
 
     Raises:
-        InputError: it is not installed; names the command that installs it.
+        InputError: it is not installed; the message names the command that installs it.
     """
     try:
         return import_keras() if source == "keras" else importlib.import_module(source)
@@ -48,7 +48,7 @@ def build_peer(model: str, source: str) -> nn.Module:
     if source == "timm":
         network: nn.Module = library.create_model(name)
         return network
-    # torchvision announces that its inceptions will one day initialise otherwise; said outright, it is silent.
+    # torchvision warns that its inceptions will initialise differently one day, unless the choice is explicit.
     options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
     made: nn.Module = library.models.get_model(name, weights=None, **options)
     return made
@@ -58,7 +58,7 @@ def peer_step_of(case: Case, spec: Spec, device: torch.device) -> Step:
     """Return a step of the peer's network.
 
     Raises:
-        InputError: Keras in bf16, on a device that its engine does not see, or with a VGG at another size.
+        InputError: Keras in bf16, on a device that its engine does not see, or with a VGG at a different size.
     """
     if case.source == "keras":
         return _keras_step(case, spec, device)

@@ -1,4 +1,4 @@
-"""What a benchmark found: numbers with their spread, as text, JSON and a chart."""
+"""The report of a benchmark: numbers with their spread, as text, JSON and a chart."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from residua.bench.timing import Timing
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as fast ours is as a peer: steps that were neighbours in time, compared one by one.
+    """How many times as fast ours is as a peer, from steps that were neighbours in time.
 
     Attributes:
-        median: of the single ratios, the peer's seconds over ours.
+        median: of the ratios of single steps, the peer's seconds over ours.
         low: their 5% quantile.
         high: their 95% quantile.
     """
@@ -38,11 +38,11 @@ class Result:
     """One case, measured.
 
     Attributes:
-        case: what was measured.
+        case: the case.
         timing: seconds of each step.
-        flops: of one step; two a multiply-accumulate of convolutions and matrix products, the backward pass included.
-        peak_bytes: the most memory of building and of the first step, in training of the first two; None where the
-            system does not say.
+        flops: of one step, with its backward pass; a multiply-accumulate counts as two.
+        peak_bytes: peak memory of building and of the first step, in training of the first two; None where the
+            system has no count.
         matmul_rate: FLOP/s of a large matrix product of the same precision, sampled between the steps.
         ratio: how many times as fast ours is as this peer; None for our own.
     """
@@ -56,21 +56,21 @@ class Result:
 
     @property
     def images_per_second(self) -> float:
-        """From the median."""
+        """Images per second, from the median."""
         return self.case.batch / self.timing.median
 
     @property
     def flops_per_second(self) -> float:
-        """Achieved, from the median."""
+        """FLOP per second that were achieved, from the median."""
         return self.flops / self.timing.median
 
     @property
     def matmul_share(self) -> float:
-        """FLOP/s achieved over the matrix product's. Above 1 where an engine saves multiplications."""
+        """FLOP/s achieved over those of the matrix product; above 1 where an engine saves multiplications."""
         return self.flops_per_second / self.matmul_rate
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields and what follows from them, as JSON values."""
+        """Return all fields and the values derived from them, as JSON values."""
         timing = self.timing
         return {
             **vars(self.case),
@@ -91,13 +91,13 @@ class Result:
 
 @dataclass(frozen=True)
 class BenchReport:
-    """What `bench` returns.
+    """The result of `bench`.
 
     Attributes:
-        results: one a case, in the order of measuring.
+        results: one per case, in the order of measuring.
         machine: processor, threads, versions, date.
-        warm_up: steps before measuring, each case.
-        notes: what a reader has to know, such as why a peer was left out.
+        warm_up: steps per case before measuring.
+        notes: for the reader, such as why a peer was left out.
     """
 
     results: tuple[Result, ...]
@@ -106,7 +106,7 @@ class BenchReport:
     notes: tuple[str, ...] = ()
 
     def geometric_means(self) -> dict[str, float]:
-        """Return for each peer the geometric mean of the ratios: how many times as fast ours is."""
+        """Return, per peer, the geometric mean of the ratios: how many times as fast ours is."""
         found: dict[str, list[float]] = {}
         for result in self.results:
             if result.ratio:
@@ -129,7 +129,7 @@ class BenchReport:
         return tuple(header.split("|")), [_row(result) for result in self.results]
 
     def sentences(self) -> list[str]:
-        """Return a line a case, in the form that forward benchmarks have printed since convnet-benchmarks."""
+        """Return one line per case, in the format of convnet-benchmarks."""
         words = {"forward": "forward", "train": "forward-backward-update"}
         return [
             f"{result.case.model} ({result.case.source}): {words[result.case.mode]} across {len(t.seconds)} steps, "

@@ -1,4 +1,4 @@
-"""From a case to a step that can be timed: the network, its batch, and in training its optimizer."""
+"""From a case to a step that can be timed: the network, its batch and, in training, its optimizer."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ def our_step(case: Case, spec: Spec, device: torch.device) -> Step:
 
 
 def peer_step(case: Case, network: nn.Module, spec: Spec, device: torch.device) -> Step:
-    """Return a step of a peer's torch network, in the layout that its library builds it in."""
+    """Return a step of a peer's torch network, in its library's memory layout."""
     return _step(network.to(device), case, spec, images_of(spec, case, device))
 
 
 def images_of(spec: Spec, case: Case, device: torch.device) -> Tensor:
-    """Return a batch of noise, (B, C, H, W): speed does not depend on what images show."""
+    """Return a batch of noise, (B, C, H, W): speed does not depend on the content of images."""
     generator = torch.Generator().manual_seed(1)
     return torch.randn(case.batch, spec.in_channels, case.resolution, case.resolution, generator=generator).to(device)
 
 
 def flops_of(case: Case, spec: Spec) -> int:
-    """Count the FLOPs of one step: two a multiply-accumulate of convolutions and matrix products.
+    """Return the FLOPs of one step: two per multiply-accumulate of convolutions and matrix products.
 
-    A training step is counted with its backward pass. What an engine saves by other arithmetic does not lower it.
+    A training step includes its backward pass. Arithmetic that an engine saves is still counted.
     """
     with torch.device("meta"):
         network = build(spec)
@@ -90,7 +90,7 @@ def _step(network: nn.Module, case: Case, spec: Spec, images: Tensor) -> Step:
         return infer
 
     labels = torch.arange(case.batch, device=images.device) % spec.num_classes
-    # The same optimizer for everyone: its time is part of a step, its choice no merit of a network.
+    # The same optimizer for all: its time is part of a step, but its choice is not a property of a network.
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, fused=True)
 
     def train() -> None:

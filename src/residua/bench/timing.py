@@ -1,4 +1,4 @@
-"""Times of steps, and what they say."""
+"""Times of steps, and their statistics."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ import torch
 
 @dataclass(frozen=True)
 class Timing:
-    """Attributes:
-    seconds: of each measured step, in the order of measuring.
+    """The times of one case.
+
+    Attributes:
+        seconds: of each measured step, in the order of measuring.
     """
 
     seconds: tuple[float, ...]
@@ -35,13 +37,13 @@ class Timing:
         return statistics.median(self.seconds)
 
     def quantile(self, share: float) -> float:
-        """Return the smallest time that at least `share` of the steps kept to, seconds."""
+        """Return the smallest time that at least `share` of the steps did not exceed, seconds."""
         ordered = sorted(self.seconds)
         return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def clocked(step: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds that one step takes, a GPU's work included."""
+    """Return the seconds that one step takes, including the work of a GPU."""
     _wait(device)
     start = time.perf_counter()
     step()
@@ -55,7 +57,7 @@ def _wait(device: torch.device) -> None:
 
 
 class MatrixProduct:
-    """The rate of a large matrix product, the yardstick of a processor's arithmetic.
+    """The rate of a large matrix product: a yardstick of a processor's arithmetic.
 
     Args:
         device: where to multiply.
@@ -72,7 +74,7 @@ class MatrixProduct:
         clocked(self._multiply, device)
 
     def measure(self) -> None:
-        """Take one more sample."""
+        """Take one sample."""
         self._rates.append(self._flops / clocked(self._multiply, self._device))
 
     @property

@@ -29,9 +29,9 @@ def coloured(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 
 def scaled(evidence: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Bring a map (H, W) ≥ 0 to 0..1: its 99th percentile, and what lies above, becomes 1.
+    """Scale a map (H, W) ≥ 0 to 0..1: its 99th percentile, and all values above, become 1.
 
-    So a few extreme pixels do not hide the rest (Smilkov et al. 2017, section 3.1). A map without evidence stays 0.
+    Thus a few extreme pixels do not hide the rest (Smilkov et al. 2017, section 3.1). A map without evidence stays 0.
     """
     values = np.asarray(evidence, np.float64)
     top = np.quantile(values, _TOP) or values.max()
@@ -52,8 +52,8 @@ def shown(pixels: Pixels, side: int) -> Image.Image:
 def overlay(pixels: Pixels, evidence: npt.NDArray[np.floating], side: int) -> Image.Image:
     """Lay a map (H, W) ≥ 0 over its image, uint8 (H, W, 3), the larger side about `side` pixels.
 
-    The map is enlarged bilinearly. The more evidence, the less of the image shines through; it is drawn in grey, so
-    that every colour is the map's.
+    The map is enlarged bilinearly. The more evidence, the less of the image shows through; the image is grey, so that
+    every colour is the map's.
     """
     picture = shown(pixels, side)
     field = Image.fromarray(scaled(evidence).astype(np.float32))

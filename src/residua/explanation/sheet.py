@@ -24,13 +24,13 @@ Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """An image and what is said of it.
+    """An image with its map of evidence and its text.
 
     Attributes:
         pixels: uint8 (H, W, 3), as the network saw it.
         evidence: (H, W) ≥ 0.
-        lines: text below it, the first in ink, the rest soft. Of scripts that Pillow's built-in font lacks, boxes show.
-        wrong: whether the first line is to warn.
+        lines: text below it, the first in ink, the rest soft. Scripts that Pillow's built-in font lacks become boxes.
+        wrong: whether the first line is a warning.
     """
 
     pixels: Pixels
@@ -48,7 +48,7 @@ def write_panel(path: Path, panel: Panel) -> None:
 
 
 class ContactSheets:
-    """Panels in a grid, written a sheet at a time: FILE.png, FILE-2.png, … No more than one is held in memory.
+    """Panels in a grid, written one sheet at a time: FILE.png, FILE-2.png, … Memory holds one sheet.
 
     Args:
         path: of the first sheet.
@@ -76,13 +76,13 @@ class ContactSheets:
         return where
 
     def close(self) -> None:
-        """Write the sheet begun, if there is one."""
+        """Write the sheet that was begun, if any."""
         if not self._panels:
             return
         columns = min(self.columns, len(self._panels))
         rows = -(-len(self._panels) // columns)
         wide, high = (max(size) + _MARGIN for size in zip(*(panel.size for panel in self._panels), strict=True))
-        # Of a single panel, too, the head needs its room.
+        # The head needs its width even with a single panel.
         size = max(columns, 2) * wide + _MARGIN, rows * high + _MARGIN + _HEAD
         canvas = Image.new("RGB", size, _PAPER)
         font = ImageFont.load_default(_TEXT)

@@ -34,12 +34,12 @@ def overlay_uris(
     """Return Grad-CAM of each image for its class, laid over it, as a small JPEG in a data URI.
 
     Args:
-        model: a network; of one that has no feature maps, or is none of ours, every answer is "".
-        pixels: uint8 (S, S, 3), as `apply_uint8` gives them.
-        classes: an index an image.
+        model: a network; for one without feature maps, or not built by Residua, every result is "".
+        pixels: uint8 (S, S, 3), as `apply_uint8` returns them.
+        classes: one index per image.
         preprocess: how the network's images are normalised.
         side: of the pictures, pixels.
-        batch_size: images in one pass.
+        batch_size: images per pass.
     """
     if not pixels or not isinstance(model, Classifier) or not has_maps(model.spec, *pixels[0].shape[:2]):
         return [""] * len(pixels)

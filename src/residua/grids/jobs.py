@@ -1,4 +1,4 @@
-"""A job of a grid: one training, with what is measured afterwards; and the record that it leaves."""
+"""A job of a grid: one training and its measurements, and the record that it leaves."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class _Worker:
     started: float = field(default_factory=time.monotonic)
 
     def end(self) -> None:
-        """Wait until it has ended; let go of its input."""
+        """Wait until it has ended, and close its input."""
         self.process.wait()
         if self.process.stdin is not None:
             with contextlib.suppress(OSError):
@@ -92,7 +92,7 @@ def _processors() -> int:
 
 
 def default_jobs(count: int, device: str) -> int:
-    """Return how many of `count` jobs run at a time: one a processor, at most 8; a GPU serves one."""
+    """Return how many of `count` jobs run at a time: one per processor, at most 8; a GPU serves one."""
     import torch
 
     if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):

@@ -1,4 +1,4 @@
-"""One job in a process of its own: train the network, or go on with it, then measure it.
+"""One job in a process of its own: train the network, or resume it, then measure it.
 
 `python -P -m residua.grids.worker` reads the job and its number of threads as two lines on stdin. It stops when stdin
 ends: a grid that is killed takes its workers with it, and each saves itself first.

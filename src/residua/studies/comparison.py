@@ -1,4 +1,4 @@
-"""Networks beside one of them: differences with intervals, and whether it is the best."""
+"""Compare networks with one of them: differences with intervals, and whether it is the best."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from residua.studies.intervals import Interval
 
 HARDLY = 0.8
-"""Of the error of guessing: networks that err more have learnt too little for a comparison to say anything."""
+"""A share of the error of guessing: networks with a higher error have learnt too little to be compared."""
 
 
 def compared(
@@ -28,11 +28,11 @@ def compared(
 
     Args:
         results: of all arms.
-        baseline: the arm that the others are set against.
+        baseline: the arm that the others are compared with.
         claim: the arms that the verdict is about.
-        best: what the verdict calls the baseline, such as "the identity".
-        published: test error in percent of arms, as text.
-        protocol: what was measured so.
+        best: the verdict's name of the baseline, such as "the identity".
+        published: published test errors of arms in percent, as text.
+        protocol: how those were measured.
     """
     from residua.figures.axes import points
     from residua.figures.intervals import interval_chart
@@ -50,7 +50,7 @@ def compared(
     figures = [Figure(interval_chart("test error", rows, points), text)]
     for group in results.groups():
         arms = results.done(group)
-        # More than six colours could not be told apart.
+        # Eyes do not distinguish more than six colours.
         for start in range(0, len(arms), 6):
             lines = [(arm.label, results.of(arm.label)) for arm in arms[start : start + 6]]
             if svg := error_curves(f"{group}: error", lines):
@@ -60,7 +60,7 @@ def compared(
 
 
 def _differences(results: Results, baseline: str, *, train: bool = False) -> dict[str, Interval]:
-    """The errors of the others beside the baseline's; the intervals hold together (Bonferroni)."""
+    """Return the errors of the others minus the baseline's; the intervals hold together (Bonferroni)."""
     from residua.studies.intervals import LEVEL, difference
 
     def errors(label: str) -> list[float]:
@@ -109,7 +109,7 @@ def _verdict(results: Results, baseline: str, claim: Sequence[str], best: str) -
     failed = [label for label in claim if not results.of(label)]
     details = [f"Gave no result: {some(failed)}."] if failed else []
     if not results.of(baseline):
-        return Verdict("undecided", f"{baseline}, which the others are set against, gave no result.", tuple(details))
+        return Verdict("undecided", f"{baseline}, which the others are compared with, gave no result.", tuple(details))
     if text := hardly_learnt(results):
         return Verdict("undecided", text, (*details, "More epochs, or more images, may decide."))
     every = _differences(results, baseline)
@@ -117,13 +117,13 @@ def _verdict(results: Results, baseline: str, claim: Sequence[str], best: str) -
     worse = [label for label, change in found.items() if change.low > 0]
     better = [label for label, change in found.items() if change.high < 0]
     alike = [label for label in found if label not in (*worse, *better)]
-    for words, labels in (("worse", worse), ("better", better), ("not to be told apart", alike)):
+    for words, labels in (("worse", worse), ("better", better), ("not distinguishable", alike)):
         if labels:
             named = [f"{label} by {found[label].percent()} points" for label in labels]
             details.append(
                 f"{words.capitalize()} than {best}: {some(named, 12)}."
                 if labels is not alike
-                else f"Not to be told apart from {best}: {some(named, 12)}."
+                else f"Not distinguishable from {best}: {some(named, 12)}."
             )
     details += meaning(found.values(), results.seed_sd)
     if len(every) > 1:
@@ -139,19 +139,19 @@ def _verdict(results: Results, baseline: str, claim: Sequence[str], best: str) -
     if len(found) == 1:
         return Verdict(
             "undecided",
-            f"{best[:1].upper()}{best[1:]} and the other cannot be told apart here.",
+            f"{best[:1].upper()}{best[1:]} and the other cannot be distinguished here.",
             tuple(details),
             numbers,
         )
     text = (
         f"None of the {len(found)} others is better than {best}, {len(worse)} of them are worse; "
-        f"{len(alike)} cannot be told apart from it here."
+        f"{len(alike)} cannot be distinguished from it here."
     )
     return Verdict("undecided", text, tuple(details), numbers)
 
 
 def hardly_learnt(results: Results) -> str:
-    """A sentence that says so where no network is much better than guessing, else ""."""
+    """Return a sentence that states so where no network is much better than guessing, else ""."""
     best = min((result.test_error for result in results.results), default=1.0)
     if best <= HARDLY * (1 - 1 / results.classes):
         return ""
@@ -159,7 +159,7 @@ def hardly_learnt(results: Results) -> str:
 
 
 def cost_table(results: Results, baseline: str) -> Table:
-    """Return what each network costs, as counted on its layers, and beside the baseline."""
+    """Return what each network costs, as counted on its layers, beside the baseline's cost."""
     base = results.of(baseline)
     rows = []
     for arm in results.done():
@@ -167,7 +167,7 @@ def cost_table(results: Results, baseline: str) -> Table:
         beside = [f"{ours / theirs - 1:+.1%}" for ours, theirs in _pairs(found, base[0])] if base else ["–", "–"]
         rows.append((arm.label, f"{found.params:,}", beside[0], f"{found.macs:,}", beside[1]))
     header = ("network", "parameters", f"beside {baseline}", "MACs", f"beside {baseline}")
-    return Table("What the networks cost, counted: MACs are multiply-accumulates, an image.", header, tuple(rows))
+    return Table("What the networks cost, counted: MACs are multiply-accumulates per image.", header, tuple(rows))
 
 
 def _pairs(ours: Result, theirs: Result) -> tuple[tuple[int, int], tuple[int, int]]:

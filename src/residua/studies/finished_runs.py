@@ -1,4 +1,4 @@
-"""A study of runs that exist already: nothing is trained, the networks are measured as they stand."""
+"""Study finished runs: nothing is trained, the networks are measured as they are."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def study_runs(
     """Measure finished runs on the held-out part of the data, and conclude.
 
     Raises:
-        InputError: a run that cannot be loaded, is named twice, or has other classes than the data; a network that
-            the study cannot take apart; a folder that holds something else.
+        InputError: a run that cannot be loaded, is named twice, or has different classes than the data; a network
+            that the study cannot take apart; a folder that holds something else.
     """
     assert chosen.measure is not None
     loaded = [load(run) for run in runs]
@@ -54,7 +54,7 @@ def study_runs(
         raise InputError(f"{folder} already holds {some(others)}", "a folder of its own", "Give a different out=…")
     subjects = [Subject(run, open_for(run, data, data_dir, None), asked.quick, 0) for run in loaded]
     for subject in subjects:
-        subject.split()  # refuses other classes
+        subject.split()  # refuses different classes
         residual(subject.model)
     dataset = subjects[0].dataset
     results, arms = [], []

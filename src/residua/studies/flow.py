@@ -1,7 +1,7 @@
-"""Gradients on their way back through residual units, apart for the shortcut and the branch.
+"""Gradients on their way back through residual units, separated into shortcut and branch.
 
 A unit y = skip(x) + F(x) gives its input the gradient g + (∂F/∂x)ᵀ g where the skip is an identity: the "1 + ∂F/∂x" of
-He 2016, equation 5. Here both parts are had by automatic differentiation of each unit alone, in any of the five orders.
+He 2016, equation 5. Both parts come from automatic differentiation of each unit alone, in any of the five orders.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from residua.studies.surgery import branch_end, named_units
 
 @dataclass(frozen=True)
 class Step:
-    """One unit's place in a forward pass, a graph of its own.
+    """One unit in a forward pass, with an autograd graph of its own.
 
     Attributes:
         name: of the unit.
@@ -35,9 +35,9 @@ class Step:
     out: Tensor
 
     def back(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what `gradient` at the output gives the input: (all of it, through the branch alone).
+        """Return the gradient at the input for `gradient` at the output: (all of it, the part through the branch).
 
-        Their difference came through the shortcut. Of a plain unit both are the same.
+        The difference came through the shortcut. For a plain unit both are the same.
         """
         (whole,) = torch.autograd.grad(self.out, self.x, gradient, retain_graph=True)
         if self.branch is None:
@@ -53,7 +53,7 @@ class Pass:
 
     Attributes:
         steps: the units, in order.
-        gradient: of the loss, at the last unit's output.
+        gradient: of the loss with respect to the last unit's output.
     """
 
     steps: tuple[Step, ...]
@@ -64,7 +64,7 @@ def forward(network: Network, images: Tensor, labels: Tensor, *, training: bool 
     """Run the network on a batch and return its pass, with the gradient of the mean cross-entropy at its end.
 
     Args:
-        network: stays as it is.
+        network: is not changed.
         images: (B, 3, H, W).
         labels: (B,).
         training: normalise by the batch, as training does; False: by the running statistics.
@@ -84,7 +84,7 @@ def forward(network: Network, images: Tensor, labels: Tensor, *, training: bool 
         else:
             rest.append(part)
     end = x.detach().clone().requires_grad_()
-    x = end.clone()  # what follows may work in place
+    x = end.clone()  # the layers behind may work in place
     for part in rest:
         x = part(x)
     loss = F.cross_entropy(network.forward_head(x), labels)

@@ -144,7 +144,7 @@ def claim(grid: Grid) -> None:
         raise InputError(
             f"{grid.folder} holds a study that was started differently: {some(found, 6, '; ')}",
             "the same study, form, grid, recipe and data; only the seeds may become more",
-            "Repeat the command that it was started with, or give a different out=…",
+            "Repeat the command that started it, or give a different out=…",
         )
 
 
@@ -157,7 +157,7 @@ def _recipe(
     *,
     images: int,
 ) -> Recipe:
-    """The user's recipe, or the form's own; of a user's recipe only the parts that a study needs are replaced."""
+    """Return the user's recipe with the fields that a study needs, or the form's own."""
     if asked is not None:
         needed = ("measure_train", "train_images") if quick else ("measure_train",)
         fields = {key: fields[key] for key in needed if key in fields}

@@ -1,4 +1,4 @@
-"""How sure a mean or a difference is: over seeds where there are several; with one, over images and assumed seeds."""
+"""Confidence intervals of means and differences: over seeds, or, with one seed, over images and assumed seeds."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A number with its interval.
+    """A number and its interval.
 
     Attributes:
         value: the number.
         low, high: the interval's ends.
-        over: what it would hold for: "images": other images, the same networks. "assumed": those, and other seeds as
-            far as these spread as was assumed. "seeds": other seeds, the same images. "units": other units, layers or
-            batches of the same networks.
+        over: what varies. "images": the images, with the same networks. "assumed": the images, and seeds with an
+            assumed spread. "seeds": the seeds, with the same images. "units": units, layers or batches of the same
+            networks.
     """
 
     value: float
@@ -30,7 +30,7 @@ class Interval:
     over: str
 
     def percent(self) -> str:
-        """As points of a hundred: "9.1 (6.9 to 11.3)"."""
+        """Return it in percent, such as "9.1 (6.9 to 11.3)"."""
         return f"{100 * self.value:.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
 
 
@@ -48,7 +48,7 @@ class Spread:
         return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
 
     def percent(self, digits: int = 1) -> str:
-        """As "12.3 ± 0.4", points of a hundred."""
+        """Return it in percent, such as "12.3 ± 0.4"."""
         mean = f"{100 * self.mean:.{digits}f}"
         return mean if self.sd is None else f"{mean} ± {100 * self.sd:.{digits}f}"
 
@@ -56,7 +56,7 @@ class Spread:
 def rate(values: Sequence[float], count: int) -> Interval:
     """Return the mean of a rate that was measured with each seed on `count` images.
 
-    Several seeds: Student's t; one, or seeds that all gave one value: Wilson's (1927).
+    Several seeds: Student's t. One seed, or equal values: Wilson's interval (1927).
     """
     found = Spread.of(values)
     if not found.sd:
@@ -68,16 +68,16 @@ def rate(values: Sequence[float], count: int) -> Interval:
 def difference(
     after: Sequence[float], before: Sequence[float], count: int, *, seed_sd: float, level: float = LEVEL
 ) -> Interval:
-    """Return mean(after) - mean(before), of rates that were measured on `count` images each.
+    """Return mean(after) - mean(before) of rates that were measured on `count` images each.
 
-    Several seeds on both sides, of which not all gave one value: Welch's t (1947). One: Newcombe's hybrid score
-    interval (1998, method 10), which takes the two for independent, and errs on the wide side where both saw the same
-    images; widened by what another seed may do.
+    Several seeds on both sides, with differing values: Welch's t (1947). Otherwise Newcombe's hybrid score interval
+    (1998, method 10), widened by the assumed spread over seeds. It treats the two as independent, and is too wide
+    where both saw the same images.
 
     Args:
-        after, before: one value a seed.
+        after, before: one value per seed.
         count: images.
-        seed_sd: standard deviation over the seeds that is assumed where there is one.
+        seed_sd: the standard deviation over seeds that is assumed where there is one seed.
         level: confidence, a fraction of 1.
     """
     a, b = Spread.of(after), Spread.of(before)
@@ -103,10 +103,10 @@ def contrast(a: Interval, b: Interval) -> Interval:
 
 
 def over_units(seeds: Sequence[Sequence[float]]) -> Interval:
-    """Return the mean of what was measured of each unit or batch, a row a seed, with Student's interval.
+    """Return the mean over units or batches, given one row per seed, with Student's interval.
 
-    One seed: over its units, two or more. Several: over the means of the seeds, since the units of a network are no
-    networks of their own.
+    One seed: over its units, two or more. Several: over the means of the seeds, since units of one network are not
+    independent networks.
     """
     values = seeds[0] if len(seeds) == 1 else [statistics.fmean(row) for row in seeds]
     found = Spread.of(values)
@@ -115,13 +115,13 @@ def over_units(seeds: Sequence[Sequence[float]]) -> Interval:
 
 
 def meaning(intervals: Iterable[Interval], seed_sd: float) -> list[str]:
-    """Return what the intervals in brackets stand for, a sentence a kind."""
+    """Return what the intervals in brackets mean, one sentence per kind."""
     known = {
         "seeds": "In brackets: 95% intervals over the seeds (Welch, Student).",
-        "assumed": "Of one seed, or seeds that all gave one value, the 95% intervals in brackets are over the images "
-        f"(Newcombe), and allow for another seed by a standard deviation of {100 * seed_sd:g} points, as is assumed; "
+        "assumed": "With one seed, or equal values of all seeds, the 95% intervals in brackets are over the images "
+        f"(Newcombe), and allow for a different seed by an assumed standard deviation of {100 * seed_sd:g} points; "
         "more seeds would measure it.",
-        "units": "In brackets: 95% intervals over the units, layers or batches of the networks at hand (Student).",
+        "units": "In brackets: 95% intervals over the units, layers or batches of these networks (Student).",
     }
     found = {interval.over for interval in intervals}
     return [sentence for over, sentence in known.items() if over in found]

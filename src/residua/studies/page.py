@@ -55,7 +55,7 @@ class StudyPage:
         date: of the results.
         version: of Residua.
         outcome: verdict, figures, tables.
-        failed: name of a training -> why it gave no result.
+        failed: why a training gave no result, by its name.
         networks: their table.
         shows: what the form can show, and what it cannot.
         length: how long the networks were trained; "" where nothing was.

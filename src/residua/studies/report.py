@@ -1,4 +1,4 @@
-"""What a study found: results with their spread, the verdict, as JSON and as one offline page."""
+"""The report of a study: results with their spread and the verdict, as JSON and as one offline page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from residua.studies.study import Outcome, Results, Study, Verdict
 
 @dataclass(frozen=True)
 class Row:
-    """An arm over its seeds: mean and spread; the train error is None where it was not measured."""
+    """An arm over its seeds: mean and spread; `train_error` is None where it was not measured."""
 
     arm: str
     network: str
@@ -41,11 +41,11 @@ class StudyReport:
         study: its question and its forms.
         results: of every arm and seed.
         outcome: verdict, figures, tables.
-        failed: name of an arm with its seed -> why it gave no result.
+        failed: why a training gave no result, by its name.
         data: `given`, `hash`, `counts` of the data.
-        recipe: what the arms have in common, complete but for the seed.
+        recipe: what the arms have in common, without the seed; None where nothing was trained.
         seeds: how many were asked for.
-        command: what repeats or goes on with the study.
+        command: what repeats or continues the study.
     """
 
     study: Study
@@ -64,12 +64,12 @@ class StudyReport:
 
     @property
     def minutes(self) -> float:
-        """Of training and measuring, summed over all that was done, whoever worked beside."""
+        """Minutes of training and measuring, summed over all networks."""
         return sum(result.minutes for result in self.results.results)
 
     @property
     def environment(self) -> dict[str, str]:
-        """Versions, processor, device and date of what was measured; what differed between the networks is listed."""
+        """Versions, processor, device and date of the measurements; values that differ are listed."""
         found = [result.environment for result in self.results.results]
         merged = {}
         for key in dict.fromkeys(key for each in found for key in each):
@@ -79,11 +79,11 @@ class StudyReport:
 
     @property
     def shows(self) -> str:
-        """What can be seen here, and what cannot."""
+        """What this study can show, and what it cannot."""
         if self.recipe is None:
             return (
-                "Finished runs were measured as they stand, and nothing was trained. In what their trainings differed "
-                "beside the network counts too; each run's own report says how it was trained."
+                "Finished runs were measured as they are, and nothing was trained. Differences between their trainings "
+                "count too; each run's own report states how it was trained."
             )
         return self.study.form(self.results.quick).shows
 
@@ -102,7 +102,7 @@ class StudyReport:
         return f"Each network was trained for {', '.join(spans)} on {self.data['counts'].get('train', 0):,} images."
 
     def rows(self) -> list[Row]:
-        """One row an arm that gave a result, in the order of the grid."""
+        """Return one row per arm that gave a result, in the order of the grid."""
         rows = []
         for arm in self.results.done():
             found = self.results.of(arm.label)
@@ -188,7 +188,7 @@ def described(dataset: Dataset, known: Iterable[str | Path | None]) -> dict[str,
 
 
 def conclude(chosen: Study, results: Results, **facts: Any) -> StudyReport:
-    """Return the report of what was measured."""
+    """Return the report of the results."""
     if not results.results:
         raise InputError(
             f"no network of the study {chosen.name} gave a result: {next(iter(facts['failed'].values()), '')}",

@@ -1,4 +1,4 @@
-"""`residua.study`: train what a grid lacks, measure it, conclude, and write one page and one JSON document."""
+"""`residua.study`: train the networks of a grid, measure them, conclude, and write one page and one JSON document."""
 
 from __future__ import annotations
 
@@ -44,27 +44,27 @@ def study(
     data_dir: Path | None = None,
     **overrides: Any,
 ) -> StudyReport:
-    """Do a study and write study.html and study.json into `out`; what is there of it already is not done again.
+    """Do a study and write study.html and study.json into `out`; what is done already is not repeated.
 
     Args:
         name: "degradation", "lesion", …; `residua study` lists them.
         data: what `residua train` takes.
-        out: the study's folder; by default studies/NAME, or studies/NAME-quick. A study that was killed at any moment
-            goes on when it is called again.
-        quick: ten minutes on two processors instead of the paper's length; the page says what that can show.
+        out: the study's folder; by default studies/NAME, or studies/NAME-quick. A study that was killed continues
+            when it is called again.
+        quick: about ten minutes on two processors instead of the paper's length; the page states what that can show.
         seeds: how many trainings of each network; they may become more later.
         depths: of the networks, where the study has a choice.
         model: the network that the study takes apart, where it takes one.
         runs: finished runs to measure instead of training networks, where the study takes one apart.
         recipe: a name, a TOML file or a `Recipe` for all networks; by default the form's own.
         jobs: trainings at a time; by default one per processor, at most 8, and one on a GPU.
-        progress: whether stderr shows how it goes.
+        progress: whether stderr shows the progress.
         data_dir: where downloaded archives lie.
         overrides: fields of the recipe, such as epochs=3.
 
     Raises:
-        InputError: anything unusable; a folder that belongs to another study.
-        Interrupted: SIGINT or SIGTERM came; everything is saved, the message says how to go on.
+        InputError: anything unusable; a folder that belongs to a different study.
+        Interrupted: SIGINT or SIGTERM came; everything is saved, and the message states how to continue.
     """
     chosen = get_study(name)
     asked = Asked(quick, tuple(depths), model or "")
@@ -84,7 +84,7 @@ def study(
         claim(grid)
         trials, costs = grid.trials, _costs(grid)
         missing = [one for one in trials if read_record(one.job, display.say) is None]
-        # Of all trainings, not only of those that are left: the threads of each decide its last bits.
+        # Counted over all trainings, not only the missing ones: the number of threads decides the last bits of each.
         at_once = min(jobs or default_jobs(len(trials), grid.recipe.device), len(trials))
         display.say(
             f"{chosen.name}, {'quick' if quick else 'full'} form on {grid.dataset.given}: {len(trials)} trainings"

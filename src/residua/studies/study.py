@@ -1,4 +1,4 @@
-"""A study as a value: a question, a grid of networks under one recipe, what is measured of them, and the verdict."""
+"""A study as a value: a question, a grid of networks under one recipe, the measurements, and the verdict."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ QUICK: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Asked:
-    """What a user may say of a grid.
+    """What a user may choose of a grid.
 
     Attributes:
         quick: the quick form.
         depths: of the networks; () for the form's own.
-        model: of the studies that take one network apart; "" for the form's own.
+        model: the network to take apart; "" for the form's own.
     """
 
     quick: bool = False
@@ -47,7 +47,7 @@ class Asked:
     model: str = ""
 
     def one_depth(self, quick: int, full: int) -> int:
-        """The depth that was asked for, or the form's, in a study of one depth.
+        """Return the depth that was asked for, or the form's, in a study of one depth.
 
         Raises:
             InputError: several were asked for.
@@ -66,7 +66,7 @@ class Arm:
         label: unique in the study.
         model: the catalog's name.
         edits: fields of its spec.
-        recipe: fields of the recipe in which the arm departs from the others.
+        recipe: fields of the recipe in which the arm differs from the others.
         group: arms that belong together, such as "plain".
         x: the arm's position in the group, such as its depth.
     """
@@ -80,24 +80,24 @@ class Arm:
 
     @property
     def slug(self) -> str:
-        """The label as folders are named."""
+        """The label, as a folder's name."""
         return re.sub(r"[^a-z0-9._×]+", "-", self.label.lower()).replace("×", "x").strip("-")
 
     @property
     def spec(self) -> Spec:
-        """The network; its outputs wait for the data's classes."""
+        """The network; the data decides how many outputs it has."""
         return get_spec(self.model, **self.edits)
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a study is done: in full, or quickly.
+    """The length of a study: full, or quick.
 
     Attributes:
         recipe: the recipe's name.
         fields: what replaces its fields.
-        shows: what this form can show, and what it cannot; a few sentences.
-        seeds: how many, from 0 on, unless the user says.
+        shows: what this form can show, and what it cannot, in a few sentences.
+        seeds: how many, counted from 0, unless the user chooses.
     """
 
     recipe: str
@@ -108,21 +108,21 @@ class Form:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one arm with one seed; rates are fractions of 1.
+    """The result of one arm with one seed; rates are fractions of 1.
 
     Attributes:
         arm: the arm's label.
         seed: of initial weights, order, augmentation and validation split.
         group, x: the arm's.
         params: trainable parameters.
-        macs: multiply-accumulates of an image.
+        macs: multiply-accumulates per image.
         test_error: top-1 error on the held-out part.
         test_count: its images.
         train_error: top-1 error on a class-balanced part of the training images, without augmentation, in evaluation
             mode; None where none was measured.
         train_count: their number.
         history: the run's.
-        measured: what the study measures besides.
+        measured: what else the study measures.
         minutes: of training and measuring.
         weights_sha256: of the trained network.
         environment: versions, processor, device and date of the training and the measuring.
@@ -147,13 +147,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Results:
-    """All that was measured, as a study's conclusion reads it.
+    """All measurements, from which a study concludes.
 
     Attributes:
-        arms: the grid, also the arms that failed.
+        arms: the grid, including arms that failed.
         results: in the order of the grid, then of the seeds.
         quick: the form.
-        classes: of the data; guessing errs in 1 - 1 / classes.
+        classes: of the data; guessing has an error of 1 - 1 / classes.
     """
 
     arms: tuple[Arm, ...]
@@ -163,23 +163,23 @@ class Results:
 
     @property
     def seed_sd(self) -> float:
-        """Standard deviation of an error rate over seeds, assumed where there is one seed.
+        """The standard deviation of an error rate over seeds that is assumed where there is one seed.
 
-        Short trainings of few images spread most; He 2015, table 6, has 0.16 points in full length.
+        Short trainings on few images vary most; He 2015, table 6, has 0.16 points at full length.
         """
         return 0.02 if self.quick else 0.005
 
     def of(self, label: str) -> list[Result]:
-        """The results of an arm, a seed each."""
+        """Return the results of an arm, one per seed."""
         return [result for result in self.results if result.arm == label]
 
     def done(self, group: str | None = None) -> list[Arm]:
-        """The arms that gave a result, of one group or of all."""
+        """Return the arms that gave a result, of one group or of all."""
         known = {result.arm for result in self.results}
         return [arm for arm in self.arms if arm.label in known and group in (None, arm.group)]
 
     def groups(self) -> list[str]:
-        """The groups, in the order of the grid."""
+        """Return the groups, in the order of the grid."""
         return list(dict.fromkeys(arm.group for arm in self.arms))
 
 
@@ -191,7 +191,7 @@ class Verdict:
         answer: "yes", "no" or "undecided".
         sentence: the answer with its numbers.
         details: further sentences.
-        numbers: what the sentences say, for programs.
+        numbers: those of the sentences, for programs.
     """
 
     answer: Answer
@@ -202,7 +202,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing with what it shows."""
+    """A drawing and its caption."""
 
     svg: Markup
     caption: str
@@ -210,7 +210,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text; the first column names the row."""
+    """A table of text; the first column names the row."""
 
     caption: str
     header: tuple[str, ...]
@@ -219,7 +219,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study concludes."""
+    """The conclusion of a study."""
 
     verdict: Verdict
     figures: tuple[Figure, ...] = ()
@@ -231,17 +231,17 @@ class Study:
     """A question that networks can answer.
 
     Attributes:
-        name: of the command.
+        name: for the command.
         question: a sentence.
         source: paper, section, figure or table.
-        grid: what is asked -> the arms.
+        grid: from the user's choices to the arms.
         full: the paper's length.
-        quick: ten minutes on two processors.
-        conclude: all results -> the outcome. It must do with what is there: arms may have failed.
-        measure: a finished run -> JSON values; None where error and history say all.
-        takes_depths: whether `Asked.depths` means something.
-        takes_model: whether `Asked.model` does.
-        takes_runs: whether runs that exist can be measured.
+        quick: about ten minutes on two processors.
+        conclude: from the results to the outcome. Arms may be missing: they failed.
+        measure: from a finished run to JSON values; None where error and history suffice.
+        takes_depths: whether `Asked.depths` has an effect.
+        takes_model: whether `Asked.model` has one.
+        takes_runs: whether it can measure finished runs.
     """
 
     name: str
@@ -257,5 +257,5 @@ class Study:
     takes_runs: bool = False
 
     def form(self, quick: bool) -> Form:
-        """The form that is asked for."""
+        """Return the form that was asked for."""
         return self.quick if quick else self.full

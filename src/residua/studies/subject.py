@@ -1,4 +1,4 @@
-"""What a study measures: a run, and the images that it was trained and is judged on."""
+"""The subject of a study's measurements: a run, and its training and test images."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Subject:
     Attributes:
         run: the trained network, in evaluation mode on the CPU.
         dataset: with the splits that it was trained on.
-        quick: the study's form.
-        seed: of what is drawn while measuring.
+        quick: whether the study is in its quick form.
+        seed: of random draws while measuring.
     """
 
     run: Run
@@ -40,7 +40,7 @@ class Subject:
         return self.run.model
 
     def initial(self) -> Classifier:
-        """The network as training began, drawn from the run's seed as training draws it."""
+        """Return the network as it was before training, drawn from the run's seed in the same way."""
         torch.manual_seed(int((self.run.recipe or {}).get("seed", self.seed)))
         return build(self.run.spec)
 
@@ -49,12 +49,12 @@ class Subject:
         return with_labels_of(self.run, self.dataset, self.dataset.splits[name or self.dataset.held_out])
 
     def batches(self, split: str = "", count: int = 0, batch_size: int = 250) -> Iterator[Batch]:
-        """Yield a class-balanced sample of a split, without augmentation, in one random order: every batch is mixed.
+        """Yield batches of a class-balanced sample of a split, without augmentation, in one fixed random order.
 
         Args:
             split: "train", "val" or "test"; "" for the held-out part.
-            count: at most so many images; 0 for all.
-            batch_size: images a batch.
+            count: the most images to take; 0 for all.
+            batch_size: images per batch.
         """
         part = self.split(split)
         chosen = balanced(part.labels, count or len(part), 0)

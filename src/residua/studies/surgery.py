@@ -1,4 +1,4 @@
-"""Taking residual networks apart at test time: units left out, units in another order (Veit 2016, section 4)."""
+"""Take residual networks apart at test time: remove units, or reorder them (Veit 2016, section 4)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from residua.families.resnet import Network
 from residua.layers.shared import lender
 from residua.layers.unit import ResidualUnit
 
-# Where the branch ends: in these orders with a norm, in the others with a convolution.
+# In these orders a branch ends in a norm, in the others in a convolution.
 _ENDS_IN_NORM = ("post", "relu_before_add", "relu_only_pre")
 
 
 def residual(model: Classifier) -> Network:
-    """Return the network, if it has residual units, or the plain units that stand for them.
+    """Return the network if it has residual units, or the plain units of a network without shortcuts.
 
     Raises:
-        InputError: it is of another family.
+        InputError: it is of a different family.
     """
     if not isinstance(model, Network):
         raise InputError(f"the network {model.spec.name}", "one of residual units, or plain", "See: residua models")
@@ -40,7 +40,7 @@ def named_units(network: Network) -> dict[str, ResidualUnit]:
 
 
 def resizing(network: Network) -> set[str]:
-    """Return the units whose output has another shape than their input."""
+    """Return the units that change the shape of their input."""
     found = set()
     for name, unit in named_units(network).items():
         convs = [lender(getattr(unit, f"conv{number}")) for number in range(1, unit.depth + 1)]
@@ -51,10 +51,9 @@ def resizing(network: Network) -> set[str]:
 
 
 def removable(network: Network) -> list[str]:
-    """Return the units that the network computes without: all of a residual one; of a plain one, those of equal shapes.
+    """Return the units that can be removed: all of a residual network; of a plain one, those that keep the shape.
 
-    What is left of a residual unit is its shortcut: an identity, or what fits the shapes. Of a plain unit nothing is
-    left, so that its neighbours have to fit each other.
+    A residual unit leaves its shortcut behind. A plain unit leaves nothing, so its neighbours must fit each other.
     """
     bound = resizing(network) if network.spec.shortcut == "none" else set()
     return [name for name in named_units(network) if name not in bound]
@@ -62,10 +61,10 @@ def removable(network: Network) -> list[str]:
 
 @contextlib.contextmanager
 def without(network: Network, names: Collection[str]) -> Iterator[None]:
-    """Inside, the named units are their shortcuts: their branches give zeros. Plain units pass their input on.
+    """Inside the context, the branches of the named units give zeros; plain units pass their input on.
 
     Raises:
-        InputError: a unit that is not there, or that cannot be left out.
+        InputError: a unit that does not exist, or that cannot be removed.
     """
     units, legal = named_units(network), removable(network)
     for name in names:
@@ -78,7 +77,7 @@ def without(network: Network, names: Collection[str]) -> Iterator[None]:
 
 
 def branch_end(unit: ResidualUnit, network: Network) -> nn.Module:
-    """Return the last layer of a unit's branch, squeeze-and-excitation aside: zeros behind it are a zero branch."""
+    """Return the last layer of a unit's branch before squeeze-and-excitation: zeros from it are a zero branch."""
     end: nn.Module = getattr(unit, f"{'bn' if network.spec.activation in _ENDS_IN_NORM else 'conv'}{unit.depth}")
     return end
 
@@ -89,7 +88,7 @@ def _silence(unit: ResidualUnit, network: Network) -> torch.utils.hooks.Removabl
         def passed(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tensor:
             return kept.pop()
 
-        # The unit may work in place on what it is given: a copy is taken before it does.
+        # The unit may change its input in place: the copy is taken before.
         kept: list[Tensor] = []
         before = unit.register_forward_pre_hook(lambda module, given: kept.append(given[0].clone()))
         after = unit.register_forward_hook(passed)
@@ -101,7 +100,7 @@ def _silence(unit: ResidualUnit, network: Network) -> torch.utils.hooks.Removabl
 
 
 class _Both(torch.utils.hooks.RemovableHandle):
-    """Two handles as one."""
+    """Two handles, removed together."""
 
     def __init__(self, *handles: torch.utils.hooks.RemovableHandle) -> None:
         self.handles = handles
@@ -113,7 +112,7 @@ class _Both(torch.utils.hooks.RemovableHandle):
 
 @contextlib.contextmanager
 def reordered(network: Network, order: Mapping[str, str]) -> Iterator[None]:
-    """Inside, unit `order[name]` stands at the place of `name`. Both must be of one stage and keep shapes.
+    """Inside the context, unit `order[name]` takes the place of `name`; both are of one stage and keep the shape.
 
     Raises:
         InputError: units that cannot change places.

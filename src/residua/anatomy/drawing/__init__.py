@@ -1,3 +1,3 @@
-"""A network as a picture: sections of one resolution, blocks in them, the ways around, and the units in detail."""
+"""A network as a picture: sections of one resolution, their blocks and shortcuts, and the units in detail."""
 
 from residua.anatomy.drawing.draw import draw as draw

@@ -1,4 +1,4 @@
-"""SVG by hand: elements, numbers without noise, widths of text, and the one style sheet of the pictures."""
+"""SVG elements, short numbers, widths of text, and the style sheet of the pictures of networks."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ text { font-family: var(--measured); fill: var(--ink); }
 
 
 def number(value: float) -> str:
-    """A coordinate to a tenth of a pixel."""
+    """Return a coordinate to a tenth of a pixel."""
     return f"{value:.1f}".removesuffix(".0")
 
 
 def element(tag: str, content: str = "", /, **attributes: object) -> str:
-    """An element; `content` is markup. Underscores in names are hyphens, `cls` is class; None leaves it out."""
+    """Return an element; `content` is markup. In names `_` becomes `-`, and `cls` becomes class; None is left out."""
     words = [tag]
     for key, value in attributes.items():
         if value is None:
@@ -42,13 +42,13 @@ def element(tag: str, content: str = "", /, **attributes: object) -> str:
 
 
 def text(x: float, y: float, content: str, style: str, title: str = "") -> str:
-    """A line of text at its baseline."""
+    """Return a line of text at its baseline."""
     hint = element("title", escape(title)) if title else ""
     return element("text", hint + escape(content), x=float(x), y=float(y), cls=style)
 
 
 def box(x: float, y: float, width: float, height: float, style: str, radius: float = 3, title: str = "") -> str:
-    """A rectangle."""
+    """Return a rectangle."""
     hint = element("title", escape(title)) if title else ""
     return element(
         "rect",
@@ -63,12 +63,12 @@ def box(x: float, y: float, width: float, height: float, style: str, radius: flo
 
 
 def path(commands: str, style: str) -> str:
-    """A path."""
+    """Return a path."""
     return element("path", d=commands, cls=style)
 
 
 def arrow_head(x: float, y: float, downward: bool = False) -> str:
-    """A small triangle whose tip is at (x, y)."""
+    """Return a small triangle with its tip at (x, y)."""
     n = number
     if downward:
         return path(f"M{n(x - 3.5)} {n(y - 6)}L{n(x + 3.5)} {n(y - 6)}L{n(x)} {n(y)}Z", "arrow")
@@ -76,13 +76,13 @@ def arrow_head(x: float, y: float, downward: bool = False) -> str:
 
 
 def width_of(content: str, size: float) -> float:
-    """About how wide a line of sans-serif text is, rather too much than too little."""
+    """Return about how wide a line of sans-serif text is; the estimate is rather too wide."""
     narrow = sum(character in "ilj.,:;|' ()1×" for character in content)
     return size * (0.6 * (len(content) - narrow) + 0.36 * narrow)
 
 
 def short(value: float) -> str:
-    """1814073344 as "1.81 G"."""
+    """Return 1814073344 as "1.81 G"."""
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= unit:
             return f"{value / unit:.3g} {name}"

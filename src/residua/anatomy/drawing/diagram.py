@@ -1,4 +1,4 @@
-"""A unit in detail: its layers from top to bottom, each way in a lane of its own."""
+"""A unit in detail: its layers from top to bottom, each path in its own lane."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _node(layer: Layer, parents: list[_Node]) -> _Node:
 
 
 def _place(nodes: Sequence[_Node]) -> None:
-    """Ranks by the longest way from the top; the first child keeps its parent's lane, the others get new ones."""
+    """Rank nodes by the longest path from the top; the first child keeps its parent's lane, the others get new ones."""
     taken: set[_Node] = set()
     lanes = 0
     for node in nodes[1:]:
@@ -131,7 +131,7 @@ def _place(nodes: Sequence[_Node]) -> None:
         taken.update(node.parents[:1])
     for node in nodes:
         for parent in node.parents:
-            # A way past other boxes of its lane needs a lane of its own.
+            # A path past other boxes of its lane needs its own lane.
             if any(box.lane == parent.lane and parent.rank < box.rank < node.rank for box in nodes):
                 lanes += 1
                 node.around[parent] = lanes

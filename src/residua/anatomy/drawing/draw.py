@@ -81,7 +81,7 @@ def _title(anatomy: Anatomy) -> str:
 
 @dataclass(frozen=True)
 class _Scale:
-    """How blocks are sized: height by the logarithm of the resolution, width by that of the channels."""
+    """The sizes of blocks: height by the logarithm of the resolution, width by that of the channels."""
 
     smallest: int
     largest: int
@@ -118,7 +118,7 @@ def _row(anatomy: Anatomy, found: Sequence[Section]) -> tuple[str, float]:
     image = 42.0
     room = _WIDTH - 2 * _MARGIN - image - _SECTION_GAP * len(found)
     scale = _Scale(min(sides), largest)
-    # The captions need their room whatever the blocks do: a few steps find the stretch that fills the row.
+    # The width of captions does not scale with the blocks: a few steps find the stretch that fills the row.
     for _ in range(16):
         wanted = sum(scale.section(section) for section in found)
         if wanted <= room and scale.stretch >= _STRETCH:
@@ -168,7 +168,7 @@ def _section(anatomy: Anatomy, section: Section, x: float, middle: float, scale:
 
 
 def _run(run: Run, x: float, middle: float, scale: _Scale) -> tuple[str, float]:
-    """Draw the run's blocks; return where the next one begins."""
+    """Draw the run's blocks; return where the next run begins."""
     width, height = scale.width(run.block), scale.height(run.block)
     shortened = run.count > run.shown
     parts = []
@@ -216,7 +216,7 @@ def _arc(a: float, b: float, y: float, rise: float, style: str) -> str:
 
 
 def _fan(x: float, top: float, width: float, members: int) -> list[str]:
-    """Arcs from the block's input to some of its layers: each reads all that came before."""
+    """Return arcs from the block's input to some of its layers: each reads all outputs before it."""
     ways = []
     for share in (0.25, 0.5, 0.75, 1.0) if members > 3 else (0.5, 1.0):
         b = x + width * share
@@ -227,7 +227,7 @@ def _fan(x: float, top: float, width: float, members: int) -> list[str]:
 
 
 def _words(section: Section) -> list[str]:
-    """The lines of a section's caption: resolution, channels, what is in it, how far it sees."""
+    """Return the lines of a section's caption: resolution, channels, content, receptive field."""
     last = section.runs[-1].block
     if not section.sides:
         gated = sum(run.count for run in section.runs if run.block.kind == "gated")
@@ -281,7 +281,7 @@ def _caption(anatomy: Anatomy, section: Section, x: float, y: float) -> str:
 
 
 def _units(found: Sequence[Section], top: float) -> tuple[str, float]:
-    """The most frequent structures in detail, in the order in which the network has them."""
+    """Return the most frequent structures in detail, in the order of the network."""
     runs = [run for section in found for run in section.runs if run.block.kind in _DETAILED]
     counts: dict[tuple[object, ...], int] = {}
     blocks: dict[tuple[object, ...], Block] = {}
@@ -290,7 +290,7 @@ def _units(found: Sequence[Section], top: float) -> tuple[str, float]:
         blocks.setdefault(run.block.structure, run.block)
     if not runs:
         return "", top - 34
-    # A dense block is shown by its layer, which is the same in all.
+    # One layer stands for a dense block, since all are the same.
     chosen: dict[tuple[object, ...], Block] = {}
     for structure in sorted(counts, key=lambda key: -counts[key]):
         if blocks[structure].kind != "dense" or not any(block.kind == "dense" for block in chosen.values()):

@@ -14,7 +14,7 @@ Shortcut = Literal["", "identity", "projection", "padding", "pool"]
 
 _WEIGHTED = ("conv2d", "linear")
 _POOLS = ("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "mean")
-# Resolutions this near each other are one section: convolutions without padding take a pixel or two.
+# Resolutions this close form one section: convolutions without padding remove a pixel or two.
 _NEAR = 0.85
 # Runs of equal blocks beyond this are shortened.
 _SHOWN = 6
@@ -26,11 +26,11 @@ class Block:
 
     Attributes:
         name: of the end point.
-        kind: what it is made of.
-        shortcut: what leads around it; "" for nothing.
+        kind: of its operations.
+        shortcut: the path around it; "" for none.
         layers: its layers.
-        source: the shape that it reads.
-        channels: behind it.
+        source: the shape of its input.
+        channels: of its output.
         side: of its output, pixels; 0 without positions.
         members: layers of a dense block.
     """
@@ -46,12 +46,12 @@ class Block:
 
     @property
     def structure(self) -> tuple[object, ...]:
-        """What two blocks share that do the same, whatever their widths."""
+        """Equal for two blocks of the same operations, whatever their widths."""
         return (self.kind, self.shortcut, *((layer.operation, layer.window, layer.groups > 1) for layer in self.layers))
 
     @property
     def signature(self) -> tuple[object, ...]:
-        """What two equal blocks share."""
+        """Equal for two equal blocks."""
         return (*self.structure, *(layer.output for layer in self.layers))
 
 
@@ -83,12 +83,12 @@ class Section:
 
     @property
     def blocks(self) -> list[Block]:
-        """One block a run."""
+        """One block per run."""
         return [run.block for run in self.runs]
 
 
 def sections(anatomy: Anatomy) -> list[Section]:
-    """Return what the picture shows from left to right."""
+    """Return the sections of the picture from left to right."""
     found: list[Section] = []
     for blocks, rest in _by_resolution(_blocks(anatomy)):
         layers = [layer for block in blocks for layer in block.layers] + rest
@@ -101,7 +101,7 @@ def sections(anatomy: Anatomy) -> list[Section]:
 
 
 def _blocks(anatomy: Anatomy) -> list[tuple[Block | None, list[Layer]]]:
-    """Each end point as a block, or its layers where there is nothing to draw."""
+    """Return each end point as a block, or its layers where there is nothing to draw."""
     rows: list[tuple[Block | None, list[Layer]]] = []
     shapes: dict[str, tuple[int, ...]] = {"image": anatomy.input_shape}
     shapes |= {layer.name: layer.output for layer in anatomy.layers}
@@ -114,7 +114,7 @@ def _blocks(anatomy: Anatomy) -> list[tuple[Block | None, list[Layer]]]:
 
 
 def _pieces(layers: list[Layer]) -> list[list[Layer]]:
-    """A pool or a linear layer in the midst of an end point is a block of its own; branches stay together."""
+    """Split an end point: a pool or a linear layer inside it is its own block; branches stay together."""
     operations = [layer.operation for layer in layers]
     if operations.count("add") > 1:
         return _numbered(layers)
@@ -131,7 +131,7 @@ def _pieces(layers: list[Layer]) -> list[list[Layer]]:
 
 
 def _numbered(layers: list[Layer]) -> list[list[Layer]]:
-    """Units that an end point holds side by side, told by the number behind their common name: repeat.0, repeat.1."""
+    """Return the units of an end point, separated by the number behind their common name: repeat.0, repeat.1."""
     words = [layer.name.split(".") for layer in layers]
     common = sum(1 for _ in itertools.takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False)))
     if not all(len(word) > common and word[common].isdigit() for word in words):
@@ -168,14 +168,14 @@ def _block(part: str, layers: list[Layer], shapes: dict[str, tuple[int, ...]]) -
     before = next((shapes[name] for layer in layers for name in layer.inputs if name not in own), ())
     output = layers[-1].output
     if kind == "pool" and all(layer.output == before for layer in layers if layer.operation in _POOLS):
-        # An adaptive pool to the size that is there already.
+        # An adaptive pool to the size that its input already has.
         return None
     side = output[1] if len(output) == 3 else 0
     return Block(part, kind, shortcut, tuple(layers), tuple(before), output[0], side, members)
 
 
 def _shortcut(add: Layer, layers: Sequence[Layer]) -> Shortcut:
-    """The way into the addition that has the fewest convolutions."""
+    """Return the kind of the path into the addition that has the fewest convolutions."""
     known = {layer.name: layer for layer in layers}
 
     def way(name: str) -> list[str]:
@@ -194,7 +194,7 @@ def _shortcut(add: Layer, layers: Sequence[Layer]) -> Shortcut:
 
 
 def _by_resolution(rows: list[tuple[Block | None, list[Layer]]]) -> list[tuple[list[Block], list[Layer]]]:
-    """Blocks of about one resolution in a row; layers that are not drawn go with the block before."""
+    """Group successive blocks of about one resolution; layers that are not drawn join the block before."""
     found: list[tuple[list[Block], list[Layer]]] = []
     for block, layers in rows:
         if block is None:

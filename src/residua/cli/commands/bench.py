@@ -31,15 +31,16 @@ def bench(
 ) -> int:
     """Time networks on this machine, beside their peers, taking turns in one process.
 
-    Lists are written with commas. FLOPs are two a multiply-accumulate of convolutions and matrix products; their rate
-    is set against that of a large matrix product, sampled between the steps. Each ratio compares neighbours in time.
+    Lists are written with commas. A multiply-accumulate of convolutions and matrix products counts as two FLOPs.
+    Their rate is compared with that of a large matrix product, sampled between the steps. Each ratio compares
+    neighbours in time.
 
     Parameters
     ----------
     models
         Names of networks, see `residua models`.
     batch
-        Images in a step.
+        Images per step.
     resolution
         Side of the square images, pixels; left out: each network's own.
     mode
@@ -51,7 +52,7 @@ def bench(
     peer
         torchvision, timm, keras: their network of the same structure.
     batches
-        Measured steps of each case.
+        Measured steps per case.
     warm_up
         Steps before them.
     threads

@@ -33,7 +33,7 @@ def study(
     """Answer a question about networks by training a grid of them under one recipe; ends in one page.
 
     Without a name, and with --list, the studies are listed with their questions. A study can be killed at any moment:
-    the same command goes on with it. The exit code is 1 when one of the trainings failed.
+    the same command continues it. The exit code is 1 when one of the trainings failed.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def study(
     data
         "digits", "cifar10", "cifar100", a folder of class folders, or one with train/ and val/ or test/.
     quick
-        Ten minutes on two processors instead of the paper's length; the page says what that can show.
+        About ten minutes on two processors instead of the paper's length; the page states what that can show.
     seeds
         Trainings of each network; may become more later; left out: 1.
     depths
@@ -56,15 +56,15 @@ def study(
     epochs
         Of each training; left out: the form's own.
     batch_size
-        Images a step; left out: the recipe's.
+        Images per step; left out: the recipe's.
     train_images
-        Train on at most so many images, class by class; left out: the form's own.
+        The most images to train on, drawn class by class; left out: the form's own.
     device
         "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
     out
         The study's folder: study.html, study.json, the runs; left out: studies/NAME, or studies/NAME-quick.
     jobs
-        Trainings at a time, each with its share of the processors; left out: one a processor, at most 8; 1 on a GPU.
+        Trainings at a time, each with its share of the processors; left out: one per processor, at most 8; 1 on a GPU.
     data_dir
         Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
     list

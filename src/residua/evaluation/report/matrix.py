@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from residua.evaluation.measures.metrics import IntArray
 
-# Beyond this the matrix would be larger than anyone can read: the classes with most mistakes stand for it.
+# Larger matrices are unreadable: the classes with most mistakes stand for them.
 _MATRIX = 100
 _LEVELS = 9
 _SIZES = ((5, "huge"), (12, "large"), (30, "medium"), (_MATRIX, "small"))
@@ -72,7 +72,7 @@ def _matrix_cell(count: int, whole: int, right: bool, wide: bool) -> Markup:
     if not count:
         return Markup("<td>0") if right and whole else Markup("<td>")
     share = count / whole
-    # The root lets a few per cent of errors be seen beside a diagonal near 100%.
+    # The root makes a few percent of errors visible beside a diagonal near 100%.
     level = max(1, math.ceil(_LEVELS * (share if right else math.sqrt(share))))
     if wide:
         return Markup('<td class="{}{}">{:,} <small>{:.1f}%</small>').format(

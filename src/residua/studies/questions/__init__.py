@@ -1,1 +1,1 @@
-"""One file a question: its grid, its measure, its verdict."""
+"""One file per question: its grid, its measure, its verdict."""

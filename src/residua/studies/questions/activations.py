@@ -12,20 +12,20 @@ _ORDERS: dict[str, dict[str, Any]] = {
     "BN after addition": {"activation": "bn_after_add"},
     "ReLU before addition": {"activation": "relu_before_add"},
     "ReLU-only pre-activation": {"activation": "relu_only_pre"},
-    # The first activation stands before the paths split, as the authors have it.
+    # The first activation stands before the paths split, as in the authors' code.
     _BEST: {"activation": "full_pre", "stem_norm": True},
 }
 _PUBLISHED = dict(zip(_ORDERS, ("6.61", "8.17", "7.84", "6.71", "6.37"), strict=True))
 
 
 def grid(asked: Asked) -> list[Arm]:
-    """The five orders at one depth: 20 layers in the quick form, 110 in the full one, or a depth given."""
+    """Return the five orders at one depth: 20 layers in the quick form, 110 in the full one, or the depth given."""
     depth = asked.one_depth(quick=20, full=110)
     return [Arm(label, f"cifar_resnet{depth}", edits, group="orders") for label, edits in _ORDERS.items()]
 
 
 def conclude(results: Results) -> Outcome:
-    """Set every order against full pre-activation."""
+    """Compare every order with full pre-activation."""
     from residua.studies.comparison import compared
 
     return compared(

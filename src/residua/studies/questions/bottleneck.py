@@ -14,7 +14,7 @@ _WIDTHS = {True: (15, 31, 59), False: (16, 33, 64)}
 
 
 def grid(asked: Asked) -> list[Arm]:
-    """As many basic units as bottlenecks: 3 a stage in the quick form, 18 in the full one (110 and 164 layers)."""
+    """Return as many basic units as bottlenecks: 3 per stage in the quick form, 18 in the full one."""
     units = 3 if asked.quick else 18
     return [
         Arm(_BASIC, f"cifar_resnet{6 * units + 2}_v2", _EDITS, group="units"),
@@ -28,7 +28,7 @@ def grid(asked: Asked) -> list[Arm]:
 
 
 def conclude(results: Results) -> Outcome:
-    """Set the basic unit against the bottleneck."""
+    """Compare the basic unit with the bottleneck."""
     from residua.studies.comparison import compared, cost_table
 
     found = compared(results, _BOTTLENECK, claim=[_BASIC], best="the bottleneck")

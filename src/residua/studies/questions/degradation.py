@@ -8,12 +8,12 @@ from residua._base.errors import InputError
 from residua._base.words import some
 from residua.studies.study import FULL, QUICK, Arm, Asked, Figure, Form, Outcome, Results, Study, Verdict
 
-# Without batch normalisation the gated layers do not bear the others' learning rate.
+# Without batch normalisation the gated layers diverge at the others' learning rate.
 _HIGHWAY_RECIPE: dict[str, Any] = {"learning_rate": 0.01}
 
 
 def grid(asked: Asked) -> list[Arm]:
-    """Plain, residual and, in the full form, highway networks of each depth, 6n + 2 layers."""
+    """Return plain, residual and, in the full form, highway networks of each depth, 6n + 2 layers."""
     depths = asked.depths or ((8, 20, 44) if asked.quick else (20, 32, 44, 56))
     for depth in depths:
         if depth < 8 or depth % 6 != 2:
@@ -35,7 +35,7 @@ def grid(asked: Asked) -> list[Arm]:
 
 
 def _highway(depth: int) -> dict[str, Any]:
-    """As many layers and the widths of the others: three that begin a stage, one before the classifier, gated ones."""
+    """Return the fields of a highway network of as many layers and the same widths as the others."""
     gated = (depth - 5) // 3
     return {
         "depths": (gated,) * 3,
@@ -82,7 +82,7 @@ def _errors(results: Results, label: str) -> tuple[list[float], int]:
 
 
 def _verdict(results: Results, best: float) -> Verdict:
-    """Set the change of the plain network with depth beside the residual one's, over the same depths."""
+    """Compare the change with depth of plain and residual networks, over the same depths."""
     from residua.studies.comparison import HARDLY
     from residua.studies.intervals import Interval, contrast, difference, meaning
 
@@ -117,20 +117,22 @@ def _verdict(results: Results, best: float) -> Verdict:
     plain, residual = train["plain"], train["residual"]
     numbers["plain beside residual"] = beside = contrast(plain, residual)
     span = f"from {both[0]:g} to {both[-1]:g} layers"
-    told = f"plain {plain.percent()} points, residual {residual.percent()}, apart by {beside.percent()}"
+    changes = f"plain {plain.percent()} points, residual {residual.percent()}, apart by {beside.percent()}"
     if plain.low > 0 and residual.low > 0:
-        text = f"Both get worse {span} in training error, the residual network too: {told}."
+        text = f"Both get worse {span} in training error, the residual network too: {changes}."
         return Verdict("no", text, tuple(details), numbers)
     if plain.low > 0 and beside.low > 0:
-        text = f"The plain network gets worse {span}, in training error, and the residual one does not: {told}."
+        text = f"The plain network gets worse {span}, in training error, and the residual one does not: {changes}."
         return Verdict("yes", text, tuple(details), numbers)
     if plain.high < 0:
-        text = f"The plain network does not get worse {span} in training error: {told}."
+        text = f"The plain network does not get worse {span} in training error: {changes}."
         return Verdict("no", text, tuple(details), numbers)
     if plain.low > 0:
-        text = f"The plain network gets worse {span} in training error; of the residual one it cannot be told: {told}."
+        text = (
+            f"The plain network gets worse {span} in training error; for the residual one it is undecided: {changes}."
+        )
         return Verdict("undecided", text, tuple(details), numbers)
-    text = f"No degradation can be told from chance {span} in training error: {told}."
+    text = f"No degradation can be distinguished from chance {span} in training error: {changes}."
     return Verdict("undecided", text, tuple(details), numbers)
 
 
@@ -151,7 +153,7 @@ STUDY = Study(
         QUICK,
         "A few epochs on some thousand images show how fast each network learns: whether depth without shortcuts "
         "hinders training is seen early. They do not show where training ends: accuracies are far below the paper's, a "
-        "deep network that lags here might catch up later, and a test error says little of one trained in full. "
+        "deep network that lags here might catch up later, and a test error means little for one trained in full. "
         "Highway networks are left to the full form.",
     ),
     conclude=conclude,

@@ -1,4 +1,4 @@
-"""How do gradients fare on their way back, with and without shortcuts? He 2015, section 4.1; He 2016, section 2."""
+"""How do gradients change on their way back, with and without shortcuts? He 2015, section 4.1; He 2016, section 2."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _START = "at the start"
 
 
 def grid(asked: Asked) -> list[Arm]:
-    """A plain and a residual network, each after some steps and after more: the shorter run begins the longer one."""
+    """Return a plain and a residual network, each after few and after more steps of the same training."""
     depth = asked.one_depth(quick=32, full=56)
     moments = (30, 300) if asked.quick else (500, 8000, 64000)
     return [
@@ -31,7 +31,7 @@ def grid(asked: Asked) -> list[Arm]:
 
 
 def measure(subject: Subject) -> dict[str, Any]:
-    """Return, for the network as it began and as it is, each batch's gradient norm at every unit's input.
+    """Return each batch's gradient norm at every unit's input, for the network before and after training.
 
     `norms`: of the mean cross-entropy's gradient at the inputs of the units, then at the last unit's output.
     `shares`: ⟨s, g⟩ / ⟨g, g⟩ for each unit, g its input's gradient, s the part that came through the shortcut; the rest
@@ -65,7 +65,7 @@ def _measured(model: Classifier, batches: list[tuple[Tensor, Tensor]]) -> dict[s
 
 
 def conclude(results: Results) -> Outcome:
-    """Compare by how many powers of ten the gradient changes between the last unit and the first."""
+    """Compare by how many powers of ten the gradient's norm changes from the last unit to the first."""
     from residua.figures.axes import compact, points
     from residua.figures.lines import Series, line_chart
     from residua.figures.palette import LINES
@@ -103,7 +103,7 @@ _Moment = tuple[str, str, list[dict[str, Any]]]
 
 
 def _moments(results: Results) -> list[_Moment]:
-    """(when, kind of network, what was measured with each seed), the start first."""
+    """Return (when, kind of network, the measurements of each seed), the start first."""
     found: list[_Moment] = []
     for group in results.groups():
         arms = results.done(group)
@@ -162,7 +162,7 @@ def _verdict(moments: list[_Moment]) -> Verdict:
 
 
 def _away(change: Interval) -> tuple[float, float]:
-    """The interval of how far the gradient strays from keeping its norm, either way."""
+    """Return the interval of how far the gradient's norm departs from staying equal, in either direction."""
     if change.low <= 0 <= change.high:
         return 0.0, max(-change.low, change.high)
     return min(abs(change.low), abs(change.high)), max(abs(change.low), abs(change.high))
@@ -182,7 +182,7 @@ STUDY = Study(
     full=Form("paper", FULL, _SHOWS + "Measured at the start, after 500 and 8,000 steps, and at the end."),
     quick=Form(
         "fast",
-        # A constant rate: so the shorter trainings are the beginning of the longer ones.
+        # A constant rate, so that the shorter trainings are the beginning of the longer ones.
         {
             **QUICK,
             "schedule": "constant",

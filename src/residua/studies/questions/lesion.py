@@ -1,4 +1,4 @@
-"""What becomes of a network that loses units at test time, or has them in another order? Veit 2016, section 4."""
+"""What happens to a network that loses units at test time, or has them in a different order? Veit 2016, section 4."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from residua.studies.subject import Subject
 
 _MOST_DELETED = 10
-_COLLAPSE = 0.5  # of the way to guessing, for one lost unit
+_COLLAPSE = 0.5  # share of the way to guessing, for one lost unit
 
 
 def grid(asked: Asked) -> list[Arm]:
-    """A residual network and the plain one of the same depth; a plain one that is asked for stands alone."""
+    """Return a residual network and the plain one of the same depth, or the plain one alone if it is asked for."""
     name = asked.model or ("cifar_resnet32" if asked.quick else "cifar_resnet56")
     spec = get_spec(name)
     if not isinstance(spec, ResNetSpec):
@@ -31,9 +31,9 @@ def grid(asked: Asked) -> list[Arm]:
 
 
 def measure(subject: Subject) -> dict[str, Any]:
-    """Return the errors, fractions of 1, on held-out images of the network as it is and with each lesion.
+    """Return the errors on held-out images, fractions of 1, of the whole network and with each lesion.
 
-    `single`: each unit left out; `many`: k random units; `swaps`: k random pairs of a stage change places.
+    `single`: without each unit; `many`: without k random units; `swaps`: with k random swaps within stages.
     """
     import numpy as np
 
@@ -102,7 +102,7 @@ def _tau(units: list[str], order: list[str]) -> float:
 
 
 def conclude(results: Results) -> Outcome:
-    """Compare how much one lost unit costs, as a share of the way from the whole network's error to guessing's."""
+    """Compare what one lost unit costs, as a share of the way from the whole network's error to that of guessing."""
     from residua.figures.axes import points
     from residua.figures.lines import Series, line_chart
     from residua.figures.palette import LINES
@@ -158,14 +158,14 @@ def _single_table(results: Results) -> tuple[Table, ...]:
     rows = []
     for arm in results.done():
         for result in results.of(arm.label):
-            told = result.measured
-            same = [one["error"] for one in told["single"] if not one["resizes"]]
-            other = [one["error"] for one in told["single"] if one["resizes"]]
+            measured = result.measured
+            same = [one["error"] for one in measured["single"] if not one["resizes"]]
+            other = [one["error"] for one in measured["single"] if one["resizes"]]
             spans = [f"{points(min(e))} to {points(max(e))}" if e else "–" for e in (same, other)]
             shares = (
                 points(statistics.fmean(_shares(result, results.classes))) if _shares(result, results.classes) else "–"
             )
-            rows.append((f"{arm.label}, seed {result.seed}", points(told["error"]), *spans, shares))
+            rows.append((f"{arm.label}, seed {result.seed}", points(measured["error"]), *spans, shares))
     header = ("network", "whole", "without one unit of equal shapes", "without one that resizes", "mean share lost")
     caption = "Error on held-out images. Share lost: of the way from the whole network's error to that of guessing."
     return (Table(caption, header, tuple(rows)),)
@@ -188,7 +188,7 @@ def _swap_table(arm: Arm, found: list[Result]) -> Table:
 
 
 def _shares(result: Result, classes: int) -> list[float]:
-    """What each unit of equal shapes is worth: the share of the way to guessing that its loss costs."""
+    """Return, per unit of equal shapes, the share of the way to guessing that its loss costs."""
     whole, guessing = float(result.measured["error"]), 1 - 1 / classes
     if guessing - whole <= 0.05:
         return []
@@ -200,7 +200,7 @@ def _verdict(results: Results) -> Verdict:
     from residua.studies.intervals import meaning, over_units
 
     found: dict[str, Interval] = {}
-    details, told = [], []
+    details, costs = [], []
     for kind in ("residual", "plain"):
         of_kind = [result for result in results.results if result.measured["kind"] == kind]
         shares = [row for result in of_kind if (row := _shares(result, results.classes))]
@@ -211,14 +211,14 @@ def _verdict(results: Results) -> Verdict:
         found[kind] = over_units(shares)
         whole = statistics.fmean(float(result.measured["error"]) for result in of_kind)
         worst = max(one["error"] for result in of_kind for one in result.measured["single"] if not one["resizes"])
-        told.append(f"{kind} {found[kind].percent()} %")
+        costs.append(f"{kind} {found[kind].percent()} %")
         details.append(
             f"{kind.capitalize()}: the whole network errs on {whole:.1%}; without one unit of equal shapes at most "
             f"on {worst:.1%}."
         )
     details += meaning(found.values(), results.seed_sd)
     numbers = {f"{kind}, share lost": interval for kind, interval in found.items()}
-    losing = f"Losing one unit of equal shapes costs, of the way to guessing: {', '.join(told)}."
+    losing = f"Losing one unit of equal shapes costs, of the way to guessing: {', '.join(costs)}."
     if len(found) == 2:
         residual, plain = found["residual"], found["plain"]
         if residual.high < _COLLAPSE < plain.low:
@@ -229,7 +229,7 @@ def _verdict(results: Results) -> Verdict:
             return Verdict("undecided", text, tuple(details), numbers)
         if residual.low > plain.high:
             return Verdict("no", f"The residual network suffers more. {losing}", tuple(details), numbers)
-        return Verdict("undecided", f"The two cannot be told apart. {losing}", tuple(details), numbers)
+        return Verdict("undecided", f"The two cannot be distinguished. {losing}", tuple(details), numbers)
     if not found:
         return Verdict("undecided", "No network has learnt enough to lose anything.", tuple(details), numbers)
     (kind, interval), *_ = found.items()
@@ -240,12 +240,12 @@ def _verdict(results: Results) -> Verdict:
     return Verdict("undecided", losing, tuple(details), numbers)
 
 
-_SHOWS = "Nothing is trained after a deletion. Units that change the shape cannot leave a plain network, and are told "
-_SHOWS += "apart in a residual one, where a shortcut without weights or a projection is left of them. "
+_SHOWS = "Nothing is trained after a deletion. Units that change the shape cannot leave a plain network; in a "
+_SHOWS += "residual one, where they leave a projection or a shortcut without weights, they are listed separately. "
 
 STUDY = Study(
     name="lesion",
-    question="Does a residual network go on working without some of its units, where a plain one collapses?",
+    question="Does a residual network keep working without some of its units, where a plain one collapses?",
     source="Veit 2016, arXiv 1605.06431, section 4, figures 3 and 5",
     grid=grid,
     measure=measure,

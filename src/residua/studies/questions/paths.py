@@ -21,7 +21,7 @@ _BATCH = 64
 
 
 def grid(asked: Asked) -> list[Arm]:
-    """One residual network."""
+    """Return one residual network."""
     name = asked.model or ("cifar_resnet32" if asked.quick else "cifar_resnet110")
     spec = get_spec(name)
     if not isinstance(spec, ResNetSpec) or spec.shortcut == "none":
@@ -30,12 +30,11 @@ def grid(asked: Asked) -> list[Arm]:
 
 
 def measure(subject: Subject) -> dict[str, Any]:
-    """Return for each length k the gradient norms at the first unit's input, of random paths through k branches.
+    """Return, per length k, the gradient norms at the first unit's input of random paths through k branches.
 
-    A path goes through the branch of k of the n units and through the shortcut of the others; backward it takes what
-    that branch or shortcut alone gives back, as in the paper. All 2^n paths add up to the whole gradient. `norms`: a
-    row a batch of held-out images: the mean over the sampled paths of each length, 0 to n. `whole`: of the whole
-    gradient.
+    A path goes through the branch of k of the n units and through the shortcut of the others; backward it takes the
+    gradient of that branch or shortcut alone, as in the paper. All 2^n paths add up to the whole gradient. `norms`: per
+    batch of held-out images, the mean over the sampled paths of each length, 0 to n. `whole`: of the whole gradient.
     """
     import numpy as np
 
@@ -66,7 +65,7 @@ def measure(subject: Subject) -> dict[str, Any]:
 
 
 def along(found: Pass, branches: set[int]) -> Tensor:
-    """Return what reaches the first unit's input on one path: through the branches of these units, else shortcuts."""
+    """Return the gradient at the first unit's input on one path: these units' branches, the others' shortcuts."""
     gradient = found.gradient
     for place in reversed(range(len(found.steps))):
         whole, through = found.steps[place].back(gradient)
@@ -83,7 +82,7 @@ def contributions(norms: list[float]) -> list[float]:
 
 
 def conclude(results: Results) -> Outcome:
-    """Compare the length of the paths that carry the gradient with the length of most paths, n / 2."""
+    """Compare the lengths of the paths that carry the gradient with the length of most paths, n / 2."""
     from residua.figures.axes import compact, points
     from residua.figures.lines import Series, line_chart
 
@@ -143,7 +142,7 @@ def _length(found: list[Result]) -> Any:
 
 
 def _central(share: list[float]) -> tuple[int, int]:
-    """The lengths between which nine tenths of the gradient lie, a twentieth on either side."""
+    """Return the lengths between which nine tenths of the gradient lie, with a twentieth on either side."""
     below, low, high = 0.0, 0, len(share) - 1
     for k, part in enumerate(share):
         if below <= 0.05 < below + part:

@@ -9,11 +9,11 @@ from residua._base.errors import InputError
 from residua.studies.study import FULL, QUICK, Arm, Asked, Form, Outcome, Results, Study, Verdict
 
 _UNSHARED, _KERNELS, _UNITS, _SMALL = "unshared", "kernels shared", "units shared", "two units a stage"
-_SHALLOWEST = 20  # three units a stage: at 14 layers there is nothing to repeat
+_SHALLOWEST = 20  # three units per stage: at 14 layers there is nothing to repeat
 
 
 def grid(asked: Asked) -> list[Arm]:
-    """A residual network whose stages repeat their second unit, beside the unshared one and the unrepeated one."""
+    """Return a network that repeats each stage's second unit, the unshared one, and the unrepeated one."""
     depth = asked.one_depth(quick=32, full=56)
     if depth < _SHALLOWEST or depth % 6 != 2:
         near = max(_SHALLOWEST, 6 * round((depth - 2) / 6) + 2)
@@ -30,7 +30,7 @@ def grid(asked: Asked) -> list[Arm]:
 
 
 def conclude(results: Results) -> Outcome:
-    """Set the network that repeats beside the one that has as many kernels and repeats nothing."""
+    """Compare the network that repeats with the one that has as many kernels and repeats nothing."""
     from residua.studies.comparison import compared, cost_table
 
     found = compared(results, _UNSHARED, claim=[_KERNELS, _UNITS, _SMALL], best="the unshared network")
@@ -57,7 +57,7 @@ def _verdict(results: Results, beside: Verdict) -> Verdict:
     elif gain.low > 0:
         answer, text = "no", f"Depth without new kernels does harm: {span}."
     else:
-        answer, text = "undecided", f"Repeating cannot be told from not repeating here: {span}."
+        answer, text = "undecided", f"Repeating cannot be distinguished from not repeating here: {span}."
     return Verdict(answer, text, beside.details, numbers)  # type: ignore[arg-type]
 
 

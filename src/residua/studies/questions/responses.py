@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def grid(asked: Asked) -> list[Arm]:
-    """Plain and residual networks of each depth; the deepest as a residual one alone, as in the paper."""
+    """Return plain and residual networks of each depth; only a residual one of the largest, as in the paper."""
     if asked.depths:
         plain = residual = tuple(sorted(set(asked.depths)))
     elif asked.quick:
@@ -27,9 +27,9 @@ def grid(asked: Asked) -> list[Arm]:
 
 
 def measure(subject: Subject) -> dict[str, Any]:
-    """Return the standard deviation of every layer's response, and the norm of each branch over its shortcut's.
+    """Return the standard deviation of every layer's response, and each branch's norm over its shortcut's.
 
-    A response is what leaves a convolution, behind the batch normalisation where one follows, before activation or
+    A response is the output of a convolution, after batch normalisation where it follows, before activation or
     addition. `ratios`: mean over the images of ‖branch‖ / ‖shortcut‖ at each addition, gates aside. On held-out images.
     """
     from residua.studies.surgery import residual
@@ -39,7 +39,7 @@ def measure(subject: Subject) -> dict[str, Any]:
 
 
 def responses_of(network: Network, batches: list[Tensor]) -> dict[str, Any]:
-    """Do what `measure` says, on batches of images."""
+    """Measure a network on batches of images."""
     import torch
 
     from residua.studies.surgery import branch_end, named_units
@@ -152,7 +152,7 @@ def _mean(found: list[Result], key: str) -> list[float]:
 def _verdict(results: Results) -> Verdict:
     from residua.studies.intervals import meaning, over_units
 
-    numbers, answers, told = {}, [], []
+    numbers, answers, changes = {}, [], []
     plain = {arm.x: arm for arm in reversed(results.done("plain"))}
     for arm in results.done("residual"):
         if arm.x in plain:
@@ -163,14 +163,14 @@ def _verdict(results: Results) -> Verdict:
             name = f"{depth} ({arm.label})" if depth in numbers else depth
             numbers[name] = found
             answers.append("yes" if found.high < 0 else "no" if found.low > 0 else "undecided")
-            told.append(f"at {name} by {found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})")
+            changes.append(f"at {name} by {found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})")
     means = {arm.label: statistics.fmean(_mean(results.of(arm.label), "std")) for arm in results.done("residual")}
     details = ["Mean deviation of the residual networks: " + ", ".join(f"{k} {v:.3f}" for k, v in means.items()) + "."]
     details += meaning(numbers.values(), results.seed_sd)
     if not answers:
         return Verdict("undecided", "Plain and residual networks of one depth are needed.", tuple(details), numbers)
     answer = answers[0] if len(set(answers)) == 1 else "undecided"
-    text = f"A layer's deviation in a residual network differs from the plain one's {', '.join(told)}."
+    text = f"A layer's deviation in a residual network differs from the plain one's {', '.join(changes)}."
     return Verdict(answer, text, tuple(details), numbers)  # type: ignore[arg-type]
 
 

@@ -36,7 +36,7 @@ _PUBLISHED = {
 
 
 def grid(asked: Asked) -> list[Arm]:
-    """Every shortcut on one network: of 20 layers in the quick form, of 110 in the full one, or of a depth given."""
+    """Return every shortcut on one network: 20 layers in the quick form, 110 in the full one, or the depth given."""
     depth = asked.one_depth(quick=20, full=110)
     name = f"cifar_resnet{depth}"
     arms = [Arm(label, name, edits, group="options A, B, C") for label, edits in _OPTIONS.items()]
@@ -44,7 +44,7 @@ def grid(asked: Asked) -> list[Arm]:
 
 
 def conclude(results: Results) -> Outcome:
-    """Set every shortcut against the identity."""
+    """Compare every shortcut with the identity."""
     from residua.studies.comparison import compared
 
     return compared(

@@ -13,7 +13,7 @@ _ADAM: dict[str, Any] = {"optimizer": "adam", "nesterov": False, "weight_decay":
 
 
 def grid(asked: Asked) -> list[Arm]:
-    """Three stages, each begun by a 3×3 that sets the width: then one 5×5, or two 3×3."""
+    """Return networks of three stages, each a 3×3 that sets the width, then one 5×5 or two 3×3."""
     widths = (16, 32, 64) if asked.quick else (64, 128, 256)
     common: dict[str, Any] = {"gates": False, "widths": widths, "dropouts": (0.0,) * 4, "head_width": 0}
     return [
@@ -23,7 +23,7 @@ def grid(asked: Asked) -> list[Arm]:
 
 
 def conclude(results: Results) -> Outcome:
-    """Set the 5×5 against the two 3×3."""
+    """Compare the 5×5 with the two 3×3."""
     from residua.studies.comparison import compared, cost_table
 
     found = compared(results, _TWO, claim=[_ONE], best="the pair of 3×3")
@@ -32,8 +32,8 @@ def conclude(results: Results) -> Outcome:
 
 _SHOWS = (
     "Both networks see equally far at every stage and are equally wide; two 3×3 have an activation more and, in the "
-    "layers that differ, 28% fewer weights: the table says what they cost. Neither is normalised, as in 2014; both are "
-    "trained by Adam. "
+    "layers that differ, 28% fewer weights: a table states what they cost. Neither is normalised, as in 2014; both "
+    "are trained by Adam. "
 )
 
 STUDY = Study(

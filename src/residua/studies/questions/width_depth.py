@@ -7,7 +7,7 @@ import dataclasses
 from residua.studies.study import FULL, QUICK, Arm, Asked, Form, Outcome, Results, Study
 
 _WIDE = "wide"
-# Widths of three stages, near 1 : 2 : 4, whose counts come nearest to the wide network's; the table says how near.
+# Widths of three stages, near 1 : 2 : 4, whose counts come nearest to the wide network's; the table states how near.
 _DEEP = {
     True: ("cifar_wrn10_2", "cifar_wrn34_1", (13, 25, 52), (13, 25, 51)),
     False: ("cifar_wrn16_4", "cifar_wrn52_1", (31, 61, 122), (30, 61, 120)),
@@ -15,7 +15,7 @@ _DEEP = {
 
 
 def grid(asked: Asked) -> list[Arm]:
-    """A wide network, and two deep ones: of as many parameters, and of as many multiply-accumulates."""
+    """Return a wide network and two deep ones: with as many parameters, and with as many multiply-accumulates."""
     wide, deep, parameters, macs = _DEEP[asked.quick]
     return [
         Arm(_WIDE, wide, group="networks"),
@@ -25,7 +25,7 @@ def grid(asked: Asked) -> list[Arm]:
 
 
 def conclude(results: Results) -> Outcome:
-    """Set the deep networks against the wide one."""
+    """Compare the deep networks with the wide one."""
     from residua.studies.comparison import compared, cost_table
 
     claim = [arm.label for arm in results.arms if arm.label != _WIDE]
