@@ -177,7 +177,7 @@ def _held(folder: Path) -> bool:
         return True
 
 
-def test_a_signal_saves_all_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_saves_all_and_names_the_command_that_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from residua.studies import run_study as engine
 
     def signalled(*given: Any, **options: Any) -> dict[str, str]:

@@ -99,7 +99,7 @@ def test_the_page_has_every_row(tmp_path: Path) -> None:
     assert "- torch 1.0: plain34." in ledger_page.receipts(entries)
 
 
-def test_sources_are_told_apart(tmp_path: Path) -> None:
+def test_sources_are_distinguished(tmp_path: Path) -> None:
     root = tmp_path / "residua"
     shutil.copytree(Path(ledger_receipts.residua.__file__).parent, root, ignore=shutil.ignore_patterns("__pycache__"))
     assert code_hash(root) == code_hash()

@@ -53,7 +53,7 @@ def test_a_full_study_trains_on_every_image() -> None:
     assert found.train_images is None
 
 
-def test_arms_of_one_network_are_told_apart() -> None:
+def test_arms_of_one_network_are_distinguished() -> None:
     names = ["plain 20, 30 steps", "plain 20, 300 steps"]
     arms = [{"arm": name, "network": "cifar_plain20"} for name in names]
     errors = zip(names, (0.9, 0.4), strict=True)

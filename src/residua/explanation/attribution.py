@@ -22,7 +22,7 @@ class Attribution:
     """The explanation of a batch.
 
     Attributes:
-        maps: (B, H, W) ≥ 0, the evidence for the class at each pixel of the input; each method says what it adds up.
+        maps: (B, H, W) ≥ 0, the evidence for the class at each pixel of the input; each method states what it sums.
         values: the method's own values, signed: (B, 1, h, w) of a layer, (B, 1, H, W) or (B, C, H, W) of the input.
         targets: (B,) int64, the classes that were explained.
         logits: (B, K) of the images.

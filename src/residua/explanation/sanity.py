@@ -32,7 +32,7 @@ class Forgotten:
         layer: the end point down to which they have.
         rank_correlation: Spearman's, over pixels, the mean over the images whose map is not constant; 0 without any.
         similarity: SSIM, the mean over the images.
-        constant: images whose map is constant now, of which no rank can be told.
+        constant: images with a constant map, which has no ranks.
     """
 
     layer: str
