@@ -22,6 +22,7 @@ def test_comments_may_stand_wherever_a_gap_may() -> None:
         (b"P6 4 4 4095\n" + bytes(95), "truncated PPM"),
         (b"P2 2 2 255\n1 2 3", "truncated PPM"),
         (b"P2 2 2 255\n", "truncated PPM"),
+        (b"P2 1 1 255\n \n", "truncated PPM"),
         (b"P2 2 2 255\n1 2 3 x", "something that is no number"),
         (b"P2 2 2 255\n1 2 3 99999999999999999999", "something that is no number"),
         (b"P5 2 2 0\n" + bytes(4), "corrupt header of a PPM"),

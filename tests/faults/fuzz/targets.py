@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from data.decode.forms import CASES
 from data.pictures import encoded, picture
 from faults.fuzz.drive import Target
-from residua.data.decode import BadImage, decode
+from residua.data.decode import BadImage, decode, orientation_of, size_of
 
 
 def _images(form: str, **options: object) -> Sequence[bytes]:
@@ -14,8 +15,14 @@ def _images(form: str, **options: object) -> Sequence[bytes]:
     return [encoded(picture(5).convert(mode), form, **options) for mode in modes.get(form, ("RGB", "L"))]
 
 
+def _read(data: bytes) -> None:
+    size_of(data)
+    orientation_of(data)
+    decode(data)
+
+
 def _image_target(form: str, **options: object) -> Target:
-    return Target(lambda: _images(form, **options), decode, (BadImage,))
+    return Target(lambda: _images(form, **options), _read, (BadImage,))
 
 
 TARGETS: dict[str, Target] = {
@@ -27,11 +34,12 @@ TARGETS: dict[str, Target] = {
     "image-webp": _image_target("WEBP"),
     "image-tiff": _image_target("TIFF"),
     "image-tiff-lzw": _image_target("TIFF", compression="tiff_lzw"),
-    "image-tiff-jpeg": Target(lambda: [encoded(picture(5), "TIFF", compression="jpeg")], decode, (BadImage,)),
+    "image-tiff-jpeg": Target(lambda: [encoded(picture(5), "TIFF", compression="jpeg")], _read, (BadImage,)),
     "image-pnm": _image_target("PPM"),
     "image-jpeg2000": _image_target("JPEG2000"),
-    "image-avif": Target(lambda: [encoded(picture(5), "AVIF")], decode, (BadImage,)),
+    "image-avif": Target(lambda: [encoded(picture(5), "AVIF")], _read, (BadImage,)),
     "image-tga": _image_target("TGA"),
     "image-tga-rle": _image_target("TGA", compression="tga_rle"),
+    "image-forms": Target(lambda: [data for data, _, _ in CASES.values()], _read, (BadImage,)),
 }
 """Name -> reader. Names of one kind share their first word."""

@@ -88,4 +88,4 @@ def _text(data: bytes, header: PnmHeader) -> npt.NDArray[np.int64] | None:
     # No value has more than five digits, so that none is beyond what is kept.
     if re.search(rb"[^\d\s]|\d{6}", text):
         return None
-    return np.fromstring(text, np.int64, sep=" ")
+    return np.fromstring(text.strip(), np.int64, sep=" ")
