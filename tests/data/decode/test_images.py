@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.BmpImagePlugin import BmpImageFile
 
 from data.pictures import encoded, picture
 from residua.data.decode import FORMATS, MAX_PIXELS, BadImage, decode, decode_bytes, open_image, orientation_of, size_of
@@ -70,6 +71,28 @@ def test_several_pictures_in_one_jpeg() -> None:
     assert np.array_equal(decode(data), decode(encoded(picture(1), "JPEG")))
     with open_image(data) as image:
         assert image.format == "MPO"
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "TIFF", "AVIF"])
+def test_of_several_frames_the_first_counts(form: str) -> None:
+    options = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100}}.get(form, {})
+    first = picture(1).quantize(64).convert("RGB")
+    data = encoded(first, form, save_all=True, append_images=[picture(2), picture(3)], **options)
+    with open_image(data) as image:
+        assert getattr(image, "n_frames", 3) == 3
+    assert np.abs(decode(data).astype(int) - np.asarray(first)).max() <= (0 if form != "AVIF" else 12)
+
+
+def test_a_first_frame_that_leaves_part_of_the_canvas_free() -> None:
+    frame = picture(1, 8, 8).quantize(16)
+    data = bytearray(encoded(frame, "GIF"))
+    # A canvas of 20 × 10 pixels, and the frame moved to (6, 1).
+    data[6:10] = struct.pack("<HH", 20, 10)
+    place = data.index(b"\x2c")
+    data[place + 1 : place + 5] = struct.pack("<HH", 6, 1)
+    pixels = decode(bytes(data))
+    assert pixels.shape == (10, 20, 3)
+    assert np.array_equal(pixels[1:9, 6:14], np.asarray(frame.convert("RGB")))
 
 
 def test_grey_is_repeated() -> None:
@@ -258,6 +281,37 @@ def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
     assert "cannot be read (Permission denied)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("frame 0"), SystemError("tile"), AssertionError(), struct.error("unpack"), zlib.error("-3"),
+        RecursionError(), ZeroDivisionError(), UnicodeDecodeError("ascii", b"\xff", 0, 1, "no"), NotImplementedError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("where", ["open", "load"])
+def test_whatever_a_decoder_raises_is_the_file_s_fault(
+    error: Exception, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    data = encoded(picture(1), "BMP")
+    decode(data)
+    monkeypatch.setattr(BmpImageFile, "_open" if where == "open" else "load", fail)
+    with pytest.raises(BadImage, match=r"corrupt .*BMP \("):
+        decode(data)
+
+
+def test_an_interruption_is_no_file_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BmpImageFile, "load", stop)
+    with pytest.raises(KeyboardInterrupt):
+        decode(encoded(picture(1), "BMP"))
 
 
 def test_floating_point_pixels_are_refused() -> None:

@@ -67,6 +67,15 @@ def test_files_that_do_not_decode(sound: Path) -> None:
     assert "FIX " in report.to_text()
 
 
+def test_formats_that_are_not_read_are_not_called_corrupt(sound: Path) -> None:
+    (sound / "train/ants/phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(60))
+    (sound / "train/ants/page.jpg").write_bytes(b"<!DOCTYPE html><title>404</title>")
+    report = check(sound)
+    assert kinds(report) == {"unsupported": True}
+    assert 'phone.heic (a HEIC photo, which needs an extra: pip install "residua[heif]")' in report.to_text()
+    assert "page.jpg (a web page, which is not read)" in report.to_text()
+
+
 def test_extensions_modes_and_sizes(sound: Path) -> None:
     picture(50).save(sound / "train/ants/lies.jpg", "PNG")
     picture(51).convert("CMYK").save(sound / "train/ants/print.jpg")

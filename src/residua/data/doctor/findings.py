@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -22,11 +23,17 @@ def broken(images: Sequence[Member], results: Sequence[Examined]) -> Iterator[Fi
     kinds: defaultdict[str, list[str]] = defaultdict(list)
     for image, result in zip(images, results, strict=True):
         if result.reason:
-            starts = {"empty": "empty", "truncated": "truncated", "cannot be read": "unreadable"}
-            kind = next((kind for start, kind in starts.items() if result.reason.startswith(start)), "corrupt")
-            kinds[kind].append(f"{image.name} ({result.reason})")
+            kinds[_kind(result.reason)].append(f"{image.name} ({result.reason})")
     for kind, files in kinds.items():
         yield Finding(kind, True, f"{len(files)} of {len(images)} images do not decode", tuple(files))
+
+
+def _kind(reason: str) -> str:
+    for start, kind in (("empty", "empty"), ("truncated", "truncated"), ("cannot be read", "unreadable")):
+        if reason.startswith(start):
+            return kind
+    # A sound file of a format that is not read, or not without an extra.
+    return "unsupported" if re.search("which (is not read|needs)", reason) else "corrupt"
 
 
 def odd(images: Sequence[Member], results: Sequence[Examined]) -> Iterator[Finding]:

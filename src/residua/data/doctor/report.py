@@ -16,7 +16,7 @@ class Finding:
     """One kind of fault or oddity.
 
     Attributes:
-        kind: "empty", "truncated", "corrupt", "unreadable", "layout", "absent-class",
+        kind: "empty", "truncated", "corrupt", "unsupported", "unreadable", "layout", "absent-class",
             "duplicate-across-splits", "duplicate-across-classes", "duplicate", "near-duplicate-across-splits",
             "near-duplicate", "extension", "mode", "levels", "size", "imbalance" or "not-examined".
         must_fix: the data should not be used before this is fixed.
