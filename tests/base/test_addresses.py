@@ -12,7 +12,7 @@ import pytest
 
 from residua._base.download import RemoteFile, fetch
 from residua._base.errors import InputError
-from residua._base.http import ERRORS, head, number_in, public_address
+from residua._base.http import ERRORS, Refused, head, number_in, public_address
 from servers import Behaviour, serving
 
 CONTENT, OTHER = bytes(range(256)) * 40, b"changed"
@@ -25,8 +25,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviour]:
     monkeypatch.setattr("residua._base.http.time.sleep", lambda _: None)
     for name in ("RESIDUA_OFFLINE", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
-    with serving(files={"/data.bin": CONTENT}) as told:
-        yield told
+    with serving(files={"/data.bin": CONTENT}) as behaviour:
+        yield behaviour
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,53 @@ def test_a_number_that_no_integer_holds_is_no_number() -> None:
     assert number_in("9" * 5000) is None
     assert number_in("12") == 12
     assert number_in("-1") is number_in("1.5") is number_in(None) is number_in("١") is None
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/a", "data:text/plain,a"])
+def test_a_redirect_to_something_else_is_refused(server: Behaviour, tmp_path: Path, target: str) -> None:
+    server.redirects["/data.bin"] = target
+    with pytest.raises(InputError, match="could not be downloaded"):
+        fetch(RemoteFile(f"{server.address}/data.bin", SHA256), tmp_path)
+    assert len(server.asked) == 1
+
+
+def test_a_loop_of_redirects_ends(server: Behaviour, tmp_path: Path) -> None:
+    server.redirects["/data.bin"] = f"{server.address}/data.bin"
+    with pytest.raises(InputError, match="could not be downloaded"):
+        fetch(RemoteFile(f"{server.address}/data.bin", SHA256), tmp_path)
+    with pytest.raises(Refused, match="redirects"):
+        head(f"{server.address}/data.bin")
+
+
+def test_the_head_of_a_file_is_followed_on_its_own_host_only(server: Behaviour) -> None:
+    server.redirects = {"/old": "/new", "/new": "http://127.0.0.2:9/far"}
+    server.headers["/new"] = {"X-Linked-Size": "7"}
+    found = head(f"{server.address}/old", token="secret")
+    assert found.url == f"{server.address}/new"
+    assert found.headers["x-linked-size"] == "7"
+    assert [each.headers["authorization"] for each in server.asked] == ["Bearer secret"] * 2
+
+
+@pytest.mark.parametrize("url", ["ftp://a/b", "file:///etc/passwd", "http://", "https:///x", "model.pth", "http://[a"])
+def test_other_addresses_are_refused(url: str) -> None:
+    with pytest.raises(InputError, match="Wanted: http"):
+        RemoteFile(url, SHA256)
+
+
+@pytest.mark.parametrize("digest", ["", "abc", SHA256.upper(), SHA256 + "0", "0" * 7, "xyzxyzxy"])
+def test_a_hash_that_is_none_is_refused(digest: str) -> None:
+    with pytest.raises(InputError, match="hexadecimal"):
+        RemoteFile("http://a/b", digest)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("http://a/b/c%20d.pth?x=1#y", "c d.pth"),
+        ("http://a", "download"),
+        ("http://a/%2e%2e", "download"),
+        ("http://a/x%00y", "download"),
+    ],
+)
+def test_names_come_from_the_path_of_the_address(url: str, name: str) -> None:
+    assert RemoteFile(url, SHA256).file_name == name

@@ -18,7 +18,6 @@ from residua._base import download, http
 from residua._base.console import BYTES, progress_bar
 from residua._base.download import RemoteFile, fetch
 from residua._base.errors import InputError
-from residua._base.http import head
 from servers import Behaviour, serving
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 1_500_000, dtype=np.uint8).tobytes()
@@ -260,43 +259,6 @@ def test_a_redirect_is_followed_without_the_token(server: Behaviour, tmp_path: P
     assert "secret" not in repr(remote(server, token="secret"))
 
 
-@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/a", "data:text/plain,a"])
-def test_a_redirect_to_something_else_is_refused(server: Behaviour, tmp_path: Path, target: str) -> None:
-    server.redirects["/data.bin"] = target
-    with pytest.raises(InputError, match="could not be downloaded"):
-        fetch(remote(server), tmp_path)
-    assert len(server.asked) == 1
-
-
-def test_a_loop_of_redirects_ends(server: Behaviour, tmp_path: Path) -> None:
-    server.redirects["/data.bin"] = f"{server.address}/data.bin"
-    with pytest.raises(InputError, match="could not be downloaded"):
-        fetch(remote(server), tmp_path)
-    with pytest.raises(http.Refused, match="redirects"):
-        head(f"{server.address}/data.bin")
-
-
-def test_the_head_of_a_file_is_followed_on_its_own_host_only(server: Behaviour) -> None:
-    server.redirects = {"/old": "/new", "/new": "http://127.0.0.2:9/far"}
-    server.headers["/new"] = {"X-Linked-Size": "7"}
-    found = head(f"{server.address}/old", token="secret")
-    assert found.url == f"{server.address}/new"
-    assert found.headers["x-linked-size"] == "7"
-    assert [each.headers["authorization"] for each in server.asked] == ["Bearer secret"] * 2
-
-
-@pytest.mark.parametrize("url", ["ftp://a/b", "file:///etc/passwd", "http://", "https:///x", "model.pth", "http://[a"])
-def test_other_addresses_are_refused(url: str) -> None:
-    with pytest.raises(InputError, match="Wanted: http"):
-        RemoteFile(url, SHA256)
-
-
-@pytest.mark.parametrize("digest", ["", "abc", SHA256.upper(), SHA256 + "0", "0" * 7, "xyzxyzxy"])
-def test_a_hash_that_is_none_is_refused(digest: str) -> None:
-    with pytest.raises(InputError, match="hexadecimal"):
-        RemoteFile("http://a/b", digest)
-
-
 @pytest.mark.parametrize("name", ["RESIDUA_OFFLINE", "HF_HUB_OFFLINE"])
 def test_offline_names_what_is_missing_and_its_place(
     server: Behaviour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -342,19 +304,6 @@ def test_two_downloads_at_once_fetch_once(server: Behaviour, tmp_path: Path) -> 
         thread.join()
     assert (tmp_path / "data.bin").read_bytes() == CONTENT
     assert len(server.asked) == 1
-
-
-@pytest.mark.parametrize(
-    ("url", "name"),
-    [
-        ("http://a/b/c%20d.pth?x=1#y", "c d.pth"),
-        ("http://a", "download"),
-        ("http://a/%2e%2e", "download"),
-        ("http://a/x%00y", "download"),
-    ],
-)
-def test_names_come_from_the_path_of_the_address(url: str, name: str) -> None:
-    assert RemoteFile(url, SHA256).file_name == name
 
 
 def test_a_download_announces_itself_once(capfd: pytest.CaptureFixture[str]) -> None:
