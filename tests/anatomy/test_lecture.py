@@ -1,4 +1,4 @@
-"""The lecture's tables: every number that it prints, or the row that says why ours is another."""
+"""The lecture's tables: every number that it prints, or the row that states why ours differs."""
 
 from __future__ import annotations
 

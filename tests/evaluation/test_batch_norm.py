@@ -127,7 +127,7 @@ def test_a_layer_at_several_places_has_the_moments_of_all() -> None:
     assert torch.allclose(model.norm.running_var, inputs.var(1, correction=0), rtol=1e-2)
 
 
-def test_what_has_not_settled_says_so() -> None:
+def test_what_has_not_settled_is_named() -> None:
     found = reestimate_bn(network(), Batches(IMAGES, 3), passes=1)
     assert not found.settled
     assert found.change > 1e-3

@@ -101,7 +101,7 @@ def test_a_layer_by_name(network: Classifier, images: Tensor) -> None:
         target_layer(get_spec("resnet18"), 32, 32, "layer4")
 
 
-def test_networks_without_maps_are_refused_and_told_what_works() -> None:
+def test_networks_without_maps_are_refused_with_what_works() -> None:
     network = build(get_spec("highway_mlp10", num_classes=5))
     images = torch.randn(1, network.spec.in_channels, network.spec.input_size, network.spec.input_size)
     with pytest.raises(InputError, match="Use integrated-gradients, smoothgrad or occlusion"):

@@ -30,7 +30,7 @@ def test_the_nearest_size_is_the_smallest_that_works() -> None:
 
 @pytest.mark.parametrize(("name", "smallest"), [("alexnet", 63), ("vgg11_bn", 32), ("nin", 39), ("cifar_highway19", 1)])
 @pytest.mark.parametrize("edited", [True, False])
-def test_too_small_an_image_is_told_the_smallest(name: str, smallest: int, edited: bool) -> None:
+def test_too_small_an_image_is_refused_with_the_smallest(name: str, smallest: int, edited: bool) -> None:
     """Training edits the spec's input size to the images': that must not hide the answer."""
     spec = get_spec(name, **({"input_size": 31} if edited else {}))
     assert smallest_input(spec) == smallest

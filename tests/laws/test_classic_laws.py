@@ -131,7 +131,7 @@ def test_dropout_stands_before_or_after_its_layers(name: str, sites: list[int]) 
     assert sites == [i for i, layer in enumerate(classifier) if any(isinstance(m, nn.Dropout) for m in layer.modules())]
 
 
-def test_alexnet_starts_as_its_paper_says() -> None:
+def test_alexnet_starts_as_in_its_paper() -> None:
     network = build(get_spec("alexnet_2012", hidden=256))
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     assert [layer.bias.unique().tolist() for layer in layers] == [[0], [1], [0], [1], [1], [1], [1], [0]]

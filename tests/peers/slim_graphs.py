@@ -139,7 +139,7 @@ def _parsed(step: str) -> tuple[str, int, tuple[int, int], int, bool]:
     found = re.fullmatch(r"(\w+):(\d+)(?:@(\d)x(\d))?(?:/(\d))?(V?)", step)
     assert found, step
     scope, width, height, breadth, stride, valid = found.groups()
-    # The name says the kernel, save where slim's name errs.
+    # The name holds the kernel, save where slim's name errs.
     named = re.search(r"(\d)x(\d)$", scope)
     kernel = (height, breadth) if height else named.groups() if named else ("1", "1")
     return scope, int(width), (int(kernel[0]), int(kernel[1])), int(stride or 1), bool(valid)

@@ -1,4 +1,4 @@
-"""Precision and device: chosen from what the processor says."""
+"""Precision and device: chosen by what the processor reports."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_choice_is_one_line() -> None:
     sentence = choose_hardware(device="cpu", precision="fp32", channels_last="no").sentence
     assert "\n" not in sentence
     assert sentence.startswith(f"CPU, {torch.get_num_threads()} thread")
-    assert "fp32 (as the recipe says)" in sentence
+    assert "fp32 (set by the recipe)" in sentence
     assert "channels first" in sentence
 
 
@@ -107,7 +107,7 @@ def test_an_export_without_a_layout_has_no_layout_in_its_graph() -> None:
 
 
 @torch.no_grad()
-def test_the_image_is_laid_out_as_the_layout_says() -> None:
+def test_the_image_is_laid_out_by_the_layout() -> None:
     network, seen = build(get_spec("cifar_resnet8")), []
     network.conv1.register_forward_pre_hook(
         lambda module, inputs: seen.append(inputs[0].is_contiguous(memory_format=torch.channels_last))

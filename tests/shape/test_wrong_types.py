@@ -1,4 +1,4 @@
-"""Public functions given what is no name, no spec or no size: an error that says what to do, never torch's own."""
+"""Public functions given what is no name, no spec or no size: an error that names a remedy, never torch's own."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def test_a_bad_spec_fails_when_it_is_made(edits: dict, word: str) -> None:
     assert word in str(caught.value)
 
 
-def test_every_refusal_says_what_to_do() -> None:
+def test_every_refusal_names_a_remedy() -> None:
     for edits in ({"num_classes": 0}, {"widths": (64,)}, {"dropout": 1.0}, {"bn_eps": 0.0}, {"se_ratio": -1}):
         with pytest.raises(InputError) as caught:
             get_spec("resnet50", **edits)

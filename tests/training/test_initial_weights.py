@@ -204,12 +204,12 @@ def test_the_same_classes_keep_their_classifier(finished: Path, tmp_path: Path, 
         train("digits", MODEL, out=tmp_path / "b", progress=False, weights=finished, **{**few, "freeze": "features"})
     told = [line for line in lines if line.startswith("Begins with")]
     assert len(told) == 2
-    assert "anew" not in told[0]
+    assert "newly drawn" not in told[0]
     assert run.preprocess_spec == load(finished).preprocess_spec
     assert run.metrics["top1"] >= load(finished).metrics["top1"] - 0.1
 
 
-def test_as_many_other_classes_start_anew(tmp_path: Path, few: dict[str, Any]) -> None:
+def test_as_many_other_classes_start_fresh(tmp_path: Path, few: dict[str, Any]) -> None:
     spec = get_spec(MODEL, input_size=16)
     names = tuple(f"kind {number}" for number in range(10))
     fields: dict[str, Any] = {"metrics": {}, "data": {}, "preprocess": PREPROCESS}
@@ -218,7 +218,7 @@ def test_as_many_other_classes_start_anew(tmp_path: Path, few: dict[str, Any]) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("residua.training.progress.Display.say", lambda self, text: lines.append(text))
         train("digits", MODEL, out=tmp_path / "run", progress=False, weights=tmp_path / "base", **few)
-    assert any("fc.weight, fc.bias drawn anew" in line for line in lines)
+    assert any("fc.weight, fc.bias newly drawn" in line for line in lines)
 
 
 def test_the_preprocessing_of_the_weights_scales_with_the_image() -> None:

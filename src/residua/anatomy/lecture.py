@@ -3,7 +3,7 @@
 Its columns: input and output channels and side, filters, kernel, stride, padding; memory of the output in KB (1,024
 bytes, four a value), parameters in thousands, and millions of "flop", which there are multiply-accumulates; a pool's
 are the values under its windows. Activations, normalisation and dropout have no rows: their weights are counted with
-the layer before. Numbers here are exact; where the lecture prints another, the row says so, and why.
+the layer before. Numbers here are exact; where the lecture prints a different one, the row states so, and why.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ def _last_reads(operations: Sequence[Operation]) -> dict[Storage, int]:
 
 @dataclass(frozen=True)
 class Kernels:
-    """The scratch memory of oneDNN's convolutions in fp32, as torch calls them; measured, and told in docs/decisions.
+    """The scratch memory of oneDNN's convolutions in fp32, as torch calls them; measured; see docs/decisions.
 
     Attributes:
         channels_last: the layout of the activations. The other one is brought into the kernels' own and back.

@@ -24,7 +24,7 @@ FLOAT_BYTES = 4
 
 @dataclass(slots=True, eq=False)
 class Storage:
-    """A piece of memory. `given` says that it is there before the step: the image, a weight."""
+    """A piece of memory. `given`: whether it is there before the step, as the image and the weights are."""
 
     bytes: int
     given: bool = False
@@ -102,7 +102,7 @@ class Trace(TorchFunctionMode):
         modules: id -> (name, module).
         image: what the network reads.
         logits: what it returned, one value a head.
-        part: the end point that operations lead to from now on; whoever runs the network says it.
+        part: the end point that operations lead to from now on; set by whoever runs the network.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What tells whether a file still holds the bytes that it held before, without reading it where that is safe."""
+"""Whether a file still holds the bytes that it held before, found without reading it where that is safe."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def open_dataset(
             judged on.
 
     Raises:
-        InputError: nothing usable is there; the message says what is, and what would be.
+        InputError: nothing usable is there; the message names what is there and what would do.
     """
     check_name("data", data)
     if not 0 <= val_fraction < 1:

@@ -56,7 +56,7 @@ class ArrayStore:
     how, crops = "fixed", False
 
     def __init__(self, pixels: Pixels, bad: dict[int, str], device: torch.device, *, dense: bool = False) -> None:
-        """Take `pixels`; `dense` says that it has no rows for the bad images."""
+        """Take `pixels`; `dense`: whether it lacks rows for the bad images."""
         self.bad = bad
         self._pixels = torch.from_numpy(pixels).to(device)
         self._rows: Indices | None = None

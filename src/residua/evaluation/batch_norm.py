@@ -1,4 +1,4 @@
-"""Batch normalisation's statistics, estimated anew: exact averages over a data set in place of moving ones."""
+"""Batch normalisation's statistics, estimated again: exact averages over a data set in place of moving ones."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Network(Classifier):
         self.fc = nn.Linear(channels, spec.num_classes)
 
     def initialise(self) -> None:
-        """Draw the weights as `spec.initial` says."""
+        """Draw the weights by `spec.initial`."""
         if self.spec.initial == "normal":
             return draw_normal(self, 0.01)
         classifiers = [self.fc, *(head.fc2 for head in self.aux_heads().values())]

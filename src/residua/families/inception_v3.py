@@ -101,7 +101,7 @@ class Network(Classifier):
         self.fc = nn.Linear(channels, spec.num_classes)
 
     def initialise(self) -> None:
-        """Draw the weights as `spec.initial` says; slim's 0.01 and 0.001 for the auxiliary head's last two layers.
+        """Draw the weights by `spec.initial`; slim's 0.01 and 0.001 for the auxiliary head's last two layers.
 
         torchvision means these two as well, but its 0.01 does not reach the convolution, which starts at 0.1.
         """

@@ -59,7 +59,7 @@ class Network(Classifier):
         )
 
     def initialise(self) -> None:
-        """As `spec.init` says; with `zero_init_last_bn` each unit starts as its shortcut."""
+        """Draw the weights by `spec.init`; with `zero_init_last_bn` each unit starts as its shortcut."""
         initialise(self, self.spec.init)
         if self.spec.zero_init_last_bn:
             for unit in self.units():
@@ -219,7 +219,7 @@ def _steps(spec: ResNetSpec) -> list[list[_Step]]:
 
 
 def _unit(spec: ResNetSpec, channels: int, stage: int, step: _Step, activated: bool) -> ResidualUnit:
-    """Build one unit; `activated` says that its input comes through a ReLU of the stem."""
+    """Build one unit; `activated`: whether its input comes through a ReLU of the stem."""
     width, out = spec.widths[stage], spec.widths[stage] * spec.expansion
     biases = ["inner" in spec.bias] * (1 if spec.unit == "basic" else 2) + ["last" in spec.bias]
     # Input, output, side, stride, dilation, groups of each convolution.

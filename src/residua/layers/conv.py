@@ -84,7 +84,7 @@ def max_pool2d(kernel: int, stride: int, padding: Literal["symmetric", "zero", "
 
 
 def initialise(module: nn.Module, init: Init = "he_fan_out", linear_std: float | None = None) -> None:
-    """Initialise every layer of `module`: weights of convolutions as `init` says, biases 0, but a gate's at its own
+    """Initialise every layer of `module`: weights of convolutions by `init`, biases 0, but a gate's at its own
     value; batch normalisation 1 and 0.
 
     Args:
@@ -94,7 +94,7 @@ def initialise(module: nn.Module, init: Init = "he_fan_out", linear_std: float |
             deviations, variance 2 / fan-in (Keras's he_normal, TF-slim's variance_scaling_initializer).
             "glorot_uniform": uniform with variance 2 / (fan-in + fan-out) (Glorot 2010; Keras's default). The last two
             hold for linear layers too.
-        linear_std: linear layers start normal with this deviation, biases 0, whatever `init` says.
+        linear_std: linear layers start normal with this deviation, biases 0, whatever `init` is.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Linear) and linear_std is not None:

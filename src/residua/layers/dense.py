@@ -89,7 +89,7 @@ class DenseBlock(nn.Sequential):
             for layer in self.layers():
                 features.append(layer.recomputed(features))
             return torch.cat(features, 1)
-        # Growing one tensor copies as much as concatenating a list anew for each layer, and its backward pass adds
+        # Growing one tensor copies as much as concatenating a list again for each layer, and its backward pass adds
         # one gradient a layer instead of one for each pair of layers.
         for layer in self.layers():
             x = torch.cat((x, layer(x)), 1)

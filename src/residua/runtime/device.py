@@ -96,7 +96,7 @@ def choose_hardware(
     if precision == "auto":
         bf16, reason = _bf16_is_faster(where)
     else:
-        bf16, reason = precision == "bf16", "as the recipe says"
+        bf16, reason = precision == "bf16", "set by the recipe"
     if channels_last == "auto":
         last = _channels_last_is_faster(where) and (trains_channels_last or where.type != "cpu")
     else:

@@ -140,7 +140,7 @@ def _zfnet(name: str, *widths: int) -> AlexNetSpec:
 ROWS: tuple[AlexNetSpec, ...] = (
     # torchvision's: one tower, narrower, no LRN; not the network of 2012.
     AlexNetSpec("alexnet", KRIZHEVSKY_2014, (64, 192, 384, 256, 256)),
-    # The paper says 224, and its maps of 55 need 227 without padding.
+    # The paper states 224, and its maps of 55 need 227 without padding.
     AlexNetSpec(
         "alexnet_2012",
         KRIZHEVSKY_2012,

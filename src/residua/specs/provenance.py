@@ -16,9 +16,9 @@ class Provenance:
         given: what was asked for: "torchvision:IMAGENET1K_V2", "hf://org/repo", an address, a path.
         sha256: of the file that held them.
         source: whose names the file has: "torchvision", "timm", …; "" for our own.
-        preprocess: the evaluation transform that they were trained for; None where nobody says.
-        classes: the names of the outputs that they were trained for; () where nobody says.
-        fresh: tensors of the network that were drawn anew, because the file's are of another number of classes.
+        preprocess: the evaluation transform that they were trained for; None where that is not known.
+        classes: the names of the outputs that they were trained for; () where they are not known.
+        fresh: tensors of the network that were drawn at random: the file has a different number of classes.
         adapted: tensors that were fitted to another number of channels of the image.
         form: fields of the network that nobody asked for, which are as the weights have them: (field, value).
     """
@@ -33,9 +33,9 @@ class Provenance:
     form: tuple[tuple[str, Any], ...] = ()
 
     def __str__(self) -> str:
-        told = f"weights {self.given} (SHA-256 {self.sha256[:12]}…)"
+        text = f"weights {self.given} (SHA-256 {self.sha256[:12]}…)"
         if self.form:
-            told += f", which settle {', '.join(f'{name}={value!r}' for name, value in self.form)}"
+            text += f", which settle {', '.join(f'{name}={value!r}' for name, value in self.form)}"
         if self.adapted:
-            told += f", {', '.join(self.adapted)} fitted to the image's channels"
-        return told + (f", {', '.join(self.fresh)} drawn anew" if self.fresh else "")
+            text += f", {', '.join(self.adapted)} fitted to the image's channels"
+        return text + (f", {', '.join(self.fresh)} newly drawn" if self.fresh else "")

@@ -38,7 +38,7 @@ class Record:
         graph: whether the auxiliary classifiers run in what `macs` counts ("training") or not ("evaluation").
         input: channels, height and width, pixels.
         num_classes: outputs.
-        status: how it was counted: "measured", "port" or "derived"; `conventions` says what each means.
+        status: how it was counted: "measured", "port" or "derived"; see `conventions`.
         source: what it was counted on.
         paper: the paper's own figure, None where it gives none.
         note: what is worth knowing beside the numbers.

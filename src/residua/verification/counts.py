@@ -1,4 +1,4 @@
-"""A network's parameters and MACs, counted anew, against the exact record and against the paper's rounded figure."""
+"""A network's parameters and MACs, counted again, against the exact record and against the paper's rounded figure."""
 
 from __future__ import annotations
 

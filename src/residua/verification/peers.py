@@ -20,7 +20,7 @@ from residua.weights.sources.source import Tensors
 
 @dataclass(frozen=True)
 class Answer:
-    """What a peer's network says of a batch, and the weights that it says it with.
+    """What a peer's network computes for a batch, and the weights that it uses.
 
     Attributes:
         tensors: under the peer's names, float32 (the network computed with these very numbers).

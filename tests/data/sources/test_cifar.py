@@ -118,7 +118,7 @@ def test_an_archive_with_another_hash_is_refused(unofficial: Path) -> None:
         open_dataset("cifar10", data_dir=unofficial)
 
 
-def test_without_archive_and_network_it_says_where_to_put_it(unofficial: Path, tmp_path: Path) -> None:
+def test_without_archive_and_network_it_names_the_place_for_it(unofficial: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"could not be downloaded.*data_dir"):
         open_cifar("cifar10", tmp_path / "empty", lambda held, total: None)
 

@@ -17,7 +17,7 @@ from residua.data.open import open_dataset, reopen
 
 
 def refused(data: Path | str, *wanted: str, **options: object) -> InputError:
-    """Open, expect an error that says all of `wanted`, and return it."""
+    """Open, expect an error that holds all of `wanted`, and return it."""
     with pytest.raises(InputError) as caught:
         open_dataset(data, **options)
     for each in wanted:

@@ -132,9 +132,9 @@ def test_a_temperature_is_kept_and_used(run: Path, tmp_path: Path) -> None:
     for name in ("spec", "classes", "preprocess", "metrics", "data", "recipe", "versions", "initial_weights"):
         assert getattr(after, name) == getattr(before, name), name
     assert all(torch.equal(kept[name], tensor) for name, tensor in tensors.items())
-    mended = load(run)
-    assert mended.temperature == fitted.temperature
-    report = evaluate(mended)
+    calibrated = load(run)
+    assert calibrated.temperature == fitted.temperature
+    report = evaluate(calibrated)
     assert report.loss == raw.loss, "the network's own numbers stay"
     assert report.calibrated is not None
     assert report.calibrated.loss == pytest.approx(fitted.loss_after), "the parts hold the same pictures"
@@ -146,11 +146,13 @@ def test_a_temperature_is_kept_and_used(run: Path, tmp_path: Path) -> None:
     now = predict(run, tmp_path / "data" / "test" / "red" / "00.png")[0]
     assert now.labels == answer.labels
     assert now.probabilities[0] == pytest.approx(30 / 32, abs=1e-4) != answer.probabilities[0]
-    copy = mended.save_pretrained(tmp_path / "copy")
+    copy = calibrated.save_pretrained(tmp_path / "copy")
     assert load(copy).temperature == fitted.temperature
     with torch.no_grad():
-        mended.model.state_dict()["fc.bias"].add_(1)
-    assert load(mended.save_pretrained(tmp_path / "changed")).calibration is None, "of other weights it says nothing"
+        calibrated.model.state_dict()["fc.bias"].add_(1)
+    assert load(calibrated.save_pretrained(tmp_path / "changed")).calibration is None, (
+        "for other weights it does not hold"
+    )
     assert any("flatters" in note for note in evaluate(run, split="val").remarks)
 
 

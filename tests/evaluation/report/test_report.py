@@ -156,7 +156,7 @@ def test_both_files_are_written(tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
-def test_the_page_says_what_matters_first() -> None:
+def test_the_page_begins_with_what_matters() -> None:
     report = make()
     page = Page(report.to_html())
     text, start = page.text, page.text[:1800]

@@ -73,7 +73,7 @@ def full(classes: tuple[str, ...] = EVIL, count: int = 400, **changes: Any) -> R
     model = report.model | {"macs": 1_820_000_000, "weights_bytes": 46_800_000, "weights_sha256": "cd" * 32}
     thresholds = (apply_threshold(sure, correct, 0.9, 0.7), apply_threshold(sure, correct, 0.99, None))
     fitted = {"split": "val", "count": 71, "loss_before": 0.9, "loss_after": 0.8}
-    mended = Calibrated(1.25, fitted, 0.8, 0.3, calibration(sure**1.25, correct), thresholds)
+    calibrated = Calibrated(1.25, fitted, 0.8, 0.3, calibration(sure**1.25, correct), thresholds)
     parts = ((f"{name} {at}", 20 + at, at) for at, name in enumerate(classes[:4]))
     slices = tuple(Slice("camera", v, n, hits / n, wilson(hits, n), 0.5) for v, n, hits in parts)
     test = mcnemar(correct, correct & (random.random(count) < 0.98))
@@ -87,7 +87,7 @@ def full(classes: tuple[str, ...] = EVIL, count: int = 400, **changes: Any) -> R
         abstention=abstention(sure, correct),
         brier=0.31,
         seconds=4.0,
-        **({"calibrated": mended, "slices": slices, "ensemble": ensemble} | changes),
+        **({"calibrated": calibrated, "slices": slices, "ensemble": ensemble} | changes),
         reestimated=Reestimated(20, 1200, 3, 0.0004),
         studies=(studied(),),
         remarks=("the temperature was fitted on these same images",),
@@ -117,7 +117,7 @@ def test_what_scrolls_is_reached_by_the_keyboard_and_what_is_drawn_is_named() ->
     assert not page.all("script")
 
 
-def test_the_page_says_how_sure_and_what_it_costs() -> None:
+def test_the_page_states_how_sure_and_what_it_costs() -> None:
     report = full(ensemble=None)
     page = Page(report.to_html())
     assert report.calibration is not None
@@ -144,7 +144,7 @@ def test_the_page_says_how_sure_and_what_it_costs() -> None:
     assert "reading them included" not in Page(full().to_html()).pieces, "members may come from the cache"
 
 
-def test_the_page_says_what_a_study_has_to_do_with_the_run() -> None:
+def test_the_page_relates_a_study_to_the_run() -> None:
     report = full()
     own, network = report.data["hash"], str(report.model["weights_sha256"])
     for study, said in (

@@ -160,7 +160,7 @@ def test_a_picture_is_the_same_by_every_road(tmp_path: Path) -> None:
     assert all(torch.equal(tensors[0], other) for other in tensors[1:])
 
 
-def test_the_tensor_is_normalised_as_the_bundle_says(tmp_path: Path) -> None:
+def test_the_tensor_is_normalised_as_in_the_bundle(tmp_path: Path) -> None:
     save_tiny(tmp_path)
     pixels = np.full((16, 16, 3), (255, 0, 51), np.uint8)
     found = load(tmp_path).preprocess(pixels)[:, 3, 5]

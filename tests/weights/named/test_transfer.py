@@ -41,7 +41,7 @@ def state(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
-def test_a_new_classifier_starts_anew_and_the_rest_is_the_files(saved: Path) -> None:
+def test_a_new_classifier_starts_fresh_and_the_rest_is_the_files(saved: Path) -> None:
     torch.manual_seed(3)
     drawn = state(create_model(tiny_spec(), num_classes=7))
     torch.manual_seed(3)
@@ -51,7 +51,7 @@ def test_a_new_classifier_starts_anew_and_the_rest_is_the_files(saved: Path) -> 
         assert torch.equal(tensor, drawn[name] if name.startswith("fc.") else old[name]), name
     assert network.provenance is not None
     assert network.provenance.fresh == ("fc.weight", "fc.bias")
-    assert "fc.weight, fc.bias drawn anew" in str(network.provenance)
+    assert "fc.weight, fc.bias newly drawn" in str(network.provenance)
 
 
 def test_as_many_classes_keep_their_classifier(saved: Path) -> None:

@@ -81,7 +81,7 @@ def convert(
         }
         given = [name for name, value in spare.items() if value is not None]
         if given:
-            raise InputError(f"--to with {' and '.join(given)}", "--to with --out alone: the run says the rest", "")
+            raise InputError(f"--to with {' and '.join(given)}", "--to with --out alone: the run states the rest", "")
         return _give(file, to, out, json)
     if model is None:
         raise InputError(

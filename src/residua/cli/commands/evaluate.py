@@ -163,10 +163,15 @@ def _print(found: Report) -> None:
             f"batch normalisation: {done.layers} layers re-estimated over {done.count} images, {done.passes} passes, "
             f"the last of which found them within {percent(done.change)}"
         )
-    if (mended := found.calibrated) is not None:
-        ece = percent(mended.calibration.ece)
-        say(f"with temperature {mended.temperature:.4f}: loss {mended.loss:.4f}   Brier {mended.brier:.4f}   ECE {ece}")
-        for row in mended.thresholds:
+    if (calibrated := found.calibrated) is not None:
+        ece = percent(calibrated.calibration.ece)
+        say(
+            losses=f"loss {calibrated.loss:.4f}   Brier {calibrated.brier:.4f}   ECE {ece}"
+            f"with temperature {calibrated.temperature:.4f}: loss {calibrated.loss:.4f}   Brier {calibrated.brier:.4f}   ECE {ece}"(
+                f"with temperature {calibrated.temperature:.4f}: {losses}"
+            )
+        )
+        for row in calibrated.thresholds:
             reached = "never reached on the validation part" if row.probability is None else ""
             if row.probability is not None:
                 right = "none" if row.accuracy is None else percent(row.accuracy)

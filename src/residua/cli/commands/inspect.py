@@ -37,7 +37,7 @@ def inspect(
 
     MACs are multiply-accumulates of convolutions and linear layers, FLOPs twice that; "other" is all further
     arithmetic (biases, normalisation, activations, pools, sums), one an operation. All three are for one image. Memory
-    is for the batch, fp32: what a layer's output takes anew, and what autograd keeps of it for the backward pass.
+    is for the batch, fp32: the memory that a layer's output adds, and what autograd keeps of it for the backward pass.
 
     Parameters
     ----------

@@ -65,7 +65,7 @@ def train(
 
 
 def _options(kind: type, group: Group) -> list[inspect.Parameter]:
-    """Return an option for each field of `kind`; left out, it keeps what the recipe says."""
+    """Return an option for each field of `kind`; left out, it keeps the recipe's value."""
     texts = {
         key: " ".join(text.split())
         for key, text in re.findall(r"^ {8}(\w+): ((?:.+\n?(?: {12}.+\n?)*))", kind.__doc__ or "", re.MULTILINE)
@@ -85,7 +85,7 @@ def _options(kind: type, group: Group) -> list[inspect.Parameter]:
 def _signature() -> inspect.Signature:
     own = inspect.signature(train, eval_str=True)
     named = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    recipe = _options(Recipe, Group("Fields of the recipe", help="Each replaces what the recipe says.", sort_key=1))
+    recipe = _options(Recipe, Group("Fields of the recipe", help="Each replaces the recipe's value.", sort_key=1))
     augment = _options(AugmentSpec, Group("Augmentation of the training images", sort_key=2))
     return own.replace(parameters=[*named, *recipe, *augment])
 

@@ -1,4 +1,4 @@
-"""Whether a probability means what it says: reliability, calibration errors, and the temperature that mends them."""
+"""Whether answers of probability p are right in a share p of cases, and the temperature that corrects them."""
 
 from __future__ import annotations
 

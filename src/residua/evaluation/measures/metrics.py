@@ -254,7 +254,7 @@ def refuse_not_finite(scores: Tensor) -> None:
     """Refuse logits (B, K) that hold NaN or infinity.
 
     Raises:
-        NotFinite: says of how many images.
+        NotFinite: names how many images.
     """
     # A sum is finite only where all its terms are, and quicker to form than a test of each.
     if torch.isfinite(scores.sum(dim=1)).all() or (finite := torch.isfinite(scores).all(dim=1)).all():
@@ -274,7 +274,7 @@ def _brier(probabilities: Tensor, truth: Tensor) -> Tensor:
 
 
 def from_logits(logits: Tensor, labels: Tensor, classes: Sequence[str] | None = None) -> Metrics:
-    """Return the metrics of logits (N, K) that are all at hand against labels (N,); errors as in `Tally`."""
+    """Return the metrics of all logits (N, K) of a pass against labels (N,); errors as in `Tally`."""
     return tally_of(logits, labels).metrics(classes)
 
 

@@ -12,7 +12,7 @@ from torch import nn
 def accelerate(model: nn.Module) -> int:
     """Let the stem and the residual units of `model` train with fused kernels where they apply; return how many do.
 
-    0 means that nothing changed, and `reason()` says why. Whatever the kernels do not serve — evaluation mode, other
+    0 means that nothing changed, and `reason()` returns why. Whatever the kernels do not serve — evaluation mode, other
     types and devices, autocast, hooks on a layer inside — takes the ordinary way, call by call.
     """
     from residua.runtime.native.swap import swap_in

@@ -129,7 +129,7 @@ def _serves(
         return False
     if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling() or x.numel() == 0:
         return False
-    # A batch of one may leave one value a channel, which has no variance: torch's own layer says so.
+    # A batch of one may leave one value a channel, which has no variance: torch's own layer raises the error.
     if type(x) is not Tensor or not torch.is_grad_enabled() or len(x) < 2:
         return False
     for conv, norm in layers:

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class Damaged(ValueError):
-    """Bytes that are not what their format says; the message says which."""
+    """Bytes that break the rules of their format; the message names the rule."""

@@ -49,7 +49,7 @@ def read_layers(path: Path | str) -> dict[str, NDArray[Any]]:
         )
     with tempfile.TemporaryDirectory(prefix="residua-") as folder:
         target = Path(folder) / "layers.npz"
-        said = _told(path, target)
+        said = _answer(path, target)
         if "error" in said:
             raise _damaged(path, said["error"])
         if not said["names"]:
@@ -62,8 +62,8 @@ def read_layers(path: Path | str) -> dict[str, NDArray[Any]]:
             return {name: values[f"arr_{place}"] for place, name in enumerate(said["names"])}
 
 
-def _told(path: Path, target: Path) -> dict[str, Any]:
-    """What the reading process says: {"names": […]}, with the values in `target`, or {"error": …}."""
+def _answer(path: Path, target: Path) -> dict[str, Any]:
+    """Return the answer of the reading process: {"names": […]}, with the values in `target`, or {"error": …}."""
     command, environment = python_module(keras_hdf5.__name__)
     patience = _PATIENCE_S + path.stat().st_size / _SLOWEST_DISK
     try:

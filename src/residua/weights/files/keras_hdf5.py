@@ -38,7 +38,7 @@ _BASE_MEMORY = 4 << 30  # bytes: Python, numpy and HDF5 before they read anythin
 
 
 def read(path: Path) -> dict[str, Array]:
-    """Return the weights as `residua.weights.files.keras_file.read_layers` says.
+    """Return the weights; see `residua.weights.files.keras_file.read_layers`.
 
     Raises:
         Damaged: a file that is damaged, hostile or none of Keras's.
@@ -162,8 +162,8 @@ def _grouped(datasets: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[
             groups.setdefault(group, {})[int(found[2])] = data
     for group, variables in groups.items():
         stored = [variables[number] for number in sorted(variables)]
-        told = stored[0].parent.attrs.get("name")
-        name = told if isinstance(told, str) else names.get(group, group)
+        given = stored[0].parent.attrs.get("name")
+        name = given if isinstance(given, str) else names.get(group, group)
         yield from ((name, variable, data) for variable, data in zip(_by_place(stored), stored, strict=True))
 
 

@@ -88,7 +88,7 @@ def rename(tensors: Mapping[str, Tensor], rule: Callable[[str], str]) -> Tensors
         raise InputError(
             f"tensors under two names for one: {some(twice)}",
             "each tensor of the network once",
-            "The file mixes two ways to name this network: save its state dict anew",
+            "The file mixes two ways to name this network: save its state dict again",
         )
     return renamed
 
