@@ -164,12 +164,9 @@ def _print(found: Report) -> None:
             f"the last of which found them within {percent(done.change)}"
         )
     if (calibrated := found.calibrated) is not None:
-        ece = percent(calibrated.calibration.ece)
         say(
-            losses=f"loss {calibrated.loss:.4f}   Brier {calibrated.brier:.4f}   ECE {ece}"
-            f"with temperature {calibrated.temperature:.4f}: loss {calibrated.loss:.4f}   Brier {calibrated.brier:.4f}   ECE {ece}"(
-                f"with temperature {calibrated.temperature:.4f}: {losses}"
-            )
+            f"with temperature {calibrated.temperature:.4f}: loss {calibrated.loss:.4f}   "
+            f"Brier {calibrated.brier:.4f}   ECE {percent(calibrated.calibration.ece)}"
         )
         for row in calibrated.thresholds:
             reached = "never reached on the validation part" if row.probability is None else ""

@@ -1,7 +1,7 @@
 """A Keras network as the graph of its layers: enough to know which layer of a file is which of ours.
 
 Keras names most layers itself (`conv2d`, `conv2d_1`, …) in the order in which they were made. The files of Keras 3
-count them again in the order of `model.layers`: by their distance from the output, the farthest first, and where that is
+count again, in the order of `model.layers`: by the distance from the output, the farthest first, and where that is
 equal in the order in which a walk back from the output meets them. Both orders follow from the graph.
 """
 
