@@ -119,3 +119,16 @@ def test_reasons_stay_on_one_line() -> None:
     assert "\x1b" not in error.reason
     assert "\n" not in error.reason
     assert len(error.reason) <= 201
+
+
+def test_a_damaged_tiff_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    data = bytearray(encoded(picture(1, 64, 64), "TIFF", compression="tiff_lzw"))
+    data[200:260] = b"\xff" * 60
+    with pytest.raises(BadImage, match="TIFF"):
+        decode(bytes(data))
+    many = bytearray(encoded(picture(1), "TIFF"))
+    place = bytes(many).index(b"\x15\x01\x03\0\1\0\0\0\3\0")  # SamplesPerPixel
+    many[place + 8 : place + 10] = b"\0\1"
+    with pytest.raises(BadImage, match="TIFF"):
+        decode(bytes(many))
+    assert capfd.readouterr() == ("", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 
 from PIL import Image
 
@@ -11,6 +12,9 @@ from residua.data.decode.bad_image import BadImage, check_size
 from residua.data.decode.depth import SIGNIFICANT_BITS
 from residua.data.decode.formats import check_known, opener
 from residua.data.decode.png import essential
+
+# Where the caller has set up no logging, Python would print Pillow's complaints, without the file's name, on stderr.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def open_image(data: bytes, name: str = "the image") -> Image.Image:
