@@ -39,7 +39,7 @@ def colour_folder(folder: Path, wrong: Sequence[tuple[str, str]] = (), count: in
 
 
 def colour_run(folder: Path, classes: Sequence[str] = tuple(COLOURS), data: Any = None, **changes: Any) -> Path:
-    """Save a run whose network tells the colours apart, exactly; `classes` may come in any order, and hold others."""
+    """Save a run whose network recognises the colours, exactly; `classes` may come in any order, and hold others."""
     spec = get_spec(
         "cifar_resnet8", widths=(3, 3, 3), stem_width=3, num_classes=len(classes), shortcut="pad", input_size=SIDE
     )

@@ -127,7 +127,7 @@ def test_a_layer_at_several_places_has_the_moments_of_all() -> None:
     assert torch.allclose(model.norm.running_var, inputs.var(1, correction=0), rtol=1e-2)
 
 
-def test_what_has_not_settled_is_named() -> None:
+def test_what_has_not_settled_is_reported() -> None:
     found = reestimate_bn(network(), Batches(IMAGES, 3), passes=1)
     assert not found.settled
     assert found.change > 1e-3
@@ -162,7 +162,7 @@ def test_auxiliary_heads_keep_theirs() -> None:
 def test_what_cannot_be_estimated() -> None:
     with pytest.raises(InputError, match="vgg11, which has no batch normalisation"):
         reestimate_bn(build(get_spec("vgg11", grid=1, num_classes=2)), Batches(IMAGES, 10))
-    with pytest.raises(InputError, match="no image"):
+    with pytest.raises(InputError, match="without images"):
         reestimate_bn(network(), _Nothing())
     with pytest.raises(InputError, match="passes=0"):
         reestimate_bn(network(), Batches(IMAGES, 10), passes=0)

@@ -168,7 +168,7 @@ def test_in_inference_mode(network: Classifier) -> None:
     [
         (torch.tensor([0, 5, 1]), (3, 3, 16, 16), "from 0 to 4"),
         (torch.tensor([0, -1, 1]), (3, 3, 16, 16), "from 0 to 4"),
-        (torch.tensor([0]), (3, 3, 16, 16), "one an image"),
+        (torch.tensor([0]), (3, 3, 16, 16), "one per image"),
         (torch.tensor([0.0, 1, 2]), (3, 3, 16, 16), "int64"),
         (None, (3, 16, 16), "a batch"),
         (None, (0, 3, 16, 16), "a batch"),

@@ -81,7 +81,7 @@ def test_another_class_can_be_asked_for(run: Run, half_red: Path) -> None:
 
 
 def test_true_classes_are_those_of_folders(run: Run, tmp_path: Path) -> None:
-    # A folder above the one given has the name of a class, too, which means nothing.
+    # A folder above the one given has the name of a class, too, and does not count.
     data = colour_folder(tmp_path / "green" / "data", wrong=[("red", "blue")], count=1)
     paint(data / "elsewhere" / "x.png", COLOURS["red"])
     paint(data / "red" / "deeper" / "y.png", COLOURS["red"])

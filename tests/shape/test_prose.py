@@ -39,7 +39,7 @@ PENDING = {
     *("src/residua/_base/signals.py", "src/residua/training/initial_weights.py", "src/residua/training/loop.py"),
     *("src/residua/training/request.py", "src/residua/training/state.py", "src/residua/training/step/kernels.py"),
     *("src/residua/training/trainer.py", "src/residua/weights/create.py", "src/residua/weights/named/locate.py"),
-    *("tests/evaluation/report/test_report.py", "tests/faults/kill.py", "tests/faults/test_kill.py"),
+    *("tests/faults/kill.py", "tests/faults/test_kill.py"),
     *("tests/training/step/test_freeze.py", "tests/training/test_bad_images.py"),
     *("tests/training/test_initial_weights.py", "tests/training/test_input_size.py"),
     *("tests/training/test_progress.py", "tests/training/test_train.py", "tests/weights/named/hubs.py"),

@@ -53,7 +53,7 @@ def test_a_first_argument_of_the_wrong_type_is_refused(
         ("predict", {"paths": 5}, "path 5"),
         ("predict", {"paths": None}, "path None"),
         ("explain", {"paths": [5]}, "path 5"),
-        ("explain", {"paths": "a.png", "method": 3}, "method 3"),
+        ("explain", {"paths": "a.png", "method": 3}, "method=3"),
         ("explain", {"paths": "a.png", "top": 0}, "top=0"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Batch normalisation's statistics, estimated again: exact averages over a data set in place of moving ones."""
+"""Re-estimate batch normalisation's statistics: exact averages over a data set in place of moving averages."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class _Batches(Protocol):
 
 @dataclass(frozen=True)
 class Reestimated:
-    """What `reestimate_bn` did.
+    """The account of a re-estimation.
 
     Attributes:
         layers: batch normalisations whose statistics were set.
         count: images averaged over.
-        passes: over them.
-        change: how far what the last pass measured was from what was set: the largest of a mean, in deviations, or of
-            a variance, relative.
+        passes: passes over them.
+        change: the largest difference between the statistics set and those that the last pass measured: of a mean, in
+            standard deviations; of a variance, relative.
     """
 
     layers: int
@@ -47,7 +47,7 @@ class Reestimated:
 
     @property
     def settled(self) -> bool:
-        """Whether the last pass found what was set, to 0.1%."""
+        """Whether the last pass measured the statistics that were set, to 0.1%."""
         return self.change <= SETTLED
 
 
@@ -55,25 +55,26 @@ class Reestimated:
 def reestimate_bn(model: nn.Module, loader: _Batches, *, passes: int = PASSES) -> Reestimated:
     """Set the running mean and variance of every batch normalisation to the moments of its inputs in evaluation.
 
-    In training those are moving averages over the last batches, of weights that have moved on meanwhile. Here each is
-    the mean, and the (population) variance, over all positions of all images that the loader gives, accumulated in
-    double precision. Layers normalise by their statistics while others are measured, not by the batch's, so that the
-    result does not depend on the batch size.
+    Training leaves moving averages over the last batches, whose weights have changed since. Here each statistic is the
+    mean, or the (population) variance, over all positions of all images of the loader, accumulated in double precision.
+    While layers are measured, they normalise by their set statistics, not by the batch's: the result does not depend
+    on the batch size.
 
-    New statistics of one layer move the inputs of all behind it. Set all at once from one pass, errors grow with the
-    depth before they end; so the first batch of images leads. Layer by layer it shows how inputs moved since the pass,
-    and the moments that the pass found are moved alike before the layer normalises by them. To begin with, they are
-    those of the leading batch. Passes are repeated until one finds what is set, to 0.1%; see `Reestimated.settled`.
+    New statistics of one layer change the inputs of all layers behind it. If all were set at once from one pass, errors
+    would grow with the depth before they vanish. So the first batch runs ahead after each pass: layer by layer it shows
+    how inputs changed since the pass, and the measured moments are shifted and scaled accordingly before they are set.
+    The first statistics are the moments of that batch. Passes are repeated until one measures what is set, to 0.1%; see
+    `Reestimated.settled`.
 
-    The training mode of every module, and the momentum of every layer, are as before.
+    The training mode of every module and the momentum of every layer stay as they are.
 
     Args:
-        model: on the loader's device; it is changed.
+        model: on the loader's device; its statistics are changed.
         loader: gives each image once, in the same batches each time.
         passes: the most passes.
 
     Raises:
-        InputError: a network without batch normalisation, `passes` below 1, or a loader that gives no image.
+        InputError: a network without batch normalisation, `passes` below 1, or a loader without images.
         NotFinite: a layer's inputs hold NaN or infinity.
     """
     if passes < 1:
@@ -88,7 +89,7 @@ def reestimate_bn(model: nn.Module, loader: _Batches, *, passes: int = PASSES) -
         )
     leader = next((batch.images.clone() for batch in loader.epoch(0)), None)
     if leader is None:
-        raise InputError("a loader that gives no image", "images to average over")
+        raise InputError("a loader without images", "images to average over")
     modes = {module: module.training for module in model.modules()}
     model.eval()
     watches = [_Watch(layer) for layer in norms]
@@ -115,7 +116,7 @@ def reestimate_bn(model: nn.Module, loader: _Batches, *, passes: int = PASSES) -
 
 @dataclass(frozen=True)
 class _Moments:
-    """Mean and squared deviation of each channel, merged batch by batch (Chan 1979): exact, and no sum cancels."""
+    """Mean and squared deviation per channel, merged batch by batch (Chan 1979): exact, without cancellation."""
 
     count: int
     mean: Tensor
@@ -138,18 +139,18 @@ class _Moments:
 
 
 class _Watch:
-    """Measures the inputs of a layer, and while the first batch leads sets its statistics.
+    """Measure the inputs of a layer, and set its statistics while the first batch runs ahead.
 
-    A layer that stands at several places has a call for each; its moments are those of all calls so far.
+    A layer that is applied at several places is called once for each; its moments are those of all calls so far.
     """
 
     def __init__(self, layer: _BatchNorm) -> None:
         self.layer = layer
         self.leading = False
         self.seen: _Moments | None = None
-        self.found: _Moments | None = None  # by the last pass
-        self.led: list[_Moments] = []  # seen after each call, the last time that the batch led
-        self.before: list[_Moments] = []  # and the time before
+        self.found: _Moments | None = None  # measured by the last pass
+        self.led: list[_Moments] = []  # moments after each call, the last time that the batch ran ahead
+        self.before: list[_Moments] = []  # and the time before that
 
     def __call__(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         now = _Moments.of(inputs[0])
@@ -166,7 +167,7 @@ class _Watch:
         self.leading, self.seen = False, None
 
     def change(self) -> float:
-        """Return how far what was measured is from what is set."""
+        """Return the difference between the statistics measured and those set; see `Reestimated.change`."""
         if self.seen is None:  # a layer of an auxiliary head, which evaluation does not run
             return 0.0
         set_mean, set_variance = self._statistics()
@@ -199,7 +200,7 @@ class _Watch:
 
 
 def _lead(model: nn.Module, leader: Tensor, watches: list[_Watch]) -> None:
-    """Send the leading batch ahead: every layer's statistics are set, in forward order."""
+    """Run the first batch ahead: every layer's statistics are set, in forward order."""
     for watch in watches:
         watch.lead()
     model(leader)

@@ -1,1 +1,1 @@
-"""Where in an image the evidence for a class stands: attribution methods, their sanity check, and their pictures."""
+"""Where in an image the evidence for a class lies: attribution methods, their sanity check, and their pictures."""

@@ -1,4 +1,4 @@
-"""Class activation maps: a layer's feature maps, weighed by what they mean to a class."""
+"""Class activation maps: a layer's feature maps, weighted by their effect on a class."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def grad_cam(
 ) -> Attribution:
     """Grad-CAM: ReLU(Σ_k w_k A^k) with w_k = mean over positions of ∂y/∂A^k, y the logit of the class.
 
-    Selvaraju et al. 2017, section 3, equations 1 and 2. The network runs once; only what stands behind the layer is
-    run backwards.
+    Selvaraju et al. 2017, section 3, equations 1 and 2. The network runs once; only the part behind the
+    layer runs backwards.
 
     Args:
         model: the network.
@@ -35,7 +35,7 @@ def grad_cam(
     Raises:
         InputError: a layer or a class that the network does not have; a network without feature maps.
     """
-    return _weighed(model, images, targets, layer, lambda _, gradient: gradient.mean((2, 3), keepdim=True))
+    return _weighted(model, images, targets, layer, lambda _, gradient: gradient.mean((2, 3), keepdim=True))
 
 
 def grad_cam_plus_plus(
@@ -44,9 +44,9 @@ def grad_cam_plus_plus(
     """Grad-CAM++: as Grad-CAM, with w_k = Σ_ij α^k_ij ReLU(∂Y/∂A^k_ij), for Y = exp(y), y the logit of the class.
 
     Chattopadhay et al. 2018, equations 12 and 19: α = g² / (2g² + Σ_ab A_ab g³) with g = ∂y/∂A, where the second
-    derivatives of y vanish. Where the ReLU leaves anything, g > 0, that is 1 / (2 + g Σ_ab A_ab). ∂Y/∂A is exp(y) g,
-    and exp(y), which would overflow, is one factor of a whole image's map: it is left out. Of maps that are not
-    rectified, Σ_ab A_ab takes the positive part, so that no denominator can vanish.
+    derivatives of y vanish. For g > 0, where the ReLU is not 0, α is 1 / (2 + g Σ_ab A_ab). ∂Y/∂A is exp(y) g; the
+    factor exp(y), which would overflow, is common to the map of an image and left out. For maps that are not rectified,
+    Σ_ab A_ab takes their positive part, so that no denominator can vanish.
 
     Arguments, results and errors are those of `grad_cam`.
     """
@@ -56,10 +56,12 @@ def grad_cam_plus_plus(
         share = 1 / (2 + rising * F.relu(maps).sum((2, 3), keepdim=True))
         return (share * rising).sum((2, 3), keepdim=True)
 
-    return _weighed(model, images, targets, layer, weigh)
+    return _weighted(model, images, targets, layer, weigh)
 
 
-def _weighed(model: Classifier, images: Tensor, targets: Tensor | None, layer: str | None, weigh: Weigh) -> Attribution:
+def _weighted(
+    model: Classifier, images: Tensor, targets: Tensor | None, layer: str | None, weigh: Weigh
+) -> Attribution:
     images = checked(images)
     height, width = images.shape[-2:]
     chosen = target_layer(model.spec, height, width, layer)
@@ -70,7 +72,7 @@ def _weighed(model: Classifier, images: Tensor, targets: Tensor | None, layer: s
             for _, part in parts[: chosen.index + 1]:
                 x = part(x)
         maps = x.detach().requires_grad_()
-        # What comes next may work in place, which a tensor whose gradient is asked for forbids.
+        # The next part may work in place, which autograd forbids for a tensor whose gradient is needed.
         x = maps.clone()
         for _, part in parts[chosen.index + 1 :]:
             x = part(x)

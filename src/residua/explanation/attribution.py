@@ -1,4 +1,4 @@
-"""What every method of explanation gives back, and the state in which it leaves a network: as it was."""
+"""The result of every method of explanation, and the state in which methods run a network."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Attribution:
     """The explanation of a batch.
 
     Attributes:
-        maps: (B, H, W) ≥ 0, the evidence for the class at each pixel of the input; each method states what it sums.
+        maps: (B, H, W) ≥ 0, the evidence for the class at each pixel of the input, as each method defines it.
         values: the method's own values, signed: (B, 1, h, w) of a layer, (B, 1, H, W) or (B, C, H, W) of the input.
         targets: (B,) int64, the classes that were explained.
         logits: (B, K) of the images.
-        layer: the end point whose maps were weighed, or None.
-        delta: (B,) by how much the values miss the sum that they should have, in logits; or None.
+        layer: the end point whose maps were weighted, or None.
+        delta: (B,) the sum of the values less its theoretical value, logits; or None.
     """
 
     maps: Tensor
@@ -39,7 +39,7 @@ class Attribution:
 
 
 class Method(Protocol):
-    """A method of explanation; what else it takes has defaults."""
+    """A method of explanation; its further parameters have defaults."""
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor | None = None, /) -> Attribution:
         """(B, C, H, W) images as the network sees them, (B,) classes (default: the predicted) -> `Attribution`."""
@@ -47,10 +47,10 @@ class Method(Protocol):
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put the network into evaluation mode and switch gradients on; afterwards each module's mode is as it was.
+    """Put the network into evaluation mode and switch gradients on; afterwards restore each module's mode.
 
-    No parameter's `grad` or `requires_grad` is touched by what uses it: gradients are asked for by
-    `torch.autograd.grad`, of inputs and feature maps alone.
+    No parameter's `grad` or `requires_grad` changes: methods take gradients with `torch.autograd.grad`, of inputs and
+    feature maps only.
     """
     modes = {module: module.training for module in model.modules()}
     model.eval()
@@ -58,16 +58,16 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         with torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
-        # Not `train(mode)`: a part that was frozen inside a training network stays so.
+        # Not `train(mode)`: a part that was frozen inside a training network stays frozen.
         for module, training in modes.items():
             module.training = training
 
 
 def checked(images: Tensor) -> Tensor:
-    """Return the images, as a tensor that autograd can save.
+    """Return the images as a tensor that autograd can save.
 
     Raises:
-        InputError: no batch of floating-point images.
+        InputError: they are no batch of floating-point images.
     """
     if images.dim() != 4 or not images.is_floating_point() or not images.numel():
         raise InputError(
@@ -79,10 +79,10 @@ def checked(images: Tensor) -> Tensor:
 
 
 def settled(targets: Tensor | None, logits: Tensor) -> Tensor:
-    """Return the classes to explain (B,), by default the predicted; of equal logits the lower index counts.
+    """Return the classes to explain (B,), by default the predicted; of equal logits the lower index is predicted.
 
     Raises:
-        InputError: not one class an image, or an index that the network does not have.
+        InputError: not one class per image, or an index that the network does not have.
     """
     count, classes = logits.shape
     if targets is None:
@@ -91,37 +91,26 @@ def settled(targets: Tensor | None, logits: Tensor) -> Tensor:
     if not legal or bool(((targets < 0) | (targets >= classes)).any()):
         raise InputError(
             f"targets {targets.tolist()} of type {targets.dtype}",
-            f"{count} class indices (int64), one an image, each from 0 to {classes - 1}",
+            f"{count} class indices (int64), one per image, each from 0 to {classes - 1}",
             "Leave them out for the predicted classes",
         )
     return targets.to(logits.device)
 
 
 def scores(logits: Tensor, targets: Tensor) -> Tensor:
-    """(B, K) logits -> (B,): each image's logit of its class."""
+    """Return each image's logit of its class: (B, K) logits -> (B,)."""
     return logits.gather(1, targets[:, None])[:, 0]
 
 
 def logits_of(model: nn.Module, images: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, K), without a graph."""
+    """Return the logits without a graph: (B, C, H, W) -> (B, K)."""
     with torch.no_grad():
         logits: Tensor = model(images)
     return logits
 
 
-def at_least_one(**numbers: int) -> None:
-    """Refuse numbers below 1.
-
-    Raises:
-        InputError: names the first.
-    """
-    for name, number in numbers.items():
-        if number < 1:
-            raise InputError(f"{name}={number}", f"{name} >= 1", "Leave it out for the default")
-
-
 def groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield the items, `size` together; the last may be fewer."""
+    """Yield lists of `size` items; the last may be shorter."""
     iterator = iter(items)
     while group := list(islice(iterator, size)):
         yield group

@@ -1,4 +1,4 @@
-"""Methods that follow a class's score down to the pixels: integrated gradients and SmoothGrad."""
+"""Methods that differentiate a class's logit with respect to the pixels: integrated gradients and SmoothGrad."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from residua._base.errors import InputError
+from residua._base.errors import InputError, at_least_one
 from residua.explanation.attribution import (
     Attribution,
-    at_least_one,
     checked,
     evaluating,
     groups,
@@ -22,7 +21,7 @@ from residua.explanation.attribution import (
 )
 
 AT_ONCE = 32
-"""Images in one pass through the network."""
+"""Images per pass through the network."""
 
 
 def integrated_gradients(
@@ -44,12 +43,12 @@ def integrated_gradients(
         images: (B, C, H, W), as the network sees them.
         targets: (B,) int64 classes; by default the predicted.
         baseline: x', a number or a tensor that broadcasts to an image. 0 is the mean colour; `black` is black.
-        steps: gradients along the way.
-        at_once: images in one pass; no fewer than the batch are taken.
+        steps: gradients along the path.
+        at_once: images per pass, at least the batch.
 
     Returns:
-        values (B, C, H, W); maps (B, H, W): what is positive of their sum over the channels; delta (B,): the sum of
-        the values less y(x) − y(x'), which it would be with endless steps (completeness, proposition 1).
+        values (B, C, H, W); maps (B, H, W): the positive part of their sum over the channels; delta (B,): the sum of
+        the values less y(x) − y(x'), its limit for many steps (completeness, proposition 1).
 
     Raises:
         InputError: a class that the network does not have; `steps` or `at_once` below 1.
@@ -84,7 +83,7 @@ def smooth_grad(
 ) -> Attribution:
     """SmoothGrad: the mean of ∂y/∂x over copies of the image with Gaussian noise added.
 
-    Smilkov et al. 2017, section 3. The draws are the same for every image, so that what is said of an image does not
+    Smilkov et al. 2017, section 3. The draws are the same for every image, so that the result for an image does not
     depend on its batch.
 
     Args:
@@ -93,8 +92,8 @@ def smooth_grad(
         targets: (B,) int64 classes; by default the predicted (of the image without noise).
         samples: noisy copies.
         noise: standard deviation as a share of the image's range: σ / (x_max − x_min).
-        seed: of the draws.
-        at_once: images in one pass; no fewer than the batch are taken.
+        seed: seed of the draws.
+        at_once: images per pass, at least the batch.
 
     Returns:
         values (B, C, H, W), signed; maps (B, H, W): the sum of their magnitudes over the channels.
@@ -142,7 +141,7 @@ def as_images(baseline: Tensor | float, images: Tensor) -> Tensor:
 
 
 def _gradients(model: nn.Module, batches: Iterable[Tensor], targets: Tensor, at_once: int) -> Iterator[Tensor]:
-    """Yield ∂ Σ y / ∂x for each batch (B, C, H, W), as many in one pass as fit into `at_once` images."""
+    """Yield ∂ Σ y / ∂x for each batch (B, C, H, W), several per pass, up to `at_once` images."""
     count = len(targets)
     for group in groups(batches, max(1, at_once // count)):
         x = torch.cat(group).requires_grad_()

@@ -1,4 +1,4 @@
-"""Which feature maps a class activation map is made of: the last convolution's, or those named."""
+"""The layer of a class activation map: the last convolution, or the one named."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Layer:
     """An end point whose output is a map.
 
     Attributes:
-        name: of the end point.
-        index: its place in `parts()`.
-        shape: of its output for one image: channels, height, width.
-        learns: whether what leads to it has parameters.
+        name: the name of the end point.
+        index: its position in `parts()`.
+        shape: its output for one image: channels, height, width.
+        learns: whether it has parameters.
     """
 
     name: str
@@ -35,20 +35,20 @@ class Layer:
 
 
 def target_layer(spec: Spec, height: int, width: int, name: str | None = None) -> Layer:
-    """Return the layer to weigh for images of this size.
+    """Return the layer to weight for images of this size.
 
     By default the last end point that has parameters and more than one pixel: the last convolutional layer, as in
-    Selvaraju et al. 2017, section 3. So it is conv5_3 of VGG, not the pool behind it, and not a last map that a small
-    image leaves one pixel of.
+    Selvaraju et al. 2017, section 3. In VGG that is conv5_3, not the pool behind it, and never a map that a small
+    image reduces to one pixel.
 
     Args:
-        spec: of the network.
-        height: of the images, pixels.
-        width: of the images, pixels.
-        name: an end point, or what several begin with, such as `layer3`: the last of them.
+        spec: the network.
+        height: height of the images, pixels.
+        width: width of the images, pixels.
+        name: an end point, or a prefix such as `layer3`, which stands for the last end point below it.
 
     Raises:
-        InputError: no such layer; one without spatial extent; a network that has no other.
+        InputError: no such layer; a layer without spatial extent; a network without feature maps.
     """
     found = _maps(spec, height, width)
     spatial = [layer for layer in found if layer.shape[1] * layer.shape[2] > 1]
@@ -64,7 +64,7 @@ def target_layer(spec: Spec, height: int, width: int, name: str | None = None) -
     names = [layer.name for layer in spatial]
     if not within:
         wanted = some(names, 12) if len(names) <= 12 else f"one of {names[0]}, {names[1]}, … {names[-1]}"
-        remedy = did_you_mean(name, names) or "Leave it out for the last one that suits"
+        remedy = did_you_mean(name, names) or "Leave it out for the last suitable layer"
         raise InputError(f"layer {name!r} of {spec.name}", wanted, remedy)
     if within[-1] not in spatial:
         raise InputError(
@@ -76,13 +76,13 @@ def target_layer(spec: Spec, height: int, width: int, name: str | None = None) -
 
 
 def has_maps(spec: Spec, height: int, width: int) -> bool:
-    """Whether a class activation map of images of this size, pixels, can be made."""
+    """Return whether the network has feature maps for images of this size, pixels."""
     return any(layer.shape[1] * layer.shape[2] > 1 for layer in _maps(spec, height, width))
 
 
 @lru_cache(16)
 def _maps(spec: Spec, height: int, width: int) -> tuple[Layer, ...]:
-    """The end points that are maps, in order. Nothing is computed but shapes."""
+    """Return the end points that are maps, in order. Only shapes are computed."""
     twin = outline(spec).eval()
     learning = {member.name for member in members(spec) if member.parameters}
     x = torch.empty(1, spec.in_channels, height, width, device="meta")

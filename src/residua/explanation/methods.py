@@ -1,4 +1,4 @@
-"""The methods by name, and a batch explained as a run sees it."""
+"""The methods of explanation by name."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def attribute(
         name: a key of `METHODS`.
         model: the network.
         images: (B, C, H, W), as the network sees them.
-        preprocess: how they were normalised.
+        preprocess: the transform that normalised them.
         targets: (B,) int64 classes; by default the predicted.
-        layer: an end point, for the methods that weigh one.
+        layer: an end point, for the methods that weight one.
 
     Raises:
         InputError: as `check_method`, and as the method.
@@ -57,21 +57,21 @@ def attribute(
 
 
 def check_method(name: str, layer: str | None = None) -> None:
-    """Refuse a method that there is not, or a layer for one that has none.
+    """Refuse an unknown method, or a layer for a method that uses none.
 
     Raises:
-        InputError: either.
+        InputError: names it, and the nearest method.
     """
     if name not in METHODS:
-        raise InputError(f"method {name!r}", f"one of {', '.join(METHODS)}", did_you_mean(name, METHODS))
+        raise InputError(f"method={name!r}", f"one of {', '.join(METHODS)}", did_you_mean(name, METHODS))
     if layer is not None and name in WITHOUT_LAYERS:
         raise InputError(
             f"layer {layer!r} for {name}",
-            "a layer for gradcam or gradcam++ alone: the other methods explain pixels, not feature maps",
+            "a layer only for gradcam or gradcam++: the other methods explain pixels, not feature maps",
             "Leave the layer out, or choose one of the two",
         )
 
 
 def black(preprocess: PreprocessSpec) -> Tensor:
-    """Return (3, 1, 1): the colour black as the network sees it."""
+    """Return the colour black as the network sees it, (3, 1, 1)."""
     return normalise(torch.zeros(1, 3, 1, 1, dtype=torch.uint8), preprocess)[0]

@@ -1,4 +1,4 @@
-"""Occlusion: how much the score falls when a part of the image is covered."""
+"""Occlusion: the fall of a logit when a part of the image is covered."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from residua._base.errors import InputError
+from residua._base.errors import InputError, at_least_one
 from residua.explanation.attribution import (
     Attribution,
-    at_least_one,
     checked,
     evaluating,
     groups,
@@ -23,7 +22,7 @@ from residua.explanation.attribution import (
 from residua.explanation.input_gradients import AT_ONCE, as_images
 
 _WINDOWS = 8
-"""Windows that stand side by side along the shorter side, by default."""
+"""Windows side by side along the shorter side, by default."""
 
 
 def occlusion(
@@ -39,21 +38,21 @@ def occlusion(
 ) -> Attribution:
     """Occlusion sensitivity: a square moves over the image, and each pixel gets the mean fall of the class's logit.
 
-    Zeiler & Fergus 2014, section 4.2; they show the probability, whose fall vanishes where the network is sure.
+    Zeiler & Fergus 2014, section 4.2; they show the probability, whose fall is tiny where the network is sure.
 
     Args:
         model: (B, C, H, W) -> logits (B, K).
         images: (B, C, H, W), as the network sees them.
         targets: (B,) int64 classes; by default the predicted.
         window: side of the square, pixels; by default an eighth of the image's shorter side.
-        stride: pixels between its places; by default half of it. The last place may reach over the border.
-        baseline: what the square is filled with, a number or a tensor that broadcasts to an image; 0, the mean
+        stride: pixels between its positions; by default half of the window. The last one may extend over the border.
+        baseline: fills the square, a number or a tensor that broadcasts to an image; 0, the mean
             colour, is the paper's grey.
-        at_once: covered images in one pass.
+        at_once: covered images per pass.
 
     Returns:
-        values (B, 1, H, W): the mean of y(x) − y(covered) over the places that cover the pixel; maps (B, H, W): what
-        is positive of it.
+        values (B, 1, H, W): the mean of y(x) − y(covered) over the positions that cover the pixel; maps (B, H, W): its
+        positive part.
 
     Raises:
         InputError: a class that the network does not have; a window larger than the image; a stride larger than the

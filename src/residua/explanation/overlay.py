@@ -13,25 +13,25 @@ ANCHORS = (
     (237, 22, 98), (248, 49, 82), (252, 75, 67), (252, 98, 52), (248, 120, 38), (243, 142, 26), (243, 167, 23),
     (245, 195, 35), (246, 222, 71), (250, 246, 116),
 )  # fmt: skip
-"""The colour map, no evidence to most: sRGB, between which it is interpolated. The steps are equal in CIELAB, and the
-lightness only rises (18 to 95), so that it reads the same in grey; a test holds it to that."""
+"""The colour map from no evidence to most: sRGB values, interpolated linearly. The steps are equal in CIELAB and the
+lightness only rises (18 to 95), so that it reads the same in grey; a test proves it."""
 
 _TABLE = np.array(ANCHORS, np.float64)
 _LEAST, _MOST = 0.12, 0.72
-"""Opacity where there is no evidence, just enough to tell overlay from image, and where there is most."""
+"""Opacity without evidence, just enough to distinguish overlay and image, and with the most evidence."""
 _TOP = 0.99
 
 
 def coloured(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Map values in 0..1, of any shape, to colours: (…, 3) in 0..255."""
+    """Map values in 0..1, of any shape, to colours (…, 3) in 0..255."""
     places = np.linspace(0, 1, len(_TABLE))
     return np.stack([np.interp(values, places, _TABLE[:, channel]) for channel in range(3)], axis=-1)
 
 
 def scaled(evidence: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Scale a map (H, W) ≥ 0 to 0..1: its 99th percentile, and all values above, become 1.
+    """Scale a map (H, W) ≥ 0 to 0..1: its 99th percentile, and all above it, becomes 1.
 
-    Thus a few extreme pixels do not hide the rest (Smilkov et al. 2017, section 3.1). A map without evidence stays 0.
+    A few extreme pixels then do not hide the rest (Smilkov et al. 2017, section 3.1). A map without evidence stays 0.
     """
     values = np.asarray(evidence, np.float64)
     top = np.quantile(values, _TOP) or values.max()
@@ -52,8 +52,8 @@ def shown(pixels: Pixels, side: int) -> Image.Image:
 def overlay(pixels: Pixels, evidence: npt.NDArray[np.floating], side: int) -> Image.Image:
     """Lay a map (H, W) ≥ 0 over its image, uint8 (H, W, 3), the larger side about `side` pixels.
 
-    The map is enlarged bilinearly. The more evidence, the less of the image shows through; the image is grey, so that
-    every colour is the map's.
+    The map is enlarged bilinearly. The more evidence, the less of the image shows through. The image is drawn in grey:
+    every colour belongs to the map.
     """
     picture = shown(pixels, side)
     field = Image.fromarray(scaled(evidence).astype(np.float32))

@@ -18,21 +18,21 @@ from residua.families.members import Member, members
 from residua.families.network import Classifier
 
 LIMIT = 0.5
-"""Rank correlation with the trained network's maps from which on a method fails: a convention of ours, the paper judges
-by eye."""
+"""A method fails from this rank correlation with the trained network's maps on. Our convention: the paper compares
+them by eye."""
 
 _WINDOW, _APART = 7, 0x5A17_0000
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """How like the maps still are when some layers, from the top down to this one, have random weights.
+    """The similarity of the maps when the layers from the classifier down to this one have random weights.
 
     Attributes:
-        layer: the end point down to which they have.
-        rank_correlation: Spearman's, over pixels, the mean over the images whose map is not constant; 0 without any.
-        similarity: SSIM, the mean over the images.
-        constant: images with a constant map, which has no ranks.
+        layer: the last end point with random weights.
+        rank_correlation: Spearman's over pixels, averaged over the images whose map is not constant; 0 where all are.
+        similarity: SSIM, averaged over the images.
+        constant: images whose map is now constant, and so has no ranks.
     """
 
     layer: str
@@ -43,15 +43,15 @@ class Forgotten:
 
 @dataclass(frozen=True)
 class Sanity:
-    """What a sanity check found.
+    """The result of a sanity check.
 
     Attributes:
-        method: its name.
-        steps: the layers forgotten one after the other, from the classifier to the stem.
-        passed: whether the trained network's maps show something, and their rank correlation, of either sign, ended
-            below `limit`, when no layer kept what it had learnt.
+        method: the name of the method.
+        steps: one per layer made random, from the classifier to the stem.
+        passed: whether the trained network's maps are not constant, and their rank correlation with those of the fully
+            random network is, in absolute value, below `limit`.
         limit: the limit.
-        reason: why it failed, a sentence; "" where it passed.
+        reason: the reason for a failure, a sentence; "" where it passed.
     """
 
     method: str
@@ -70,7 +70,7 @@ def sanity(
     seed: int = 0,
     limit: float = LIMIT,
 ) -> Sanity:
-    """Randomise a network's layers from the top down, and compare each time the maps with those of what it learnt.
+    """Randomise a network's layers from the classifier down, and compare the maps with those of the trained network.
 
     Adebayo et al. 2018, section 3.1 (cascading randomisation). A method whose maps stay like those of the trained
     network shows the image, as an edge detector does, not what the network makes of it. The network given is left as it
@@ -80,12 +80,12 @@ def sanity(
         model: a trained network.
         images: (B, C, H, W), as the network sees them; ten or more give a steady mean.
         method: a name in `METHODS`, or a function like them.
-        targets: (B,) int64 classes; by default those that the trained network predicts. They stay the same throughout.
-        seed: of the random weights.
+        targets: (B,) int64 classes; by default those that the trained network predicts. They are the same in all steps.
+        seed: seed of the random weights.
         limit: see `Sanity.passed`.
 
     Raises:
-        InputError: an unknown method; whatever the method raises.
+        InputError: an unknown method; errors of the method.
     """
     if isinstance(method, str):
         check_method(method)
@@ -126,8 +126,8 @@ def rank_correlation(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> 
 def structural_similarity(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
     """Return the mean SSIM of two maps (H, W) whose values lie in 0..1.
 
-    Wang et al. 2004, equation 13, with K1 = 0.01, K2 = 0.03, uniform windows of 7 × 7 (smaller maps: of their shorter
-    side) that lie within the map, and sample variances.
+    Wang et al. 2004, equation 13, with K1 = 0.01, K2 = 0.03, uniform windows of 7 × 7 (or the shorter side of smaller
+    maps) inside the map, and sample variances.
     """
     side = min(_WINDOW, *a.shape)
     x, y = (torch.from_numpy(np.ascontiguousarray(array))[None, None] for array in (a, b))
@@ -147,20 +147,20 @@ def _objection(learnt: list[npt.NDArray[np.float64]], correlation: float, limit:
     if constant := sum(not np.ptp(values) for values in learnt):
         return f"{constant} of {len(learnt)} maps of the trained network are constant: they show nothing"
     if abs(correlation) >= limit:
-        return f"maps of a network that has forgotten all still go with the trained one's: {correlation:+.2f}"
+        return f"maps of a fully random network still correlate with those of the trained one: {correlation:+.2f}"
     return ""
 
 
 def _fresh(model: Classifier, seed: int) -> Classifier:
     parameter = next(model.parameters())
     with torch.random.fork_rng(devices=[]):
-        # Not the seed itself: a network may have begun with the draws of a small one.
+        # Not the seed itself: the training may have begun from the draws of the same small seed.
         torch.manual_seed(_APART + seed)
         return build(model.spec).to(parameter.device, parameter.dtype)
 
 
 def _tensors(member: Member, network: Classifier) -> dict[str, Tensor]:
-    """What a stretch of the network learnt: its parameters, and the statistics of their modules."""
+    """Return the learnt tensors of a member: its parameters, and the statistics of their modules."""
     own = {name.rpartition(".")[0] for name in member.parameters}
     return {key: tensor for key, tensor in network.state_dict(keep_vars=True).items() if key.rpartition(".")[0] in own}
 

@@ -24,13 +24,13 @@ Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """An image with its map of evidence and its text.
+    """An image with its lines of text.
 
     Attributes:
         pixels: uint8 (H, W, 3), as the network saw it.
         evidence: (H, W) ≥ 0.
-        lines: text below it, the first in ink, the rest soft. Scripts that Pillow's built-in font lacks become boxes.
-        wrong: whether the first line is a warning.
+        lines: text below it, the first in ink, the rest soft. Scripts that Pillow's own font lacks appear as boxes.
+        wrong: whether the first line is drawn in the colour of mistakes.
     """
 
     pixels: Pixels
@@ -48,15 +48,15 @@ def write_panel(path: Path, panel: Panel) -> None:
 
 
 class ContactSheets:
-    """Panels in a grid, written one sheet at a time: FILE.png, FILE-2.png, … Memory holds one sheet.
+    """Panels in a grid, written sheet by sheet: FILE.png, FILE-2.png, …. At most one sheet is held in memory.
 
     Args:
-        path: of the first sheet.
-        title: text at the head of each, left of the scale of the colours.
-        columns: panels side by side.
-        rows: panels one below the other.
-        side: of each picture, pixels; a panel is two of them wide.
-        lines: of text below each.
+        path: the first sheet.
+        title: text at the top of each, left of the colour scale.
+        columns: panels per row.
+        rows: panels per column.
+        side: side of each picture, pixels; a panel is two pictures wide.
+        lines: lines of text below each.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ContactSheets:
         self._panels: list[Image.Image] = []
 
     def add(self, panel: Panel) -> Path:
-        """Place a panel, and return the sheet that it is on; a full one is written at once."""
+        """Place a panel, and return the path of its sheet; a full sheet is written at once."""
         where = sheet_path(self.path, len(self.written) + 1)
         self._panels.append(_drawn(panel, self.side, _SMALL, lines=self.lines))
         if len(self._panels) == self.columns * self.rows:
@@ -76,13 +76,13 @@ class ContactSheets:
         return where
 
     def close(self) -> None:
-        """Write the sheet that was begun, if any."""
+        """Write the sheet that was begun, if there is one."""
         if not self._panels:
             return
         columns = min(self.columns, len(self._panels))
         rows = -(-len(self._panels) // columns)
         wide, high = (max(size) + _MARGIN for size in zip(*(panel.size for panel in self._panels), strict=True))
-        # The head needs its width even with a single panel.
+        # The title and the colour scale need the width of two panels.
         size = max(columns, 2) * wide + _MARGIN, rows * high + _MARGIN + _HEAD
         canvas = Image.new("RGB", size, _PAPER)
         font = ImageFont.load_default(_TEXT)
@@ -122,7 +122,7 @@ def _drawn(panel: Panel, side: int, size: int, *, lines: int | None = None, lege
 
 
 def _legend(canvas: Image.Image, top: int, right: int, size: int, font: Font) -> int:
-    """Draw the scale of the colours, `right` pixels from the right edge; return its width."""
+    """Draw the colour scale, `right` pixels from the right edge; return its width."""
     draw, length = ImageDraw.Draw(canvas), 8 * size
     less, more = "no evidence", "most"
     wide = [round(draw.textlength(word, font)) for word in (less, more)]

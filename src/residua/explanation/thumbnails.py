@@ -1,4 +1,4 @@
-"""Explanations so small that a page holds dozens of them."""
+"""Explanations as thumbnails, of which a page holds dozens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from residua.families.network import Classifier
 from residua.specs.preprocess import PreprocessSpec
 
 SIDE = 160
-"""Pixels."""
+"""Side of a thumbnail, pixels."""
 
 
 def overlay_uris(
@@ -31,14 +31,14 @@ def overlay_uris(
     side: int = SIDE,
     batch_size: int = 8,
 ) -> list[str]:
-    """Return Grad-CAM of each image for its class, laid over it, as a small JPEG in a data URI.
+    """Return Grad-CAM of each image for its class, laid over the image, as a small JPEG in a data URI.
 
     Args:
-        model: a network; for one without feature maps, or not built by Residua, every result is "".
-        pixels: uint8 (S, S, 3), as `apply_uint8` returns them.
+        model: a network; for one without feature maps, or not built by Residua, every answer is "".
+        pixels: uint8 (S, S, 3), as `apply_uint8` gives them.
         classes: one index per image.
-        preprocess: how the network's images are normalised.
-        side: of the pictures, pixels.
+        preprocess: the transform that normalises images for the network.
+        side: side of the thumbnails, pixels.
         batch_size: images per pass.
     """
     if not pixels or not isinstance(model, Classifier) or not has_maps(model.spec, *pixels[0].shape[:2]):

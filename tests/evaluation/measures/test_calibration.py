@@ -103,7 +103,7 @@ def test_a_known_temperature_is_found_again() -> None:
 
 def test_where_there_is_no_optimum() -> None:
     logits, labels = torch.eye(3, dtype=torch.float64), torch.arange(3)
-    with pytest.raises(InputError, match="all classified rightly"):
+    with pytest.raises(InputError, match="all classified correctly"):
         fit_temperature(logits, labels)
     with pytest.raises(InputError, match="by chance"):
         fit_temperature(-logits, labels)
@@ -151,7 +151,7 @@ def test_a_temperature_is_kept_and_used(run: Path, tmp_path: Path) -> None:
     with torch.no_grad():
         calibrated.model.state_dict()["fc.bias"].add_(1)
     assert load(calibrated.save_pretrained(tmp_path / "changed")).calibration is None, (
-        "for other weights it does not hold"
+        "it does not belong to different weights"
     )
     assert any("flatters" in note for note in evaluate(run, split="val").remarks)
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_calibrated(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="weights that differ"):
         store_calibration(run, {"temperature": 2.0}, "0" * 64)
     perfect = colour_run(tmp_path / "perfect", data=clean)
-    with pytest.raises(InputError, match="all classified rightly"):
+    with pytest.raises(InputError, match="all classified correctly"):
         calibrate(perfect)
     assert (run / "model.safetensors").read_bytes() == content
     assert [file.name for file in run.iterdir() if file.name.endswith(".part")] == []

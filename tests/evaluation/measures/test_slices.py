@@ -95,7 +95,7 @@ def test_images_without_files_are_named_by_their_place(tmp_path: Path) -> None:
         (["path,a", "red/00.png,1", "red/nowhere.png,1"], "1 paths that are not in the data: red/nowhere.png; 5 of"),
         (["file,a", "red/00.png,1"], "columns file, a"),
         (["path", "red/00.png"], "a column 'path'"),
-        (["path,a,a", "red/00.png,1,2"], "a name of its own"),
+        (["path,a,a", "red/00.png,1,2"], "its own name"),
         (["path,a", "red/00.png,1,2"], "line 2 has 3 values for 2 columns"),
         (["path,a", "red/00.png,1", "red/00.png,2"], "line 3 names red/00.png again"),
         (["path,a"], "no row"),

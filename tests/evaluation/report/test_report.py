@@ -280,7 +280,7 @@ def test_pairs_are_counted_against_the_true_class() -> None:
     assert confusion[0, 0] == 5, "the report's matrix is left alone"
 
 
-def test_the_worst_and_the_surest_are_told_apart() -> None:
+def test_the_worst_and_the_surest_are_distinguished() -> None:
     """The worst gives the truth the least, the surest gives an error the most: not the same with three classes."""
     from residua.data.dataset import Split
     from residua.data.image_source import ArrayImages

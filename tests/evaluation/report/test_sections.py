@@ -117,7 +117,7 @@ def test_what_scrolls_is_reached_by_the_keyboard_and_what_is_drawn_is_named() ->
     assert not page.all("script")
 
 
-def test_the_page_states_how_sure_and_what_it_costs() -> None:
+def test_the_page_states_confidence_and_costs() -> None:
     report = full(ensemble=None)
     page = Page(report.to_html())
     assert report.calibration is not None
@@ -144,7 +144,7 @@ def test_the_page_states_how_sure_and_what_it_costs() -> None:
     assert "reading them included" not in Page(full().to_html()).pieces, "members may come from the cache"
 
 
-def test_the_page_relates_a_study_to_the_run() -> None:
+def test_the_page_states_the_relation_of_a_study_to_the_run() -> None:
     report = full()
     own, network = report.data["hash"], str(report.model["weights_sha256"])
     for study, said in (

@@ -31,36 +31,36 @@ def compare(
     Parameters
     ----------
     run
-        The folder of a trained run; its held-out part is what all are judged on.
+        The folder of a trained run; all are scored on its held-out part.
     runs
-        Other runs of the same classes; and last, if you like, DATA to judge them on.
+        Other runs with the same classes; optionally last, DATA to score them on.
     data
-        What to judge them on, as `residua train` takes it; left out: the held-out part of the first run.
+        The data to score them on, as `residua train` takes it; left out: the held-out part of the first run.
     split
         The part of the data; left out: test, else val.
     views
-        What a network sees of an image, as in `residua evaluate`.
+        The views of each image, as in `residua evaluate`.
     no_cache
-        Run the networks even where the scores of an earlier pass over the very same are kept, and keep none.
+        Run the networks even where the scores of an equal earlier pass are cached, and store none.
     batch_size
-        Images in one forward pass.
+        Images per forward pass.
     device
         "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
     on_bad
-        What a corrupt image does: refuse, or skip (left out and counted); left out: as in training.
+        refuse images that do not decode, or skip them (left out and counted); left out: as in training.
     data_dir
         Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
     json
         Print the comparison as one JSON document.
     """
-    from residua.evaluation.compare import compare as judge
+    from residua.evaluation.compare import compare as score_all
     from residua.weights.named.locate import is_remote
 
     given = [run, *runs]
     if data is None and len(given) > 2 and not is_remote(given[-1]) and not _is_run(Path(given[-1])):
         data = given.pop()
     with progress_bar("Evaluating", "images") as progress:
-        found = judge(
+        found = score_all(
             given,
             data,
             split=split,

@@ -53,37 +53,37 @@ def evaluate(
     split
         The part of the data; left out: test, else val.
     views
-        What the network sees of an image: 1 (centre crop), flip (and its mirror image), 10crop (corners and centre, and
+        The views of each image: 1 (centre crop), flip (and its mirror image), 10crop (corners and centre, and
         mirrored), multiscale (the whole image at five sizes, and mirrored), or a comma list; softmax is averaged.
     with_
         Another run whose probabilities are averaged with the run's; may be repeated. Classes are matched by name.
     weights
-        Of that average: equal, or val: those that suit the run's validation part best.
+        Weights of that average: equal, or val for the least cross-entropy on the run's validation part.
     select
-        greedy: take only the members that greedy selection on the validation part takes.
+        greedy: take only the members that greedy selection on the validation part chooses.
     slices
-        A CSV file with a column `path` (relative to the data) and others: results by each of their values.
+        A CSV file with a column `path` (relative to the data) and others; results are given for each of their values.
     study
         The folder of a finished study (residua study), for the report to show; may be repeated.
     calibrate
-        First fit the temperature of the probabilities on the run's validation part, and keep it in the run.
+        First fit the temperature of the probabilities on the run's validation part, and store it in the run.
     reestimate_bn
         First re-estimate batch normalisation's statistics over the training part under the evaluation transform.
         The run itself stays as it is.
     no_cache
-        Run the network even where the scores of an earlier pass over the very same are kept, and keep none.
+        Run the network even where the scores of an equal earlier pass are cached, and store none.
     batch_size
-        Images in one forward pass; the result does not depend on it.
+        Images per forward pass; the result does not depend on it.
     device
         "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
     on_bad
-        What a corrupt image does: refuse, or skip (left out and counted); left out: as in training.
+        refuse images that do not decode, or skip them (left out and counted); left out: as in training.
     data_dir
         Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
     report
         A folder to write report.html and report.json to.
     full_provenance
-        State places on this machine in the report; left out: data by the last part of its path, files relative to it.
+        State paths of this machine in the report; left out: data by the last part of its path, files relative to it.
     json
         Print the report as one JSON document.
     """
@@ -100,7 +100,7 @@ def evaluate(
         )
     studies = [read_study(folder) for folder in study]
     if report:
-        # Before the measuring: a place that cannot be written to must not cost a pass over the data.
+        # Created first: a folder that cannot be written to must not cost a pass over the data.
         report.mkdir(parents=True, exist_ok=True)
     if calibrate:
         with progress_bar("Calibrating", "images") as progress:
@@ -116,7 +116,7 @@ def evaluate(
             )
         note(
             f"Temperature {fitted.temperature:.4f}, fitted on {fitted.count:,} validation images: loss "
-            f"{fitted.loss_before:.4f} to {fitted.loss_after:.4f}. It is kept in {run}."
+            f"{fitted.loss_before:.4f} to {fitted.loss_after:.4f}. It is stored in {run}."
         )
     with progress_bar("Evaluating", "images") as progress:
         found = measure(
@@ -164,10 +164,8 @@ def _print(found: Report) -> None:
             f"the last of which found them within {percent(done.change)}"
         )
     if (calibrated := found.calibrated) is not None:
-        say(
-            f"with temperature {calibrated.temperature:.4f}: loss {calibrated.loss:.4f}   "
-            f"Brier {calibrated.brier:.4f}   ECE {percent(calibrated.calibration.ece)}"
-        )
+        rates = f"loss {calibrated.loss:.4f}   Brier {calibrated.brier:.4f}   ECE {percent(calibrated.calibration.ece)}"
+        say(f"with temperature {calibrated.temperature:.4f}: {rates}")
         for row in calibrated.thresholds:
             reached = "never reached on the validation part" if row.probability is None else ""
             if row.probability is not None:

@@ -47,9 +47,9 @@ def explain(
     target
         The class to explain, by name; left out: each image's predicted class.
     layer
-        The end point that gradcam and gradcam++ weigh, such as layer3; left out: the last convolutional layer.
+        The end point that gradcam and gradcam++ weight, such as layer3; left out: the last convolutional layer.
     top
-        Classes to name for each image, most probable first.
+        Classes per image, most probable first.
     batch_size
         Images explained at a time.
     device
@@ -72,7 +72,7 @@ def explain(
     stream = explain_stream(
         run, paths, method=method, target=target, layer=layer, out=out, top=top, batch_size=batch_size, device=device
     )
-    # Without --json the answers themselves show how far it is.
+    # Without --json the printed answers show the progress.
     with progress_bar("Explaining", "images") if json else nullcontext(lambda done, total: None) as progress:
         for item in stream:
             if isinstance(item, BadFile):

@@ -40,11 +40,11 @@ def predict(
     paths
         Image files and folders.
     top
-        Classes to name for each image, most probable first.
+        Classes per image, most probable first.
     format
-        table (for people), jsonl (one JSON object a line) or csv.
+        table (for people), jsonl (one JSON object per line) or csv.
     batch_size
-        Images in one forward pass.
+        Images per forward pass.
     device
         "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
     json

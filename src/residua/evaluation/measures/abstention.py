@@ -1,4 +1,4 @@
-"""What is won by not answering: accuracy against coverage, and the probability from which on to answer."""
+"""The gain of not answering: accuracy against coverage, and the probability threshold above which to answer."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from residua._base.errors import InputError
 from residua.evaluation.measures.metrics import FloatArray, wilson
 
 WANTED = (0.9, 0.95, 0.99)
-"""Accuracies for which thresholds are looked for."""
+"""The accuracies for which thresholds are found."""
 
 _POINTS = 101
 
 
 @dataclass(frozen=True)
 class Abstention:
-    """Accuracy of the answers given, when the least sure are withheld; rates are fractions of 1.
+    """Accuracy of the answers that remain when the least sure are withheld; rates are fractions of 1.
 
     Attributes:
         aurc: area under the risk-coverage curve (Geifman & El-Yaniv 2017): the mean, over all coverages, of the share
@@ -33,13 +33,13 @@ class Abstention:
 
 @dataclass(frozen=True)
 class Threshold:
-    """From which probability on to answer, and what that gave; rates are fractions of 1.
+    """A probability threshold, and its effect on a set of images; rates are fractions of 1.
 
     Attributes:
-        wanted: accuracy of the answers that was asked for.
-        probability: answer when the predicted class has at least this probability; None: no threshold reaches it.
+        wanted: the accuracy requested for the answers.
+        probability: answer when the predicted class has at least this probability; None where no threshold reaches it.
         coverage: share of images that are answered.
-        accuracy: share of right ones among them; None when nothing is answered.
+        accuracy: share of right answers among them; None when nothing is answered.
         accuracy_interval: Wilson's 95% interval of it.
     """
 
@@ -61,7 +61,7 @@ def abstention(confidence: FloatArray, correct: npt.NDArray[np.bool_]) -> Absten
         InputError: no images.
     """
     answered, right, _ = _levels(confidence, correct)
-    # Among images of equal confidence the order is no one's merit: each of their places has the whole group's risk.
+    # Images of equal confidence have no order: each of their positions counts with the risk of the whole group.
     widths = np.diff(answered, prepend=0)
     aurc = float((widths * (1 - right / answered)).sum() / answered[-1])
     total = answered[-1]
@@ -73,7 +73,7 @@ def abstention(confidence: FloatArray, correct: npt.NDArray[np.bool_]) -> Absten
 def find_thresholds(
     confidence: FloatArray, correct: npt.NDArray[np.bool_], wanted: Sequence[float] = WANTED
 ) -> dict[float, float | None]:
-    """Return for each wanted accuracy the lowest probability from which on the answers reach it, None where none does.
+    """Return for each wanted accuracy the lowest probability threshold that reaches it, None where none does.
 
     Raises:
         InputError: no images, or an accuracy outside (0, 1].
@@ -91,7 +91,7 @@ def find_thresholds(
 def apply_threshold(
     confidence: FloatArray, correct: npt.NDArray[np.bool_], wanted: float, probability: float | None
 ) -> Threshold:
-    """Return what a threshold that was found elsewhere gives on these images."""
+    """Return the effect of a threshold, found on other images, on these images."""
     given = confidence >= probability if probability is not None else np.zeros(len(confidence), bool)
     count, hits = int(given.sum()), int((correct & given).sum())
     return Threshold(
@@ -106,7 +106,7 @@ def apply_threshold(
 def _levels(
     confidence: FloatArray, correct: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
-    """Return, by distinct confidence from the surest down: images answered, right ones of them, the confidence."""
+    """Return for each distinct confidence, highest first: images answered, right answers, the confidence."""
     if not len(confidence):
         raise InputError("no images", "at least one image to compute a curve from")
     order = np.argsort(-confidence, kind="stable")

@@ -1,4 +1,4 @@
-"""Whether answers of probability p are right in a share p of cases, and the temperature that corrects them."""
+"""Reliability of probabilities: calibration errors, and the temperature that reduces them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from residua._base.errors import InputError
 from residua.evaluation.measures.metrics import FloatArray, IntArray
 
 BINS = 15
-_LOWEST, _HIGHEST = 1e-4, 1e4  # inverse temperatures between which the optimum is looked for
+_LOWEST, _HIGHEST = 1e-4, 1e4  # inverse temperatures: the bracket of the search
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Bin:
     """One bar of a reliability diagram; rates are fractions of 1.
 
     Attributes:
-        low: least probability of the bin.
-        high: greatest.
+        low: the lowest probability of the bin.
+        high: the highest.
         count: images whose predicted class has a probability in the bin.
         confidence: their mean probability; 0 when there are none.
-        accuracy: share of them that is right; 0 when there are none.
+        accuracy: share of right answers among them; 0 when there are none.
     """
 
     low: float
@@ -38,15 +38,15 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far confidence and accuracy lie apart; rates are fractions of 1.
+    """The distance between confidence and accuracy; rates are fractions of 1.
 
     Attributes:
         ece: expected calibration error over bins of equal width (Naeini 2015; Guo 2017, equation 3): the mean of
             |accuracy - confidence|, each bin weighted by its images.
         mce: maximum calibration error (Guo 2017, equation 5): the largest |accuracy - confidence| of a bin.
-        ece_equal_mass: `ece` over bins that hold as many images each (Nguyen & O'Connor 2015).
-        bins: of equal width, ascending: the reliability diagram.
-        bins_equal_mass: of equal numbers of images.
+        ece_equal_mass: `ece` over bins with equal numbers of images (Nguyen & O'Connor 2015).
+        bins: bins of equal width, ascending: the reliability diagram.
+        bins_equal_mass: bins with equal numbers of images.
     """
 
     ece: float
@@ -62,8 +62,8 @@ class Temperature:
 
     Attributes:
         temperature: T of softmax(logits / T); above 1 the network was too sure.
-        loss_before: mean cross-entropy of the images that it was fitted on, nats.
-        loss_after: the same of logits / T: the least that any T gives.
+        loss_before: mean cross-entropy on the images that it was fitted on, nats.
+        loss_after: the same with logits / T: the least that any T gives.
         count: images.
     """
 
@@ -81,10 +81,10 @@ def calibration(confidence: FloatArray, correct: npt.NDArray[np.bool_], count: i
     Args:
         confidence: (N,), probability of the predicted class.
         correct: (N,), whether it is the true one.
-        count: bins.
+        count: the number of bins.
 
     Raises:
-        InputError: no images, arrays of different lengths, no bins, or values that are no probabilities.
+        InputError: no images, arrays of different lengths, no bins, or values that are not probabilities.
     """
     confidence = np.asarray(confidence, np.float64)
     correct = np.asarray(correct, bool)
@@ -92,11 +92,11 @@ def calibration(confidence: FloatArray, correct: npt.NDArray[np.bool_], count: i
         raise InputError(f"{count} bins", "at least one")
     if confidence.ndim != 1 or confidence.shape != correct.shape or not len(confidence):
         raise InputError(
-            f"confidences of shape {confidence.shape} and answers of shape {correct.shape}", "one of each an image"
+            f"confidences of shape {confidence.shape} and answers of shape {correct.shape}", "one of each per image"
         )
-    # So written that NaN is refused too.
+    # Comparisons with NaN are false: written this way, NaN is refused too.
     if not ((confidence >= 0) & (confidence <= 1 + 1e-9)).all():
-        raise InputError("confidences that are no probabilities", "numbers from 0 to 1", "Give softmax outputs")
+        raise InputError("confidences that are not probabilities", "numbers from 0 to 1", "Give softmax outputs")
     edges = torch.linspace(0, 1, count + 1, dtype=torch.float64).numpy()
     place = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, count - 1)
     bins = _bins(place, confidence, correct, count, edges)
@@ -114,25 +114,25 @@ def calibration(confidence: FloatArray, correct: npt.NDArray[np.bool_], count: i
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> Temperature:
-    """Return the temperature of least cross-entropy.
+    """Return the temperature that minimises the cross-entropy.
 
-    The loss is convex in 1 / T: its derivative, mean(E_p[z] - z_true), ascends, and its zero is found by Newton's
-    steps, with bisection where those would leave the bracket.
+    The loss is convex in 1 / T: its derivative, mean(E_p[z] - z_true), increases. Newton's steps find its zero, with
+    bisection where a step would leave the bracket.
 
     Args:
         logits: (N, K), finite.
         labels: (N,), class indices.
 
     Raises:
-        InputError: there is no optimum: no images, every image is right (the loss falls for ever as T does), or the
-            network is no better than chance (it falls for ever as T rises).
+        InputError: there is no optimum: no images; every image is right (the loss falls with T); or the network
+            is no better than chance (it falls as T rises).
     """
     scores, truth = logits.detach().to("cpu", torch.float64), labels.detach().to("cpu", torch.int64)
     if len(scores) == 0 or scores.shape[:1] != truth.shape:
         raise InputError(
-            f"logits of shape {tuple(scores.shape)}, labels of shape {tuple(truth.shape)}", "a label an image"
+            f"logits of shape {tuple(scores.shape)}, labels of shape {tuple(truth.shape)}", "one label per image"
         )
-    # A constant for each image changes no probability, and large ones would cancel badly.
+    # Subtracting a constant per image changes no probability and avoids cancellation between large logits.
     scores = scores - scores.gather(1, truth[:, None])
 
     def slope(inverse: float) -> tuple[float, float]:
@@ -147,11 +147,11 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> Temperature:
     given = f"the {len(truth)} images to fit a temperature on"
     if slope(low)[0] >= 0:
         raise InputError(
-            f"{given} are no better told apart than by chance", "a network that has learnt", "Train longer"
+            f"{given} are classified no better than by chance", "a network that has learnt", "Train longer"
         )
     if float(scores.amax()) <= 0 or slope(high)[0] <= 0:
         raise InputError(
-            f"{given} are all classified rightly: the colder, the likelier",
+            f"{given} are all classified correctly: the likelihood rises without bound as the temperature falls",
             "images of which some are classified wrongly",
             "Give more validation images: a larger val_fraction=… in training, or a larger val/ folder",
         )

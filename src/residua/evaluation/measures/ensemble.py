@@ -1,4 +1,4 @@
-"""Several networks answer together: how to weigh them, which to take, and how much they differ."""
+"""Ensembles: weights of the members, selection of members, and how much they differ."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from residua.evaluation.measures.metrics import Outcome
 from residua.evaluation.measures.significance import McNemar
 
 _ROUNDS = 20_000
-_GAP = 1e-9  # nats: how much the likelihood may still fall short of its optimum
+_GAP = 1e-9  # nats: the search ends when the likelihood is this close to its optimum
 _GREEDY_ROUNDS = 50
 
 
 @dataclass(frozen=True)
 class Pair:
-    """How much two members differ; rates are fractions of 1.
+    """The differences between two members; rates are fractions of 1.
 
     Attributes:
         first: name of one member.
         second: name of the other.
-        disagreement: share of images to which they give different classes.
+        disagreement: share of images that they classify differently.
         double_fault: share of images that both classify wrongly (Giacinto & Roli 2001).
-        error_correlation: Pearson's correlation of their mistakes; None where one of them makes none, or only them.
+        error_correlation: Pearson's correlation of their mistakes; None where one is always right or always wrong.
     """
 
     first: str
@@ -40,11 +40,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Member:
-    """One network of an ensemble, on the images judged.
+    """One network of an ensemble, on the evaluated images.
 
     Attributes:
-        name: of its run.
-        model: its network.
+        name: the name of its run.
+        model: the name of its network.
         weight: its share of the average.
         top1: its own accuracy, fraction of 1.
         loss: its own mean cross-entropy, nats.
@@ -59,15 +59,15 @@ class Member:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """What an ensemble is made of, and whether it was worth it.
+    """The members of an ensemble, and its gain over the best of them.
 
     Attributes:
         members: in the order given.
         weights: "equal", "val" (fitted on the validation part), or either after "greedy".
-        diversity: every pair of members of which both have a weight.
-        best: name of the member with the highest top-1 on the images judged.
+        diversity: every pair of members with weights above 0.
+        best: name of the member with the highest top-1 on the evaluated images.
         against_best: McNemar's test of the ensemble against it.
-        explained: name of the member whose Grad-CAM stands beside the mistakes: the first of the largest weight.
+        explained: name of the member with the largest weight, the first of equals; its Grad-CAM explains mistakes.
     """
 
     members: tuple[Member, ...]
@@ -79,15 +79,15 @@ class Ensemble:
 
 
 def heaviest(members: Sequence[Member]) -> int:
-    """Return the place of the member with the largest weight, of equals the first."""
+    """Return the position of the member with the largest weight, the first of equals."""
     return max(range(len(members)), key=lambda place: (members[place].weight, -place))
 
 
 def fit_weights(log_probabilities: Sequence[Tensor], labels: Tensor) -> list[float]:
-    """Return the weights of least cross-entropy of the averaged probabilities: not negative, summing to 1.
+    """Return the weights that minimise the cross-entropy of the averaged probabilities: ≥ 0, summing to 1.
 
-    The problem is convex; expectation-maximisation for the shares of a mixture climbs to its optimum, and stops where
-    the largest derivative shows that no more than 1e-9 nats can be won.
+    The problem is convex. Expectation-maximisation for the shares of a mixture climbs to its optimum, and stops when
+    the largest derivative bounds the remaining gain by 1e-9 nats.
 
     Args:
         log_probabilities: of each member, (N, K).
@@ -97,7 +97,7 @@ def fit_weights(log_probabilities: Sequence[Tensor], labels: Tensor) -> list[flo
         InputError: no members or no images.
     """
     logs = _of_truth(log_probabilities, labels)
-    # Only ratios count; so no image that all members find impossible turns the average into 0.
+    # Only ratios matter: scaling per image keeps images that all members find impossible from underflowing to 0.
     likelihood = (logs - logs.amax(dim=0)).exp()
     weights = torch.full((len(likelihood),), 1 / len(likelihood), dtype=torch.float64)
     for _ in range(_ROUNDS):
@@ -106,7 +106,7 @@ def fit_weights(log_probabilities: Sequence[Tensor], labels: Tensor) -> list[flo
             break
         weights = weights * gain
         weights = weights / weights.sum()
-    # What the climb has all but given up is left out for good.
+    # Weights that only approach 0 are set to 0.
     weights = torch.where(weights < 1e-6, torch.zeros_like(weights), weights)
     return [float(w) for w in weights / weights.sum()]
 
@@ -114,8 +114,8 @@ def fit_weights(log_probabilities: Sequence[Tensor], labels: Tensor) -> list[flo
 def select_greedily(log_probabilities: Sequence[Tensor], labels: Tensor) -> list[float]:
     """Return weights by greedy forward selection with replacement (Caruana 2004).
 
-    It starts with the best member and adds, up to 50 times, the one with which the cross-entropy of the average becomes
-    least, as long as it becomes less. A member's weight is the share of times that it was chosen. Of equals the first.
+    It starts with the best member. Up to 50 times it adds the member that lowers the cross-entropy of the average most,
+    and stops when none lowers it. A member's weight is its share of the choices; the first of equals is chosen.
 
     Args:
         log_probabilities: of each member, (N, K).
@@ -126,7 +126,7 @@ def select_greedily(log_probabilities: Sequence[Tensor], labels: Tensor) -> list
     """
     logs = _of_truth(log_probabilities, labels)
     chosen = torch.zeros(len(logs), dtype=torch.float64)
-    # In logarithms: a member that finds one image all but impossible has a loss all the same.
+    # In logarithms the loss stays finite even where a member gives the true class almost no probability.
     total, least = torch.full_like(logs[0], -math.inf), math.inf
     for taken in range(_GREEDY_ROUNDS):
         losses = math.log(taken + 1) - torch.logaddexp(total, logs).mean(dim=1)
@@ -140,7 +140,7 @@ def select_greedily(log_probabilities: Sequence[Tensor], labels: Tensor) -> list
 
 
 def diversity(names: Sequence[str], outcomes: Sequence[Outcome]) -> tuple[Pair, ...]:
-    """Return how much each pair of members differs on the same images."""
+    """Return the differences of each pair of members on the same images."""
     found = []
     for i in range(len(names)):
         for j in range(i + 1, len(names)):
@@ -161,10 +161,10 @@ def diversity(names: Sequence[str], outcomes: Sequence[Outcome]) -> tuple[Pair, 
 
 
 def _of_truth(log_probabilities: Sequence[Tensor], labels: Tensor) -> Tensor:
-    """(M, N): the logarithm of the probability that each member gives to the truth."""
+    """Return (M, N), the log-probability that each member gives to the true class."""
     if not log_probabilities or not len(labels):
         raise InputError(
-            f"{len(log_probabilities)} members and {len(labels)} images to weigh them on", "at least one of each"
+            f"{len(log_probabilities)} members and {len(labels)} images to weight them on", "at least one of each"
         )
     truth = labels.to(torch.int64)[:, None]
     return torch.stack([log.gather(1, truth)[:, 0].to(torch.float64) for log in log_probabilities])

@@ -46,19 +46,19 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class Metrics:
-    """What a pass over a labelled set comes to; rates are fractions of 1.
+    """The metrics of a pass over a labelled set; rates are fractions of 1.
 
     Attributes:
         count: images.
-        top1: share whose largest logit is the true class's.
+        top1: share of images whose largest logit is the true class's.
         top1_interval: Wilson's 95% interval of `top1`.
-        top5: share whose true class is among the five largest logits; 1 when there are at most five classes.
+        top5: share of images whose true class is among the five largest logits; 1 when there are at most five classes.
         top5_interval: Wilson's 95% interval of `top5`.
         loss: mean cross-entropy, nats; the mean log-likelihood of an image is its negative.
         brier: mean squared distance of the probabilities from the truth, summed over the classes: 0 to 2 (Brier 1950).
         macro_f1: mean F1 over the classes that occur, as truth or as prediction.
         balanced_accuracy: mean recall over the classes that have images.
-        per_class: one row a class, in class order.
+        per_class: one row per class, in class order.
         confusion: int64 (K, K); row: true class, column: predicted class.
     """
 
@@ -77,11 +77,11 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of each image of a batch, on the CPU: all arrays have shape (B,).
+    """The outcome of each image of a batch, on the CPU: all arrays have shape (B,).
 
     Attributes:
         label: the true class.
-        predicted: the class with the largest logit; of equal ones the first.
+        predicted: the class with the largest logit, the first of equals.
         probability: of the predicted class.
         true_probability: of the true class.
         loss: cross-entropy, nats.
@@ -111,8 +111,8 @@ def wilson(successes: int, count: int, level: float = 0.95) -> tuple[float, floa
     """Return Wilson's score interval of a proportion (Wilson 1927), without continuity correction.
 
     Args:
-        successes: how many of the trials succeeded, 0 to `count`.
-        count: trials; with none of them the interval is (0, 1).
+        successes: successful trials, 0 to `count`.
+        count: trials; for none the interval is (0, 1).
         level: confidence, a fraction of 1.
 
     Raises:
@@ -201,11 +201,11 @@ class Tally:
         return outcome
 
     def outcome(self) -> Outcome:
-        """Return what became of every image counted, in the order in which they came."""
+        """Return the outcome of every counted image, in the order of counting."""
         return Outcome.joined(self._outcomes)
 
     def loss(self) -> float:
-        """Return the mean cross-entropy in nats: exactly summed, so that batching cannot change it."""
+        """Return the mean cross-entropy, nats; the sum is exact, so that batching cannot change it."""
         return self._mean("loss")
 
     def _mean(self, name: str) -> float:
@@ -215,14 +215,14 @@ class Tally:
         """Return the metrics of everything counted.
 
         Args:
-            classes: names in class order; the indices as text by default.
+            classes: names in class order; by default the indices as text.
 
         Raises:
             InputError: nothing was counted, or the names do not fit.
         """
         names = tuple(classes) if classes is not None else tuple(str(i) for i in range(self.num_classes))
         if len(names) != self.num_classes:
-            raise InputError(f"{len(names)} class names", f"{self.num_classes}, one a class")
+            raise InputError(f"{len(names)} class names", f"{self.num_classes}, one per class")
         count = self.count
         if count == 0:
             raise InputError("no images", "at least one image to compute metrics from")
@@ -254,9 +254,9 @@ def refuse_not_finite(scores: Tensor) -> None:
     """Refuse logits (B, K) that hold NaN or infinity.
 
     Raises:
-        NotFinite: names how many images.
+        NotFinite: the message counts the images.
     """
-    # A sum is finite only where all its terms are, and quicker to form than a test of each.
+    # A sum is finite only where all its terms are, and faster to compute than a test of each.
     if torch.isfinite(scores.sum(dim=1)).all() or (finite := torch.isfinite(scores).all(dim=1)).all():
         return
     raise NotFinite(
@@ -274,12 +274,12 @@ def _brier(probabilities: Tensor, truth: Tensor) -> Tensor:
 
 
 def from_logits(logits: Tensor, labels: Tensor, classes: Sequence[str] | None = None) -> Metrics:
-    """Return the metrics of all logits (N, K) of a pass against labels (N,); errors as in `Tally`."""
+    """Return the metrics of all logits (N, K) against labels (N,); errors as in `Tally`."""
     return tally_of(logits, labels).metrics(classes)
 
 
 def tally_of(logits: Tensor, labels: Tensor) -> Tally:
-    """Return the counts of logits (N, K) against labels (N,), some thousand rows at a time; errors as in `Tally`."""
+    """Return the counts of logits (N, K) against labels (N,), 4,096 rows at a time; errors as in `Tally`."""
     tally = Tally(logits.shape[-1])
     for start in range(0, max(len(logits), len(labels)), _ROWS) or (0,):
         tally.update(logits[start : start + _ROWS], labels[start : start + _ROWS])

@@ -1,4 +1,4 @@
-"""Whether two models differ on one set of images, or only seem to."""
+"""Test whether two models differ on the same images by more than chance."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class McNemar:
     """McNemar's test of two models on the same images.
 
     Attributes:
-        only_first: images that only the first model classifies rightly.
-        only_second: images that only the second does.
+        only_first: images that only the first model classifies correctly.
+        only_second: images that only the second model classifies correctly.
         method: "exact binomial" below 25 discordant images, else "chi-square with continuity correction"
             (Edwards 1948).
-        statistic: (|b - c| - 1)² / (b + c); None of the exact test.
-        p: two-sided; the probability of a difference as large, were the models equally good.
+        statistic: (|b - c| - 1)² / (b + c); None for the exact test.
+        p: two-sided: the probability of a difference at least as large between equally good models.
         difference: top-1 of the first less that of the second, fractions of 1.
-        interval: 95% of `difference`: the paired score interval (Newcombe 1998, method 10).
+        interval: 95% interval of `difference`: the paired score interval (Newcombe 1998, method 10).
     """
 
     only_first: int
@@ -44,7 +44,7 @@ class McNemar:
 
 
 def mcnemar(first: Right, second: Right) -> McNemar:
-    """Test whether two models are equally often right on the same images (McNemar 1947).
+    """Test whether two models have the same accuracy on the same images (McNemar 1947).
 
     Args:
         first: (N,), whether the first model is right.
@@ -64,7 +64,7 @@ def mcnemar(first: Right, second: Right) -> McNemar:
     if b + c < EXACT_BELOW:
         tail = sum(math.comb(b + c, k) for k in range(min(b, c) + 1)) / 2 ** (b + c)
         return McNemar(b, c, "exact binomial", None, min(1.0, 2 * tail), (b - c) / count, interval)
-    # Where b = c there is no difference, and the correction must not make one.
+    # Where b = c there is no difference, and the continuity correction must not create one.
     statistic = max(abs(b - c) - 1, 0) ** 2 / (b + c)
     # The survival function of chi-square with one degree of freedom.
     p = math.erfc(math.sqrt(statistic / 2))
@@ -83,7 +83,7 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def _newcombe(both: int, b: int, c: int, neither: int) -> tuple[float, float]:
-    """Method 10 of Newcombe 1998: Wilson's intervals of the two rates, joined by how far the answers go together."""
+    """Method 10 of Newcombe 1998: Wilson's intervals of the two rates, combined by the correlation of the answers."""
     count = both + b + c + neither
     first, second = (both + b) / count, (both + c) / count
     (low1, high1), (low2, high2) = wilson(both + b, count), wilson(both + c, count)

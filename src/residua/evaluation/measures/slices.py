@@ -1,4 +1,4 @@
-"""Results by what is known of the images: a table beside the data, and every value of every column a slice."""
+"""Results by metadata: every value of every column of a table beside the data is a slice."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from residua.evaluation.measures.metrics import Outcome, wilson
 
 PATH = "path"
 MOST = 1000
-"""Values of a column from which on it names images, as a time stamp does, rather than kinds of them."""
+"""A column with more values than this identifies images, as a time stamp does, rather than kinds of images."""
 
 LONGEST = 200
-"""Characters of a value or a column's name: what is longer names no kind of image."""
+"""The most characters of a value or of a column's name."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Slice:
     """The images that share a value; rates are fractions of 1.
 
     Attributes:
-        column: of the table.
-        value: in it.
-        count: evaluated images that have it.
+        column: a column of the table.
+        value: a value in it.
+        count: evaluated images with this value.
         top1: accuracy on them.
         top1_interval: Wilson's 95% interval of it.
         loss: mean cross-entropy, nats.
@@ -53,7 +53,7 @@ class Table:
     Attributes:
         path: the file it was read from.
         columns: names, without "path".
-        rows: image -> its values, in the order of `columns`; an empty one is no value.
+        rows: image -> its values, in the order of `columns`; an empty string is no value.
     """
 
     path: Path
@@ -65,7 +65,7 @@ def read_table(path: Path | str) -> Table:
     """Read a CSV file with a column `path` and others.
 
     Raises:
-        InputError: it cannot be read; no such column, no others, a name twice; a row of another length, an image
+        InputError: it cannot be read; no such column, no others, a name twice; a row of a different length, an image
             twice.
     """
     check_name("slices", path)
@@ -76,9 +76,9 @@ def read_table(path: Path | str) -> Table:
     if PATH not in header:
         raise InputError(held, wanted, f"Call the column of the images' paths {PATH!r} in the first line")
     if len(header) < 2:
-        raise InputError(held, wanted, "Add a column with what the images shall be told apart by")
+        raise InputError(held, wanted, "Add a column with a property of the images")
     if len(set(header)) < len(header) or not all(header):
-        raise InputError(held, wanted, "Give each column a name of its own in the first line")
+        raise InputError(held, wanted, "Give each column its own name in the first line")
     at = header.index(PATH)
     rows: dict[str, tuple[str, ...]] = {}
     problems = [f"a column's name has more than {LONGEST} characters"] if max(map(len, header)) > LONGEST else []
@@ -98,14 +98,14 @@ def read_table(path: Path | str) -> Table:
     if problems or not rows:
         raise InputError(
             f"{path}: {some(problems, 5, '; ') if problems else 'no row'}",
-            f"one row an image, with a value of at most {LONGEST} characters a column",
+            f"one row per image, with a value of at most {LONGEST} characters per column",
             "Correct these lines" if problems else "Add a row for each image",
         )
     return Table(path, tuple(name for name in header if name != PATH), rows)
 
 
 def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The first row, and the others with the numbers of their lines; columns are apart by "," or ";" or a tabulator."""
+    """Return the first row, and the others with their line numbers; columns are separated by ",", ";" or a tab."""
     wanted = "a CSV file, in UTF-8"
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -120,8 +120,8 @@ def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     except csv.Error as error:
         raise InputError(
             f"{path}: line {reader.line_num}: {error}",
-            "values apart by commas, and in quotation marks where they hold a comma or a line's end",
-            "Correct this line; a quotation mark may have no second one",
+            "values separated by commas, in quotation marks where they hold a comma or a line break",
+            "Correct this line; a quotation mark may lack its partner",
         ) from error
     return ([name.strip() for name in rows[0][1]], rows[1:]) if rows else ([], [])
 
@@ -155,8 +155,8 @@ def slices(table: Table, keys: Sequence[str | None], outcome: Outcome) -> tuple[
 
     Args:
         table: the metadata.
-        keys: of each image of `outcome`, its row.
-        outcome: what became of the images.
+        keys: the row of each image of `outcome`.
+        outcome: the outcome of each image.
     """
     found, notes = [], []
     rowless = sum(key is None for key in keys)
@@ -179,13 +179,13 @@ def slices(table: Table, keys: Sequence[str | None], outcome: Outcome) -> tuple[
 
 
 def key_of(split: Split, index: int, root: Path | None) -> str:
-    """Return how a table names an image: its path relative to the data, or its place, such as "test[17]"."""
+    """Return the name of an image in a table: its path relative to the data, or its position, such as "test[17]"."""
     path = Path(split.where(index))
     return (path.relative_to(root) if root is not None and path.is_relative_to(root) else path).as_posix()
 
 
 def _natural(value: str) -> tuple[bool, float, str]:
-    """Numbers first and by size, then words."""
+    """Return the sort key of a value: numbers first, by size, then words."""
     try:
         number = float(value)
     except ValueError:

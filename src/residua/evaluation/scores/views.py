@@ -1,4 +1,4 @@
-"""Views: which parts of an image the network sees before it answers.
+"""Views: the crops and sizes of an image over which the network's probabilities are averaged.
 
 | name | views |
 |---|---|
@@ -7,7 +7,7 @@
 | `10crop` | four corners and centre of the resized image, and their mirror images (Krizhevsky 2012, section 4.1) |
 | `multiscale` | the whole image at five sizes, fully convolutional, and mirrored (He 2015, section 4.1) |
 
-Probabilities (softmax) are averaged over the views of a set, and over the sets of a list: each set counts the same.
+Probabilities (softmax) are averaged over the views of a set, and over the sets of a list, each with equal weight.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from residua.specs.schema import Spec
 
 VIEWS = ("1", "flip", "10crop", "multiscale")
 SCALES = (224, 256, 384, 480, 640)
-"""Shorter sides of He 2015's multi-scale test, pixels, for a network of 224 × 224."""
+"""Shorter sides of He 2015's multi-scale test, pixels, for a network with inputs of 224 × 224."""
 
 T = TypeVar("T")
 Seen = tuple[IntArray, Iterator[Tensor]]
-"""(positions of some images, an iterator of their views): each view floats (B, 3, H, W), normalised, on the device."""
+"""(positions of some images, an iterator of their views); a view is float (B, 3, H, W), normalised, on the device."""
 
 
 def parse_views(text: str) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ def parse_views(text: str) -> tuple[str, ...]:
 
 
 def sides(image_size: int) -> tuple[int, ...]:
-    """Return the five shorter sides of `multiscale`: He's, in proportion to the network's own input size, rounded.
+    """Return the five shorter sides of `multiscale`, scaled to the network's own input size and rounded.
 
     224 gives 224, 256, 384, 480, 640; 32 gives 32, 37, 55, 69, 91.
     """
@@ -81,10 +81,10 @@ def check_views(names: Sequence[str], spec: Spec | None, preprocess: PreprocessS
         raise InputError(
             f"views 'multiscale' of {spec.name}",
             f"a network that ends in a global pool: the classifier of this one reads a grid of {grid} × {grid} "
-            "positions, and cannot be laid over a larger image",
+            "positions, and cannot be applied to a larger image",
             "Use views='10crop'",
         )
-    # What takes its own size and the next takes all that are larger.
+    # A network that takes its own size and the next takes all larger ones.
     for side in sides(preprocess.image_size)[:2]:
         try:
             check_input(spec, side)
@@ -93,24 +93,24 @@ def check_views(names: Sequence[str], spec: Spec | None, preprocess: PreprocessS
 
 
 def count_views(name: str) -> int:
-    """Return how many views of an image a set has."""
+    """Return the number of views per image of a set."""
     return {"1": 1, "flip": 2, "10crop": 10, "multiscale": 2 * len(SCALES)}[name]
 
 
 class Viewer:
-    """Shows the views of a split's images, a few images at a time.
+    """Yield the views of a split's images, a few images at a time.
 
     Args:
         split: images and labels.
         preprocess: the evaluation transform.
         views: the name of one set.
-        batch_size: images of the transform's size in a forward pass; of larger ones as many as have as many pixels.
+        batch_size: images per forward pass at the transform's size; fewer of larger ones, with as many pixels.
         device: where views are made.
         on_bad: "refuse" images that do not decode, or "skip" them.
         use_cache: whether decoded images may come from the decode cache; else every file is read.
 
     Attributes:
-        skipped: position -> reason, of the images left out.
+        skipped: position -> reason, for the images left out.
         count: images shown.
 
     Raises:
@@ -134,7 +134,7 @@ class Viewer:
         self._workers = default_workers()
         self._loader: Loader | None = None
         if self._show == self._centre:
-            # One class is enough: labels are not asked of it.
+            # One class is enough: its labels are not used.
             self._loader = Loader(
                 split,
                 preprocess,
@@ -190,14 +190,14 @@ class Viewer:
 
         fitting = max(1, self._batch_size * self._preprocess.image_size**2 // max(shorter) ** 2)
         for indices, images in self._batches(make, fitting):
-            # What has the same shape goes through the network together.
+            # Images of the same shape go through the network together.
             ordered = sorted(zip(indices.tolist(), images, strict=True), key=lambda pair: (shapes(pair), pair[0]))
             for _, group in groupby(ordered, key=shapes):
                 alike = list(group)
                 yield np.array([index for index, _ in alike]), views([sizes for _, sizes in alike])
 
     def _batches(self, make: Callable[[Pixels], T], size: int) -> Iterator[tuple[IntArray, list[T]]]:
-        """Decode in threads a bounded way ahead; yield `size` positions and what `make` made of their images."""
+        """Yield `size` positions and the results of `make` for their images, decoded in threads a bounded way ahead."""
         split = self._split
 
         def one(index: int) -> T:
