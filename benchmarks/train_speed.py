@@ -5,7 +5,7 @@
 FOLDER holds class folders of 32 × 32 images, or a train/ with them; without it, noise is written to a scratch folder.
 The peer is `peer_loop.py`, with the better of 0 and 2 DataLoader workers. All take turns in one process, some steps
 each; a round's ratio compares neighbours in time, and the median over the rounds is the outcome. Residua's side is its
-own training session with the recipe `fast`: loader, augmentation, schedule, optimizer, all that `residua train` does
+own trainer with the recipe `fast`: loader, augmentation, schedule, optimizer, all that `residua train` does
 between checkpoints.
 """
 
@@ -27,11 +27,11 @@ from PIL import Image
 
 import peer_loop
 from machine import describe, write_result
+from residua._base.console import Display
 from residua.runtime import native
 from residua.training.plan import open_plan
-from residua.training.progress import Display
 from residua.training.request import ask
-from residua.training.trainer import Session
+from residua.training.trainer import Trainer
 
 MODEL, BATCH = "cifar_resnet20", 128
 WANTED = 2.5
@@ -65,24 +65,24 @@ def peer_turn(folder: Path, workers: int) -> Turn:
     return turn
 
 
-def our_turn(folder: Path, scratch: Path) -> tuple[Turn, Session]:
-    """Return what does a number of Residua's steps, and the session that does them."""
+def our_turn(folder: Path, scratch: Path) -> tuple[Turn, Trainer]:
+    """Return what does a number of Residua's steps, and the trainer that does them."""
     edits = {"val_fraction": 0, "batch_size": BATCH, "device": "cpu"}
     plan = open_plan(ask(folder, MODEL, "fast", scratch / "run", resume=False, **edits))
-    session = Session(plan, Display(False))
+    trainer = Trainer(plan, Display(False))
 
     def groups() -> Iterator[Any]:
         while True:
-            yield from session.groups()
-            session.state.epoch, session.state.step = (session.state.epoch + 1) % plan.recipe.epochs, 0
+            yield from trainer.groups()
+            trainer.state.epoch, trainer.state.step = (trainer.state.epoch + 1) % plan.recipe.epochs, 0
 
     endless = groups()
 
     def turn(steps: int) -> None:
         for group in itertools.islice(endless, steps):
-            session.step(group)
+            trainer.step(group)
 
-    return turn, session
+    return turn, trainer
 
 
 def seconds(turn: Turn, steps: int) -> float:
@@ -103,7 +103,7 @@ def measure(folder: Path, steps: int, rounds: int) -> dict[str, Any]:
     """Take turns for `rounds`, after one unmeasured turn each."""
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch:
-        ours, session = our_turn(folder, Path(scratch))
+        ours, trainer = our_turn(folder, Path(scratch))
         turns = {"residua": ours, "peer, 0 workers": peer_turn(folder, 0), "peer, 2 workers": peer_turn(folder, 2)}
         times: dict[str, list[float]] = {name: [] for name in turns}
         for number in range(rounds + 1):
@@ -123,10 +123,10 @@ def measure(folder: Path, steps: int, rounds: int) -> dict[str, Any]:
         "times_the_peer_fastest_turns": round(min(times[peer]) / min(times["residua"]), 3),
         "wanted": WANTED,
         "holds": statistics.median(ratios) >= WANTED,
-        "engine": session.engine,
+        "kernels": trainer.kernels,
         "native_reason": native.reason(),
-        "precision": session.plan.hardware.sentence,
-        "images": len(session.plan.dataset.splits["train"]),
+        "precision": trainer.plan.hardware.sentence,
+        "images": len(trainer.plan.dataset.splits["train"]),
         "steps_a_turn": steps,
         "rounds": rounds,
         "load_before": load,

@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT / "tests" / "faults"))
 
 import kill  # noqa: E402 - it stands beside the tests that use it
 
-SETTINGS: tuple[dict[str, Any], ...] = ({"engine": "eager", "threads": 1}, {"engine": "native", "threads": 2})
+SETTINGS: tuple[dict[str, Any], ...] = ({"kernels": "eager", "threads": 1}, {"kernels": "native", "threads": 2})
 KILLS_A_RUN = 6
 LONGEST_DELAY = 6.0  # seconds; a resumed run gets further, so that late moments come up too
 
@@ -69,7 +69,7 @@ def table(outcome: dict[str, Any]) -> str:
     """Return the outcome as a short page."""
     parts, versions = outcome["parts"], outcome["versions"]
     phases = sorted({phase for part in parts for phase in part["kills_by_phase"]})
-    heads = [f"{part['setting']['engine']}, {part['setting']['threads']} thread(s)" for part in parts]
+    heads = [f"{part['setting']['kernels']}, {part['setting']['threads']} thread(s)" for part in parts]
     rows = [("runs, each resumed until it was done", [len(part["runs"]) for part in parts])]
     rows += [(phase, [part["kills_by_phase"].get(phase, 0) for part in parts]) for phase in phases]
     lines = [

@@ -31,7 +31,7 @@ RECIPE: dict[str, Any] = {
     "keep_checkpoints": 2,
     "image_size": 16,
     "workers": 1,
-    "engine": "eager",
+    "kernels": "eager",
 }
 STEPS = 60  # optimizer steps of that recipe: 3 epochs of 20 batches
 _SERVER = multiprocessing.get_context("forkserver")

@@ -18,10 +18,10 @@ from faults import kill
 from residua._base.errors import InputError
 from residua._base.lock import exclusive
 from residua._base.signals import Interrupted
-from residua.training import loop
+from residua.training import finish, loop
 from residua.training.loop import train
-from residua.training.request import read_origin
-from residua.training.trainer import Session
+from residua.training.run_folder import read_origin
+from residua.training.trainer import Trainer
 
 MODEL = "cifar_resnet8"
 # As many steps as the proof's, with fewer pixels each.
@@ -66,15 +66,15 @@ def test_killed_while_fine_tuning_gives_the_same_bytes(tmp_path: Path, undisturb
 
 
 def stop_after(count: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    step, done = Session.step, []
+    step, done = Trainer.step, []
 
-    def stopping(self: Session, group: Any) -> None:
+    def stopping(self: Trainer, group: Any) -> None:
         step(self, group)
         done.append(1)
         if len(done) == count:
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(Session, "step", stopping)
+    monkeypatch.setattr(Trainer, "step", stopping)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -103,14 +103,14 @@ def test_a_signal_saves_and_says_how_to_go_on(
 def test_a_signal_during_validation_saves_too(
     tmp_path: Path, undisturbed: tuple[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure = Session._measure
+    measure = Trainer._measure
 
-    def stopping(self: Session, stop: Any) -> Any:
+    def stopping(self: Trainer, stop: Any) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
         return measure(self, stop)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Session, "_measure", stopping)
+        patch.setattr(Trainer, "_measure", stopping)
         with pytest.raises(Interrupted):
             train("digits", MODEL, out=tmp_path, progress=False, **RECIPE)
     assert not (tmp_path / "history.jsonl").read_text() if (tmp_path / "history.jsonl").exists() else True
@@ -119,17 +119,17 @@ def test_a_signal_during_validation_saves_too(
 
 
 @pytest.mark.parametrize("moment", ["evaluate_model", "write_report", "_keep_best_and_last"])
-def test_a_signal_while_the_results_are_written_is_heeded(
+def test_a_signal_while_the_results_are_written_is_respected(
     moment: str, tmp_path: Path, undisturbed: tuple[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = getattr(loop, moment)
+    done = getattr(finish, moment)
 
     def stopping(*given: Any, **named: Any) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
         return done(*given, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, moment, stopping)
+        patch.setattr(finish, moment, stopping)
         with pytest.raises(Interrupted, match=f"step {kill.STEPS} of {kill.STEPS}; all is saved") as error:
             train("digits", MODEL, out=tmp_path, progress=False, **RECIPE)
     assert error.value.exit_code == 143
@@ -141,7 +141,7 @@ def test_a_signal_while_the_results_are_written_is_heeded(
 def test_a_signal_while_the_data_is_opened_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def opening(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        pytest.fail("the signal was not heeded")
+        pytest.fail("the signal was not respected")
 
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:

@@ -31,10 +31,6 @@ PENDING = {
     *("_base/files.py", "data/cache.py"),
     *("data/loader.py", "data/sources/cifar.py", "data/sources/folders.py"),
     *("families/sizes.py", "anatomy/inspect.py"),
-    "runtime/device.py",
-    *("training/checkpoint.py", "training/initial_weights.py", "training/loop.py", "training/plan.py"),
-    *("training/recipe.py", "training/request.py", "training/step/freeze.py", "training/step/kernels.py"),
-    "training/trainer.py",
 }
 
 

@@ -117,6 +117,7 @@ OPTIONS = {
         "channels_last",
         "compile",
         "engine",
+        "kernels",
         "image_size",
         "val_fraction",
         "train_images",

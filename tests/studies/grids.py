@@ -15,7 +15,7 @@ TINY: dict[str, Any] = {
     "image_size": 8,
     "val_fraction": 0.1,
     "workers": 1,
-    "engine": "eager",
+    "kernels": "eager",
     "device": "cpu",
 }
 

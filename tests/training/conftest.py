@@ -15,7 +15,7 @@ SMALL: dict[str, Any] = {
     "batch_size": 64,
     "image_size": 16,
     "workers": 1,
-    "engine": "eager",
+    "kernels": "eager",
     "device": "cpu",
 }
 

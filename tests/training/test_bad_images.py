@@ -17,11 +17,11 @@ from residua._base.errors import InputError
 from residua._base.signals import Interrupted
 from residua.data.decoded import cache
 from residua.training.loop import train
-from residua.training.trainer import Session
+from residua.training.trainer import Trainer
 from residua.weights.open import load
 
 MODEL = "cifar_resnet8"
-SHORT: dict[str, Any] = {"epochs": 1, "batch_size": 8, "image_size": 16, "workers": 1, "engine": "eager"}
+SHORT: dict[str, Any] = {"epochs": 1, "batch_size": 8, "image_size": 16, "workers": 1, "kernels": "eager"}
 SHORT |= {"device": "cpu", "progress": False}
 
 
@@ -52,7 +52,7 @@ def test_the_bad_images_of_every_part_are_named_at_once_before_training(
     bad = [photos / place for place in ("train/ants/3.png", "val/bees/1.png", "test/ants/0.png", "test/bees/2.png")]
     spoil(*bad)
     monkeypatch.setattr(cache, "BUDGET_BYTES", budget)
-    monkeypatch.setattr(Session, "step", lambda *_: pytest.fail("a step was done"))
+    monkeypatch.setattr(Trainer, "step", lambda *_: pytest.fail("a step was done"))
     with pytest.raises(InputError, match="on_bad='skip'") as error:
         train(photos, MODEL, out=tmp_path / "run", **SHORT)
     assert all(str(file) in str(error.value) for file in bad)
@@ -86,15 +86,15 @@ def test_images_left_out_are_counted_and_named(
 
 def stopped(photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Train two steps into `out` and stop."""
-    step = Session.step
+    step = Trainer.step
     with monkeypatch.context() as patch:
 
-        def stopping(self: Session, group: Any) -> None:
+        def stopping(self: Trainer, group: Any) -> None:
             step(self, group)
             if self.global_step == 2:
                 os.kill(os.getpid(), signal.SIGTERM)
 
-        patch.setattr(Session, "step", stopping)
+        patch.setattr(Trainer, "step", stopping)
         with pytest.raises(Interrupted):
             train(photos, MODEL, out=out, **SHORT)
 
@@ -117,7 +117,7 @@ def test_a_resumed_run_may_not_leave_out_what_it_trained_on(
 ) -> None:
     stopped(photos, tmp_path / "run", monkeypatch)
     spoil(photos / "train/bees/5.png")
-    with pytest.raises(InputError, match=r"1 images decode now and did not .*train/bees/5\.png"):
+    with pytest.raises(InputError, match=r"1 file differs: train/bees/5\.png has different content.*Restore"):
         train(photos, out=tmp_path / "run", resume=True, progress=False, on_bad="skip")
 
 

@@ -20,8 +20,8 @@ from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec, default_preprocess
 from residua.training.initial_weights import Initial, preprocess_for
 from residua.training.loop import train
-from residua.training.request import read_origin
-from residua.training.trainer import Session
+from residua.training.run_folder import read_origin
+from residua.training.trainer import Trainer
 from residua.weights.bundle.read import read_bundle
 from residua.weights.bundle.write import save_bundle
 from residua.weights.open import load
@@ -53,14 +53,14 @@ def base(tmp_path: Path) -> Path:
 
 def stopped_at(number: int, patch: pytest.MonkeyPatch) -> None:
     """Kill the run in optimizer step `number`, counted from 0."""
-    step = Session.step
+    step = Trainer.step
 
-    def stepping(self: Session, group: Any) -> None:
+    def stepping(self: Trainer, group: Any) -> None:
         if self.global_step == number:
             raise Killed
         step(self, group)
 
-    patch.setattr(Session, "step", stepping)
+    patch.setattr(Trainer, "step", stepping)
 
 
 def begun(folder: Path, base: Path, few: dict[str, Any], number: int) -> None:
@@ -73,16 +73,16 @@ def begun(folder: Path, base: Path, few: dict[str, Any], number: int) -> None:
 def test_a_run_begins_with_what_was_named(base: Path, tmp_path: Path, few: dict[str, Any]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         seen: list[Any] = []
-        step = Session.step
+        step = Trainer.step
 
-        def looking(self: Session, group: Any) -> None:
+        def looking(self: Trainer, group: Any) -> None:
             if not seen:
                 state = {name: value.clone() for name, value in self.model.state_dict().items()}
                 averaged = self.average.tensors if self.average else {}
                 seen.append((state, {name: value.clone() for name, value in averaged.items()}))
             step(self, group)
 
-        patch.setattr(Session, "step", looking)
+        patch.setattr(Trainer, "step", looking)
         run = train("digits", MODEL, out=tmp_path / "run", progress=False, weights=base, **few, **FINE)
     (state, averaged) = seen[0]
     old = read_bundle(base)[1]
@@ -93,15 +93,18 @@ def test_a_run_begins_with_what_was_named(base: Path, tmp_path: Path, few: dict[
     drawn = build(spec_of(MODEL, num_classes=10, input_size=16)).state_dict()
     assert torch.equal(state["fc.weight"], drawn["fc.weight"])
     sha256 = sha256_file(base / "model.safetensors")
-    assert run.initial_weights == {"given": base.name, "sha256": sha256}
-    assert read_origin(tmp_path / "run")["weights"]["sha256"] == sha256  # type: ignore[index]
+    assert run.initial_weights == {"given": "base", "sha256": sha256}
+    origin = read_origin(tmp_path / "run")
+    assert origin is not None
+    assert origin.initial_weights is not None
+    assert origin.initial_weights.sha256 == sha256
     assert run.preprocess_spec == PREPROCESS
     report = json.loads((tmp_path / "run" / "report.json").read_text())
-    assert f"training began with the weights {base} (SHA-256 {sha256[:12]}…)" in report["data"]["notes"]
+    assert f"training began with the weights base (SHA-256 {sha256[:12]}…)" in report["data"]["notes"]
     text = (tmp_path / "run" / "recipe.toml").read_text()
     assert f"SHA-256 of the weights that it begins with: {sha256}" in text
     words = shlex.split(next(line for line in text.splitlines() if line.startswith("# residua train"))[2:])
-    assert words[words.index("--weights") + 1] == str(base)
+    assert words[words.index("--weights") + 1] == "base"
 
 
 def test_a_killed_run_is_resumed_without_its_weights_source(base: Path, tmp_path: Path, few: dict[str, Any]) -> None:
@@ -148,9 +151,9 @@ def test_damaged_checkpoints_begin_again_with_the_weights(base: Path, tmp_path: 
 
 
 def test_a_signal_names_a_command_that_needs_no_weights(base: Path, tmp_path: Path, few: dict[str, Any]) -> None:
-    step = Session.step
+    step = Trainer.step
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Session, "step", lambda *given: (step(*given), os.kill(os.getpid(), signal.SIGTERM)))
+        patch.setattr(Trainer, "step", lambda *given: (step(*given), os.kill(os.getpid(), signal.SIGTERM)))
         with pytest.raises(Interrupted) as error:
             train("digits", MODEL, out=tmp_path / "run", progress=False, weights=base, **few, **FINE)
     assert "--weights" not in str(error.value)
@@ -197,7 +200,7 @@ def test_weights_of_another_network_are_refused_before_the_data_is_opened(
 def test_the_same_classes_keep_their_classifier(finished: Path, tmp_path: Path, few: dict[str, Any]) -> None:
     lines: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("residua.training.progress.Display.say", lambda self, text: lines.append(text))
+        patch.setattr("residua._base.console.Display.say", lambda self, text: lines.append(text))
         run = train(
             "digits", MODEL, out=tmp_path / "a", progress=False, weights=finished, **{**few, "freeze": "features"}
         )
@@ -216,7 +219,7 @@ def test_as_many_other_classes_start_fresh(tmp_path: Path, few: dict[str, Any]) 
     save_bundle(tmp_path / "base", tensors=build(spec).state_dict(), spec=spec, classes=names, **fields)
     lines: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("residua.training.progress.Display.say", lambda self, text: lines.append(text))
+        patch.setattr("residua._base.console.Display.say", lambda self, text: lines.append(text))
         train("digits", MODEL, out=tmp_path / "run", progress=False, weights=tmp_path / "base", **few)
     assert any("fc.weight, fc.bias newly drawn" in line for line in lines)
 
@@ -239,7 +242,7 @@ def test_the_command_takes_weights(base: Path, tmp_path: Path) -> None:
 
     words = ["train", "digits", "--model", MODEL, "--out", str(tmp_path / "run"), "--weights", str(base)]
     words += ["--freeze", "2", "--layer-decay", "0.75", "--image-size", "16", "--epochs", "1", "--max-steps", "2"]
-    assert main([*words, "--device", "cpu", "--engine", "eager"]) == 0
+    assert main([*words, "--device", "cpu", "--kernels", "eager"]) == 0
     run = load(tmp_path / "run")
     assert run.initial_weights is not None
     assert run.initial_weights["given"] == base.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from residua._base.errors import InputError
 from residua.specs.augment import AugmentSpec
-from residua.training.recipe import Recipe
+from residua.training.recipe import Recipe, warn_of_engine
 from residua.training.recipe_file import (
     differences,
     from_dict,
@@ -119,7 +120,7 @@ def test_overrides_reach_recipe_and_augmentation_alike() -> None:
     assert override(recipe, augment=AugmentSpec(), flip=True).augment == AugmentSpec(flip=True)
     with pytest.raises(InputError, match=r"'epoch'.*Did you mean epochs"):
         override(recipe, epoch=3)
-    with pytest.raises(InputError, match="learning_rate='fast'"):
+    with pytest.raises(InputError, match=r"learning_rate='fast'.*a finite number"):
         override(recipe, learning_rate="fast")
     with pytest.raises(InputError, match="batch_size=0"):
         override(recipe, batch_size=0)
@@ -156,3 +157,37 @@ def test_differences_are_named_field_by_field() -> None:
     other = dataclasses.replace(recipe, epochs=7, augment=dataclasses.replace(recipe.augment, flip=False))
     assert differences(other, recipe) == ["flip is False now, was True", "epochs is 7 now, was 5"]
     assert differences(recipe, recipe) == []
+
+
+def test_the_former_name_of_kernels_is_taken_for_one_release() -> None:
+    def renamed(make: Any) -> str:
+        warn_of_engine.cache_clear()
+        with pytest.warns(UserWarning, match=r"engine=… of a recipe is called kernels=… now"):
+            return str(make().kernels)
+
+    assert renamed(lambda: Recipe(engine="eager")) == "eager"
+    assert renamed(lambda: override(Recipe(), engine="native")) == "native"
+    assert renamed(lambda: from_toml("engine = 'native'")) == "native"
+    with pytest.raises(InputError, match="kernels='fast'"):
+        Recipe(engine="fast")
+    assert "engine" not in to_dict(Recipe(engine="eager"))
+    assert override(Recipe(), engine=None).kernels == "auto"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"learning_rate": 10**400},
+        {"epochs": 10**400},
+        {"batch_size": 10**12},
+        {"warmup_epochs": 1e300},
+        {"gamma": (10**400,)},
+        {"clip_norm": float("inf")},
+        {"seed": 2**63},
+        {"milestones": (True,)},
+    ],
+    ids=str,
+)
+def test_absurd_numbers_are_refused_where_a_recipe_is_made(fields: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(fields))):
+        Recipe(**fields)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-import residua.training.trainer as session_module
+import residua.training.trainer as trainer_module
 from residua._base.errors import InputError
 from residua.training.checkpoint import list_checkpoints
 from residua.training.loop import train
 from residua.training.recipe_file import load_recipe
-from residua.training.trainer import Diverged, Session
+from residua.training.trainer import Diverged, Trainer
 from residua.weights.open import load
 
 MODEL = "cifar_resnet8"
@@ -97,7 +97,7 @@ def test_a_finished_run_says_so(finished: Path, small: dict[str, Any], capfd: py
 
 
 def test_a_folder_that_holds_a_run_is_refused(finished: Path, small: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"already holds a run.*--resume"):
+    with pytest.raises(InputError, match=r"already holds a run.*resume=True"):
         train("digits", MODEL, out=finished, progress=False, **small)
     (tmp_path / "config.json").write_text("mine")
     with pytest.raises(InputError, match=r"already holds config\.json"):
@@ -129,8 +129,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"device": "abacus"}, "abacus"),
     ({"epoch": 3}, "Did you mean epochs"),
     ({"val_fraction": 0.0, "keep": "best"}, "keep='best' without a validation split"),
-    ({"accumulate_steps": 1000}, "--accumulate-steps"),
-    ({"engine": "native", "channels_last": "no"}, "engine='native'"),
+    ({"accumulate_steps": 1000}, "Use accumulate_steps=20"),
+    ({"kernels": "native", "channels_last": "no"}, "kernels='native'"),
     ({"recipe": "fastt"}, "Did you mean fast"),
 ]
 
@@ -147,9 +147,9 @@ def test_what_cannot_be_used_is_refused_before_a_run_begins(
 def test_a_diverging_loss_stops_the_run_and_leaves_the_last_good_checkpoint(
     tmp_path: Path, small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rate = session_module.learning_rate
+    rate = trainer_module.learning_rate
     monkeypatch.setattr(
-        session_module, "learning_rate", lambda recipe, step, **k: 1e30 if step == 24 else rate(recipe, step, **k)
+        trainer_module, "learning_rate", lambda recipe, step, **k: 1e30 if step == 24 else rate(recipe, step, **k)
     )
     changes = {**small, "checkpoint_every_steps": 4, "keep_checkpoints": 100}
     with pytest.raises(Diverged) as error:
@@ -157,19 +157,19 @@ def test_a_diverging_loss_stops_the_run_and_leaves_the_last_good_checkpoint(
     assert error.value.exit_code == 1
     assert "at step 26" in str(error.value)
     assert "learning rate was" in str(error.value)
-    assert "--learning-rate 0.025" in str(error.value)
+    assert "learning_rate=0.025" in str(error.value)
     kept = list_checkpoints(tmp_path / "checkpoints")
     assert kept[-1].stem == "step-0000000024"
 
 
-def test_running_out_of_memory_names_the_batch_size_and_the_flag(
+def test_running_out_of_memory_names_the_batch_size_and_what_takes_less(
     tmp_path: Path, small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(Session, "step", full)
-    with pytest.raises(InputError, match=r"batch_size=64.*--batch-size 32 --accumulate-steps 2"):
+    monkeypatch.setattr(Trainer, "step", full)
+    with pytest.raises(InputError, match=r"batch_size=64.*batch_size=32 and accumulate_steps=2"):
         train("digits", MODEL, out=tmp_path, progress=False, **small)
 
 
@@ -187,7 +187,7 @@ def test_checkpoints_come_by_the_clock_and_the_newest_stay(
     tmp_path: Path, small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved: list[int] = []
-    save = session_module.save_checkpoint
+    save = trainer_module.save_checkpoint
 
     def noted(folder: Path, checkpoint: Any, *, keep: int) -> Path:
         saved.append(checkpoint.step)
@@ -195,7 +195,7 @@ def test_checkpoints_come_by_the_clock_and_the_newest_stay(
         assert len(list_checkpoints(folder)) == min(keep, len(set(saved)))
         return path
 
-    monkeypatch.setattr(session_module, "save_checkpoint", noted)
+    monkeypatch.setattr(trainer_module, "save_checkpoint", noted)
     changes = {**small, "max_steps": 5, "checkpoint_every_minutes": 1e-9, "keep_checkpoints": 3}
     train("digits", MODEL, out=tmp_path / "a", progress=False, **changes)
     assert saved == [1, 2, 3, 4, 5, 5]

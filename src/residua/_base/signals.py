@@ -1,4 +1,4 @@
-"""Stopping on request: SIGTERM and Ctrl-C end the run after the step at hand, with a checkpoint."""
+"""Stopping on request: SIGTERM and Ctrl-C end the run after the current step, with a checkpoint."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StopRequest:
     then on it sets `stop.signal`, and a second Ctrl-C breaks off.
 
     Args:
-        command: what goes on with the run.
+        command: the command that goes on with the run.
     """
 
     def __init__(self, command: str) -> None:
@@ -51,13 +51,13 @@ class StopRequest:
         """From here on the run looks at `signal` where it can stop."""
         self._waiting = True
 
-    def heed(self, *_: object) -> None:
-        """Raise `Stopped` if a signal came; whatever arguments a callback is given."""
+    def check(self, *_: object) -> None:
+        """Raise `Stopped` if a signal came; the arguments of a callback are ignored."""
         if self.signal:
             raise Stopped
 
     def interrupted(self, number: int, state: str) -> Interrupted:
-        """Return the error that says by what the run was stopped, in which state, and how to go on."""
+        """Return the error that names the signal, the state of the run, and the command to go on with."""
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         return Interrupted(f"Stopped by {name} {state}. Go on with:\n  {self._command}", 128 + number)
 
@@ -86,5 +86,5 @@ class Interruptible:
     def epoch(self, epoch: int, /) -> Iterator[Any]:
         """Yield the loader's batches until the signal comes."""
         for batch in self.loader.epoch(epoch):
-            self.stop.heed()
+            self.stop.check()
             yield batch

@@ -81,3 +81,10 @@ def quoted(value: object, most: int = 200) -> str:
 
 
 _SHORT = _Short()
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as 0:42, 12:05 or 3:00:07."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -15,7 +15,7 @@ from residua._base.json_file import read_json
 from residua.specs.schema import Spec
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import from_dict, to_dict
-from residua.training.request import is_finished
+from residua.training.run_folder import is_finished
 from residua.weights.bundle.read import load_bundle
 
 

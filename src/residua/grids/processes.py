@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from residua._base.subprocesses import python_module
+from residua._base.words import clock
 from residua.grids.jobs import Job
-from residua.training.progress import clock
 
 _POLL_SECONDS = 0.1
 _REPORT_SECONDS = 30.0

@@ -42,7 +42,7 @@ def work(job: Job, threads: int) -> None:
 
     from residua.runtime.environment import environment
     from residua.training.loop import train
-    from residua.training.request import read_origin
+    from residua.training.run_folder import read_origin
 
     torch.set_num_threads(threads)
     run = train(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from residua._base.console import Display
 from residua._base.errors import InputError
 from residua._base.files import writing
 from residua._base.lock import exclusive
@@ -20,7 +21,6 @@ from residua.studies.report import StudyReport, conclude, described, write_study
 from residua.studies.study import Arm, Asked, Result, Results, Study
 from residua.studies.subject import Subject
 from residua.studies.surgery import named_units, residual
-from residua.training.progress import Display
 from residua.weights.open import load
 
 FILES = (STUDY_HTML, STUDY_JSON, ".lock")

@@ -19,9 +19,8 @@ from residua.data.dataset import EMBEDDED, Dataset
 from residua.data.open import open_dataset
 from residua.grids.jobs import Job
 from residua.studies.study import Arm, Asked, Study
-from residua.training.recipe import Recipe
+from residua.training.recipe import FREE_FIELDS, Recipe
 from residua.training.recipe_file import load_recipe, override, to_dict
-from residua.training.request import FREE_FIELDS
 
 GRID_FILE = "plan.json"
 _MEASURING = 2  # raised when a study measures differently than before, so that no older record is used

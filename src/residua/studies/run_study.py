@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from residua._base.console import Display
 from residua._base.errors import InputError
 from residua._base.files import writing
 from residua._base.lock import exclusive
@@ -23,7 +24,6 @@ from residua.studies.places import without_places
 from residua.studies.report import StudyReport, conclude, described, write_study
 from residua.studies.results import result_of_trial
 from residua.studies.study import Asked, Result, Results, Study
-from residua.training.progress import Display
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_dict
 

@@ -5,18 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from residua._base.errors import InputError
 from residua._base.http import public_address
 from residua.families.build import outline
 from residua.families.network import Classifier
+from residua.specs.fields import field_types
 from residua.specs.preprocess import PreprocessSpec, default_preprocess, resized
 from residua.specs.provenance import Provenance
 from residua.weights.identity import Asked
 from residua.weights.named.locate import is_remote, public_name
 from residua.weights.named.resolve import resolve
 from residua.weights.named.transfer import fitted, load_weights
+
+
+class InitialRecord(TypedDict):
+    """Initial weights as JSON holds them."""
+
+    given: str
+    sha256: str
+    preprocess: dict[str, Any] | None
+    classes: list[str]
+    form: NotRequired[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -50,10 +61,18 @@ class Initial:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> Initial:
-        """Undo `to_dict`."""
-        preprocess = told["preprocess"] and PreprocessSpec(**told["preprocess"])
-        return cls(told["given"], told["sha256"], preprocess, tuple(told["classes"]), told.get("form", {}))
+    def from_dict(cls, record: InitialRecord) -> Initial:
+        """Undo `to_dict`.
+
+        Raises:
+            InputError: a preprocessing with a field that it does not have, or a value that it refuses.
+        """
+        fields = record["preprocess"]
+        known = field_types(PreprocessSpec)
+        if unknown := [key for key in fields or () if key not in known]:
+            raise InputError(f"a preprocessing with the unknown fields {unknown}", f"fields of {', '.join(known)}")
+        preprocess = None if fields is None else PreprocessSpec(**fields)
+        return cls(record["given"], record["sha256"], preprocess, tuple(record["classes"]), record.get("form", {}))
 
 
 def full_name(given: str | Path) -> str:
@@ -73,10 +92,10 @@ def find_initial(given: str | Path, asked: Asked) -> Initial:
 
 
 def load_initial(initial: Initial, network: Classifier, classes: Sequence[str]) -> Provenance:
-    """Load the weights into the run's network; for other classes than theirs its classifier stays as it was drawn.
+    """Load the weights into the run's network; for classes other than theirs its classifier stays as it was drawn.
 
     Raises:
-        InputError: they cannot be had any more, or they are others now.
+        InputError: they are not available any more, or have changed.
     """
     found = resolve(initial.given, Asked(network.spec))
     if found.located.sha256 != initial.sha256:
@@ -84,7 +103,7 @@ def load_initial(initial: Initial, network: Classifier, classes: Sequence[str]) 
             f"{initial.given} has SHA-256 {found.located.sha256[:16]}…, and had {initial.sha256[:16]}… when the run "
             "was begun",
             "the weights that the run was begun with",
-            "Restore them, or begin another run with another --out",
+            "Restore them, or begin a run in a different folder: out=FOLDER",
         )
     adrift = bool(found.classes) and tuple(found.classes) != tuple(classes)
     loaded = load_weights(network, found, new_classifier=True, new_input=True, adrift=adrift)

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save_file
-
-from residua._base.errors import InputError
-from residua._base.files import atomic_path, writing
+from residua._base.console import Display
+from residua._base.files import writing
 from residua._base.lock import exclusive
 from residua._base.signals import Stopped, StopRequest
-from residua.evaluation.evaluate import evaluate_model, relation
-from residua.evaluation.report.report import write_report
-from residua.families.build import build
 from residua.specs.schema import Spec
-from residua.training.checkpoint import list_checkpoints, remove_leftovers
-from residua.training.plan import Plan, open_data, open_plan, write_plan
-from residua.training.progress import Display, clock
+from residua.training.checkpoint import remove_leftovers
+from residua.training.claim import claim, opening
+from residua.training.finish import finish
+from residua.training.plan import Plan, check_content, open_data, open_plan, write_plan
 from residua.training.recipe import Recipe
-from residua.training.recipe_file import to_dict
-from residua.training.request import ask, claim, is_finished, opening
-from residua.training.trainer import Session
-from residua.weights.bundle.write import save_bundle
+from residua.training.request import ask
+from residua.training.resume import resume as resume_from_checkpoint
+from residua.training.run_folder import checkpoints_of, is_finished
+from residua.training.step.memory import advice_while_opening, advice_while_training
+from residua.training.trainer import Trainer
 from residua.weights.open import load
 from residua.weights.run import Run
 
@@ -52,19 +46,19 @@ def train(
         out: the run folder; it must hold no run, unless `resume`.
         resume: go on after the newest checkpoint. The final weights equal, bit for bit, those of a run that was
             never interrupted (on a CPU with the same number of threads).
-        progress: whether stderr shows how it goes.
+        progress: whether stderr shows where the run stands.
         data_dir: where downloaded archives lie.
         model_edits: fields of the spec to change, such as {"shortcut": "none"}.
         weights: to begin with, as for `create_model`; when resuming, the run's own. Their preprocessing becomes the
-            run's; the classifier starts anew where its classes are others. None: drawn from the seed.
+            run's; where its classes differ, the classifier starts from fresh weights. None: drawn from the seed.
         overrides: fields of the recipe or of its augmentation, such as epochs=3, flip=False.
 
     Raises:
-        InputError: anything unusable; out of memory; a full disk.
+        InputError: unusable input; data that changed before a resumption; out of memory; a full disk.
         Diverged: the loss turned NaN or infinite.
-        Interrupted: SIGINT or SIGTERM came; a checkpoint is written, the message says how to resume.
+        Interrupted: SIGINT or SIGTERM came; a checkpoint is written, and the message names the command that resumes.
     """
-    asked = ask(
+    request = ask(
         data,
         model,
         recipe,
@@ -75,165 +69,73 @@ def train(
         weights=weights,
         **overrides,
     )
-    folder = asked.folder
+    folder = request.folder
     new = not folder.exists()
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder), Display(progress) as display, StopRequest(asked.command) as stop:
-        claim(asked)
+    with exclusive(folder), Display(progress) as display, StopRequest(request.command) as stop:
+        claim(request)
         if is_finished(folder):
-            if asked.names_other_data:
-                open_data(asked)
+            if request.names_other_data:
+                check_content(request, open_data(request))
             display.say(f"{folder} is finished: nothing is left to do")
             return load(folder)
-        for place in (folder, folder / "checkpoints"):
+        for place in (folder, checkpoints_of(folder)):
             remove_leftovers(place)
-        with opening(asked, new), _memory_advice(asked.many, opened=False):
-            session = Session(open_plan(asked), display)
+        with opening(request, new=new), advice_while_opening(request.recipe_large):
+            trainer = Trainer(open_plan(request), display)
             if not resume:
-                session.begin()
-        write_plan(session.plan)
-        _introduce(session)
-        with _memory_advice(session.plan.recipe, opened=True):
+                trainer.begin()
+        write_plan(trainer.plan)
+        _introduce(trainer)
+        with advice_while_training(trainer.plan.recipe):
             if resume:
-                session.restore()
+                resume_from_checkpoint(trainer)
             stop.wait()
             try:
-                _fit(session, stop)
-                _finish(session, stop)
+                _fit(trainer, stop)
+                finish(trainer, stop)
             except Stopped:
-                state = f"after step {session.global_step} of {session.plan.total_steps}; all is saved"
+                state = f"after step {trainer.global_step} of {trainer.plan.total_steps}; all is saved"
                 raise stop.interrupted(stop.signal, state) from None
     return load(folder)
 
 
-def _fit(session: Session, stop: StopRequest) -> None:
-    while not session.done:
-        for group in session.groups():
-            session.step(group)
-            if session.display.due():
-                session.display.show(session.moment())
-            _save(session, stop, due=session.checkpoint_due())
+def _fit(trainer: Trainer, stop: StopRequest) -> None:
+    while not trainer.done:
+        for group in trainer.groups():
+            trainer.step(group)
+            if trainer.display.due():
+                trainer.display.show(trainer.moment())
+            _save(trainer, stop, due=trainer.checkpoint_due())
         try:
-            session.validate(stop)
+            trainer.validate(stop)
         except Stopped:
-            session.save()
+            trainer.save()
             raise
-        _save(session, stop, due=session.done or session.cheap_to_save())
+        _save(trainer, stop, due=trainer.done or trainer.cheap_to_save())
 
 
-def _save(session: Session, stop: StopRequest, *, due: bool) -> None:
-    # Read once: a signal that comes while this runs is left to the next step, lest it stop the run unsaved.
+def _save(trainer: Trainer, stop: StopRequest, *, due: bool) -> None:
+    # Read once: a signal that comes meanwhile is left to the next step, so that it does not stop the run unsaved.
     stopping = stop.signal != 0
     if stopping or due:
-        session.save()
+        trainer.save()
     if stopping:
         raise Stopped
 
 
-def _finish(session: Session, stop: StopRequest) -> None:
-    """Write the bundle and the report, then let the checkpoints go.
-
-    The last checkpoint is the training's end, so that a run killed in here finishes from it. It goes last.
-
-    Raises:
-        Stopped: a signal came; what is written already stays, and the run is resumed like any other.
-    """
-    plan, state = session.plan, session.state
-    weights = session.best if plan.recipe.keep == "best" else session.weights()
-    initial = plan.request.initial
-    model = build(plan.spec).to(plan.hardware.device)
-    model.load_state_dict(weights, strict=True)
-    dataset, recipe = plan.dataset, to_dict(plan.recipe)
-    notes = [*dataset.describe()["notes"], *([f"training began with {initial.public}"] if initial else [])]
-    report = evaluate_model(
-        model.eval(),
-        dataset.splits[dataset.held_out],
-        plan.preprocess,
-        dataset.classes,
-        device=plan.hardware.device,
-        progress=stop.heed,
-        name=plan.folder.resolve().name,
-        data=dataset.describe()
-        | {"notes": notes, "evaluated": relation(dataset.held_out, own_data=True, recipe=recipe)},
-        recipe=recipe,
-        history=state.history,
-        root=Path(dataset.location) if dataset.location else None,
-    )
-    rates = ("split", "count", "top1", "top1_interval", "top5", "loss")
-    metrics = {name: getattr(report, name) for name in rates}
-    metrics |= {"epochs": state.epoch, "steps": session.global_step}
-    if state.best_epoch:
-        metrics |= {"best_epoch": state.best_epoch, "best_val_top1": state.best_top1}
-    stop.heed()
-    with writing(plan.folder / "model.safetensors"):
-        save_bundle(
-            plan.folder,
-            tensors=weights,
-            spec=plan.spec,
-            classes=dataset.classes,
-            preprocess=plan.preprocess,
-            metrics=metrics,
-            data=dataset.describe(),
-            recipe=recipe,
-            initial_weights={"given": initial.public.given, "sha256": initial.sha256} if initial else None,
-        )
-        write_report(plan.folder, report)
-        _keep_best_and_last(session)
-    low, high = report.top1_interval
-    session.display.say(
-        f"{report.split} accuracy {report.top1:.2%} (95% interval {low:.2%} to {high:.2%}, {report.count} images) "
-        f"after {clock(state.seconds)}; see {plan.folder}/report.html"
-    )
-    stop.heed()
-
-
-def _keep_best_and_last(session: Session) -> None:
-    folder = session.plan.checkpoints
-    states = {"last": session.weights()} | ({"best": session.best} if session.best else {})
-    for name, tensors in states.items():
-        with atomic_path(folder / f"{name}.safetensors") as beside:
-            save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, beside)
-    for path in list_checkpoints(folder):
-        path.unlink()
-
-
-def _introduce(session: Session) -> None:
-    plan, say = session.plan, session.display.say
+def _introduce(trainer: Trainer) -> None:
+    plan, say = trainer.plan, trainer.display.say
     counts = ", ".join(f"{len(split):,} {name}" for name, split in plan.dataset.splits.items())
-    parameters = sum(parameter.numel() for parameter in session.model.parameters())
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     say(f"{plan.spec.name} ({parameters:,} parameters) on {plan.dataset.given}: {counts}")
     for note in plan.dataset.notes:
         say(note)
-    say(f"{session.hardware.sentence}; {session.engine.name} kernels ({session.engine.reason})")
+    say(f"{trainer.hardware.sentence}; {trainer.kernels.name} kernels ({trainer.kernels.reason})")
     say(f"Recipe {plan.recipe.name}: {plan.recipe.epochs} epochs, {plan.total_steps:,} steps of {_images(plan)} images")
 
 
 def _images(plan: Plan) -> str:
-    size, many = plan.recipe.batch_size, plan.recipe.accumulate_steps
-    return f"{many} × {size}" if many > 1 else str(size)
-
-
-@contextlib.contextmanager
-def _memory_advice(recipe: Recipe, *, opened: bool) -> Iterator[None]:
-    """Turn running out of memory into an error that names what takes it, and the flag."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        words = ("out of memory", "can't allocate memory", "not enough memory")
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not known and not any(text in str(error) for text in words):
-            raise
-        device = "the GPU" if isinstance(error, torch.OutOfMemoryError) else "the CPU"
-        if not opened:
-            raise InputError(
-                f"out of memory on {device} while the data was opened: {recipe.image_size} pixels",
-                "room for the decoded images, and for one at full size in each decoding thread",
-                "Use --workers 1 or a smaller --image-size; images that do not fit a GPU fit --device cpu",
-            ) from error
-        raise InputError(
-            f"out of memory on {device}: batch_size={recipe.batch_size}, {recipe.image_size} pixels",
-            "a batch whose activations fit",
-            f"Use --batch-size {max(1, recipe.batch_size // 2)} --accumulate-steps {recipe.accumulate_steps * 2} for "
-            f"the same images a step, with another --out",
-        ) from error
+    size, forwards = plan.recipe.batch_size, plan.recipe.accumulate_steps
+    return f"{forwards} × {size}" if forwards > 1 else str(size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +25,13 @@ from residua.specs.augment import SMALL_IMAGE
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
+from residua.training.claim import record, refuse_different_content, refuse_different_names
+from residua.training.image_digests import ImageDigests, digest_images, file_names
 from residua.training.initial_weights import preprocess_for
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_toml
-from residua.training.request import Request, record, same_data
+from residua.training.request import Request
+from residua.training.run_folder import checkpoints_of
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Plan:
         recipe: complete: crop and number of epochs are settled.
         spec: the network, with as many outputs as the data has classes.
         dataset: the opened data; its notes name the images left out.
+        digests: of the content of each image file; None for data that is no files.
         preprocess: the evaluation transform.
         hardware: device, precision, layout.
         train: batches of the training split.
@@ -52,6 +57,7 @@ class Plan:
     recipe: Recipe
     spec: Spec
     dataset: Dataset
+    digests: ImageDigests | None
     preprocess: PreprocessSpec
     hardware: Hardware
     train: Loader
@@ -68,11 +74,11 @@ class Plan:
     @property
     def checkpoints(self) -> Path:
         """The folder of the checkpoints."""
-        return self.folder / "checkpoints"
+        return checkpoints_of(self.folder)
 
     @property
     def command(self) -> str:
-        """What resumes this run."""
+        """The command that resumes this run."""
         return self.request.command
 
     @property
@@ -83,17 +89,33 @@ class Plan:
 
 
 def open_data(request: Request) -> Dataset:
-    """Open the data, and see that it is what a run that is resumed was begun on."""
+    """Open the data; of a run that is resumed, check that classes and names are what they were.
+
+    Raises:
+        InputError: data that cannot be used, or that has changed since the run was begun.
+    """
+    recipe = request.recipe_large  # what chooses the images is the same in both
     dataset = open_dataset(
         request.data,
         data_dir=request.data_dir,
-        val_fraction=request.many.val_fraction,
-        seed=request.many.seed,
-        train_images=request.many.train_images,
-        on_bad=request.many.on_bad,
+        val_fraction=recipe.val_fraction,
+        seed=recipe.seed,
+        train_images=recipe.train_images,
+        on_bad=recipe.on_bad,
     )
-    same_data(request, dataset)
+    refuse_different_names(request, dataset)
     return dataset
+
+
+def check_content(request: Request, dataset: Dataset, left_out: Collection[str] = ()) -> ImageDigests | None:
+    """Digest every image file; of a run that is resumed, check that it holds the bytes that it held.
+
+    Raises:
+        InputError: it does not; each file is named, but for those of `left_out`.
+    """
+    digests = digest_images(dataset, request.recipe_large.workers or None)
+    refuse_different_content(request, digests, left_out)
+    return digests
 
 
 def open_plan(request: Request) -> Plan:
@@ -109,8 +131,8 @@ def open_plan(request: Request) -> Plan:
     if recipe.keep == "best" and "val" not in dataset.splits:
         raise InputError(
             "keep='best' without a validation split",
-            "validation images to tell the best weights by",
-            "Use --keep last, or --val-fraction 0.1",
+            "validation images to find the best weights with",
+            "Use keep='last', or val_fraction=0.1",
         )
     hardware = choose_hardware(
         recipe.device,
@@ -118,15 +140,17 @@ def open_plan(request: Request) -> Plan:
         recipe.channels_last,
         trains_channels_last=outline(spec).trains_channels_last,
     )
-    preprocess = preprocess_for(request.initial, recipe.image_size)
+    preprocess = preprocess_for(request.initial_weights, recipe.image_size)
     loaders = _loaders(recipe, dataset, preprocess, hardware)
+    # After decoding, which hashes what it reads: the digests are of the bytes that are trained on.
+    digests = check_content(request, dataset, _not_reported(dataset, loaders))
     train = loaders["train"]
     steps_per_epoch = train.steps_per_epoch // recipe.accumulate_steps
     if not steps_per_epoch:
         raise InputError(
-            f"accumulate_steps={recipe.accumulate_steps} with {train.steps_per_epoch} batches an epoch",
-            "at least one optimizer step an epoch",
-            f"Use --accumulate-steps {train.steps_per_epoch} or a smaller --batch-size",
+            f"accumulate_steps={recipe.accumulate_steps} with {train.steps_per_epoch} batches per epoch",
+            "at least one optimizer step per epoch",
+            f"Use accumulate_steps={train.steps_per_epoch} or a smaller batch_size",
         )
     recipe, total_steps = _settle_length(recipe, steps_per_epoch)
     dataset = dataclasses.replace(dataset, notes=(*dataset.notes, *_left_out(loaders)))
@@ -135,6 +159,7 @@ def open_plan(request: Request) -> Plan:
         recipe,
         spec,
         dataset,
+        digests,
         preprocess,
         hardware,
         train,
@@ -147,7 +172,7 @@ def open_plan(request: Request) -> Plan:
 
 def write_plan(plan: Plan) -> None:
     """Write what a resumption compares with, and recipe.toml for people."""
-    record(plan.request, plan.dataset)
+    record(plan.request, plan.dataset, plan.digests)
     path = plan.folder / "recipe.toml"
     with writing(path):
         write_text(path, _recipe_text(plan))
@@ -156,7 +181,7 @@ def write_plan(plan: Plan) -> None:
 def _recipe_text(plan: Plan) -> str:
     # Others read it: data and weights are named without their places on this machine.
     name, data = plan.spec.name, plan.dataset.name
-    initial = plan.request.initial and plan.request.initial.public
+    initial = plan.request.initial_weights and plan.request.initial_weights.public
     given = ["--weights", initial.given] if initial else []
     again = ["residua", "train", data, "--model", name, *given, "--recipe", "recipe.toml", "--out", "ANOTHER"]
     head = f"{name} on {data}: the complete recipe. Repeat the run with\n{shlex.join(again)}"
@@ -186,7 +211,7 @@ def _settle_length(recipe: Recipe, steps_per_epoch: int) -> tuple[Recipe, int]:
 
 
 def _loaders(recipe: Recipe, dataset: Dataset, preprocess: PreprocessSpec, hardware: Hardware) -> dict[str, Loader]:
-    """Open every part; what only the final report reads, too: its bad images must not come to light after training."""
+    """Open every part, the one of the final report too: its bad images must not come to light after training."""
     loaders = {
         name: Loader(
             split,
@@ -232,8 +257,15 @@ def _sample(
 
 
 def _many(recipe: Recipe) -> int:
-    """Images a batch where nothing is kept for a backward pass, so that more fit."""
+    """Return the images per batch where nothing is kept for a backward pass, so that more fit."""
     return max(recipe.batch_size, 256 if recipe.image_size <= SMALL_IMAGE else 32)
+
+
+def _not_reported(dataset: Dataset, loaders: dict[str, Loader]) -> set[str]:
+    """Return the names of files that decide no weights and do not decode."""
+    found = {(name, index) for name, loader in loaders.items() for index in loader.skipped}
+    found = {place for place in found if place[0] not in ("train", "val")}
+    return {name for place, name in file_names(dataset).items() if place in found} if found else set()
 
 
 def _left_out(loaders: dict[str, Loader]) -> list[str]:

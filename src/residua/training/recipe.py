@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import functools
+import warnings
+from dataclasses import InitVar, dataclass, field
 from typing import Annotated, Literal
 
 from residua._base.errors import InputError
@@ -15,6 +17,18 @@ Count = Annotated[int, Span(0, _MOST)]
 OneOrMore = Annotated[int, Span(1, _MOST)]
 Strength = Annotated[float, Span(0, _LARGE)]
 Drop = Annotated[float, Span(0, 1, above=True)]
+
+# What may change between a run and its resumption. On the same kind of device none of it moves a bit of the weights;
+# a different kind, or a different set of images that decode, is noticed when the checkpoint is restored.
+FREE_FIELDS = (
+    "name",
+    "device",
+    "workers",
+    "on_bad",
+    "checkpoint_every_steps",
+    "checkpoint_every_minutes",
+    "keep_checkpoints",
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +70,7 @@ class Recipe:
         precision: "auto", "fp32" or "bf16" (autocast).
         channels_last: memory layout: "auto", "yes" or "no".
         compile: run the network through torch.compile.
-        engine: "auto", "eager" or "native" (fused CPU kernels).
+        kernels: that training computes with: "auto", "eager" (torch's own) or "native" (fused, for CPUs).
         image_size: side of the network's input, pixels; 0 for the network's own.
         val_fraction: part of the training images set aside when the data has no validation split.
         train_images: train on at most so many images, as many of each class, drawn by the seed; 0 for all.
@@ -103,7 +117,7 @@ class Recipe:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     channels_last: Literal["auto", "yes", "no"] = "auto"
     compile: bool = False
-    engine: Literal["auto", "eager", "native"] = "auto"
+    kernels: Literal["auto", "eager", "native"] = "auto"
     image_size: Annotated[int, Span(0, MOST_PIXELS)] = 0
     val_fraction: Annotated[float, Span(0, 0.9)] = 0.1
     train_images: Count = 0
@@ -116,10 +130,20 @@ class Recipe:
     keep_checkpoints: OneOrMore = 2
     on_bad: Literal["refuse", "skip"] = "refuse"
     augment: AugmentSpec = field(default_factory=AugmentSpec)
+    engine: InitVar[str | None] = None  # the former name of `kernels`, for one release
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, engine: str | None) -> None:
+        if engine is not None:
+            object.__setattr__(self, "kernels", engine)
+            warn_of_engine()
         settle(self)
         _consistent(self)
+
+
+@functools.cache
+def warn_of_engine() -> None:
+    """Warn once that a recipe uses the former name of a field."""
+    warnings.warn("engine=… of a recipe is called kernels=… now; the old name goes with the next release", stacklevel=3)
 
 
 def _consistent(recipe: Recipe) -> None:
@@ -139,7 +163,7 @@ def _consistent(recipe: Recipe) -> None:
     if len(recipe.gamma) not in {1, len(drops)}:
         raise InputError(
             f"gamma={list(recipe.gamma)} for {len(drops)} milestones",
-            "one factor, or one for each milestone",
+            "one factor, or one per milestone",
             "For example gamma=0.1",
         )
     if recipe.nesterov and (recipe.optimizer != "sgd" or recipe.momentum == 0):

@@ -13,12 +13,12 @@ from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_name
 from residua.specs.augment import SMALL_IMAGE, AugmentSpec
 from residua.specs.fields import checked, field_types, parsed
-from residua.training.recipe import Recipe
+from residua.training.recipe import Recipe, warn_of_engine
 
 _AUGMENT = field_types(AugmentSpec)
 _FIELDS = {key: wanted for key, wanted in field_types(Recipe).items() if key != "augment"}
 
-FEW = 10_000  # images; up to here an epoch of large batches would be too few steps to learn from
+FEW = 10_000  # images; below, an epoch of large batches has too few steps to learn from
 _BEFORE_DATA = ("val_fraction", "train_images", "seed", "on_bad", "image_size", "device")
 
 
@@ -96,15 +96,24 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
 
 
 def from_dict(plain: dict[str, Any]) -> Recipe:
-    """Return the recipe that `to_dict` made plain."""
-    return Recipe(**{**plain, "augment": AugmentSpec(**plain["augment"])})
+    """Return the recipe that `to_dict` made plain, now or in an earlier version; a missing field takes its default.
+
+    Raises:
+        InputError: an unknown field, or a value that the recipe refuses.
+    """
+    table = {("kernels" if key == "engine" else key): value for key, value in plain.items()}
+    augment = table.pop("augment", {})
+    if not isinstance(augment, dict):
+        raise InputError(f"augment={augment!r}", "the fields of the augmentation")
+    fields = _checked(table, _FIELDS, "the recipe")
+    return Recipe(**fields, augment=AugmentSpec(**_checked(augment, _AUGMENT, "augment of the recipe")))
 
 
 def override(recipe: Recipe, **fields: Any) -> Recipe:
     """Return the recipe with fields replaced; names of the augmentation stand beside the others.
 
     Text is read as a command line would: override(recipe, learning_rate="0.05", flip="no"). A number of epochs
-    given here is meant: it switches `min_steps` off, which would lengthen the run.
+    given here is exact: it switches `min_steps` off, which would lengthen the run.
 
     Raises:
         InputError: an unknown field, with the nearest; a value of the wrong type or range.
@@ -115,6 +124,7 @@ def override(recipe: Recipe, **fields: Any) -> Recipe:
         raise InputError(f"augment={given!r}", "an AugmentSpec, or its fields by name, such as flip=True")
     known = {**_FIELDS, **_AUGMENT}
     changes: dict[str, Any] = {}
+    _rename_engine(fields)
     for key, value in fields.items():
         if key not in known:
             raise _unknown(key, "the options", known)
@@ -139,6 +149,7 @@ def _fields(table: dict[str, Any], source: str, holds: dict[str, bool]) -> dict[
     for key, value in tables.items():
         if not isinstance(value, dict):
             raise InputError(f"{key}={value!r} in {source}", f"a table [{key}]")
+    _rename_engine(table)
     found = _checked(table, _FIELDS, source)
     found["augment"] = _checked(tables.pop("augment", {}), _AUGMENT, f"[augment] of {source}")
     for key in holds:
@@ -163,6 +174,14 @@ def _checked(table: dict[str, Any], known: dict[str, Any], source: str) -> dict[
         except InputError as error:
             raise InputError(f"{error.given} in {source}", error.wanted, error.remedy) from None
     return found
+
+
+def _rename_engine(fields: dict[str, Any]) -> None:
+    """Give the former name of `kernels` its new one, for one release."""
+    if fields.get("engine") is not None:
+        fields.setdefault("kernels", fields["engine"])
+        warn_of_engine()
+    fields.pop("engine", None)
 
 
 def _unknown(key: str, place: str, known: dict[str, Any]) -> InputError:

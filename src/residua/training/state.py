@@ -1,11 +1,14 @@
-"""The numbers of a run that are not tensors, and the rules that only need numbers: best, plateau, early stop."""
+"""The numbers of a run that are not tensors, and the rules that need only numbers: best, plateau, early stop."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_type_hints
 
+from residua._base.errors import InputError
+from residua._base.json_file import mismatch
+from residua._base.words import clock
 from residua.training.recipe import Recipe
 
 _PLATEAU_MARGIN = 1e-4  # a smaller fall of the loss counts as standing still, as in Keras
@@ -17,9 +20,9 @@ class State:
 
     Attributes:
         epoch: epochs completed.
-        step: optimizer steps done in the epoch at hand.
-        loss_sum: of the epoch at hand, over images.
-        images: trained on in the epoch at hand.
+        step: optimizer steps done in the current epoch.
+        loss_sum: of the current epoch, over images.
+        images: trained on in the current epoch.
         train_seconds: spent on them.
         seconds: of the whole run; kills and pauses left out.
         plateau_scale: factor that the plateau rule puts on the schedule.
@@ -47,19 +50,34 @@ class State:
     stopped_early: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
 
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> State:
+        """Return the state that a checkpoint holds as JSON.
+
+        Raises:
+            InputError: a field is unknown, missing or of the wrong type.
+        """
+        known = get_type_hints(cls)
+        if fields.keys() != known.keys():
+            raise InputError(f"the fields {sorted(fields)}", f"the fields {sorted(known)}")
+        for name, kind in known.items():
+            if reason := mismatch(fields[name], kind, name):
+                raise InputError(f"a state of which {reason}", "the state of a run")
+        return cls(**fields)
+
     @property
     def loss(self) -> float:
-        """Mean training loss of the epoch at hand.
+        """Mean training loss of the current epoch.
 
         Label smoothing, mixup and cutmix are in it, augmentation too, and the weighted losses of auxiliary classifiers
-        where the network has them (`training.step.loss`): it is not to be compared with a validation loss, which
-        is the main classifier's alone.
+        where the network has them (`training.step.loss`). Do not compare it with a validation loss, which is the main
+        classifier's alone.
         """
         return self.loss_sum / max(1, self.images)
 
     @property
     def images_per_second(self) -> float:
-        """Speed of training in the epoch at hand."""
+        """Speed of training in the current epoch."""
         return self.images / max(1e-9, self.train_seconds)
 
     def spend(self, seconds: float, *, training: bool) -> None:
@@ -68,8 +86,8 @@ class State:
         if training:
             self.train_seconds += seconds
 
-    def judge(self, recipe: Recipe, top1: float, loss: float) -> bool:
-        """Take note of the validation of the epoch at hand; return whether it is the best so far."""
+    def rank(self, recipe: Recipe, top1: float, loss: float) -> bool:
+        """Record the validation of the current epoch; return whether it is the best so far."""
         number = self.epoch + 1
         best = not self.best_epoch or (top1, -loss) > (self.best_top1, -self.best_loss)
         if best:
@@ -115,3 +133,35 @@ class State:
         self.history.append(line)
         self.epoch, self.step = self.epoch + 1, 0
         self.loss_sum, self.images, self.train_seconds = 0.0, 0, 0.0
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a run stands.
+
+    Attributes:
+        epoch: being trained, counted from 1.
+        epochs: in all.
+        step: optimizer steps done.
+        steps: in all.
+        loss: mean training loss of the epoch so far.
+        val_top1: validation accuracy after the epoch before, fraction of 1; None before the first.
+        images_per_second: of training, in this epoch.
+        seconds_left: estimated.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    val_top1: float | None
+    images_per_second: float
+    seconds_left: float
+
+    def __str__(self) -> str:
+        accuracy = "-" if self.val_top1 is None else f"{self.val_top1:.1%}"
+        return (
+            f"epoch {self.epoch}/{self.epochs}  step {self.step}/{self.steps}  loss {self.loss:.4f}  "
+            f"val {accuracy}  {self.images_per_second:,.0f} images/s  ETA {clock(self.seconds_left)}"
+        )

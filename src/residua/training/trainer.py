@@ -1,4 +1,4 @@
-"""A run in progress: the network, what trains it, and every piece of state that a checkpoint must hold."""
+"""The trainer: the network, what trains it, and every piece of state that a checkpoint must hold."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
-from residua._base.errors import AnswerNo, InputError
+from residua._base.console import Display
+from residua._base.errors import AnswerNo
 from residua._base.files import write_text, writing
 from residua._base.signals import Interruptible, StopRequest
-from residua._base.words import some
 from residua.data.loader import Batch, Loader
 from residua.data.random import step_seed
 from residua.evaluation.evaluate import quick_metrics
@@ -26,22 +26,19 @@ from residua.training.checkpoint import (
     Checkpoint,
     all_finite,
     list_checkpoints,
-    newest_checkpoint,
     save_checkpoint,
 )
 from residua.training.initial_weights import load_initial
 from residua.training.plan import Plan
-from residua.training.progress import Display, Moment
-from residua.training.state import State
+from residua.training.state import Moment, State
 from residua.training.step.freeze import frozen
-from residua.training.step.kernels import choose_engine
+from residua.training.step.kernels import choose_kernels
 from residua.training.step.loss import training_loss
 from residua.training.step.optim import (
     Average,
     build_optimizer,
     learning_rate,
     optimizer_tensors,
-    restore_optimizer,
     set_learning_rate,
 )
 
@@ -52,8 +49,8 @@ class Diverged(AnswerNo):
     """The loss or the weights turned NaN or infinite."""
 
 
-class Session:
-    """Does the steps of a run; `residua.training.loop` says in which order."""
+class Trainer:
+    """Does the steps of a run; `residua.training.loop` decides their order."""
 
     def __init__(self, plan: Plan, display: Display) -> None:
         self.plan, self.display, self.state = plan, display, State()
@@ -66,13 +63,13 @@ class Session:
         self.aux_weight: float = getattr(plan.spec, "aux_weight", 0.0)
         self.frozen = frozen(plan.spec, recipe.freeze)
         self.frozen.apply(self.model)
-        self.engine, self.hardware = choose_engine(self.model, recipe, hardware)
-        self.forward = torch.compile(self.model) if recipe.compile else self.model
+        self.kernels, self.hardware = choose_kernels(self.model, recipe, hardware)
+        self._forward = torch.compile(self.model) if recipe.compile else self.model
         self.optimizer = build_optimizer(self.model, recipe)
         self.average = Average(self.model, recipe.ema_decay) if recipe.ema_decay else None
         self.best: dict[str, Tensor] = {}
         self._unread: list[tuple[Tensor, int, int]] = []
-        # Reading a loss from a GPU waits for it; a CPU has it at hand.
+        # Reading a loss from a GPU waits for it; on a CPU it is there already.
         self._read_every = 1 if hardware.device.type == "cpu" else 25
         self._clock = self._saved_at = time.perf_counter()
         self._saving_seconds = 0.0
@@ -81,9 +78,9 @@ class Session:
         """Load the weights that the run begins with, where it does not begin with those drawn from its seed.
 
         Raises:
-            InputError: they cannot be had, or are others than when the run was asked for.
+            InputError: they are not available, or differ from those that were asked for.
         """
-        initial = self.plan.request.initial
+        initial = self.plan.request.initial_weights
         if initial is None:
             return
         loaded = load_initial(initial, self.model, self.plan.dataset.classes)
@@ -103,7 +100,7 @@ class Session:
         return self.state.epoch >= self.plan.recipe.epochs or self.state.stopped_early
 
     def groups(self) -> Iterator[list[Batch]]:
-        """Yield the batches of each remaining optimizer step of the epoch at hand."""
+        """Yield the batches of each remaining optimizer step of the current epoch."""
         plan, many = self.plan, self.plan.recipe.accumulate_steps
         left = min(plan.steps_per_epoch - self.state.step, plan.total_steps - self.global_step)
         self._clock = time.perf_counter()
@@ -123,7 +120,7 @@ class Session:
         total = torch.zeros((), device=plan.hardware.device)
         for batch in group:
             with self.hardware.autocast():
-                output = self.forward(batch.images)
+                output = self._forward(batch.images)
             loss = training_loss(
                 output, batch.labels, label_smoothing=recipe.label_smoothing, aux_weight=self.aux_weight
             )
@@ -163,7 +160,7 @@ class Session:
         self._book(training=True)
 
     def validate(self, stop: StopRequest) -> None:
-        """End the epoch: validate, remember the best, add a line to the history.
+        """End the epoch: validate, keep the best weights, add a line to the history.
 
         Raises:
             Stopped: a signal came; the epoch is not ended yet.
@@ -172,7 +169,7 @@ class Session:
         found = self._measure(stop) if self.plan.val else None
         sample = self._measure(stop, self.plan.sample) if self.plan.sample else None
         rate = self.rate(max(0, self.global_step - 1))
-        if found and self.state.judge(self.plan.recipe, found["top1"], found["loss"]):
+        if found and self.state.rank(self.plan.recipe, found["top1"], found["loss"]):
             self.best = {name: value.clone() for name, value in self.weights().items()}
         self._book(training=False)
         moment = self.moment(found["top1"] if found else None)
@@ -260,71 +257,24 @@ class Session:
         self._saving_seconds = self._saved_at - started
         self._book(training=False)
 
-    def restore(self) -> None:
-        """Take up the newest whole checkpoint; without one, start from the beginning.
-
-        Raises:
-            InputError: other images decode now than did then.
-        """
-        found, warnings = newest_checkpoint(self.plan.checkpoints)
-        for warning in warnings:
-            self.display.warn(warning)
-        if found is None:
-            why = "No checkpoint is whole" if warnings else "The run ended before its first checkpoint"
-            self.display.say(f"{why}: it starts again from its recipe")
-            self.begin()
-            self.write_history()
-            return
-        self._refuse_other_images(found.state["left_out"])
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "average": {}, "best": {}}
-        for name, value in found.tensors.items():
-            part, _, rest = name.partition(".")
-            parts[part][rest] = value
-        self.model.load_state_dict(parts["model"], strict=True)
-        restore_optimizer(self.optimizer, parts["optimizer"])
-        if self.average:
-            self.average.restore(parts["average"])
-        device = self.plan.hardware.device
-        self.best = {name: value.to(device) for name, value in parts["best"].items()}
-        self.state = State(**found.state["state"])
-        self.write_history()
-        now, then = self.computed_with(), found.state["computed_with"]
-        changed = [f"{key} {then.get(key)} then, {now[key]} now" for key in now if now[key] != then.get(key)]
-        if changed:
-            self.display.warn(f"other arithmetic than before ({'; '.join(changed)}): the last bits may differ")
-        self.display.say(f"Resumed after step {self.global_step} of {self.plan.total_steps}")
-
-    def _refuse_other_images(self, then: dict[str, list[int]]) -> None:
-        plan, changed = self.plan, []
-        for name, now in plan.left_out.items():
-            places = sorted(set(now) ^ set(then.get(name, ())))
-            changed += [plan.dataset.splits[name].where(index) for index in places]
-        if changed:
-            raise InputError(
-                f"{len(changed)} images decode now and did not when {plan.folder} was stopped, or the reverse: "
-                f"{some(changed)}",
-                "the same images as before",
-                "Restore these files, or give another --out",
-            )
-
     def computed_with(self) -> dict[str, object]:
-        """What decides the last bits of the result besides the plan."""
-        return {**self.hardware.to_dict(), "engine": self.engine.name, "torch": torch.__version__}
+        """Return what decides the last bits of the result besides the plan."""
+        return {**self.hardware.to_dict(), "kernels": self.kernels.name, "torch": torch.__version__}
 
     def write_history(self) -> None:
-        """Write history.jsonl as the state has it: what came after a checkpoint is cut off again."""
+        """Write history.jsonl as the state has it: lines from after a checkpoint are cut off again."""
         path = self.plan.folder / "history.jsonl"
         with writing(path):
             write_text(path, "".join(json.dumps(line) + "\n" for line in self.state.history))
 
     def diverged(self, what: str, step: int) -> Diverged:
-        """Return the error that says what happened, at which learning rate, and what to try."""
-        bf16 = ", --precision fp32" if self.hardware.bf16 else ""
+        """Return the error that states what happened, at which learning rate, and what to try."""
+        bf16 = ", precision='fp32'" if self.hardware.bf16 else ""
         saved = "its last good checkpoint" if list_checkpoints(self.plan.checkpoints) else "no checkpoint"
         return Diverged(
             f"Training diverged: {what}; the learning rate was {self.rate(max(0, step)):.3g}. "
-            f"Try --learning-rate {self.plan.recipe.learning_rate / 4:.3g}, a longer --warmup-epochs or "
-            f"--clip-norm 1{bf16}, with another --out. {self.plan.folder} keeps {saved}."
+            f"Try learning_rate={self.plan.recipe.learning_rate / 4:.3g}, a longer warmup_epochs=5 or "
+            f"clip_norm=1{bf16}, in a different folder: out=FOLDER. {self.plan.folder} keeps {saved}."
         )
 
     def _book(self, *, training: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from residua.training.recipe import Recipe
 from residua.training.request import ask
 from residua.training.step.freeze import frozen, layer_scales
 from residua.training.step.optim import build_optimizer, parameter_groups, set_learning_rate
-from residua.training.trainer import Session
+from residua.training.trainer import Trainer
 from residua.weights.open import load
 from residua.weights.run import Run
 
@@ -87,7 +88,7 @@ def test_an_unknown_end_point_names_the_legal_ones(freeze: str) -> None:
 
 @pytest.mark.parametrize("freeze", ["logits", "6"])
 def test_freezing_everything_is_refused(freeze: str, tmp_path: Path, small: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"nothing to train.*--freeze backbone"):
+    with pytest.raises(InputError, match=r"nothing to train.*freeze='backbone'"):
         frozen(get_spec(MODEL), freeze)
     with pytest.raises(InputError, match="nothing to train"):
         train("digits", MODEL, out=tmp_path / "a", progress=False, freeze=freeze, **small)
@@ -126,7 +127,8 @@ def test_the_groups_hold_every_learning_parameter_once(freeze: str, decay_norm_a
 
 @pytest.mark.parametrize("value", [0.0, -0.5, 1.5, float("nan")])
 def test_a_layer_decay_outside_its_range_is_refused(value: float) -> None:
-    with pytest.raises(InputError, match=r"0 < layer_decay <= 1. For example --layer-decay 0.75"):
+    wanted = "a finite number" if math.isnan(value) else "a finite number, 0 < layer_decay <= 1"
+    with pytest.raises(InputError, match=rf"layer_decay=.*{wanted}\. Leave it out for 1\.0"):
         Recipe(layer_decay=value)
 
 
@@ -151,14 +153,14 @@ def test_a_step_moves_each_layer_as_its_rate_says(tmp_path: Path, small: dict[st
 def test_what_stands_still_is_held_through_a_validation(tmp_path: Path, small: dict[str, Any]) -> None:
     """Validation puts the network into eval mode and back: the frozen norms must stay there."""
     seen: list[set[str]] = []
-    step = Session.step
+    step = Trainer.step
 
-    def looking(self: Session, group: Any) -> None:
+    def looking(self: Trainer, group: Any) -> None:
         seen.append({name for name, module in self.model.named_modules() if not module.training})
         step(self, group)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Session, "step", looking)
+        patch.setattr(Trainer, "step", looking)
         train("digits", MODEL, out=tmp_path, progress=False, freeze="layer1", **small)
     assert len(seen) == 40
     assert all(names == seen[0] for names in seen)
@@ -193,7 +195,7 @@ def test_dropout_that_parts_share_drops_in_those_that_learn() -> None:
 
 def test_freeze_and_decay_are_fields_of_the_recipe(tmp_path: Path) -> None:
     asked = ask("digits", MODEL, None, tmp_path, resume=False, freeze="layer1", layer_decay="0.75")
-    assert (asked.many.freeze, asked.many.layer_decay) == ("layer1", 0.75)
+    assert (asked.recipe_large.freeze, asked.recipe_large.layer_decay) == ("layer1", 0.75)
 
 
 @pytest.fixture(scope="module")
@@ -225,14 +227,14 @@ def fine_tune(photos: Path, out: Path, **fields: Any) -> Run:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["eager", "native"])
+@pytest.mark.parametrize("kernels", ["eager", "native"])
 @pytest.mark.parametrize("freeze", ["layer2", "backbone"])
 def test_on_photos_the_frozen_part_keeps_its_bytes(
-    photos: Path, tmp_path: Path, weights: dict[str, torch.Tensor], freeze: str, engine: str
+    photos: Path, tmp_path: Path, weights: dict[str, torch.Tensor], freeze: str, kernels: str
 ) -> None:
-    if engine == "native" and reason():
+    if kernels == "native" and reason():
         pytest.skip(reason())
-    run = fine_tune(photos, tmp_path / "run", weights=tmp_path / "w.pth", freeze=freeze, engine=engine)
+    run = fine_tune(photos, tmp_path / "run", weights=tmp_path / "w.pth", freeze=freeze, kernels=kernels)
     layers = {name.rpartition(".")[0] for name in frozen(get_spec("resnet18"), freeze).parameters}
     found = load(tmp_path / "run").model.state_dict()
     assert set(found) == set(weights)
@@ -258,17 +260,17 @@ class Killed(BaseException):
 def test_on_photos_a_killed_run_is_resumed_to_the_same_bytes(
     photos: Path, tmp_path: Path, weights: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: dict[str, Any] = {"weights": tmp_path / "w.pth", "freeze": "layer3", "engine": "eager"}
+    given: dict[str, Any] = {"weights": tmp_path / "w.pth", "freeze": "layer3", "kernels": "eager"}
     expected = fine_tune(photos, tmp_path / "whole", **given)
-    step = Session.step
+    step = Trainer.step
 
-    def stepping(self: Session, group: Any) -> None:
+    def stepping(self: Trainer, group: Any) -> None:
         if self.global_step == 3:
             raise Killed
         step(self, group)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Session, "step", stepping)
+        patch.setattr(Trainer, "step", stepping)
         with pytest.raises(Killed):
             fine_tune(photos, tmp_path / "run", **given)
     (tmp_path / "w.pth").unlink()

@@ -13,8 +13,8 @@ from residua.runtime import device as hardware
 from residua.runtime.device import Hardware, choose_hardware
 from residua.specs.catalog import get_spec
 from residua.training.recipe import Recipe
-from residua.training.step import kernels as engine
-from residua.training.step.kernels import choose_engine
+from residua.training.step import kernels
+from residua.training.step.kernels import choose_kernels
 
 BF16 = Hardware(torch.device("cpu"), True, True, 1, "the processor has AVX-512 BF16")
 UNITS = 3  # of cifar_resnet8; its stem is served besides
@@ -24,14 +24,14 @@ UNITS = 3  # of cifar_resnet8; its stem is served besides
 def served(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Let `accelerate` serve as many parts as stand under "now"."""
     found = {"now": UNITS + 1, "released": 0}
-    monkeypatch.setattr(engine, "accelerate", lambda model: found["now"])
-    monkeypatch.setattr(engine, "release", lambda model: found.update(released=found["now"]) or found["now"])
-    monkeypatch.setattr(engine, "reason", lambda: "no C++ compiler was found")
+    monkeypatch.setattr(kernels, "accelerate", lambda model: found["now"])
+    monkeypatch.setattr(kernels, "release", lambda model: found.update(released=found["now"]) or found["now"])
+    monkeypatch.setattr(kernels, "reason", lambda: "no C++ compiler was found")
     return found
 
 
 def choose(recipe: Recipe, given: Hardware) -> tuple[str, str, bool]:
-    choice, now = choose_engine(build(get_spec("cifar_resnet8")), recipe, given)
+    choice, now = choose_kernels(build(get_spec("cifar_resnet8")), recipe, given)
     assert choice.reason
     return choice.name, choice.reason, now.bf16
 
@@ -39,7 +39,7 @@ def choose(recipe: Recipe, given: Hardware) -> tuple[str, str, bool]:
 def test_a_network_served_in_full_trains_natively_rather_than_in_bf16(served: dict[str, int]) -> None:
     assert choose(Recipe(), BF16)[::2] == ("native", False)
     assert served["released"] == 0
-    _, now = choose_engine(build(get_spec("cifar_resnet8")), Recipe(), BF16)
+    _, now = choose_kernels(build(get_spec("cifar_resnet8")), Recipe(), BF16)
     assert "fp32 (for the native kernels" in now.sentence
 
 
@@ -48,22 +48,22 @@ def test_a_network_served_in_part_stays_in_bf16(served: dict[str, int]) -> None:
     name, why, bf16 = choose(Recipe(), BF16)
     assert (name, bf16, served["released"]) == ("eager", True, UNITS)
     assert "bf16" in why
-    assert choose(Recipe(engine="native"), BF16)[::2] == ("native", False)
+    assert choose(Recipe(kernels="native"), BF16)[::2] == ("native", False)
     assert choose(Recipe(), dataclasses.replace(BF16, bf16=False))[::2] == ("native", False)
 
 
 def test_precision_that_was_asked_for_is_kept(served: dict[str, int]) -> None:
     assert choose(Recipe(precision="bf16"), BF16) == ("eager", "not the native ones: bf16 was asked for", True)
     with pytest.raises(InputError, match="bf16 was asked for"):
-        choose(Recipe(precision="bf16", engine="native"), BF16)
+        choose(Recipe(precision="bf16", kernels="native"), BF16)
 
 
-def test_the_native_engine_is_refused_with_the_cause(served: dict[str, int]) -> None:
+def test_the_native_kernels_are_refused_with_the_cause(served: dict[str, int]) -> None:
     served["now"] = 0
     with pytest.raises(InputError, match=r"no C\+\+ compiler was found"):
-        choose(Recipe(engine="native"), BF16)
+        choose(Recipe(kernels="native"), BF16)
     with pytest.raises(InputError, match="channels last"):
-        choose(Recipe(engine="native"), dataclasses.replace(BF16, channels_last=False))
+        choose(Recipe(kernels="native"), dataclasses.replace(BF16, channels_last=False))
     assert "no C++ compiler" in choose(Recipe(), BF16)[1]
 
 

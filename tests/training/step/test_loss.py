@@ -1,4 +1,4 @@
-"""The training loss with auxiliary classifiers: the formula, and every way in which a session computes it."""
+"""The training loss with auxiliary classifiers: the formula, and every way in which a trainer computes it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import residua.training.trainer as session_module
+import residua.training.trainer as trainer_module
+from residua._base.console import Display
 from residua._base.errors import InputError
 from residua.families.network import AuxLogits
 from residua.training.loop import train
 from residua.training.plan import open_plan
-from residua.training.progress import Display
 from residua.training.request import ask
 from residua.training.step.loss import training_loss
-from residua.training.trainer import Session
+from residua.training.trainer import Trainer
 from residua.weights.open import load
 
 # GoogLeNet's narrowest: its training graph at a price that a test may cost.
@@ -74,18 +74,18 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         seen.append({"loss": loss.item(), "parts": parts, "weight": aux_weight, "kinds": kinds})
         return loss
 
-    monkeypatch.setattr(session_module, "training_loss", recorded)
+    monkeypatch.setattr(trainer_module, "training_loss", recorded)
     return seen
 
 
-def _steps(folder: Path, model: str = "googlenet", steps: int = 1, **overrides: Any) -> Session:
+def _steps(folder: Path, model: str = "googlenet", steps: int = 1, **overrides: Any) -> Trainer:
     """Take the first steps of a run, without its validation."""
     edits = overrides.pop("model_edits", EDITS)
     asked = ask("digits", model, "fast", folder, resume=False, model_edits=edits, **{**FEW, **overrides})
-    session = Session(open_plan(asked), Display(False))
-    for group in itertools.islice(session.groups(), steps):
-        session.step(group)
-    return session
+    trainer = Trainer(open_plan(asked), Display(False))
+    for group in itertools.islice(trainer.groups(), steps):
+        trainer.step(group)
+    return trainer
 
 
 def _flat(output: Any) -> list[torch.Tensor]:
@@ -137,7 +137,7 @@ def test_compiled(monkeypatch: pytest.MonkeyPatch, seen: list[dict[str, Any]], t
         return compile_(model, fullgraph=True, backend="eager")
 
     torch.compiler.reset()
-    monkeypatch.setattr(session_module.torch, "compile", whole)
+    monkeypatch.setattr(trainer_module.torch, "compile", whole)
     for compiled in (True, False):
         _steps(tmp_path, compile=compiled, steps=2)
     assert len(graphs) == 1

@@ -67,7 +67,7 @@ def test_a_run_records_the_form_and_resumes_by_name(file: Path, tmp_path: Path) 
         "epochs": 1,
         "max_steps": 2,
         "min_steps": 1,
-        "engine": "eager",
+        "kernels": "eager",
         "progress": False,
         "weights": file,
     }

@@ -85,9 +85,15 @@ def _options(kind: type, group: Group) -> list[inspect.Parameter]:
 def _signature() -> inspect.Signature:
     own = inspect.signature(train, eval_str=True)
     named = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    former = inspect.Parameter(
+        "engine",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[str | None, Parameter(show=False, help="The former name of --kernels.")],
+    )
     recipe = _options(Recipe, Group("Fields of the recipe", help="Each replaces the recipe's value.", sort_key=1))
     augment = _options(AugmentSpec, Group("Augmentation of the training images", sort_key=2))
-    return own.replace(parameters=[*named, *recipe, *augment])
+    return own.replace(parameters=[*named, *recipe, *augment, former])
 
 
 train.__signature__ = _signature()  # type: ignore[attr-defined]

@@ -63,7 +63,7 @@ def frozen(spec: Spec, freeze: str) -> Frozen:
         raise InputError(
             f"freeze={freeze!r} for {spec.name}, which leaves nothing to train",
             "a part of the network that ends before its classifier",
-            f"Use --freeze {BACKBONE} to train the classifier alone",
+            f"Use freeze={BACKBONE!r} to train the classifier alone",
         )
     called = {name for each in moving for name in each.modules} | {name.rpartition(".")[0] for name in learning}
     modules = dict.fromkeys(name for each in still for name in each.modules if name not in called)
@@ -99,5 +99,5 @@ def _last(spec: Spec, parts: tuple[Member, ...], freeze: str) -> int:
     raise InputError(
         f"freeze={freeze!r} for {spec.name}",
         f"one of {some(legal, 40)}; any end point below them; or a number of parts from 1 to {len(parts)}",
-        did_you_mean(freeze, [*legal, *names], 1) or f"For example --freeze {legal[0]}",
+        did_you_mean(freeze, [*legal, *names], 1) or f"For example freeze={legal[0]!r}",
     )

@@ -16,21 +16,21 @@ from residua.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Engine:
+class Kernels:
     """A choice: "native" or "eager", and why, in words."""
 
     name: str
     reason: str
 
 
-def choose_engine(model: nn.Module, recipe: Recipe, hardware: Hardware) -> tuple[Engine, Hardware]:
+def choose_kernels(model: nn.Module, recipe: Recipe, hardware: Hardware) -> tuple[Kernels, Hardware]:
     """Put the fused kernels into `model` where they apply; return the choice, and the hardware's, which it may change.
 
     Raises:
-        InputError: the recipe insists on the native engine, and nothing can be accelerated.
+        InputError: the recipe insists on the native kernels, and nothing can be accelerated.
     """
-    if recipe.engine == "eager":
-        return Engine("eager", "as the recipe says"), hardware
+    if recipe.kernels == "eager":
+        return Kernels("eager", "as the recipe says"), hardware
     obstacle = _obstacle(recipe, hardware)
     served = 0 if obstacle else accelerate(model)
     if not obstacle and not served:
@@ -38,20 +38,20 @@ def choose_engine(model: nn.Module, recipe: Recipe, hardware: Hardware) -> tuple
     if served and hardware.bf16:
         # Measured on small networks: 2.5 to 3 times the speed of torch's fp32, where bf16 without matrix units of its
         # own gains at most 2. What the kernels leave to torch would lose that gain.
-        if _all_of(model, served) or recipe.engine == "native":
+        if _all_of(model, served) or recipe.kernels == "native":
             hardware = dataclasses.replace(hardware, bf16=False, reason="for the native kernels, faster than bf16")
         else:
             release(model)
             obstacle = f"they serve {served} of its parts, and bf16 speeds up all"
     if not obstacle:
-        return Engine("native", f"fused, faster than torch's own; they serve {served} parts of the network"), hardware
-    if recipe.engine == "native":
+        return Kernels("native", f"fused, faster than torch's own; they serve {served} parts of the network"), hardware
+    if recipe.kernels == "native":
         raise InputError(
-            f"engine='native', which cannot accelerate this run: {obstacle}",
+            f"kernels='native', which cannot accelerate this run: {obstacle}",
             "fp32 on a CPU, channels last, not compiled, a C++ compiler, and a network of known units",
-            "Use --engine auto",
+            "Use kernels='auto'",
         )
-    return Engine("eager", f"not the native ones: {obstacle}"), hardware
+    return Kernels("eager", f"not the native ones: {obstacle}"), hardware
 
 
 def _obstacle(recipe: Recipe, hardware: Hardware) -> str:

@@ -1,0 +1,160 @@
+"""Claiming a run's folder: it is new, or what is asked now is what it was begun with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from residua._base.errors import InputError
+from residua._base.words import some
+from residua.data.dataset import Dataset
+from residua.training.image_digests import ImageDigests, changed_names, file_names, read_digests
+from residua.training.recipe import FREE_FIELDS
+from residua.training.recipe_file import FEW, differences
+from residua.training.request import Request
+from residua.training.run_folder import DataRecord, Origin, checkpoints_of, digests_path, origin_path, write_origin
+
+
+def claim(request: Request) -> None:
+    """Make the folder this run's, or check that it is; the caller holds the folder's lock.
+
+    Raises:
+        InputError: the folder holds a run that is not to be resumed; or the network, the recipe or the initial weights
+            of the run to be resumed differ, with every difference named.
+    """
+    if request.origin:
+        if found := _departures(request, request.origin):
+            raise InputError(
+                f"{request.folder} was started differently: {'; '.join(found)}",
+                "the same data, network and recipe",
+                f"Go on as it was started: {request.command}; or give a different folder: out=FOLDER",
+            )
+        return
+    begun = origin_path(request.folder).exists()
+    taken = sorted(entry.name for entry in request.folder.iterdir() if not _is_ours(entry))
+    if begun or taken:
+        raise InputError(
+            f"{request.folder} already holds {'a run' if begun else some(taken)}",
+            "a folder of its own for each run",
+            ("Go on with that run by resume=True, or give" if begun else "Give") + " a different folder: out=FOLDER",
+        )
+    record(request, None, None)
+
+
+@contextmanager
+def opening(request: Request, *, new: bool) -> Iterator[None]:
+    """Withdraw a new run's record when its input turns out to be unusable, so that the folder can be used again.
+
+    A folder that is `new` is removed too.
+    """
+    try:
+        yield
+    except InputError:
+        if not request.origin:
+            origin_path(request.folder).unlink(missing_ok=True)
+            with suppress(OSError):
+                checkpoints_of(request.folder).rmdir()
+                if new:
+                    (request.folder / ".lock").unlink()
+                    request.folder.rmdir()
+        raise
+
+
+def record(request: Request, dataset: Dataset | None, digests: ImageDigests | None) -> None:
+    """Write into the folder what a resumption repeats; the data once it is opened."""
+    data: DataRecord | None = None
+    if dataset is not None:
+        data = {
+            "given": dataset.given,
+            "location": dataset.location,
+            "hash": dataset.hash,
+            "classes": list(dataset.classes),
+            "images": len(dataset.splits["train"]),
+        }
+    # The digests first: a record of data promises that they are there.
+    if digests is not None:
+        digests.write(digests_path(request.folder))
+    write_origin(
+        request.folder,
+        Origin(request.spec, request.initial_weights, request.recipe_large, request.recipe_small, data),
+    )
+
+
+def refuse_different_names(request: Request, dataset: Dataset) -> None:
+    """Compare the classes and the names of opened data with those that the run was begun on; reads no image.
+
+    Raises:
+        InputError: they differ; each is named.
+        Damaged: the record of the files cannot be read.
+    """
+    was = request.origin.data if request.origin else None
+    if was is None:
+        return
+    changes = []
+    if was["classes"] != list(dataset.classes):
+        changes.append(f"the classes are {some(dataset.classes)} now, were {some(was['classes'])}")
+    then = read_digests(digests_path(request.folder))
+    names = file_names(dataset).values()
+    if then is not None and names:
+        changes += _listed(changed_names(names, then.names))
+    elif not changes and was["hash"] != dataset.hash:
+        changes.append(f"the data {dataset.given} is not what {was['given']} was (its hash differs)")
+    _refuse(request, changes)
+
+
+def refuse_different_content(request: Request, digests: ImageDigests | None, left_out: Collection[str]) -> None:
+    """Compare every image file, to the byte, with what it was when the run was begun.
+
+    Args:
+        request: of the run.
+        digests: of the files as they are now; None for data that is no files.
+        left_out: names of files that the report leaves out and that decide no weights; they may differ.
+
+    Raises:
+        InputError: files differ; each is named.
+        Damaged: the record of the files cannot be read.
+    """
+    then = read_digests(digests_path(request.folder)) if request.origin and request.origin.data else None
+    if digests is not None and then is not None:
+        found = digests.differences(then)
+        _refuse(request, _listed({name: change for name, change in found.items() if name not in left_out}))
+
+
+def _listed(found: dict[str, str]) -> list[str]:
+    count = f"{len(found)} files differ" if len(found) > 1 else "1 file differs"
+    return [f"{count}: {some(f'{name} {change}' for name, change in found.items())}"] if found else []
+
+
+def _refuse(request: Request, changes: Sequence[str]) -> None:
+    if changes:
+        raise InputError(
+            f"the data of {request.folder} has changed since the run was started: {'; '.join(changes)}",
+            "the same images, with the same labels, to the byte",
+            "Restore these files, or train on the data as it is now in a different folder: out=FOLDER",
+        )
+
+
+def _is_ours(entry: Path) -> bool:
+    """Whether a new run may find this in its folder: its own lock, what a killed writer left, no checkpoints yet."""
+    return entry.name == ".lock" or entry.name.endswith(".part") or entry.name == "checkpoints"
+
+
+def _departures(request: Request, origin: Origin) -> list[str]:
+    now, was = request.spec.to_json(), origin.spec.to_json()
+    found = [
+        f"the network's {key} is {now.get(key)!r} now, was {was.get(key)!r}"
+        for key in {**was, **now}
+        if now.get(key) != was.get(key)
+    ]
+    begun = origin.initial_weights.given if origin.initial_weights else None
+    asked = request.initial_weights.given if request.initial_weights else None
+    if asked != begun:
+        found.append(f"the weights to begin with are {asked!r} now, were {begun!r}")
+    # Before the data was opened, nobody knows which of the two it is.
+    for count in (origin.data["images"],) if origin.data else (FEW, 0):
+        ours, theirs = request.recipe(count), origin.recipe(count)
+        free = {key: getattr(ours, key) for key in FREE_FIELDS}
+        found += differences(ours, dataclasses.replace(theirs, **free))
+    return list(dict.fromkeys(found))

@@ -1,0 +1,99 @@
+"""The end of a run: its bundle and its report are written, then its checkpoints go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from residua._base.files import atomic_path, writing
+from residua._base.signals import StopRequest
+from residua._base.words import clock
+from residua.evaluation.evaluate import evaluate_model, relation
+from residua.evaluation.report.report import Report, write_report
+from residua.families.build import build
+from residua.training.checkpoint import list_checkpoints
+from residua.training.recipe_file import to_dict
+from residua.training.trainer import Trainer
+from residua.weights.bundle.write import save_bundle
+
+
+def finish(trainer: Trainer, stop: StopRequest) -> None:
+    """Evaluate the network, write the bundle and the report, then remove the checkpoints.
+
+    The last checkpoint is the training's end, so that a run killed in here finishes from it. It goes last.
+
+    Raises:
+        Stopped: a signal came; what is written already stays, and the run is resumed like any other.
+    """
+    plan = trainer.plan
+    report = _evaluate(trainer, stop)
+    stop.check()
+    initial = plan.request.initial_weights
+    with writing(plan.folder / "model.safetensors"):
+        save_bundle(
+            plan.folder,
+            tensors=_kept(trainer),
+            spec=plan.spec,
+            classes=plan.dataset.classes,
+            preprocess=plan.preprocess,
+            metrics=_metrics(trainer, report),
+            data=plan.dataset.describe(),
+            recipe=to_dict(plan.recipe),
+            initial_weights={"given": initial.public.given, "sha256": initial.sha256} if initial else None,
+        )
+        write_report(plan.folder, report)
+        _keep_best_and_last(trainer)
+    low, high = report.top1_interval
+    trainer.display.say(
+        f"{report.split} accuracy {report.top1:.2%} (95% interval {low:.2%} to {high:.2%}, {report.count} images) "
+        f"after {clock(trainer.state.seconds)}; see {plan.folder}/report.html"
+    )
+    stop.check()
+
+
+def _kept(trainer: Trainer) -> dict[str, Any]:
+    return trainer.best if trainer.plan.recipe.keep == "best" else trainer.weights()
+
+
+def _evaluate(trainer: Trainer, stop: StopRequest) -> Report:
+    plan = trainer.plan
+    model = build(plan.spec).to(plan.hardware.device)
+    model.load_state_dict(_kept(trainer), strict=True)
+    dataset, recipe, initial = plan.dataset, to_dict(plan.recipe), plan.request.initial_weights
+    notes = [*dataset.describe()["notes"], *([f"training began with {initial.public}"] if initial else [])]
+    return evaluate_model(
+        model.eval(),
+        dataset.splits[dataset.held_out],
+        plan.preprocess,
+        dataset.classes,
+        device=plan.hardware.device,
+        progress=stop.check,
+        name=plan.folder.resolve().name,
+        data=dataset.describe()
+        | {"notes": notes, "evaluated": relation(dataset.held_out, own_data=True, recipe=recipe)},
+        recipe=recipe,
+        history=trainer.state.history,
+        root=Path(dataset.location) if dataset.location else None,
+    )
+
+
+def _metrics(trainer: Trainer, report: Report) -> dict[str, Any]:
+    state = trainer.state
+    rates = ("split", "count", "top1", "top1_interval", "top5", "loss")
+    metrics = {name: getattr(report, name) for name in rates}
+    metrics |= {"epochs": state.epoch, "steps": trainer.global_step}
+    if state.best_epoch:
+        metrics |= {"best_epoch": state.best_epoch, "best_val_top1": state.best_top1}
+    return metrics
+
+
+def _keep_best_and_last(trainer: Trainer) -> None:
+    folder = trainer.plan.checkpoints
+    states = {"last": trainer.weights()} | ({"best": trainer.best} if trainer.best else {})
+    for name, tensors in states.items():
+        with atomic_path(folder / f"{name}.safetensors") as beside:
+            save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, beside)
+    for path in list_checkpoints(folder):
+        path.unlink()

@@ -1,0 +1,110 @@
+"""The content of every image file that a run uses, as digests: what is resumed must be the same data to the byte."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from residua._base.errors import Damaged
+from residua._base.files import atomic_path, read_regular, writing
+from residua.data.dataset import Dataset
+from residua.data.decoded.contents import content_digests
+
+_BYTES = 16  # of the SHA-256 that are kept: two files alike by chance are out of reach, and 50,000 images take 800 kB
+_LARGEST_BYTES = 4 << 30
+
+
+@dataclass(frozen=True, eq=False)
+class ImageDigests:
+    """Attributes:
+    names: of the files, relative to the folder of the data.
+    digests: uint8 (N, 16), of each file's bytes; zeros where it cannot be read.
+    """
+
+    names: tuple[str, ...]
+    digests: NDArray[np.uint8]
+
+    def differences(self, then: ImageDigests) -> dict[str, str]:
+        """Return name -> what became of it, for each file that is not what it was `then`."""
+        now, before = self._by_name(), then._by_name()
+        found = {name: "has different content" for name in now if name in before and now[name] != before[name]}
+        return found | changed_names(self.names, then.names)
+
+    def write(self, path: Path) -> None:
+        """Write the digests, whole or not at all."""
+        names = "\0".join(self.names).encode("utf-8", "surrogateescape")
+        packed = np.frombuffer(zlib.compress(names), np.uint8)
+        with writing(path), atomic_path(path) as beside, beside.open("wb") as stream:
+            np.savez(stream, names=packed, digests=self.digests)
+
+    def _by_name(self) -> dict[str, bytes]:
+        return {name: row.tobytes() for name, row in zip(self.names, self.digests, strict=True)}
+
+
+def changed_names(now: Iterable[str], then: Iterable[str]) -> dict[str, str]:
+    """Return name -> what became of it, for each name that only one of the two has."""
+    now, then = dict.fromkeys(now), dict.fromkeys(then)
+    return {name: "is new" for name in now if name not in then} | {name: "is gone" for name in then if name not in now}
+
+
+def read_digests(path: Path) -> ImageDigests | None:
+    """Return what `ImageDigests.write` wrote, None where there is no such file.
+
+    Raises:
+        Damaged: the file is not as it was written.
+    """
+    try:
+        content = read_regular(path, _LARGEST_BYTES)
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            packed, digests = arrays["names"], arrays["digests"]
+        names = zlib.decompress(packed.tobytes()).decode("utf-8", "surrogateescape").split("\0")
+    except Damaged as error:
+        if error.absent:
+            return None
+        raise
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile) as error:
+        raise Damaged(path, str(error) or type(error).__name__) from None
+    if digests.dtype != np.uint8 or digests.shape != (len(names), _BYTES):
+        raise Damaged(path, f"digests of shape {digests.shape} for {len(names)} names")
+    return ImageDigests(tuple(names), digests)
+
+
+def digest_images(dataset: Dataset, workers: int | None = None) -> ImageDigests | None:
+    """Return the digest of every image file; None for data whose hash covers the pixels already.
+
+    Where a loader has just decoded the files, it has hashed them too, and none is read again.
+
+    Args:
+        dataset: opened.
+        workers: threads that read; None: one per processor.
+    """
+    parts = [split for split in dataset.splits.values() if split.images.pixels is None]
+    if not parts:
+        return None
+    found: dict[str, str] = {}
+    for split in parts:
+        found |= content_digests(split, dataset.given, workers)
+    digests = b"".join(bytes.fromhex(digest)[:_BYTES].ljust(_BYTES, b"\0") for digest in found.values())
+    return ImageDigests(tuple(found), np.frombuffer(digests, np.uint8).reshape(-1, _BYTES))
+
+
+def file_names(dataset: Dataset) -> dict[tuple[str, int], str]:
+    """Return (part, position) -> name, as in `ImageDigests.names`, of each image file."""
+    root = Path(dataset.given)
+    return {
+        (split.name, index): _name(Path(split.where(index)), root)
+        for split in dataset.splits.values()
+        if split.images.pixels is None
+        for index in range(len(split))
+    }
+
+
+def _name(path: Path, root: Path) -> str:
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

@@ -1,0 +1,130 @@
+"""The folder of a run: where its files stand, and what it records of how the run was begun."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+from residua._base.errors import Damaged, InputError
+from residua._base.files import write_text, writing
+from residua._base.json_file import read_json
+from residua.specs.schema import Spec
+from residua.training.checkpoint import list_checkpoints
+from residua.training.initial_weights import Initial, InitialRecord
+from residua.training.recipe import Recipe
+from residua.training.recipe_file import FEW, from_dict, to_dict
+
+RUN_FILES = ("model.safetensors", "config.json", "recipe.toml", "history.jsonl", "report.json", "report.html")
+
+
+class DataRecord(TypedDict):
+    """What a run records of its data: its name and place, its hash, the classes, the number of training images."""
+
+    given: str
+    location: NotRequired[str]
+    hash: str
+    classes: list[str]
+    images: int
+
+
+class _Recipes(TypedDict):
+    large: NotRequired[dict[str, Any]]
+    small: NotRequired[dict[str, Any]]
+    many: NotRequired[dict[str, Any]]  # the former names of the two
+    few: NotRequired[dict[str, Any]]
+
+
+class _Document(TypedDict):
+    model: dict[str, Any]
+    weights: NotRequired[InitialRecord | None]
+    recipe: _Recipes
+    data: DataRecord | None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a run was begun, as its folder records it.
+
+    Attributes:
+        spec: the network; its outputs wait for the data's classes.
+        initial_weights: that it began with; None for those drawn from the seed.
+        recipe_large: the recipe for 10,000 training images or more.
+        recipe_small: the recipe for fewer.
+        data: None until the data was opened.
+    """
+
+    spec: Spec
+    initial_weights: Initial | None
+    recipe_large: Recipe
+    recipe_small: Recipe
+    data: DataRecord | None
+
+    def recipe(self, images: int) -> Recipe:
+        """Return the recipe for so many training images."""
+        return self.recipe_small if images < FEW else self.recipe_large
+
+
+def checkpoints_of(folder: Path) -> Path:
+    """Return the folder of a run's checkpoints."""
+    return folder / "checkpoints"
+
+
+def origin_path(folder: Path) -> Path:
+    """Return the file that records how a run was begun."""
+    return checkpoints_of(folder) / "origin.json"
+
+
+def digests_path(folder: Path) -> Path:
+    """Return the file with the digest of each image of a run."""
+    return checkpoints_of(folder) / "images.npz"
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the run has written everything that it had to write."""
+    whole = all((folder / name).exists() for name in RUN_FILES)
+    return whole and not list_checkpoints(checkpoints_of(folder))
+
+
+def write_origin(folder: Path, origin: Origin) -> None:
+    """Record how a run was begun, whole or not at all."""
+    initial = origin.initial_weights
+    document = {
+        "model": origin.spec.to_json(),
+        "weights": initial and initial.to_dict(),
+        "recipe": {"large": to_dict(origin.recipe_large), "small": to_dict(origin.recipe_small)},
+        "data": origin.data,
+    }
+    with writing(origin_path(folder)):
+        write_text(origin_path(folder), json.dumps(document, indent=1))
+
+
+def read_origin(folder: Path) -> Origin | None:
+    """Return what `write_origin` wrote, now or in an earlier version; None where the folder holds no run.
+
+    Raises:
+        Damaged: the file is there and cannot be used.
+    """
+    path = origin_path(folder)
+    try:
+        document = read_json(path, _Document)
+    except Damaged as error:
+        if error.absent:
+            return None
+        raise
+    recipes = document["recipe"]
+    weights = document.get("weights")
+    try:
+        large, small = recipes.get("large") or recipes["many"], recipes.get("small") or recipes["few"]
+        return Origin(
+            Spec.from_json(document["model"]),
+            Initial.from_dict(weights) if weights else None,
+            from_dict(large),
+            from_dict(small),
+            document["data"],
+        )
+    except KeyError as error:
+        raise Damaged(path, f"it lacks `recipe.{error.args[0]}`") from None
+    except InputError as error:
+        raise Damaged(path, f"it holds {error.given}") from None
