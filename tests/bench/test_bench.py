@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from residua.bench.case import Case, groups
 from residua.bench.chart import chart
 from residua.bench.memory import PeakMemory
 from residua.bench.report import Ratio
-from residua.bench.subject import flops_of
+from residua.bench.steps import flops_of
 from residua.bench.timing import MatrixProduct, Timing, clocked
 from residua.cli.app import main
 from residua.runtime import native
@@ -192,4 +193,9 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.Captur
     words += ["--out", str(tmp_path / "a.json"), "--chart", str(tmp_path / "a.svg"), "--json"]
     assert main(["bench", *words]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "a.json").read_text())
-    assert (tmp_path / "a.svg").read_text().startswith("<svg")
+    drawing, document = (tmp_path / "a.svg").read_text(), (tmp_path / "a.json").read_text()
+    assert drawing.startswith("<svg")
+    for text in (drawing, document):
+        assert platform.node() not in text
+        assert str(Path.home()) not in text
+        assert str(tmp_path) not in text

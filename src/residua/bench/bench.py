@@ -15,7 +15,7 @@ from residua.bench.case import PEERS, Case, Engine, Mode, Precision, Source, gro
 from residua.bench.memory import PeakMemory
 from residua.bench.peers import has_peer, peer_step_of, require, spec_beside
 from residua.bench.report import BenchReport, Ratio, Result
-from residua.bench.subject import Step, flops_of, our_step
+from residua.bench.steps import Step, flops_of, our_step
 from residua.bench.timing import MatrixProduct, Timing, clocked
 from residua.families.build import spec_of
 from residua.families.sizes import check_input

@@ -10,7 +10,7 @@ from torch import nn
 
 from residua._base.errors import InputError
 from residua.bench.case import Case
-from residua.bench.subject import Step, images_of, peer_step
+from residua.bench.steps import Step, images_of, peer_step
 from residua.specs.schema import Spec
 from residua.verification.keras_peer import import_keras
 from residua.weights.peers.same_network import TWINS

@@ -33,7 +33,7 @@ def our_step(case: Case, spec: Spec, device: torch.device) -> Step:
         network.to(memory_format=torch.channels_last)
     if case.engine == "native" and not native.accelerate(network):
         raise InputError(
-            f"engine 'native' for {case.model}",
+            f"engine='native' for {case.model}",
             "a network with layers that the fused kernels serve, on a CPU",
             native.reason() or "Use engine='eager'",
         )
