@@ -105,14 +105,14 @@ def test_smallest_size(name: str) -> None:
     spec = get_spec(name, num_classes=5)
     assert nearest_size(spec, 1) == SMALLEST[name]
     check_input(spec, SMALLEST[name])
-    with pytest.raises(InputError, match=f"--image-size {SMALLEST[name]}"):
+    with pytest.raises(InputError, match=f"image_size={SMALLEST[name]}"):
         check_input(spec.edit(input_size=8), SMALLEST[name] - 1)
 
 
 def test_a_batch_of_one_that_batch_normalisation_cannot_take_is_refused() -> None:
     """Inception-v3's auxiliary head has one pixel before its batch normalisation at every size up to the published."""
     spec = get_spec("inception_v3", num_classes=5)
-    with pytest.raises(InputError, match="--batch-size 2"):
+    with pytest.raises(InputError, match="batch_size=2"):
         check_batch(spec, 299, 1)
     check_batch(spec, 75, 2)
     check_batch(spec.edit(aux_heads=False), 299, 1)

@@ -10,7 +10,8 @@ from torch import nn
 
 from laws.representatives import REPRESENTATIVES, spec_for
 from residua.families.build import build, spec_of
-from residua.families.members import classifier_tensors, input_tensors, members, stage_of, state_shapes
+from residua.families.end_points import stage_of
+from residua.families.members import classifier_tensors, input_tensors, members, state_shapes
 from residua.families.network import Classifier
 from residua.specs.catalog import get_spec
 from residua.training.step.freeze import frozen

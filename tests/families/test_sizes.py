@@ -36,7 +36,7 @@ def test_too_small_an_image_is_refused_with_the_smallest(name: str, smallest: in
     assert smallest_input(spec) == smallest
     check_input(spec, smallest)
     if smallest > 1:
-        with pytest.raises(InputError, match=f"{smallest} pixels or more.*--image-size {smallest} ") as caught:
+        with pytest.raises(InputError, match=f"{smallest} pixels or more.*image_size={smallest} ") as caught:
             check_input(spec, smallest - 1)
         assert f"published for {get_spec(name).input_size}" in str(caught.value)
 

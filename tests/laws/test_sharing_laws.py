@@ -29,6 +29,7 @@ EDITS: list[dict[str, Any]] = [
     {"activation": "full_pre", "unit": "bottleneck", "expansion": 4, "shortcut": "projection", "se_ratio": 16},
     {"gate": "exclusive", "activation": "bn_after_add", "shortcut": "pad"},
     {"shortcut": "none"},
+    {"activation": "full_pre", "shortcut": "projection_all"},
 ]
 
 
@@ -53,7 +54,7 @@ def images(dtype: torch.dtype = torch.float64) -> torch.Tensor:
     return torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1), dtype=dtype)
 
 
-@pytest.mark.parametrize("edits", EDITS, ids=lambda edits: edits.get("activation", edits.get("shortcut", "post")))
+@pytest.mark.parametrize("edits", EDITS, ids=lambda edits: "-".join(map(str, edits.values())))
 @pytest.mark.parametrize("sharing", ["kernels", "units"])
 def test_it_is_the_unshared_network_with_equal_weights(sharing: str, edits: dict[str, Any]) -> None:
     shared, apart = pair(sharing, **edits)

@@ -27,7 +27,7 @@ def test_too_small_images_are_refused_before_the_data_is_read(tmp_path: Path, mo
         raise AssertionError("the data was opened")
 
     monkeypatch.setattr(plan, "open_dataset", read)
-    with pytest.raises(InputError, match=r"images of 32 pixels for alexnet.*Use --image-size 63 "):
+    with pytest.raises(InputError, match=r"images of 32 pixels for alexnet.*Use image_size=63 "):
         train("digits", "alexnet", out=tmp_path / "run", image_size=32, progress=False, **TINY)
     assert not (tmp_path / "run").exists()
 

@@ -191,3 +191,8 @@ def test_the_former_name_of_kernels_is_taken_for_one_release() -> None:
 def test_absurd_numbers_are_refused_where_a_recipe_is_made(fields: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(fields))):
         Recipe(**fields)
+
+
+def test_a_byte_order_mark_before_a_recipe_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("epochs = 3\n", encoding="utf-8-sig")
+    assert load_recipe(tmp_path / "my.toml").epochs == 3

@@ -82,9 +82,9 @@ def test_a_side_that_the_network_does_not_take(tmp_path: Path) -> None:
     spec = get_spec("resnet18_v2", depths=(1, 1, 1, 1), widths=(4, 4, 4, 4), stem_width=4, unit="basic")
     alexnet = get_spec("alexnet", widths=(4, 4, 4, 4, 4), hidden=4, num_classes=3)
     torch.save(build(alexnet).state_dict(), tmp_path / "w.pth")
-    with pytest.raises(InputError, match=r"images of 32 pixels for alexnet.*--image-size 63"):
+    with pytest.raises(InputError, match=r"images of 32 pixels for alexnet.*image_size=63"):
         convert(tmp_path / "w.pth", model=alexnet, out=tmp_path / "run", source="torchvision", image_size=32)
-    with pytest.raises(InputError, match=r"images of 0 pixels. .*Use --image-size 224"):
+    with pytest.raises(InputError, match=r"images of 0 pixels. .*Use image_size=224"):
         convert(tmp_path / "w.pth", model=alexnet, out=tmp_path / "run", source="torchvision", image_size=0)
     assert not (tmp_path / "run").exists()
     torch.save(build(spec).state_dict(), tmp_path / "v.pth")

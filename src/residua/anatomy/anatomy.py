@@ -8,7 +8,7 @@ from typing import Any
 
 from residua._base.plain import plain
 from residua.anatomy.memory import TrainingMemory
-from residua.families.members import stage_of
+from residua.families.end_points import stage_of
 
 
 @dataclass(frozen=True)

@@ -93,9 +93,9 @@ def _traced(network: nn.Module, shape: tuple[int, int, int], batch: int, aux: bo
         smallest = _smallest(network, shape, aux)
         given = f"images of {_text(shape)} for {_name(network)}: {str(error).splitlines()[0]}"
         if smallest is None:
-            raise InputError(given, "an input that the network takes", "Leave --input out for its own") from error
+            raise InputError(given, "an input that the network takes", "Leave input_shape=… out for its own") from error
         wanted = f"images of {smallest} pixels a side or more"
-        raise InputError(given, wanted, f"Use --input {_text((shape[0], smallest, smallest))}") from error
+        raise InputError(given, wanted, f"Use input_shape={_text((shape[0], smallest, smallest))}") from error
 
 
 def _smallest(network: nn.Module, shape: tuple[int, int, int], aux: bool) -> int | None:
@@ -208,8 +208,8 @@ def _layers(trace: Trace, sizes: Mapping[str, int], batch: int, leaves: Mapping[
             elementwise_flops=sum(op.flops for op in operations) // batch,
             activation_bytes=_new_bytes(operations),
             kept_bytes=sum(storage.bytes for storage in keeps),
-            receptive_field=None if value.field.whole else value.field.size,
-            stride=value.field.jump if len(value.shape) == 4 and not _is_point(value) else None,
+            receptive_field=None if value.receptive_field.whole else value.receptive_field.size,
+            stride=value.receptive_field.jump if len(value.shape) == 4 and not _is_point(value) else None,
         )
     unused: dict[str, int] = {}
     for name, size in sizes.items():
@@ -238,7 +238,7 @@ def _new_bytes(operations: Sequence[Operation]) -> int:
 
 
 def _is_point(value: Value) -> bool:
-    return value.field.whole and value.shape[2:] == (1, 1)
+    return value.receptive_field.whole and value.shape[2:] == (1, 1)
 
 
 _WORDS = {
@@ -260,7 +260,7 @@ def _kind(main: Operation, compound: str) -> str:
     words = _WORDS.get(main.kind, main.kind.replace("_", " "))
     if main.kind == "adaptive_avg_pool2d":
         words = "global average pool" if main.outputs[0].shape[2:] == (1, 1) else "adaptive average pool"
-    if main.kind == "mean" and main.outputs[0].field.whole:
+    if main.kind == "mean" and main.outputs[0].receptive_field.whole:
         words = "global average pool"
     if main.window:
         kernel, stride = main.window[:2]
@@ -287,7 +287,7 @@ def _shape(given: Sequence[int] | None, spec: Spec | None) -> tuple[int, int, in
         raise InputError(
             f"an input of {_text(given)} for {spec.name}, which reads {spec.in_channels} channels",
             f"images of {spec.in_channels} channels",
-            f"Use --input {_text((spec.in_channels, height, width))}, or edit the spec's in_channels",
+            f"Use input_shape={_text((spec.in_channels, height, width))}, or edit the spec's in_channels",
         )
     return channels, height, width
 

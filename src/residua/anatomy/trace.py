@@ -36,7 +36,7 @@ class Value:
 
     shape: tuple[int, ...]
     storage: Storage
-    field: Field
+    receptive_field: Field
     needs_grad: bool
 
     @property
@@ -177,7 +177,7 @@ class Trace(TorchFunctionMode):
         inputs: Sequence[Any],
         shape: Sequence[int],
         *,
-        field: Field | None = None,
+        receptive_field: Field | None = None,
         weights: Iterable[Any] = (),
         in_place: bool = False,
         view: bool = False,
@@ -190,7 +190,7 @@ class Trace(TorchFunctionMode):
             kind: its name.
             inputs: tensors of the pass that it reads; others are left out.
             shape: of the output.
-            field: what the output sees; None: what the inputs see.
+            receptive_field: what the output sees; None: what the inputs see.
             weights: tensors that may be parameters.
             in_place: the output is the first input.
             view: the output has the first input's memory.
@@ -203,11 +203,11 @@ class Trace(TorchFunctionMode):
         needs = any(value.needs_grad for value in values) or any(weight.requires_grad for weight in named)
         shape = tuple(shape)
         storage = values[0].storage if in_place or view else Storage(math.prod(shape) * FLOAT_BYTES)
-        if field is None:
-            field = values[0].field if values else WHOLE
+        if receptive_field is None:
+            receptive_field = values[0].receptive_field if values else WHOLE
             for value in values[1:]:
-                field = field.join(value.field)
-        output = Value(shape, storage, field, needs)
+                receptive_field = receptive_field.join(value.receptive_field)
+        output = Value(shape, storage, receptive_field, needs)
         kept = tuple(keeps(values, output)) if keeps and needs else ()
         self.add(Operation(kind, *self._stack[-1], values, (output,), names, kept=kept, view=view, **facts))
         tensor = inputs[0] if in_place else torch.empty(shape, device="meta")

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from residua._base.errors import InputError
 from residua.evaluation.measures.metrics import NotFinite
-from residua.layers.shared import lender
+from residua.layers.shared import owner
 
 PASSES = 30
 SETTLED = 1e-3
@@ -94,7 +94,7 @@ def reestimate_bn(model: nn.Module, loader: _Batches, *, passes: int = PASSES) -
     model.eval()
     watches = [_Watch(layer) for layer in norms]
     of: dict[nn.Module, _Watch] = {watch.layer: watch for watch in watches}
-    handles = [place.register_forward_pre_hook(of[lender(place)]) for place in model.modules() if lender(place) in of]
+    handles = [place.register_forward_pre_hook(of[owner(place)]) for place in model.modules() if owner(place) in of]
     try:
         _lead(model, leader, watches)
         change, done = math.inf, 0

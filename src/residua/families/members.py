@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,24 +15,6 @@ from torch.overrides import TorchFunctionMode
 from residua.families.build import outline
 from residua.families.network import Classifier
 from residua.specs.schema import Spec
-
-# What end points of one stage have in common, in each vocabulary; a unit's number within its stage comes last.
-_STAGES = re.compile(
-    r"""(layer\d+)\.\d+            # torchvision's ResNets
-    |   (.+/block\d+)/unit_\d+/.+ # slim's
-    |   (conv\d+)_block\d+_out     # Keras's
-    |   (conv\d+)_\d+              # VGG
-    |   ((?:conv|pool)\d+)/.+      # GoogLeNet in Caffe
-    |   (inception_?\d)[a-z](?:/output)?
-    |   (Mixed_\d)[a-z]""",
-    re.VERBOSE,
-)
-
-
-def stage_of(name: str) -> str:
-    """Return the stage that an end point belongs to: "layer1" for "layer1.0", "conv3" for "conv3_2"; else itself."""
-    found = _STAGES.fullmatch(name)
-    return name if found is None else next(group for group in found.groups() if group)
 
 
 @dataclass(frozen=True)

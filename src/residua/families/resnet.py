@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from residua.families.end_points import PRE_ACTIVATED, slim_scope, vocabulary
 from residua.families.network import Classifier, Part
 from residua.layers.conv import conv2d, initialise, max_pool2d
 from residua.layers.gate import DropoutSum, GatedSum, ScaledSum, SqueezeExcitation
-from residua.layers.shared import lender
+from residua.layers.shared import Shared, owner
 from residua.layers.shortcut import PadShortcut, projection
-from residua.layers.unit import UNITS, FullPreUnit, ResidualUnit
+from residua.layers.unit import UNITS, ResidualUnit
 from residua.specs.resnet import ResNetSpec
 
-_PRE_ACTIVATED = ("relu_only_pre", "full_pre")
+_Layer = TypeVar("_Layer", nn.Module, nn.Module | None)
 
 
 class Network(Classifier):
@@ -32,7 +33,7 @@ class Network(Classifier):
         # Measured: wide 3×3 layers without groups are faster with the channels outermost, those of units forward too.
         self.infers_channels_last = spec.cardinality > 1 or spec.base_width <= 64
         self.trains_channels_last = self.infers_channels_last and spec.projection_kernel == 1
-        pre = spec.activation in _PRE_ACTIVATED
+        pre = spec.activation in PRE_ACTIVATED
         stem_active = spec.stem_norm or not pre
         self.conv1 = _stem(spec)
         self.bn1 = _norm(spec, spec.stem_width) if stem_active else nn.Identity()
@@ -40,14 +41,13 @@ class Network(Classifier):
         self.maxpool = nn.Identity() if spec.stem == "cifar" else max_pool2d(3, 2, spec.pool_padding)
         channels = spec.stem_width
         for stage, steps in enumerate(_steps(spec)):
-            units = []
+            units: list[ResidualUnit] = []
             for index, step in enumerate(steps):
                 activated = stem_active and stage == index == 0
-                units.append(_unit(spec, channels, stage, step, activated))
+                # The first unit may change the shape: what a stage shares begins with its second.
+                owning = units[1] if spec.sharing != "none" and index >= 2 else None
+                units.append(_unit(spec, channels, stage, step, activated, owning))
                 channels = spec.widths[stage] * spec.expansion
-            if spec.sharing != "none":
-                for unit in units[2:]:
-                    unit.repeat(units[1], norms=spec.sharing == "units")
             self.add_module(f"layer{stage + 1}", nn.Sequential(*units))
         if pre:
             normed = spec.activation == "full_pre" and spec.final_norm
@@ -63,7 +63,7 @@ class Network(Classifier):
         initialise(self, self.spec.init)
         if self.spec.zero_init_last_bn:
             for unit in self.units():
-                nn.init.zeros_(lender(getattr(unit, f"bn{unit.depth}")).weight)  # type: ignore[arg-type]
+                nn.init.zeros_(owner(getattr(unit, f"bn{unit.depth}")).weight)  # type: ignore[arg-type]
 
     def stages(self) -> list[nn.Sequential]:
         """The stages `layer1`, `layer2`, … in order."""
@@ -80,22 +80,12 @@ class Network(Classifier):
         torchvision's `stem`, `layer1.0`, …, `features`; TF-slim's `resnet_v2_50/conv1`, `…/pool1`,
         `…/block1/unit_1/bottleneck_v2`, …, `…/postnorm`; Keras's `pool1_pool`, `conv2_block1_out`, …, `post_relu`.
         """
-        spec, pre = self.spec, self.spec.activation in _PRE_ACTIVATED
-        slim = spec.end_points == "slim"
-        named: list[Part] = [("stem", self._stem)]
-        unit, last = "layer{stage}.{index}", "features"
-        if slim:
-            scope = slim_scope(spec)
-            named = [(f"{scope}/conv1", self._activated_stem), (f"{scope}/pool1", self.maxpool)]
-            unit, last = f"{scope}/block{{stage}}/unit_{{number}}/bottleneck_v{2 if pre else 1}", f"{scope}/postnorm"
-        elif spec.end_points == "keras":
-            named = [("pool1_pool", self._stem)]
-            unit, last = "conv{block}_block{number}_out", "post_relu"
-        for stage, units in enumerate(self.stages(), 1):
-            for index, module in enumerate(units):
-                name = unit.format(stage=stage, block=stage + 1, index=index, number=index + 1)
-                named.append((name, module))
-        return [*named, (last, self._last_activation)] if pre or spec.end_points == "torchvision" else named
+        names, pre = vocabulary(self.spec), self.spec.activation in PRE_ACTIVATED
+        stem = (self._stem,) if len(names.stem) == 1 else (self._activated_stem, self.maxpool)
+        found: list[Part] = [*zip(names.stem, stem, strict=True)]
+        for stage, units in enumerate(self.stages()):
+            found += [(names.of_unit(stage, index), unit) for index, unit in enumerate(units)]
+        return [*found, (names.last, self._last_activation)] if pre or names.always_last else found
 
     def forward_head(self, features: Tensor) -> Tensor:
         """(B, C', h, w) features -> (B, spec.num_classes) logits."""
@@ -151,14 +141,9 @@ class Network(Classifier):
         return out
 
     def _last_activation(self, x: Tensor) -> Tensor:
-        if self.spec.activation not in _PRE_ACTIVATED or not self.spec.final_norm:
+        if self.spec.activation not in PRE_ACTIVATED or not self.spec.final_norm:
             return x
         return F.relu(self.norm(x))
-
-
-def slim_scope(spec: ResNetSpec) -> str:
-    """TF-slim's name of a network: `resnet_v2_50`."""
-    return f"resnet_v{2 if spec.activation in _PRE_ACTIVATED else 1}_{spec.depth}"
 
 
 def _stem(spec: ResNetSpec) -> nn.Module:
@@ -218,8 +203,20 @@ def _steps(spec: ResNetSpec) -> list[list[_Step]]:
     return steps
 
 
-def _unit(spec: ResNetSpec, channels: int, stage: int, step: _Step, activated: bool) -> ResidualUnit:
-    """Build one unit; `activated`: whether its input comes through a ReLU of the stem."""
+def _unit(
+    spec: ResNetSpec, channels: int, stage: int, step: _Step, activated: bool, owning: ResidualUnit | None
+) -> ResidualUnit:
+    """Build one unit.
+
+    Args:
+        spec: the network.
+        channels: of the unit's input.
+        stage: counted from 0.
+        step: how the unit moves through the resolutions.
+        activated: whether the input comes through a ReLU of the stem.
+        owning: the unit of the same shape whose layers are shared, as `spec.sharing` says; None: nothing is.
+    """
+    whole = owning if spec.sharing == "units" else None
     width, out = spec.widths[stage], spec.widths[stage] * spec.expansion
     biases = ["inner" in spec.bias] * (1 if spec.unit == "basic" else 2) + ["last" in spec.bias]
     # Input, output, side, stride, dilation, groups of each convolution.
@@ -234,26 +231,30 @@ def _unit(spec: ResNetSpec, channels: int, stage: int, step: _Step, activated: b
             (first, inner, 3, 1 if in_1x1 else step.stride, step.after if in_1x1 else step.before, spec.cardinality),
             (inner, out, 1, 1, 1, 1),
         ]
-    convs = [
+    convs: list[nn.Module] = [
         conv2d(a, b, k, stride=s, dilation=d, groups=g, bias=bias, padding=spec.padding)
         for (a, b, k, s, d, g), bias in zip(shapes, biases, strict=True)
     ]
     full_pre = spec.activation == "full_pre"
-    norms: list[nn.Module] = [_norm(spec, conv.in_channels if full_pre else conv.out_channels) for conv in convs]
+    norms: list[nn.Module] = [_norm(spec, shape[0] if full_pre else shape[1]) for shape in shapes]
     if full_pre and activated:
         norms[0] = nn.Identity()
-    unit = UNITS[spec.activation](
-        convs,
-        norms,
-        _shortcut(spec, channels, out, step),
+    places = range(1, len(shapes) + 1)
+    return UNITS[spec.activation](
+        [_shared(owning, f"conv{place}", conv) for place, conv in zip(places, convs, strict=True)],
+        [_shared(whole, f"bn{place}", norm) for place, norm in zip(places, norms, strict=True)],
+        _shared(whole, "downsample", _shortcut(spec, channels, out, step)),
         plain=spec.shortcut == "none",
-        join=_join(spec, channels, out, step.stride),
-        se=SqueezeExcitation(out, spec.se_ratio) if spec.se_ratio else None,
+        join=_shared(whole, "join", _join(spec, channels, out, step.stride)),
+        se=_shared(whole, "se", SqueezeExcitation(out, spec.se_ratio) if spec.se_ratio else None),
         dropout=spec.dropout,
+        raw_projection=full_pre and spec.projection_input == "raw",
     )
-    if isinstance(unit, FullPreUnit):
-        unit.raw_projection = spec.projection_input == "raw"
-    return unit
+
+
+def _shared(owning: ResidualUnit | None, name: str, own: _Layer) -> _Layer | Shared:
+    """Return `own`, or the layer of that name in the unit that it is shared with."""
+    return own if owning is None or own is None else Shared(getattr(owning, name))
 
 
 def _shortcut(spec: ResNetSpec, channels: int, out: int, step: _Step) -> nn.Module | None:

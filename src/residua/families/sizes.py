@@ -23,19 +23,19 @@ def takes(spec: Spec, size: int) -> bool:
     return _obstacle(spec, size) is None
 
 
-def check_input(spec: Spec, size: int, option: str = "--image-size") -> None:
+def check_input(spec: Spec, size: int, field: str = "image_size") -> None:
     """Refuse a side, pixels, that the network cannot be trained at.
 
     Args:
         spec: the network.
         size: the side asked for.
-        option: what the user gave it by.
+        field: the argument that gave it.
 
     Raises:
         InputError: names the nearest side that it takes.
     """
     if size < 1:
-        raise InputError(f"images of {size} pixels", "a side of at least 1 pixel", f"Use {option} {spec.input_size}")
+        raise InputError(f"images of {size} pixels", "a side of at least 1 pixel", f"Use {field}={spec.input_size}")
     if takes(spec, size):
         return
     near = nearest_size(spec, size)
@@ -44,13 +44,13 @@ def check_input(spec: Spec, size: int, option: str = "--image-size") -> None:
         raise InputError(
             given,
             f"{near} pixels or more: of smaller images its layers leave nothing",
-            f"Use {option} {near} (published for {_published(spec)}), or a network for small images such as "
+            f"Use {field}={near} (published for {_published(spec)}), or a network for small images such as "
             "cifar_resnet20",
         )
     raise InputError(
         given,
         f"exactly {near} pixels: its first layer has a weight for each of them",
-        f"Use {option} {near}, or edit the network: input_size={size}",
+        f"Use {field}={near}, or edit the network: input_size={size}",
     )
 
 
@@ -78,7 +78,7 @@ def check_batch(spec: Spec, size: int, batch_size: int, hold: Callable[[nn.Modul
             f"batch_size={batch_size} with images of {size} pixels for {spec.name}",
             "batches of two or more: somewhere an image leaves batch normalisation one value a channel, and one value "
             "has no variance",
-            "Use --batch-size 2",
+            "Use batch_size=2",
         ) from error
 
 

@@ -5,25 +5,29 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 
-class Again(nn.Module):
-    """A layer of an earlier unit, applied once more.
+class Shared(nn.Module):
+    """A layer that an earlier unit owns, applied at a further place.
 
-    Its weights stay there, in the state dict too. Hooks are its own, and those of that unit's layer do not run.
+    The weights stay with the owner, in the state dict too. Hooks of the two are apart: a hook on this module runs here
+    alone, one on the owner's layer there alone.
+
+    Args:
+        layer: the owner's layer.
     """
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
         # In a tuple, so that it is no submodule: parameters and state dict would list its weights twice.
-        self._lent = (layer,)
+        self._owned = (layer,)
 
     def forward(self, *given: Tensor) -> Tensor:
-        out: Tensor = self._lent[0].forward(*given)
+        out: Tensor = self._owned[0].forward(*given)
         return out
 
     def extra_repr(self) -> str:
-        return repr(self._lent[0])
+        return repr(self._owned[0])
 
 
-def lender(layer: nn.Module) -> nn.Module:
-    """Return the layer whose weights are used: `layer` itself, unless it applies another one again."""
-    return layer._lent[0] if isinstance(layer, Again) else layer
+def owner(layer: nn.Module) -> nn.Module:
+    """Return the layer that has the weights: `layer` itself, or the one that it shares."""
+    return layer._owned[0] if isinstance(layer, Shared) else layer

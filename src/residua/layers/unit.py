@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from residua.layers.shared import Again
+from residua.layers.shared import owner
 
 
 class ResidualUnit(nn.Module):
@@ -22,6 +22,7 @@ class ResidualUnit(nn.Module):
         join: how shortcut and branch are combined; None: their sum.
         se: squeeze-and-excitation at the end of the branch.
         dropout: probability, before the last convolution.
+        raw_projection: a pre-activated unit's projection reads the input as it came, not its first BN-ReLU of it.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class ResidualUnit(nn.Module):
         join: nn.Module | None = None,
         se: nn.Module | None = None,
         dropout: float = 0.0,
+        raw_projection: bool = False,
     ) -> None:
         super().__init__()
         for index, (conv, norm) in enumerate(zip(convs, norms, strict=True), 1):
@@ -45,15 +47,14 @@ class ResidualUnit(nn.Module):
         self.join, self.se = join, se
         self.dropout = nn.Dropout(dropout) if dropout else None
         self.depth = len(convs)
-
-    def repeat(self, unit: ResidualUnit, *, norms: bool) -> None:
-        """Apply the convolutions of `unit`, a unit of the same shape, again; with `norms`, all its layers."""
-        names = [name for name, _ in unit.named_children()] if norms else [f"conv{i}" for i in range(1, self.depth + 1)]
-        for name in names:
-            setattr(self, name, Again(getattr(unit, name)))
+        self.raw_projection = raw_projection
 
     def _layers(self) -> list[tuple[nn.Module, nn.Module]]:
         return [(getattr(self, f"conv{i}"), getattr(self, f"bn{i}")) for i in range(1, self.depth + 1)]
+
+    def _projects(self) -> bool:
+        """Whether the shortcut is a projection, the unit's own or a shared one."""
+        return self.downsample is not None and isinstance(owner(self.downsample), nn.Sequential)
 
     def _inner(self, x: Tensor) -> Tensor:
         """Convolution, BN, ReLU for every layer but the last."""
@@ -93,7 +94,7 @@ class ResidualUnit(nn.Module):
         hooks = [branch.register_forward_hook(keep(f"conv{self.depth}"))]
         for number, (conv, _) in enumerate(self._layers()[1:], 1):
             hooks.append(conv.register_forward_pre_hook(keep(f"conv{number}")))
-        if isinstance(self.downsample, nn.Sequential):
+        if self.downsample and self._projects():
             hooks.append(self.downsample.register_forward_hook(keep("shortcut")))
         try:
             out = self(x)
@@ -150,8 +151,6 @@ class FullPreUnit(ResidualUnit):
     A unit whose input is activated already has an identity for `bn1` (see `ResNetSpec.stem_norm`).
     """
 
-    raw_projection = False
-
     def forward(self, x: Tensor) -> Tensor:
         (first, first_norm), *rest = self._layers()
         activated = first_norm(x)
@@ -163,10 +162,7 @@ class FullPreUnit(ResidualUnit):
             if self.dropout and index == self.depth:
                 out = self.dropout(out)
             out = conv(out)
-        return self._add(x, out, x if self.raw_projection else self._projected(x, activated))
-
-    def _projected(self, x: Tensor, activated: Tensor) -> Tensor:
-        return activated if isinstance(self.downsample, nn.Sequential) else x
+        return self._add(x, out, activated if self._projects() and not self.raw_projection else x)
 
 
 UNITS: dict[str, type[ResidualUnit]] = {

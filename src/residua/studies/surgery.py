@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from residua._base.errors import InputError
 from residua.families.network import Classifier
 from residua.families.resnet import Network
-from residua.layers.shared import lender
+from residua.layers.shared import owner
 from residua.layers.unit import ResidualUnit
 
 # In these orders a branch ends in a norm, in the others in a convolution.
@@ -43,7 +43,7 @@ def resizing(network: Network) -> set[str]:
     """Return the units that change the shape of their input."""
     found = set()
     for name, unit in named_units(network).items():
-        convs = [lender(getattr(unit, f"conv{number}")) for number in range(1, unit.depth + 1)]
+        convs = [owner(getattr(unit, f"conv{number}")) for number in range(1, unit.depth + 1)]
         strides = {conv.stride for conv in convs if isinstance(conv, nn.Conv2d)}
         if convs[0].in_channels != convs[-1].out_channels or any(max(stride) > 1 for stride in strides):
             found.add(name)

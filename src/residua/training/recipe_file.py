@@ -43,13 +43,14 @@ def load_recipe(name_or_path: str | Path, *, image_size: int = 32, images: int =
     path = Path(name_or_path)
     if path.suffix == ".toml" or len(path.parts) > 1:
         try:
-            return from_toml(path.read_text(encoding="utf-8"), source=str(path), image_size=image_size, images=images)
+            text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise InputError(
                 f"the recipe {path} cannot be read: {reason}",
                 f"a TOML file, or one of {', '.join(list_recipes())}",
             ) from None
+        return from_toml(text, source=str(path), image_size=image_size, images=images)
     if str(name_or_path) not in list_recipes():
         raise InputError(
             f"no recipe is called {str(name_or_path)!r}",

@@ -56,7 +56,7 @@ def imagenet() -> tuple[str, ...]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines()]
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path} cannot be read: {error}", "a text file in UTF-8 with one class name a line", "Check the path"

@@ -53,12 +53,12 @@ def run_on_meta(trace: Trace, function: Any, args: Sequence[Any], kwargs: dict[s
     outputs = [item for item in _flat(result) if isinstance(item, Tensor)]
     if not outputs:
         return result
-    field = values[0].field
+    receptive_field = values[0].receptive_field
     for value in values[1:]:
-        field = field.join(value.field)
+        receptive_field = receptive_field.join(value.receptive_field)
     made = []
     for tensor in outputs:
-        seen = field if tensor.dim() == 4 and tensor.shape[2:] == values[0].shape[2:] else WHOLE
+        seen = receptive_field if tensor.dim() == 4 and tensor.shape[2:] == values[0].shape[2:] else WHOLE
         storage = storages.setdefault(tensor.untyped_storage()._cdata, Storage(tensor.untyped_storage().nbytes()))
         needs = any(value.needs_grad for value in values) or tensor.requires_grad
         value = Value(tuple(tensor.shape), storage, seen, needs and tensor.is_floating_point())

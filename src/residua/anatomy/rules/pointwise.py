@@ -22,7 +22,7 @@ def linear(trace: Trace, input: Tensor, weight: Tensor, bias: Tensor | None = No
         "linear",
         (input,),
         shape,
-        field=WHOLE if len(shape) == 2 else None,
+        receptive_field=WHOLE if len(shape) == 2 else None,
         weights=(weight, bias),
         macs=math.prod(shape) * weight.shape[1],
         flops=math.prod(shape) if bias is not None else 0,

@@ -1,4 +1,4 @@
-"""Operations that slide a window over positions, cut into them, or gather them: shape, field, cost, what is kept."""
+"""Operations that slide a window over positions, cut into them, or gather them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _pair(value: int | Sequence[int]) -> Pair:
 
 def _field(trace: Trace, tensor: Tensor) -> Field:
     value = trace.known(tensor)
-    return value.field if value else WHOLE
+    return value.receptive_field if value else WHOLE
 
 
 def conv2d(
@@ -52,7 +52,7 @@ def conv2d(
         "conv2d",
         (input,),
         shape,
-        field=_field(trace, input).through((kernel[0], kernel[1]), step, before, spread),
+        receptive_field=_field(trace, input).through((kernel[0], kernel[1]), step, before, spread),
         weights=(weight, bias),
         macs=math.prod(shape) * depth * math.prod(kernel),
         flops=math.prod(shape) if bias is not None else 0,
@@ -125,7 +125,7 @@ def _pool(
         kind,
         (tensor,),
         shape,
-        field=_field(trace, tensor).through(kernel, step, before, spread),
+        receptive_field=_field(trace, tensor).through(kernel, step, before, spread),
         flops=math.prod(shape) * math.prod(kernel),
         keeps=keeps,
         window=(kernel, step, before),
@@ -137,17 +137,17 @@ def adaptive_avg_pool2d(trace: Trace, input: Tensor, output_size: int | Sequence
     size = input.shape[-2:]
     wanted = (output_size, output_size) if isinstance(output_size, int) else output_size
     out = [n if side is None else side for n, side in zip(size, wanted, strict=True)]
-    field = _field(trace, input)
+    receptive_field = _field(trace, input)
     # Windows may differ by a pixel in size and place; the largest counts, and the mean distance.
     largest = [max(-(-(i + 1) * n // m) - i * n // m for i in range(m)) for n, m in zip(size, out, strict=True)]
     strides = [n / m for n, m in zip(size, out, strict=True)]
-    seen = WHOLE if out == [1, 1] else field.through((largest[0], largest[1]), (strides[0], strides[1]))
+    seen = WHOLE if out == [1, 1] else receptive_field.through((largest[0], largest[1]), (strides[0], strides[1]))
     one = out == [1, 1]
     return trace.record(
         "adaptive_avg_pool2d",
         (input,),
         (*input.shape[:-2], *out),
-        field=seen,
+        receptive_field=seen,
         flops=input.numel(),
         keeps=None if one else inputs_alone,
     )
@@ -159,8 +159,8 @@ def mean(trace: Trace, input: Tensor, dim: Any = None, keepdim: bool = False, **
     gone = {axis % input.dim() for axis in axes}
     shape = [1 if i in gone else n for i, n in enumerate(input.shape) if keepdim or i not in gone]
     spatial = bool(gone & {2, 3}) and input.dim() == 4
-    field = WHOLE if spatial else None
-    return trace.record("mean", (input,), shape, field=field, flops=input.numel())
+    receptive_field = WHOLE if spatial else None
+    return trace.record("mean", (input,), shape, receptive_field=receptive_field, flops=input.numel())
 
 
 def pad(trace: Trace, input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Tensor:
@@ -169,8 +169,8 @@ def pad(trace: Trace, input: Tensor, pad: Sequence[int], mode: str = "constant",
     for axis, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=True), 1):
         shape[-axis] += before + after
     top_left = (pad[2] if len(pad) > 2 else 0, pad[0])
-    field = _field(trace, input).through((1, 1), (1, 1), top_left)
-    return trace.record("pad", (input,), shape, field=field)
+    receptive_field = _field(trace, input).through((1, 1), (1, 1), top_left)
+    return trace.record("pad", (input,), shape, receptive_field=receptive_field)
 
 
 def getitem(trace: Trace, input: Tensor, index: Any) -> Any:
@@ -190,11 +190,11 @@ def getitem(trace: Trace, input: Tensor, index: Any) -> Any:
     for part in index:
         shape.append(1 if part is None else len(next(rest)))
     shape += [len(part) for part in rest]
-    field = known.field
+    receptive_field = known.receptive_field
     if input.dim() == 4:
         rows, columns = ranges[2:]
-        field = field.through((1, 1), (rows.step, columns.step), (-rows.start, -columns.start))
-    return trace.record("slice", (input,), shape, field=field, view=True)
+        receptive_field = receptive_field.through((1, 1), (rows.step, columns.step), (-rows.start, -columns.start))
+    return trace.record("slice", (input,), shape, receptive_field=receptive_field, view=True)
 
 
 def _refuse_empty(sides: Sequence[int], what: str, size: Sequence[int]) -> None:

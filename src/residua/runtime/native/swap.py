@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from residua.families.resnet import Network
-from residua.layers.shared import lender
+from residua.layers.shared import owner
 from residua.layers.shortcut import PadShortcut
 from residua.layers.unit import PostActivationUnit
 from residua.runtime.native.chain import GIVEN, IDENTITY, NO_SHORTCUT, PADDED, Shortcut, fused_chain
@@ -97,7 +97,7 @@ def _eligible(module: nn.Module) -> bool:
 
 
 def _lenders(unit: PostActivationUnit) -> list[tuple[Any, Any]]:
-    return [(lender(conv), lender(norm)) for conv, norm in unit._layers()]
+    return [(owner(conv), owner(norm)) for conv, norm in unit._layers()]
 
 
 def _fusable(layers: Sequence[tuple[nn.Module, nn.Module]], stem: bool = False) -> bool:
@@ -133,7 +133,7 @@ def _serves(
     if type(x) is not Tensor or not torch.is_grad_enabled() or len(x) < 2:
         return False
     for conv, norm in layers:
-        if not norm.training or _hooked(conv) or _hooked(norm) or lender(conv).weight.dtype != torch.float32:
+        if not norm.training or _hooked(conv) or _hooked(norm) or owner(conv).weight.dtype != torch.float32:
             return False
     return True
 

@@ -8,7 +8,8 @@ from torch import nn
 
 from residua._base.errors import InputError, did_you_mean
 from residua._base.words import some
-from residua.families.members import Member, classifier_tensors, members, stage_of
+from residua.families.end_points import stage_of
+from residua.families.members import Member, classifier_tensors, members
 from residua.specs.schema import Spec
 
 BACKBONE = "backbone"
