@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -220,11 +220,13 @@ def test_command_line() -> None:
 @pytest.mark.parametrize("words", QUICK, ids=lambda words: " ".join(words[1:]))
 def test_answers_at_once_and_without_torch(words: list[str]) -> None:
     def seconds(arguments: list[str]) -> float:
+        # Of the processor, not of the clock: other processes must not decide it.
         times = []
         for _ in range(3):
-            start = time.perf_counter()
+            start = resource.getrusage(resource.RUSAGE_CHILDREN)
             subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-            times.append(time.perf_counter() - start)
+            end = resource.getrusage(resource.RUSAGE_CHILDREN)
+            times.append(end.ru_utime + end.ru_stime - start.ru_utime - start.ru_stime)
         return min(times)
 
     limit = 3 * seconds(["-c", "import json, dataclasses, argparse"]) + 0.25
