@@ -81,6 +81,8 @@ class Cache:
         """Keep an entry that is one file. Where that cannot be, a warning states why, and nothing else suffers."""
         try:
             self._make()
+            if self.path(key).is_dir():
+                _remove(self.path(key))
             with atomic_path(self.path(key)) as beside:
                 write(beside)
             self._tidy(self.path(key))

@@ -2,15 +2,13 @@
 
 A hash of everything that scores depend on finds them: weights, network, preprocessing, views, data (of files also their
 sizes and times of change), part, policy for bad images, engine, precision, device and versions. Where a file is damaged
-in any way, the pass is made again. Beyond 2 GiB in total, the least recently used files are removed.
+in any way, the pass is made again, and a warning states why. Beyond 2 GiB in total, the least recently used go.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -20,9 +18,10 @@ import safetensors
 import safetensors.torch
 import torch
 
-from residua._base.files import atomic_path, read_regular
+from residua._base.cache import Cache
+from residua._base.errors import Damaged
+from residua._base.files import read_regular
 from residua._base.json_file import parse_json
-from residua._base.places import cache_root
 from residua._version import __version__
 from residua.data import decode as decoding
 from residua.data.dataset import BadPolicy, Split
@@ -54,54 +53,31 @@ class _File(TypedDict):
     __metadata__: _Metadata
 
 
-def scores_folder() -> Path:
-    """Return $RESIDUA_CACHE/scores, or ~/.cache/residua/scores."""
-    return cache_root() / "scores"
+def score_cache() -> Cache:
+    """Return the cache that scores stand in: one file per pass."""
+    return Cache("scores", LIMIT_BYTES, ".safetensors", without="the network runs in every evaluation")
 
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """The file that holds the scores of one pass.
+    """The place of the scores of one pass in the cache.
 
     Attributes:
-        path: the file.
+        key: the hash of everything that they depend on.
         num_classes: K, the length of each row of logits.
     """
 
-    path: Path
+    key: str
     num_classes: int
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return score_cache().path(self.key)
 
     def read(self, split: Split) -> Scores | None:
         """Return the scores of `split`, or None where the file is absent, damaged or does not fit."""
-        try:
-            content = read_regular(self.path, LIMIT_BYTES)
-            length = int.from_bytes(content[:8], "little")
-            metadata = parse_json(content[8 : 8 + length], _File, self.path)["__metadata__"]
-            header = parse_json(metadata["scores"], _Header, self.path)
-            tensors = safetensors.torch.load(content)
-            if hash_tensors(tensors) != header["sha256"]:
-                return None
-            indices, logits = tensors["indices"].numpy(), tensors["logits"]
-            skipped = {int(index): reason for index, reason in header["skipped"].items()}
-            expected = np.delete(np.arange(len(split)), sorted(skipped))
-        except (ValueError, KeyError, IndexError, TypeError, safetensors.SafetensorError):
-            return None
-        if not np.array_equal(indices, expected) or logits.shape != (len(expected), self.num_classes):
-            return None
-        if indices.dtype != np.int64 or not logits.is_floating_point() or not torch.isfinite(logits).all():
-            return None
-        found = Scores(
-            views=header["views"],
-            logits=logits,
-            labels=split.labels[indices],
-            indices=indices,
-            skipped=skipped,
-            seconds=header["seconds"],
-            cached=True,
-        )
-        with contextlib.suppress(OSError):
-            os.utime(self.path)
-        return found
+        return score_cache().read(self.key, lambda path: self._load(path, split))
 
     def write(self, scores: Scores) -> None:
         """Store scores. A cache that cannot be written to stores nothing, and the evaluation goes on."""
@@ -112,10 +88,40 @@ class CacheEntry:
             "skipped": {str(index): reason for index, reason in scores.skipped.items()},
             "seconds": scores.seconds,
         }
-        with contextlib.suppress(OSError, safetensors.SafetensorError):
-            with atomic_path(self.path) as beside:
-                safetensors.torch.save_file(tensors, beside, metadata={"scores": json.dumps(header)})
-            _remove_oldest(self.path)
+        metadata = {"scores": json.dumps(header)}
+
+        def write(path: Path) -> None:
+            path.write_bytes(safetensors.torch.save(tensors, metadata=metadata))
+
+        score_cache().write(self.key, write)
+
+    def _load(self, path: Path, split: Split) -> Scores:
+        content = read_regular(path, LIMIT_BYTES)
+        length = int.from_bytes(content[:8], "little")
+        metadata = parse_json(content[8 : 8 + length], _File, path)["__metadata__"]
+        header = parse_json(metadata["scores"], _Header, path)
+        try:
+            tensors = safetensors.torch.load(content)
+            indices, logits = tensors["indices"].numpy(), tensors["logits"]
+            skipped = {int(index): reason for index, reason in header["skipped"].items()}
+            expected = np.delete(np.arange(len(split)), sorted(skipped))
+        except (ValueError, KeyError, IndexError, TypeError, safetensors.SafetensorError) as error:
+            raise Damaged(path, f"it holds no scores ({error})") from None
+        if hash_tensors(tensors) != header["sha256"]:
+            raise Damaged(path, "its tensors do not give the SHA-256 that was written with them")
+        if not np.array_equal(indices, expected) or logits.shape != (len(expected), self.num_classes):
+            raise Damaged(path, "its scores are of different images or classes")
+        if indices.dtype != np.int64 or not logits.is_floating_point() or not torch.isfinite(logits).all():
+            raise Damaged(path, "its scores are no finite numbers")
+        return Scores(
+            views=header["views"],
+            logits=logits,
+            labels=split.labels[indices],
+            indices=indices,
+            skipped=skipped,
+            seconds=header["seconds"],
+            cached=True,
+        )
 
 
 def cache_entry(
@@ -147,20 +153,4 @@ def cache_entry(
         "precision": precision,
     }
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
-    return CacheEntry(scores_folder() / f"{digest[:40]}.safetensors", spec.num_classes)
-
-
-def _remove_oldest(newest: Path) -> None:
-    files = []
-    for file in newest.parent.glob("*.safetensors"):
-        with contextlib.suppress(OSError):
-            status = file.stat()
-            files.append((status.st_mtime_ns, status.st_size, file))
-    excess = sum(size for _, size, _ in files) - LIMIT_BYTES
-    for _, size, file in sorted(files):
-        if excess <= 0:
-            break
-        if file != newest:
-            with contextlib.suppress(OSError):
-                file.unlink()
-                excess -= size
+    return CacheEntry(digest[:40], spec.num_classes)
