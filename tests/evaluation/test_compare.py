@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +88,14 @@ def test_other_data(runs: list[Path], tmp_path: Path) -> None:
     found = compare(runs[:2], other)
     assert (found.count, found.split) == (6, "train")
     assert any("one was trained on other data" in note for note in found.notes)
+
+
+def test_data_without_some_classes(runs: list[Path], tmp_path: Path) -> None:
+    other = colour_folder(tmp_path / "other", count=2)
+    shutil.rmtree(other / "green")
+    found = compare(runs[:2], other)
+    assert found.count == 4
+    assert "without images here, and therefore not measured: green" in found.notes
 
 
 def test_runs_that_cannot_be_compared(runs: list[Path], tmp_path: Path) -> None:

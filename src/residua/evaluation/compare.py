@@ -12,6 +12,7 @@ import torch
 
 from residua._base.errors import InputError
 from residua._base.plain import plain
+from residua._base.words import some
 from residua.anatomy.inspect import inspect
 from residua.data.dataset import BadPolicy
 from residua.evaluation.ensemble_runs import names_of
@@ -165,6 +166,9 @@ def compare(
     first = opened[0]
     scorer = open_scorer(opened, options)
     notes = [note for run in opened if (note := check_unseen(run, scorer.dataset, scorer.split, "score it"))]
+    scored = set(scorer.part(first).labels.tolist())
+    if absent := [name for index, name in enumerate(first.classes) if index not in scored]:
+        notes.append(f"without images here, and therefore not measured: {some(absent, 12)}")
     names = names_of(opened)
     rows, right = [], []
     for name, run in zip(names, opened, strict=True):
