@@ -140,6 +140,13 @@ def test_an_older_bundle_is_published_without_its_places(run: Run, home: Path, t
 def test_full_provenance_names_them(run: Run, home: Path, tmp_path: Path) -> None:
     assert main(["evaluate", str(run.folder), "--full-provenance", "--report", str(tmp_path)]) == 0
     assert json.loads((tmp_path / "report.json").read_text())["data"]["location"] == str(home / "photos")
+    words = ["train", str(home / "photos"), "--model", "cifar_resnet8", "--weights", str(run.folder)]
+    options = ["--epochs", "1", "--min-steps", "0", "--on-bad", "skip", "--kernels", "eager", "--full-provenance"]
+    assert main([*words, "--out", str(tmp_path / "run"), *options]) == 0
+    trained = residua.load(tmp_path / "run")
+    assert trained.data["location"] == trained.data["given"] == str(home / "photos")
+    assert trained.initial_weights == {"given": str(run.folder), "sha256": trained.initial_weights["sha256"]}  # type: ignore[index]
+    assert set(marked(tmp_path / "run", MARK)) == {"model.safetensors", "report.html", "report.json", "recipe.toml"}
 
 
 def test_a_signature_is_written_nowhere(
@@ -152,7 +159,7 @@ def test_a_signature_is_written_nowhere(
         address = server.address.replace("//", "//alice:passw0rd@")
         given = f"{address}/w.safetensors?X-Amz-Signature={SECRET}#sha256={digest}"
         out = tmp_path / "run"
-        options = ["--epochs", "1", "--batch-size", "8", "--min-steps", "0", "--on-bad", "skip", "--engine", "eager"]
+        options = ["--epochs", "1", "--batch-size", "8", "--min-steps", "0", "--on-bad", "skip", "--kernels", "eager"]
         words = ["train", str(home / "photos"), "--model", "cifar_resnet8", "--weights", given, "--out", str(out)]
         assert main([*words, *options]) == 0
         assert f"X-Amz-Signature={SECRET}" in server.asked[-1].path, "the server is asked with it"

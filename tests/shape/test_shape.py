@@ -85,6 +85,7 @@ OPTIONS = {
         "recipe",
         "resume",
         "data_dir",
+        "full_provenance",
         "json",
         "epochs",
         "max_steps",

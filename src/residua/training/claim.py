@@ -78,7 +78,14 @@ def record(request: Request, dataset: Dataset | None, digests: ImageDigests | No
         digests.write(digests_path(request.folder))
     write_origin(
         request.folder,
-        Origin(request.spec, request.initial_weights, request.recipe_large, request.recipe_small, data),
+        Origin(
+            request.spec,
+            request.initial_weights,
+            request.recipe_large,
+            request.recipe_small,
+            data,
+            request.full_provenance,
+        ),
     )
 
 

@@ -30,7 +30,7 @@ def finish(trainer: Trainer, stop: StopRequest) -> None:
     plan = trainer.plan
     report = _evaluate(trainer, stop)
     stop.check()
-    initial = plan.request.initial_weights
+    request, initial = plan.request, plan.request.named_weights
     with writing(plan.folder / "model.safetensors"):
         save_bundle(
             plan.folder,
@@ -39,9 +39,9 @@ def finish(trainer: Trainer, stop: StopRequest) -> None:
             classes=plan.dataset.classes,
             preprocess=plan.preprocess,
             metrics=_metrics(trainer, report),
-            data=plan.dataset.describe(),
+            data=plan.dataset.describe(full=request.full_provenance),
             recipe=to_dict(plan.recipe),
-            initial_weights={"given": initial.public.given, "sha256": initial.sha256} if initial else None,
+            initial_weights={"given": initial.given, "sha256": initial.sha256} if initial else None,
         )
         write_report(plan.folder, report)
         _keep_best_and_last(trainer)
@@ -61,8 +61,9 @@ def _evaluate(trainer: Trainer, stop: StopRequest) -> Report:
     plan = trainer.plan
     model = build(plan.spec).to(plan.hardware.device)
     model.load_state_dict(_kept(trainer), strict=True)
-    dataset, recipe, initial = plan.dataset, to_dict(plan.recipe), plan.request.initial_weights
-    notes = [*dataset.describe()["notes"], *([f"training began with {initial.public}"] if initial else [])]
+    dataset, recipe, initial = plan.dataset, to_dict(plan.recipe), plan.request.named_weights
+    data = dataset.describe(full=plan.request.full_provenance)
+    notes = [*data["notes"], *([f"training began with {initial}"] if initial else [])]
     return evaluate_model(
         model.eval(),
         dataset.splits[dataset.held_out],
@@ -71,8 +72,7 @@ def _evaluate(trainer: Trainer, stop: StopRequest) -> Report:
         device=plan.hardware.device,
         progress=stop.check,
         name=plan.folder.resolve().name,
-        data=dataset.describe()
-        | {"notes": notes, "evaluated": relation(dataset.held_out, own_data=True, recipe=recipe)},
+        data=data | {"notes": notes, "evaluated": relation(dataset.held_out, own_data=True, recipe=recipe)},
         recipe=recipe,
         history=trainer.state.history,
         root=Path(dataset.location) if dataset.location else None,

@@ -35,6 +35,7 @@ def train(
     data_dir: Path | None = None,
     model_edits: dict[str, Any] | None = None,
     weights: str | Path | None = None,
+    full_provenance: bool = False,
     **overrides: Any,
 ) -> Run:
     """Train a network and leave a complete run folder: weights, config, report, history, recipe.
@@ -51,6 +52,8 @@ def train(
         model_edits: fields of the spec to change, such as {"shortcut": "none"}.
         weights: to begin with, as for `create_model`; when resuming, the run's own. Their preprocessing becomes the
             run's; where its classes differ, the classifier starts from fresh weights. None: drawn from the seed.
+        full_provenance: whether bundle, report and recipe.toml state places on this machine; by default they name data
+            and weights by the last part of the path. Secrets of an address stand in none of them.
         overrides: fields of the recipe or of its augmentation, such as epochs=3, flip=False.
 
     Raises:
@@ -67,6 +70,7 @@ def train(
         data_dir=data_dir,
         model_edits=model_edits,
         weights=weights,
+        full_provenance=full_provenance,
         **overrides,
     )
     folder = request.folder

@@ -179,12 +179,13 @@ def write_plan(plan: Plan) -> None:
 
 
 def _recipe_text(plan: Plan) -> str:
-    # Others read it: data and weights are named without their places on this machine.
-    name, data = plan.spec.name, plan.dataset.name
-    initial = plan.request.initial_weights and plan.request.initial_weights.public
+    # Others read it: by default, data and weights are named without their places on this machine.
+    request, name = plan.request, plan.spec.name
+    source = request.source if request.full_provenance else [plan.dataset.name]
+    initial = request.named_weights
     given = ["--weights", initial.given] if initial else []
-    again = ["residua", "train", data, "--model", name, *given, "--recipe", "recipe.toml", "--out", "ANOTHER"]
-    head = f"{name} on {data}: the complete recipe. Repeat the run with\n{shlex.join(again)}"
+    again = ["residua", "train", *source, "--model", name, *given, "--recipe", "recipe.toml", "--out", "ANOTHER"]
+    head = f"{name} on {source[0]}: the complete recipe. Repeat the run with\n{shlex.join(again)}"
     if initial:
         head += f"\nSHA-256 of the weights that it begins with: {initial.sha256}"
     if _is_edited(plan.spec):

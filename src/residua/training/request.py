@@ -37,6 +37,7 @@ class Request:
         recipe_large: the recipe for 10,000 training images or more.
         recipe_small: the recipe for fewer.
         origin: what the folder recorded when the run was begun; None for a new run.
+        full_provenance: whether what others read states places on this machine.
     """
 
     data: str | Path
@@ -47,6 +48,7 @@ class Request:
     recipe_large: Recipe
     recipe_small: Recipe
     origin: Origin | None
+    full_provenance: bool = False
 
     def recipe(self, images: int) -> Recipe:
         """Return the recipe for so many training images."""
@@ -64,6 +66,11 @@ class Request:
         return was is not None and was["given"] != str(self.data)
 
     @property
+    def named_weights(self) -> Initial | None:
+        """The weights to begin with, as others read of them."""
+        return self.initial_weights and (self.initial_weights if self.full_provenance else self.initial_weights.public)
+
+    @property
     def source(self) -> list[str]:
         """The words of a command that name the data."""
         return [str(self.data), *(["--data-dir", str(self.data_dir)] if self.data_dir else [])]
@@ -79,6 +86,7 @@ def ask(
     data_dir: Path | None = None,
     model_edits: dict[str, Any] | None = None,
     weights: str | Path | None = None,
+    full_provenance: bool = False,
     **overrides: Any,
 ) -> Request:
     """Settle everything that can be settled without the data and without writing a file.
@@ -126,7 +134,8 @@ def ask(
     initial = _initial_weights(weights, asked, folder, origin)
     if initial is not None:
         spec = asked.taking(initial.form)
-    return Request(data, data_dir, folder, spec, initial, large, small, origin)
+    full_provenance = full_provenance or (origin is not None and origin.full_provenance)
+    return Request(data, data_dir, folder, spec, initial, large, small, origin, full_provenance)
 
 
 def _initial_weights(

@@ -41,6 +41,7 @@ class _Document(TypedDict):
     weights: NotRequired[InitialRecord | None]
     recipe: _Recipes
     data: DataRecord | None
+    full_provenance: NotRequired[bool]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Origin:
         recipe_large: the recipe for 10,000 training images or more.
         recipe_small: the recipe for fewer.
         data: None until the data was opened.
+        full_provenance: whether its bundle and report state places on this machine.
     """
 
     spec: Spec
@@ -60,6 +62,7 @@ class Origin:
     recipe_large: Recipe
     recipe_small: Recipe
     data: DataRecord | None
+    full_provenance: bool = False
 
     def recipe(self, images: int) -> Recipe:
         """Return the recipe for so many training images."""
@@ -95,6 +98,7 @@ def write_origin(folder: Path, origin: Origin) -> None:
         "weights": initial and initial.to_dict(),
         "recipe": {"large": to_dict(origin.recipe_large), "small": to_dict(origin.recipe_small)},
         "data": origin.data,
+        "full_provenance": origin.full_provenance,
     }
     with writing(origin_path(folder)):
         write_text(origin_path(folder), json.dumps(document, indent=1))
@@ -123,6 +127,7 @@ def read_origin(folder: Path) -> Origin | None:
             from_dict(large),
             from_dict(small),
             document["data"],
+            document.get("full_provenance", False),
         )
     except KeyError as error:
         raise Damaged(path, f"it lacks `recipe.{error.args[0]}`") from None

@@ -26,6 +26,7 @@ def train(
     recipe: str | None = None,
     resume: Switch = False,
     data_dir: Path | None = None,
+    full_provenance: Switch = False,
     json: Switch = False,
     **fields: Any,
 ) -> int:
@@ -48,6 +49,9 @@ def train(
         Go on where a killed run stopped; its final weights are those of the run never killed.
     data_dir
         Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
+    full_provenance
+        State places on this machine in bundle, report and recipe.toml; left out: data and weights are named by the last
+        part of their path.
     json
         Print one JSON document at the end.
     """
@@ -55,7 +59,15 @@ def train(
 
     given = {key: value for key, value in fields.items() if value is not None}
     run = run_training(
-        data, model=model, recipe=recipe, out=out, resume=resume, data_dir=data_dir, weights=weights, **given
+        data,
+        model=model,
+        recipe=recipe,
+        out=out,
+        resume=resume,
+        data_dir=data_dir,
+        weights=weights,
+        full_provenance=full_provenance,
+        **given,
     )
     if json:
         print_json({"run": str(run.folder), "model": run.spec.name, "classes": list(run.classes), **run.metrics})
