@@ -86,7 +86,7 @@ def find_initial(given: str | Path, asked: Asked) -> Initial:
     Raises:
         InputError: as `resolve`, and as `fitted`.
     """
-    found = resolve(given, asked)
+    found = resolve(given, asked, new_classifier=True)
     fitted(outline(found.identity.network), found, new_classifier=True, new_input=True)
     return Initial(found.located.given, found.located.sha256, found.preprocess, found.classes, found.form)
 
@@ -97,7 +97,7 @@ def load_initial(initial: Initial, network: Classifier, classes: Sequence[str]) 
     Raises:
         InputError: they are not available any more, or have changed.
     """
-    found = resolve(initial.given, Asked(network.spec))
+    found = resolve(initial.given, Asked(network.spec), new_classifier=True)
     if found.located.sha256 != initial.sha256:
         raise InputError(
             f"{initial.given} has SHA-256 {found.located.sha256[:16]}…, and had {initial.sha256[:16]}… when the run "

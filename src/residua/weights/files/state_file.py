@@ -1,31 +1,46 @@
-"""State dicts from files: read without executing anything."""
+"""State dicts from files of torch and safetensors, told apart by their content, read without executing anything."""
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import safetensors
 import safetensors.torch
-import torch
-from torch import Tensor
 
 from residua._base.errors import InputError
-from residua._base.words import some
 from residua.weights.bundle.read import read_bundle
 from residua.weights.bundle.signed import is_bundle
 from residua.weights.bundle.value import MODEL_FILE
+from residua.weights.files.torch_file import load_torch
+from residua.weights.files.unwrap import State, unwrap
 
-_NESTED = ("state_dict", "model", "model_state_dict")
+Container = Literal["safetensors", "torch", "hdf5", ""]
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Return the state dict in a file of `torch.save` or safetensors, its wrappings taken off.
+def container_of(path: Path) -> Container:
+    """Return what wrote a file, by its first bytes; "" for none of those known, and for no file at all."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(10)
+    except OSError:
+        return ""
+    if start.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "hdf5"
+    if len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 32:
+        return "safetensors"
+    # A zip, or a pickle of protocol 2 to 5. Keras writes zips too, under its own ending.
+    if start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")):
+        return "torch"
+    return ""
 
-    A state dict may stand under "state_dict" or "model", and have the prefix "module." of DataParallel. Pickles are
-    read with `weights_only=True`.
+
+def read_state(path: Path) -> State:
+    """Return the state dict in a file of `torch.save` or safetensors, whatever its ending, its wrappings taken off.
+
+    Nests ("state_dict", "model", "model_ema", …), prefixes ("module.", "_orig_mod.", "model.", …) and what training
+    keeps beside the network are taken off, in every container alike; see `unwrap`. Pickles are read with
+    `weights_only=True`.
 
     Raises:
         InputError: no such file; a damaged one; one that holds something else or would run code (nothing is run).
@@ -34,52 +49,19 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"{path} does not exist", f"a file of weights or a run folder with {MODEL_FILE}", "Check the path"
         )
-    if path.suffix == ".safetensors" and is_bundle(path):
-        return read_bundle(path)[1]
+    kind = container_of(path)
+    if kind == "hdf5":
+        raise InputError(f"{path} is HDF5", "a file of torch or safetensors", "Use source='keras' if Keras wrote it")
+    if kind != "safetensors" and (kind == "torch" or path.suffix != ".safetensors"):
+        return unwrap(path, load_torch(path))
+    if is_bundle(path):
+        return State(read_bundle(path)[1])
     try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
+        return unwrap(path, safetensors.torch.load_file(path))
+    except InputError:
         raise
-    except pickle.UnpicklingError as error:
-        # Without torch's own words, which advise to load it all the same.
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError, MemoryError, OverflowError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise InputError(
-            f"{path} is no plain file of tensors, or it would run code when loaded",
-            "safetensors, or a state dict as torch.save writes it; nothing was executed",
-            "If you trust its source, save its state dict again as safetensors",
+            f"{path} cannot be read as weights: {reason}", "a whole file of weights", "Fetch it again"
         ) from error
-    # A damaged file misleads torch's reader anywhere: it fails with whatever that place raises.
-    except Exception as error:
-        raise InputError(
-            f"{path} cannot be read as weights: {_first_line(error)}",
-            "a whole file of weights",
-            "Fetch it again",
-        ) from error
-    return _unwrap(path, found)
-
-
-def _unwrap(path: Path, found: Any) -> dict[str, Tensor]:
-    for key in _NESTED:
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-            break
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-        kind = ", ".join(map(str, found)) if isinstance(found, Mapping) else type(found).__name__
-        raise InputError(
-            f"{path} holds {kind[:200]}", "a state dict: names and tensors", "Save model.state_dict() alone"
-        )
-    state = {str(key): value for key, value in found.items()}
-    if odd := [key for key, t in state.items() if t.layout != torch.strided or t.is_quantized or t.is_meta]:
-        raise InputError(
-            f"{path} holds tensors that are sparse, quantized or without values: {some(odd)}",
-            "plain numbers",
-            "Save the state dict of the float network",
-        )
-    if state and all(key.startswith("module.") for key in state):
-        return {key.removeprefix("module."): value for key, value in state.items()}
-    return state
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -16,14 +16,12 @@ from residua.specs.schema import Spec
 from residua.weights.bundle.read import read_bundle
 from residua.weights.bundle.signed import is_bundle
 from residua.weights.files.hub_config import HubConfig, read_config
-from residua.weights.files.state_file import read_state
+from residua.weights.files.state_file import container_of, read_state
 from residua.weights.identity import Asked, Identity, identify
 from residua.weights.named.locate import Located, locate
 from residua.weights.peers.same_network import TWINS
-from residua.weights.sources.read_source import get_source, read_weights
+from residua.weights.sources.read_source import Converted, get_source, read_weights
 from residua.weights.state_diff import differences
-
-_PLAIN = (".safetensors", ".pth", ".pt", ".bin", ".th", ".ckpt", "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +35,8 @@ class Weights:
         source: whose names the file has; "" for our own.
         preprocess: the evaluation transform that they were trained for; None where it is unknown.
         classes: the names of the outputs; () where they are unknown.
+        headless: whether they lack the classifier.
+        notes: what was taken of the file and what was left out, a sentence each.
     """
 
     located: Located
@@ -45,6 +45,8 @@ class Weights:
     source: str
     preprocess: PreprocessSpec | None
     classes: tuple[str, ...]
+    headless: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def spec(self) -> Spec:
@@ -57,13 +59,14 @@ class Weights:
         return self.identity.form
 
 
-def resolve(given: str | Path, asked: Asked | None = None) -> Weights:
+def resolve(given: str | Path, asked: Asked | None = None, *, new_classifier: bool = False) -> Weights:
     """Find weights by name (see `locate`), fetch them where they are not in the cache, and read them.
 
     Args:
         given: as for `locate`.
         asked: the network that they are for, whatever its number of classes and channels; None: the weights state it
             themselves, as a run and the Hub's config.json do.
+        new_classifier: as in `read_weights`.
 
     Raises:
         InputError: as `locate`; weights of a different network, or of one that nothing states; tensors that are
@@ -77,13 +80,15 @@ def resolve(given: str | Path, asked: Asked | None = None) -> Weights:
         return Weights(located, identity, tensors, "", bundle.preprocess, bundle.classes)
     config = read_config(located.config) if located.config else HubConfig()
     spec = _wanted(given, located, config, asked)
-    found, tensors, source = _read(located.path, spec, located.source or config.source)
+    read = _read(located.path, spec, located.source or config.source, new_classifier)
+    found, source = read.spec, read.source
     classes = located.classes or config.classes
     preprocess = located.preprocess or config.preprocess
     if preprocess is None and spec.name in TWINS.get(source, ()):
         preprocess = get_source(source).preprocess(found, located.path.name)
     classes = classes if len(classes) == found.num_classes else ()
-    return Weights(located, identify(located.given, found, asked), tensors, source, preprocess, classes)
+    identity = identify(located.given, found, asked)
+    return Weights(located, identity, read.tensors, source, preprocess, classes, read.headless, read.notes)
 
 
 def _wanted(given: str | Path, located: Located, config: HubConfig, asked: Asked | None) -> Spec:
@@ -103,12 +108,11 @@ def _wanted(given: str | Path, located: Located, config: HubConfig, asked: Asked
     return stated
 
 
-def _read(path: Path, spec: Spec, source: str | None) -> tuple[Spec, dict[str, Tensor], str]:
+def _read(path: Path, spec: Spec, source: str | None, new_classifier: bool) -> Converted:
     """Return the network as the file has it, its tensors, and whose names they were; "" for our own."""
-    if source is None and path.suffix in _PLAIN and path.is_file():
-        tensors = read_state(path)
+    if source is None and container_of(path) in ("torch", "safetensors") and path.suffix != ".keras":
+        state = read_state(path)
         wanted = state_shapes(spec)
-        if tensors.keys() == wanted.keys() and not differences(wanted, tensors):
-            return spec, tensors, ""
-    found = read_weights(path, spec, source)
-    return found.spec, found.tensors, found.source
+        if state.keys() == wanted.keys() and not differences(wanted, state):
+            return Converted(spec, state, "", state.notes)
+    return read_weights(path, spec, source, new_classifier=new_classifier)

@@ -54,7 +54,7 @@ def fitted(
         new_classifier: another number of classes is meant: the tensors of the classifier, and of auxiliary ones,
             are left to the network; every other tensor must fit.
         new_input: another number of channels is meant: the first kernel is fitted, see `fit_channels`.
-        adrift: the classes are others even where their number is the same: the classifier is left out anyway.
+        adrift: the classes differ even where their number is the same: the classifier is left out.
 
     Raises:
         InputError: weights of a network that computes something else; tensors that do not fit: all are named.
@@ -64,7 +64,7 @@ def fitted(
     tensors = dict(weights.tensors)
     fresh: tuple[str, ...] = ()
     adapted: tuple[str, ...] = ()
-    if new_classifier and (adrift or theirs.num_classes != spec.num_classes):
+    if new_classifier and (adrift or weights.headless or theirs.num_classes != spec.num_classes):
         fresh = classifier_tensors(spec)
         for name in fresh:
             tensors.pop(name, None)

@@ -17,11 +17,16 @@ from residua._base.words import compact, some
 from residua.families.members import classifier_tensors, input_tensors, state_shapes
 from residua.specs.schema import Spec
 from residua.weights.bundle.signed import is_bundle
+from residua.weights.files.state_file import container_of
 from residua.weights.sources.source import Source, Tensors
 from residua.weights.state_diff import differences
 
 # In the order in which names are tried: the last, whose names our networks share, takes what no other knows.
-SOURCES = ("keras", "slim", "cifar_resnet", "timm", "torchvision")
+SOURCES = ("keras", "slim", "cifar_resnet", "huggingface", "mmpretrain", "fastai", "timm", "torchvision")
+# What else stands in place of a classifier: heads of self-supervised training, and of other frameworks.
+_HEAD = re.compile(
+    r"(head|heads|classifier|projection_head|prediction_head|projector|predictor|prototypes|mlp_head|1)\."
+)
 _BACKGROUND = 1  # outputs that TensorFlow's ImageNet networks have more than classes
 
 
@@ -33,16 +38,23 @@ class Converted(NamedTuple):
         tensors: the state dict of that network, every difference excluded.
         source: the name of the source.
         notes: what was assumed or left out, a sentence each.
+        headless: whether the file has no classifier, and `tensors` lack it.
     """
 
     spec: Spec
     tensors: Tensors
     source: str
     notes: tuple[str, ...]
+    headless: bool = False
 
 
 def read_weights(
-    file: Path | str, spec: Spec, source: str | None = None, *, keep_background: int | None = None
+    file: Path | str,
+    spec: Spec,
+    source: str | None = None,
+    *,
+    keep_background: int | None = None,
+    new_classifier: bool = False,
 ) -> Converted:
     """Read a file of a source and return the tensors as `spec`'s network has them, every one checked.
 
@@ -51,6 +63,7 @@ def read_weights(
         spec: the network; its classes and channels follow the file.
         source: one of `SOURCES`; None: guessed.
         keep_background: how many outputs are wanted, where that is known: 1,001 keeps TensorFlow's background.
+        new_classifier: a classifier will be drawn: a backbone without one, or with a head of another form, will do.
 
     Raises:
         InputError: as `convert`.
@@ -67,12 +80,25 @@ def read_weights(
             f"{path} is a Residua bundle", "somebody else's weights", "Use its folder as the run that it is"
         )
     name, tensors, notes = _read(path, source)
-    found = ours_from(spec, tensors, name, given=f"{path} ({name})", keep_background=keep_background)
+    found = ours_from(
+        spec,
+        tensors,
+        name,
+        given=f"{path} ({name})",
+        keep_background=keep_background,
+        new_classifier=new_classifier,
+    )
     return found._replace(notes=(*notes, *found.notes))
 
 
 def ours_from(
-    spec: Spec, tensors: Mapping[str, Tensor], source: str, *, given: str = "", keep_background: int | None = None
+    spec: Spec,
+    tensors: Mapping[str, Tensor],
+    source: str,
+    *,
+    given: str = "",
+    keep_background: int | None = None,
+    new_classifier: bool = False,
 ) -> Converted:
     """Return a source's tensors as `spec`'s network has them, every one checked; what `read_weights` does with a file.
 
@@ -82,6 +108,7 @@ def ours_from(
         source: one of `SOURCES`.
         given: what an error calls them.
         keep_background: as in `read_weights`.
+        new_classifier: as in `read_weights`.
 
     Raises:
         InputError: as `convert`.
@@ -99,7 +126,11 @@ def ours_from(
     for key in wanted:
         if key.endswith("num_batches_tracked"):
             state.setdefault(key, torch.zeros((), dtype=torch.int64))
-    problems = differences(wanted, state) + _not_finite(state)
+    headless = new_classifier and bool(differences(wanted, state))
+    if headless:
+        wanted, state, head = _without_head(spec, wanted, state)
+        notes += [f"The file's own head was left out: {some(head, 4)}."] if head else []
+    problems = differences(wanted, state) or _not_finite(state)
     if problems:
         raise InputError(
             f"{given or source} does not fit {spec.name}: {'; '.join(problems)}",
@@ -107,7 +138,7 @@ def ours_from(
             "Name the network that the file is for with model=…, or its source with source=…",
         )
     state = {key: state[key].to(tensor.dtype) for key, tensor in wanted.items()}
-    return Converted(spec, state, source, tuple(notes))
+    return Converted(spec, state, source, tuple(notes), headless)
 
 
 def get_source(name: str) -> Source:
@@ -125,13 +156,34 @@ def get_source(name: str) -> Source:
 def _read(path: Path, source: str | None) -> tuple[str, Tensors, list[str]]:
     """Return the source's name, its tensors, and a note where the source was guessed."""
     if source is not None:
-        return source, get_source(source).read(path), []
+        tensors = get_source(source).read(path)
+        return source, tensors, [*getattr(tensors, "notes", ())]
+    kind = container_of(path)
+    if kind == "hdf5":
+        return "keras", get_source("keras").read(path), ["Source guessed from the content, HDF5: keras."]
     for name in SOURCES:
+        # Content before names: Lightning writes files of torch that end as TensorFlow's checkpoints do.
+        if kind and not (kind == "torch" and name == "keras"):
+            continue
         if any(fnmatch.fnmatchcase(path.name.lower(), pattern) for pattern in get_source(name).FILES):
             return name, get_source(name).read(path), [f"Source guessed from the name {path.name}: {name}."]
     tensors = get_source("torchvision").read(path)
     name = next((n for n in SOURCES if get_source(n).recognises(tensors.keys())), "torchvision")
-    return name, tensors, [f"Source guessed from the names of the tensors: {name}."]
+    notes = [*getattr(tensors, "notes", ()), f"Source guessed from the names of the tensors: {name}."]
+    return name, tensors, notes
+
+
+def _without_head(
+    spec: Spec, wanted: Mapping[str, Tensor], state: Tensors
+) -> tuple[dict[str, Tensor], Tensors, list[str]]:
+    """Return what is wanted and what is there without classifiers, and which tensors of the file were left out."""
+    heads = classifier_tensors(spec)
+    modules = tuple(f"{name.rpartition('.')[0]}." for name in heads)
+    body = {name: tensor for name, tensor in wanted.items() if name not in heads}
+    left = [
+        name for name in state if name not in body and (name.startswith(modules) or name in heads or _HEAD.match(name))
+    ]
+    return body, {name: tensor for name, tensor in state.items() if name not in left}, left
 
 
 def _with_ends(spec: Spec, state: Tensors, peer: Source, wanted: int | None) -> tuple[Spec, Tensors, list[str]]:

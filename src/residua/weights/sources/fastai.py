@@ -1,0 +1,59 @@
+"""fastai's `vision_learner` on a ResNet: two Sequentials, the body numbered as torchvision's children, and a head."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from residua._base.errors import InputError
+from residua.specs.preprocess import PreprocessSpec
+from residua.specs.schema import Spec
+from residua.weights.files.state_file import read_state
+from residua.weights.sources.source import Tensors, rename
+
+DATA: Literal["imagenet", "cifar10"] = "imagenet"
+BACKGROUND_FIRST = False
+FILES: tuple[str, ...] = ()
+TRAINING = ""
+
+_BODY = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
+
+
+def read(path: Path) -> Tensors:
+    """See `Source`."""
+    return read_state(path)
+
+
+def recognises(names: Collection[str]) -> bool:
+    """See `Source`."""
+    return {"0.0.weight", "0.1.weight", "0.4.0.conv1.weight"} <= set(names)
+
+
+def adapt(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
+    """See `Source`. Its head of two linear layers on two pools is none of ours, but a new classifier may follow."""
+    if spec.family != "resnet":
+        raise InputError(
+            f"{spec.name} for weights of fastai",
+            "a ResNet, such as resnet34",
+            "Use model='resnet34', or the file's depth",
+        )
+    return spec
+
+
+def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
+    """See `Source`."""
+    return rename(tensors, _ours)
+
+
+def preprocess(spec: Spec, file: str) -> PreprocessSpec:
+    """See `Source`."""
+    return PreprocessSpec(spec.input_size, round(spec.input_size * 256 / 224))
+
+
+def _ours(name: str) -> str:
+    found = re.fullmatch(r"0\.([014567])\.(.+)", name)
+    return f"{_BODY[found[1]]}.{found[2]}" if found else name

@@ -1,0 +1,51 @@
+"""OpenMMLab's mmpretrain and mmcls: torchvision's names behind `backbone.`, the classifier as `head.fc`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from residua._base.errors import InputError
+from residua.specs.preprocess import PreprocessSpec
+from residua.specs.schema import Spec
+from residua.weights.files.state_file import read_state
+from residua.weights.sources.source import Tensors, rename
+
+DATA: Literal["imagenet", "cifar10"] = "imagenet"
+BACKGROUND_FIRST = False
+FILES: tuple[str, ...] = ()
+TRAINING = ""
+
+
+def read(path: Path) -> Tensors:
+    """See `Source`."""
+    return read_state(path)
+
+
+def recognises(names: Collection[str]) -> bool:
+    """See `Source`."""
+    return "backbone.conv1.weight" in names and any(name.startswith("head.") for name in names)
+
+
+def adapt(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
+    """See `Source`. Its style "pytorch" has the stride in the 3×3; the names do not show where a file differs."""
+    if spec.family != "resnet":
+        raise InputError(
+            f"{spec.name} for weights of mmpretrain's ResNet",
+            "a ResNet, such as resnet50",
+            "Use model='resnet50', or the file's depth",
+        )
+    return spec
+
+
+def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
+    """See `Source`."""
+    return rename(tensors, lambda name: name.removeprefix("backbone.").removeprefix("head."))
+
+
+def preprocess(spec: Spec, file: str) -> PreprocessSpec:
+    """See `Source`. Its test pipeline: the shorter side to 256, a centre crop of 224, ImageNet's mean and deviation."""
+    return PreprocessSpec(spec.input_size, round(spec.input_size * 256 / 224))
