@@ -60,6 +60,9 @@ def test_sources_are_told_by_their_names() -> None:
         "keras": {"conv1_conv/kernel", "conv1_bn/moving_mean"},
         "slim": {"resnet_v2_50/conv1/weights"},
         "cifar_resnet": {"conv1.weight", "bn1.weight", "linear.weight", "linear.bias"},
+        "huggingface": {"resnet.embedder.embedder.convolution.weight", "classifier.1.weight"},
+        "mmpretrain": {"backbone.conv1.weight", "head.fc.weight"},
+        "fastai": {"0.0.weight", "0.1.weight", "0.4.0.conv1.weight", "1.8.weight"},
         "timm": {"stages.0.blocks.0.conv1.weight"},
         "torchvision": {"conv1.weight", "fc.weight"},
     }
