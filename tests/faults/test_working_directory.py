@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -65,6 +66,11 @@ def test_the_workers_of_a_study(trapped: Path, tmp_path: Path) -> None:
         "cifar_resnet8-plain-seed0",
         "cifar_resnet8-seed0",
     ]
+
+
+def test_a_command_that_asks_version_control(trapped: Path, tmp_path: Path) -> None:
+    words = ["bench", "cifar_resnet8", "--batch", "1", "--batches", "1", "--warm-up", "0", "--device", "cpu", "--json"]
+    assert "results" in json.loads(_call(words, trapped, tmp_path).stdout)
 
 
 def test_compiler_and_version_control(trapped: Path, tmp_path: Path) -> None:
