@@ -15,6 +15,7 @@ from residua.data.ahead import in_order
 from residua.data.augment import box_uniforms, random_boxes
 from residua.data.dataset import Split
 from residua.data.decode import Pixels, decode_bytes, orientation_of, size_of
+from residua.data.decode.budget import BUDGET
 from residua.data.decoded import cache
 from residua.data.image_source import ImageSource
 from residua.data.preprocess import apply_uint8, read_uint8
@@ -213,8 +214,10 @@ def _open_crops(
 ) -> Store:
     side = preprocess.image_size
 
-    def from_pixels(image: Pixels, row: npt.NDArray[np.float32] | None) -> Pixels:
+    @BUDGET.kept()
+    def crop(index: int, row: npt.NDArray[np.float32] | None) -> Pixels:
         assert row is not None
+        image = whole(index)
         return crop_resize(
             image,
             random_boxes(row, image.shape[0], image.shape[1], augment)[0],
@@ -231,7 +234,7 @@ def _open_crops(
 
     bad: dict[int, str] = {}
     images, pixels = split.images, split.images.pixels
-    image, how = images.read, "ragged"
+    whole, how = images.read, "ragged"
     if pixels is not None:
         if max(pixels.shape[1:3]) <= _SMALL_SIDE:
             return ArrayStore(pixels, {}, device)
@@ -241,7 +244,7 @@ def _open_crops(
         except cache.AboveBudget:
             return from_encoded(cache.examined(images, workers, use_cache=use_cache))
         if decoded is not None:
-            bad, image = decoded.bad, decoded.image
+            bad, whole = decoded.bad, decoded.image
             if decoded.largest_side <= _SMALL_SIDE and (same := decoded.array(workers)) is not None:
                 return ArrayStore(same, bad, device, dense=True)
         else:
@@ -249,12 +252,10 @@ def _open_crops(
             how, (bad, size) = "stream", cache.examine(images, workers)
             if max(size, images.least_bytes()) > cache.BUDGET_BYTES:
                 return from_encoded(bad)
-    return ThreadStore(
-        lambda index, row: from_pixels(image(index), row),
-        side, device, workers, how=how, crops=True, bad=bad,
-    )  # fmt: skip
+    return ThreadStore(crop, side, device, workers, how=how, crops=True, bad=bad)
 
 
+@BUDGET.kept()
 def _crop_of_encoded(
     images: ImageSource,
     index: int,

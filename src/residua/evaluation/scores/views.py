@@ -24,6 +24,7 @@ from residua._base.errors import InputError, did_you_mean
 from residua.data.ahead import in_order
 from residua.data.dataset import BadPolicy, Split
 from residua.data.decode import Pixels
+from residua.data.decode.budget import BUDGET
 from residua.data.decoded import cache
 from residua.data.loader import Loader, default_workers
 from residua.data.preprocess import normalise, resized_uint8, ten_crops_uint8
@@ -200,6 +201,7 @@ class Viewer:
         """Yield `size` positions and the results of `make` for their images, decoded in threads a bounded way ahead."""
         split = self._split
 
+        @BUDGET.kept()
         def one(index: int) -> T:
             return make(split.images.read(index))
 
