@@ -46,7 +46,7 @@ class Kill:
     Attributes:
         run: number of the run that it hit.
         seconds: after the process was started.
-        phase: what the run was doing, as far as its folder tells.
+        phase: what the run was doing, as far as its folder shows.
         step: of the newest checkpoint that was left; None when there was none.
     """
 

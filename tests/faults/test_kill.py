@@ -78,7 +78,7 @@ def stop_after(count: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_and_says_how_to_go_on(
+def test_a_signal_saves_and_names_the_command_that_continues(
     tmp_path: Path,
     undisturbed: tuple[str, float],
     monkeypatch: pytest.MonkeyPatch,

@@ -59,7 +59,7 @@ def test_the_bad_images_of_every_part_are_named_at_once_before_training(
     assert "2 of 8 images of the test part" in str(error.value)
 
 
-def test_a_refused_request_can_be_repeated_mended(photos: Path, tmp_path: Path) -> None:
+def test_a_refused_request_can_be_corrected_and_repeated(photos: Path, tmp_path: Path) -> None:
     spoil(photos / "test/ants/0.png")
     with pytest.raises(InputError):
         train(photos, MODEL, out=tmp_path / "run", **SHORT)

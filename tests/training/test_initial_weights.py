@@ -205,9 +205,9 @@ def test_the_same_classes_keep_their_classifier(finished: Path, tmp_path: Path, 
             "digits", MODEL, out=tmp_path / "a", progress=False, weights=finished, **{**few, "freeze": "features"}
         )
         train("digits", MODEL, out=tmp_path / "b", progress=False, weights=finished, **{**few, "freeze": "features"})
-    told = [line for line in lines if line.startswith("Begins with")]
-    assert len(told) == 2
-    assert "newly drawn" not in told[0]
+    begins = [line for line in lines if line.startswith("Begins with")]
+    assert len(begins) == 2
+    assert "newly drawn" not in begins[0]
     assert run.preprocess_spec == load(finished).preprocess_spec
     assert run.metrics["top1"] >= load(finished).metrics["top1"] - 0.1
 

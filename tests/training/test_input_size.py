@@ -33,7 +33,7 @@ def test_too_small_images_are_refused_before_the_data_is_read(tmp_path: Path, mo
 
 
 def test_a_structural_size_follows_the_images(tmp_path: Path) -> None:
-    """A fully connected network of 28 × 28 grey pixels is made for the images; its run says so and is a run."""
+    """A fully connected network of 28 × 28 grey pixels is made for the images; its run states so and is a run."""
     run = train("digits", "highway_mlp10", out=tmp_path / "run", image_size=16, progress=False, **TINY)
     assert run.spec == get_spec("highway_mlp10", in_channels=3, input_size=16)
     assert run.model.layer1.transform.weight.shape == (50, 3 * 16 * 16)
@@ -43,7 +43,7 @@ def test_a_structural_size_follows_the_images(tmp_path: Path) -> None:
     assert torch.equal(again.model(image), run.model.eval()(image))
 
 
-def test_a_spec_says_its_channels_itself(tmp_path: Path) -> None:
+def test_a_spec_states_its_channels_itself(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="in_channels=3"):
         ask("digits", get_spec("highway_mlp10"), None, tmp_path, resume=False)
     with pytest.raises(InputError, match="images are RGB"):

@@ -51,11 +51,15 @@ def test_a_file_becomes_a_run(source: str, form: Any, edits: dict[str, Any], tmp
     run = load(tmp_path / "run")
     assert torch.equal(run.model(IMAGE), model(IMAGE))
     assert (run.classes, run.spec.shortcut) == (("a", "b", "c"), edits.get("shortcut", "pad"))  # type: ignore[attr-defined]
-    told = run.data["converted"]
-    assert (told["source"], told["file"], told["sha256"]) == (source, "w.pth", sha256_file(tmp_path / "w.pth"))
+    document = run.data["converted"]
+    assert (document["source"], document["file"], document["sha256"]) == (
+        source,
+        "w.pth",
+        sha256_file(tmp_path / "w.pth"),
+    )
 
 
-def test_sources_are_told_by_their_names() -> None:
+def test_sources_are_recognised_by_their_names() -> None:
     names = {
         "keras": {"conv1_conv/kernel", "conv1_bn/moving_mean"},
         "slim": {"resnet_v2_50/conv1/weights"},
@@ -105,7 +109,7 @@ def test_the_hash_of_a_checkpoint_covers_all_its_files(tmp_path: Path, monkeypat
     names = [prefix, *(tmp_path / f"{prefix.name}.{ending}" for ending in held)]
     assert {sha256_weights(name) for name in names} == {digest}
     assert {locate(name).sha256 for name in names} == {digest}
-    # What the receipt says, without the hundred megabytes of a network that slim has.
+    # The receipt's measurement, without the hundred megabytes of a network that slim has.
     model = tiny_model()
     found = Converted(model.spec, model.state_dict(), "slim", ())  # type: ignore[arg-type]
     monkeypatch.setattr(module, "read_weights", lambda *_, **__: found)
@@ -132,7 +136,11 @@ def test_a_strangers_checkpoint_keeps_its_accuracy(
                 opened.extract(member, tmp_path / "data", filter="data")
     words = [str(file), "--model", "cifar_resnet20", "--out", str(tmp_path / "run"), "--json"]
     assert main(["convert", *words]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["source"], told["classes"][0], told["sha256"]) == ("cifar_resnet", "airplane", sha256_file(file))
+    document = json.loads(capsys.readouterr().out)
+    assert (document["source"], document["classes"][0], document["sha256"]) == (
+        "cifar_resnet",
+        "airplane",
+        sha256_file(file),
+    )
     report = evaluate(tmp_path / "run", tmp_path / "data" / "test")
     assert (report.count, round(report.top1 * report.count)) == (500, 399)

@@ -1,4 +1,4 @@
-"""Runs in the Hub's layout: out, over a server, and back; the model card says what the bundle says."""
+"""Runs in the Hub's layout: out, over a server, and back; the model card states what the bundle holds."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def test_a_run_goes_to_the_hub_and_comes_back(tmp_path: Path, monkeypatch: pytes
     run = residua.load(tmp_path / "run")
     assert run.save_pretrained(tmp_path / "out") == tmp_path / "out"
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"model.safetensors", "config.json", "README.md"}
-    with serving() as told:
-        monkeypatch.setenv("HF_ENDPOINT", told.address)
-        publish(told, "org/run", folder_files(tmp_path / "out"))
+    with serving() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        publish(hub, "org/run", folder_files(tmp_path / "out"))
         for name in ("org/run", "hf://org/run"):
             back = Run.from_pretrained(name)
             assert back.weights_sha256 == run.weights_sha256
@@ -63,7 +63,7 @@ def test_timm_opens_what_was_saved(tmp_path: Path) -> None:
     assert "timm.create_model" in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_the_card_says_what_the_bundle_says(tmp_path: Path) -> None:
+def test_the_card_states_what_the_bundle_holds(tmp_path: Path) -> None:
     yaml = pytest.importorskip("yaml")
     data = {"given": "photos | of <all>", "hash": "abc", "counts": {"train": 1234, "test": 56}}
     metrics = {"top1": 0.98765, "top1_interval": (0.97, 0.99), "count": 56, "split": "test"}

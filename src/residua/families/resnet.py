@@ -214,7 +214,7 @@ def _unit(
         stage: counted from 0.
         step: how the unit moves through the resolutions.
         activated: whether the input comes through a ReLU of the stem.
-        owning: the unit of the same shape whose layers are shared, as `spec.sharing` says; None: nothing is.
+        owning: the unit of the same shape whose layers are shared by `spec.sharing`; None: nothing is.
     """
     whole = owning if spec.sharing == "units" else None
     width, out = spec.widths[stage], spec.widths[stage] * spec.expansion

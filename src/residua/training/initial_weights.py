@@ -37,8 +37,8 @@ class Initial:
     Attributes:
         given: their name; a path is absolute.
         sha256: of the file that held them when the run was begun.
-        preprocess: what they were trained for; None where nobody says.
-        classes: the names of their outputs; () where nobody says.
+        preprocess: what they were trained for; None where that is not known.
+        classes: the names of their outputs; () where they are not known.
         form: fields that the network has from them, where it was asked for by its name; see `Identity.form`.
     """
 

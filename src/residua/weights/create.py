@@ -51,8 +51,8 @@ def create_model(
 
     Args:
         model: a name (`residua models` lists them) or a spec.
-        num_classes: outputs; None keeps the network's own. With weights of another number, the classifier starts
-            anew, auxiliary ones too, and everything else must fit.
+        num_classes: outputs; None keeps the network's own. With weights of a different number, the classifiers are newly
+            drawn, auxiliary ones too, and everything else must fit.
         in_channels: channels of the input image; None keeps the network's own. With weights of another number, the
             first kernel is fitted so that an image whose channels are alike gives what it gave.
         weights: "torchvision:IMAGENET1K_V2", "timm:TAG", "hf://ORG/REPO", "https://…#sha256=HEX", a file, or a run
@@ -69,7 +69,7 @@ def create_model(
     Returns:
         A network in training mode, (B, in_channels, H, W) -> logits (B, num_classes), with its spec as `.spec` and,
         where weights were given, what is known of them as `.provenance`: their hash, the preprocessing that they
-        were trained for, the tensors that were drawn anew. With features_only a `Backbone`: image -> ordered mapping
+        were trained for, the tensors that were newly drawn. With features_only a `Backbone`: image -> ordered mapping
         of feature maps, with `.channels` and `.strides` of each.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Fine-tuning: what stands still keeps its bytes, what learns learns at the rate that the formula says."""
+"""Fine-tuning: frozen layers keep their bytes, the others learn at the rate of the formula."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_layer_decay_outside_its_range_is_refused(value: float) -> None:
         Recipe(layer_decay=value)
 
 
-def test_a_step_moves_each_layer_as_its_rate_says(tmp_path: Path, small: dict[str, Any]) -> None:
+def test_a_step_moves_each_layer_at_its_rate(tmp_path: Path, small: dict[str, Any]) -> None:
     """Plain SGD without decay: the first step is rate times gradient, so that two decays differ by their scales."""
     plain = {**small, "max_steps": 1, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0, "schedule": "constant"}
     plain |= {"warmup_epochs": 0.0, "learning_rate": 0.1}

@@ -11,21 +11,21 @@ from servers import Behaviour
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def publish(told: Behaviour, repository: str, files: Mapping[str, bytes], revision: str = "main") -> None:
+def publish(hub: Behaviour, repository: str, files: Mapping[str, bytes], revision: str = "main") -> None:
     """Serve the files as the Hub does: tensors by redirect to a store, the others directly."""
     for name, content in files.items():
         for reference in (revision, COMMIT):
             path = f"/{repository}/resolve/{reference}/{name}"
-            told.headers[path] = {"X-Repo-Commit": COMMIT}
+            hub.headers[path] = {"X-Repo-Commit": COMMIT}
             if name.endswith((".safetensors", ".bin")):
                 sha256 = hashlib.sha256(content).hexdigest()
-                told.headers[path] |= {"X-Linked-Etag": f'"{sha256}"', "X-Linked-Size": str(len(content))}
-                told.redirects[path] = f"{told.address}/store/{sha256}"
-                told.files[f"/store/{sha256}"] = content
+                hub.headers[path] |= {"X-Linked-Etag": f'"{sha256}"', "X-Linked-Size": str(len(content))}
+                hub.redirects[path] = f"{hub.address}/store/{sha256}"
+                hub.files[f"/store/{sha256}"] = content
             else:
                 blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-                told.headers[path]["ETag"] = f'"{blob}"'
-                told.files[path] = content
+                hub.headers[path]["ETag"] = f'"{blob}"'
+                hub.files[path] = content
 
 
 def folder_files(folder: Path) -> dict[str, bytes]:

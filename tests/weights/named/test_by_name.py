@@ -41,9 +41,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviou
     monkeypatch.setattr("residua._base.http.time.sleep", lambda _: None)
     for name in ("RESIDUA_OFFLINE", "HF_HUB_OFFLINE", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    with serving() as told:
-        monkeypatch.setenv("HF_ENDPOINT", told.address)
-        yield told
+    with serving() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        yield hub
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +101,16 @@ def torchvisions(server: Behaviour, resnet18: dict[str, torch.Tensor], monkeypat
 def test_torchvisions_weights_by_name(torchvisions: Behaviour, resnet18: dict[str, torch.Tensor], tag: str) -> None:
     network = create_model("resnet18", weights=f"torchvision:{tag}")
     assert same(network, resnet18)
-    told = network.provenance
-    assert told is not None
-    assert (told.given, told.source, told.fresh, told.adapted) == (f"torchvision:{tag}", "torchvision", (), ())
-    assert told.preprocess == PreprocessSpec(224, 232)
-    assert told.classes[:2] == ("kind 0", "kind 1")
+    provenance = network.provenance
+    assert provenance is not None
+    assert (provenance.given, provenance.source, provenance.fresh, provenance.adapted) == (
+        f"torchvision:{tag}",
+        "torchvision",
+        (),
+        (),
+    )
+    assert provenance.preprocess == PreprocessSpec(224, 232)
+    assert provenance.classes[:2] == ("kind 0", "kind 1")
     create_model("resnet18", weights=f"torchvision:{tag}")
     assert len(torchvisions.asked) == 1
 
@@ -148,7 +153,7 @@ def test_weights_of_torchvision_load_at_another_stride(
     assert all(torch.equal(t, resnet18[name].to(t.dtype)) for name, t in backbone.network.state_dict().items())
 
 
-def test_the_true_catalogue_says_address_hash_and_preprocessing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_true_catalogue_holds_address_hash_and_preprocessing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is downloaded: what would be asked for is looked at."""
     asked: list[Any] = []
 
@@ -175,10 +180,10 @@ def test_timms_weights_by_name(server: Behaviour, resnet18: dict[str, torch.Tens
     publish(server, "timm/resnet18.a1_in1k", {"model.safetensors": safetensors.torch.save(resnet18)})
     network = create_model("resnet18", weights=f"timm:{tag}")
     assert same(network, resnet18)
-    told = network.provenance
-    assert told is not None
-    assert told.source == "timm"
-    assert told.preprocess == PreprocessSpec(224, 235, "bicubic")
+    provenance = network.provenance
+    assert provenance is not None
+    assert provenance.source == "timm"
+    assert provenance.preprocess == PreprocessSpec(224, 235, "bicubic")
     with pytest.raises(InputError, match=r"one of .*a1_in1k.*Did you mean a1_in1k"):
         create_model("resnet18", weights="timm:a1_in1")
     with pytest.raises(InputError, match="which timm does not have"):

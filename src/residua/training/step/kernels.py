@@ -30,7 +30,7 @@ def choose_kernels(model: nn.Module, recipe: Recipe, hardware: Hardware) -> tupl
         InputError: the recipe insists on the native kernels, and nothing can be accelerated.
     """
     if recipe.kernels == "eager":
-        return Kernels("eager", "as the recipe says"), hardware
+        return Kernels("eager", "set by the recipe"), hardware
     obstacle = _obstacle(recipe, hardware)
     served = 0 if obstacle else accelerate(model)
     if not obstacle and not served:

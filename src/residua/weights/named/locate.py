@@ -1,4 +1,4 @@
-"""A name of weights -> a file on this machine, fetched and hash-checked, with what its publisher says of it."""
+"""A name of weights -> a file on this machine, fetched and hash-checked, with what its publisher states of it."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Located:
         path: of the file.
         sha256: of the file.
         source: whose names it has, where that is known: "torchvision", "timm".
-        preprocess: the evaluation transform, where the publisher says it.
-        classes: the names of the outputs, where the publisher says them.
+        preprocess: the evaluation transform, where the publisher states it.
+        classes: the names of the outputs, where the publisher states them.
         config: the config.json that came with it.
     """
 
@@ -71,7 +71,7 @@ def hub_name(name: Path | str) -> Path | str:
 
 
 def locate(given: str | Path, spec: Spec | None = None) -> Located:
-    """Find weights by name, and fetch them where they are not at hand.
+    """Find weights by name, and fetch those that are not on this machine.
 
     Args:
         given: "torchvision:IMAGENET1K_V2" (or DEFAULT), "timm:TAG" (or DEFAULT), "hf://ORG/REPO" with or without
@@ -158,12 +158,12 @@ def _from_address(address: str) -> Located:
     hashed = _HASHED_NAME.search(name)
     digest = fragment.removeprefix("sha256=").lower() if fragment.startswith("sha256=") else ""
     if fragment and not re.fullmatch("[0-9a-f]{64}", digest):
-        raise InputError(f"{given}#…", "#sha256= and 64 hexadecimal digits", "`sha256sum FILE` says them")
+        raise InputError(f"{given}#…", "#sha256= and 64 hexadecimal digits", "`sha256sum FILE` prints them")
     if not digest and not hashed:
         raise InputError(
             f"{given}, an address without a hash",
             "an address that ends in #sha256=HEX, so that what comes is what you mean",
-            "`sha256sum FILE` says it; or download the file yourself and give its path",
+            "`sha256sum FILE` prints it; or download the file yourself and give its path",
         )
     path = fetch_to_cache(RemoteFile(url, digest or (hashed[1] if hashed else "")))
     return Located(given, path, sha256_file(path))
