@@ -51,8 +51,8 @@ def create_model(
 
     Args:
         model: a name (`residua models` lists them) or a spec.
-        num_classes: outputs; None keeps the network's own. With weights of a different number, the classifiers, with the
-            auxiliary ones, are newly drawn, and everything else must fit.
+        num_classes: outputs; None keeps the network's own. With weights of a different number, all classifiers are
+            newly drawn, and everything else must fit.
         in_channels: channels of the input image; None keeps the network's own. With weights of another number, the
             first kernel is fitted so that an image whose channels are alike gives what it gave.
         weights: "torchvision:IMAGENET1K_V2", "timm:TAG", "hf://ORG/REPO", "https://…#sha256=HEX", a file, or a run
