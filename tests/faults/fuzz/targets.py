@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from data.decode.forms import CASES
 from data.pictures import encoded, picture
 from faults.fuzz.drive import Target
+from faults.fuzz.weights_readers import WEIGHTS
 from residua.data.decode import BadImage, decode, orientation_of, size_of
 
 
@@ -40,6 +41,7 @@ TARGETS: dict[str, Target] = {
     "image-avif": Target(lambda: [encoded(picture(5), "AVIF")], _read, (BadImage,)),
     "image-tga": _image_target("TGA"),
     "image-tga-rle": _image_target("TGA", compression="tga_rle"),
+    **WEIGHTS,
     "image-forms": Target(lambda: [data for data, _, _ in CASES.values()], _read, (BadImage,)),
 }
 """Name -> reader. Names of one kind share their first word."""

@@ -59,11 +59,13 @@ def _bundle(path: Path, document: dict[str, Any]) -> Bundle:
     calibration = document.get("calibration")
     if not is_temperature(calibration):
         raise InputError(f"{path} is calibrated with {calibration}", "a temperature above 0", "Calibrate the run again")
+    if odd := [name for name in document["classes"] if not isinstance(name, str)]:
+        raise InputError(f"{path} names a class {str(odd[0])[:40]}", "class names in text", "Train or convert again")
     as_they_are = ("metrics", "data", "recipe", "versions", "weights_sha256")
     return Bundle(
         path.parent,
         spec,
-        tuple(map(str, document["classes"])),
+        tuple(document["classes"]),
         preprocess,
         initial_weights=document.get("initial_weights"),
         calibration=calibration,

@@ -73,13 +73,11 @@ def load_torch(path: Path) -> Any:
 
 def _refuse_programs(path: Path) -> None:
     """Refuse TorchScript and archives that are not torch's, before torch reads them."""
-    if not zipfile.is_zipfile(path):
-        return
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return  # torch reports what is wrong with it
+        return  # an old file of torch, or a damaged one: torch reports what is wrong with it
     names = {entry.filename.partition("/")[2] for entry in entries}
     if "constants.pkl" in names or any(name.startswith("code/") for name in names):
         raise InputError(
