@@ -15,7 +15,7 @@ from residua._base.files import write_text
 from residua._base.places import cache_root
 from residua._base.plain import plain
 from residua._base.words import some
-from residua.runtime.native.library import cache_folder
+from residua.runtime.native.keeping import cache_folder
 
 
 def test_names_that_are_no_utf8_are_escaped(tmp_path: Path) -> None:

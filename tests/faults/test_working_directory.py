@@ -75,13 +75,12 @@ def test_a_command_that_asks_version_control(trapped: Path, tmp_path: Path) -> N
 
 def test_compiler_and_version_control(trapped: Path, tmp_path: Path) -> None:
     (tmp_path / "parallel.cpp").write_text("#include <omp.h>\nint main() { return 0; }\n")
-    script = (
-        "import os; from residua.runtime.native import library; from residua.runtime.environment import environment\n"
-    )
+    script = "import os; from residua.runtime.native import keeping, library\n"
+    script += "from residua.runtime.environment import environment\n"
     script += "os.environ |= {'PATH': f':.:{os.environ[\"PATH\"]}', 'CPATH': ':', 'RESIDUA_CACHE': '../cache'}\n"
     script += "compiler = library._given_compiler() or next(filter(None, map(library.program, library._COMPILERS)))\n"
     script += f"library._run([compiler, '-fopenmp', '-fsyntax-only', {str(tmp_path / 'parallel.cpp')!r}])\n"
-    script += "print(compiler, library.cache_folder(), environment().get('commit', ''))"
+    script += "print(compiler, keeping.cache_folder(), environment().get('commit', ''))"
     compiler, cache, *commit = _isolated(script, trapped).stdout.split()
     assert Path(compiler).is_absolute()
     assert cache == str(trapped / "../cache/native")

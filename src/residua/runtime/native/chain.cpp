@@ -71,6 +71,11 @@ thread_local Scratch scratch;
 
 }  // namespace
 
+// Fills in the sizes of the structures that cross from Python, bytes.
+extern "C" void residua_sizes(int64_t* shape, int64_t* weight, int64_t* layer, int64_t* chain) {
+  *shape = sizeof(Shape), *weight = sizeof(Weight), *layer = sizeof(Layer), *chain = sizeof(Chain);
+}
+
 // Both return 0, or 1 when memory is short.
 extern "C" int residua_chain_forward(const Chain* given) {
   const Chain& chain = *given;

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from ctypes import POINTER, Structure, c_double, c_int64, c_void_p
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,54 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from residua.runtime.native.pool import empty, empty_images
+from residua.runtime.native.structures import Chain, Layer, Shape, Weight
 
 NO_SHORTCUT, IDENTITY, PADDED, GIVEN = range(4)
-
-
-class _Shape(Structure):
-    _fields_ = [(name, c_int64) for name in ("height", "width", "inputs", "outputs", "kernel", "stride", "pad")]
-
-
-class _Weight(Structure):
-    _fields_ = [("data", c_void_p), ("strides", c_int64 * 4)]
-
-
-class _Layer(Structure):
-    _fields_ = [
-        ("shape", _Shape),
-        ("weight", _Weight),
-        ("weight_gradient", _Weight),
-        ("gamma", c_void_p),
-        ("beta", c_void_p),
-        ("running_mean", c_void_p),
-        ("running_var", c_void_p),
-        ("momentum", c_double),
-        ("epsilon", c_double),
-        ("output", c_void_p),
-        ("mean", c_void_p),
-        ("deviation", c_void_p),
-        ("gamma_gradient", c_void_p),
-        ("beta_gradient", c_void_p),
-        ("gradient", c_void_p),
-    ]
-
-
-class _Chain(Structure):
-    _fields_ = [
-        ("images", c_int64),
-        ("layers", c_int64),
-        ("threads", c_int64),
-        ("layer", POINTER(_Layer)),
-        ("input", c_void_p),
-        ("shortcut_kind", c_int64),
-        ("stride", c_int64),
-        ("before", c_int64),
-        ("shortcut", c_void_p),
-        ("result", c_void_p),
-        ("result_gradient", c_void_p),
-        ("input_gradient", c_void_p),
-        ("shortcut_gradient", c_void_p),
-    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +41,12 @@ class _FusedChain(torch.autograd.Function):
         x = x.contiguous(memory_format=torch.channels_last)
         if given is not None:
             given = given.contiguous(memory_format=torch.channels_last)
-        table = (_Layer * len(layers))()
+        table = (Layer * len(layers))()
         outputs, statistics = [], []
         height, width = x.shape[2:]
         for row, (conv, norm) in zip(table, layers, strict=True):
             kernel, stride, pad = conv.kernel_size[0], conv.stride[0], int(conv.padding[0])
-            row.shape = _Shape(height, width, conv.in_channels, conv.out_channels, kernel, stride, pad)
+            row.shape = Shape(height, width, conv.in_channels, conv.out_channels, kernel, stride, pad)
             height, width = ((size + 2 * pad - kernel) // stride + 1 for size in (height, width))
             row.epsilon = norm.eps
             if norm.track_running_stats and norm.running_mean is not None and norm.running_var is not None:
@@ -102,7 +56,7 @@ class _FusedChain(torch.autograd.Function):
             statistics.append(x.new_empty(2, conv.out_channels))
         result = empty_images((x.shape[0], layers[-1][0].out_channels, height, width))
         _point(table, parameters, outputs, statistics)
-        chain = _Chain(x.shape[0], len(layers), torch.get_num_threads(), table, x.data_ptr())
+        chain = Chain(x.shape[0], len(layers), torch.get_num_threads(), table, x.data_ptr())
         chain.shortcut_kind, chain.stride, chain.before = shortcut.kind, shortcut.stride, shortcut.before
         chain.shortcut = None if given is None else given.data_ptr()
         chain.result = result.data_ptr()
@@ -124,7 +78,7 @@ class _FusedChain(torch.autograd.Function):
         _point(table, parameters, outputs, statistics)
         for index, row in enumerate(table):
             weight, gamma, beta = gradients[3 * index : 3 * index + 3]
-            row.weight_gradient = _Weight(weight.data_ptr(), weight.stride())
+            row.weight_gradient = Weight(weight.data_ptr(), weight.stride())
             row.gamma_gradient, row.beta_gradient = gamma.data_ptr(), beta.data_ptr()
             row.gradient = inner[index].data_ptr() if index < count - 1 else None
         dx = empty_images(x.shape) if ctx.needs_input_grad[3] else None
@@ -166,7 +120,7 @@ def fused_chain(
 def _point(table: Any, parameters: Sequence[Tensor], outputs: Sequence[Tensor], statistics: Sequence[Tensor]) -> None:
     for index, row in enumerate(table):
         weight, gamma, beta = parameters[3 * index : 3 * index + 3]
-        row.weight = _Weight(weight.data_ptr(), weight.stride())
+        row.weight = Weight(weight.data_ptr(), weight.stride())
         row.gamma, row.beta = gamma.data_ptr(), beta.data_ptr()
         row.output = outputs[index].data_ptr()
         row.mean, row.deviation = (part.data_ptr() for part in statistics[index])
@@ -181,6 +135,6 @@ def _count_batch(norm: nn.BatchNorm2d) -> float:
     return 1.0 / float(norm.num_batches_tracked) if norm.num_batches_tracked is not None else 0.0
 
 
-def _call(function: Any, chain: _Chain) -> None:
+def _call(function: Any, chain: Chain) -> None:
     if function(ctypes.byref(chain)):
         raise MemoryError("the fused kernels found no memory for their scratch")

@@ -6,11 +6,8 @@
 // one matrix product. Its derivatives are those of the formula itself, with D = A dY A^T:
 //   dg = G^T [ sum over tiles of (B^T d B) . D ] G        dd = B [ (G g G^T) . D ] B^T   (overlapping tiles add up)
 #pragma once
+#include "chain.h"
 #include "simd.h"
-
-struct Shape {
-  int64_t height, width, in, out, kernel, stride, pad;  // of the input; channels in and out
-};
 
 struct Conv : Shape {
   Index out_height, out_width;  // of the output
@@ -287,11 +284,6 @@ static void conv_backward(const Conv& s, const float* x, const float* dy, Index 
                     ahead);
 }
 
-// Weights of torch's (out, in, kernel, kernel) in any strides.
-struct Weight {
-  float* data;
-  int64_t out_step, in_step, down_step, across_step;
-};
 constexpr Index MOST_TAPS = 49;  // of a 7x7 kernel; Winograd has 36 positions
 
 // -> [tap or position][in][out], or [..][out][in] when `transposed`; rows of those matrices from `begin` to `end`.

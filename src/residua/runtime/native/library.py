@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 
 from residua._base.files import atomic_path
-from residua._base.places import cache_root
 from residua._base.subprocesses import program
+from residua.runtime.native.keeping import is_ours, keep_to_ourselves, trusted_folder
+from residua.runtime.native.structures import differing_sizes
 from residua.runtime.processor import processor
 
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared", "-Wno-psabi")
@@ -26,11 +27,6 @@ class Unavailable(Exception):
     """Why the kernels cannot be used here, in a few words."""
 
 
-def cache_folder() -> Path:
-    """Where built libraries are kept: $RESIDUA_CACHE/native, else ~/.cache/residua/native."""
-    return (cache_root() / "native").absolute()
-
-
 @functools.cache
 def load() -> ctypes.CDLL | Unavailable:
     """Return the loaded library, built if need be; or the reason why there is none (once per process)."""
@@ -40,6 +36,9 @@ def load() -> ctypes.CDLL | Unavailable:
         return reason
     except (OSError, subprocess.SubprocessError) as error:
         return Unavailable(f"the kernels could not be built or loaded: {error}")
+    library.residua_sizes.restype = None
+    if differing := differing_sizes(library):
+        return Unavailable(f"the kernels and their caller disagree: {differing}")
     for name in ("residua_chain_forward", "residua_chain_backward"):
         getattr(library, name).argtypes = [ctypes.c_void_p]
         getattr(library, name).restype = ctypes.c_int
@@ -67,8 +66,8 @@ def _built() -> Path:
         *(s.read_text() for s in sources),
     ):
         key.update(part.encode() + b"\0")
-    target = cache_folder() / f"{key.hexdigest()[:24]}.so"
-    if not target.exists():
+    target = trusted_folder() / f"{key.hexdigest()[:24]}.so"
+    if not is_ours(target):
         # Two processes that start at once both build; each renames a whole file into place.
         with atomic_path(target) as beside:
             main = [str(s) for s in sources if s.suffix == ".cpp"]
@@ -88,6 +87,7 @@ def _built() -> Path:
                 )
             finally:
                 Path(objects).unlink(missing_ok=True)
+        keep_to_ourselves(target)
     return target
 
 

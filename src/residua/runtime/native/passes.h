@@ -1,36 +1,9 @@
-// What a chain is, and its passes over activations between the convolutions: one image or one row at a time.
+// The passes of a chain over activations between the convolutions: one image or one row at a time.
 #pragma once
 #include <cmath>
 
+#include "chain.h"
 #include "conv.h"
-
-extern "C" {
-struct Layer {
-  Shape shape;
-  Weight weight, weight_gradient;
-  const float *gamma, *beta;
-  float *running_mean, *running_var;  // may be null
-  double momentum, epsilon;
-  float *output;            // raw convolution (n, height, width, channels)
-  float *mean, *deviation;  // of the batch; deviation is 1 / sqrt(var + epsilon)
-  float *gamma_gradient, *beta_gradient;
-  float *gradient;  // backward: what reaches this layer's normalised output, for all but the last layer
-};
-
-enum ShortcutKind : int64_t { NO_SHORTCUT, IDENTITY, PADDED, GIVEN };
-
-struct Chain {
-  int64_t images, layers, threads;
-  Layer* layer;
-  const float* input;
-  int64_t shortcut_kind;
-  int64_t stride, before;  // of a PADDED shortcut: every stride-th pixel, `before` zero channels first
-  const float* shortcut;   // of a GIVEN one
-  float* result;
-  const float* result_gradient;
-  float *input_gradient, *shortcut_gradient;  // may be null
-};
-}
 
 // Per channel: normalised z = scale * (c - mean) + beta, and in the backward pass
 // dc = scale * dz - slope * (c - mean) - offset (Ioffe & Szegedy 2015, section 3, gathered by powers of c).
@@ -56,13 +29,13 @@ static inline Index workspace_size(const Conv& s) {
 }
 
 static inline Workspace lay_out(const Conv& s, float* start) {
-  Take scratch{start};
+  Take take{start};
   Workspace w;
-  w.x = scratch(s.group * s.image_size());
-  w.dx = scratch(s.group * s.image_size());
-  w.dy = scratch(s.group * s.grad_size());
-  w.v = scratch(s.winograd ? 36 * s.v_step() : 0);
-  w.m = scratch(s.winograd ? 36 * s.m_step() : 0);
+  w.x = take(s.group * s.image_size());
+  w.dx = take(s.group * s.image_size());
+  w.dy = take(s.group * s.grad_size());
+  w.v = take(s.winograd ? 36 * s.v_step() : 0);
+  w.m = take(s.winograd ? 36 * s.m_step() : 0);
   std::memset(w.x, 0, s.group * s.image_size() * 4);
   std::memset(w.dy, 0, s.group * s.grad_size() * 4);
   return w;

@@ -1,0 +1,76 @@
+"""Where built libraries are kept, and whether anyone but this user could have put them there."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+import warnings
+from pathlib import Path
+
+from residua._base.places import cache_root, home_cache
+
+
+def cache_folder() -> Path:
+    """Return where built libraries are kept: $RESIDUA_CACHE/native, else ~/.cache/residua/native."""
+    return (cache_root() / "native").absolute()
+
+
+def trusted_folder() -> Path:
+    """Return the first folder in which only this user and root can put a library; made where it is missing.
+
+    `cache_folder()` comes first, then the cache in the user's home, then a private one for this process alone.
+
+    Raises:
+        OSError: no folder can be made.
+    """
+    reasons = []
+    for folder in dict.fromkeys((cache_folder(), (home_cache() / "native").absolute())):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            keep_to_ourselves(folder)
+            reason = _distrust(folder)
+        except OSError as error:
+            reason = f"{folder} cannot be used ({error.strerror})"
+        if not reason:
+            break
+        reasons.append(reason)
+    else:
+        folder = Path(tempfile.mkdtemp(prefix="residua-native-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if reasons:
+        warnings.warn(f"Kernels are kept in {folder}, since {'; '.join(reasons)}.", stacklevel=2)
+    return folder
+
+
+def is_ours(library: Path) -> bool:
+    """Whether the file is there, and only this user or root can have written it."""
+    try:
+        found = os.lstat(library)
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_uid in (os.geteuid(), 0) and not found.st_mode & 0o022
+
+
+def keep_to_ourselves(path: Path) -> None:
+    """Take the right to write from group and others, where the file system knows such rights and this user owns it."""
+    with contextlib.suppress(OSError):
+        path.chmod(stat.S_IMODE(os.stat(path).st_mode) & ~0o022)
+
+
+def _distrust(folder: Path) -> str:
+    """Return why someone else could change what the folder holds, "" if nobody can but this user and root."""
+    place = folder.resolve()
+    if os.stat(place).st_mode & 0o022:
+        return f"others may write to {folder}"
+    for each in (place, *place.parents):
+        found = os.stat(each)
+        if found.st_uid not in (os.geteuid(), 0):
+            return f"{each} belongs to a different user (id {found.st_uid})"
+        # In a folder such as /tmp, whose sticky bit is set, nobody renames what belongs to this user.
+        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+            return f"every user may write to {each}"
+    return ""
