@@ -40,9 +40,10 @@ def test_a_run_is_killed_and_resumed_where_nothing_is_supported(
         monkeypatch.setattr(place, name, unsupported)
     with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("always")
-        with monkeypatch.context() as patch, pytest.raises(Killed):
+        with monkeypatch.context() as patch:
             patch.setattr(Trainer, "step", stopping)
-            train("digits", MODEL, out=tmp_path / "run", progress=False, checkpoint_every_steps=5, **small)
+            with pytest.raises(Killed):
+                train("digits", MODEL, out=tmp_path / "run", progress=False, checkpoint_every_steps=5, **small)
         run = train("digits", out=tmp_path / "run", resume=True, progress=False)
     assert run.weights_sha256 == load(finished).weights_sha256
     said = [str(warning.message) for warning in shown if str(tmp_path / "run") in str(warning.message)]
