@@ -26,12 +26,6 @@ ALLOWED = {
     "training/request.py": "the words of the command that resumes a run",
 }
 
-# Files that are not rewritten yet. This list only becomes shorter.
-PENDING = {
-    *("_base/files.py",),
-    *("families/sizes.py", "anatomy/inspect.py"),
-}
-
 
 def _below() -> list[str]:
     places = (path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
@@ -49,7 +43,7 @@ def _flags(place: str) -> list[str]:
 
 @pytest.mark.parametrize("place", _below())
 def test_no_flag_stands_below_the_command(place: str) -> None:
-    if place not in ALLOWED and place not in PENDING:
+    if place not in ALLOWED:
         assert not _flags(place), f"{place}: write batch_size=2, not --batch-size 2; the command renders it"
 
 

@@ -41,7 +41,7 @@ def progress_bar(task: str, unit: str) -> Iterator[Progress]:
         def announce(done: int, total: int) -> None:
             nonlocal announced
             if not announced and not 0 < total < _SMALL:
-                print(f"Downloading {task}" + (f", {total / 1e6:,.1f} MB" if total else ""), file=sys.stderr)
+                print(f"Downloading {visible(task)}" + (f", {total / 1e6:,.1f} MB" if total else ""), file=sys.stderr)
             announced = True
 
         yield announce
@@ -59,7 +59,7 @@ def progress_bar(task: str, unit: str) -> Iterator[Progress]:
         progress.TimeRemainingColumn(),
     )
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        line = bar.add_task(task, total=None)
+        line = bar.add_task(visible(task), total=None)
         yield lambda done, total: bar.update(line, completed=done, total=total or None)
 
 
