@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping
 from pathlib import Path
+
+import torch
 
 from servers import Behaviour
 
@@ -31,3 +34,21 @@ def publish(hub: Behaviour, repository: str, files: Mapping[str, bytes], revisio
 def folder_files(folder: Path) -> dict[str, bytes]:
     """Return the files of a folder by name."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def pickled(state: dict[str, torch.Tensor]) -> bytes:
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    return stream.getvalue()
+
+
+def same(network: torch.nn.Module, state: dict[str, torch.Tensor]) -> bool:
+    own = network.state_dict()
+    return own.keys() == state.keys() and all(
+        torch.equal(own[name], t.to(own[name].dtype)) for name, t in state.items()
+    )
+
+
+def put(server: Behaviour, name: str, content: bytes) -> str:
+    server.files[f"/{name}"] = content
+    return f"{server.address}/{name}#sha256={hashlib.sha256(content).hexdigest()}"
