@@ -127,6 +127,16 @@ def _refused(path: Path, match: str) -> None:
 HUGE = 1 << 40
 
 
+@pytest.mark.parametrize("sides", [(0, 1 << 60, 1 << 60), (1 << 62, 0), (0, 1 << 59), (1 << 61, 1 << 61, 1 << 61)])
+def test_shapes_that_no_array_has(sides: tuple[int, ...], tmp_path: Path) -> None:
+    kind = tables.field(1, b"w") + tables.field(2, tables.shape(*sides)) + tables.field(3, 9)
+    saved = tables.field(1, b"w") + tables.field(3, tables.field(5, b""))
+    described = (b"", tables.field(1, tables.field(1, kind)))
+    (tmp_path / "v1.ckpt").write_bytes(tables.table([[described], [(b"\0w", tables.field(2, saved))]]))
+    with contextlib.suppress(InputError):
+        assert read_checkpoint(tmp_path / "v1.ckpt")["w"].size == 0
+
+
 @pytest.mark.parametrize(
     ("edits", "match"),
     [

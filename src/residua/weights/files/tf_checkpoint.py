@@ -116,7 +116,7 @@ def _guarded(path: Path, read: Callable[[BinaryIO, int], dict[str, Array]]) -> d
     try:
         with path.open("rb") as stream:
             return read(stream, os.fstat(stream.fileno()).st_size)
-    except Damaged as error:
+    except (ValueError, OverflowError, MemoryError) as error:  # Damaged is one; the others are numpy's
         raise InputError(f"{path} is damaged or no checkpoint: {error}", _WHOLE, _REMEDY) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}", "a readable file", _REMEDY) from error
@@ -329,12 +329,9 @@ def _shape(message: memoryview) -> tuple[int, ...]:
     sides = []
     for field, value in fields(message):
         if field == 2:
-            side = 0
-            for inner, part in fields(content(value)):
-                if inner == 1:
-                    side = number(part)
-            sides.append(side)
-    if len(sides) > _MOST_DIMENSIONS or min(sides, default=1) < 0:
+            sides.append([0, *(number(part) for inner, part in fields(content(value)) if inner == 1)][-1])
+    places = math.prod(side or 1 for side in sides)  # numpy refuses an empty array too, of more than 2^60
+    if len(sides) > _MOST_DIMENSIONS or min(sides, default=1) < 0 or places > 1 << 60:
         raise Damaged(f"a tensor of shape {sides[:10]}")
     return tuple(sides)
 
