@@ -140,3 +140,12 @@ def test_an_out_folder_inside_the_data_is_no_class(
     second = train(".", MODEL, out="runs/b", **SHORT)
     assert first.classes == second.classes == ("ants", "bees")
     assert first.weights_sha256 == second.weights_sha256
+
+
+def test_a_class_that_is_left_without_images_stops_the_run(photos: Path, tmp_path: Path) -> None:
+    bees = sorted((photos / "train/bees").iterdir())
+    spoil(*bees)
+    with pytest.raises(InputError, match="no image of bees in the train part decodes") as error:
+        train(photos, MODEL, out=tmp_path / "run", **SHORT, on_bad="skip")
+    assert bees[0].name in str(error.value)
+    assert not (tmp_path / "run").exists()

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from residua._base.errors import ResiduaError
 from residua._base.files import atomic_path, writing
+from residua._base.json_file import parse_json
 from residua.weights.bundle.value import hash_tensors
 
 
@@ -68,7 +69,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         state = metadata["state"]
         if _digest(tensors, state) != metadata["sha256"]:
             raise BadCheckpoint(f"{path} was changed after it was written (its SHA-256 differs)")
-        plain = json.loads(state)
+        plain = parse_json(state, dict, path)
         return Checkpoint(step=int(path.stem.removeprefix("step-")), tensors=tensors, state=plain)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise BadCheckpoint(f"{path} cannot be read: {error}") from None
