@@ -28,6 +28,6 @@ def test_rows_are_those_of_the_files() -> None:
     for number, name, title, _, status in rows():
         assert name.startswith(f"{number}-")
         heading = (FOLDER / name).read_text(encoding="utf-8").splitlines()[0]
-        assert re.sub(r"^# (\d{4}[:. ]*)?\s*", "", heading) == title, f"{name}: its title changed"
+        assert re.sub(r"^# (\d{4}[:. ]*)?", "", heading) == title, f"{name}: its title changed"
         for successor in re.findall(r"\]\((\S+)\)", status):
             assert (FOLDER / successor).is_file(), f"{name} is replaced by a missing file"
