@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from PIL import TiffImagePlugin
 
 from residua._base.errors import InputError
 from residua._base.wording import worded, wording
@@ -109,3 +110,10 @@ def test_warnings_are_one_line_with_flags(capsys: pytest.CaptureFixture[str]) ->
         warnings.simplefilter("always")
         warnings.warn_explicit("Use batch_size=2", UserWarning, str(Path(residua.__file__)), 1)
     assert capsys.readouterr().err == "Warning: Use --batch-size 2\n"
+
+
+def test_what_pillow_comments_on_a_file_is_not_shown() -> None:
+    with pytest.warns(UserWarning) as shown, _own_warnings():
+        warnings.warn_explicit("Truncated File Read", UserWarning, TiffImagePlugin.__file__, 1)
+        warnings.warn_explicit("of a different package", UserWarning, warnings.__file__, 1)
+    assert [str(each.message) for each in shown] == ["of a different package"]
