@@ -18,8 +18,8 @@ from residua.families.build import build
 from residua.families.resnet import Network
 from residua.runtime.native import accelerate, reason
 from residua.specs.catalog import get_spec
+from residua.studies.measures.surgery import without
 from residua.studies.questions.responses import responses_of
-from residua.studies.surgery import without
 from residua.weights.open import load
 from weights.bundles import save_tiny
 

@@ -20,8 +20,6 @@ LISTS = {"families", "specs", "cli/commands", "studies/questions", "weights/sour
 APART = {"laws", "peers", "faults", "shape", "tools", "reference", "articles"}
 PLACES = ("src", "tests", "tools", "benchmarks", "proofs")
 FILES = sorted(path.relative_to(ROOT).as_posix() for place in PLACES for path in (ROOT / place).rglob("*.py"))
-# Not divided yet. This set only becomes smaller.
-PENDING_FOLDERS = {"studies"}
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
@@ -67,7 +65,7 @@ def test_file_length(place: str) -> None:
 def test_folders_are_small() -> None:
     for folder, count in shape.per_folder(SOURCE).items():
         name = folder.partition("/")[2]
-        if name not in LISTS | PENDING_FOLDERS:
+        if name not in LISTS:
             assert count <= MOST_MODULES, f"{folder} holds {count} modules"
 
 

@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from residua.anatomy.cost import cost
 from residua.anatomy.inspect import inspect
 from residua.studies.catalog import get_study
-from residua.studies.flow import forward
+from residua.studies.measures.flow import forward
+from residua.studies.measures.surgery import named_units
 from residua.studies.questions.paths import along, contributions
 from residua.studies.questions.responses import responses_of
 from residua.studies.study import Asked
-from residua.studies.surgery import named_units
-from studies.test_surgery import ORDERS, network
+from studies.measures.test_surgery import ORDERS, network
 
 IMAGES = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([1, 4, 7])

@@ -14,10 +14,10 @@ from residua.data.open import open_dataset
 from residua.families.build import build
 from residua.specs.preprocess import PreprocessSpec
 from residua.studies.catalog import get_study
+from residua.studies.measures.subject import Subject
 from residua.studies.questions import gradients, paths
 from residua.studies.report import conclude
 from residua.studies.study import Arm, Asked
-from residua.studies.subject import Subject
 from residua.weights.bundle.value import Bundle
 from residua.weights.run import Run
 from studies.grids import result, results

@@ -17,10 +17,10 @@ from residua.evaluation.report.study_section import STUDY_HTML, STUDY_JSON
 from residua.evaluation.run_data import open_for
 from residua.runtime.environment import environment
 from residua.studies.command import command_of_runs
+from residua.studies.measures.subject import Subject
+from residua.studies.measures.surgery import named_units, residual
 from residua.studies.report import StudyReport, conclude, described, write_study
 from residua.studies.study import Arm, Asked, Result, Results, Study
-from residua.studies.subject import Subject
-from residua.studies.surgery import named_units, residual
 from residua.weights.open import load
 
 FILES = (STUDY_HTML, STUDY_JSON, ".lock")

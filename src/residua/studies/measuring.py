@@ -7,7 +7,7 @@ from typing import Any
 from residua.data.open import open_dataset
 from residua.grids.jobs import Job
 from residua.studies.catalog import get_study
-from residua.studies.subject import Subject
+from residua.studies.measures.subject import Subject
 from residua.weights.run import Run
 
 

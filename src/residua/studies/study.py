@@ -14,7 +14,7 @@ from residua.specs.schema import Spec
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from residua.studies.subject import Subject
+    from residua.studies.measures.subject import Subject
 
 Answer = Literal["yes", "no", "undecided"]
 FULL: dict[str, Any] = {"measure_train": 5000}

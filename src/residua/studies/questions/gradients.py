@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from residua.families.network import Classifier
     from residua.studies.intervals import Interval
-    from residua.studies.subject import Subject
+    from residua.studies.measures.subject import Subject
 
 _BATCHES, _BATCH = 6, 64
 _START = "at the start"
@@ -42,8 +42,8 @@ def measure(subject: Subject) -> dict[str, Any]:
 
 
 def _measured(model: Classifier, batches: list[tuple[Tensor, Tensor]]) -> dict[str, Any]:
-    from residua.studies.flow import forward
-    from residua.studies.surgery import residual
+    from residua.studies.measures.flow import forward
+    from residua.studies.measures.surgery import residual
 
     network = residual(model)
     norms, shares = [], []

@@ -12,7 +12,7 @@ from residua.studies.study import FULL, QUICK, Arm, Asked, Figure, Form, Outcome
 
 if TYPE_CHECKING:
     from residua.studies.intervals import Interval
-    from residua.studies.subject import Subject
+    from residua.studies.measures.subject import Subject
 
 _MOST_DELETED = 10
 _COLLAPSE = 0.5  # share of the way to guessing, for one lost unit
@@ -37,7 +37,7 @@ def measure(subject: Subject) -> dict[str, Any]:
     """
     import numpy as np
 
-    from residua.studies.surgery import named_units, removable, reordered, residual, resizing, without
+    from residua.studies.measures.surgery import named_units, removable, reordered, residual, resizing, without
 
     network = residual(subject.model)
     draws, count = (5, 1000) if subject.quick else (20, 10_000)
@@ -96,7 +96,7 @@ def error_of(network: Any, batches: Any) -> float:
 
 
 def _tau(units: list[str], order: list[str]) -> float:
-    from residua.studies.surgery import kendall_tau
+    from residua.studies.measures.surgery import kendall_tau
 
     return kendall_tau([units.index(name) for name in order])
 

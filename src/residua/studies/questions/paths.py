@@ -14,8 +14,8 @@ from residua.studies.study import FULL, QUICK, Arm, Asked, Figure, Form, Outcome
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from residua.studies.flow import Pass
-    from residua.studies.subject import Subject
+    from residua.studies.measures.flow import Pass
+    from residua.studies.measures.subject import Subject
 
 _BATCH = 64
 
@@ -38,8 +38,8 @@ def measure(subject: Subject) -> dict[str, Any]:
     """
     import numpy as np
 
-    from residua.studies.flow import forward
-    from residua.studies.surgery import residual
+    from residua.studies.measures.flow import forward
+    from residua.studies.measures.surgery import residual
 
     network = residual(subject.model)
     if network.spec.shortcut == "none":

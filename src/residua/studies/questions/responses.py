@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from residua.families.resnet import Network
-    from residua.studies.subject import Subject
+    from residua.studies.measures.subject import Subject
 
 
 def grid(asked: Asked) -> list[Arm]:
@@ -32,7 +32,7 @@ def measure(subject: Subject) -> dict[str, Any]:
     A response is the output of a convolution, after batch normalisation where it follows, before activation or
     addition. `ratios`: mean over the images of ‖branch‖ / ‖shortcut‖ at each addition, gates aside. On held-out images.
     """
-    from residua.studies.surgery import residual
+    from residua.studies.measures.surgery import residual
 
     batches = [batch.images for batch in subject.batches(count=1000 if subject.quick else 5000)]
     return responses_of(residual(subject.model), batches)
@@ -42,7 +42,7 @@ def responses_of(network: Network, batches: list[Tensor]) -> dict[str, Any]:
     """Measure a network on batches of images."""
     import torch
 
-    from residua.studies.surgery import branch_end, named_units
+    from residua.studies.measures.surgery import branch_end, named_units
 
     sums: dict[str, list[float]] = {}
     ratios: dict[str, list[float]] = {}
@@ -103,7 +103,7 @@ def responses_of(network: Network, batches: list[Tensor]) -> dict[str, Any]:
 
 
 def _response_layers(network: Network) -> list[tuple[str, nn.Module]]:
-    from residua.studies.surgery import named_units
+    from residua.studies.measures.surgery import named_units
 
     behind = network.spec.activation in ("post", "relu_before_add", "relu_only_pre")
     kind = "bn" if behind else "conv"

@@ -13,7 +13,7 @@ from residua._base.errors import InputError
 from residua.families.build import build
 from residua.families.resnet import Network
 from residua.specs.catalog import get_spec
-from residua.studies.surgery import kendall_tau, named_units, removable, reordered, resizing, without
+from residua.studies.measures.surgery import kendall_tau, named_units, removable, reordered, resizing, without
 
 ORDERS: dict[str, dict[str, Any]] = {
     "post": {},

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from residua.families.resnet import Network
 from residua.layers.unit import ResidualUnit
-from residua.studies.surgery import branch_end, named_units
+from residua.studies.measures.surgery import branch_end, named_units
 
 
 @dataclass(frozen=True)
