@@ -1,6 +1,6 @@
 """Residua on a busy machine: predicting 800 small PNGs, and training `cifar_resnet20`, while other processes compute.
 
-    python benchmarks/busy_machine.py [FOLDER] [--busy 5] [--rounds 5] [--out benchmarks/results/busy_machine.json]
+    python benchmarks/busy_machine.py [FOLDER] [--busy 5] [--rounds 5] [--steps 5] [--out FILE.json]
 
 The load is the benchmark's own: `--busy` processes per core that only count, from before the first turn until after
 the last. FOLDER holds class folders of 32 × 32 images, or a train/ with them; without it, noise is written to a
@@ -9,7 +9,7 @@ scratch folder. All take turns in one process:
 - predict: `predict_stream` of 800 PNGs of 32 × 32 pixels, beside a loop that decodes with Pillow in one thread and asks
   the same network for batches of the same size. Beside the time, the processor time of this process: what a fair share
   of a busy core cannot explain is waiting between threads.
-- train: five steps of batch 128 with the fused kernels, beside the plain PyTorch loop of `peer_loop.py`.
+- train: `--steps` steps of batch 128 with the fused kernels, beside the plain PyTorch loop of `peer_loop.py`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from residua.weights.bundle.write import save_bundle
 from residua.weights.open import load
 from train_speed import BATCH, MODEL, our_turn, peer_turn, spread, write_noise
 
-IMAGES, BATCH_SIZE, STEPS = 800, 64, 5
+IMAGES, BATCH_SIZE = 800, 64
 # Each ends by itself when the benchmark is gone, however that ended, and after half an hour at the latest.
 _SPIN = """
 import os, time
@@ -97,16 +97,16 @@ def timed(work: Callable[[], None]) -> tuple[float, float]:
     return time.perf_counter() - start, time.process_time() - used
 
 
-def measure(folder: Path, per_core: int, rounds: int) -> dict[str, Any]:
+def measure(folder: Path, per_core: int, rounds: int, steps: int) -> dict[str, Any]:
     """Take turns for `rounds`, after one unmeasured turn each."""
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["RESIDUA_CACHE"] = str(Path(scratch, "cache"))
         ours, session = our_turn(folder, Path(scratch))
-        steps = {"residua": ours, "plain loop": peer_turn(folder, 0)}
+        trainers = {"residua": ours, "plain loop": peer_turn(folder, 0)}
         answers = predictors(saved(Path(scratch, "saved")), small_pngs(Path(scratch, "pngs")))
         turns: dict[str, Callable[[], None]] = {
-            **{f"train, {name}": lambda turn=turn: turn(STEPS) for name, turn in steps.items()},  # type: ignore[misc]
+            **{f"train, {name}": lambda turn=turn: turn(steps) for name, turn in trainers.items()},  # type: ignore[misc]
             **{f"predict, {name}": turn for name, turn in answers.items()},
         }
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in turns}
@@ -127,7 +127,7 @@ def measure(folder: Path, per_core: int, rounds: int) -> dict[str, Any]:
         "busy_processes": count,
         "busy_per_core": per_core,
         "images_per_second": {
-            name: spread([(IMAGES if "predict" in name else STEPS * BATCH) / wall for wall in walls])
+            name: spread([(IMAGES if "predict" in name else steps * BATCH) / wall for wall in walls])
             for name, walls in seconds.items()
         },
         "seconds_per_processor_second": {
@@ -162,6 +162,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--busy", type=int, default=5, help="busy processes per core")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=5, help="training steps per turn")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/busy_machine.json"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -171,7 +172,7 @@ def main() -> None:
             write_noise(folder)
         elif (folder / "train").is_dir():
             folder = folder / "train"
-        result = measure(folder, arguments.busy, arguments.rounds)
+        result = measure(folder, arguments.busy, arguments.rounds, arguments.steps)
     write_result(arguments.out, result)
     for name, row in result["images_per_second"].items():
         used = result["seconds_per_processor_second"][name]["median"]

@@ -57,7 +57,7 @@ class Loader:
         use_cache: let decoded images be found in, and kept for, other runs; else every file is read.
 
     Attributes:
-        count: images an epoch visits before the last partial batch is dropped.
+        count: images that an epoch visits before the last partial batch is dropped.
         skipped: position in the split -> reason, of the images left out; batches are filled with the others.
         how: "fixed", "ragged" or "stream": where the pixels come from.
 

@@ -88,8 +88,7 @@ class ThreadStore:
     """Images made one by one in threads, a few batches ahead.
 
     Args:
-        make: (index, table row or None) -> uint8 (S, S, 3); must let go of the interpreter lock in its heavy
-            parts.
+        make: (index, table row or None) -> uint8 (S, S, 3); releases the interpreter lock in its heavy parts.
     """
 
     def __init__(
