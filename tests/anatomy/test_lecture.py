@@ -55,8 +55,9 @@ def test_vgg16_totals_and_what_the_lecture_leaves_out() -> None:
     assert (round(memory, 1), round(gflop, 2)) == (51.7, 15.47)
     assert (round(memory - third.memory_kb / 1024, 1), round(gflop - third.mflop / 1000, 2)) == (48.6, 13.62)
     assert round(sum(row.params_k for row in rows) / 1000) == 138
-    (note,) = lecture_notes(found)
+    note, part = lecture_notes(found)
     assert all(number in note for number in ("48.6", "13.62", "51.7", "15.47"))
+    assert "down to 28×28" in part
 
 
 def test_googlenet_stem() -> None:

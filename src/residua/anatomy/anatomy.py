@@ -192,10 +192,11 @@ def _groups(layers: Sequence[Layer], names: Sequence[str]) -> tuple[Group, ...]:
     members: dict[str, list[Layer]] = {}
     for layer, name in zip(layers, names, strict=True):
         members.setdefault(name, []).append(layer)
-    return tuple(_group(name, rows) for name, rows in members.items())
+    return tuple(grouped(name, rows) for name, rows in members.items())
 
 
-def _group(name: str, rows: Sequence[Layer]) -> Group:
+def grouped(name: str, rows: Sequence[Layer]) -> Group:
+    """Return layers as one line with their sums."""
     last = next((row for row in reversed(rows) if row.runs), rows[-1])
     sums = {key: sum(getattr(row, key) for row in rows) for key in _TOTALS if key != "flops"}
     return Group(

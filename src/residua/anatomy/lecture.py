@@ -8,10 +8,11 @@ the layer before. Numbers here are exact; where the lecture prints a different o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from residua.anatomy.anatomy import Anatomy, Layer
+from residua.anatomy.extent import layers_until
 
 _POOLS = ("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "mean")
 _JOINS = ("cat", "add")
@@ -43,13 +44,42 @@ class LectureRow:
     note: str = ""
 
 
-def lecture_table(anatomy: Anatomy) -> list[LectureRow]:
-    """Return the lecture's rows for any network: convolutions, pools, linear layers, and where branches join."""
+def lecture_table(anatomy: Anatomy, until: str | int | None = None) -> list[LectureRow]:
+    """Return the lecture's rows for any network: convolutions, pools, linear layers, and where branches join.
+
+    Weights that the pass does not use, as those of auxiliary heads, have the last row, "not run".
+
+    Args:
+        until: the row to end with, or what `layers_until` takes; None for the whole network.
+
+    Raises:
+        InputError: the network has no such layer and no such resolution.
+    """
+    rows = list(_rows(anatomy, anatomy.layers))
+    if until is None:
+        return rows
+    names = [row.layer for row in rows]
+    if str(until) in names:
+        return rows[: names.index(str(until)) + 1]
+    return list(_rows(anatomy, layers_until(anatomy, until)))
+
+
+def lecture_notes(anatomy: Anatomy) -> Iterator[str]:
+    """Yield what to say of the lecture's totals, and of its subtotals down to 28×28."""
+    key = (anatomy.name, anatomy.input_shape)
+    for notes in (_TOTALS, _SUBTOTALS):
+        if key in notes:
+            yield notes[key]
+
+
+def _rows(anatomy: Anatomy, layers: Sequence[Layer]) -> list[LectureRow]:
     notes = _NOTES.get((anatomy.name, anatomy.input_shape), {})
     rows: list[LectureRow] = []
     shapes: dict[str, tuple[int, ...]] = {"image": anatomy.input_shape}
     numbers: dict[str, int] = {}
-    for layer in anatomy.layers:
+    for layer in layers:
+        if not layer.runs:
+            continue
         shapes[layer.name] = layer.output
         source = shapes[layer.inputs[0]] if layer.inputs else ()
         if not _has_row(layer, source):
@@ -60,14 +90,12 @@ def lecture_table(anatomy: Anatomy) -> list[LectureRow]:
         number = numbers[layer.part]
         name = layer.part if number == 1 else f"{layer.part} ({number})"
         rows.append(_row(layer, source, name, notes.get(name, "")))
+    idle = [layer for layer in layers if not layer.runs]
+    if idle:
+        parts = ", ".join(dict.fromkeys(layer.name.partition(".")[0] for layer in idle))
+        params = sum(layer.params for layer in idle)
+        rows.append(replace(_IDLE, params_k=params / 1000, note=f"{parts}: weights that this pass does not use"))
     return rows
-
-
-def lecture_notes(anatomy: Anatomy) -> Iterator[str]:
-    """Yield what to say of the lecture's totals."""
-    totals = _TOTALS.get((anatomy.name, anatomy.input_shape))
-    if totals:
-        yield totals
 
 
 def _has_row(layer: Layer, source: tuple[int, ...]) -> bool:
@@ -111,6 +139,20 @@ def _size(shape: tuple[int, ...]) -> tuple[int, int] | None:
     return (shape[1], shape[2]) if len(shape) == 3 else None
 
 
+_IDLE = LectureRow(
+    "not run",
+    input_channels=0,
+    input_size=None,
+    filters=None,
+    kernel=None,
+    stride=None,
+    padding=None,
+    output_channels=0,
+    output_size=None,
+    memory_kb=0.0,
+    params_k=0.0,
+    mflop=0.0,
+)
 _Key = tuple[str, tuple[int, int, int]]
 _NO_BIAS = "the lecture prints {}, its weights without the biases (it counts those of convolutions)"
 
@@ -131,5 +173,17 @@ _TOTALS: dict[_Key, str] = {
         "The lecture's totals for VGG-16, about 48.5 MB and 13.6 GFLOP, leave the pools' memory out, and one of the "
         "three convolutions of 256 maps of 56×56 (3.1 MB, 1.85 GFLOP): without it the convolutions' outputs take 48.6 "
         "MB, and all layers 13.62 GFLOP. With it they are 51.7 MB and 15.47 GFLOP; the pools add 5.8 MB."
+    ),
+}
+
+_SUBTOTALS: dict[_Key, str] = {
+    ("googlenet", (3, 224, 224)): (
+        "GoogLeNet down to 28×28, its stem, has 7,644 KB, 124 k parameters and 481 MFLOP. The lecture prints 7.5 MB, "
+        "124 K and 418 MFLOP: 418 is 481 with two digits swapped, since its own rows add up to 481."
+    ),
+    ("vgg16", (3, 224, 224)): (
+        "VGG-16 down to 28×28 has 45.9 MB, 1.74 M parameters and 9,335 MFLOP without the pools, 51.3 MB and 9,341 "
+        "MFLOP with them. The lecture prints 42.9 MB, 1.1 M and 7,485 MFLOP: it leaves out the pools, and one of the "
+        "three convolutions of 256 maps."
     ),
 }

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -29,6 +30,7 @@ def inspect(
     by: Literal["layer", "part", "stage"] = "layer",
     table: Literal["costs", "lecture"] = "costs",
     training: Switch = False,
+    until: str | None = None,
     optimizer: Literal["sgd", "adam"] = "sgd",
     svg: Path | None = None,
     json: Switch = False,
@@ -53,6 +55,8 @@ def inspect(
         costs, or the columns of a well-known lecture: memory in KB, parameters in thousands, MFLOP.
     training
         With the auxiliary heads, which run in training only.
+    until
+        Only the part down to a layer, an end point or a stage, or down to a resolution such as 28, with its sums.
     optimizer
         sgd (with momentum) or adam, for the memory of a training step.
     svg
@@ -69,11 +73,14 @@ def inspect(
         if svg:
             _draw(found, svg)
         if table == "lecture":
-            return _lecture(found, json)
+            return _lecture(found, until, json)
+        if until is not None:
+            return _part(found, until, by, json)
         if json:
             print_json(found.to_dict())
             return 0
         _costs(found, by)
+        _totals(found)
     return 0
 
 
@@ -152,7 +159,36 @@ def _costs(found: Anatomy, by: str) -> None:
         ],
         right=tuple(range(3, len(header))),
     )
-    _totals(found)
+
+
+def _part(found: Anatomy, until: str, by: str, json: bool) -> int:
+    """Print the rows down to a layer or a resolution, and their sums beside those of the whole network."""
+    from residua.anatomy.extent import layers_until, subtotal
+    from residua.anatomy.lecture import lecture_notes
+
+    total, part = subtotal(found, until), replace(found, layers=layers_until(found, until))
+    if json:
+        print_json(
+            {"name": found.name, "input_shape": found.input_shape, "batch": found.batch, "until": until}
+            | {"subtotal": total, "layers": part.layers}
+        )
+        return 0
+    _costs(part, by)
+    say()
+    say(f"{found.name} down to {until}, images of {_shape(found.input_shape)}")
+    say(f"parameters   {total.params:,} of {found.params:,} ({_share(total.params, found.params)})")
+    say(f"an image     {_short(total.macs)} of {_short(found.macs)} MACs ({_share(total.macs, found.macs)})")
+    say(
+        f"batch of {found.batch:<4} outputs {_bytes(total.activation_bytes)} of {_bytes(found.activation_bytes)}, kept "
+        f"for backward {_bytes(total.kept_bytes)}"
+    )
+    for line in lecture_notes(found):
+        say(f"\n{line}")
+    return 0
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "none"
 
 
 def _totals(found: Anatomy) -> None:
@@ -180,10 +216,10 @@ def _totals(found: Anatomy) -> None:
     say(f"             {', '.join(f'{name} {_bytes(size)}' for name, size in parts.items())}; not all at one time")
 
 
-def _lecture(found: Anatomy, json: bool) -> int:
+def _lecture(found: Anatomy, until: str | None, json: bool) -> int:
     from residua.anatomy.lecture import lecture_notes, lecture_table
 
-    rows, totals = lecture_table(found), list(lecture_notes(found))
+    rows, totals = lecture_table(found, until), list(lecture_notes(found))
     if json:
         print_json({"rows": rows, "notes": totals})
         return 0
@@ -191,13 +227,13 @@ def _lecture(found: Anatomy, json: bool) -> int:
     body: list[tuple[str, ...]] = [
         (
             row.layer,
-            str(row.input_channels),
+            str(row.input_channels or ""),
             _side(row.input_size),
             str(row.filters or ""),
             _side(row.kernel),
             _side(row.stride),
             _side(row.padding),
-            str(row.output_channels),
+            str(row.output_channels or ""),
             _side(row.output_size),
             f"{row.memory_kb:,.0f}",
             f"{row.params_k:,.0f}",
@@ -207,7 +243,16 @@ def _lecture(found: Anatomy, json: bool) -> int:
         for row in rows
     ]
     memory, params, flop = (sum(getattr(row, key) for row in rows) for key in ("memory_kb", "params_k", "mflop"))
-    body.append(("sum", *[""] * 8, f"{memory:,.0f}", f"{params:,.0f}", f"{flop:,.0f}", ""))
+    body.append(
+        (
+            "sum" if until is None else f"until {until}",
+            *[""] * 8,
+            f"{memory:,.0f}",
+            f"{params:,.0f}",
+            f"{flop:,.0f}",
+            "",
+        )
+    )
     print_table((*header, "the lecture"), body, right=tuple(range(1, len(header))))
     for line in totals:
         say(f"\n{line}")
