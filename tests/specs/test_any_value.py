@@ -124,6 +124,7 @@ def test_files_that_overtax_the_reader_are_refused(text: str) -> None:
             lambda: Recipe(learning_rate=10**400),
             "learning_rate=a number of more than 40 digits. Wanted: a finite number",
         ),
+        (lambda: Recipe(milestones=(30_000,) * 1000), "rising numbers. Perhaps [30000] is meant"),
         (lambda: Recipe(learning_rate=1e300), "0 < learning_rate <= 1000000"),
         (lambda: Recipe(image_size=10**6), "0 <= image_size <= 4096"),
         (lambda: Recipe(workers=10**9), "0 <= workers <= 1024"),

@@ -8,6 +8,7 @@ from dataclasses import InitVar, dataclass, field
 from typing import Annotated, Literal
 
 from residua._base.errors import InputError
+from residua._base.words import quoted
 from residua.specs.augment import AugmentSpec
 from residua.specs.fields import MOST_PIXELS, Length, Span, settle
 
@@ -153,16 +154,18 @@ def _consistent(recipe: Recipe) -> None:
         raise InputError("both milestones and milestone_steps", "one of the two", "Set the other to []")
     drops = recipe.milestones or recipe.milestone_steps
     if list(drops) != sorted(set(drops)):
-        raise InputError(f"milestones {list(drops)}", "rising numbers", f"Perhaps {sorted(set(drops))} is meant")
+        raise InputError(
+            f"milestones {quoted(list(drops))}", "rising numbers", f"Perhaps {quoted(sorted(set(drops)))} is meant"
+        )
     if bool(drops) != (recipe.schedule == "step"):
         raise InputError(
-            f"schedule={recipe.schedule!r} with milestones {list(drops)}",
+            f"schedule={recipe.schedule!r} with milestones {quoted(list(drops))}",
             "milestones or milestone_steps exactly when the schedule is 'step'",
             "Set the milestones to []" if drops else "Give milestones=[60, 120] or a different schedule=…",
         )
     if len(recipe.gamma) not in {1, len(drops)}:
         raise InputError(
-            f"gamma={list(recipe.gamma)} for {len(drops)} milestones",
+            f"gamma={quoted(list(recipe.gamma))} for {len(drops)} milestones",
             "one factor, or one per milestone",
             "For example gamma=0.1",
         )
