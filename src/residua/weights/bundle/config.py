@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from residua._base.errors import InputError
+from residua._base.errors import Damaged, InputError
+from residua._base.json_file import read_json
 from residua.specs.schema import Spec
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle
 from residua.weights.peers.same_network import OURS, twin_of
@@ -67,10 +68,10 @@ def check_config(path: Path, bundle: Bundle) -> None:
         return
     spare = f"Restore either file; {CONFIG_FILE} may be deleted: it repeats what stands in {MODEL_FILE}"
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        given = read_json(path, dict)
+    except Damaged as error:
         raise InputError(
-            f"{path} cannot be read: {error}", f"the file that was written with {MODEL_FILE}", spare
+            f"{path} cannot be read: {error.reason}", f"the file that was written with {MODEL_FILE}", spare
         ) from error
     differing = [
         f"{where} is {_short(found)} here and {_short(value)} in {MODEL_FILE}"
