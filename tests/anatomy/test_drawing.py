@@ -8,12 +8,13 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from PIL import ImageFont
 
 from laws.representatives import REPRESENTATIVES
 from residua.anatomy import inspect
 from residua.anatomy.drawing import draw
-from residua.anatomy.drawing.canvas import STYLE, width_of
-from residua.anatomy.drawing.picture import sections
+from residua.anatomy.drawing.canvas import STYLE, short, width_of
+from residua.anatomy.drawing.picture import sections, side_heads
 from residua.cli.app import main
 from residua.specs.catalog import get_spec
 
@@ -27,17 +28,22 @@ def _boxes_of_text(root: ElementTree.Element) -> list[tuple[str, float, float, f
     for node in root.iter(f"{SVG}text"):
         styles = node.attrib["class"].split()
         size = next(SIZES[style] for style in styles if style in SIZES)
-        # The estimate is rather too wide; a tenth less is what fonts take.
-        width = 0.9 * width_of(node.text or "", size)
+        width = width_of(node.text or "", size, bold=bool({"title", "big", "strong", "head", "box"} & set(styles)))
         x, y = float(node.attrib["x"]), float(node.attrib["y"])
         left = x - width / 2 if "middle" in styles else x - width if "end" in styles else x
         boxes.append((node.text or "", left, y - 0.72 * size, left + width, y + 0.18 * size))
     return boxes
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_every_structure_is_drawn_inside_and_without_overlap(name: str) -> None:
-    root = ElementTree.fromstring(draw(inspect(name)))
+FALLBACK = Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")
+WITH_HEADS = ["googlenet", "googlenet_bn", "inception_v3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "training"), [(name, False) for name in DRAWN] + [(name, True) for name in WITH_HEADS]
+)
+def test_every_structure_is_drawn_inside_and_without_overlap(name: str, training: bool) -> None:
+    root = ElementTree.fromstring(draw(inspect(name, training=training)))
     width, height = (float(value) for value in root.attrib["viewBox"].split()[2:])
     texts = _boxes_of_text(root)
     for words, left, top, right, bottom in texts:
@@ -53,6 +59,62 @@ def test_every_structure_is_drawn_inside_and_without_overlap(name: str) -> None:
         assert x >= 0, node.attrib
         assert x + wide <= width + 0.1, node.attrib
         assert float(node.attrib["height"]) > 0
+        assert wide >= 3 or "bar" in node.attrib["class"], node.attrib
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_labels_fit_their_boxes_in_the_widest_fallback_font(name: str) -> None:
+    root = ElementTree.fromstring(draw(inspect(name)))
+    boxes = [[float(node.attrib[key]) for key in ("x", "y", "width", "height")] for node in root.iter(f"{SVG}rect")]
+    checked = 0
+    for words, left, top, right, bottom in _boxes_of_text(root):
+        middle, height = (left + right) / 2, (top + bottom) / 2
+        around = [box for box in boxes[1:] if 0 < middle - box[0] < box[2] and 0 < height - box[1] < box[3]]
+        for x, _, width, _ in around:
+            assert left >= x, words
+            assert right <= x + width, words
+            checked += 1
+    if any(run.block.kind in ("residual", "plain", "inception") for s in sections(inspect(name)) for run in s.runs):
+        assert checked > 4
+
+
+@pytest.mark.skipif(not FALLBACK.exists(), reason="DejaVu Sans is not installed")
+@pytest.mark.parametrize("bold", [False, True])
+def test_no_text_is_wider_than_estimated(bold: bool) -> None:
+    font = ImageFont.truetype(str(FALLBACK.with_stem("DejaVuSans-Bold") if bold else FALLBACK), 1000)
+    for name in DRAWN:
+        for node in ElementTree.fromstring(draw(inspect(name))).iter(f"{SVG}text"):
+            words = node.text or ""
+            assert font.getlength(words) <= 1000 * width_of(words, 1, bold), words
+
+
+@pytest.mark.parametrize("name", WITH_HEADS)
+def test_side_heads_branch_off_and_the_title_states_what_is_drawn(name: str) -> None:
+    found = inspect(name, training=True)
+    heads, drawn = side_heads(found), sections(found)
+    assert [head.name for head in heads] == (["aux1", "aux2"] if name != "inception_v3" else ["AuxLogits"])
+    assert sum(each.params for each in (*drawn, *heads)) == found.params
+    assert sum(each.macs for each in (*drawn, *heads)) == found.macs
+    names = [run_name for section in drawn for run in section.runs for run_name in run.names]
+    assert all(head.source in names for head in heads)
+    idle = inspect(name)
+    assert [(each.params, each.macs) for each in sections(idle)] == [(each.params, each.macs) for each in drawn]
+    own = sum(section.params for section in drawn)
+    words = [node.text for node in ElementTree.fromstring(draw(idle)).iter(f"{SVG}text")]
+    assert words[words.index("parameters") - 1] == short(own)
+    assert any(f"{short(found.params - own)} more parameters do not run" in (word or "") for word in words)
+
+
+def test_slim_s_blocks_are_its_sections() -> None:
+    found = [
+        (s.name, [run.block.kind for run in s.runs for _ in run.names]) for s in sections(inspect("resnet50_v2_slim"))
+    ]
+    units = {name: kinds.count("residual") for name, kinds in found}
+    assert units == {"root": 0, "block1": 3, "block2": 4, "block3": 6, "block4": 3, "": 0}
+    assert found[-2][1][-1] == "norm"
+    assert "3 units, BN · ReLU" in draw(inspect("resnet50_v2_slim"))
+    for words in ("7×7 convolution", "3×3 pool"):
+        assert words in draw(inspect("resnet34"))
 
 
 def test_shortcuts_are_those_of_the_network() -> None:

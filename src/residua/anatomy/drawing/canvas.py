@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
+
+from residua.figures.palette import literal
 
 STYLE = """
 text { font-family: var(--measured); fill: var(--ink); }
@@ -17,6 +20,7 @@ text { font-family: var(--measured); fill: var(--ink); }
 .arrow { fill: var(--soft); } .op { fill: var(--paper); stroke: var(--soft); stroke-width: 1.4; }
 .conv { fill: var(--conv); } .residual { fill: var(--residual); } .plain { fill: var(--plain); }
 .gated { fill: var(--gated); } .inception { fill: var(--inception); } .dense { fill: var(--dense); }
+.norm { fill: var(--box); stroke: var(--soft); stroke-width: 1; }
 .pool { fill: var(--pool); } .linear { fill: var(--linear); } .other { fill: var(--box); stroke: var(--line); }
 .way { fill: none; stroke-width: 1.8; stroke: var(--identity); }
 .way.projection { stroke: var(--projection); } .way.padding, .way.pool { stroke-dasharray: 2 3.2; fill: none; }
@@ -39,6 +43,20 @@ def element(tag: str, content: str = "", /, **attributes: object) -> str:
         name = "class" if key == "cls" else key.replace("_", "-")
         words.append(f"{name}={quoteattr(number(value) if isinstance(value, float) else str(value))}")
     return f"<{' '.join(words)}>{content}</{tag}>" if content else f"<{' '.join(words)}/>"
+
+
+def document(body: Sequence[str], width: float, height: float, spoken: str) -> str:
+    """Return an SVG file that stands alone: style sheet, paper, and `body` on it; `spoken` is read aloud."""
+    return element(
+        "svg",
+        "".join([element("style", literal(STYLE)), box(0, 0, width, height, "paper", 0), *body]),
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {number(width)} {number(height)}",
+        width=number(width),
+        height=number(height),
+        role="img",
+        aria_label=spoken,
+    )
 
 
 def text(x: float, y: float, content: str, style: str, title: str = "") -> str:
@@ -75,10 +93,47 @@ def arrow_head(x: float, y: float, downward: bool = False) -> str:
     return path(f"M{n(x - 6)} {n(y - 3.5)}L{n(x - 6)} {n(y + 3.5)}L{n(x)} {n(y)}Z", "arrow")
 
 
-def width_of(content: str, size: float) -> float:
-    """Return about how wide a line of sans-serif text is; the estimate is rather too wide."""
-    narrow = sum(character in "ilj.,:;|' ()1×" for character in content)
-    return size * (0.6 * (len(content) - narrow) + 0.36 * narrow)
+def width_of(content: str, size: float, bold: bool = False) -> float:
+    """Return how wide a line of text is at most, in pixels.
+
+    Measured in DejaVu Sans: of the usual sans-serif faces it is the widest, and many systems fall back to it.
+    """
+    widths = _BOLD if bold else _REGULAR
+    return size * sum(widths.get(character, 0.85) for character in content)
+
+
+def _by_character(table: str) -> dict[str, float]:
+    groups = (each.split(" ", 1) for each in table.strip().splitlines())
+    return {character: float(width) for width, characters in groups for character in characters}
+
+
+# Advance widths in parts of the font's size; a character that is not listed counts as 0.85.
+_REGULAR = _by_character(
+    """
+0.32  'ijlIJ.,·
+0.36 :;/|f-
+0.42 ()tr
+0.56 szc_L
+0.6 FkvxyP
+0.64 TYoaeEhnubdgpqS0123456789
+0.7 KAVXZBRC
+0.79 UNHDGOQ
+0.98 mMW
+"""
+)
+_BOLD = _by_character(
+    """
+0.38  'ijl/|IJ.,·
+0.48 :;-f()t
+0.6 rzcs_
+0.7 LxvykaeTEFo0123456789
+0.74 hnubdgpqSYZPC
+0.78 BRXAVK
+0.85 UGDHNOQ
+0.93 w
+1.11 MmW
+"""
+)
 
 
 def short(value: float) -> str:

@@ -38,7 +38,9 @@ class _Node:
     def width(self) -> float:
         if self.shape == "sign":
             return 20
-        return max(58, width_of(self.label, 12.5 if self.shape == "box" else 11) + 18)
+        return max(
+            58, (width_of(self.label, 12.5, bold=True) if self.shape == "box" else width_of(self.label, 11)) + 14
+        )
 
 
 def diagram(block: Block, x: float, y: float) -> tuple[str, float, float]:

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from residua.anatomy.anatomy import Anatomy, Layer
+from residua.anatomy.extent import trunk
+from residua.families.end_points import stage_of
 
-Kind = Literal["conv", "residual", "plain", "gated", "inception", "dense", "pool", "linear"]
+Kind = Literal["conv", "residual", "plain", "gated", "inception", "dense", "pool", "linear", "norm"]
 Shortcut = Literal["", "identity", "projection", "padding", "pool"]
 
 _WEIGHTED = ("conv2d", "linear")
 _POOLS = ("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "mean")
 # Resolutions this close form one section: convolutions without padding remove a pixel or two.
 _NEAR = 0.85
+# TF-slim's blocks stride in their last unit: a block is not of one resolution.
+_OWN_STAGES = "/block"
 # Runs of equal blocks beyond this are shortened.
 _SHOWN = 6
 
@@ -57,11 +61,15 @@ class Block:
 
 @dataclass(frozen=True)
 class Run:
-    """Equal blocks in a row: `count` of them, of which `shown` are drawn."""
+    """Equal blocks in a row, of which `shown` are drawn. `block` is the first, `names` are those of all."""
 
     block: Block
-    count: int
+    names: tuple[str, ...]
     shown: int
+
+    @property
+    def count(self) -> int:
+        return len(self.names)
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ class Section:
         sides: resolutions that occur, the first one first; empty for the classifier.
         params, macs: sums over its layers.
         field: side of the receptive field at its end, pixels; 0 for the whole image.
+        name: of the stage, where the network's own stages are not those of one resolution; else "".
     """
 
     runs: tuple[Run, ...]
@@ -80,6 +89,7 @@ class Section:
     params: int
     macs: int
     field: int
+    name: str = ""
 
     @property
     def blocks(self) -> list[Block]:
@@ -87,28 +97,56 @@ class Section:
         return [run.block for run in self.runs]
 
 
+@dataclass(frozen=True)
+class Head:
+    """A side head: blocks that branch off the block `source` and do not lead to the logits."""
+
+    name: str
+    source: str
+    blocks: tuple[Block, ...]
+    params: int
+    macs: int
+
+
 def sections(anatomy: Anatomy) -> list[Section]:
-    """Return the sections of the picture from left to right."""
+    """Return the sections of the picture from left to right; side heads are not among them."""
     found: list[Section] = []
-    for blocks, rest in _by_resolution(_blocks(anatomy)):
+    leading = trunk(anatomy.layers)
+    rows = _blocks(anatomy, [layer for layer in anatomy.layers if layer.name in leading])
+    by_stage = any(block and _OWN_STAGES in block.name for block, _ in rows)
+    for name, blocks, rest in _by_stage(rows) if by_stage else _by_resolution(rows):
         layers = [layer for block in blocks for layer in block.layers] + rest
         sides = tuple(dict.fromkeys(block.side for block in blocks if block.side > 1))
         last = next((layer for layer in reversed(layers) if layer.output), None)
         field = max(last.receptive_field) if last and last.receptive_field else 0
         params, macs = (sum(getattr(layer, key) for layer in layers) for key in ("params", "macs"))
-        found.append(Section(tuple(_runs(blocks)), sides, params, macs, field))
+        found.append(Section(tuple(_runs(blocks)), sides, params, macs, field, name))
     return found
 
 
-def _blocks(anatomy: Anatomy) -> list[tuple[Block | None, list[Layer]]]:
+def side_heads(anatomy: Anatomy) -> list[Head]:
+    """Return the side heads that run, in the order in which they branch off."""
+    leading = trunk(anatomy.layers)
+    parts = {layer.name: layer.part for layer in anatomy.layers}
+    rest = [layer for layer in anatomy.layers if layer.runs and layer.name not in leading]
+    heads = []
+    for name, group in itertools.groupby(rest, key=lambda layer: layer.part):
+        layers = list(group)
+        source = next((parts[read] for layer in layers for read in layer.inputs if read in leading), "")
+        blocks = tuple(block for block, _ in _blocks(anatomy, layers) if block)
+        params, macs = (sum(getattr(layer, key) for layer in layers) for key in ("params", "macs"))
+        heads.append(Head(name, source, blocks, params, macs))
+    return heads
+
+
+def _blocks(anatomy: Anatomy, layers: Sequence[Layer]) -> list[tuple[Block | None, list[Layer]]]:
     """Return each end point as a block, or its layers where there is nothing to draw."""
     rows: list[tuple[Block | None, list[Layer]]] = []
     shapes: dict[str, tuple[int, ...]] = {"image": anatomy.input_shape}
     shapes |= {layer.name: layer.output for layer in anatomy.layers}
-    ran = (layer for layer in anatomy.layers if layer.runs and layer.operation != "flatten")
-    for part, group in itertools.groupby(ran, key=lambda layer: layer.part):
-        layers = list(group)
-        for piece in _pieces(layers):
+    drawn = (layer for layer in layers if layer.operation != "flatten")
+    for part, group in itertools.groupby(drawn, key=lambda layer: layer.part):
+        for piece in _pieces(list(group)):
             rows.append((_block(part, piece, shapes), piece))
     return rows
 
@@ -163,6 +201,8 @@ def _block(part: str, layers: list[Layer], shapes: dict[str, tuple[int, ...]]) -
         kind = "pool"
     elif "linear" in operations:
         kind = "linear"
+    elif "batch_norm" in operations and len(layers[-1].output) == 3:
+        kind = "norm"
     else:
         return None
     before = next((shapes[name] for layer in layers for name in layer.inputs if name not in own), ())
@@ -193,20 +233,42 @@ def _shortcut(add: Layer, layers: Sequence[Layer]) -> Shortcut:
     return "pool" if any(op in _POOLS for op in path) else "identity"
 
 
-def _by_resolution(rows: list[tuple[Block | None, list[Layer]]]) -> list[tuple[list[Block], list[Layer]]]:
+_Named = tuple[str, list[Block], list[Layer]]
+
+
+def _by_resolution(rows: list[tuple[Block | None, list[Layer]]]) -> list[_Named]:
     """Group successive blocks of about one resolution; layers that are not drawn join the block before."""
-    found: list[tuple[list[Block], list[Layer]]] = []
+    found: list[_Named] = []
     for block, layers in rows:
         if block is None:
             if found:
-                found[-1][1].extend(layers)
+                found[-1][2].extend(layers)
             continue
-        first = found[-1][0][0].side if found else -1
+        first = found[-1][1][0].side if found else -1
         flat = block.side <= 1
         same = found and (flat if first <= 1 else not flat and _NEAR <= block.side / first <= 1 / _NEAR)
         if not same:
-            found.append(([], []))
-        found[-1][0].append(block)
+            found.append(("", [], []))
+        found[-1][1].append(block)
+    return found
+
+
+def _by_stage(rows: list[tuple[Block | None, list[Layer]]]) -> list[_Named]:
+    """Group blocks by the network's own stages: what is before the first is the root, what is flat the classifier."""
+    found: list[_Named] = []
+    for block, layers in rows:
+        if block is None:
+            if found:
+                found[-1][2].extend(layers)
+            continue
+        name = found[-1][0] if found else "root"
+        if block.side <= 1:
+            name = ""
+        elif _OWN_STAGES in block.name:
+            name = stage_of(block.name).rpartition("/")[2]
+        if not found or name != found[-1][0]:
+            found.append((name, [], []))
+        found[-1][1].append(block)
     return found
 
 
@@ -214,6 +276,6 @@ def _runs(blocks: Sequence[Block]) -> list[Run]:
     runs = []
     for _, group in itertools.groupby(blocks, key=lambda block: block.signature):
         equal = list(group)
-        count = len(equal)
-        runs.append(Run(equal[0], count, count if count <= _SHOWN else 3))
+        names = tuple(block.name for block in equal)
+        runs.append(Run(equal[0], names, len(names) if len(names) <= _SHOWN else 3))
     return runs
