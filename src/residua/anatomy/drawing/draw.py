@@ -41,7 +41,7 @@ def _title(anatomy: Anatomy, found: Sequence[Section], heads: Sequence[Head], wi
     weighted = " and ".join(f"{count} {name}{'s' if count > 1 else ''}" for count, name in counts if count)
     image = "×".join(map(str, anatomy.input_shape))
     # What is stated is what is drawn: the sections and side heads sum to it.
-    params = sum(each.params for each in (*found, *heads))
+    params = sum(section.params for section in found) + sum(head.params for head in heads)
     idle = f"{short(anatomy.params - params)} more parameters do not run" if params != anatomy.params else ""
     under = " · ".join(word for word in (anatomy.paper, f"images of {image}", weighted, idle) if word)
     parts = [text(MARGIN, 56, anatomy.name, "title"), text(MARGIN, 82, under, "sub")]
