@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -32,6 +34,17 @@ def test_engines_agree_with_the_network(name: str, network: torch.nn.Module) -> 
     torch.testing.assert_close(found, want, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(engine(images[:3]), want[:3], rtol=1e-4, atol=1e-5)
     assert network.training, "the network was opened as a copy"
+
+
+def test_without_a_compiler_the_compiled_engine_is_refused(
+    network: torch.nn.Module, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    inductor = pytest.importorskip("torch._inductor.config")
+    monkeypatch.setattr(inductor.cpp, "cxx", (str(tmp_path / "no-compiler"),))
+    torch.compiler.reset()
+    engine = open_engine(network, "compiled", device="cpu")
+    with pytest.raises(InputError, match=r"engine='compiled'.*C\+\+ compiler.*engine='eager'"):
+        engine(torch.zeros(5, 3, 32, 32))
 
 
 def test_bf16_gives_float32_logits(network: torch.nn.Module) -> None:

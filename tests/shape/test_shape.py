@@ -53,6 +53,8 @@ OPTIONS = {
             "no_cache",
             "batch_size",
             "device",
+            "engine",
+            "precision",
             "on_bad",
             "data_dir",
             "report",
@@ -61,9 +63,10 @@ OPTIONS = {
         ),
     },
     "compare": {
-        *("run", "runs", "data", "split", "views", "no_cache", "batch_size", "device", "on_bad", "data_dir", "json"),
+        *("run", "runs", "data", "split", "views", "no_cache", "batch_size", "device", "engine", "precision"),
+        *("on_bad", "data_dir", "json"),
     },
-    "predict": {"run", "paths", "top", "format", "batch_size", "device", "json"},
+    "predict": {"run", "paths", "top", "format", "batch_size", "device", "engine", "precision", "json"},
     "explain": {"run", "paths", "out", "method", "target", "layer", "top", "batch_size", "device", "json"},
     "convert": {
         *("file", "model", "out", "from", "to", "classes", "image_size"),

@@ -19,6 +19,8 @@ def compare(
     no_cache: Switch = False,
     batch_size: int = 256,
     device: str | None = None,
+    engine: Literal["eager", "compiled"] = "eager",
+    precision: Literal["fp32", "bf16"] = "fp32",
     on_bad: Literal["refuse", "skip"] | None = None,
     data_dir: Path | None = None,
     json: Switch = False,
@@ -46,6 +48,11 @@ def compare(
         Images per forward pass.
     device
         "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
+    engine
+        What computes the logits: eager (torch's own operators) or compiled (torch.compile; the first batch takes
+        longer, and a C++ compiler is needed).
+    precision
+        The number format that it computes in: fp32, or bf16 (fewer bits, faster where the hardware has it).
     on_bad
         refuse images that do not decode, or skip them (left out and counted); left out: as in training.
     data_dir
@@ -68,6 +75,8 @@ def compare(
             cache=not no_cache,
             batch_size=batch_size,
             device=device,
+            engine=engine,
+            precision=precision,
             on_bad=on_bad,
             data_dir=data_dir,
             progress=progress,

@@ -36,6 +36,8 @@ def evaluate(
     no_cache: Switch = False,
     batch_size: int = 256,
     device: str | None = None,
+    engine: Literal["eager", "compiled"] = "eager",
+    precision: Literal["fp32", "bf16"] = "fp32",
     on_bad: Literal["refuse", "skip"] | None = None,
     data_dir: Path | None = None,
     report: Path | None = None,
@@ -76,6 +78,11 @@ def evaluate(
         Images per forward pass; the result does not depend on it.
     device
         "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
+    engine
+        What computes the logits: eager (torch's own operators) or compiled (torch.compile; the first batch takes
+        longer, and a C++ compiler is needed).
+    precision
+        The number format that it computes in: fp32, or bf16 (fewer bits, faster where the hardware has it).
     on_bad
         refuse images that do not decode, or skip them (left out and counted); left out: as in training.
     data_dir
@@ -111,6 +118,8 @@ def evaluate(
                 cache=not no_cache,
                 batch_size=batch_size,
                 device=device,
+                engine=engine,
+                precision=precision,
                 on_bad=on_bad,
                 progress=progress,
             )
@@ -133,6 +142,8 @@ def evaluate(
             cache=not no_cache,
             batch_size=batch_size,
             device=device,
+            engine=engine,
+            precision=precision,
             on_bad=on_bad,
             data_dir=data_dir,
             full_provenance=full_provenance,

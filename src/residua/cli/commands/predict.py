@@ -26,6 +26,8 @@ def predict(
     format: Literal["table", "jsonl", "csv"] = "table",  # noqa: A002 (the option's name)
     batch_size: int = 64,
     device: str | None = None,
+    engine: Literal["eager", "compiled"] = "eager",
+    precision: Literal["fp32", "bf16"] = "fp32",
     json: Switch = False,
 ) -> int:
     """Classify images, and the images under folders, with a trained run.
@@ -47,6 +49,11 @@ def predict(
         Images per forward pass.
     device
         "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
+    engine
+        What computes the logits: eager (torch's own operators) or compiled (torch.compile; the first batch takes
+        longer, and a C++ compiler is needed).
+    precision
+        The number format that it computes in: fp32, or bf16 (fewer bits, faster where the hardware has it).
     json
         Print one JSON document: a list of answers.
     """
@@ -59,7 +66,9 @@ def predict(
 
     def good() -> Iterable[Prediction]:
         nonlocal answers, bad
-        for item in predict_stream(run, paths, top=top, batch_size=batch_size, device=device):
+        for item in predict_stream(
+            run, paths, top=top, batch_size=batch_size, device=device, engine=engine, precision=precision
+        ):
             if isinstance(item, BadFile):
                 bad += 1
                 note(f"residua: {item.path}: {item.reason}")
