@@ -12,7 +12,7 @@ from PIL import ImageFont
 
 from laws.representatives import REPRESENTATIVES
 from residua.anatomy import inspect
-from residua.anatomy.drawing import draw
+from residua.anatomy.drawing import draw, draw_columns
 from residua.anatomy.drawing.canvas import STYLE, short, width_of
 from residua.anatomy.drawing.picture import sections, side_heads
 from residua.cli.app import main
@@ -28,7 +28,9 @@ def _boxes_of_text(root: ElementTree.Element) -> list[tuple[str, float, float, f
     for node in root.iter(f"{SVG}text"):
         styles = node.attrib["class"].split()
         size = next(SIZES[style] for style in styles if style in SIZES)
-        width = width_of(node.text or "", size, bold=bool({"title", "big", "strong", "head", "box"} & set(styles)))
+        width = width_of(
+            node.text or "", size, bold=bool({"title", "big", "strong", "head", "box", "cell"} & set(styles))
+        )
         x, y = float(node.attrib["x"]), float(node.attrib["y"])
         left = x - width / 2 if "middle" in styles else x - width if "end" in styles else x
         boxes.append((node.text or "", left, y - 0.72 * size, left + width, y + 0.18 * size))
@@ -63,8 +65,10 @@ def test_every_structure_is_drawn_inside_and_without_overlap(name: str, training
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_labels_fit_their_boxes_in_the_widest_fallback_font(name: str) -> None:
-    root = ElementTree.fromstring(draw(inspect(name)))
+@pytest.mark.parametrize("beside", [False, True])
+def test_labels_fit_their_boxes_in_the_widest_fallback_font(name: str, beside: bool) -> None:
+    found = inspect(name)
+    root = ElementTree.fromstring(draw_columns([found, found]) if beside else draw(found))
     boxes = [[float(node.attrib[key]) for key in ("x", "y", "width", "height")] for node in root.iter(f"{SVG}rect")]
     checked = 0
     for words, left, top, right, bottom in _boxes_of_text(root):

@@ -11,6 +11,24 @@ from residua.anatomy.lecture import lecture_notes, lecture_table
 from residua.cli.app import main
 
 
+def test_row_086_alexnet_against_vgg16(capsys: pytest.CaptureFixture[str]) -> None:
+    """Costs as columns with bars: the lecture's comparison."""
+    assert main(["inspect", "alexnet", "vgg16", "--input", "3x224x224", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    costs = {row["cost"]: row["values"] for row in document["costs"]}
+    assert document["names"] == ["alexnet", "vgg16"]
+    assert costs["parameters"] == [61_100_840, 138_357_544]
+    assert costs["MACs"] == [inspect("alexnet").macs, inspect("vgg16").macs]
+    assert round(costs["MACs"][1] / costs["MACs"][0]) == 22
+    assert [each["params"] for each in document["networks"]] == costs["parameters"]
+    assert main(["inspect", "alexnet", "vgg16", "--table", "lecture"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    # The longest bar is 20 wide; the other is to the same scale.
+    assert lines["MFLOP"].count("█") == 20
+    assert lines["params"].count("█") == 28
+    assert lines["params"].split()[2] == "61,101"
+
+
 def test_row_087_googlenet_stem(capsys: pytest.CaptureFixture[str]) -> None:
     """The lecture prints 7.5 MB, 124 K and 418 MFLOP; its own rows add up to 481."""
     rows = lecture_table(inspect("googlenet"), until=28)

@@ -43,7 +43,7 @@ QUICK += [["-m", "residua", *words] for words in (["--help"], ["models"], ["diff
 OPTIONS = {
     "models": {"pattern", "json"},
     "diff": {"left", "right", "json"},
-    "inspect": {"model", "input", "batch", "by", "table", "training", "until", "optimizer", "svg", "json"},
+    "inspect": {"model", "others", "input", "batch", "by", "table", "training", "until", "optimizer", "svg", "json"},
     "verify": {"models", "peer", "json"},
     "check": {"data", "workers", "data_dir", "json"},
     "evaluate": {

@@ -65,6 +65,8 @@ _EXAMPLES = {
         "residua inspect resnet50",
         "residua inspect resnet50 --by stage --batch 32 --svg resnet50.svg",
         "residua inspect alexnet --input 3x227x227 --table lecture",
+        "residua inspect googlenet vgg16 --until 28",
+        "residua inspect vgg19 plain34 resnet34 --svg figure.svg",
         "residua inspect runs/a --json",
     ),
     "verify": ("residua verify", "residua verify resnet50", "residua verify 'resnet*' --peer timm --json"),

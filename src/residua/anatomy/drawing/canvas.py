@@ -14,6 +14,7 @@ text { font-family: var(--measured); fill: var(--ink); }
 .big { font-size: 19px; font-weight: 650; } .small { font-size: 12px; fill: var(--soft); }
 .tiny { font-size: 11px; fill: var(--soft); } .strong { font-size: 14px; font-weight: 650; }
 .head { font-size: 13px; font-weight: 650; } .box { font-size: 12.5px; font-weight: 600; fill: var(--on-block); }
+.cell { font-size: 11px; font-weight: 600; fill: var(--on-block); }
 .pill { font-size: 11px; fill: var(--ink); } .middle { text-anchor: middle; } .end { text-anchor: end; }
 .rule { stroke: var(--line); stroke-width: 1; fill: none; }
 .flow { stroke: var(--soft); stroke-width: 1.4; fill: none; }

@@ -9,17 +9,11 @@ from residua.anatomy.drawing.canvas import box, document, number, path, short, t
 from residua.anatomy.drawing.diagram import diagram
 from residua.anatomy.drawing.heads import draw_heads, heads_height
 from residua.anatomy.drawing.picture import Block, Head, Kind, Section, sections, side_heads
-from residua.anatomy.drawing.row import MARGIN, NAMES, arc, draw_row
+from residua.anatomy.drawing.row import MARGIN, NAMES, SHORTCUTS, arc, draw_row
 
 _ROW_TOP = 136.0
 
 _DETAILED: tuple[Kind, ...] = ("residual", "plain", "gated", "inception", "dense")
-_SHORTCUTS = {
-    "identity": "identity shortcut",
-    "projection": "projection shortcut",
-    "padding": "identity, new channels zero",
-    "pool": "strided identity",
-}
 _DIAGRAMS = 4
 
 
@@ -93,7 +87,7 @@ def _units(found: Sequence[Section], top: float, page: float) -> tuple[str, floa
 def _unit_name(block: Block, count: int) -> str:
     if block.kind == "dense":
         return "dense layer: reads all before it in its block"
-    name = _SHORTCUTS[block.shortcut] if block.shortcut else NAMES[block.kind][0]
+    name = SHORTCUTS[block.shortcut] if block.shortcut else NAMES[block.kind][0]
     return f"{name}  × {count}" if count > 1 else name
 
 
@@ -108,7 +102,7 @@ def _legend(found: Sequence[Section], heads: Sequence[Head], y: float, page: flo
         parts += [box(x, y - 11, 13, 13, kind, 2.5), text(x + 20, y, name, "small")]
         x += 20 + width_of(name, 12) + 20
     for shortcut in dict.fromkeys(block.shortcut for block in blocks if block.shortcut):
-        name = _SHORTCUTS[shortcut]
+        name = SHORTCUTS[shortcut]
         parts.append(arc(x, x + 22, y, 15, shortcut))
         parts.append(text(x + 30, y, name, "small"))
         x += 30 + width_of(name, 12) + 20

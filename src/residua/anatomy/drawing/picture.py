@@ -216,21 +216,30 @@ def _block(part: str, layers: list[Layer], shapes: dict[str, tuple[int, ...]]) -
 
 def _shortcut(add: Layer, layers: Sequence[Layer]) -> Shortcut:
     """Return the kind of the path into the addition that has the fewest convolutions."""
-    known = {layer.name: layer for layer in layers}
-
-    def way(name: str) -> list[str]:
-        path = []
-        while name in known:
-            path.append(known[name].operation)
-            name = known[name].inputs[0] if known[name].inputs else ""
-        return path
-
-    path = min((way(name) for name in add.inputs), key=lambda ops: (ops.count("conv2d"), len(ops)))
+    path = [layer.operation for layer in ways_into(add, layers)[0]]
     if "conv2d" in path:
         return "projection"
     if "pad" in path:
         return "padding"
     return "pool" if any(op in _POOLS for op in path) else "identity"
+
+
+def ways_into(join: Layer, layers: Sequence[Layer]) -> list[list[Layer]]:
+    """Return the paths of a block into an addition, from its end to its start; the shortcut is the first.
+
+    Where a layer of a path reads several others, as the scaling of squeeze-and-excitation does, the first one counts.
+    """
+    known = {layer.name: layer for layer in layers}
+
+    def way(name: str) -> list[Layer]:
+        path = []
+        while name in known:
+            path.append(known[name])
+            name = known[name].inputs[0] if known[name].inputs else ""
+        return path
+
+    paths = [way(name) for name in join.inputs]
+    return sorted(paths, key=lambda path: ([layer.operation for layer in path].count("conv2d"), len(path)))
 
 
 _Named = tuple[str, list[Block], list[Layer]]

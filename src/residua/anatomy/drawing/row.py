@@ -22,6 +22,12 @@ NAMES: dict[Kind, tuple[str, str]] = {
     "linear": ("linear layer", "linear layers"),
     "norm": ("normalisation and activation", "normalisations"),
 }
+SHORTCUTS = {
+    "identity": "identity shortcut",
+    "projection": "projection shortcut",
+    "padding": "identity, new channels zero",
+    "pool": "strided identity",
+}
 _TALLEST, _LOWEST = 210.0, 44.0
 _BLOCK_GAP, _SECTION_GAP = 8.0, 30.0
 _LEAST, _STRETCH = 0.5, 2.3

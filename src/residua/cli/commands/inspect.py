@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from residua._base.errors import InputError
 from residua.cli.show import Switch, check_target, note, print_json, print_table, say
+from residua.cli.side_by_side import print_side_by_side, short_bytes, short_count
 
 if TYPE_CHECKING:
     from residua.anatomy import Anatomy
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def inspect(
     model: str,
     /,
-    *,
+    *others: str,
     input_shape: Annotated[str | None, Parameter(name="--input")] = None,
     batch: int = 1,
     by: Literal["layer", "part", "stage"] = "layer",
@@ -37,6 +38,8 @@ def inspect(
 ) -> int:
     """Lay a network open: layers, shapes, costs, memory, receptive fields. Nothing is computed.
 
+    Several networks stand beside each other: costs as columns with bars, and layer by layer in the drawing.
+
     MACs are multiply-accumulates of convolutions and linear layers, FLOPs twice that; "other" is all further
     arithmetic (biases, normalisation, activations, pools, sums), one an operation. All three are for one image. Memory
     is for the batch, fp32: the memory that a layer's output adds, and what autograd keeps of it for the backward pass.
@@ -45,6 +48,8 @@ def inspect(
     ----------
     model
         A network's name, see `residua models`, or the folder of a trained run.
+    others
+        Networks to set beside it.
     input_shape
         Channels, height and width, such as 3x224x224; left out: what the network was published for.
     batch
@@ -60,7 +65,7 @@ def inspect(
     optimizer
         sgd (with momentum) or adam, for the memory of a training step.
     svg
-        A file to draw the network into.
+        A file to draw the network into; several networks are drawn beside each other, aligned by resolution.
     json
         Print one JSON document.
     """
@@ -69,9 +74,15 @@ def inspect(
     with _without_collections():
         from residua.anatomy.inspect import inspect as look
 
-        found = look(_named(model), shape, batch=batch, training=training, optimizer=optimizer)
+        networks = [
+            look(_named(name), shape, batch=batch, training=training, optimizer=optimizer) for name in (model, *others)
+        ]
+        found = networks[0]
         if svg:
-            _draw(found, svg)
+            _draw(networks, svg)
+        if others:
+            print_side_by_side(networks, table, until, json)
+            return 0
         if table == "lecture":
             return _lecture(found, until, json)
         if until is not None:
@@ -122,11 +133,11 @@ def _named(model: str) -> Spec:
     return load_bundle(model).spec
 
 
-def _draw(found: Anatomy, path: Path) -> None:
+def _draw(networks: Sequence[Anatomy], path: Path) -> None:
     from residua._base.files import write_text
-    from residua.anatomy.drawing import draw
+    from residua.anatomy.drawing import draw, draw_columns
 
-    write_text(path, draw(found))
+    write_text(path, draw_columns(networks) if len(networks) > 1 else draw(networks[0]))
     note(f"Drawn: {path}")
 
 
@@ -145,11 +156,11 @@ def _costs(found: Anatomy, by: str) -> None:
                 getattr(row, "kind", None) or str(getattr(row, "layers", "")),
                 _shape(row.output),
                 f"{row.params:,}",
-                _short(row.macs),
-                _short(row.flops),
-                _short(row.elementwise_flops),
-                _bytes(row.activation_bytes),
-                _bytes(row.kept_bytes),
+                short_count(row.macs),
+                short_count(row.flops),
+                short_count(row.elementwise_flops),
+                short_bytes(row.activation_bytes),
+                short_bytes(row.kept_bytes),
                 _field(row),
                 _stride(row.stride),
                 f"{params:.1%}",
@@ -177,11 +188,9 @@ def _part(found: Anatomy, until: str, by: str, json: bool) -> int:
     say()
     say(f"{found.name} down to {until}, images of {_shape(found.input_shape)}")
     say(f"parameters   {total.params:,} of {found.params:,} ({_share(total.params, found.params)})")
-    say(f"an image     {_short(total.macs)} of {_short(found.macs)} MACs ({_share(total.macs, found.macs)})")
-    say(
-        f"batch of {found.batch:<4} outputs {_bytes(total.activation_bytes)} of {_bytes(found.activation_bytes)}, kept "
-        f"for backward {_bytes(total.kept_bytes)}"
-    )
+    say(f"an image     {short_count(total.macs)} of {short_count(found.macs)} MACs ({_share(total.macs, found.macs)})")
+    outputs, whole = short_bytes(total.activation_bytes), short_bytes(found.activation_bytes)
+    say(f"batch of {found.batch:<4} outputs {outputs} of {whole}, kept for backward {short_bytes(total.kept_bytes)}")
     for line in lecture_notes(found):
         say(f"\n{line}")
     return 0
@@ -196,13 +205,16 @@ def _totals(found: Anatomy) -> None:
     covers = "fp32, torch's own kernels on a CPU, cross-entropy"
     say()
     say(f"{found.name}{f' ({found.paper})' if found.paper else ''}, images of {_shape(found.input_shape)}")
-    say(f"parameters   {found.params:,} ({_bytes(4 * found.params)}), statistics {_bytes(found.buffer_bytes)}")
     say(
-        f"an image     {_short(found.macs)} MACs = {_short(found.flops)} FLOPs; {_short(found.elementwise_flops)} other"
+        f"parameters   {found.params:,} ({short_bytes(4 * found.params)}), statistics {short_bytes(found.buffer_bytes)}"
     )
     say(
-        f"batch of {found.batch:<4} outputs {_bytes(found.activation_bytes)}, kept for backward "
-        f"{_bytes(found.kept_bytes)}; at most {_bytes(found.inference_peak_bytes)} at a time in inference"
+        f"an image     {short_count(found.macs)} MACs = {short_count(found.flops)} FLOPs; "
+        f"{short_count(found.elementwise_flops)} other"
+    )
+    say(
+        f"batch of {found.batch:<4} outputs {short_bytes(found.activation_bytes)}, kept for backward "
+        f"{short_bytes(found.kept_bytes)}; at most {short_bytes(found.inference_peak_bytes)} at a time in inference"
     )
     parts = {
         "parameters": step.parameters + step.buffers,
@@ -212,8 +224,8 @@ def _totals(found: Anatomy) -> None:
         "kept": step.kept,
         "workspace": step.workspace,
     }
-    say(f"training     peak {_bytes(step.peak)} at {step.peak_at} ({covers})")
-    say(f"             {', '.join(f'{name} {_bytes(size)}' for name, size in parts.items())}; not all at one time")
+    say(f"training     peak {short_bytes(step.peak)} at {step.peak_at} ({covers})")
+    say(f"             {', '.join(f'{name} {short_bytes(size)}' for name, size in parts.items())}; not all at one time")
 
 
 def _lecture(found: Anatomy, until: str | None, json: bool) -> int:
@@ -277,18 +289,3 @@ def _stride(stride: tuple[float, float] | None) -> str:
     if stride is None:
         return ""
     return f"{stride[0]:g}" if stride[0] == stride[1] else f"{stride[0]:g}×{stride[1]:g}"
-
-
-def _short(number: int) -> str:
-    """1814073344 as "1.814 G"."""
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= unit:
-            return f"{number / unit:.4g} {name}"
-    return str(number)
-
-
-def _bytes(number: int) -> str:
-    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if number >= unit:
-            return f"{number / unit:.1f} {name}"
-    return f"{number} B"
