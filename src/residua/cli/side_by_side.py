@@ -30,10 +30,10 @@ def print_side_by_side(found: Sequence[Anatomy], table: str, until: str | None, 
         header += [each.name, ""]
     body = []
     for row in rows:
-        line = [row.cost]
+        cells = [row.cost]
         for value, share in zip(row.values, row.shares, strict=True):
-            line += [_shown(row, value), bar(share, _BAR)]
-        body.append(line)
+            cells += [_shown(row, value), bar(share, _BAR)]
+        body.append(cells)
     print_table(header, body, right=tuple(range(1, len(header), 2)))
     say()
     for each in found:
