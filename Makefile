@@ -7,7 +7,7 @@ DEMO := runs/demo
 
 .PHONY: help setup demo test check proofs bench counts ledger ledger-page clean
 
-help:  ## what there is
+help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY)  ## create .venv with the package, its development tools and the peers
@@ -30,6 +30,7 @@ check: setup  ## format, lint, types
 
 proofs: setup  ## the long proofs; outcomes go to docs/proofs
 	$(BIN)/python proofs/kill_resume.py
+	$(BIN)/python proofs/fuzz.py --seconds 30
 
 bench: setup  ## benchmarks beside their peers: make bench CIFAR=FOLDER PHOTOS=FOLDER, each with train/ and test/ or val/
 	@test -n "$(CIFAR)" -a -n "$(PHOTOS)" || { echo "Wanted: make bench CIFAR=FOLDER PHOTOS=FOLDER; CIFAR holds CIFAR-10 as JPEG in train/ and test/, PHOTOS holds photos in train/" >&2; exit 2; }
@@ -38,7 +39,7 @@ bench: setup  ## benchmarks beside their peers: make bench CIFAR=FOLDER PHOTOS=F
 	$(BIN)/python benchmarks/input_pipeline.py "$(PHOTOS)/train"
 	$(BIN)/python benchmarks/time_to_accuracy.py "$(CIFAR)"
 
-counts: setup  ## count parameters and MACs of every listed network anew
+counts: setup  ## count parameters and MACs of every listed network
 	$(BIN)/python tools/counts.py
 
 ledger: setup  ## count every network and compare its logits with the peers' where that is due, and write docs/ledger.md
