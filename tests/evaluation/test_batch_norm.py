@@ -190,3 +190,14 @@ def test_a_run_is_evaluated_with_statistics_of_its_training_part(tmp_path: Path)
     assert fresh.loss != plain.loss
     assert (folder / "model.safetensors").read_bytes() == content
     assert evaluate(folder).loss == plain.loss
+
+
+def test_without_the_cache_every_training_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for part in ("train", "test"):
+        colour_folder(tmp_path / "data" / part, count=5)
+    folder = colour_run(tmp_path / "run", data=tmp_path / "data")
+    monkeypatch.setenv("RESIDUA_CACHE", str(tmp_path / "cache"))
+    uncached = evaluate(folder, reestimate=True, cache=False)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert evaluate(folder, reestimate=True).loss == uncached.loss
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from residua._base.errors import InputError
-from residua.families.sizes import check_input, nearest_size, smallest_input, takes
+from residua.families.sizes import check_input, nearest_size, takes
 from residua.specs.catalog import get_spec
 
 
@@ -33,7 +33,7 @@ def test_the_nearest_size_is_the_smallest_that_works() -> None:
 def test_too_small_an_image_is_refused_with_the_smallest(name: str, smallest: int, edited: bool) -> None:
     """Training edits the spec's input size to the images': that must not hide the answer."""
     spec = get_spec(name, **({"input_size": 31} if edited else {}))
-    assert smallest_input(spec) == smallest
+    assert nearest_size(spec, 1) == smallest
     check_input(spec, smallest)
     if smallest > 1:
         with pytest.raises(InputError, match=f"{smallest} pixels or more.*image_size={smallest} ") as caught:
@@ -47,7 +47,7 @@ def test_a_structural_size_is_named_exactly(size: int) -> None:
     with pytest.raises(InputError, match=f"exactly 28 pixels.*input_size={size}"):
         check_input(spec, size)
     check_input(spec.edit(input_size=size), size)
-    assert smallest_input(spec) == 28
+    assert nearest_size(spec, 1) == 28
 
 
 def test_a_network_that_takes_nothing_is_no_question_of_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ def groups(
         for batch, resolution, precision in itertools.product(batches, resolutions[name], precisions):
             ours = [Case(name, "residua", mode, engine, precision, batch, resolution) for engine in engines]
             for peer in peers[name] or (None,):
-                # Peers have no native kernels, and Keras has its own engine.
+                # Peers have no native kernels, and Keras has its own backend.
                 kinds: list[Engine] = [engine for engine in engines if engine == "compiled" and peer != "keras"]
                 if not kinds or set(engines) - {"compiled"}:
                     kinds.insert(0, "eager")

@@ -58,7 +58,7 @@ def peer_step_of(case: Case, spec: Spec, device: torch.device) -> Step:
     """Return a step of the peer's network.
 
     Raises:
-        InputError: Keras in bf16, on a device that its engine does not see, or with a VGG at a different size.
+        InputError: Keras in bf16, on a device that its backend does not see, or with a VGG at a different size.
     """
     if case.source == "keras":
         return _keras_step(case, spec, device)
@@ -84,7 +84,7 @@ def _keras_step(case: Case, spec: Spec, device: torch.device) -> Step:
         elif not config.list_physical_devices("GPU"):
             raise InputError(
                 f"peer 'keras' on {device}, which the installed TensorFlow does not see",
-                "an engine of Keras that computes on the same device",
+                "a backend of Keras that computes on the same device",
                 "Use device='cpu', or install TensorFlow for the GPU",
             )
     name = TWINS["keras"][case.model].name

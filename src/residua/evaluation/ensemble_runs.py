@@ -154,6 +154,7 @@ def reestimated_runs(runs: Sequence[Run], scorer: Scorer) -> tuple[list[Run], li
             train=False,
             channels_last=True,
             on_bad=(run.recipe or {}).get("on_bad", "refuse"),
+            use_cache=scorer.options.cache,
         )
         reports.append(reestimate_bn(model, loader))
         found.append(replace(run, model=model.cpu()))

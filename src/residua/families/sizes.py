@@ -82,11 +82,6 @@ def check_batch(spec: Spec, size: int, batch_size: int, hold: Callable[[nn.Modul
         ) from error
 
 
-def smallest_input(spec: Spec) -> int:
-    """Return the smallest side, pixels, that the network trains at."""
-    return nearest_size(spec, 1)
-
-
 def nearest_size(spec: Spec, size: int) -> int:
     """Return the side nearest to `size`, pixels, that the network takes.
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from residua._base.errors import Damaged
 from residua._base.files import atomic_path, read_regular, writing
 from residua.data.dataset import Dataset
-from residua.data.decoded.contents import content_digests
+from residua.data.decoded.contents import content_digests, file_name
 
 _BYTES = 16  # of the SHA-256 that are kept: two files alike by chance are out of reach, and 50,000 images take 800 kB
 _LARGEST_BYTES = 4 << 30
@@ -97,14 +97,9 @@ def digest_images(dataset: Dataset, workers: int | None = None) -> ImageDigests 
 
 def file_names(dataset: Dataset) -> dict[tuple[str, int], str]:
     """Return (part, position) -> name, as in `ImageDigests.names`, of each image file."""
-    root = Path(dataset.given)
     return {
-        (split.name, index): _name(Path(split.where(index)), root)
+        (split.name, index): file_name(split.where(index), dataset.given)
         for split in dataset.splits.values()
         if split.images.pixels is None
         for index in range(len(split))
     }
-
-
-def _name(path: Path, root: Path) -> str:
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

@@ -22,10 +22,10 @@ _LIMITS = {"gamma": SCALES, "beta": BIASES, "bias": BIASES}
 
 
 def import_keras() -> Any:
-    """Import Keras, its engine silent.
+    """Import Keras, with its backend silent.
 
     Raises:
-        ImportError: Keras or its engine is not installed.
+        ImportError: Keras or its backend is not installed.
     """
     # Triton, which comes with it, crashes where TensorFlow's libraries were loaded first.
     importlib.import_module("torch._dynamo")

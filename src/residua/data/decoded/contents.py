@@ -1,8 +1,7 @@
-"""Whether the files of a data set still hold the same bytes."""
+"""The content of the files of a data set, as digests."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from residua.data.dataset import Split
@@ -27,16 +26,12 @@ def content_digests(split: Split, root: Path | str = "", workers: int | None = N
         return {}
     digests = cache.contents(split.images, default_workers() if workers is None else workers)
     return {
-        _name(split.where(index), root): digest.tobytes().hex() if digest.any() else ""
+        file_name(split.where(index), root): digest.tobytes().hex() if digest.any() else ""
         for index, digest in enumerate(digests)
     }
 
 
-def changed_files(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the names whose content differs, or that only one of two answers of `content_digests` has, sorted."""
-    return tuple(sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name)))
-
-
-def _name(where: str, root: Path | str) -> str:
+def file_name(where: str, root: Path | str) -> str:
+    """Return the name of a file relative to `root` where it is inside, with "/" between folders."""
     path = Path(where)
     return (path.relative_to(root) if str(root) and path.is_relative_to(root) else path).as_posix()

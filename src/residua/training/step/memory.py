@@ -13,37 +13,34 @@ from residua.training.recipe import Recipe
 _WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
 
-@contextlib.contextmanager
-def advice_while_opening(recipe: Recipe) -> Iterator[None]:
+def advice_while_opening(recipe: Recipe) -> contextlib.AbstractContextManager[None]:
     """Turn running out of memory while data is opened into an InputError."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        device = _exhausted(error)
-        if not device:
-            raise
-        raise InputError(
-            f"out of memory on {device} while the data was opened: {recipe.image_size} pixels",
-            "room for the decoded images, and for one at full size in each decoding thread",
-            "Use workers=1 or a smaller image_size=64; images that do not fit a GPU fit device='cpu'",
-        ) from error
+    return _advice(
+        f" while the data was opened: {recipe.image_size} pixels",
+        "room for the decoded images, and for one at full size in each decoding thread",
+        "Use workers=1 or a smaller image_size=64; images that do not fit a GPU fit device='cpu'",
+    )
+
+
+def advice_while_training(recipe: Recipe) -> contextlib.AbstractContextManager[None]:
+    """Turn running out of memory while a network trains into an InputError."""
+    return _advice(
+        f": batch_size={recipe.batch_size}, {recipe.image_size} pixels",
+        "a batch whose activations fit",
+        f"Use batch_size={max(1, recipe.batch_size // 2)} and accumulate_steps={recipe.accumulate_steps * 2} for "
+        "the same images per step, in a different folder: out=FOLDER",
+    )
 
 
 @contextlib.contextmanager
-def advice_while_training(recipe: Recipe) -> Iterator[None]:
-    """Turn running out of memory while a network trains into an InputError."""
+def _advice(circumstances: str, wanted: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         device = _exhausted(error)
         if not device:
             raise
-        raise InputError(
-            f"out of memory on {device}: batch_size={recipe.batch_size}, {recipe.image_size} pixels",
-            "a batch whose activations fit",
-            f"Use batch_size={max(1, recipe.batch_size // 2)} and accumulate_steps={recipe.accumulate_steps * 2} for "
-            "the same images per step, in a different folder: out=FOLDER",
-        ) from error
+        raise InputError(f"out of memory on {device}{circumstances}", wanted, remedy) from error
 
 
 def _exhausted(error: BaseException) -> str:
