@@ -19,8 +19,8 @@ def pixels(svg: str, program: str) -> npt.NDArray[np.uint8]:
     """Return the picture as (H, W, 3), drawn on black by the program; skip the test where it is not installed."""
     with Image.open(io.BytesIO(_drawn(svg.encode(), program))) as picture:
         coloured = picture.convert("RGBA")
-    ground = Image.new("RGBA", coloured.size, "black")
-    return np.asarray(Image.alpha_composite(ground, coloured).convert("RGB"))
+    below = Image.new("RGBA", coloured.size, "black")
+    return np.asarray(Image.alpha_composite(below, coloured).convert("RGB"))
 
 
 def _drawn(svg: bytes, program: str) -> bytes:

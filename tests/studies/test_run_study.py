@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,17 @@ def test_what_travels_names_no_folder_of_the_machine(tmp_path: Path) -> None:
         assert "secret" not in text
         assert str(Path.home()) not in text
         assert platform.node() not in text
+
+
+def test_figures_are_files_of_their_own(finished_study: Path, tmp_path: Path) -> None:
+    page = (finished_study / "study.html").read_text()
+    files = sorted((finished_study / "figures").iterdir())
+    assert [path.name for path in files] == [f"{number}.svg" for number in range(1, page.count("<svg") + 1)]
+    for path in files:
+        text = path.read_text()
+        assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
+        assert "var(" not in text
+        assert 'fill="#ffffff"' in text
 
 
 def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ def test_responses_of_runs_that_exist(tmp_path: Path, capsys: Output) -> None:
     [
         (None, "without study.html"),
         ('<figure><svg onload="x()"></svg></figure>', "onload"),
+        ('<figure><svg><rect fill="url(http://example.org/x)"/></svg></figure>', "rect fill"),
         ("<script>x()</script>", "<script"),
         ("<p>", "study.html is not well-formed"),
     ],

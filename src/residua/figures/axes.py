@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from residua.figures.attributes import with_attributes
+
 Show = Callable[[float], str]
 _MOST_DECADES = 6  # intervals of a logarithmic axis: more labels than seven touch
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -154,7 +156,12 @@ def below(label: str, left: float, right: float, y: float) -> Markup:
 
 
 def image(kind: str, width: float, height: float, spoken: str, parts: Iterable[Markup]) -> Markup:
-    """Return an SVG element of a page, of CSS class `kind`, with what is read aloud of it."""
-    return Markup('<svg class="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+    """Return an SVG element of a page, of CSS class `kind`, with what is read aloud of it.
+
+    Its marks carry their light colours as attributes, which the style sheet of a page overrides: `alone` makes a file
+    of it that any program draws.
+    """
+    drawn = Markup('<svg class="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         kind, width, height, spoken, Markup("").join(parts)
     )
+    return with_attributes(drawn)

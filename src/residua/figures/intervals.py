@@ -85,15 +85,13 @@ def interval_bar(rate: float, low: float, high: float, baseline: float) -> Marku
         Markup('<text class="tick {}" x="{}" y="57">{}%</text>').format(side, x_of(at), round(100 * at))
         for at, side in ((0, "start"), (0.5, "middle"), (1, "end"))
     )
-    return Markup(
-        '<svg class="interval" viewBox="0 0 340 62" role="img" aria-label="{spoken}">'
+    parts = Markup(
         '<line class="axis" x1="10" x2="330" y1="30" y2="30"/>{scale}'
         '<line class="base" x1="{base}" x2="{base}" y1="22" y2="38"/>'
         '<text class="tick {anchor}" x="{base}" y="14">always the most frequent class</text>'
         '<rect class="span" x="{low}" y="21" width="{width}" height="18" rx="2"/>'
-        '<line class="point" x1="{rate}" x2="{rate}" y1="18" y2="42"/></svg>'
+        '<line class="point" x1="{rate}" x2="{rate}" y1="18" y2="42"/>'
     ).format(
-        spoken=spoken,
         scale=scale,
         base=x_of(baseline),
         anchor=anchor,
@@ -101,3 +99,4 @@ def interval_bar(rate: float, low: float, high: float, baseline: float) -> Marku
         width=max(round(x_of(high) - x_of(low), 1), 1),
         rate=x_of(rate),
     )
+    return image("interval", 340, 62, spoken, [parts])

@@ -146,8 +146,8 @@ def _readings(
         )
         strips.append(
             Markup(
-                '<g class="reading"><title>{}</title><rect x="{}" y="{}" width="{}" height="{}"/>'
-                '<line class="rule" x1="{x}" x2="{x}" y1="{}" y2="{}"/>{}</g>'
+                '<g class="reading"><title>{}</title><rect class="strip" x="{}" y="{}" width="{}" height="{}"/>'
+                '<g class="mark"><line class="rule" x1="{x}" x2="{x}" y1="{}" y2="{}"/>{}</g></g>'
             ).format(
                 text,
                 round(left, 1),

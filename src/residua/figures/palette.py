@@ -116,6 +116,11 @@ def literal(rules: str) -> str:
     return f"{_filled(rules, LIGHT).strip()}\n@media (prefers-color-scheme: dark) {{\n{overrides}\n}}\n"
 
 
+def filled(rules: str) -> str:
+    """Return CSS rules or declarations with the light values in place of variables."""
+    return _filled(rules, LIGHT)
+
+
 def rgb(name: str) -> tuple[int, int, int]:
     """Return a light colour as three bytes, for pictures of pixels."""
     value = LIGHT[name].removeprefix("#")

@@ -19,11 +19,11 @@ from residua.runtime.environment import environment
 from residua.studies.command import command_of_runs
 from residua.studies.measures.subject import Subject
 from residua.studies.measures.surgery import named_units, residual
-from residua.studies.report import StudyReport, conclude, described, write_study
+from residua.studies.report import FIGURES, StudyReport, conclude, described, write_study
 from residua.studies.study import Arm, Asked, Result, Results, Study
 from residua.weights.open import load
 
-FILES = (STUDY_HTML, STUDY_JSON, ".lock")
+FILES = (STUDY_HTML, STUDY_JSON, FIGURES, ".lock")
 
 
 def study_runs(

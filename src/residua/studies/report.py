@@ -14,10 +14,14 @@ from residua._base.plain import plain
 from residua.data.dataset import Dataset
 from residua.evaluation.report.study_section import STUDY_HTML, STUDY_JSON
 from residua.evaluation.report.text import shown
+from residua.figures.attributes import alone
 from residua.studies.intervals import Spread
 from residua.studies.page import Networks, Provenance, StudyPage, render
 from residua.studies.places import name_of, without_places
 from residua.studies.study import Outcome, Results, Study, Verdict
+
+FIGURES = "figures"
+"""The folder of a study's figures, each an SVG file that stands alone."""
 
 
 @dataclass(frozen=True)
@@ -199,8 +203,17 @@ def conclude(chosen: Study, results: Results, **facts: Any) -> StudyReport:
 
 
 def write_study(folder: Path, report: StudyReport) -> None:
-    """Write study.html and study.json into `folder`, atomically."""
+    """Write study.html, study.json and the figures as SVG files of their own into `folder`, each file atomically."""
     page, document = report.to_html(), report.to_json()
+    drawn = [alone(str(figure.svg)) for figure in report.outcome.figures if figure.svg]
+    place = folder / FIGURES
+    if drawn or place.is_dir():
+        place.mkdir(exist_ok=True)
+        for number, figure in enumerate(drawn, 1):
+            write_text(place / f"{number}.svg", figure)
+        for former in place.glob("*.svg"):
+            if former.stem.isdigit() and int(former.stem) > len(drawn):
+                former.unlink()
     write_text(folder / STUDY_HTML, page)
     write_text(folder / STUDY_JSON, document)
 

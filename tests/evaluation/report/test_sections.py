@@ -13,6 +13,7 @@ import pytest
 from markupsafe import Markup
 
 from evaluation.report.test_report import EVIL, Page, make
+from figures.rendering import PROGRAMS, pixels
 from residua.evaluation.batch_norm import Reestimated
 from residua.evaluation.measures.abstention import abstention, apply_threshold
 from residua.evaluation.measures.calibration import Bin, Calibration, calibration
@@ -24,7 +25,9 @@ from residua.evaluation.report.diagrams import reliability_diagram
 from residua.evaluation.report.findings import Calibrated
 from residua.evaluation.report.report import Report
 from residua.evaluation.report.study_section import FinishedStudy
+from residua.figures.attributes import alone
 from residua.figures.lines import Series, line_chart
+from residua.figures.palette import rgb
 
 ORDER = ["summary", "curves", "confusion", "classes", "calibration", "abstention", "worst", "surest"]
 ORDER += ["slices", "ensemble", "reestimated", "studies", "provenance"]
@@ -198,3 +201,13 @@ def test_ten_thousand_images_of_a_thousand_classes_are_one_file_of_ten_megabytes
     html = replace(report, worst=tuple(mistakes), most_confident_mistakes=tuple(mistakes[:12])).to_html()
     assert time.process_time() - start < 20
     assert len(html.encode()) < 10_000_000
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_figure_of_a_report_is_drawn_in_colour_when_saved_alone(program: str) -> None:
+    figures = re.findall(r"<svg .*?</svg>", full().to_html(), re.DOTALL)
+    assert len(figures) >= 4
+    for figure in figures:
+        found = pixels(alone(figure), program).reshape(-1, 3)
+        assert (found == rgb("paper")).all(axis=1).mean() > 0.5
+        assert (found.max(axis=1) < 20).mean() < 0.002, "marks without colour are black"

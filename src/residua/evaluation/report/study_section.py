@@ -18,6 +18,7 @@ from markupsafe import Markup
 from residua._base.errors import Damaged, InputError
 from residua._base.files import read_regular
 from residua._base.json_file import LARGEST_BYTES, read_json
+from residua.figures.attributes import LOOKS
 
 STUDY_HTML, STUDY_JSON = "study.html", "study.json"
 """The files in the folder of a finished study."""
@@ -27,6 +28,8 @@ _TABLE = {"table", "caption", "thead", "tbody", "tr", "th", "td"}
 _TAGS = _TEXT | _TABLE | {"svg", "g", "title", "text", "line", "path", "rect", "circle"}
 _PLACES = {"x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "rx", "width", "height", "d", "viewBox", "transform"}
 _ATTRIBUTES = _PLACES | {"class", "role", "aria-label", "tabindex", "scope"}
+# Their values name no address: a colour may not be url(…).
+_LOOKS = re.compile(r"[\w#.,' -]*")
 
 
 class _Verdict(TypedDict):
@@ -184,7 +187,9 @@ def _part(page: str, name: str) -> Markup:
 
 
 def _clean(node: ElementTree.Element) -> Markup:
-    if node.tag not in _TAGS or not node.attrib.keys() <= _ATTRIBUTES:
+    looks = {name: value for name, value in node.attrib.items() if name in LOOKS}
+    known = node.tag in _TAGS and node.attrib.keys() - looks.keys() <= _ATTRIBUTES
+    if not known or not all(_LOOKS.fullmatch(value) for value in looks.values()):
         raise ValueError(f"<{node.tag} {' '.join(node.attrib)}> in {STUDY_HTML}")
     given = Markup("").join(Markup(' {}="{}"').format(name, value) for name, value in node.attrib.items())
     inside = Markup("").join(_clean(child) for child in node)

@@ -1,0 +1,102 @@
+"""The rules of figures as attributes of their marks, for figures that are saved without their page.
+
+A style sheet overrides presentation attributes: in a page nothing changes.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import resources
+
+from markupsafe import Markup
+
+from residua.figures.palette import LIGHT, filled
+
+LOOKS: tuple[str, ...] = (
+    "fill",
+    "stroke",
+    "stroke-width",
+    "stroke-dasharray",
+    "stroke-linejoin",
+    "stroke-linecap",
+)
+LOOKS += ("opacity", "text-anchor", "font-size", "font-weight", "font-family")
+"""The attributes that marks carry."""
+# In a page a figure's labels may reach over its edge.
+_MARGIN = 18
+_RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
+_SELECTOR = re.compile(r"(svg )?(\w+)?(?:\.([\w-]+))?")
+_MARK = re.compile(r'<(\w+)(?: class="([^"]*)")?( [^>]*?)?(/?)>')
+
+
+def with_attributes(figure: Markup) -> Markup:
+    """Return an SVG element whose marks carry the light values of `figures.css`; a mark is known by its class."""
+    return Markup(_MARK.sub(_marked, str(figure)))
+
+
+def alone(figure: str) -> str:
+    """Return a figure of a page as an SVG file that stands alone: in the light colours, on paper, with a margin.
+
+    Raises:
+        ValueError: not an SVG element with a viewBox from 0 0.
+    """
+    start = re.match(r'(<svg [^>]*)viewBox="0 0 ([\d.]+) ([\d.]+)"([^>]*>)', figure)
+    if start is None:
+        raise ValueError("wanted an SVG element with a viewBox from 0 0")
+    width, height = (float(side) + 2 * _MARGIN for side in (start[2], start[3]))
+    corner, size = f"{-_MARGIN} {-_MARGIN}", f'width="{width:g}" height="{height:g}"'
+    head = start[1].replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"')
+    paper = f'<rect x="{-_MARGIN}" y="{-_MARGIN}" {size} fill="{LIGHT["paper"]}"/>'
+    return f'{head}viewBox="{corner} {width:g} {height:g}" {size}{start[4]}{paper}{figure[start.end() :]}\n'
+
+
+def _marked(found: re.Match[str]) -> str:
+    tag, classes, rest, end = found[1], found[2], found[3] or "", found[4]
+    if tag == "svg":
+        # Inherited: it would be long on every text.
+        family = next(each["font-family"] for _, _, each in _rules() if "font-family" in each)
+        return f'<svg class="{classes}"{rest} font-family="{family}">'
+    if tag == "title" or (classes is None and tag != "text"):
+        return found[0]
+    named = "" if classes is None else f' class="{classes}"'
+    return f"<{tag}{named}{rest}{_attributes(tag, classes or '')}{end}>"
+
+
+@cache
+def _attributes(tag: str, classes: str) -> str:
+    """Return the attributes of a mark, each with a space before it."""
+    found: dict[str, str] = {}
+    for element, name, declarations in _rules():
+        if element in ("", tag) and (not name or name in classes.split()):
+            found |= declarations
+    colour = found.pop("color", "")
+    values = {key: colour if value == "currentColor" else value for key, value in found.items()}
+    return "".join(f' {key}="{value}"' for key, value in values.items() if key in LOOKS[:-1] and value)
+
+
+@cache
+def _rules() -> tuple[tuple[str, str, dict[str, str]], ...]:
+    """Return element, class and declarations of each rule, the more specific ones later."""
+    sheet = resources.files("residua.figures").joinpath("templates/figures.css").read_text(encoding="utf-8")
+    rules = []
+    for order, (selector, body) in enumerate(_RULE.findall(re.sub(r"\{#.*?#\}", "", sheet, flags=re.DOTALL))):
+        parts = _SELECTOR.fullmatch(selector.strip())
+        if parts is None:
+            raise ValueError(f"{selector.strip()!r} in figures.css: wanted an element, a class, or both")
+        inside, element, name = parts[1] or "", parts[2] or "", parts[3] or ""
+        specific = (bool(name), bool(inside) + bool(element), order)
+        rules.append((specific, (element, name, dict(_declarations(filled(body))))))
+    return tuple(rule for _, rule in sorted(rules, key=lambda pair: pair[0]))
+
+
+def _declarations(body: str) -> list[tuple[str, str]]:
+    pairs = []
+    for each in filter(str.strip, body.split(";")):
+        key, value = (part.strip().replace('"', "'") for part in each.split(":", 1))
+        if key == "font":
+            size, family = value.split(" ", 1)
+            pairs += [("font-size", size), ("font-family", family)]
+        else:
+            pairs.append((key, "none" if value == "transparent" else value))
+    return pairs
