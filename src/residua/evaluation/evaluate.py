@@ -31,7 +31,6 @@ from residua.evaluation.scores.options import Progress, ScoreOptions
 from residua.evaluation.scores.scorer import Scorer, open_scorer
 from residua.evaluation.scores.scores import Scores, collect
 from residua.evaluation.scores.seen import check_unseen, chose_epoch
-from residua.runtime.device import pick_device
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run
 
@@ -220,14 +219,13 @@ def evaluate_model(
         InputError: an empty split, a bad file, `batch_size` below 1.
         NotFinite: the logits hold NaN or infinity.
     """
-    where = pick_device(device)
+    options = ScoreOptions(batch_size=batch_size, device=device, on_bad=on_bad)
     scores = collect(
         model,
         split,
         preprocess,
+        options,
         num_classes=len(classes),
-        batch_size=batch_size,
-        device=where,
         on_bad=on_bad or (recipe or {}).get("on_bad", "refuse"),
         progress=progress,
     )
@@ -237,7 +235,7 @@ def evaluate_model(
         split,
         preprocess,
         classes,
-        device=where,
+        device=options.where,
         network=model,
         data=data,
         root=root,

@@ -22,6 +22,7 @@ from residua.evaluation.evaluate import evaluate
 from residua.evaluation.report.assemble import assemble
 from residua.evaluation.scores import scorer
 from residua.evaluation.scores.cache import CacheEntry, cache_entry, score_cache
+from residua.evaluation.scores.options import ScoreOptions
 from residua.evaluation.scores.scores import Scores
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.bundle.value import hash_tensors
@@ -77,10 +78,10 @@ def test_scores_of_one_engine_are_never_read_as_those_of_another(tmp_path: Path)
     split = Split("test", np.arange(3) % 3, ArrayImages(np.zeros((3, SIDE, SIDE, 3), np.uint8)))
 
     def path(engine: str, precision: str) -> Path:
+        options = ScoreOptions(device="cpu", engine=engine, precision=precision)
         return cache_entry(
-            run.model, run.spec, split, run.preprocess_spec, views="1", data_hash="0", device=torch.device("cpu"),
-            on_bad="refuse", engine=engine, precision=precision,
-        ).path  # fmt: skip
+            run.model, run.spec, split, run.preprocess_spec, options, views="1", data_hash="0", on_bad="refuse"
+        ).path
 
     computed = [("eager", "fp32"), ("eager", "bf16"), ("compiled", "fp32"), ("compiled", "bf16")]
     assert len({path(*each) for each in computed}) == 4

@@ -19,13 +19,14 @@ from residua.data.image_source import ArrayImages, FileImages
 from residua.data.preprocess import normalise, resized_uint8, ten_crops_uint8
 from residua.evaluation.evaluate import evaluate
 from residua.evaluation.measures.metrics import NotFinite
+from residua.evaluation.scores.options import ScoreOptions
 from residua.evaluation.scores.scores import collect, combined
 from residua.evaluation.scores.views import check_views, parse_views, sides
 from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 
-CPU = torch.device("cpu")
+ON_CPU = ScoreOptions(device="cpu")
 SPEC = PreprocessSpec(image_size=16, resize=21, interpolation="bicubic")
 SHAPES = ((30, 47), (47, 30), (21, 21), (40, 40), (21, 26), (33, 21))
 
@@ -72,7 +73,7 @@ def test_ten_crops_are_torchvisions(shape: tuple[int, int]) -> None:
 
 def test_ten_crop_is_torchvisions_pipeline(tmp_path: Path, network: nn.Module) -> None:
     split = photos(tmp_path / "photos")
-    ours = collect(network, split, SPEC, views="10crop", num_classes=3, batch_size=4, device=CPU)
+    ours = collect(network, split, SPEC, ScoreOptions(batch_size=4, device="cpu"), views="10crop", num_classes=3)
     for index, file in enumerate(split.images.files):
         resized = tv.resize(Image.open(file), SPEC.resize, tv.InterpolationMode.BICUBIC)
         wanted = probabilities(network, [to_input(crop) for crop in tv.ten_crop(resized, SPEC.image_size)])
@@ -83,7 +84,7 @@ def test_ten_crop_is_torchvisions_pipeline(tmp_path: Path, network: nn.Module) -
 def test_flip_and_multiscale(tmp_path: Path, network: nn.Module) -> None:
     split = photos(tmp_path / "photos")
     flip, scales = (
-        collect(network, split, SPEC, views=views, num_classes=3, batch_size=100, device=CPU)
+        collect(network, split, SPEC, ScoreOptions(batch_size=100, device="cpu"), views=views, num_classes=3)
         for views in ("flip", "multiscale")
     )
     for index, file in enumerate(split.images.files):
@@ -100,7 +101,8 @@ def test_flip_and_multiscale(tmp_path: Path, network: nn.Module) -> None:
 def test_the_batch_size_changes_nothing(tmp_path: Path, network: nn.Module, views: str) -> None:
     split = photos(tmp_path / "photos")
     one, many = (
-        collect(network, split, SPEC, views=views, num_classes=3, batch_size=size, device=CPU) for size in (1, 50)
+        collect(network, split, SPEC, ScoreOptions(batch_size=size, device="cpu"), views=views, num_classes=3)
+        for size in (1, 50)
     )
     assert torch.allclose(one.logits, many.logits, atol=1e-5)
     assert one.labels.tolist() == many.labels.tolist() == split.labels.tolist()
@@ -120,7 +122,7 @@ def test_averages_do_not_underflow() -> None:
             return torch.tensor([[4000.0, 0.0]]).repeat(len(x), 1)
 
     split = Split("test", np.array([1, 1]), ArrayImages(np.zeros((2, 16, 16, 3), np.uint8)))
-    scores = collect(Sure(), split, SPEC, views="10crop", num_classes=2, device=CPU)
+    scores = collect(Sure(), split, SPEC, ON_CPU, views="10crop", num_classes=2)
     assert scores.tally.loss() == pytest.approx(4000)
     assert combined([scores, scores], [0.0, 1.0]).tally.loss() == pytest.approx(4000)
 
@@ -133,15 +135,15 @@ def test_scores_that_are_not_finite_are_refused() -> None:
     split = Split("test", np.array([1, 1]), ArrayImages(np.zeros((2, 16, 16, 3), np.uint8)))
     for views in ("1", "10crop"):
         with pytest.raises(NotFinite, match="2 of 2 images"):
-            collect(Bad(), split, SPEC, views=views, num_classes=2, device=CPU)
+            collect(Bad(), split, SPEC, ON_CPU, views=views, num_classes=2)
 
 
 def test_bad_files(tmp_path: Path, network: nn.Module) -> None:
     split = photos(tmp_path / "photos")
     split.images.files[2].write_text("no picture")
     with pytest.raises(InputError, match=r"2\.png"):
-        collect(network, split, SPEC, views="10crop", num_classes=3, device=CPU)
-    scores = collect(network, split, SPEC, views="10crop", num_classes=3, device=CPU, on_bad="skip")
+        collect(network, split, SPEC, ON_CPU, views="10crop", num_classes=3)
+    scores = collect(network, split, SPEC, ON_CPU, views="10crop", num_classes=3, on_bad="skip")
     assert scores.indices.tolist() == [0, 1, 3, 4, 5]
     assert list(scores.skipped) == [2]
 
@@ -193,7 +195,7 @@ def test_ten_crops_cost_ten_and_a_half_single_ones() -> None:
         seconds = []
         for views in ("1", "10crop"):
             start = time.process_time()
-            collect(network, split, preprocess, views=views, num_classes=3, batch_size=24, device=CPU)
+            collect(network, split, preprocess, ScoreOptions(batch_size=24, device="cpu"), views=views, num_classes=3)
             seconds.append(time.process_time() - start)
         ratios.append(seconds[1] / seconds[0])
     assert min(ratios) <= 10.5, ratios

@@ -25,6 +25,7 @@ from residua._base.json_file import parse_json
 from residua._version import __version__
 from residua.data import decode as decoding
 from residua.data.dataset import BadPolicy, Split
+from residua.evaluation.scores.options import ScoreOptions
 from residua.evaluation.scores.scores import Scores
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
@@ -129,13 +130,11 @@ def cache_entry(
     spec: Spec,
     split: Split,
     preprocess: PreprocessSpec,
+    options: ScoreOptions,
     *,
     views: str,
     data_hash: str,
-    device: torch.device,
     on_bad: BadPolicy,
-    engine: str,
-    precision: str,
 ) -> CacheEntry:
     """Return the cache entry of a pass. The weights are hashed as they are now, not as they were saved."""
     labels = hashlib.sha256(split.labels.astype("<i8").tobytes()).hexdigest()
@@ -148,9 +147,9 @@ def cache_entry(
         "views": views,
         "data": [data_hash, split.name, len(split), labels, split.images.key()],
         "on_bad": on_bad,
-        "device": device.type,
-        "engine": engine,
-        "precision": precision,
+        "device": options.where.type,
+        "engine": options.engine,
+        "precision": options.precision,
     }
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
     return CacheEntry(digest[:40], spec.num_classes)

@@ -68,12 +68,10 @@ class Scorer:
                 run.spec,
                 part,
                 run.preprocess_spec,
+                options,
                 views=views,
                 data_hash=self.dataset.hash,
-                device=options.where,
                 on_bad=self.on_bad,
-                engine=options.engine,
-                precision=options.precision,
             )
             if (found := entry.read(part)) is not None:
                 self._report(len(part), len(part))
@@ -83,14 +81,10 @@ class Scorer:
             run.model,
             part,
             run.preprocess_spec,
-            views=views,
+            options,
             num_classes=len(run.classes),
-            batch_size=options.batch_size,
-            device=options.where,
+            views=views,
             on_bad=self.on_bad,
-            engine=options.engine,
-            precision=options.precision,
-            use_cache=options.cache,
             progress=self._report,
         )
         self._done += len(part)

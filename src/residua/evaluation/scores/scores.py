@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from residua._base.errors import InputError, at_least_one
+from residua._base.errors import InputError
 from residua.data.dataset import BadPolicy, Split
 from residua.evaluation.measures.metrics import IntArray, Outcome, Tally, refuse_not_finite, tally_of
-from residua.evaluation.scores.options import Progress
+from residua.evaluation.scores.options import Progress, ScoreOptions
 from residua.evaluation.scores.views import Viewer, check_views, count_views
 from residua.runtime.engines.engine import open_engine
 from residua.specs.preprocess import PreprocessSpec
@@ -65,15 +65,11 @@ def collect(
     model: nn.Module,
     split: Split,
     preprocess: PreprocessSpec,
+    options: ScoreOptions,
     *,
-    views: str = "1",
     num_classes: int,
-    batch_size: int = 256,
-    device: torch.device,
+    views: str = "1",
     on_bad: BadPolicy = "refuse",
-    engine: str = "eager",
-    precision: str = "fp32",
-    use_cache: bool = True,
     progress: Progress | None = None,
 ) -> Scores:
     """Run the network once over the views of every image.
@@ -82,29 +78,32 @@ def collect(
         model: any network of (B, 3, H, W) -> (B, K); it is copied, and stays as it is.
         split: images, with labels that index its classes.
         preprocess: the evaluation transform.
-        views: the name of one view set.
+        options: engine, precision, device, images per forward pass, and whether decoded images may come from the cache.
         num_classes: K.
-        batch_size: images per forward pass; the result does not depend on it.
-        device: where to run it.
-        on_bad: "refuse" images that do not decode, or "skip" them.
-        engine: the name of the engine that computes the logits.
-        precision: "fp32" or "bf16", the number format that it computes in.
-        use_cache: whether decoded images may come from the decode cache; else every file is read.
-        progress: called with (images done, images in total).
+        views: the name of one view set of `options`.
+        on_bad: the policy of `options` for images that do not decode, settled.
+        progress: called with (images done, images in total) of this pass.
 
     Raises:
-        InputError: `batch_size` below 1, an empty split, bad images, or views that the network cannot take.
+        InputError: an empty split, bad images, or views that the network cannot take.
         NotFinite: the logits hold NaN or infinity.
     """
-    at_least_one(batch_size=batch_size)
     if len(split) == 0:
         raise InputError(
             f"split {split.name!r} has no images", "at least one image to evaluate", "Choose another with split="
         )
     check_views((views,), getattr(model, "spec", None), preprocess)
     start = time.perf_counter()
-    viewer = Viewer(split, preprocess, views, batch_size=batch_size, device=device, on_bad=on_bad, use_cache=use_cache)
-    network = open_engine(model, engine, precision=precision, device=device)
+    viewer = Viewer(
+        split,
+        preprocess,
+        views,
+        batch_size=options.batch_size,
+        device=options.where,
+        on_bad=on_bad,
+        use_cache=options.cache,
+    )
+    network = open_engine(model, options.engine, precision=options.precision, device=options.where)
     count = count_views(views)
     rows: list[Tensor] = []
     indices: list[IntArray] = []
