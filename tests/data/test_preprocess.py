@@ -54,6 +54,38 @@ def test_crop_modes_and_filters_equal_timm(size: tuple[int, int], mode: CropMode
             assert np.array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("size", [(24, 32), (331, 500), (500, 333), (64, 64), (40, 300), (73, 109), (64, 96), (7, 50)])
+@pytest.mark.parametrize("mode", ["center", "squash", "border"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
+def test_oblong_inputs_equal_timm(size: tuple[int, int], mode: CropMode, interpolation: Interpolation) -> None:
+    timm = pytest.importorskip("timm.data.transforms_factory")
+    for sides, share in (((64, 96), 0.875), ((97, 33), 1.0), ((50, 51), 0.95)):
+        mean = (0.1, 0.5, 0.9)
+        transform = timm.transforms_imagenet_eval(
+            sides, share, mode, interpolation=interpolation, mean=mean, normalize=False, use_prefetcher=False
+        )
+        image = picture(1, *size)
+        theirs = transform(image).permute(1, 2, 0).numpy()
+        resize = (math.floor(sides[0] / share), math.floor(sides[1] / share))
+        ours = apply_uint8(np.asarray(image), PreprocessSpec(sides, resize, interpolation, mean, crop_mode=mode))
+        assert ours.shape == (*sides, 3)
+        if mode != "center" or size != (7, 50) or sides == (64, 96):
+            assert np.array_equal(ours, theirs)
+        else:
+            assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 2, "of panoramas the crop alone is computed"
+
+
+@pytest.mark.parametrize("mode", ["center", "squash", "border"])
+def test_ten_oblong_crops_have_the_corners_and_the_centre(mode: CropMode) -> None:
+    image = np.asarray(picture(3, 40, 90))
+    spec = PreprocessSpec((32, 48), (40, 60), mean=(0.1, 0.5, 0.9), crop_mode=mode)
+    crops = ten_crops_uint8(image, spec)
+    assert crops.shape == (6, 32, 48, 3)
+    assert np.array_equal(crops[4], apply_uint8(image, spec))
+    # Borders leave no room above and below: two corners and two corners are alike.
+    assert len(np.unique(crops[:5].reshape(5, -1), axis=0)) == (3 if mode == "border" else 5)
+
+
 @pytest.mark.parametrize("mode", ["squash", "border"])
 def test_ten_crops_of_every_mode_have_the_centre_in_fifth_place(mode: CropMode) -> None:
     image = np.asarray(picture(3, 40, 90))
@@ -80,6 +112,8 @@ def test_an_image_of_the_final_size_is_left_alone() -> None:
 @pytest.mark.parametrize("size", [(1, 50_000), (50_000, 1), (1, 1)])
 def test_extreme_shapes_stay_in_bounds(size: tuple[int, int]) -> None:
     assert apply_uint8(np.zeros((*size, 3), np.uint8), PreprocessSpec(224, 256)).shape == (224, 224, 3)
+    oblong = PreprocessSpec((64, 224), (73, 256))
+    assert apply_uint8(np.zeros((*size, 3), np.uint8), oblong).shape == (64, 224, 3)
 
 
 @pytest.mark.parametrize("channels_last", [False, True])

@@ -51,6 +51,6 @@ def test_a_structural_size_is_named_exactly(size: int) -> None:
 
 
 def test_a_network_that_takes_nothing_is_no_question_of_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("residua.families.sizes._obstacle", lambda spec, size: "broken")
+    monkeypatch.setattr("residua.families.sizes._obstacle", lambda spec, height, width: "broken")
     with pytest.raises(RuntimeError, match="broken"):
         check_input(get_spec("resnet18"), 32)

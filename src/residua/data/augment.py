@@ -140,7 +140,7 @@ class Augment:
 
     def _resized_crop(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:
         """Crop and resize on the device, bilinear without antialias: for images of one small size."""
-        height, width, side = images.shape[2], images.shape[3], self.preprocess.image_size
+        height, width, side = images.shape[2], images.shape[3], self.preprocess.side
         top, left, tall, wide = random_boxes(table, height, width, self.spec).T.astype(np.float32)
         scale = torch.from_numpy(np.stack([wide / width, tall / height], 1)).to(images.device)
         centre = torch.from_numpy(np.stack([(2 * left + wide) / width - 1, (2 * top + tall) / height - 1], 1))

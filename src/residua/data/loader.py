@@ -27,7 +27,7 @@ class Batch:
     """What the network receives.
 
     Attributes:
-        images: floating point (B, 3, S, S), normalised, on the device.
+        images: floating point (B, 3, H, W), normalised, on the device.
         labels: int64 (B,), or float32 (B, K) under mixup and cutmix, on the device.
         indices: int64 (B,), positions in the split, on the host.
     """
@@ -42,7 +42,7 @@ class Loader:
 
     Args:
         split: images and labels.
-        preprocess: the evaluation transform; `image_size` is the side S of every batch.
+        preprocess: the evaluation transform; its `size` is that of every batch; squares where `train`.
         batch_size: images per batch, at least 1.
         device: where batches are made.
         augment: what is done to training images; needs `train`.
@@ -62,7 +62,8 @@ class Loader:
         how: "fixed", "ragged" or "stream": where the pixels come from.
 
     Raises:
-        InputError: `batch_size` below 1, an empty split, or images that do not decode (each is named).
+        InputError: `batch_size` below 1, training on oblong images, an empty split, or images that do not decode (each
+            is named).
     """
 
     def __init__(
@@ -93,6 +94,8 @@ class Loader:
             dtype,
             channels_last,
         )
+        if train:
+            preprocess.require_square()
         spec = augment if train else None
         threads = default_workers() if workers is None else workers
         self._store = open_store(split, preprocess, spec, self.device, threads, use_cache=use_cache)

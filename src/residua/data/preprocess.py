@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -27,7 +28,7 @@ _CACHE_VALUES = 1 << 18
 
 
 def read_uint8(read: Callable[[], Pixels], spec: PreprocessSpec) -> Pixels:
-    """Return what `read` decodes, resized and cropped by `spec`: uint8 (S, S, 3).
+    """Return what `read` decodes, resized and cropped by `spec`: uint8 (H, W, 3) of its `size`.
 
     The decoded image counts as memory in flight until it is resized.
 
@@ -39,20 +40,20 @@ def read_uint8(read: Callable[[], Pixels], spec: PreprocessSpec) -> Pixels:
 
 
 def apply_uint8(image: Pixels, spec: PreprocessSpec) -> Pixels:
-    """Resize as `spec.crop_mode` states and crop the centre: uint8 (H, W, 3) -> uint8 (S, S, 3).
+    """Resize as `spec.crop_mode` states and crop the centre: uint8 (H, W, 3) -> uint8 (*spec.size, 3).
 
     An image that has the final size already comes back as it is. Otherwise sizes and offsets are rounded as
     torchvision's `Resize` and `CenterCrop` round them (the longer side down, half offsets to even), and for "border"
-    as timm's `ResizeKeepRatio` and `CenterCropOrPad` do (both sides to the nearest).
+    as timm's `ResizeKeepRatio` and `CenterCropOrPad` do (both sides to the nearest). The size of oblong
+    images is rounded as timm rounds it in every mode.
     """
-    side = spec.image_size
-    if image.shape[:2] == (side, side) == (spec.resize, spec.resize):
+    if image.shape[:2] == spec.size == spec.resized_size:
         return image
     return _crops(image, spec, lambda tall, wide: ((_middle(tall), _middle(wide)),))[0]
 
 
 def ten_crops_uint8(image: Pixels, spec: PreprocessSpec) -> Pixels:
-    """Resize once and cut what ten crops are made of: uint8 (H, W, 3) -> uint8 (6, S, S, 3).
+    """Resize once and cut what ten crops are made of: uint8 (H, W, 3) -> uint8 (6, *spec.size, 3).
 
     The first five are the corners (top left, top right, bottom left, bottom right) and the centre. The mirrored five
     are the corners and the last one, mirrored: in a mirrored image of odd excess torchvision's `TenCrop` rounds the
@@ -97,41 +98,53 @@ def _resized(height: int, width: int, shorter: int) -> tuple[int, int]:
 def _crops(
     image: Pixels, spec: PreprocessSpec, places: Callable[[int, int], Sequence[tuple[int, int]]]
 ) -> list[Pixels]:
-    """Resize once and cut a square at each of `places`, a function of how far a crop can move down and right."""
-    side = spec.image_size
+    """Resize once and cut a rectangle at each of `places`, a function of how far one can move down and right."""
+    tall, wide = spec.size
+
+    def cut(whole: Pixels) -> list[Pixels]:
+        found = places(whole.shape[0] - tall, whole.shape[1] - wide)
+        return [whole[top : top + tall, left : left + wide] for top, left in found]
+
+    if spec.crop_mode == "squash":
+        return cut(_squashed(image, spec))
+    if spec.crop_mode == "border":
+        return cut(_bordered(image, spec))
     height, width = image.shape[:2]
-    if spec.crop_mode != "center":
-        whole = _squashed(image, spec) if spec.crop_mode == "squash" else _bordered(image, spec)
-        found = places(whole.shape[0] - side, whole.shape[1] - side)
-        return [whole[top : top + side, left : left + side] for top, left in found]
-    new_height, new_width = _resized(height, width, spec.resize)
-    found = places(new_height - side, new_width - side)
+    new_height, new_width = _covering(height, width, spec)
     if (new_height, new_width) == (height, width):
-        return [image[top : top + side, left : left + side] for top, left in found]
+        return cut(image)
     picture = Image.fromarray(np.ascontiguousarray(image))
     method = _FILTERS[spec.interpolation]
-    if new_height * new_width <= _LONGEST * spec.resize**2:
-        whole = np.asarray(picture.resize((new_width, new_height), method))
-        return [whole[top : top + side, left : left + side] for top, left in found]
+    if new_height * new_width <= _LONGEST * math.prod(spec.resized_size):
+        return cut(np.asarray(picture.resize((new_width, new_height), method)))
     # A panorama of 1 × 100,000 pixels must not be enlarged as a whole: only the crops are computed. (Not always, since
     # Pillow keeps the box in single precision, and a value now and then would differ from torchvision's.)
     y, x = height / new_height, width / new_width
-    boxes = [(left * x, top * y, min((left + side) * x, width), min((top + side) * y, height)) for top, left in found]
-    return [np.asarray(picture.resize((side, side), method, box=box)) for box in boxes]
+    found = places(new_height - tall, new_width - wide)
+    boxes = [(left * x, top * y, min((left + wide) * x, width), min((top + tall) * y, height)) for top, left in found]
+    return [np.asarray(picture.resize((wide, tall), method, box=box)) for box in boxes]
+
+
+def _covering(height: int, width: int, spec: PreprocessSpec) -> tuple[int, int]:
+    """Return the size of an image, in proportion, that covers `spec.resize`."""
+    if not isinstance(spec.resize, tuple):
+        return _resized(height, width, spec.resize)
+    ratio = min(height / spec.resize[0], width / spec.resize[1])
+    return round(height / ratio), round(width / ratio)
 
 
 def _squashed(image: Pixels, spec: PreprocessSpec) -> Pixels:
     picture = Image.fromarray(np.ascontiguousarray(image))
-    return np.asarray(picture.resize((spec.resize, spec.resize), _FILTERS[spec.interpolation]))
+    return np.asarray(picture.resize(spec.resized_size[::-1], _FILTERS[spec.interpolation]))
 
 
 def _bordered(image: Pixels, spec: PreprocessSpec) -> Pixels:
-    """Resize the longer side to `spec.resize`, and fill up with the mean what is smaller than the crop."""
-    ratio = max(image.shape[:2]) / spec.resize
+    """Resize, in proportion, to fit into `spec.resize`, and fill up with the mean what is smaller than the crop."""
+    ratio = max(image.shape[0] / spec.resized_size[0], image.shape[1] / spec.resized_size[1])
     height, width = (max(1, round(size / ratio)) for size in image.shape[:2])
     picture = Image.fromarray(np.ascontiguousarray(image))
     small = np.asarray(picture.resize((width, height), _FILTERS[spec.interpolation]))
-    tall, wide = (max(0, spec.image_size - size) for size in (height, width))
+    tall, wide = max(0, spec.height - height), max(0, spec.width - width)
     whole = np.empty((height + tall, width + wide, 3), np.uint8)
     whole[:] = [min(255, max(0, round(255 * value))) for value in spec.mean]
     whole[tall // 2 : tall // 2 + height, wide // 2 : wide // 2 + width] = small
@@ -145,7 +158,7 @@ def normalise(
     dtype: torch.dtype = torch.float32,
     channels_last: bool = False,
 ) -> torch.Tensor:
-    """Scale to [0, 1], subtract the mean, divide by the deviation: (B, 3, S, S) -> (B, 3, S, S) of `dtype`.
+    """Scale to [0, 1], subtract the mean, divide by the deviation: (B, 3, H, W) -> (B, 3, H, W) of `dtype`.
 
     Args:
         batch: uint8, or floating point in 0..255; the result stays on its device.

@@ -88,13 +88,13 @@ class ThreadStore:
     """Images made one by one in threads, a few batches ahead.
 
     Args:
-        make: (index, table row or None) -> uint8 (S, S, 3); releases the interpreter lock in its heavy parts.
+        make: (index, table row or None) -> uint8 (H, W, 3); releases the interpreter lock in its heavy parts.
     """
 
     def __init__(
         self,
         make: Callable[[int, npt.NDArray[np.float32] | None], Pixels],
-        side: int,
+        size: tuple[int, int],
         device: torch.device,
         workers: int,
         *,
@@ -103,7 +103,7 @@ class ThreadStore:
         bad: dict[int, str],
     ) -> None:
         self.how, self.crops, self.bad = how, crops, bad
-        self._make, self._side, self._device, self._workers = make, side, device, max(workers, 1)
+        self._make, self._size, self._device, self._workers = make, size, device, max(workers, 1)
 
     def batches(self, pieces: Sequence[Indices], seed: int, epoch: int, finish: Finish[T]) -> Iterator[T]:
         """Yield in order; up to three batches are under way beside the one that is yielded.
@@ -125,7 +125,7 @@ class ThreadStore:
         self, indices: Indices, seed: int, epoch: int, finish: Finish[T] | None
     ) -> Iterator[tuple[_Unfinished[T], int]]:
         """Yield (batch, place in it) of each image; the batch's memory is taken when the first is asked for."""
-        shape = (len(indices), self._side, self._side, 3)
+        shape = (len(indices), *self._size, 3)
         pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
         batch = _Unfinished(indices, pixels, box_uniforms(seed, epoch, indices) if self.crops else None, finish)
         yield from ((batch, place) for place in range(len(indices)))
@@ -163,7 +163,7 @@ class _Unfinished(Generic[T]):
 
     @property
     def images(self) -> torch.Tensor:
-        """The batch as uint8 (B, 3, S, S)."""
+        """The batch as uint8 (B, 3, H, W)."""
         return self.pixels.permute(0, 3, 1, 2)
 
 
@@ -179,27 +179,27 @@ def open_store(
     """Choose and open the store. Only the data decide which: a resumed run sees the same pixels."""
     if augment is not None and augment.crop == "random_resized":
         return _open_crops(split, preprocess, augment, device, workers, use_cache)
-    side = preprocess.image_size
+    size = preprocess.size
     images, pixels = split.images, split.images.pixels
     if pixels is None:
         decoded = cache.fixed(images, preprocess, workers, use_cache=use_cache)
         if decoded is not None:
             decoded.check(workers)
-            return ArrayStore(decoded.stored.reshape(len(images), side, side, 3), decoded.bad, device)
+            return ArrayStore(decoded.stored.reshape(len(images), *size, 3), decoded.bad, device)
         return ThreadStore(
             lambda index, _: read_uint8(lambda: images.read(index), preprocess),
-            side, device, workers, how="stream", crops=False, bad=cache.examined(images, workers, use_cache=use_cache),
+            size, device, workers, how="stream", crops=False, bad=cache.examined(images, workers, use_cache=use_cache),
         )  # fmt: skip
-    if pixels.shape[1:3] == (side, side) == (preprocess.resize, preprocess.resize):
+    if pixels.shape[1:3] == size == preprocess.resized_size:
         return ArrayStore(pixels, {}, device)
-    if len(pixels) * side * side * 3 <= cache.BUDGET_BYTES:
-        made = np.empty((len(pixels), side, side, 3), np.uint8)
+    if len(pixels) * math.prod(size) * 3 <= cache.BUDGET_BYTES:
+        made = np.empty((len(pixels), *size, 3), np.uint8)
         for index, image in enumerate(pixels):
             made[index] = apply_uint8(image, preprocess)
         return ArrayStore(made, {}, device)
     return ThreadStore(
         lambda index, _: apply_uint8(pixels[index], preprocess),
-        side, device, workers, how="stream", crops=False, bad={},
+        size, device, workers, how="stream", crops=False, bad={},
     )  # fmt: skip
 
 
@@ -211,7 +211,7 @@ def _open_crops(
     workers: int,
     use_cache: bool,
 ) -> Store:
-    side = preprocess.image_size
+    side = preprocess.side
 
     @BUDGET.kept()
     def crop(index: int, row: npt.NDArray[np.float32] | None) -> Pixels:
@@ -228,7 +228,7 @@ def _open_crops(
         method = preprocess.interpolation
         return ThreadStore(
             lambda index, row: _crop_of_encoded(images, index, row, augment, side, method),
-            side, device, workers, how="stream", crops=True, bad=bad,
+            (side, side), device, workers, how="stream", crops=True, bad=bad,
         )  # fmt: skip
 
     bad: dict[int, str] = {}
@@ -251,7 +251,7 @@ def _open_crops(
             how, (bad, size) = "stream", cache.examine(images, workers)
             if max(size, images.least_bytes()) > cache.BUDGET_BYTES:
                 return from_encoded(bad)
-    return ThreadStore(crop, side, device, workers, how=how, crops=True, bad=bad)
+    return ThreadStore(crop, (side, side), device, workers, how=how, crops=True, bad=bad)
 
 
 @BUDGET.kept()

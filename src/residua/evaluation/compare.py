@@ -37,7 +37,7 @@ class Row:
         model: the name of its network.
         parameters: the number of its parameters.
         macs: multiply-accumulates per image at the run's input size.
-        input_size: side of the images, pixels.
+        input_size: side of the images, pixels; (height, width) of oblong ones.
         top1: accuracy.
         top1_interval: Wilson's 95% interval of it.
         top5: share whose true class is among the five most probable.
@@ -52,7 +52,7 @@ class Row:
     model: str
     parameters: int
     macs: int
-    input_size: int
+    input_size: int | tuple[int, int]
     top1: float
     top1_interval: tuple[float, float]
     top5: float
@@ -195,15 +195,14 @@ def compare(
 
 def _row(name: str, run: Run, scores: Scores) -> Row:
     metrics, outcome = scores.tally.metrics(run.classes), scores.outcome
-    side = run.preprocess_spec.image_size
     history, _ = read_history(run.folder)
     trained = history[-1].get("seconds") if history else None
     return Row(
         name=name,
         model=run.spec.name,
         parameters=sum(parameter.numel() for parameter in run.model.parameters()),
-        macs=inspect(run.spec, (run.spec.in_channels, side, side)).macs,
-        input_size=side,
+        macs=inspect(run.spec, (run.spec.in_channels, *run.preprocess_spec.size)).macs,
+        input_size=run.preprocess_spec.image_size,
         top1=metrics.top1,
         top1_interval=metrics.top1_interval,
         top5=metrics.top5,

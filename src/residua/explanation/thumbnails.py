@@ -35,7 +35,7 @@ def overlay_uris(
 
     Args:
         model: a network; for one without feature maps, or not built by Residua, every answer is "".
-        pixels: uint8 (S, S, 3), as `apply_uint8` gives them.
+        pixels: uint8 (H, W, 3), as `apply_uint8` gives them.
         classes: one index per image.
         preprocess: the transform that normalises images for the network.
         side: side of the thumbnails, pixels.

@@ -13,6 +13,7 @@ from residua._base.errors import InputError
 from residua.families.build import build
 from residua.families.network import Classifier
 from residua.specs.catalog import get_spec
+from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 
 _LARGEST = 1024  # pixels; a network that takes nothing from a size up to here has a structural size
@@ -20,7 +21,24 @@ _LARGEST = 1024  # pixels; a network that takes nothing from a size up to here h
 
 def takes(spec: Spec, size: int) -> bool:
     """Whether the network trains on square images of this side, pixels."""
-    return _obstacle(spec, size) is None
+    return _obstacle(spec, size, size) is None
+
+
+def spec_for(spec: Spec, preprocess: PreprocessSpec) -> Spec:
+    """Return the network for the images of a transform: of squares its input size is their side.
+
+    A network that takes oblong images too keeps its own input size, which is a number.
+
+    Raises:
+        InputError: images that it does not take; names the nearest size.
+    """
+    if not preprocess.is_square:
+        _check_oblong(spec, *preprocess.size)
+        return spec
+    if preprocess.side == spec.input_size:
+        return spec
+    check_input(spec, preprocess.side)
+    return spec.edit(input_size=preprocess.side)
 
 
 def check_input(spec: Spec, size: int, field: str = "image_size") -> None:
@@ -54,6 +72,16 @@ def check_input(spec: Spec, size: int, field: str = "image_size") -> None:
     )
 
 
+def _check_oblong(spec: Spec, height: int, width: int) -> None:
+    if _obstacle(spec, height, width) is None:
+        return
+    near = nearest_size(spec, min(height, width))
+    wanted = f"both sides of {near} pixels or more" if takes(spec, near + 1) else f"exactly {near} × {near} pixels"
+    raise InputError(
+        f"images of {height} × {width} pixels for {spec.name}", wanted, "Use a network that takes images of any size"
+    )
+
+
 def check_batch(spec: Spec, size: int, batch_size: int, hold: Callable[[nn.Module], None] = lambda _: None) -> None:
     """Refuse a batch of one where it leaves batch normalisation one value a channel, which has no variance.
 
@@ -68,7 +96,7 @@ def check_batch(spec: Spec, size: int, batch_size: int, hold: Callable[[nn.Modul
     """
     if batch_size > 1:
         return
-    network, image = _on_meta(spec, size, batch_size)
+    network, image = _on_meta(spec, size, size, batch_size)
     hold(network)
     try:
         with torch.no_grad():
@@ -94,7 +122,7 @@ def nearest_size(spec: Spec, size: int) -> int:
     while not takes(spec, high):
         low, high = high, 2 * high
         if high > _LARGEST:
-            if obstacle := _obstacle(spec, spec.input_size):
+            if obstacle := _obstacle(spec, spec.input_size, spec.input_size):
                 raise RuntimeError(f"{spec.name} does not take its own {spec.input_size} pixels: {obstacle}")
             return spec.input_size
     while high > size and high - low > 1:
@@ -112,9 +140,9 @@ def _published(spec: Spec) -> int:
 
 
 @functools.lru_cache(maxsize=1024)
-def _obstacle(spec: Any, size: int) -> str | None:
+def _obstacle(spec: Any, height: int, width: int) -> str | None:
     # As in training: batch statistics need more than one value a channel, auxiliary heads their own room.
-    network, images = _on_meta(spec, size, 2)
+    network, images = _on_meta(spec, height, width, 2)
     try:
         with torch.no_grad():
             network(images)
@@ -123,7 +151,7 @@ def _obstacle(spec: Any, size: int) -> str | None:
     return None
 
 
-def _on_meta(spec: Spec, size: int, batch_size: int) -> tuple[Classifier, Tensor]:
+def _on_meta(spec: Spec, height: int, width: int, batch_size: int) -> tuple[Classifier, Tensor]:
     """The network in training mode, and images for it: shapes without values."""
     with torch.device("meta"):
-        return build(spec).train(), torch.empty(batch_size, spec.in_channels, size, size)
+        return build(spec).train(), torch.empty(batch_size, spec.in_channels, height, width)

@@ -53,7 +53,7 @@ class Explained:
         delta: the convergence delta of integrated gradients, logits; or None.
         evidence: the greatest value of the map; 0 means no evidence for the class.
         file: the picture or contact sheet that shows it, or None.
-        map: float32 (S, S) ≥ 0, the evidence at each pixel of the image as the network saw it.
+        map: float32 (H, W) ≥ 0, the evidence at each pixel of the image as the network saw it.
     """
 
     path: str
@@ -135,9 +135,8 @@ def explain_stream(
             some(list(run.classes), 12) if len(run.classes) <= 12 else f"one of the run's {len(run.classes)} classes"
         )
         raise InputError(f"target={target!r}", wanted, did_you_mean(target, run.classes) or "Name one of these classes")
-    size = run.preprocess_spec.image_size
     if method not in WITHOUT_LAYERS:
-        target_layer(run.spec, size, size, layer)
+        target_layer(run.spec, *run.preprocess_spec.size, layer)
     job = _Job(run, method, target, layer, top, pick_device(device))
     return _stream(job, given, batch_size, out)
 
@@ -222,9 +221,12 @@ def _explained(job: _Job, model: nn.Module, good: list[Decoded]) -> list[Explain
 
 
 def _title(job: _Job) -> str:
-    size = job.run.preprocess_spec.image_size
     weighted = job.method not in WITHOUT_LAYERS
-    how = f"{job.method} of {target_layer(job.run.spec, size, size, job.layer).name}" if weighted else job.method
+    how = (
+        f"{job.method} of {target_layer(job.run.spec, *job.run.preprocess_spec.size, job.layer).name}"
+        if weighted
+        else job.method
+    )
     return f"Evidence for {job.target or 'the predicted class'}, {how}"
 
 

@@ -67,7 +67,7 @@ class Decoded:
 
     Attributes:
         file: the file.
-        pixels: uint8 (S, S, 3).
+        pixels: uint8 (H, W, 3).
     """
 
     file: ImageFile
@@ -112,7 +112,7 @@ class Predictor:
 
     @torch.inference_mode()
     def answer(self, images: Sequence[Pixels], top: int) -> list[Ranking]:
-        """Return the ranking of each image, given uint8 (S, S, 3) as `prepared` makes them.
+        """Return the ranking of each image, given uint8 (H, W, 3) as `prepared` makes them.
 
         Raises:
             NotFinite: the logits hold NaN or infinity.
@@ -131,7 +131,7 @@ class Predictor:
 
     @property
     def _is_small(self) -> bool:
-        return self.run.preprocess_spec.image_size <= _SMALL_SIDE
+        return max(self.run.preprocess_spec.size) <= _SMALL_SIDE
 
     @torch.inference_mode()
     def _logits(self, images: Sequence[Pixels]) -> Tensor:
@@ -139,7 +139,7 @@ class Predictor:
 
 
 def as_batch(images: Sequence[Pixels], spec: PreprocessSpec, device: torch.device) -> Tensor:
-    """Return uint8 (S, S, 3) images as a normalised float batch (B, 3, S, S) on `device`, channels last."""
+    """Return uint8 (H, W, 3) images as a normalised float batch (B, 3, H, W) on `device`, channels last."""
     pixels = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2))
     return normalise(pixels.to(device), spec, channels_last=True)
 
@@ -169,7 +169,7 @@ def ranked(run: Run, logits: Tensor, top: int) -> list[Ranking]:
 
 
 def prepared(source: Path | bytes, spec: PreprocessSpec) -> Pixels:
-    """Decode a file or its bytes to the image as the network sees it, uint8 (S, S, 3).
+    """Decode a file or its bytes to the image as the network sees it, uint8 (H, W, 3).
 
     Raises:
         BadImage: it cannot be decoded.

@@ -155,8 +155,13 @@ def checked(key: str, value: Any, wanted: Any, remedy: str = "") -> Any:
             _obey(key, found, rule, remedy)
         return found
     if origin in (types.UnionType, Union):
-        (inner,) = (argument for argument in arguments if argument is not type(None))
-        return None if value is None else checked(key, value, inner, remedy)
+        kinds = [argument for argument in arguments if argument is not type(None)]
+        if value is None and len(kinds) < len(arguments):
+            return None
+        # Of "a number or a list of numbers" the one that has the form of the value.
+        listed = isinstance(value, list | tuple)
+        inner = next((kind for kind in kinds if (get_origin(kind) is tuple) == listed), kinds[0])
+        return checked(key, value, inner, remedy)
     if origin is Literal:
         if not isinstance(value, str) or value not in arguments:
             remedy = did_you_mean(value[:100], arguments, 1) or remedy if isinstance(value, str) else remedy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -10,6 +11,8 @@ from residua.specs.fields import MOST_PIXELS, Span, settle
 
 # The ends keep every pixel finite in float32, bf16 included, and a resized image of 8192² takes 0.2 GB.
 _MOST_RESIZED = 2 * MOST_PIXELS
+Side = Annotated[int, Span(1, MOST_PIXELS)]
+ResizedSide = Annotated[int, Span(1, _MOST_RESIZED)]
 Mean = Annotated[float, Span(-1000, 1000)]
 Deviation = Annotated[float, Span(1e-6, 1000, hint="Use 1 to leave a channel's scale")]
 
@@ -25,17 +28,20 @@ class PreprocessSpec:
     """Resize, crop the centre, scale to [0, 1], subtract mean, divide by std.
 
     Attributes:
-        image_size: side of the square that the network receives, pixels; 1 to 4096.
-        resize: length of the resized side before the crop, pixels; at least `image_size`, at most 8192.
+        image_size: side of the square that the network receives, pixels; 1 to 4096. Or a pair, (height, width), for
+            oblong images; a pair of equal numbers becomes one number.
+        resize: length of the resized side before the crop, pixels; at least `image_size`, at most 8192. A pair where
+            `image_size` is one: both sides divided by the same share and rounded down, see `crop_share`.
         interpolation: Pillow filter of the resize, antialiased, uint8 in and uint8 out.
         mean: per channel R, G, B, in units of [0, 1]; -1000 to 1000.
         std: per channel R, G, B, in units of [0, 1]; 0.000001 to 1000.
         crop_mode: what becomes `resize` long, in timm's words. "center": the shorter side, and the longer one in
             proportion. "squash": both sides. "border": the longer side, and what is missing is filled with the mean.
+            Of oblong images, "center" covers the rectangle `resize` and "border" fits into it, both in proportion.
     """
 
-    image_size: Annotated[int, Span(1, MOST_PIXELS)] = 224
-    resize: Annotated[int, Span(1, _MOST_RESIZED)] = 256
+    image_size: Side | tuple[Side, Side] = 224
+    resize: ResizedSide | tuple[ResizedSide, ResizedSide] = 256
     interpolation: Interpolation = "bilinear"
     mean: tuple[Mean, Mean, Mean] = IMAGENET_MEAN
     std: tuple[Deviation, Deviation, Deviation] = IMAGENET_STD
@@ -43,23 +49,94 @@ class PreprocessSpec:
 
     def __post_init__(self) -> None:
         settle(self)
-        if self.resize < self.image_size:
+        given = f"image_size={self.image_size}, resize={self.resize}"
+        if isinstance(self.image_size, tuple) != isinstance(self.resize, tuple):
+            raise InputError(given, "a number for both, or a pair (height, width) for both", "")
+        if any(whole < side for whole, side in zip(self.resized_size, self.size, strict=True)):
+            raise InputError(given, "image_size <= resize", f"Use resize={self.image_size} or more")
+        if (self.height, self.resized_size[0]) == (self.width, self.resized_size[1]):
+            object.__setattr__(self, "image_size", self.height)
+            object.__setattr__(self, "resize", self.resized_size[0])
+        elif self.resized_size != self._resized_by(self.crop_share):
+            raise InputError(given, "the same share of both sides", f"Use resize={self._resized_by(self.crop_share)}")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return height and width of what the network receives, pixels."""
+        return self.image_size if isinstance(self.image_size, tuple) else (self.image_size, self.image_size)
+
+    @property
+    def height(self) -> int:
+        """Return the height of what the network receives, pixels."""
+        return self.size[0]
+
+    @property
+    def width(self) -> int:
+        """Return the width of what the network receives, pixels."""
+        return self.size[1]
+
+    @property
+    def resized_size(self) -> tuple[int, int]:
+        """Return `resize` as height and width, pixels."""
+        return self.resize if isinstance(self.resize, tuple) else (self.resize, self.resize)
+
+    @property
+    def is_square(self) -> bool:
+        """Return whether the network receives squares."""
+        return not isinstance(self.image_size, tuple)
+
+    @property
+    def side(self) -> int:
+        """Return the side of the square that the network receives, pixels.
+
+        Raises:
+            InputError: as `require_square`.
+        """
+        self.require_square()
+        return self.height
+
+    def require_square(self) -> None:
+        """Refuse oblong images, for training.
+
+        Raises:
+            InputError: names their size.
+        """
+        if not self.is_square:
             raise InputError(
-                f"image_size={self.image_size}, resize={self.resize}",
-                "image_size <= resize",
-                f"Use resize={self.image_size} or more",
+                f"training on images of {size_words(self.size)} pixels",
+                "square images: networks with oblong ones are evaluated and used, but not trained",
+                f"Use image_size={max(self.size)}",
             )
+
+    @property
+    def crop_share(self) -> float:
+        """Return the share of the resized sides that is kept, timm's crop_pct: floor(side / share) is `resize`."""
+        pairs = list(zip(self.size, self.resized_size, strict=True))
+        share = min(side / whole for side, whole in pairs)
+        while any(math.floor(side / share) < whole for side, whole in pairs):
+            share = math.nextafter(share, 0.0)
+        return share
+
+    def _resized_by(self, share: float) -> tuple[int, int]:
+        return math.floor(self.height / share), math.floor(self.width / share)
+
+
+def size_words(size: tuple[int, int]) -> str:
+    """Return "64 × 128": height × width."""
+    return f"{size[0]} × {size[1]}"
 
 
 def describe(preprocess: PreprocessSpec) -> str:
     """Return the transform in words: "shorter side to 256 (bilinear), centre crop 224, mean …, deviation …"."""
-    side = {"center": "shorter side", "squash": "both sides", "border": "longer side"}[preprocess.crop_mode]
+    if preprocess.is_square:
+        side = {"center": "shorter side", "squash": "both sides", "border": "longer side"}[preprocess.crop_mode]
+        resize, crop = f"{side} to {preprocess.resize}", f"{preprocess.image_size}"
+    else:
+        how = {"center": "to cover", "squash": "to exactly", "border": "to fit into"}[preprocess.crop_mode]
+        resize, crop = f"resized {how} {size_words(preprocess.resized_size)}", size_words(preprocess.size)
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (preprocess.mean, preprocess.std))
     border = ", borders of the mean" if preprocess.crop_mode == "border" else ""
-    return (
-        f"{side} to {preprocess.resize} ({preprocess.interpolation}), centre crop {preprocess.image_size}{border}, "
-        f"mean {mean}, deviation {std}"
-    )
+    return f"{resize} ({preprocess.interpolation}), centre crop {crop}{border}, mean {mean}, deviation {std}"
 
 
 def default_preprocess(image_size: int) -> PreprocessSpec:
@@ -74,6 +151,6 @@ def default_preprocess(image_size: int) -> PreprocessSpec:
 
 
 def resized(preprocess: PreprocessSpec, image_size: int) -> PreprocessSpec:
-    """Return the transform for a different side, pixels; the crop keeps its share of the image."""
-    share = preprocess.resize / preprocess.image_size
+    """Return the transform for squares of a different side, pixels; the crop keeps its share of the image."""
+    share = preprocess.resized_size[0] / preprocess.height
     return replace(preprocess, image_size=image_size, resize=max(image_size, round(image_size * share)))

@@ -9,7 +9,7 @@ from residua._base.errors import InputError
 from residua._base.files import check_name
 from residua._base.words import some
 from residua.families.build import spec_of
-from residua.families.sizes import check_input
+from residua.families.sizes import check_input, spec_for
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle
@@ -90,9 +90,7 @@ def convert(
         seen = stated.applied(declared or get_source(found.source).preprocess(spec, path.name))
         preprocess = luma_of(seen) if grey else seen
         assumed = "" if declared else stated.note(preprocess, found.source)
-    if preprocess.image_size != spec.input_size:
-        check_input(spec, preprocess.image_size)
-        spec = spec.edit(input_size=preprocess.image_size)
+    spec = spec_for(spec, preprocess)
     origin = {
         "source": found.source,
         "file": path.name,

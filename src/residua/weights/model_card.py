@@ -24,11 +24,10 @@ def model_card(bundle: Bundle, parameters: int) -> str:
     }
     if begun.startswith("hf://"):
         head["base_model"] = begun.removeprefix("hf://").partition("@")[0]
-    side = preprocess.image_size
     facts = {
         "Network": f"{spec.name} ({spec.paper})",
         "Parameters": f"{parameters:,}",
-        "Input": f"{spec.in_channels} × {side} × {side}",
+        "Input": f"{spec.in_channels} × {preprocess.height} × {preprocess.width}",
         "Preprocessing": describe(preprocess),
         "Classes": str(len(classes)),
         "Trained on": _trained_on(bundle.data),

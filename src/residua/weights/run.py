@@ -106,7 +106,7 @@ class Run:
         return float(self.calibration["temperature"]) if self.calibration else 1.0
 
     def preprocess(self, image: Path | str | bytes | Image.Image | np.ndarray[Any, Any]) -> Tensor:
-        """Return the float tensor (3, H, W) that the network expects, H = W = `preprocess_spec.image_size`.
+        """Return the float tensor (3, H, W) that the network expects, of `preprocess_spec.size`.
 
         Args:
             image: a file's path or its bytes, a Pillow image, or a uint8 array: (H, W, 3) RGB or (H, W) grey.

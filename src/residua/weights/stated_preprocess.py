@@ -57,7 +57,8 @@ class StatedPreprocess:
                 raise InputError(
                     f"crop={self.crop}", "a share of the image, above 0.01 and at most 1", "Customary is 0.875"
                 )
-            changes["resize"] = math.floor(fed.image_size / self.crop)
+            sides = tuple(math.floor(side / self.crop) for side in fed.size)
+            changes["resize"] = sides[0] if fed.is_square else sides
         return dataclasses.replace(fed, **changes)
 
     def note(self, fed: PreprocessSpec, source: str) -> str:

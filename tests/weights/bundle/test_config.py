@@ -13,7 +13,6 @@ from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec, default_preprocess
 from residua.specs.schema import Spec
-from residua.weights.bundle import config
 from residua.weights.bundle.config import config_of, timm_name
 from residua.weights.bundle.value import CONFIG_FILE, Bundle
 from residua.weights.bundle.write import save_bundle
@@ -87,4 +86,4 @@ def test_edited_networks_are_not_named_to_timm(tmp_path: Path) -> None:
 def test_the_crop_comes_back_to_the_same_resize() -> None:
     for size in range(1, 400, 3):
         for resize in range(size, size + 200, 7):
-            assert math.floor(size / config._crop_pct(size, resize)) == resize
+            assert math.floor(size / PreprocessSpec(size, resize).crop_share) == resize

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -42,12 +43,13 @@ def decode_cache() -> Cache:
 
 
 def fixed(images: ImageSource, spec: PreprocessSpec, workers: int, *, use_cache: bool = True) -> Decoded | None:
-    """Return every image decoded and preprocessed to (S, S, 3), or None when that is above the budget.
+    """Return every image decoded and preprocessed to (*spec.size, 3), or None when that is above the budget.
 
     The pixels of images that do not decode are zero.
     """
-    count, side = len(images), spec.image_size
-    if count * side**2 * 3 > BUDGET_BYTES:
+    shape = (len(images), *spec.size, 3)
+    count = len(images)
+    if math.prod(shape) > BUDGET_BYTES:
         return None
     if count == 0:
         return Decoded(np.zeros(0, np.uint8), Index.empty(0))
@@ -65,15 +67,15 @@ def fixed(images: ImageSource, spec: PreprocessSpec, workers: int, *, use_cache:
 
     def build(folder: Path) -> Index:
         index = Index.empty(count)
-        fill(_allocate(folder / "pixels", (count, side, side, 3)), index)
+        fill(_allocate(folder / "pixels", shape), index)
         return index
 
-    target = f"fixed {side} {spec.resize} {spec.interpolation}"
+    target = f"fixed {spec.image_size} {spec.resize} {spec.interpolation}"
     if spec.crop_mode != "center":
         target += f" {spec.crop_mode} {spec.mean}"
     if use_cache and (found := _kept(images, target, build, make)) is not None:
         return found
-    memory, index = np.zeros((count, side, side, 3), np.uint8), Index.empty(count)
+    memory, index = np.zeros(shape, np.uint8), Index.empty(count)
     fill(memory, index)
     return Decoded(memory.reshape(-1), index)
 

@@ -128,17 +128,17 @@ def describe(model: nn.Module, preprocess: PreprocessSpec) -> dict[str, Any]:
         "paper": getattr(spec, "paper", ""),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "input_size": preprocess.image_size,
-        "macs": _macs(model, preprocess.image_size),
+        "macs": _macs(model, preprocess.size),
         "weights_bytes": sum(tensor.nbytes for tensor in model.state_dict().values()),
         "weights_sha256": hash_tensors(model.state_dict()),
     }
 
 
-def _macs(model: nn.Module, side: int) -> int | None:
+def _macs(model: nn.Module, size: tuple[int, int]) -> int | None:
     if not isinstance(model, Classifier):
         return None
     try:
-        return inspect(model.spec, (model.spec.in_channels, side, side)).macs
+        return inspect(model.spec, (model.spec.in_channels, *size)).macs
     except InputError:
         return None
 

@@ -66,7 +66,8 @@ class Findings:
 
     Attributes:
         name: the name of the run's folder.
-        model: name, paper, parameters, input_size, macs (per image), weights_bytes, weights_sha256 of the network.
+        model: name, paper, parameters, input_size (side of the images; height and width of oblong ones), macs (per
+            image), weights_bytes, weights_sha256 of the network.
         split: the part that was evaluated.
         count: images in it.
         top1: accuracy; `top1_interval` is Wilson's 95% interval of it.

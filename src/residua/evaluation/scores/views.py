@@ -12,6 +12,7 @@ Probabilities (softmax) are averaged over the views of a set, and over the sets 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import TypeVar
@@ -62,7 +63,7 @@ def parse_views(text: str) -> tuple[str, ...]:
 
 
 def sides(image_size: int) -> tuple[int, ...]:
-    """Return the five shorter sides of `multiscale`, scaled to the network's own input size and rounded.
+    """Return the five shorter sides of `multiscale`, scaled to the shorter side of the network's input and rounded.
 
     224 gives 224, 256, 384, 480, 640; 32 gives 32, 37, 55, 69, 91.
     """
@@ -86,7 +87,7 @@ def check_views(names: Sequence[str], spec: Spec | None, preprocess: PreprocessS
             "Use views='10crop'",
         )
     # A network that takes its own size and the next takes all larger ones.
-    for side in sides(preprocess.image_size)[:2]:
+    for side in sides(min(preprocess.size))[:2]:
         try:
             check_input(spec, side)
         except InputError as error:
@@ -177,7 +178,7 @@ class Viewer:
             yield indices, views(crops)
 
     def _scales(self) -> Iterator[Seen]:
-        shorter, method = sides(self._preprocess.image_size), self._preprocess.interpolation
+        shorter, method = sides(min(self._preprocess.size)), self._preprocess.interpolation
 
         def make(image: Pixels) -> list[Pixels]:
             return [resized_uint8(image, side, method) for side in shorter]
@@ -189,7 +190,7 @@ class Viewer:
             for alike in zip(*sizes, strict=True):
                 yield from self._with_mirror(self._normalised(alike))
 
-        fitting = max(1, self._batch_size * self._preprocess.image_size**2 // max(shorter) ** 2)
+        fitting = max(1, self._batch_size * math.prod(self._preprocess.size) // max(shorter) ** 2)
         for indices, images in self._batches(make, fitting):
             # Images of the same shape go through the network together.
             ordered = sorted(zip(indices.tolist(), images, strict=True), key=lambda pair: (shapes(pair), pair[0]))

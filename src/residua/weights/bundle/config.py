@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,10 +42,10 @@ def config_of(bundle: Bundle) -> dict[str, Any]:
         "num_classes": len(classes),
         "label_names": list(classes),
         "pretrained_cfg": {
-            "input_size": [spec.in_channels, preprocess.image_size, preprocess.image_size],
+            "input_size": [spec.in_channels, *preprocess.size],
             "fixed_input_size": False,
             "interpolation": preprocess.interpolation,
-            "crop_pct": _crop_pct(preprocess.image_size, preprocess.resize),
+            "crop_pct": preprocess.crop_share,
             "crop_mode": preprocess.crop_mode,
             "mean": list(preprocess.mean),
             "std": list(preprocess.std),
@@ -83,14 +82,6 @@ def check_config(path: Path, bundle: Bundle) -> None:
             "the config.json that was written with them",
             spare,
         )
-
-
-def _crop_pct(image_size: int, resize: int) -> float:
-    # timm resizes the shorter side to floor(image_size / crop_pct): it must come to `resize` again.
-    share = image_size / resize
-    while math.floor(image_size / share) < resize:
-        share = math.nextafter(share, 0.0)
-    return share
 
 
 def _differences(given: Any, wanted: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:

@@ -92,9 +92,7 @@ def preprocess_of(stated: Mapping[str, Any], given: str) -> PreprocessSpec:
         InputError: a transform that Residua cannot follow; names the field.
     """
     values = _DEFAULTS | {name: value for name, value in stated.items() if name in _DEFAULTS and value is not None}
-    height, width = _sides(values["input_size"], given)
-    if height != width:
-        raise _unfollowed(given, "input_size", values["input_size"], "a square input: [3, side, side]")
+    size = _sides(values["input_size"], given)
     share = values["crop_pct"]
     if not _is_number(share) or not 0.01 <= share <= 1:
         raise _unfollowed(given, "crop_pct", share, "a share of the image, at most 1")
@@ -105,10 +103,9 @@ def preprocess_of(stated: Mapping[str, Any], given: str) -> PreprocessSpec:
     if values["crop_mode"] not in ("center", "squash", "border"):
         raise _unfollowed(given, "crop_mode", values["crop_mode"], "one of center, squash, border")
     mean, std = (_three(values[name], name, given) for name in ("mean", "std"))
+    height, width = (math.floor(side / share) for side in size)
     try:
-        return PreprocessSpec(
-            height, math.floor(height / share), values["interpolation"], mean, std, values["crop_mode"]
-        )
+        return PreprocessSpec(size, (height, width), values["interpolation"], mean, std, values["crop_mode"])
     except InputError as error:
         raise InputError(f"{given} declares {error.given}", error.wanted, _REMEDY) from error
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from residua._base.errors import InputError
 from residua._base.files import check_name
+from residua.families.sizes import spec_for
 from residua.specs.schema import Spec
 from residua.weights.bundle.read import read_bundle
 from residua.weights.bundle.signed import is_bundle
@@ -76,7 +77,7 @@ def _published(name: Path | str, found: Weights) -> Bundle:
     data = get_source(found.source).DATA if found.source else ""
     return Bundle(
         located.path.parent,
-        found.spec.edit(input_size=found.preprocess.image_size),
+        spec_for(found.spec, found.preprocess),
         found.classes or class_names(None, found.spec.num_classes, data)[0],
         found.preprocess,
         initial_weights={"given": located.given, "sha256": located.sha256},

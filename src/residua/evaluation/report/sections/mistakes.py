@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+import numpy as np
+
 from residua.evaluation.report.findings import Findings, Mistake
 from residua.evaluation.report.sections.section import Link
 
@@ -48,5 +50,5 @@ class MistakesSection:
             surest=surest,
             explained_by=found.ensemble.explained if found.ensemble else "",
             equal_weights=len({member.weight for member in members}) == 1,
-            pixelated=found.model["input_size"] <= 64,
+            pixelated=bool(np.max(found.model["input_size"]) <= 64),
         )
