@@ -37,6 +37,20 @@ class Layout(NamedTuple):
     training: torch.memory_format | None = None
     inference: torch.memory_format | None = None
 
+    def __reduce__(self) -> tuple[Callable[..., Layout], tuple[str | None, str | None]]:
+        # By name: `torch.save` cannot pickle torch's own memory formats.
+        return _layout_of, (_format_name(self.training), _format_name(self.inference))
+
+
+def _layout_of(training: str | None, inference: str | None) -> Layout:
+    """Return the layout that was pickled by the names of its formats."""
+    first, second = (None if name is None else getattr(torch, name) for name in (training, inference))
+    return Layout(first, second)
+
+
+def _format_name(layout: torch.memory_format | None) -> str | None:
+    return None if layout is None else str(layout).removeprefix("torch.")
+
 
 class Classifier(nn.Module):
     """An image classifier as its parts, its head and, in training, its auxiliary heads.

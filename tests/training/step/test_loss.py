@@ -166,5 +166,5 @@ def test_every_network_has_its_weight(
 
 
 def test_a_batch_of_one_is_refused_before_the_data_is_read(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--batch-size 2"):
+    with pytest.raises(InputError, match="batch_size=2"):
         ask("nowhere", "inception_v3", "fast", tmp_path / "a", resume=False, image_size=75, batch_size=1)
