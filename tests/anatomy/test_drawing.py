@@ -13,9 +13,10 @@ from PIL import ImageFont
 from laws.representatives import REPRESENTATIVES
 from residua.anatomy import inspect
 from residua.anatomy.drawing import draw, draw_columns
-from residua.anatomy.drawing.canvas import STYLE, short, width_of
+from residua.anatomy.drawing.canvas import STYLE, short
 from residua.anatomy.drawing.picture import sections, side_heads
 from residua.cli.app import main
+from residua.figures.widths import width_of
 from residua.specs.catalog import get_spec
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -12,10 +12,12 @@ import residua.figures.pages
 from figures.rendering import PROGRAMS, pixels
 from residua.figures.attributes import LOOKS, alone
 from residua.figures.axes import percent
+from residua.figures.bars import Bar, bar_chart
 from residua.figures.intervals import Row, interval_bar, interval_chart
 from residua.figures.lines import Series, line_chart
 from residua.figures.palette import LIGHT, rgb
 from residua.figures.reliability import Bin, reliability_diagram
+from residua.figures.widths import width_of
 
 BINS = [Bin(0.4, 0.6, 40, 0.5, 0.4, 0.6, 0.55), Bin(0.9, 1.0, 60, 0.97, 0.9, 0.99, 0.93)]
 LINES = [Series("train", "train", [3.0, 2.0, 1.0]), Series("val", "val bold", [3.5, 2.5, 2.25])]
@@ -66,6 +68,31 @@ def test_the_sheet_of_pages_holds_the_same_rules() -> None:
     # A presentation attribute gives way to any rule: a page in the dark theme keeps its own colours.
     assert not re.search(r'style="', "".join(FIGURES.values()))
     assert set(LOOKS) & {"style", "class"} == set()
+
+
+def test_the_file_is_as_wide_as_its_labels() -> None:
+    rows = [Row("cifar_resnet1001_v2_bottleneck, shortcut and branch swapped", 0.2, 0.15, 0.25)]
+    narrow, wide = (ElementTree.fromstring(alone(figure)) for figure in (FIGURES["intervals"], _chart(rows)))
+    left, _, width, _ = (float(side) for side in wide.attrib["viewBox"].split())
+    assert left < -100
+    assert width > float(narrow.attrib["viewBox"].split()[2]) + 100
+    label = next(node for node in wide.iter("{http://www.w3.org/2000/svg}text") if node.text == rows[0].label)
+    assert float(label.attrib["x"]) - width_of(rows[0].label, 12) >= left
+
+
+def _chart(rows: list[Row]) -> str:
+    return str(interval_chart("error", rows, percent))
+
+
+def test_bars_leave_room_for_their_labels() -> None:
+    name = "cifar_resnet1001_v2_bottleneck, residua compiled, in bf16 on eight threads"
+    bar = Bar(name, 50.0, 45.0, 55.0, "1,234,567.8 · ours 1234.56 times as fast", name, True, 0)
+    root = ElementTree.fromstring(bar_chart("Images per second", [bar], "a machine " * 20))
+    width = float(root.attrib["width"])
+    texts = {node.text: float(node.attrib["x"]) for node in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert texts[name] - width_of(name, 13) >= 20
+    assert texts[bar.note] + width_of(bar.note, 13) <= width - 20
+    assert max(width_of(words or "", 13) for words in texts) < width
 
 
 def test_only_a_figure_can_stand_alone() -> None:

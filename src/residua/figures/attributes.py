@@ -5,6 +5,7 @@ A style sheet overrides presentation attributes: in a page nothing changes.
 
 from __future__ import annotations
 
+import html
 import re
 from functools import cache
 from importlib import resources
@@ -12,6 +13,7 @@ from importlib import resources
 from markupsafe import Markup
 
 from residua.figures.palette import LIGHT, filled
+from residua.figures.widths import width_of
 
 LOOKS: tuple[str, ...] = (
     "fill",
@@ -23,8 +25,9 @@ LOOKS: tuple[str, ...] = (
 )
 LOOKS += ("opacity", "text-anchor", "font-size", "font-weight", "font-family")
 """The attributes that marks carry."""
-# In a page a figure's labels may reach over its edge.
-_MARGIN = 18
+_MARGIN = 12
+_TEXT = re.compile(r"<text ([^>]*)>([^<]*)</text>")
+_ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
 _RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
 _SELECTOR = re.compile(r"(svg )?(\w+)?(?:\.([\w-]+))?")
 _MARK = re.compile(r'<(\w+)(?: class="([^"]*)")?( [^>]*?)?(/?)>')
@@ -38,17 +41,35 @@ def with_attributes(figure: Markup) -> Markup:
 def alone(figure: str) -> str:
     """Return a figure of a page as an SVG file that stands alone: in the light colours, on paper, with a margin.
 
+    In a page labels may reach over a figure's edge; the file is as wide as they are.
+
     Raises:
         ValueError: not an SVG element with a viewBox from 0 0.
     """
     start = re.match(r'(<svg [^>]*)viewBox="0 0 ([\d.]+) ([\d.]+)"([^>]*>)', figure)
     if start is None:
         raise ValueError("wanted an SVG element with a viewBox from 0 0")
-    width, height = (float(side) + 2 * _MARGIN for side in (start[2], start[3]))
-    corner, size = f"{-_MARGIN} {-_MARGIN}", f'width="{width:g}" height="{height:g}"'
+    left, right = _reach(figure)
+    left, right = min(0.0, left) - _MARGIN, max(float(start[2]), right) + _MARGIN
+    width, height = f"{right - left:g}", f"{float(start[3]) + 2 * _MARGIN:g}"
     head = start[1].replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"')
-    paper = f'<rect x="{-_MARGIN}" y="{-_MARGIN}" {size} fill="{LIGHT["paper"]}"/>'
-    return f'{head}viewBox="{corner} {width:g} {height:g}" {size}{start[4]}{paper}{figure[start.end() :]}\n'
+    place = f'viewBox="{left:g} {-_MARGIN} {width} {height}" width="{width}" height="{height}"'
+    paper = f'<rect x="{left:g}" y="{-_MARGIN}" width="{width}" height="{height}" fill="{LIGHT["paper"]}"/>'
+    return f"{head}{place}{start[4]}{paper}{figure[start.end() :]}\n"
+
+
+def _reach(figure: str) -> tuple[float, float]:
+    """Return how far the texts of a figure reach to the left and to the right; turned ones are left out."""
+    ends = [0.0]
+    for attributes, content in _TEXT.findall(figure):
+        given = dict(_ATTRIBUTE.findall(attributes))
+        if "transform" in given:
+            continue
+        bold = given.get("font-weight") == "600"
+        width = width_of(html.unescape(content), float(given["font-size"].removesuffix("px")), bold)
+        before = {"middle": width / 2, "end": width}.get(given.get("text-anchor", ""), 0.0)
+        ends += [float(given["x"]) - before, float(given["x"]) - before + width]
+    return min(ends), max(ends)
 
 
 def _marked(found: re.Match[str]) -> str:

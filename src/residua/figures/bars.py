@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from residua.figures.palette import literal
+from residua.figures.widths import width_of
 
-_WIDTH, _LEFT, _RIGHT = 960, 300, 250
+_EDGE, _LEFT, _MIDDLE, _RIGHT = 24, 300, 410, 250  # the least widths of labels, bars and notes
 _TOP, _BAR, _GAP, _BETWEEN = 64, 20, 6, 18
 _STYLE = literal(
     """
@@ -46,11 +48,16 @@ class Bar:
 
 def bar_chart(title: str, bars: Sequence[Bar], foot: str) -> str:
     """Return the SVG document, its bars to one scale from 0; `foot` stands below them."""
-    scale = (_WIDTH - _LEFT - _RIGHT) / max(max(bar.high, bar.value) for bar in bars)
+    longest = max(max(bar.high, bar.value) for bar in bars)
+    scale = _MIDDLE / longest
+    left = max(_LEFT, math.ceil(_EDGE + 10 + max(width_of(bar.label, 13) for bar in bars)))
+    right = max(_RIGHT, math.ceil(_EDGE + 10 + max(width_of(bar.note, 13) for bar in bars)))
+    lines = (width_of(title, 18, bold=True), width_of(foot, 13))
+    width = max(left + _MIDDLE + right, 2 * _EDGE + math.ceil(max(lines)))
     parts, y = [], _TOP
     for number, bar in enumerate(bars):
         y += _BETWEEN if number and bars[number - 1].group != bar.group else 0
-        parts.append(_drawn(bar, y, scale))
+        parts.append(_drawn(bar, left, y, scale))
         y += _BAR + _GAP
     height = y + 34
     document = Markup(
@@ -58,7 +65,7 @@ def bar_chart(title: str, bars: Sequence[Bar], foot: str) -> str:
         'aria-label="{spoken}"><style>{style}</style><rect class="paper" width="{w}" height="{h}"/>'
         '<text class="title" x="24" y="34">{title}</text>{bars}<text x="24" y="{below}">{foot}</text></svg>'
     ).format(
-        w=_WIDTH,
+        w=width,
         h=height,
         spoken="; ".join(bar.spoken for bar in bars),
         style=Markup(_STYLE),
@@ -70,7 +77,7 @@ def bar_chart(title: str, bars: Sequence[Bar], foot: str) -> str:
     return f"{document}\n"
 
 
-def _drawn(bar: Bar, y: int, scale: float) -> Markup:
+def _drawn(bar: Bar, left: int, y: int, scale: float) -> Markup:
     middle = y + _BAR / 2
     return Markup(
         '<text class="name end" x="{name_x}" y="{text_y}">{name}</text>'
@@ -78,17 +85,17 @@ def _drawn(bar: Bar, y: int, scale: float) -> Markup:
         '<line class="spread" x1="{low:.1f}" x2="{high:.1f}" y1="{middle}" y2="{middle}"/>'
         '<text x="{after_x:.1f}" y="{text_y}">{note}</text>'
     ).format(
-        name_x=_LEFT - 10,
+        name_x=left - 10,
         text_y=middle + 4.5,
         name=bar.label,
         kind="first" if bar.first else "second",
-        left=_LEFT,
+        left=left,
         y=y,
         width=max(1.0, bar.value * scale),
         height=_BAR,
-        low=_LEFT + bar.low * scale,
-        high=_LEFT + bar.high * scale,
+        low=left + bar.low * scale,
+        high=left + bar.high * scale,
         middle=middle,
-        after_x=_LEFT + max(bar.high, bar.value) * scale + 10,
+        after_x=left + max(bar.high, bar.value) * scale + 10,
         note=bar.note,
     )

@@ -21,12 +21,12 @@ from residua.figures.axes import (
     positions,
     upright,
 )
+from residua.figures.widths import width_of
 
 # One unit is one CSS pixel on a phone; wider screens scale the drawing up.
 _WIDTH, _HEIGHT = 340, 230
 _LEFT, _TOP, _BOTTOM = 46, 30, 38
 _RIGHT, _RIGHT_NAMED = 12, 70
-_LETTER = 6.2  # of a name at a line's end, bold, on average
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def line_chart(
         return Markup("")
     title = f"{title}, logarithmic" if log else title
     # Names stand at the ends of the lines; the title names a single line.
-    longest = max(len(line.label) for line in series)
-    edge = _WIDTH - (round(min(max(_RIGHT_NAMED, 8 + _LETTER * longest), _WIDTH / 2)) if len(series) > 1 else _RIGHT)
+    longest = max(width_of(line.label, 11, bold=True) for line in series)
+    edge = _WIDTH - (round(min(max(_RIGHT_NAMED, 8 + longest), _WIDTH / 2)) if len(series) > 1 else _RIGHT)
     floor = _HEIGHT - _BOTTOM
     drawn = [value for line in series for value in line.values if value is not None and _is_finite(value)]
     x_axis = positions(xs, _LEFT, edge)

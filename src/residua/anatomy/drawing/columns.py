@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from residua.anatomy.anatomy import Anatomy
-from residua.anatomy.drawing.canvas import arrow_head, box, document, number, path, short, text, width_of
+from residua.anatomy.drawing.canvas import arrow_head, box, document, number, path, short, text
 from residua.anatomy.drawing.row import NAMES, SHORTCUTS, arc
 from residua.anatomy.drawing.steps import Column, Step, column
+from residua.figures.widths import width_of
 
 _MARGIN, _LEGEND = 48.0, 46.0
 _STEP, _GAP, _BETWEEN = 19.0, 13.0, 14.0

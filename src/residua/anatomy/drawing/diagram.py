@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from residua.anatomy.anatomy import Layer
-from residua.anatomy.drawing.canvas import arrow_head, box, element, number, path, text, width_of
+from residua.anatomy.drawing.canvas import arrow_head, box, element, number, path, text
 from residua.anatomy.drawing.picture import Block
+from residua.figures.widths import width_of
 
 _WORDS = {"batch_norm": "BN", "relu": "ReLU", "sigmoid": "sigmoid", "dropout": "dropout", "mean": "global average"}
 _WORDS |= {

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from residua.anatomy.anatomy import Anatomy
-from residua.anatomy.drawing.canvas import box, document, number, path, short, text, width_of
+from residua.anatomy.drawing.canvas import box, document, number, path, short, text
 from residua.anatomy.drawing.diagram import diagram
 from residua.anatomy.drawing.heads import draw_heads, heads_height
 from residua.anatomy.drawing.picture import Block, Head, Kind, Section, sections, side_heads
 from residua.anatomy.drawing.row import MARGIN, NAMES, SHORTCUTS, arc, draw_row
+from residua.figures.widths import width_of
 
 _ROW_TOP = 136.0
 

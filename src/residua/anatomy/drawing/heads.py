@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from residua.anatomy.drawing.canvas import arrow_head, box, number, path, short, text, width_of
+from residua.anatomy.drawing.canvas import arrow_head, box, number, path, short, text
 from residua.anatomy.drawing.picture import Head
 from residua.anatomy.drawing.row import MARGIN, Row
+from residua.figures.widths import width_of
 
 _LEVEL, _BLOCK, _GAP = 50.0, 12.0, 8.0
 

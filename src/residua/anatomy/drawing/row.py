@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from residua.anatomy.anatomy import Anatomy
-from residua.anatomy.drawing.canvas import arrow_head, box, element, number, path, short, text, width_of
+from residua.anatomy.drawing.canvas import arrow_head, box, element, number, path, short, text
 from residua.anatomy.drawing.picture import Block, Kind, Run, Section
+from residua.figures.widths import width_of
 
 WIDTH, MARGIN = 1400.0, 48.0
 NAMES: dict[Kind, tuple[str, str]] = {
