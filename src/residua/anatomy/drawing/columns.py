@@ -90,7 +90,7 @@ def _header(each: Column, x: float, width: float, largest: dict[str, int]) -> st
     for key, name in (("params", "parameters"), ("macs", "MACs")):
         value, whole = getattr(each, key), getattr(anatomy, key)
         share = value / largest[key] if largest[key] else 0.0
-        beside = f", {short(whole - value)} beside" if whole != value else ""
+        beside = f", {short(whole - value)} not drawn" if whole != value else ""
         parts += [text(x, y, f"{short(value)} {name}{beside}", "tiny"), box(x, y + 5, width, 5, "bar", 2)]
         parts.append(box(x, y + 5, max(width * share, 3.0), 5, f"bar {key}", 2))
         y += 26
