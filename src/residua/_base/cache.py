@@ -63,7 +63,7 @@ class Cache:
         return self.root / f"{key}{self.suffix}"
 
     def read(self, key: str, load: Callable[[Path], T]) -> T | None:
-        """Return what `load` makes of the entry; None where there is none, or none that is whole.
+        """Return what `load` makes of the entry; None where it is absent or damaged.
 
         Args:
             load: reads an entry; it raises `Damaged` where that is not whole.
@@ -90,7 +90,7 @@ class Cache:
             self._warn(error)
 
     def read_or_build(self, key: str, load: Callable[[Path], T], build: Callable[[Path], None]) -> T | None:
-        """Return what `load` makes of the entry, a folder, built first where there is none that is whole.
+        """Return what `load` makes of the entry, a folder; one that is absent or damaged is built first.
 
         Of several processes that ask at once, one builds and the others wait for it.
 

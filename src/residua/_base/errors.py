@@ -63,7 +63,7 @@ class AnswerNo(ResiduaError):
 
 
 def at_least_one(**numbers: object) -> None:
-    """Refuse what is no whole number from 1 on; the keywords are the parameters' names.
+    """Refuse anything but whole numbers of at least 1; the keywords are the names of the parameters.
 
     Raises:
         InputError: names the first that is none.

@@ -135,7 +135,7 @@ class Anatomy:
 
     @property
     def kept_bytes(self) -> int:
-        """What autograd keeps of the activations for the backward pass, the batch."""
+        """Return the bytes of activations that autograd keeps for the backward pass, for the whole batch."""
         return sum(layer.kept_bytes for layer in self.layers)
 
     @property
@@ -145,7 +145,7 @@ class Anatomy:
 
     @property
     def stages(self) -> tuple[Group, ...]:
-        """One line a stage: its end points together; what belongs to none stands alone."""
+        """Return the layers grouped by stage; an end point outside any stage is a group of its own."""
         return _groups(self.layers, [stage_of(layer.part) for layer in self.layers])
 
     def to_dict(self) -> dict[str, Any]:

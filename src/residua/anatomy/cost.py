@@ -12,10 +12,12 @@ from residua.specs.schema import Spec
 
 @dataclass(frozen=True)
 class Cost:
-    """Attributes:
-    params: trainable parameters.
-    macs: multiply-accumulates of convolutions and linear layers, one image forward; biases, BN, pooling and
-        activations are not counted.
+    """What a network costs.
+
+    Attributes:
+        params: trainable parameters.
+        macs: multiply-accumulates of convolutions and linear layers, one image forward; biases, BN, pooling and
+            activations are not counted.
     """
 
     params: int

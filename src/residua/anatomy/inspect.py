@@ -99,7 +99,7 @@ def _traced(network: nn.Module, shape: tuple[int, int, int], batch: int, aux: bo
 
 
 def _smallest(network: nn.Module, shape: tuple[int, int, int], aux: bool) -> int | None:
-    """The smallest square that passes, by bisection: a network that takes a size takes every larger one."""
+    """Return the smallest square that passes, by bisection: a network that takes a size takes every larger one."""
 
     def takes(side: int) -> bool:
         try:
@@ -130,7 +130,7 @@ def _pass(network: nn.Module, shape: tuple[int, int, int], batch: int, aux: bool
 
 
 def _shapes_of(network: nn.Module) -> nn.Module:
-    """A copy of a module that has shapes in place of its values; what it shares stays shared."""
+    """Copy a module onto the meta device, with shapes and no values; shared parameters stay shared."""
     memo: dict[int, Any] = {}
     for weight in network.parameters():
         memo[id(weight)] = nn.Parameter(torch.empty_like(weight, device="meta"), weight.requires_grad)
@@ -254,7 +254,7 @@ _WORDS = {
 
 
 def _kind(main: Operation, compound: str) -> str:
-    """A layer in words. A module that is more than a padded window is called by its class."""
+    """Describe a layer; a module that is more than a padded window goes by the name of its class."""
     if compound and not main.window:
         return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", compound).lower()
     words = _WORDS.get(main.kind, main.kind.replace("_", " "))

@@ -232,7 +232,7 @@ class _Backward:
         return self._keepers[storage] > 0
 
     def seed(self, value: Value) -> None:
-        """The gradient of the loss, already counted, arrives at a value."""
+        """Record that the gradient of the loss, counted already, arrives at a value."""
         self._arrive(value, Storage(value.storage.bytes))
 
     def compute_again(self, region: Sequence[Operation]) -> None:

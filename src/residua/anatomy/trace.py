@@ -147,20 +147,20 @@ class Trace(TorchFunctionMode):
         return self._rules[None](self, function, args, kwargs or {})
 
     def known(self, tensor: Any) -> Value | None:
-        """The value of a tensor of the pass, None for weights, buffers and numbers."""
+        """Return the value of a tensor of the pass, None for weights, buffers and numbers."""
         return self._known.get(id(tensor))
 
     def weight(self, tensor: Any) -> str | None:
-        """The name of a parameter, None for what is none."""
+        """Return the name of a parameter, None for anything else."""
         return self._weights.get(id(tensor))
 
     def needs_grad(self, tensor: Any) -> bool:
-        """Whether a gradient flows to a tensor of the pass, or to a weight."""
+        """Return whether a gradient flows to a tensor of the pass, or to a weight."""
         value = self.known(tensor)
         return value.needs_grad if value else self.weight(tensor) is not None and tensor.requires_grad
 
     def give(self, tensor: Tensor, value: Value) -> Tensor:
-        """Say what a tensor stands for."""
+        """Record which value a tensor stands for."""
         self._known[id(tensor)] = value
         self._held.append(tensor)
         return tensor

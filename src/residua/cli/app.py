@@ -223,7 +223,7 @@ def _refused(error: OSError) -> InputError:
 
 
 def run() -> None:
-    """The console script."""
+    """Run the command line as the console script does, and exit with its code."""
     settle_streams()
     raise SystemExit(main())
 

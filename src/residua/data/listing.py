@@ -95,7 +95,7 @@ class Listing:
         )
 
     def left_out(self) -> list[str]:
-        """Return sentences on what is no data: files of other kinds, traces of systems and tools, and runs."""
+        """Return a sentence per kind of entry that is not data: other files, traces of systems and tools, runs."""
         found = []
         if self.others:
             one = len(self.others) == 1

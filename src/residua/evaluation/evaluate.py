@@ -114,7 +114,7 @@ def evaluate(
         studies: folders of finished studies (`residua.study`) to show in the page.
         reestimate: first set batch normalisation's statistics to the exact moments over the run's training part, under
             the evaluation transform. The run's files stay as they are.
-        cache: read the scores of an earlier equal pass, and store those of this one.
+        cache: read scores and decoded images of earlier passes, and store those of this one; else every file is read.
         batch_size: images per forward pass; the result does not depend on it.
         device: by default the GPU where there is one.
         on_bad: "refuse" files that cannot be listed or do not decode, or "skip" them, which the report then states. By

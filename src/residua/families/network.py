@@ -77,7 +77,7 @@ class Classifier(nn.Module):
         self.spec = spec
 
     def parts(self) -> list[Part]:
-        """The way from the image to the features, in order: (name of the end point, what leads to it)."""
+        """Return the steps from the image to the features, in order, as (name of the end point, module or function)."""
         raise NotImplementedError
 
     def forward_head(self, features: Tensor) -> Tensor:
@@ -85,11 +85,11 @@ class Classifier(nn.Module):
         raise NotImplementedError
 
     def head_parts(self) -> list[Part]:
-        """The way from the features to the logits, in order; the last is "logits"."""
+        """Return the steps from the features to the logits, in order; the last is named "logits"."""
         return [("logits", self.forward_head)]
 
     def aux_heads(self) -> dict[str, nn.Module]:
-        """The auxiliary classifiers, by the name of the end point that each reads."""
+        """Return the auxiliary classifiers by the name of the end point that each reads."""
         return {}
 
     def initialise(self) -> None:

@@ -57,7 +57,7 @@ class ResidualUnit(nn.Module):
         return self.downsample is not None and isinstance(owner(self.downsample), nn.Sequential)
 
     def _inner(self, x: Tensor) -> Tensor:
-        """Convolution, BN, ReLU for every layer but the last."""
+        """Apply convolution, BN and ReLU of every layer but the last."""
         for conv, norm in self._layers()[:-1]:
             x = self.relu(norm(conv(x)))
         return self.dropout(x) if self.dropout else x

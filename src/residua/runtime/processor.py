@@ -10,10 +10,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Processor:
-    """Attributes:
-    name: for people, such as "AMD EPYC 9654 96-Core Processor".
-    vendor: "GenuineIntel", "AuthenticAMD"; "" where the system does not name it.
-    flags: the features that it has, as Linux lists them; empty elsewhere.
+    """What a processor is called, and what it can do.
+
+    Attributes:
+        name: for people, such as "AMD EPYC 9654 96-Core Processor".
+        vendor: "GenuineIntel", "AuthenticAMD"; "" where the system does not name it.
+        flags: the features that it has, as Linux lists them; empty elsewhere.
     """
 
     name: str

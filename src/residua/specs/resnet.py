@@ -105,17 +105,17 @@ _FULL_PRE: dict[str, Any] = {"activation": "full_pre", "paper": HE_2016}
 
 
 def cifar_resnet(name: str, n: int) -> ResNetSpec:
-    """6n+2 layers, option A (He 2015, section 4.2)."""
+    """Return the network of 6n+2 layers with option A (He 2015, section 4.2)."""
     return cifar(name, n)
 
 
 def cifar_plain(name: str, n: int) -> ResNetSpec:
-    """The same without shortcuts."""
+    """Return `cifar_resnet` of this depth without shortcuts (He 2015, section 4.2)."""
     return cifar(name, n, shortcut="none")
 
 
 def cifar_seresnet(name: str, n: int) -> ResNetSpec:
-    """The same with squeeze-and-excitation in each unit (Hu 2018, section 6.1)."""
+    """Return `cifar_resnet` of this depth with squeeze-and-excitation in each unit (Hu 2018, section 6.1)."""
     return cifar(name, n, se_ratio=16, paper=SENET)
 
 

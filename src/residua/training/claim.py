@@ -144,7 +144,8 @@ def _refuse(request: Request, changes: Sequence[str]) -> None:
 
 
 def _is_ours(entry: Path) -> bool:
-    """Whether a new run may find this in its folder: its own lock, what a killed writer left, no checkpoints yet."""
+    """Return whether a new run may find this entry in its folder: its lock, a leftover of a killed
+    writer, or the folder of checkpoints."""
     return entry.name == ".lock" or entry.name.endswith(".part") or entry.name == "checkpoints"
 
 

@@ -23,9 +23,11 @@ _LARGEST_BYTES = 4 << 30
 
 @dataclass(frozen=True, eq=False)
 class ImageDigests:
-    """Attributes:
-    names: of the files, relative to the folder of the data.
-    digests: uint8 (N, 16), of each file's bytes; zeros where it cannot be read.
+    """What the image files of a run contained.
+
+    Attributes:
+        names: of the files, relative to the folder of the data.
+        digests: uint8 (N, 16), of each file's bytes; zeros where it cannot be read.
     """
 
     names: tuple[str, ...]

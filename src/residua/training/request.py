@@ -67,7 +67,7 @@ class Request:
 
     @property
     def named_weights(self) -> Initial | None:
-        """The weights to begin with, as others read of them."""
+        """The initial weights under the name that files for others state."""
         return self.initial_weights and (self.initial_weights if self.full_provenance else self.initial_weights.public)
 
     @property

@@ -224,7 +224,7 @@ class Trainer:
         return 0 < recipe.checkpoint_every_minutes <= minutes
 
     def cheap_to_save(self) -> bool:
-        """Whether another checkpoint keeps saving a small share of the time."""
+        """Return whether one more checkpoint leaves the time spent on saving a small share of the whole."""
         return self._saving_seconds <= _SAVING_SHARE * (time.perf_counter() - self._saved_at)
 
     def save(self) -> None:

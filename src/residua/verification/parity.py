@@ -45,7 +45,7 @@ class ParityReceipt:
 
     @property
     def ok(self) -> bool:
-        """Whether the two compute the same, on images that they tell apart."""
+        """Whether both compute the same logits, on images whose logits differ."""
         return self.error <= self.limit and self.response >= 100 * self.limit
 
 

@@ -178,7 +178,7 @@ def flatten(trace: Trace, input: Tensor, start_dim: int = 0, end_dim: int = -1) 
 
 
 def unchanged(trace: Trace, input: Any, *args: Any, **kwargs: Any) -> Any:
-    """What gives back what it got, as far as shapes go."""
+    """Return the input: the operation changes no shape."""
     return input
 
 

@@ -43,7 +43,7 @@ def compare(
     views
         The views of each image, as in `residua evaluate`.
     no_cache
-        Run the networks even where the scores of an equal earlier pass are cached, and store none.
+        Read every image file and run the networks even where earlier passes are cached; store nothing.
     batch_size
         Images per forward pass.
     device

@@ -73,7 +73,7 @@ def evaluate(
         First re-estimate batch normalisation's statistics over the training part under the evaluation transform.
         The run itself stays as it is.
     no_cache
-        Run the network even where the scores of an equal earlier pass are cached, and store none.
+        Read every image file and run the network even where an earlier pass is cached; store nothing.
     batch_size
         Images per forward pass; the result does not depend on it.
     device

@@ -219,7 +219,7 @@ def refusal(*parts: tuple[Split, dict[int, str]]) -> InputError:
 def _kept(
     images: ImageSource, target: str, build: Callable[[Path], Index], again: Callable[[int], Pixels]
 ) -> Decoded | None:
-    """Return an entry, built first where there is none that is whole; None where the cache cannot be used."""
+    """Return an entry; one that is absent or damaged is built first. None where the cache cannot be used."""
     source = images.key()
 
     def built(folder: Path) -> None:

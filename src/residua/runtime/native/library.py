@@ -29,7 +29,7 @@ class Unavailable(Exception):
 
 @functools.cache
 def load() -> ctypes.CDLL | Unavailable:
-    """Return the loaded library, built if need be; or the reason why there is none (once per process)."""
+    """Return the library, built first if necessary, or the reason why there is none; decided once per process."""
     try:
         library = ctypes.CDLL(str(_built()))
     except Unavailable as reason:

@@ -17,7 +17,7 @@ BACKBONE = "backbone"
 
 @dataclass(frozen=True)
 class Frozen:
-    """What of a network stands still in training.
+    """The parameters and modules of a network that training leaves as they are.
 
     Attributes:
         parameters: their names.

@@ -17,7 +17,7 @@ from residua.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Kernels:
-    """A choice: "native" or "eager", and why, in words."""
+    """The kernels that a training uses, "native" or "eager", and the reason for the choice."""
 
     name: str
     reason: str

@@ -55,7 +55,7 @@ def _run(words: _Words) -> _Words:
 
 
 def _join(states: _Words) -> int:
-    """The register of all lanes in a row."""
+    """Return the register after all lanes, one behind the other."""
     # A register that starts as zero stays so over zeros: lanes of zeros in front change nothing.
     missing = (1 << (len(states) - 1).bit_length()) - len(states)
     states = np.concatenate([np.zeros(missing, np.uint32), states])

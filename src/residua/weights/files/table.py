@@ -16,7 +16,7 @@ _LONGEST_KEY = 4096  # names of tensors; keys share prefixes, so a hostile file 
 
 
 def is_table(stream: BinaryIO, size: int) -> bool:
-    """Whether a file of `size` bytes ends as a table does."""
+    """Return whether a file of `size` bytes ends like a table of LevelDB."""
     if size < _FOOTER:
         return False
     stream.seek(size - 8)

@@ -133,7 +133,7 @@ class _Kind(NamedTuple):
         return math.prod(self.shape)
 
     def settled(self, values: Array) -> Array:
-        """The values in the tensor's shape and type."""
+        """Return the values in the shape and type of the tensor."""
         if self.dtype == _BFLOAT16:
             values = (values.astype("<u4") << 16).view("<f4")
         return values.reshape(self.shape)

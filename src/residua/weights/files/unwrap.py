@@ -67,7 +67,7 @@ def _get(found: Any, key: str) -> bool:
 
 
 def _is_state(found: Any) -> bool:
-    """Whether it is a state dict: dotted names with tensors, and nothing that holds tensors deeper down."""
+    """Return whether an object is a state dict: dotted names with tensors, and no nested container of tensors."""
     if not isinstance(found, Mapping) or any(_get(found, key) for key in (*_AVERAGES, *_PLAIN)):
         return False
     tensors = [key for key, value in found.items() if isinstance(value, Tensor)]

@@ -231,7 +231,7 @@ _GRAPHS: tuple[tuple[str, Callable[[_Depths], Graph]], ...] = (
 
 
 def has(name: str) -> bool:
-    """Whether Keras has the network of this name of ours."""
+    """Return whether Keras Applications has the network that has this name here."""
     return any(re.fullmatch(pattern, name) for pattern, _ in _GRAPHS)
 
 

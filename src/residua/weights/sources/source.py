@@ -41,7 +41,7 @@ class Source(Protocol):
         ...
 
     def recognises(self, names: Collection[str]) -> bool:
-        """Whether names of tensors are of this source's making."""
+        """Return whether the names of the tensors are those that this source writes."""
         ...
 
     def adapt(self, spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
