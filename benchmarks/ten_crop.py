@@ -17,6 +17,7 @@ import torch
 from machine import describe, spread, write_result
 from residua.data.open import open_dataset
 from residua.data.splitting import balanced
+from residua.evaluation.scores.options import ScoreOptions
 from residua.evaluation.scores.scores import collect
 from residua.families.build import build
 from residua.specs.catalog import get_spec
@@ -41,10 +42,11 @@ def main() -> None:
     network, preprocess = build(spec).eval(), default_preprocess(spec.input_size)
     part = open_dataset(given.photos, on_bad="skip").splits["train"]
     split = part.subset(balanced(part.labels, given.images, seed=0))
+    options = ScoreOptions(device="cpu")
 
     def seconds(views: str) -> float:
         start = time.perf_counter()
-        collect(network, split, preprocess, views=views, num_classes=spec.num_classes, device=torch.device("cpu"))
+        collect(network, split, preprocess, options, views=views, num_classes=spec.num_classes)
         return time.perf_counter() - start
 
     rows = []
