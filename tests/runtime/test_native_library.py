@@ -87,6 +87,20 @@ def test_a_planted_library_is_built_again_instead_of_loaded(tmp_path: Path) -> N
 
 
 @needs_kernels
+@pytest.mark.parametrize("fault", ["a flipped bit", "cut in half"])
+def test_a_damaged_library_is_built_again_and_said(fault: str) -> None:
+    library._built()
+    (built,) = cache_folder().iterdir()
+    whole = built.read_bytes()
+    flipped = whole[:5000] + bytes([whole[5000] ^ 4]) + whole[5001:]
+    damaged = {"a flipped bit": flipped, "cut in half": whole[: len(whole) // 2]}
+    built.write_bytes(damaged[fault])
+    with pytest.warns(UserWarning, match=r"\.so is damaged: the kernels are built again"):
+        assert library._built() == built
+    assert library._is_whole(built)
+
+
+@needs_kernels
 def test_structures_of_different_sizes_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     class Layer(structures.Layer):
         _fields_ = (("more", ctypes.c_void_p),)

@@ -8,11 +8,13 @@ import hashlib
 import os
 import platform
 import subprocess
+import warnings
 from pathlib import Path
 
 import torch
 
-from residua._base.files import atomic_path
+from residua._base.errors import Damaged
+from residua._base.files import atomic_path, read_regular
 from residua._base.subprocesses import program
 from residua.runtime.native.keeping import is_ours, keep_to_ourselves, trusted_folder
 from residua.runtime.native.structures import differing_sizes
@@ -21,6 +23,8 @@ from residua.runtime.processor import processor
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared", "-Wno-psabi")
 _COMPILERS = ("c++", "g++", "clang++")
 _SECONDS = 120
+_FORMAT = "with its SHA-256"
+_LARGEST_BYTES = 1 << 28
 
 
 class Unavailable(Exception):
@@ -58,6 +62,7 @@ def _built() -> Path:
     version = _run([*compiler.split(), "--version"])
     key = hashlib.sha256()
     for part in (
+        _FORMAT,
         compiler,
         version,
         " ".join(_FLAGS),
@@ -67,7 +72,7 @@ def _built() -> Path:
     ):
         key.update(part.encode() + b"\0")
     target = trusted_folder() / f"{key.hexdigest()[:24]}.so"
-    if not is_ours(target):
+    if not (is_ours(target) and _is_whole(target)):
         # Two processes that start at once both build; each renames a whole file into place.
         with atomic_path(target) as beside:
             main = [str(s) for s in sources if s.suffix == ".cpp"]
@@ -87,8 +92,25 @@ def _built() -> Path:
                 )
             finally:
                 Path(objects).unlink(missing_ok=True)
+            with beside.open("ab") as stream:
+                stream.write(hashlib.sha256(beside.read_bytes()).digest())
         keep_to_ourselves(target)
     return target
+
+
+def _is_whole(library: Path) -> bool:
+    """Whether a library still has the bytes that it was built with; their SHA-256 stands behind them.
+
+    A loader ignores what follows the sections. It also maps a damaged library, whose code then ends the process.
+    """
+    try:
+        content = read_regular(library, _LARGEST_BYTES)
+        whole = hashlib.sha256(content[:-32]).digest() == content[-32:]
+    except Damaged:
+        whole = False
+    if not whole:
+        warnings.warn(f"{library} is damaged: the kernels are built again.", stacklevel=2)
+    return whole
 
 
 def _given_compiler() -> str:
