@@ -212,6 +212,18 @@ def test_the_same_classes_keep_their_classifier(finished: Path, tmp_path: Path, 
     assert run.metrics["top1"] >= load(finished).metrics["top1"] - 0.1
 
 
+def test_what_was_taken_of_a_file_is_shown(
+    tmp_path: Path, few: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr("residua._base.console.Display.say", lambda self, text: lines.append(text))
+    state = build(get_spec(MODEL, input_size=16)).state_dict()
+    torch.save({"state_dict": state, "state_dict_ema": state}, tmp_path / "w.pth")
+    train("digits", MODEL, out=tmp_path / "run", progress=False, weights=tmp_path / "w.pth", **few)
+    begins = next(index for index, line in enumerate(lines) if line.startswith("Begins with"))
+    assert any("state_dict_ema" in line for line in lines[begins + 1 :])
+
+
 def test_as_many_other_classes_start_fresh(tmp_path: Path, few: dict[str, Any]) -> None:
     spec = get_spec(MODEL, input_size=16)
     names = tuple(f"kind {number}" for number in range(10))

@@ -21,6 +21,7 @@ class Provenance:
         fresh: tensors of the network that were drawn at random: the file has a different number of classes.
         adapted: tensors that were fitted to another number of channels of the image.
         form: fields of the network that nobody asked for, which are as the weights have them: (field, value).
+        notes: what was taken of the file, what was left out and what was assumed, a sentence each.
     """
 
     given: str
@@ -31,6 +32,7 @@ class Provenance:
     fresh: tuple[str, ...] = ()
     adapted: tuple[str, ...] = ()
     form: tuple[tuple[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         text = f"weights {self.given} (SHA-256 {self.sha256[:12]}…)"

@@ -22,6 +22,7 @@ from residua.data.random import step_seed
 from residua.evaluation.evaluate import quick_metrics
 from residua.evaluation.measures.metrics import NotFinite
 from residua.families.build import build
+from residua.specs.preprocess import size_words
 from residua.training.checkpoint import (
     Checkpoint,
     all_finite,
@@ -85,6 +86,11 @@ class Trainer:
             return
         loaded = load_initial(initial, self.model, self.plan.dataset.classes)
         self.display.say(f"Begins with {loaded}")
+        for sentence in loaded.notes:
+            self.display.say(sentence)
+        if loaded.preprocess is not None and not loaded.preprocess.is_square:
+            size, side = size_words(loaded.preprocess.size), self.plan.preprocess.side
+            self.display.say(f"The weights are for images of {size} pixels; this run trains on squares of {side}")
         if self.average:
             self.average = Average(self.model, self.plan.recipe.ema_decay)
 

@@ -12,6 +12,12 @@ from cyclopts import Parameter
 from residua._base.errors import InputError
 from residua.cli.show import Switch, note, print_json, say
 from residua.specs.preprocess import describe
+from residua.weights.sources.names import SOURCES
+
+_FROM = (
+    f"Who wrote the file: {', '.join(sorted(SOURCES)[:-1])} or {sorted(SOURCES)[-1]}; left out: guessed from the "
+    "names in the file, and noted."
+)
 
 
 def convert(
@@ -20,7 +26,7 @@ def convert(
     *,
     model: str | None = None,
     out: Path,
-    source: Annotated[str | None, Parameter(name="--from")] = None,
+    source: Annotated[str | None, Parameter(name="--from", help=_FROM)] = None,
     to: str | None = None,
     classes: Path | None = None,
     image_size: int | None = None,
@@ -45,8 +51,6 @@ def convert(
         The network that the weights are for, see `residua models`.
     out
         The run's folder to write; with --to, the file: .safetensors or .pth.
-    source
-        torchvision, timm, keras, slim or cifar_resnet; left out: guessed from the names in the file, and said.
     to
         torchvision or timm.
     classes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from residua.weights.bundle.signed import is_bundle
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle, hash_tensors
 from residua.weights.class_names import class_names
 from residua.weights.identity import Asked
-from residua.weights.named.locate import HUB_FILES, is_remote
+from residua.weights.named.locate import HUB_FILES, is_remote, public_name
 from residua.weights.named.resolve import Weights, resolve
 from residua.weights.rgb import for_rgb, luma_of
 from residua.weights.sources.read_source import get_source
@@ -74,12 +75,15 @@ def _published(name: Path | str, found: Weights) -> Bundle:
             "Make a run of it: residua convert FILE --model MODEL --out RUN",
         )
     located = found.located
+    if found.assumed:
+        warnings.warn(f"{public_name(located.given)}: {found.assumed}", stacklevel=2)
     data = get_source(found.source).DATA if found.source else ""
     return Bundle(
         located.path.parent,
         spec_for(found.spec, found.preprocess),
         found.classes or class_names(None, found.spec.num_classes, data)[0],
         found.preprocess,
+        data={"notes": list(found.notes)} if found.notes else {},
         initial_weights={"given": located.given, "sha256": located.sha256},
         weights_sha256=hash_tensors(found.tensors),
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 from residua._base.errors import InputError
 from residua.families.members import state_shapes
 from residua.specs.catalog import get_spec
-from residua.specs.preprocess import PreprocessSpec
+from residua.specs.preprocess import PreprocessSpec, describe
 from residua.specs.schema import Spec
 from residua.weights.bundle.read import read_bundle
 from residua.weights.bundle.signed import is_bundle
@@ -36,7 +36,8 @@ class Weights:
         preprocess: the evaluation transform that they were trained for; None where it is unknown.
         classes: the names of the outputs; () where they are unknown.
         headless: whether they lack the classifier.
-        notes: what was taken of the file and what was left out, a sentence each.
+        notes: what was taken of the file, what was left out and what was assumed, a sentence each.
+        assumed: the one of `notes` that states the preprocessing that was assumed; "" where the file states its own.
     """
 
     located: Located
@@ -47,6 +48,7 @@ class Weights:
     classes: tuple[str, ...]
     headless: bool = False
     notes: tuple[str, ...] = ()
+    assumed: str = ""
 
     @property
     def spec(self) -> Spec:
@@ -84,11 +86,17 @@ def resolve(given: str | Path, asked: Asked | None = None, *, new_classifier: bo
     found, source = read.spec, read.source
     classes = located.classes or config.classes
     preprocess = located.preprocess or config.preprocess
+    assumed = ""
     if preprocess is None and spec.name in TWINS.get(source, ()):
         preprocess = get_source(source).preprocess(found, located.path.name)
+        assumed = (
+            f"Preprocessing assumed, as {source}'s weights for this network expect: {describe(preprocess)}. Where the "
+            "file's own is different, convert the file and state it."
+        )
     classes = classes if len(classes) == found.num_classes else ()
     identity = identify(located.given, found, asked)
-    return Weights(located, identity, read.tensors, source, preprocess, classes, read.headless, read.notes)
+    notes = (*read.notes, *([assumed] if assumed else []))
+    return Weights(located, identity, read.tensors, source, preprocess, classes, read.headless, notes, assumed)
 
 
 def _wanted(given: str | Path, located: Located, config: HubConfig, asked: Asked | None) -> Spec:

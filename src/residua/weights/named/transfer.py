@@ -92,6 +92,7 @@ def fitted(
         fresh,
         adapted,
         tuple(weights.form.items()),
+        weights.notes,
     )
     return tensors, provenance
 

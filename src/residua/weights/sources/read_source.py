@@ -18,11 +18,10 @@ from residua.families.members import classifier_tensors, input_tensors, state_sh
 from residua.specs.schema import Spec
 from residua.weights.bundle.signed import is_bundle
 from residua.weights.files.state_file import container_of
+from residua.weights.sources.names import SOURCES as SOURCES
 from residua.weights.sources.source import Source, Tensors
 from residua.weights.state_diff import differences
 
-# In the order in which names are tried: the last, whose names our networks share, takes what no other knows.
-SOURCES = ("keras", "slim", "cifar_resnet", "huggingface", "mmpretrain", "fastai", "timm", "torchvision")
 # What else stands in place of a classifier: heads of self-supervised training, and of other frameworks.
 _HEAD = re.compile(
     r"(head|heads|classifier|projection_head|prediction_head|projector|predictor|prototypes|mlp_head|1)\."
