@@ -46,7 +46,17 @@ WITH_HEADS = ["googlenet", "googlenet_bn", "inception_v3"]
     ("name", "training"), [(name, False) for name in DRAWN] + [(name, True) for name in WITH_HEADS]
 )
 def test_every_structure_is_drawn_inside_and_without_overlap(name: str, training: bool) -> None:
-    root = ElementTree.fromstring(draw(inspect(name, training=training)))
+    _check_places(draw(inspect(name, training=training)))
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_networks_beside_each_other_are_drawn_inside_and_without_overlap(name: str) -> None:
+    found = inspect(name)
+    _check_places(draw_columns([found, inspect("resnet18"), found]))
+
+
+def _check_places(picture: str) -> None:
+    root = ElementTree.fromstring(picture)
     width, height = (float(value) for value in root.attrib["viewBox"].split()[2:])
     texts = _boxes_of_text(root)
     for words, left, top, right, bottom in texts:

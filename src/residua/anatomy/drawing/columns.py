@@ -25,7 +25,7 @@ def draw_columns(anatomies: Sequence[Anatomy]) -> str:
     bands = _bands(columns)
     labels = [" – ".join(f"{side}×{side}" for side in dict.fromkeys((band[0], band[-1]))) for band in bands]
     left = _MARGIN + max(width_of(label, 13, bold=True) for label in [*labels, "output"]) + 30
-    widths = [max([_LEAST, *(width_of(step.label, 11, bold=True) + 20 for step in each.steps)]) for each in columns]
+    widths = [_width(each) for each in columns]
     lefts = [left + sum(widths[:i]) + i * (_WAY + _APART) for i in range(len(columns))]
     page = lefts[-1] + widths[-1] + _WAY + _MARGIN
     tops, bottom = _tops(columns, bands)
@@ -40,6 +40,12 @@ def draw_columns(anatomies: Sequence[Anatomy]) -> str:
     legend, bottom = _legend(columns, bottom + _LEGEND / 2, page)
     names = ", ".join(anatomy.name for anatomy in anatomies)
     return document([*parts, legend], page, bottom + 26, f"{names}, layer by layer, beside each other")
+
+
+def _width(each: Column) -> float:
+    """Return the width of a column's boxes: no label reaches over one, and the name not into the next column."""
+    labels = [width_of(step.label, 11, bold=True) + 20 for step in each.steps]
+    return max(_LEAST, width_of(each.anatomy.name, 19, bold=True) - _WAY, *labels)
 
 
 def _bands(columns: Sequence[Column]) -> list[list[int]]:
