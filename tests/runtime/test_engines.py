@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from residua._base.errors import InputError
 from residua.families.build import build
+from residua.runtime.compiling import compiled
 from residua.runtime.engines.engine import ENGINES, open_engine
 from residua.specs.catalog import get_spec
 
@@ -39,12 +41,15 @@ def test_engines_agree_with_the_network(name: str, network: torch.nn.Module) -> 
 def test_without_a_compiler_the_compiled_engine_is_refused(
     network: torch.nn.Module, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    inductor = pytest.importorskip("torch._inductor.config")
-    monkeypatch.setattr(inductor.cpp, "cxx", (str(tmp_path / "no-compiler"),))
+    from torch._inductor import config
+
+    monkeypatch.setenv("CXX", str(tmp_path / "no-compiler"))
     torch.compiler.reset()
-    engine = open_engine(network, "compiled", device="cpu")
-    with pytest.raises(InputError, match=r"engine='compiled'.*C\+\+ compiler.*engine='eager'"):
-        engine(torch.zeros(5, 3, 32, 32))
+    with (
+        config.patch({"cpp.cxx": config.cpp.cxx}),
+        pytest.raises(InputError, match=r"engine='compiled'.*C\+\+ compiler.*engine='eager'"),
+    ):
+        open_engine(network, "compiled", device="cpu")(torch.zeros(5, 3, 32, 32))
 
 
 def test_bf16_gives_float32_logits(network: torch.nn.Module) -> None:
@@ -61,3 +66,28 @@ def test_what_is_no_engine_is_refused(network: torch.nn.Module) -> None:
         open_engine(network, "compild")
     with pytest.raises(InputError, match=r"precision='fp16'.*'fp32', 'bf16'"):
         open_engine(network, precision="fp16")
+
+
+def test_a_compiled_network_runs_no_code_that_others_could_have_put_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch._inductor import config
+
+    monkeypatch.setenv("RESIDUA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.delenv("CXX", raising=False)
+    (tmp_path / "g++").write_text("#!/bin/sh\ntouch ran\n")
+    (tmp_path / "g++").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f".:{os.environ['PATH']}")
+    with config.patch({"cpp.cxx": config.cpp.cxx}):
+        compiled(torch.nn.Linear(1, 1))
+        assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "cache/compiled")
+        assert (tmp_path / "cache/compiled").stat().st_mode & 0o077 == 0
+        assert Path(config.cpp.cxx[1]).is_absolute()
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "own"))
+        monkeypatch.setenv("PATH", ".")
+        compiled(torch.nn.Linear(1, 1))
+        assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "own")
+        assert Path(config.cpp.cxx[1]).is_absolute()
+        assert not (tmp_path / "ran").exists()

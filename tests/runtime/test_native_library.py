@@ -45,7 +45,7 @@ def test_a_folder_of_others_is_passed_over(fault: str, tmp_path: Path, monkeypat
             if os.geteuid():
                 pytest.skip("only root gives files away")
             os.chown(tmp_path / "cache/native", 1234, -1)
-    with pytest.warns(UserWarning, match=r"Kernels are kept in .*home/native, since"):
+    with pytest.warns(UserWarning, match=r"Built code is kept in .*home/native, since"):
         assert trusted_folder() == tmp_path / "home/native"
 
 

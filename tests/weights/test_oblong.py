@@ -25,6 +25,7 @@ from residua.weights.create import create_model
 from residua.weights.run import Run
 
 timm = pytest.importorskip("timm")
+pytestmark = pytest.mark.filterwarnings("ignore:.*input_size declares:UserWarning")
 SIZE = (64, 96)
 Output = pytest.CaptureFixture[str]
 
@@ -164,3 +165,8 @@ def test_the_share_of_the_crop_gives_the_same_resize() -> None:
                 resize = (math.floor(height / share), math.floor(width / share))
                 found = PreprocessSpec((height, width), resize).crop_share
                 assert (math.floor(height / found), math.floor(width / found)) == resize
+
+
+def test_an_oblong_size_is_stated(hub: Path) -> None:
+    with pytest.warns(UserWarning, match=r"prepared at 64 × 96 pixels \(height × width\)"):
+        residua.load(hub)

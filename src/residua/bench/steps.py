@@ -15,6 +15,7 @@ from residua.bench.case import Case
 from residua.families.build import build
 from residua.families.network import AuxLogits
 from residua.runtime import native
+from residua.runtime.compiling import compiled
 from residua.specs.schema import Spec
 from residua.training.step.loss import training_loss
 
@@ -75,7 +76,7 @@ def _aux_weight(spec: Spec) -> float:
 def _step(network: nn.Module, case: Case, spec: Spec, images: Tensor) -> Step:
     training = case.mode == "train"
     network.train(training)
-    forward = torch.compile(network) if case.engine == "compiled" else network
+    forward = compiled(network) if case.engine == "compiled" else network
     kind = images.device.type
 
     def autocast() -> contextlib.AbstractContextManager[Any]:

@@ -22,6 +22,7 @@ from residua.data.random import step_seed
 from residua.evaluation.evaluate import quick_metrics
 from residua.evaluation.measures.metrics import NotFinite
 from residua.families.build import build
+from residua.runtime.compiling import compiled
 from residua.specs.preprocess import size_words
 from residua.training.checkpoint import (
     Checkpoint,
@@ -65,7 +66,7 @@ class Trainer:
         self.frozen = frozen(plan.spec, recipe.freeze)
         self.frozen.apply(self.model)
         self.kernels, self.hardware = choose_kernels(self.model, recipe, hardware)
-        self._forward = torch.compile(self.model) if recipe.compile else self.model
+        self._forward = compiled(self.model) if recipe.compile else self.model
         self.optimizer = build_optimizer(self.model, recipe)
         self.average = Average(self.model, recipe.ema_decay) if recipe.ema_decay else None
         self.best: dict[str, Tensor] = {}

@@ -62,6 +62,8 @@ CRAFTED = {
     "weights_sha256": put("weights_sha256", value=3),
     "initial_weights": put("initial_weights", value="base"),
     "data": put("data", value=None),
+    "recipe": put("recipe", value={"early_stop_epochs": [1]}),
+    "recipe of numbers": put("recipe", value={"keep": 3}),
     **{f"no {key}": without(key) for key in ("recipe", "spec", "classes", "preprocess", "metrics", "data", "versions")},
 }
 SOUND = ("a later field", "versions")  # what may be accepted: a field that is not read, and one that is text alone

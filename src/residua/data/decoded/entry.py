@@ -175,7 +175,7 @@ class Decoded:
         warnings.warn(
             f"The decode cache holds damaged pixels of {len(damaged)} images ({self.folder}: images "
             f"{some(map(str, damaged), 5)}); they were decoded again.",
-            stacklevel=4,
+            stacklevel=1,  # found in a thread, where no caller stands above
         )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch._dynamo.exc import BackendCompilerFailed
 
 from residua._base.errors import InputError
+from residua.runtime.compiling import compiled
 from residua.runtime.device import inference_format, on_device
 from residua.runtime.engines.engine import Precision
 
@@ -27,7 +28,7 @@ class Compiled:
         self.precision, self.device = precision, device
         self._memory_format = inference_format(model, device)
         # Frozen weights let inductor fold batch normalisation into the convolutions and lay the kernels out once.
-        self._program: Callable[[Tensor], Tensor] = torch.compile(
+        self._program: Callable[[Tensor], Tensor] = compiled(
             on_device(model, device), dynamic=False, options={"freezing": True}
         )
         self._images = 0

@@ -14,21 +14,21 @@ from pathlib import Path
 from residua._base.places import cache_root, home_cache
 
 
-def cache_folder() -> Path:
-    """Return where built libraries are kept: $RESIDUA_CACHE/native, else ~/.cache/residua/native."""
-    return (cache_root() / "native").absolute()
+def cache_folder(name: str = "native") -> Path:
+    """Return where built code of one kind is kept: $RESIDUA_CACHE/NAME, else ~/.cache/residua/NAME."""
+    return (cache_root() / name).absolute()
 
 
-def trusted_folder() -> Path:
-    """Return the first folder in which only this user and root can put a library; made where it is missing.
+def trusted_folder(name: str = "native") -> Path:
+    """Return the first folder in which only this user and root can put code to run; made where it is missing.
 
-    `cache_folder()` comes first, then the cache in the user's home, then a private one for this process alone.
+    `cache_folder(name)` comes first, then the cache in the user's home, then a private one for this process alone.
 
     Raises:
         OSError: no folder can be made.
     """
     reasons = []
-    for folder in dict.fromkeys((cache_folder(), (home_cache() / "native").absolute())):
+    for folder in dict.fromkeys((cache_folder(name), (home_cache() / name).absolute())):
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             keep_to_ourselves(folder)
@@ -39,10 +39,10 @@ def trusted_folder() -> Path:
             break
         reasons.append(reason)
     else:
-        folder = Path(tempfile.mkdtemp(prefix="residua-native-"))
+        folder = Path(tempfile.mkdtemp(prefix=f"residua-{name}-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     if reasons:
-        warnings.warn(f"Kernels are kept in {folder}, since {'; '.join(reasons)}.", stacklevel=2)
+        warnings.warn(f"Built code is kept in {folder}, since {'; '.join(reasons)}.", stacklevel=2)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from residua.weights.bundle.config import check_config
 from residua.weights.bundle.signed import read_signed
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle, is_temperature
 from residua.weights.bundle.write import refuse_mismatches
+
+# What evaluation takes from the recipe of a training; the rest is shown.
+_RECIPE: dict[str, type] = {"keep": str, "on_bad": str, "early_stop_epochs": int, "seed": int}
 
 
 def load_bundle(folder: Path | str) -> Bundle:
@@ -61,6 +65,12 @@ def _bundle(path: Path, document: dict[str, Any]) -> Bundle:
         raise InputError(f"{path} is calibrated with {calibration}", "a temperature above 0", "Calibrate the run again")
     if odd := [name for name in document["classes"] if not isinstance(name, str)]:
         raise InputError(f"{path} names a class {str(odd[0])[:40]}", "class names in text", "Train or convert again")
+    recipe = document["recipe"] or {}
+    if odd := [name for name, kind in _RECIPE.items() if not isinstance(recipe.get(name, kind()), kind)]:
+        given = reprlib.repr(recipe[odd[0]])
+        raise InputError(
+            f"{path} holds a recipe with {odd[0]}={given}", "a field of its type", "Train or convert again"
+        )
     as_they_are = ("metrics", "data", "recipe", "versions", "weights_sha256")
     return Bundle(
         path.parent,

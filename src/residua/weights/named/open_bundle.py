@@ -77,6 +77,13 @@ def _published(name: Path | str, found: Weights) -> Bundle:
     located = found.located
     if found.assumed:
         warnings.warn(f"{public_name(located.given)}: {found.assumed}", stacklevel=2)
+    if not found.preprocess.is_square:
+        height, width = found.preprocess.height, found.preprocess.width
+        warnings.warn(
+            f"{public_name(located.given)}: images are prepared at {height} × {width} pixels (height × width), as its "
+            "input_size declares",
+            stacklevel=2,
+        )
     data = get_source(found.source).DATA if found.source else ""
     return Bundle(
         located.path.parent,

@@ -1,0 +1,32 @@
+"""torch.compile, kept from code that others could put in its way."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from torch import nn
+
+from residua._base.subprocesses import program
+from residua.runtime.native.keeping import trusted_folder
+
+
+def compiled(model: nn.Module, **options: Any) -> Any:
+    """Return `torch.compile(model, **options)`, whose cache and compiler only this user and root can have written.
+
+    By default torch runs code from /tmp/torchinductor_USER, a folder that anyone can make first, and looks for `g++` in
+    relative entries of PATH too. A cache that the user names in TORCHINDUCTOR_CACHE_DIR is taken as it is.
+
+    Raises:
+        OSError: no folder for the cache can be made.
+    """
+    if not os.environ.get("TORCHINDUCTOR_CACHE_DIR"):
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(trusted_folder("compiled"))
+    # Late: inductor's modules take a third of a second to import.
+    from torch._inductor import config
+
+    wanted = os.environ.get("CXX") or "g++"
+    # A name that no folder holds ends as a missing compiler does, instead of searching the working directory.
+    config.cpp.cxx = (None, program(wanted) or f"/nonexistent/{os.path.basename(wanted)}")
+    return torch.compile(model, **options)
