@@ -12,7 +12,8 @@ import pytest
 
 from residua._base.download import RemoteFile, fetch
 from residua._base.errors import InputError
-from residua._base.http import ERRORS, Refused, head, number_in, public_address
+from residua._base.files import check_local
+from residua._base.http import ERRORS, Refused, head, is_address, number_in, public_address
 from servers import Behaviour, serving
 
 CONTENT, OTHER = bytes(range(256)) * 40, b"changed"
@@ -36,6 +37,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviour]:
         ("https://user:s3cret@host:81/w.pth", "https://host:81/w.pth"),
         ("HTTPS://a@b:s3cret@host/w.pth#s3cret", "HTTPS://host/w.pth"),
         ("https://host?s3cret", "https://host"),
+        ("ftp://user:s3cret@host/w.pth?s3cret#s3cret", "ftp://host/w.pth"),
+        ("ftp:/user:s3cret@host/w.pth?s3cret", "ftp://host/w.pth"),  # as a Path has it
+        ("C:/a?b", "C:/a?b"),
         ("https://host/a@b/w.pth", "https://host/a@b/w.pth"),
         ("photos/a?b#c", "photos/a?b#c"),
         ("hf://org/repo@main", "hf://org/repo@main"),
@@ -43,6 +47,15 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviour]:
 )
 def test_a_public_address_holds_no_secret(address: str, public: str) -> None:
     assert public_address(address) == public
+
+
+def test_a_folder_that_is_called_like_an_address_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s3:" / "photos").mkdir(parents=True)
+    assert not is_address(Path("s3://photos"))
+    assert is_address(Path("s3://other"))
+    assert is_address("s3://photos")
+    check_local("data", Path("s3://photos"))
 
 
 def test_a_signed_address_is_asked_whole_and_shown_without_its_secret(server: Behaviour, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import TiffImagePlugin
 
 from residua._base.errors import InputError
 from residua._base.wording import worded, wording
-from residua.cli.app import _own_warnings, build_app, main
+from residua.cli.app import _COMMANDS, _own_warnings, build_app, main
 from residua.cli.flags import as_flags, error_as_flags, options_of
 
 APP = build_app()
@@ -118,3 +118,10 @@ def test_what_pillow_comments_on_a_file_is_not_shown() -> None:
         warnings.warn_explicit("Truncated File Read", UserWarning, TiffImagePlugin.__file__, 1)
         warnings.warn_explicit("of a different package", UserWarning, warnings.__file__, 1)
     assert [str(each.message) for each in shown] == ["of a different package"]
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_every_parameter_has_help(command: str) -> None:
+    found = APP[command].assemble_argument_collection(parse_docstring=True)
+    assert len(found) > 1
+    assert [argument.name for argument in found if not argument.parameter.help] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,8 @@ def test_a_run_of_an_earlier_version_is_compared_by_its_hash(
     with pytest.raises(InputError, match="its hash differs"):
         train(photos, out=run, resume=True, progress=False)
     (photos / "ants/zero.bmp").rename(photos / "ants/0.bmp")
-    train(photos, out=run, resume=True, progress=False)
+    with pytest.warns(UserWarning, match=r"images\.npz is not there: the bytes of the images are not compared"):
+        train(photos, out=run, resume=True, progress=False)
     assert digests_path(run).is_file()
 
 
@@ -151,6 +153,11 @@ def test_damaged_digests_are_refused(damage: str, tmp_path: Path) -> None:
         path.write_bytes(
             {"empty": b"", "half": whole[: len(whole) // 2], "one bit": bytes(bit), "a list": b"[1]"}[damage]
         )
-    with pytest.raises(Damaged, match=r"images\.npz"):
+    with pytest.raises(Damaged, match=r"images\.npz") as error:
         read_digests(path)
+    changed = "it was cut short or changed after it was written"
+    assert error.value.reason == ("it is empty" if damage == "empty" else changed)
+    assert "different folder: out=FOLDER" in error.value.remedy
+    assert "repeat" not in error.value.remedy
+    assert pickle.loads(pickle.dumps(error.value)).remedy == error.value.remedy
     assert read_digests(tmp_path / "none.npz") is None

@@ -40,5 +40,5 @@ def test_what_a_trainer_writes_is_read(tmp_path: Path) -> None:
     ids=str,
 )
 def test_a_state_of_a_different_kind_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(Damaged, match="step 7"):
+    with pytest.raises(Damaged, match=r"step-0000000007\.safetensors"):
         _read(Checkpoint(7, {}, WHOLE | change), tmp_path)

@@ -42,18 +42,19 @@ class Damaged(InputError):
         path: the file.
         reason: what is wrong with it.
         absent: whether there is no such file.
+        remedy: what to do, where repeating the command that wrote it does not help.
     """
 
-    def __init__(self, path: Path, reason: str, *, absent: bool = False) -> None:
+    def __init__(self, path: Path, reason: str, *, absent: bool = False, remedy: str = "") -> None:
         self.path, self.reason, self.absent = path, reason, absent
         super().__init__(
             f"{path}, which cannot be used: {reason}",
             "the file as Residua wrote it",
-            "Restore it from a copy, or repeat the command that wrote it",
+            remedy or "Restore it from a copy, or repeat the command that wrote it",
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return functools.partial(Damaged, absent=self.absent), (self.path, self.reason)
+        return functools.partial(Damaged, absent=self.absent, remedy=self.remedy), (self.path, self.reason)
 
 
 class AnswerNo(ResiduaError):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.errors import Damaged, InputError
+from residua._base.http import is_address, public_address
 
 # Read once: asking means setting it, and for that moment every thread's files would be open to all.
 _UMASK = os.umask(0)
@@ -37,6 +38,21 @@ def check_name(what: str, given: Any) -> None:
     """
     if not isinstance(given, str | os.PathLike):
         raise InputError(f"{what} {reprlib.repr(given)}", "a name or a path, as text or as a Path", f"Name the {what}")
+
+
+def check_local(what: str, given: Any) -> None:
+    """Refuse what cannot name a file or a folder on this machine; of an address, no secret is shown.
+
+    Raises:
+        InputError: it is neither text nor a path, or it is an address.
+    """
+    check_name(what, given)
+    if is_address(given):
+        raise InputError(
+            f"the {what} {public_address(str(given))}, which is an address",
+            "a file or a folder on this machine",
+            "Download it first, and give its path",
+        )
 
 
 @contextlib.contextmanager

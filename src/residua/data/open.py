@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from residua._base.errors import InputError, did_you_mean
-from residua._base.files import check_name
+from residua._base.files import check_local
 from residua.data.dataset import EMBEDDED, BadPolicy, Dataset
 from residua.data.sources.cifar import open_cifar
 from residua.data.sources.digits import open_digits
@@ -47,7 +47,7 @@ def open_dataset(
     Raises:
         InputError: nothing usable is there; the message names what is there and what would do.
     """
-    check_name("data", data)
+    check_local("data", data)
     if not 0 <= val_fraction < 1:
         raise InputError(f"val_fraction={val_fraction}", "a share of the training part in [0, 1)", "Use 0.1")
     if train_images < 0:

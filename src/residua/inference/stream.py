@@ -20,6 +20,7 @@ from torch import Tensor
 
 from residua._base.errors import InputError
 from residua._base.files import check_name
+from residua._base.http import is_address, public_address
 from residua._base.words import some
 from residua.data.ahead import in_order
 from residua.data.decode import BadImage, Pixels, decode
@@ -212,6 +213,8 @@ def image_files(paths: Iterable[Path]) -> Iterator[ImageFile | BadFile]:
             yield from _walk(path)
         elif there:
             yield ImageFile(path, path)
+        elif is_address(path):
+            yield BadFile(public_address(str(path)), "an address; download the image first")
         else:
             yield BadFile(str(path), "no such file or folder")
 

@@ -39,7 +39,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     Raises:
         InputError: the disk is full or refuses; earlier checkpoints stay as they are.
     """
-    path = folder / f"step-{checkpoint.step:010d}.safetensors"
+    path = checkpoint_path(folder, checkpoint.step)
     state = json.dumps(checkpoint.state, sort_keys=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
     metadata = {"format": "residua-checkpoint-2", "state": state, "sha256": _digest(tensors, state)}
@@ -49,6 +49,11 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
         old.unlink(missing_ok=True)
     remove_leftovers(folder)
     return path
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Return the file of the checkpoint after `step` steps."""
+    return folder / f"step-{step:010d}.safetensors"
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -114,6 +115,8 @@ def refuse_different_names(request: Request, dataset: Dataset) -> None:
 def refuse_different_content(request: Request, digests: ImageDigests | None, left_out: Collection[str]) -> None:
     """Compare every image file, to the byte, with what it was when the run was begun.
 
+    A run of an earlier version has no record of the files: a warning states that their bytes are not compared.
+
     Args:
         request: of the run.
         digests: of the files as they are now; None for data that is no files.
@@ -124,6 +127,9 @@ def refuse_different_content(request: Request, digests: ImageDigests | None, lef
         Damaged: the record of the files cannot be read.
     """
     then = read_digests(digests_path(request.folder)) if request.origin and request.origin.data else None
+    if digests is not None and then is None and request.origin and request.origin.data:
+        path = digests_path(request.folder)
+        warnings.warn(f"{path} is not there: the bytes of the images are not compared", stacklevel=2)
     if digests is not None and then is not None:
         found = digests.differences(then)
         _refuse(request, _listed({name: change for name, change in found.items() if name not in left_out}))

@@ -19,6 +19,10 @@ from residua.data.decoded.contents import content_digests, file_name
 
 _BYTES = 16  # of the SHA-256 that are kept: two files alike by chance are out of reach, and 50,000 images take 800 kB
 _LARGEST_BYTES = 4 << 30
+_REMEDY = (
+    "Restore it from a copy, or begin again in a different folder: out=FOLDER. Only this file can show that the images "
+    "are the same to the byte as when the run was begun"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +74,12 @@ def read_digests(path: Path) -> ImageDigests | None:
     except Damaged as error:
         if error.absent:
             return None
-        raise
-    except (OSError, ValueError, KeyError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile) as error:
-        raise Damaged(path, str(error) or type(error).__name__) from None
+        raise Damaged(path, error.reason, remedy=_REMEDY) from None
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile):
+        reason = "it was cut short or changed after it was written" if content else "it is empty"
+        raise Damaged(path, reason, remedy=_REMEDY) from None
     if digests.dtype != np.uint8 or digests.shape != (len(names), _BYTES):
-        raise Damaged(path, f"digests of shape {digests.shape} for {len(names)} names")
+        raise Damaged(path, f"digests of shape {digests.shape} for {len(names)} names", remedy=_REMEDY)
     return ImageDigests(tuple(names), digests)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from residua._base.errors import InputError
-from residua._base.http import public_address
+from residua._base.http import is_address, public_address
 from residua.families.build import outline
 from residua.families.network import Classifier
 from residua.specs.fields import field_types
@@ -77,7 +77,7 @@ class Initial:
 
 def full_name(given: str | Path) -> str:
     """Return a name of weights as it is recorded: a path is made absolute, an address loses what may be secret."""
-    return public_address(str(given)) if is_remote(given) else str(Path(given).resolve())
+    return public_address(str(given)) if is_remote(given) or is_address(given) else str(Path(given).resolve())
 
 
 def find_initial(given: str | Path, asked: Asked) -> Initial:

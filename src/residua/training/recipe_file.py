@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.errors import InputError, did_you_mean
-from residua._base.files import check_name
+from residua._base.files import check_local
 from residua.specs.augment import SMALL_IMAGE, AugmentSpec
 from residua.specs.fields import checked, field_types, parsed
 from residua.training.recipe import Recipe, warn_of_engine
@@ -39,7 +39,7 @@ def load_recipe(name_or_path: str | Path, *, image_size: int = 32, images: int =
     Raises:
         InputError: no such recipe; an unknown key or a wrong type, named with the file.
     """
-    check_name("recipe", name_or_path)
+    check_local("recipe", name_or_path)
     path = Path(name_or_path)
     if path.suffix == ".toml" or len(path.parts) > 1:
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.errors import InputError
-from residua._base.files import check_name
+from residua._base.files import check_local
 from residua.families.build import spec_of
 from residua.families.sizes import check_batch, check_input
 from residua.runtime.device import choose_hardware
@@ -96,8 +96,8 @@ def ask(
     Raises:
         InputError: an unknown name or key, a value out of range, a device that is not there, nothing to resume.
     """
-    check_name("data", data)
-    check_name("out", out)
+    check_local("data", data)
+    check_local("out", out)
     folder = Path(out)
     origin = read_origin(folder) if resume else None
     if resume and not origin:

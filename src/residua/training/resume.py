@@ -10,7 +10,7 @@ from torch import Tensor
 from residua._base.errors import Damaged, InputError
 from residua._base.json_file import mismatch
 from residua._base.words import some
-from residua.training.checkpoint import Checkpoint, newest_checkpoint
+from residua.training.checkpoint import Checkpoint, checkpoint_path, newest_checkpoint
 from residua.training.plan import Plan
 from residua.training.state import State
 from residua.training.step.optim import restore_optimizer
@@ -95,7 +95,7 @@ def _read(found: Checkpoint, folder: Path) -> tuple[dict[str, Any], State]:
     Raises:
         Damaged: it is of a different kind, as only a changed file with a matching hash can be.
     """
-    path = folder / f"step {found.step}"
+    path = checkpoint_path(folder, found.step)
     if reason := mismatch(found.state, Saved):
         raise Damaged(path, reason)
     try:

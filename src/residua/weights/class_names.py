@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from residua._base.errors import InputError
+from residua._base.files import check_local
 from residua._base.words import some
 
 # Krizhevsky 2009, in the order of its labels.
@@ -31,6 +32,8 @@ def class_names(
         if len(known) == count:
             return known, f"Class names taken from {'CIFAR-10' if data == 'cifar10' else 'ImageNet'}; none were given."
         return tuple(f"class_{i}" for i in range(count or 0)), f"No names are known for {count} classes: class_0, …"
+    if isinstance(given, str | Path):
+        check_local("file of class names", given)
     what = f"the class names in {given}" if isinstance(given, (str, Path)) else "the class names"
     names = tuple(_lines(Path(given)) if isinstance(given, (str, Path)) else given)
     twice = [name for name, times in Counter(names).items() if times > 1]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from residua._base.errors import InputError
-from residua._base.files import check_name
+from residua._base.files import check_local
 from residua._base.words import some
 from residua.families.build import spec_of
 from residua.families.sizes import check_input, spec_for
@@ -68,8 +68,8 @@ def convert(
             class names that do not fit; a side that the network does not take; weights for 2, 4 or more channels; a
             preprocessing that Residua cannot follow; an `out` that is in use. Nothing is written then.
     """
-    check_name("file", file)
-    check_name("out", out)
+    check_local("file", file)
+    check_local("out", out)
     path, folder = Path(file), Path(out)
     stated = StatedPreprocess(image_size, mean, std, scale, interpolation, crop)
     if preprocess is not None and stated != StatedPreprocess():

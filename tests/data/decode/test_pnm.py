@@ -30,6 +30,7 @@ def test_comments_may_stand_wherever_a_gap_may() -> None:
         (b"P5 0 2 255\n", "0 × 2 pixels"),
         (b"P5 20000 20000 255\n", "400 million pixels"),
         (b"P5 4 4", "corrupt header of a PPM"),
+        (b"P6 " + b"1" * 20, "corrupt header of a PPM (Token too long in file header: "),
     ],
 )
 def test_what_is_damaged_is_refused(data: bytes, reason: str) -> None:

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from residua._base.errors import InputError
+from residua.cli.app import main
 from residua.training.loop import train
+from residua.weights.open import load
 from servers import serving
-from weights.bundles import tiny_model, tiny_spec
+from weights.bundles import save_tiny, tiny_model, tiny_spec
 
 SECRET = "s3cret"
 
@@ -45,3 +47,51 @@ def test_a_signed_address_leaves_no_signature(
     held += [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert held
     assert not [path for path in held if SECRET.encode() in path.read_bytes() or SECRET in str(path)]
+
+
+@pytest.mark.parametrize("address", [f"ftp://a:{SECRET}@host/x?{SECRET}", f"https://a:{SECRET}@host/x?sig={SECRET}"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train digits --out o --weights ADDRESS",
+        "train ADDRESS --out o",
+        "train digits --out o --recipe ADDRESS",
+        "convert ADDRESS --model resnet18 --out o",
+        "convert ADDRESS --to timm --out o.pth",
+        "convert FILE --model resnet18 --out o --classes ADDRESS",
+        "predict ADDRESS x.png",
+        "evaluate ADDRESS digits",
+        "check ADDRESS",
+    ],
+)
+def test_an_address_is_refused_without_its_secrets(
+    words: str, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(tiny_model().state_dict(), "w.pth")
+    given = [{"ADDRESS": address, "FILE": "w.pth"}.get(word, word) for word in words.split()]
+    assert main(given) == 2
+    shown = "".join(capfd.readouterr())
+    assert SECRET not in shown
+    assert f"{address.partition(':')[0]}://host/x" in shown
+    assert "address" in shown
+
+
+@pytest.mark.parametrize("address", [f"ftp://a:{SECRET}@host/x?{SECRET}", f"https://a:{SECRET}@host/x?sig={SECRET}"])
+def test_an_address_among_the_pictures_is_named_without_its_secrets(
+    address: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(save_tiny(tmp_path / "run"))
+    assert main(["predict", folder, address]) == 2
+    shown = "".join(capfd.readouterr())
+    assert SECRET not in shown
+    assert f"{address.partition(':')[0]}://host/x" in shown
+
+
+def test_a_short_hash_is_shown_once() -> None:
+    with pytest.raises(InputError) as error:
+        load("https://host/w.pth#sha256=0000", "resnet18")
+    assert error.value.given == "https://host/w.pth#sha256=0000"
+    with pytest.raises(InputError) as error:
+        load(f"https://host/w.pth#{SECRET}", "resnet18")
+    assert error.value.given == "https://host/w.pth#…"

@@ -67,7 +67,7 @@ def study(
         Trainings at a time, each with its share of the processors; left out: one per processor, at most 8; 1 on a GPU.
     data_dir
         Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
-    list
+    list_
         List the studies.
     json
         Print one JSON document.

@@ -48,3 +48,9 @@ def check_size(height: int, width: int, name: str) -> None:
         raise BadImage(name, f"{width} × {height} is {megapixels:.0f} million pixels; at most 100 million are decoded")
     if height * width <= 0:
         raise BadImage(name, f"an image of {width} × {height} pixels")
+
+
+def plain(error: Exception) -> str:
+    """Return a plugin's reason as text: Pillow raises some messages as bytes. Without a message, the error's name."""
+    message = error.args[0] if len(error.args) == 1 else None
+    return repr(message)[2:-1] if isinstance(message, bytes) else str(error) or type(error).__name__

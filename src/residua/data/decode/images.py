@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from residua.data.decode.bad_image import BadImage, Pixels, check_size
+from residua.data.decode.bad_image import BadImage, Pixels, check_size, plain
 from residua.data.decode.budget import BUDGET, FREE_BYTES
 from residua.data.decode.colours import rgb_of
 from residua.data.decode.files import read
@@ -125,7 +125,7 @@ def _decode_image(image: Image.Image, form: str, name: str) -> Pixels:
             raise
         except Exception as error:  # Decoders raise what they like: it is this file's fault whatever it is.
             word = "truncated" if "truncated" in str(error).lower() else "corrupt"
-            raise BadImage(name, f"{word} {form} ({error or type(error).__name__})") from None
+            raise BadImage(name, f"{word} {form} ({plain(error)})") from None
 
     held = _MODE_BYTES.get(image.mode, 4) + _DECODER_BYTES.get(form, 0)
     return _within_budget((held + 3) * image.height * image.width, name, decoded)

@@ -8,7 +8,7 @@ import logging
 from PIL import Image
 
 from residua.data.decode import tiff
-from residua.data.decode.bad_image import BadImage, check_size
+from residua.data.decode.bad_image import BadImage, check_size, plain
 from residua.data.decode.depth import SIGNIFICANT_BITS
 from residua.data.decode.formats import check_known, opener
 from residua.data.decode.png import essential
@@ -34,7 +34,7 @@ def open_image(data: bytes, name: str = "the image") -> Image.Image:
     except BadImage:
         raise
     except Exception as error:  # Plugins raise what they like: it is this file's fault whatever it is.
-        reason = f"corrupt header of a {form} ({error or type(error).__name__})"
+        reason = f"corrupt header of a {form} ({plain(error)})"
         raise BadImage(name, tiff.refusal(data, error) if form == "TIFF" else reason) from None
     try:
         check_size(*stored_size(image), name)

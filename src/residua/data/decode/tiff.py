@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image, TiffImagePlugin
 from PIL.TiffImagePlugin import II, MM, OPEN_INFO, ImageFileDirectory_v2
 
-from residua.data.decode.bad_image import BadImage
+from residua.data.decode.bad_image import BadImage, plain
 
 _SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _PLANAR, _SUB_IFDS, _FORMAT = 254, 258, 259, 262, 284, 330, 339
 _DNG_VERSION = 50706
@@ -76,7 +76,7 @@ def refusal(data: bytes, error: Exception) -> str:
             return f"a TIFF of {_samples(data)}, which is not read"
         except Exception:  # The tags are as damaged as the rest.
             pass
-    return f"corrupt header of a TIFF ({error or type(error).__name__})"
+    return f"corrupt header of a TIFF ({plain(error)})"
 
 
 def _samples(data: bytes) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from residua._base.files import check_name
+from residua._base.files import check_local
 from residua._base.words import some
 from residua.data.ahead import in_order
 from residua.data.dataset import EMBEDDED
@@ -49,7 +49,7 @@ def check(
     Raises:
         InputError: there is nothing to examine: no such folder, no class folders, a loop of links.
     """
-    check_name("data", data)
+    check_local("data", data)
     findings: list[Finding] = []
     if str(data) in EMBEDDED:
         images, counts = _of_arrays(str(data), data_dir)

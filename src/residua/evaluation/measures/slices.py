@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from residua._base.errors import InputError
-from residua._base.files import check_name
+from residua._base.files import check_local
 from residua._base.words import some
 from residua.data.dataset import Dataset, Split
 from residua.evaluation.measures.metrics import Outcome, wilson
@@ -68,7 +68,7 @@ def read_table(path: Path | str) -> Table:
         InputError: it cannot be read; no such column, no others, a name twice; a row of a different length, an image
             twice.
     """
-    check_name("slices", path)
+    check_local("slices", path)
     path = Path(path)
     header, lines = _lines(path)
     wanted = f"a CSV file with a column {PATH!r} (relative to the data) and one or more others"

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from residua._base.errors import InputError
+from residua._base.files import check_local
 from residua._version import __version__
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
@@ -41,6 +42,7 @@ def read_bundle(folder: Path | str, config: Path | None = None) -> tuple[Bundle,
             something else, such as a renamed pickle; tensors, classes and spec do not fit each other;
             config.json disagrees. The message names the fault, and lists every mismatch.
     """
+    check_local("run", folder)
     path = Path(folder)
     path = path if path.is_file() else path / MODEL_FILE
     document, tensors = read_signed(path)

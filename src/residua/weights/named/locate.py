@@ -14,7 +14,7 @@ from typing import Any
 from residua._base.download import RemoteFile
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_name, sha256_file
-from residua._base.http import public_address
+from residua._base.http import is_address, public_address
 from residua._base.words import some
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
@@ -61,7 +61,7 @@ def is_remote(given: str | Path) -> bool:
 
 def public_name(given: str) -> str:
     """Return what others read of a name of weights: an address without secrets, of a path the last part."""
-    return public_address(given) if is_remote(given) else Path(given).name
+    return public_address(given) if is_remote(given) or is_address(given) else Path(given).name
 
 
 def hub_name(name: Path | str) -> Path | str:
@@ -86,6 +86,12 @@ def locate(given: str | Path, spec: Spec | None = None) -> Located:
     check_name("weights", given)
     text = str(given)
     if not is_remote(given):
+        if is_address(given):
+            raise InputError(
+                f"{public_address(text)}, which is no address of http or https as text",
+                f"weights: {_FORMS}",
+                "Give an https address as text, or download the file and give its path",
+            )
         return _from_path(Path(given))
     if text.startswith("hf://"):
         return _from_hub(text, text.removeprefix("hf://"))
@@ -158,7 +164,8 @@ def _from_address(address: str) -> Located:
     hashed = _HASHED_NAME.search(name)
     digest = fragment.removeprefix("sha256=").lower() if fragment.startswith("sha256=") else ""
     if fragment and not re.fullmatch("[0-9a-f]{64}", digest):
-        raise InputError(f"{given}#…", "#sha256= and 64 hexadecimal digits", "`sha256sum FILE` prints them")
+        shown = given if "#" in given else f"{given}#…"
+        raise InputError(shown, "#sha256= and 64 hexadecimal digits", "`sha256sum FILE` prints them")
     if not digest and not hashed:
         raise InputError(
             f"{given}, an address without a hash",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from residua._base.errors import InputError
 from residua._base.files import check_name
+from residua._base.http import public_address
 from residua.families.sizes import spec_for
 from residua.specs.schema import Spec
 from residua.weights.bundle.read import read_bundle
@@ -34,7 +35,7 @@ def open_bundle(name: Path | str, model: str | Spec | None = None) -> tuple[Bund
     bundle, tensors = _opened(name, model)
     if bundle.spec.in_channels == 3:
         return bundle, tensors
-    spec, tensors, _ = for_rgb(str(name), bundle.spec, tensors)
+    spec, tensors, _ = for_rgb(public_address(str(name)), bundle.spec, tensors)
     seen = luma_of(bundle.preprocess)
     return replace(bundle, spec=spec, preprocess=seen, weights_sha256=hash_tensors(tensors)), tensors
 
@@ -70,7 +71,7 @@ def _respaced(spec: Spec, model: str | Spec | None) -> Spec:
 def _published(name: Path | str, found: Weights) -> Bundle:
     if found.preprocess is None:
         raise InputError(
-            f"{name}, which does not say how images are to be prepared",
+            f"{public_address(str(name))}, which does not say how images are to be prepared",
             "a run, weights of torchvision or timm, or a config.json with mean, std and size",
             "Make a run of it: residua convert FILE --model MODEL --out RUN",
         )

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from residua._base.errors import InputError
+from residua._base.http import public_address
 from residua.families.members import state_shapes
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec, describe
@@ -109,7 +110,7 @@ def _wanted(given: str | Path, located: Located, config: HubConfig, asked: Asked
     if stated is None:
         architecture = f", of {config.architecture!r}" if config.architecture else ""
         raise InputError(
-            f"{given}{architecture}, which does not say which of our networks it is for",
+            f"{public_address(str(given))}{architecture}, which does not say which of our networks it is for",
             "a run, or weights with a config.json that names a network of `residua models`",
             "Name the network: load(…, model=NAME)",
         )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from residua._base.errors import InputError, did_you_mean
+from residua._base.files import check_local
 from residua._base.words import compact, some
 from residua.families.members import classifier_tensors, input_tensors, state_shapes
 from residua.specs.schema import Spec
@@ -67,6 +68,7 @@ def read_weights(
     Raises:
         InputError: as `convert`.
     """
+    check_local("file", file)
     path = Path(file)
     if path.is_dir():
         raise InputError(
