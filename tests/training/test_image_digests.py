@@ -140,6 +140,18 @@ def test_digests_survive_a_file_and_names_of_any_bytes(photos: Path, tmp_path: P
     assert digest_images(open_dataset("digits"), workers=1) is None, "the data's hash covers its pixels"
 
 
+def test_damaged_digests_stop_a_resumption(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = killed_run(photos, tmp_path / "run", monkeypatch)
+    whole = digests_path(run).read_bytes()
+    digests_path(run).write_bytes(b"")
+    with pytest.raises(Damaged, match="different folder: out=FOLDER"):
+        train(photos, out=run, resume=True, progress=False)
+    # Both remedies help: the file from a copy, and a different folder.
+    assert train(photos, MODEL, out=tmp_path / "other", **SHORT).metrics["epochs"] == 2
+    digests_path(run).write_bytes(whole)
+    assert train(photos, out=run, resume=True, progress=False).metrics["epochs"] == 2
+
+
 @pytest.mark.parametrize("damage", ["empty", "half", "one bit", "other arrays", "a list"])
 def test_damaged_digests_are_refused(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "images.npz"

@@ -49,9 +49,9 @@ def check_local(what: str, given: Any) -> None:
     check_name(what, given)
     if is_address(given):
         raise InputError(
-            f"the {what} {public_address(str(given))}, which is an address",
+            f"{what} {public_address(str(given))}, which is an address",
             "a file or a folder on this machine",
-            "Download it first, and give its path",
+            "Give a path; what an address leads to is downloaded first",
         )
 
 

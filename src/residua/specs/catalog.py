@@ -59,8 +59,11 @@ def get_spec(name: str, **edits: Any) -> Spec:
         if spec is not None:
             break
     if spec is None:
+        # Here alone: urllib is slow to import, and most commands go without.
+        from residua._base.http import public_address
+
         raise InputError(
-            f"network {name!r}",
+            f"network {public_address(name)!r}",
             f"a name of the catalog. {did_you_mean(name, list_models())}",
             "See them all with: residua models",
         )

@@ -6,6 +6,7 @@ import importlib
 
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_name
+from residua._base.http import public_address
 from residua.studies.study import Study
 
 NAMES = (
@@ -37,7 +38,9 @@ def get_study(name: str) -> Study:
     check_name("study", name)
     if name not in NAMES:
         raise InputError(
-            f"study {name!r}", f"one of {', '.join(NAMES)}", did_you_mean(name, NAMES, 1) or "See them: residua study"
+            f"study {public_address(str(name))!r}",
+            f"one of {', '.join(NAMES)}",
+            did_you_mean(name, NAMES, 1) or "See them: residua study",
         )
     study: Study = importlib.import_module(f"residua.studies.questions.{name.replace('-', '_')}").STUDY
     return study

@@ -8,6 +8,7 @@ from typing import Any
 
 from residua._base.console import Progress
 from residua._base.errors import InputError, did_you_mean
+from residua._base.http import public_address
 from residua._base.words import some
 from residua.specs.catalog import get_spec, list_models
 from residua.verification.counts import CountReceipt, count
@@ -152,7 +153,7 @@ def _names(models: Sequence[str]) -> list[str]:
         names |= dict.fromkeys(found)
     if unknown:
         raise InputError(
-            f"patterns that match no network: {some(unknown)}",
+            f"patterns that match no network: {some(map(public_address, unknown))}",
             "names of the catalog, or shell patterns such as 'resnet*'",
             "See them all with: residua models",
         )

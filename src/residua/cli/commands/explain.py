@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from residua._base.errors import InputError
+from residua._base.http import public_address
 from residua.cli.show import Switch, answered, note, percent, print_json, say
 
 if TYPE_CHECKING:
@@ -61,12 +62,15 @@ def explain(
     from residua.inference.explain import explain_stream
     from residua.inference.stream import BadFile
 
+    shown = public_address(str(run))
     if not paths:
         raise InputError(
-            "no image", "image files or folders", f"For example: residua explain {run} photo.jpg --out a.png"
+            "no image", "image files or folders", f"For example: residua explain {shown} photo.jpg --out a.png"
         )
     if out is None:
-        raise InputError("no --out", "the PNG to write", f"For example: residua explain {run} {paths[0]} --out map.png")
+        raise InputError(
+            "no --out", "the PNG to write", f"For example: residua explain {shown} photo.jpg --out map.png"
+        )
     answers: list[dict[str, Any]] = []
     bad: list[dict[str, str]] = []
     stream = explain_stream(
