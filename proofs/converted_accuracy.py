@@ -19,11 +19,10 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from residua.weights.bundle.bundle import save_bundle
-
 from residua._base.files import sha256_file
 from residua.evaluation.evaluate import evaluate
 from residua.families.build import build
+from residua.weights.bundle.write import save_bundle
 from residua.weights.convert import convert
 
 ROOT = Path(__file__).parents[1]
