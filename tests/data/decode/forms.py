@@ -80,6 +80,28 @@ def png_cases() -> Iterator[Case]:
         yield f"{bits} bits scaled to 16 by sBIT", png(high, 16, 0, chunk(b"sBIT", bytes([bits]))), rgb(GREY), 0
         dark = low >> 8 << 16 - bits
         yield f"dark, {bits} bits scaled", png(dark, 16, 0, chunk(b"sBIT", bytes([bits]))), rgb(dark >> 8), 0
+        sbit = chunk(b"sBIT", bytes([bits] * 3))
+        low = deep(TRUTH, bits)
+        key = chunk(b"tRNS", b"".join(int(value).to_bytes(2, "big") for value in low[4, 7]))
+        keyed = np.where((TRUTH[4, 7] == TRUTH).all(2, keepdims=True), 255, TRUTH)
+        for interlaced in (False, True):
+            tail = f", {bits} bits{', interlaced' * interlaced}"
+            yield f"rgb unscaled{tail}", png(low, 16, 2, sbit, interlaced=interlaced), TRUTH, 0
+            yield f"rgb scaled{tail}", png(low << 16 - bits, 16, 2, sbit, interlaced=interlaced), TRUTH, 0
+            data = png(low, 16, 2, sbit + key, interlaced=interlaced)
+            yield f"rgb unscaled with a transparent colour{tail}", data, keyed, 0
+            for colour, samples in ((4, GREY), (6, TRUTH)):
+                four = chunk(b"sBIT", bytes([bits] * (colour - 2)))
+                seen = rgb(over_white(samples))
+                both = deep(with_alpha(samples), bits)
+                data = png(both, 16, colour, four, interlaced=interlaced)
+                yield f"colour type {colour} unscaled{tail}", data, seen, 1
+                data = png(both << 16 - bits, 16, colour, four, interlaced=interlaced)
+                yield f"colour type {colour} scaled{tail}", data, seen, 1
+                full = np.concatenate([deep(samples, bits), deep(ALPHA, 16)], axis=2)
+                apart = chunk(b"sBIT", bytes([bits] * (colour - 3) + [16]))
+                data = png(full, 16, colour, apart, interlaced=interlaced)
+                yield f"colour type {colour} unscaled but for alpha{tail}", data, seen, 1
 
 
 def tiff_cases() -> Iterator[Case]:
@@ -117,6 +139,21 @@ def tiff_cases() -> Iterator[Case]:
         premultiplied = np.concatenate([np.rint(GREY * ALPHA / 255).astype(np.int64), ALPHA], axis=2)
         data = tiff(premultiplied, 8, 1, tags={338: (3, [1])}, **how)
         yield f"grey and associated alpha{tail}", data, rgb(over_white(GREY)), 2
+        for top in (8, 10, 12, 14):
+            most = {281: (3, [(1 << top) - 1])}
+            yield f"rgb, {top} bits in 16{tail}", tiff(deep(TRUTH, top), 16, 2, tags=most, **how), TRUTH, 0
+            cmyk = np.concatenate([255 - TRUTH, np.zeros_like(GREY)], axis=2)
+            yield f"cmyk, {top} bits in 16{tail}", tiff(deep(cmyk, top), 16, 5, tags=most, **how), TRUTH, 0
+            for extra, colours, seen in (
+                (0, TRUTH, TRUTH),
+                (1, np.rint(TRUTH * ALPHA / 255).astype(np.int64), over_white(TRUTH)),
+                (2, TRUTH, over_white(TRUTH)),
+            ):
+                data = tiff(deep(with_alpha(colours), top), 16, 2, tags={338: (3, [extra]), **most}, **how)
+                yield f"rgb, {top} bits in 16, extra samples {extra}{tail}", data, seen, 2
+            full = np.concatenate([deep(TRUTH, top), deep(ALPHA, 16)], axis=2)
+            data = tiff(full, 16, 2, tags={338: (3, [2]), **most}, **how)
+            yield f"rgb, {top} bits in 16, alpha of 16{tail}", data, over_white(TRUTH), 1
     for bits in (1, 2, 4, 8):
         data = tiff(deep(GREY, bits), bits, 1, reversed_bits=True)
         yield f"grey {bits}, lowest bit first", data, rgb(shallow(GREY, bits)), 0
@@ -173,6 +210,17 @@ def bmp_cases() -> Iterator[Case]:
         four = np.concatenate([TRUTH, ALPHA], axis=2)
         data = bmp(rows(four, 8), 14, 32, header=108, masks=(0xFF, 0xFF00, 0xFF0000, 0xFF000000), top_down=top_down)
         yield f"red first, and alpha{tail}", data, over_white(TRUTH), 1
+        for place in (0, 1):
+            shifted = tuple(0xFF << 8 * (place + c) for c in range(3))
+            for filling in (0, 255):
+                four = np.insert(TRUTH, 3 if place == 0 else 0, filling, axis=2)
+                for header in (40, 52, 56, 108, 124):
+                    with_masks = (*shifted, 0) if header >= 56 else shifted
+                    data = bmp(rows(four, 8), 14, 32, header=header, masks=with_masks, top_down=top_down)
+                    yield f"red at byte {place}, header {header}, unused byte {filling}{tail}", data, TRUTH, 0
+        four = np.concatenate([ALPHA, TRUTH], axis=2)
+        data = bmp(rows(four, 8), 14, 32, header=124, masks=(0xFF00, 0xFF0000, 0xFF000000, 0xFF), top_down=top_down)
+        yield f"alpha first{tail}", data, over_white(TRUTH), 1
         r, g, b = (deep(TRUTH[..., c], 5) for c in range(3))
         five = [row.astype("<u2").tobytes() for row in r << 10 | g << 5 | b]
         yield f"rgb 5, 5, 5{tail}", bmp(five, 14, 16, top_down=top_down), shallow(TRUTH, 5), 4

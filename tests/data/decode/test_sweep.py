@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from data.decode.forms import CASES, GREY, TRUTH, deep, with_alpha
-from data.decode.handmade import tiff
-from residua.data.decode import BadImage, decode, orientation_of, size_of
+from data.decode.handmade import bmp, tiff
+from residua.data.decode import BadImage, decode, decode_opened, orientation_of, size_of
+from residua.data.decode.beyond import deep_colour
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "BMP", "TGA", "PNM"])
@@ -36,6 +40,9 @@ def test_every_form_equals_the_truth(form: str) -> None:
         (tiff(deep(GREY, 10), 10, 1), "1 × 10 bits, unsigned, grey, little-endian, compression 1"),
         (tiff(deep(TRUTH, 12), 12, 2, order=">"), "3 × 12 bits, unsigned, RGB, big-endian, compression 1"),
         (tiff(deep(with_alpha(GREY), 16), 16, 1), "2 × 16 bits, unsigned, grey, little-endian, compression 1"),
+        (tiff(GREY, 8, 1, tags={339: (3, [2])}), "1 × 8 bits, signed, grey, little-endian, compression 1"),
+        (tiff(GREY, 8, 1, order=">", tags={339: (3, [2])}), "1 × 8 bits, signed, grey, big-endian, compression 1"),
+        (tiff(GREY, 8, 1, tags={259: (3, [34887])}), "1 × 8 bits, unsigned, grey, little-endian, compression 34887"),
     ],
 )
 def test_what_is_not_read_is_refused_by_name(data: bytes, reason: str) -> None:
@@ -60,5 +67,37 @@ def test_ranges_that_are_not_declared_are_refused() -> None:
             decode(tiff(GREY, 32, 1, tags=limited, content=(GREY / 255).astype("<f4").tobytes()))
     with pytest.raises(BadImage, match="integer pixels of -1 to"):
         decode(tiff(np.where(GREY > 100, 0xFFFF, GREY), 16, 1, tags={339: (3, [2])}))
-    with pytest.raises(BadImage, match=r"outside 0\.\.65535"):
-        decode(tiff(GREY * 1000, 32, 1))
+    for scale in (1000, 0x01010101):
+        extrema = f"{GREY.min() * scale} to {GREY.max() * scale}"
+        with pytest.raises(BadImage, match=rf"integer pixels of {extrema}, outside 0\.\.65535"):
+            decode(tiff(GREY * scale, 32, 1))
+
+
+@pytest.mark.parametrize("masks", [(0x3FF, 0xFFC00, 0x3FF00000, 0), (0xFF, 0xFF0000, 0xFF00, 0)])
+def test_channels_of_a_bmp_that_pillow_does_not_unpack_are_no_damage(masks: tuple[int, ...]) -> None:
+    rows = [row.astype(np.uint8).tobytes() for row in with_alpha(TRUTH)]
+    with pytest.raises(BadImage, match=r"a BMP of a kind that is not read \(Unsupported BMP bitfields layout\)"):
+        decode(bmp(rows, 14, 32, header=108, masks=masks))
+    with pytest.raises(BadImage, match=r"a BMP of a kind that is not read \(Unsupported BMP pixel depth"):
+        decode(bmp(rows, 14, 64))
+
+
+def test_colours_whose_lower_bytes_are_lost_are_refused() -> None:
+    declared = {281: (3, [4095])}
+    for deflate in (False, True):
+        with pytest.raises(BadImage, match="16-bit colours with white at 4095"):
+            decode(tiff(deep(TRUTH, 12), 16, 2, planar=True, deflate=deflate, tags=declared))
+    data = tiff(deep(TRUTH, 12), 16, 2, tags=declared)
+    with Image.open(io.BytesIO(data)) as opened:
+        assert np.array_equal(decode_opened(opened), TRUTH)
+        with pytest.raises(BadImage, match="only the upper 8 bits"):
+            decode_opened(opened)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_deep_colours_are_upright_and_banded(orientation: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deep_colour, "_BAND_PIXELS", 28)
+    eight = decode(tiff(TRUTH, 8, 2, tags={274: (3, [orientation])}))
+    for deflate in (False, True):
+        tags = {274: (3, [orientation]), 281: (3, [4095])}
+        assert np.array_equal(decode(tiff(deep(TRUTH, 12), 16, 2, deflate=deflate, tags=tags)), eight)

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from residua.data.decode.bad_image import Pixels
+from residua.data.decode.beyond.deep_colour import is_deep, to_eight_bits
 from residua.data.decode.depth import Range, range_of
 from residua.data.decode.orientation import orientation_left, upright
 
@@ -26,6 +27,9 @@ def rgb_of(image: Image.Image, name: str = "the image") -> Pixels:
         BadImage: values whose range is not defined.
         Exception: whatever Pillow raises while it loads the pixels.
     """
+    opened = image
+    if is_deep(image):
+        image = to_eight_bits(image, name)
     image.load()
     convert = _conversion(image, name)
     width, height = image.size
@@ -37,7 +41,7 @@ def rgb_of(image: Image.Image, name: str = "the image") -> Pixels:
         for top in range(0, height, rows):
             bottom = min(top + rows, height)
             pixels[top:bottom] = convert(image.crop((0, top, width, bottom)))
-    return upright(pixels, orientation_left(image))
+    return upright(pixels, orientation_left(opened))
 
 
 def _conversion(image: Image.Image, name: str) -> Callable[[Image.Image], Pixels]:

@@ -4,6 +4,7 @@
    the greatest value *used*; of that form it is in practice the depth of the sensor.) Signed samples have one bit less.
 2. A PNG declares it by sBIT, and by its specification the samples are scaled up to 16 bits already. Writers that left
    them unscaled are recognised: no value needs more than the declared bits, and some are no multiples of the step.
+   Colours of several channels follow 1 and 2 as grey does: `residua.data.decode.beyond.deep_colour`.
 3. A PNM declares it, and Pillow scales by it; so it does for JPEG 2000.
 4. Where nothing is declared, white is 65535. It is never measured in the image: brightness would then depend on the
    brightest pixel of each. `residua check` names images that use a few levels of such a range.
@@ -25,7 +26,7 @@ from residua.data.decode.bad_image import BadImage, Pixels
 
 _PHOTOMETRIC, _MAX_SAMPLE, _BITS, _FORMAT = 262, 281, 258, 339
 _FLOAT_LEAST, _FLOAT_MOST = 340, 341
-_WHITE_IS_ZERO, _SIGNED = 0, 2
+_WHITE_IS_ZERO, _UNSIGNED, _SIGNED = 0, 1, 2
 
 SIGNIFICANT_BITS = "residua significant bits"
 """Key of `Image.info` under which the opening of a PNG leaves what sBIT declares."""
@@ -62,7 +63,7 @@ def range_of(image: Image.Image, name: str) -> Range:
         BadImage: integers outside 0..65535 where no other range is declared; floating point of undeclared range.
     """
     tags: dict[int, Any] = dict(getattr(image, "tag_v2", {}))
-    least, most = 0.0, _declared(image, tags)
+    least, most = 0.0, declared_white(tags) if tags else _unscaled(image) or 65535
     if image.mode == "F":
         least, most = _number(tags, _FLOAT_LEAST), _number(tags, _FLOAT_MOST)
         if not (math.isfinite(least) and math.isfinite(most) and least < most):
@@ -70,13 +71,23 @@ def range_of(image: Image.Image, name: str) -> Range:
     elif image.mode == "I":
         darkest, brightest = image.getextrema()
         if darkest < 0 or brightest > most:  # type: ignore[operator]
+            if _number(tags, _FORMAT, _UNSIGNED) == _UNSIGNED:
+                darkest, brightest = _unsigned_extrema(image)
             raise BadImage(name, f"integer pixels of {darkest} to {brightest}, outside 0..{most:.0f}")
     return Range(most, least) if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else Range(least, most)
 
 
-def _declared(image: Image.Image, tags: dict[int, Any]) -> float:
-    if not tags:
-        return _unscaled(image) or 65535
+def _unsigned_extrema(image: Image.Image) -> tuple[int, int]:
+    """Return the least and the greatest value of 32 unsigned bits, which Pillow keeps in signed ones."""
+    least, most = 2**32 - 1, 0
+    for y in range(image.height):
+        row = np.asarray(image.crop((0, y, image.width, y + 1))).view(np.uint32)
+        least, most = min(least, int(row.min())), max(most, int(row.max()))
+    return least, most
+
+
+def declared_white(tags: dict[int, Any]) -> float:
+    """Return the value of white by the tags of a TIFF."""
     bits = _number(tags, _BITS, 16)
     if _number(tags, _FORMAT) == _SIGNED:
         bits -= 1

@@ -62,7 +62,7 @@ _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 
 def _version() -> str:
     """Return what the pixels depend on: our own conversions, and the decoders with their versions."""
-    parts = ["2"]
+    parts = ["3"]
     for package in ("pillow", "simplejpeg", "pillow-heif", "pillow-jxl-plugin"):
         try:
             parts.append(f"{package} {version(package)}")

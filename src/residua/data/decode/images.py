@@ -7,12 +7,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from residua.data.decode.bad_image import BadImage, Pixels, check_size, plain
+from residua.data.decode.bad_image import BadImage, Pixels, check_size
+from residua.data.decode.beyond.deep_colour import EXTRA_BYTES, is_deep
 from residua.data.decode.budget import BUDGET, FREE_BYTES
 from residua.data.decode.colours import rgb_of
 from residua.data.decode.files import read
 from residua.data.decode.jpeg import JpegHeader, OtherSampling, decode_jpeg, read_header, scale_of
-from residua.data.decode.opening import open_image, stored_size
+from residua.data.decode.opening import fault, open_image, stored_size
 from residua.data.decode.orientation import orientation_left, upright
 from residua.data.decode.pnm import decode_pnm, pnm_header
 
@@ -124,10 +125,9 @@ def _decode_image(image: Image.Image, form: str, name: str) -> Pixels:
         except (BadImage, MemoryError):
             raise
         except Exception as error:  # Decoders raise what they like: it is this file's fault whatever it is.
-            word = "truncated" if "truncated" in str(error).lower() else "corrupt"
-            raise BadImage(name, f"{word} {form} ({plain(error)})") from None
+            raise BadImage(name, fault(error, form)) from None
 
-    held = _MODE_BYTES.get(image.mode, 4) + _DECODER_BYTES.get(form, 0)
+    held = _MODE_BYTES.get(image.mode, 4) + _DECODER_BYTES.get(form, 0) + (EXTRA_BYTES if is_deep(image) else 0)
     return _within_budget((held + 3) * image.height * image.width, name, decoded)
 
 

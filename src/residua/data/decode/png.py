@@ -14,6 +14,7 @@ _NEEDED = _CRITICAL | {b"sBIT", b"eXIf"}
 _XMP = b"XML:com.adobe.xmp\0\0"
 _LONGEST_XMP = 1 << 20
 _GREY = 0
+_WITH_ALPHA = (b"\x04", b"\x06")
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,13 @@ class Png:
         data: the file without the chunks that its pixels do not need.
         key: the transparent colour of an image without alpha, in the values that Pillow decodes: of 16 bits for 16-bit
             grey, else of 8 bits per channel; None where there is none.
-        significant_bits: of the first channel, as declared by sBIT; None where nothing is declared.
+        deep_key: the same in 16 bits per channel, of 16-bit RGB alone.
+        significant_bits: the most of any channel but alpha, as declared by sBIT; None where nothing is declared.
     """
 
     data: bytes
     key: int | tuple[int, ...] | None
+    deep_key: tuple[int, ...] | None
     significant_bits: int | None
 
 
@@ -71,7 +74,13 @@ def essential(data: bytes, name: str) -> Png:
     if kind != b"IEND":
         # Cut short: Pillow finds out whether the pixels are there.
         kept.append(data[place:])
-    return Png(b"".join(kept), _key(header, transparent), significant[0] if significant else None)
+    key = _key(header, transparent)
+    deep_key = key if isinstance(key, tuple) and header[8] == 16 else None
+    if deep_key:
+        # Pillow decodes 16-bit RGB to 8 bits, so that the key is compared in 8 bits too.
+        key = tuple(value >> 8 for value in deep_key)
+    colours = significant[:-1] if header[9:10] in _WITH_ALPHA else significant
+    return Png(b"".join(kept), key, deep_key, max(colours, default=None))
 
 
 def _is_xmp(kind: bytes, body: bytes) -> bool:
@@ -93,5 +102,4 @@ def _key(header: bytes, transparent: bytes) -> int | tuple[int, ...] | None:
     values = [int.from_bytes(transparent[i : i + 2], "big") & ((1 << bits) - 1) for i in range(0, len(transparent), 2)]
     if header[9] == _GREY:
         return values[0] if bits == 16 else values[0] * 255 // ((1 << bits) - 1)
-    # Pillow decodes 16-bit RGB to 8 bits, so that the key is compared in 8 bits too.
-    return tuple(value >> (bits - 8) for value in values)
+    return tuple(values)

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, TiffImagePlugin
-from PIL.TiffImagePlugin import II, MM, OPEN_INFO, ImageFileDirectory_v2
+from PIL.TiffImagePlugin import COMPRESSION_INFO, II, MM, OPEN_INFO, ImageFileDirectory_v2
 
-from residua.data.decode.bad_image import BadImage, plain
+from residua.data.decode.bad_image import BadImage
 
 _SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _PLANAR, _SUB_IFDS, _FORMAT = 254, 258, 259, 262, 284, 330, 339
 _DNG_VERSION = 50706
-_REDUCED, _UNCOMPRESSED, _IN_PLANES = 1, 1, 2
+_REDUCED, _UNCOMPRESSED, _IN_PLANES, _SIGNED = 1, 1, 2, 2
 _MEANINGS = {0: "grey, white is zero", 1: "grey", 2: "RGB", 3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
 _FORMATS = {1: "unsigned", 2: "signed", 3: "floating-point"}
 
@@ -39,7 +39,7 @@ def open_tiff(factory: Callable[[Any, str], Image.Image], data: bytes, name: str
     """Open the first picture of a TIFF, its pixels not yet decoded.
 
     Raises:
-        BadImage: a camera's raw photo, of which this would be the small preview.
+        BadImage: a camera's raw photo, of which this would be the small preview; signed samples of 8 bits.
         Exception: whatever Pillow raises.
     """
     _silence_libtiff()
@@ -47,6 +47,10 @@ def open_tiff(factory: Callable[[Any, str], Image.Image], data: bytes, name: str
     tags = getattr(image, "tag_v2", {})
     if _DNG_VERSION in tags or (tags.get(_SUBFILE, 0) == _REDUCED and _SUB_IFDS in tags):
         raise BadImage(name, "a camera's raw photo, which is not read", "Convert it to JPEG or TIFF, or remove it")
+    if image.mode == "L" and _first(tags.get(_FORMAT, 1)) == _SIGNED:
+        # Pillow reads signed bytes as unsigned: -1 would be white.
+        image.close()
+        raise BadImage(name, f"a TIFF of {_samples(data)}, which is not read", "Convert it to unsigned samples")
     planes = tags.get(_PLANAR) == _IN_PLANES and tags.get(_COMPRESSION, _UNCOMPRESSED) == _UNCOMPRESSED
     if planes and max(tags.get(_BITS, (1,))) > 8:
         # Of uncompressed planes Pillow would read every byte as a sample; libtiff reads them as they are meant.
@@ -70,13 +74,18 @@ def _silence_libtiff() -> None:
 
 
 def refusal(data: bytes, error: Exception) -> str:
-    """Return why Pillow does not open a TIFF."""
-    if "mode" in str(error):
+    """Return what a TIFF holds that Pillow does not read, or "" where its header is damaged."""
+    # Of an unknown compression the message is its bare number.
+    if "mode" in str(error) or (str(error).isdecimal() and int(str(error)) not in COMPRESSION_INFO):
         try:
             return f"a TIFF of {_samples(data)}, which is not read"
         except Exception:  # The tags are as damaged as the rest.
             pass
-    return f"corrupt header of a TIFF ({plain(error)})"
+    return ""
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, tuple) and value else value
 
 
 def _samples(data: bytes) -> str:
