@@ -67,6 +67,8 @@ def test_other_text_stays(text: str) -> None:
     ("command", "text", "shown"),
     [
         ("convert", "source='timm'", "--from timm"),
+        ("convert", "write_for(…, peer=…) writes", "--to writes"),
+        ("convert", "create_model(…, num_classes=N, out=X)", "create_model(…, num_classes=N, out=X)"),
         ("inspect", "input_shape=3x64x64", "--input 3x64x64"),
         ("evaluate", "members=['a', 'b'], with_=…", "--with a --with b, --with"),
         ("evaluate", "reestimate=True and cache=False", "--reestimate-bn and --no-cache"),

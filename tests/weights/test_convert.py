@@ -99,6 +99,54 @@ def test_a_side_that_the_network_does_not_take(tmp_path: Path) -> None:
     assert run.spec.input_size == run.preprocess_spec.image_size == 64
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_counters_that_a_script_made_floats_become_whole(kind: torch.dtype, tmp_path: Path) -> None:
+    state = {name: tensor.to(kind) for name, tensor in tiny_model().state_dict().items()}
+    state["bn1.num_batches_tracked"] = torch.tensor(7.0, dtype=kind)
+    torch.save(state, tmp_path / "w.pth")
+    run = convert(tmp_path / "w.pth", model=tiny_spec(), out=tmp_path / "run", image_size=16)
+    counter = run.model.state_dict()["bn1.num_batches_tracked"]
+    assert (counter.item(), counter.dtype) == (7, torch.int64)
+    state["bn1.num_batches_tracked"] = torch.tensor(0.5, dtype=kind)
+    with pytest.raises(InputError, match=r"of the wrong type: bn1\.num_batches_tracked"):
+        ours_from(tiny_spec(), state, "torchvision")
+    state["bn1.num_batches_tracked"] = torch.tensor(torch.inf, dtype=kind)
+    found = ours_from(tiny_spec(), state, "torchvision")
+    assert found.tensors["bn1.num_batches_tracked"] == 0
+    assert found.notes == ("Counters of batches set to 0: 1 are infinity, bn1.num_batches_tracked.",)
+
+
+def test_long_lists_of_names_are_shortened() -> None:
+    extra = {f"tensor_number_{number}": torch.zeros(1) for number in range(400)}
+    with pytest.raises(InputError, match=r"400 unexpected: tensor_number_0, .*_9 and 390 more") as caught:
+        ours_from(tiny_spec(), tiny_model().state_dict() | extra, "torchvision")
+    assert len(str(caught.value)) < 700
+
+
+def test_the_command_names_what_a_folder_or_a_backbone_needs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tiny_model().state_dict()
+    torch.save(state, tmp_path / "w.pth")
+    run, out = tmp_path / "run", tmp_path / "o.pth"
+    convert(tmp_path / "w.pth", model=tiny_spec(), out=run, image_size=16)
+    assert main(["convert", str(run), "--model", "resnet18", "--out", str(out)]) == 2
+    assert "A run needs no conversion; --to writes its weights for torchvision or timm." in capsys.readouterr().err
+    assert main(["convert", str(run), "--out", str(out)]) == 2
+    shown = capsys.readouterr().err
+    assert "without --model, and without --to" in shown
+    assert f"residua convert {run} --to timm --out {out}" in shown
+    (tmp_path / "timm").mkdir()
+    torch.save(state, tmp_path / "timm" / "pytorch_model.bin")
+    assert main(["convert", str(tmp_path / "timm"), "--model", "resnet18", "--out", str(out)]) == 2
+    assert f"Give a file in it: {tmp_path / 'timm' / 'pytorch_model.bin'}." in capsys.readouterr().err
+    torch.save({name: t for name, t in build(get_spec("resnet18")).state_dict().items() if name[:3] != "fc."}, out)
+    assert main(["convert", str(out), "--model", "resnet18", "--out", str(tmp_path / "new")]) == 2
+    shown = capsys.readouterr().err
+    assert "holds a backbone of resnet18 without its classifier: 2 missing: fc.{weight,bias}." in shown
+    assert "residua train DATA --model resnet18 --weights FILE --out RUN" in shown
+
+
 def test_the_hash_of_a_checkpoint_covers_all_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prefix = tmp_path / "model.ckpt-7"
     held = {"index": b"table", "data-00000-of-00002": b"values", "data-00001-of-00002": b"more", "meta": b"graph"}

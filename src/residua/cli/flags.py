@@ -29,7 +29,9 @@ _FIELD = (
     rf"(?<![\w'\"/=?&.\\-])(?P<name>[a-z][a-z_0-9]*)(?:=(?P<value>{_VALUE})(?![\w'\"=/\\])|(?P<sign> [<>]=? )(?=\w))"
 )
 _BOUNDED = r"(?:(?<=< )|(?<=> )|(?<=<= )|(?<=>= ))(?P<bounded>[a-z][a-z_0-9]*)\b"
-_PATTERN = re.compile(rf"(?P<command>{COMMAND})|(?<!\w)(?P<quoted>{_STRING})(?!\w)|{_FIELD}|{_BOUNDED}")
+# A call of the library, its positional arguments left out.
+_CALL = r"(?<![\w.])[a-z_]+\(…, (?P<call>[^()\n]+)\)"
+_PATTERN = re.compile(rf"(?P<command>{COMMAND})|{_CALL}|(?<!\w)(?P<quoted>{_STRING})(?!\w)|{_FIELD}|{_BOUNDED}")
 
 # The library's names of arguments which the command calls differently.
 _LIBRARY = {
@@ -45,10 +47,17 @@ _LIBRARY = {
 def as_flags(text: str, options: Mapping[str, Render]) -> str:
     """Return a message with each `name=value` of `options` as a flag.
 
-    Names that are no options stay as they are, and so does whatever stands inside quotes or a printed command.
+    Names that are no options stay as they are, and so does whatever stands inside quotes or a printed command. A call
+    such as `write_for(…, peer=…)` is shown as its flags, where the command has them all.
     """
 
     def replaced(found: re.Match[str]) -> str:
+        if found["call"]:
+            fields = found["call"].split(", ")
+            flags = [as_flags(field, options) for field in fields]
+            return (
+                found[0] if any(flag == field for flag, field in zip(flags, fields, strict=True)) else " ".join(flags)
+            )
         render = options.get(found["name"] or found["bounded"] or "")
         words = None if render is None else render(found["value"] or "…", found["sign"] or "")
         return found[0] if words is None else words

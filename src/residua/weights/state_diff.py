@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from residua._base.words import compact
+from residua._base.words import compact, some
 from residua.families.members import state_shapes
 from residua.specs.schema import Spec
+
+_LONGEST = 1500  # characters of names that one phrase may have
+_MOST = 10
 
 
 def mismatches(spec: Spec, tensors: Mapping[str, Tensor]) -> list[str]:
@@ -19,7 +22,7 @@ def mismatches(spec: Spec, tensors: Mapping[str, Tensor]) -> list[str]:
 def differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
     """Compare two state dicts by name, shape and kind of number: a phrase for each sort of mismatch.
 
-    Each phrase names all tensors of its sort, in the brace notation of `residua._base.words.compact`.
+    Each phrase counts the tensors of its sort and names them, see `listed`.
     """
     both = [name for name in wanted if name in given]
     shapes: dict[str, list[str]] = {}
@@ -39,10 +42,26 @@ def differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> li
     )
     return [
         f"{sum(map(len, found.values()))} {what}: "
-        + ", ".join(f"{name} {how}".rstrip() for how, names in found.items() for name in compact(names))
+        + _joined([f"{name} {how}".rstrip() for how, names in found.items() for name in _compact(names)])
         for what, found in groups
         if any(found.values())
     ]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names in the brace notation of `residua._base.words.compact`, the first of them where that is long."""
+    return _joined(_compact(names))
+
+
+def _compact(names: Sequence[str]) -> Sequence[str]:
+    """Return names in brace notation, or as they are where one pair of braces would hold too much to read."""
+    short = compact(names)
+    return short if max(map(len, short), default=0) <= _LONGEST else names
+
+
+def _joined(entries: Sequence[str]) -> str:
+    text = ", ".join(entries)
+    return text if len(text) <= _LONGEST else some(entries, _MOST)
 
 
 def _shape(tensor: Tensor) -> str:

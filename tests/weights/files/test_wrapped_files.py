@@ -68,6 +68,17 @@ NESTS: dict[str, Callable[[State], Any]] = {
     },
     "averaged": lambda s: {"model_ema": {"n_averaged": torch.tensor(3), **prefixed("module.", s)}},
     "moco": lambda s: {"state_dict": {**prefixed("module.encoder_q.", s), **prefixed("module.encoder_k.", s)}},
+    "checkpoint": lambda s: {"checkpoint": {"model": {"state_dict": prefixed("module.", s)}}},
+    "own name": lambda s: {"resnet": s, "optimizer": {"state": {0: {"exp_avg": torch.ones(1)}}}},
+    "flat average": lambda s: {**s, **{f"ema_{name.replace('.', '_')}": t + 1 for name, t in s.items()}},
+    "partial average": lambda s: {"model": s, "ema": {"shadow": {"conv1.weight": s["conv1.weight"] + 1}, "decay": 0.9}},
+    "unnamed average": lambda s: {"model": s, "ema": {"shadow_params": [torch.ones(1)]}},
+    "mmengine": lambda s: {
+        "meta": {"mmengine_version": "0.10"},
+        "state_dict": s,
+        "ema_state_dict": {"steps": torch.tensor(1), **prefixed("module.", {k: t + 1 for k, t in s.items()})},
+    },
+    "student": lambda s: {"student": prefixed("module.backbone.", s), "teacher": prefixed("backbone.", s)},
     "beside": lambda s: {**s, "epoch": 3, "arch": "resnet"},
 }
 
@@ -77,11 +88,72 @@ def test_nests_are_opened(tmp_path: Path, state: State, nest: str) -> None:
     torch.save(NESTS[nest](state), tmp_path / "w.pth.tar")
     found = read_state(tmp_path / "w.pth.tar")
     assert same(found, state)
-    if nest in ("lightning", "averaged", "moco", "beside"):
+    if nest in ("lightning", "averaged", "moco", "beside", "flat average"):
         assert any("left out" in line.lower() for line in found.notes)
+    if nest in NAMED:
+        assert NAMED[nest] in found.notes
 
 
-@pytest.mark.parametrize("average", ["state_dict_ema", "model_ema", "ema"])
+NAMED = {
+    "averaged": "Weights taken from 'model_ema': the moving average.",
+    "own name": "Weights taken from 'resnet'.",
+    "unnamed average": "Weights taken from 'model': not those in 'ema'.",
+    "mmengine": "Weights taken from 'state_dict': the moving average, as mmengine saves it, "
+    "not those in 'ema_state_dict'.",
+    "student": "Weights taken from 'student': not those in 'teacher'.",
+}
+
+
+def test_an_average_that_is_not_whole_is_left_out_by_name(tmp_path: Path, state: State) -> None:
+    parameters = {name: t + 1 for name, t in state.items() if "running" not in name}
+    lacks = sum("running" in name for name in state)
+    torch.save({"model": state, "ema": {"module": parameters}}, tmp_path / "w.pth")
+    found = read_state(tmp_path / "w.pth")
+    assert same(found, state)
+    why = f"the moving average lacks {lacks} of its tensors"
+    assert found.notes == (f"Weights taken from 'model': {why}, not those in 'ema'.",)
+    torch.save({**prefixed("model.", state), **prefixed("ema_model.", parameters)}, tmp_path / "v.pth")
+    found = read_state(tmp_path / "v.pth")
+    assert same(found, state)
+    wanted = (
+        f"Moving average left out, which lacks {lacks} of the network's tensors: {len(parameters)} tensors, ema_model."
+    )
+    assert found.notes[0].startswith(wanted)
+
+
+@pytest.mark.parametrize("average", ["ema_model.", "model_ema.module.", "ema.", "swa_model.module."])
+def test_of_an_average_in_the_same_state_dict_the_average_is_taken(tmp_path: Path, state: State, average: str) -> None:
+    plain = prefixed("model.", {name: tensor + 1 for name, tensor in state.items()})
+    held = {**plain, **prefixed(average, state), "criterion.weight": torch.ones(3)}
+    torch.save({"state_dict": held}, tmp_path / "w.ckpt")
+    found = read_state(tmp_path / "w.ckpt")
+    assert same(found, state)
+    first = average.partition(".")[0]
+    assert f"Weights taken from {first!r}: the moving average, not those in 'model'." in found.notes
+
+
+def test_a_container_without_tensors_is_named_so(tmp_path: Path, state: State) -> None:
+    for held, wanted in (
+        ({}, r"holds no tensors\. "),
+        ({"state_dict": {}, "epoch": 3}, "holds no tensors, only state_dict, epoch"),
+        ({"a": state, "b": state}, "holds a, b"),
+    ):
+        torch.save(held, tmp_path / "w.pth")
+        with pytest.raises(InputError, match=wanted):
+            read_state(tmp_path / "w.pth")
+
+
+def test_a_container_within_itself_is_read_in_time(tmp_path: Path) -> None:
+    held: dict[str, Any] = {}
+    held |= {f"k{number}": held for number in range(2000)}
+    torch.save(held, tmp_path / "w.pth")
+    with pytest.raises(InputError, match="holds no tensors, only k0"):
+        read_state(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    "average", ["state_dict_ema", "model_ema", "ema", "params_ema", "ema_state", "modelEMA", "swa_model"]
+)
 def test_of_a_model_and_its_average_the_average_is_taken_and_reported(
     tmp_path: Path, state: State, average: str
 ) -> None:
@@ -122,7 +194,7 @@ def test_the_true_cause_is_named(tmp_path: Path, state: State, monkeypatch: pyte
     with pytest.raises(InputError, match="grows beyond"):
         read_state(Path("bomb.pth"))
     torch.save({"optimizer": {"lr": 1}}, "none.pth")
-    with pytest.raises(InputError, match="holds optimizer"):
+    with pytest.raises(InputError, match="holds no tensors, only optimizer"):
         read_state(Path("none.pth"))
 
 
@@ -156,6 +228,16 @@ def test_names_of_other_libraries(tmp_path: Path, source: str, rule: Callable[[s
     assert same(dict(run.model.state_dict()), dict(network.state_dict()))
 
 
+@pytest.mark.parametrize("prefix", ["backbone.", "module.backbone."])
+def test_a_head_beside_a_backbone_keeps_its_name(tmp_path: Path, state: State, prefix: str) -> None:
+    held = prefixed(prefix, {name: tensor for name, tensor in state.items() if not name.startswith("fc.")})
+    head = prefix.removesuffix("backbone.") + "head."
+    torch.save(held | {f"{head}weight": torch.zeros(3, 8), f"{head}bias": torch.zeros(3)}, tmp_path / "w.pth")
+    with pytest.raises(InputError, match=r"\(torchvision\).*2 unexpected: head\.\{weight,bias\}\."):
+        convert(tmp_path / "w.pth", model=tiny_spec(), out=tmp_path / "run")
+    assert create_model(tiny_spec(), num_classes=7, weights=tmp_path / "w.pth").provenance is not None
+
+
 def test_a_fastai_body_serves_where_the_classifier_is_fresh(tmp_path: Path) -> None:
     network = create_model("resnet18", num_classes=3)
     body = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
@@ -175,7 +257,9 @@ def test_a_fastai_body_serves_where_the_classifier_is_fresh(tmp_path: Path) -> N
 def test_a_backbone_serves_where_the_classifier_is_fresh(tmp_path: Path, state: State, head: dict[str, int]) -> None:
     body = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
     torch.save(body | {name: torch.zeros(2) for name in head}, tmp_path / "w.pth")
-    with pytest.raises(InputError, match="missing: fc"):
+    with pytest.raises(
+        InputError, match=r"backbone of cifar_resnet8 without its classifier: .*missing: fc.*num_classes=N"
+    ):
         create_model(tiny_spec(), weights=tmp_path / "w.pth")
     found = create_model(tiny_spec(), num_classes=3, weights=tmp_path / "w.pth")
     assert torch.equal(found.conv1.weight, state["conv1.weight"])  # type: ignore[union-attr]

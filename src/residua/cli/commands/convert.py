@@ -88,9 +88,7 @@ def convert(
             raise InputError(f"--to with {' and '.join(given)}", "--to with --out alone: the run states the rest", "")
         return _give(file, to, out, json)
     if model is None:
-        raise InputError(
-            f"{file} without --model", "the network that the weights are for", "See their names with: residua models"
-        )
+        raise _neither(file, out)
     from residua.weights.convert import convert as run_conversion
 
     run = run_conversion(
@@ -118,6 +116,18 @@ def convert(
     say(f"Images: {describe(fed)}")
     note(f"Next: {shlex.join(['residua', 'evaluate', str(run.folder)])} DATA")
     return 0
+
+
+def _neither(file: Path, out: Path) -> InputError:
+    """Return the error of a call that names neither a network nor a library to write for."""
+    words = ["residua", "convert", str(file), "--to", "timm", "--out", str(out)]
+    return InputError(
+        f"{file} without --model, and without --to",
+        "--model with the network that a file's weights are for, or --to with the library to write a run's weights for",
+        f"Write the run's weights: {shlex.join(words)}"
+        if file.is_dir()
+        else "See the networks' names with: residua models",
+    )
 
 
 def _numbers(flag: str, text: str | None) -> tuple[float, ...] | None:

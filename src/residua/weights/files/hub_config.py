@@ -110,7 +110,10 @@ def preprocess_of(stated: Mapping[str, Any], given: str) -> PreprocessSpec:
         raise InputError(f"{given} declares {error.given}", error.wanted, _REMEDY) from error
 
 
-_REMEDY = "Convert the file of weights alone, and state its preprocessing: residua.convert(FILE, mean=…, std=…, …)"
+_REMEDY = (
+    "Convert the file of weights outside its folder, and state its preprocessing: "
+    "residua convert FILE --model MODEL --out RUN --mean MEAN --std STD"
+)
 
 
 def _sides(value: Any, given: str) -> tuple[int, int]:

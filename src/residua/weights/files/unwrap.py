@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,13 @@ from torch import Tensor
 from residua._base.errors import InputError
 from residua._base.words import some
 
-# Moving averages first, as timm does: scripts keep one because it scores better, and report its score.
-_AVERAGES = ("state_dict_ema", "model_ema", "model_ema_state_dict", "ema_state_dict", "ema_model", "ema")
-_PLAIN = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params", "module")
+# A key with one of these words holds a moving average: params_ema, ema_model_state_dict, modelEMA, swa_model.
+_AVERAGE_WORDS = {"ema", "swa", "averaged", "average"}
+# The keys that hold a network's weights, in the order of preference where a file has several.
+_PLAIN = (
+    "state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params", "module",
+    "checkpoint", "student",
+)  # fmt: skip
 # DataParallel, torch.compile, Lightning and common scripts; MoCo's query encoder.
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder_q.", "student.")
 # Of the training, not of the network: losses, metrics, MoCo's key encoder and queue, swa_utils' counter.
@@ -23,6 +27,7 @@ _TRAINING = re.compile(
     r"(criterion|loss|loss_fn|\w*_(loss|acc|accuracy|metrics?)|metrics?|acc|accuracy|encoder_k|queue|queue_ptr|teacher"
     r"|n_averaged|optimizer|scheduler)(\..*)?"
 )
+_PREFIXED = re.compile("^(" + "|".join(map(re.escape, _PREFIXES)) + ")+")
 _DEEPEST = 4
 
 
@@ -42,13 +47,15 @@ def unwrap(path: Path, found: Any) -> State:
     for _ in range(_DEEPEST):
         if _is_state(found):
             break
-        held = [key for key in (*_AVERAGES, *_PLAIN) if _get(found, key)]
-        if not held:
+        key, why = _chosen(found)
+        if not key:
             break
-        found, left = found[held[0]], held[1:]
+        left = [name for name in found if name != key and (_weights(found[name]) or _unnamed_average(name, found))]
         if left:
-            average = "the moving average, " if held[0] in _AVERAGES else ""
-            notes.append(f"Weights taken from {held[0]!r}: {average}not those in {', '.join(map(repr, left))}.")
+            notes.append(f"Weights taken from {key!r}: {why}not those in {', '.join(map(repr, left))}.")
+        elif key not in _PLAIN:
+            notes.append(f"Weights taken from {key!r}{': ' if why else ''}{why.removesuffix(', ')}.")
+        found = found[key]
     if not _is_state(found):
         raise InputError(
             f"{path} holds {_kind(found)}", "a state dict: names and tensors", "Save model.state_dict() alone"
@@ -62,20 +69,99 @@ def unwrap(path: Path, found: Any) -> State:
     return state
 
 
-def _get(found: Any, key: str) -> bool:
-    return isinstance(found, Mapping) and isinstance(found.get(key), Mapping) and bool(found[key])
+def _chosen(found: Any) -> tuple[str, str]:
+    """Return the key of a container to take the weights from, and why; "" where none is to be preferred."""
+    if not isinstance(found, Mapping):
+        return "", ""
+    held = [key for key, value in found.items() if isinstance(key, str) and _weights(value)]
+    plain = next((key for key in _PLAIN if key in held), "")
+    # mmengine swaps the two when it saves: its state_dict is the average.
+    meta = found.get("meta")
+    if plain and isinstance(meta, Mapping) and "mmengine_version" in meta:
+        return plain, "the moving average, as mmengine saves it, "
+    # Moving averages first, as timm does: scripts keep one because it scores better, and report its score.
+    for key in held:
+        if _is_average(key):
+            lacks = _lacks(_weights(found[plain]), _weights(found[key])) if plain else 0
+            if not lacks:
+                return key, "the moving average, "
+            return plain, f"the moving average lacks {lacks} of its tensors, "
+    return plain or (held[0] if len(held) == 1 else ""), ""
+
+
+def _is_average(name: str) -> bool:
+    """Return whether a name has a word for a moving average: parts between dots, underscores and capitals count."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
+    return any(word.lower() in _AVERAGE_WORDS for word in words)
+
+
+def _unnamed_average(key: Any, found: Mapping[Any, Any]) -> bool:
+    """Return whether an entry is a moving average that lists its tensors without names."""
+    value = found[key]
+    values = (
+        next((v for v in value.values() if isinstance(v, list | tuple)), ()) if isinstance(value, Mapping) else value
+    )
+    return _is_average(str(key)) and isinstance(values, list | tuple) and any(isinstance(v, Tensor) for v in values)
+
+
+def _weights(found: Any) -> Mapping[Any, Any]:
+    """Return the state dict that a container leads to, {} where it leads to none."""
+    level, seen = [found], set()
+    for _ in range(_DEEPEST):
+        below: list[Any] = []
+        for held in level:
+            # A crafted file may hold one container under many keys, and within itself.
+            if not isinstance(held, Mapping) or id(held) in seen:
+                continue
+            seen.add(id(held))
+            if any(isinstance(value, Tensor) and "." in str(key) for key, value in held.items()):
+                return held
+            keys = [key for key in held if isinstance(key, str)]
+            below += [held[key] for key in sorted(keys, key=lambda key: key not in _PLAIN)]
+        level = below
+    return {}
+
+
+def _lacks(plain: Iterable[Any], average: Iterable[Any]) -> int:
+    """Return how many tensors an average lacks: some scripts average the parameters alone, without statistics."""
+    wanted, given = ({_PREFIXED.sub("", str(name)) for name in names} for names in (plain, average))
+    return sum(
+        not name.endswith("num_batches_tracked") and not _TRAINING.fullmatch(name) and "." in name
+        for name in wanted - given
+    )
 
 
 def _is_state(found: Any) -> bool:
     """Return whether an object is a state dict: dotted names with tensors, and no nested container of tensors."""
-    if not isinstance(found, Mapping) or any(_get(found, key) for key in (*_AVERAGES, *_PLAIN)):
+    if not isinstance(found, Mapping) or any(
+        (key in _PLAIN or _is_average(str(key))) and _weights(value) for key, value in found.items()
+    ):
         return False
     tensors = [key for key, value in found.items() if isinstance(value, Tensor)]
-    return len(tensors) == len(found) or (any("." in str(key) for key in tensors) and len(tensors) * 2 > len(found))
+    return bool(tensors) and (
+        len(tensors) == len(found) or (any("." in str(key) for key in tensors) and len(tensors) * 2 > len(found))
+    )
 
 
 def _kind(found: Any) -> str:
-    return ", ".join(map(str, list(found)[:20]))[:200] if isinstance(found, Mapping) else type(found).__name__
+    if not isinstance(found, Mapping):
+        return type(found).__name__
+    keys = ", ".join(map(str, list(found)[:20]))[:200]
+    if _any_tensor(found):
+        return keys
+    return f"no tensors, only {keys}" if keys else "no tensors"
+
+
+def _any_tensor(found: Any) -> bool:
+    waiting, seen = [found], set()
+    while waiting:
+        held = waiting.pop()
+        if isinstance(held, Tensor):
+            return True
+        if isinstance(held, Mapping | list | tuple) and id(held) not in seen:
+            seen.add(id(held))
+            waiting += held.values() if isinstance(held, Mapping) else held
+    return False
 
 
 def _refuse_odd(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -101,12 +187,41 @@ def _without_prefixes(tensors: dict[str, Tensor], notes: list[str]) -> dict[str,
         if left and len(left) < len(tensors):
             tensors = {name: tensor for name, tensor in tensors.items() if not _TRAINING.fullmatch(name)}
             notes.append(f"State of training left out: {len(left)} tensors, {some(left, 3)}.")
+        tensors = _without_copy(tensors, notes)
         prefix = next((each for each in _PREFIXES if any(name.startswith(each) for name in tensors)), None)
-        # The names of mmpretrain, "backbone." and "head.", are a source of their own.
-        if prefix is None or (prefix == "backbone." and any(name.startswith("head.") for name in tensors)):
+        # The names of mmpretrain, "backbone." and "head.fc.", are a source of their own.
+        if prefix is None or (prefix == "backbone." and any(name.startswith("head.fc.") for name in tensors)):
             break
         bare = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
         if len(bare) < len(tensors):
             break
         tensors = bare
     return tensors
+
+
+def _without_copy(tensors: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
+    """Return one of a network and its moving average that stand in one state dict: the average where it is whole.
+
+    mmcv's flat names, ema_backbone_conv1_weight, are left out: it swaps the values, so that the others are averages.
+    """
+    averaged = [name for name in tensors if _is_average(name.partition(".")[0])]
+    if not averaged:
+        return tensors
+    plain = {name: tensor for name, tensor in tensors.items() if name not in set(averaged)}
+    first = next((name.partition(".")[0] for name in averaged if "." in name), "")
+    copy = {
+        name.removeprefix(f"{first}."): tensor
+        for name, tensor in tensors.items()
+        if first and name.startswith(f"{first}.")
+    }
+    lacks = _lacks(plain, copy)
+    if copy and not lacks:
+        others = dict.fromkeys(name.partition(".")[0] for name in tensors if not name.startswith(f"{first}."))
+        rest = f", not those in {some(map(repr, others), 5)}" if others else ""
+        notes.append(f"Weights taken from {first!r}: the moving average{rest}.")
+        return copy
+    if not plain:
+        return tensors
+    why = f", which lacks {lacks} of the network's tensors" if copy else ""
+    notes.append(f"Moving average left out{why}: {len(averaged)} tensors, {some(averaged, 3)}.")
+    return plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 from torch import Tensor
 
 from residua._base.errors import InputError
+from residua.families.members import state_shapes
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.files.state_file import read_state
@@ -27,7 +29,7 @@ def read(path: Path) -> Tensors:
 
 def recognises(names: Collection[str]) -> bool:
     """See `Source`."""
-    return "backbone.conv1.weight" in names and any(name.startswith("head.") for name in names)
+    return "backbone.conv1.weight" in names and any(name.startswith("head.fc.") for name in names)
 
 
 def adapt(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
@@ -43,7 +45,13 @@ def adapt(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
 
 def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
     """See `Source`."""
-    return rename(tensors, lambda name: name.removeprefix("backbone.").removeprefix("head."))
+    wanted = state_shapes(spec)
+
+    def rule(name: str) -> str:
+        ours = re.sub(r"^(backbone\.|head\.(?=fc\.))", "", name)
+        return ours if ours in wanted else name
+
+    return rename(tensors, rule)
 
 
 def preprocess(spec: Spec, file: str) -> PreprocessSpec:

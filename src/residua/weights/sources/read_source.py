@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,19 +15,22 @@ from torch import Tensor
 
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_local
-from residua._base.words import compact, some
+from residua._base.words import some
 from residua.families.members import classifier_tensors, input_tensors, state_shapes
 from residua.specs.schema import Spec
 from residua.weights.bundle.signed import is_bundle
+from residua.weights.bundle.value import MODEL_FILE
 from residua.weights.files.state_file import container_of
 from residua.weights.sources.names import SOURCES as SOURCES
 from residua.weights.sources.source import Source, Tensors
-from residua.weights.state_diff import differences
+from residua.weights.state_diff import differences, listed
 
 # What else stands in place of a classifier: heads of self-supervised training, and of other frameworks.
 _HEAD = re.compile(
     r"(head|heads|classifier|projection_head|prediction_head|projector|predictor|prototypes|mlp_head|1)\."
 )
+_ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar", ".h5", ".keras", ".index")
+_LARGEST_COUNT = 2**53  # above it, not every whole number is a float
 _BACKGROUND = 1  # outputs that TensorFlow's ImageNet networks have more than classes
 
 
@@ -74,7 +78,7 @@ def read_weights(
         raise InputError(
             f"{path} is a folder",
             "a file of weights",
-            "A run folder needs no conversion; write_for writes its weights for torchvision or timm",
+            _instead_of(path),
         )
     if is_bundle(path):
         raise InputError(
@@ -127,11 +131,24 @@ def ours_from(
     for key in wanted:
         if key.endswith("num_batches_tracked"):
             state.setdefault(key, torch.zeros((), dtype=torch.int64))
+    state = _with_whole_counters(state, wanted, notes)
     headless = new_classifier and bool(differences(wanted, state))
     if headless:
         wanted, state, head = _without_head(spec, wanted, state)
         notes += [f"The file's own head was left out: {some(head, 4)}."] if head else []
     problems = differences(wanted, state) or _not_finite(state)
+    if (
+        problems
+        and not headless
+        and not differences(*_without_head(spec, wanted, state)[:2])
+        and not _not_finite(state)
+    ):
+        raise InputError(
+            f"{given or source} holds a backbone of {spec.name} without its classifier: {'; '.join(problems)}",
+            "a backbone and its classifier",
+            f"Train a classifier on it: residua train DATA --model {spec.name} --weights FILE --out RUN; in Python, "
+            "create_model(…, num_classes=N, weights=FILE) adds a new one",
+        )
     if problems:
         raise InputError(
             f"{given or source} does not fit {spec.name}: {'; '.join(problems)}",
@@ -187,6 +204,33 @@ def _without_head(
     return body, {name: tensor for name, tensor in state.items() if name not in left}, left
 
 
+def _with_whole_counters(state: Tensors, wanted: Mapping[str, Tensor], notes: list[str]) -> Tensors:
+    """Return the tensors with counters as whole numbers, where a script turned all of a state dict into floats.
+
+    A count beyond the largest number of its type became infinity: it is 0 then, which inference never reads.
+    """
+    floats = [name for name, like in wanted.items() if not like.is_floating_point() and name in state]
+    floats = [name for name in floats if state[name].is_floating_point() and state[name].shape == wanted[name].shape]
+    lost = [name for name in floats if name.endswith("num_batches_tracked") and bool((state[name] == math.inf).all())]
+    if lost:
+        notes.append(f"Counters of batches set to 0: {len(lost)} are infinity, {some(lost, 3)}.")
+    whole = {name: state[name].double() for name in floats if name not in lost}
+    whole = {name: t for name, t in whole.items() if bool(((t == t.round()) & (t.abs() <= _LARGEST_COUNT)).all())}
+    return (
+        state
+        | {name: tensor.to(wanted[name].dtype) for name, tensor in whole.items()}
+        | {name: torch.zeros(state[name].shape, dtype=wanted[name].dtype) for name in lost}
+    )
+
+
+def _instead_of(folder: Path) -> str:
+    """Return what to give in place of a folder."""
+    if is_bundle(folder / MODEL_FILE):
+        return "A run needs no conversion; write_for(…, peer=…) writes its weights for torchvision or timm"
+    files = sorted(path for path in folder.iterdir() if path.suffix in _ENDINGS)
+    return f"Give a file in it: {some(map(str, files), 3)}" if files else "Give the file of weights"
+
+
 def _with_ends(spec: Spec, state: Tensors, peer: Source, wanted: int | None) -> tuple[Spec, Tensors, list[str]]:
     """Return the spec with the file's channels and classes, and the tensors without the background's output."""
     notes: list[str] = []
@@ -207,4 +251,4 @@ def _with_ends(spec: Spec, state: Tensors, peer: Source, wanted: int | None) -> 
 
 def _not_finite(state: Tensors) -> list[str]:
     names = [name for name, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
-    return [f"{len(names)} with NaN or infinity: {', '.join(compact(names))}"] if names else []
+    return [f"{len(names)} with NaN or infinity: {listed(names)}"] if names else []
