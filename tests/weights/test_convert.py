@@ -144,7 +144,7 @@ def test_the_command_names_what_a_folder_or_a_backbone_needs(
     assert main(["convert", str(out), "--model", "resnet18", "--out", str(tmp_path / "new")]) == 2
     shown = capsys.readouterr().err
     assert "holds a backbone of resnet18 without its classifier: 2 missing: fc.{weight,bias}." in shown
-    assert "residua train DATA --model resnet18 --weights FILE --out RUN" in shown
+    assert "residua train DATA --model MODEL --weights FILE --out RUN" in shown
 
 
 def test_the_hash_of_a_checkpoint_covers_all_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,7 +146,7 @@ def ours_from(
         raise InputError(
             f"{given or source} holds a backbone of {spec.name} without its classifier: {'; '.join(problems)}",
             "a backbone and its classifier",
-            f"Train a classifier on it: residua train DATA --model {spec.name} --weights FILE --out RUN; in Python, "
+            "Train a classifier on it: residua train DATA --model MODEL --weights FILE --out RUN; in Python, "
             "create_model(…, num_classes=N, weights=FILE) adds a new one",
         )
     if problems:
