@@ -56,9 +56,12 @@ def refused(output: Output, *words: object, code: int = 2) -> str:
         (["evaluate", "RUN", "--batch-size", "0"], "Given: --batch-size 0. Wanted: a whole number, --batch-size >= 1."),
         (["evaluate", "RUN", "--device", "nonsense"], "nonsense"),
         (["evaluate", "RUN", "--split", "test"], "split 'test'"),
+        (["evaluate", "RUN", "--split", "test"], "Choose --split val"),
+        (["train", "DATA", "--out", "PICTURE"], "could not be written: it is a file. Wanted: a folder."),
+        (["train", "DATA", "--out", "PICTURE/a"], " is a file. Wanted: a folder."),
         (["evaluate", "RUN", "NOWHERE"], "neither a folder nor a known data set"),
-        (["evaluate", "RUN", "--report", "PICTURE"], "File exists"),
-        (["evaluate", "RUN", "--report", "PICTURE/below"], "Not a directory"),
+        (["evaluate", "RUN", "--report", "PICTURE"], "it is a file. Wanted: a folder."),
+        (["evaluate", "RUN", "--report", "PICTURE/below"], "red.png is a file. Wanted: a folder."),
         (["evaluate", "RUN", "--report", "x" * 300], "a name in it is too long (300 bytes"),
         (["models", "nothing*"], "matches no network"),
         (["diff", "resnet50", "resnet51"], "resnet51"),
@@ -213,3 +216,50 @@ def test_a_network_of_any_legal_depth_is_found(capfd: Output) -> None:
     assert main(["models", "cifar_resnet8", "--json"]) == 0
     (row,) = json.loads(capfd.readouterr().out)
     assert (row["name"], row["params"]) == ("cifar_resnet8", None)
+
+
+def test_what_an_evaluation_leaves_out_is_stated(run: Path, data: Path, tmp_path: Path, capsys: Output) -> None:
+    assert main(["evaluate", str(run), "--no-cache"]) == 0
+    assert "top-5" not in capsys.readouterr().out, "of three classes it is always 100%"
+    for file in (data / "red").iterdir():
+        file.write_bytes(b"no image")
+    (data / "extra.png").write_bytes(b"beside")
+    colour_run(run, data=None)
+    words = ["--no-cache", "--on-bad", "skip"]
+    assert main(["evaluate", str(run), str(data), *words]) == 0
+    out, err = capsys.readouterr()
+    assert "Note: 4 of the train files do not decode and were left out of the evaluation." in err
+    assert "in no class and left out: 1 image and 0 other files (extra.png)." in err
+    assert "not measured: red." in err
+    (row,) = (line for line in out.splitlines() if line.startswith("red "))
+    assert row.split() == ["red", "–", "–", "–", "0"]
+    colour_run(tmp_path / "other")
+    assert main(["compare", str(run), str(tmp_path / "other"), str(data), *words]) == 0
+    err = capsys.readouterr().err
+    assert "Note: 4 of the train files do not decode and were left out of the evaluation." in err
+    assert "not measured: red." in err
+
+
+def test_a_part_without_labels_is_the_reason_that_is_given(
+    run: Path, data: Path, tmp_path: Path, capsys: Output
+) -> None:
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    data.rename(parts / "train")
+    paint(parts / "test" / "1.png", COLOURS["red"])
+    said = refused(capsys, "evaluate", run, parts, "--split", "test")
+    assert "test holds 1 image without class folders, so without labels, and was left out" in said
+    assert "Put its images into class folders, or choose --split val." in said
+
+
+def test_classes_that_the_run_does_not_know(run: Path, data: Path, capsys: Output) -> None:
+    (data / "red").rename(data / "rouge")
+    said = refused(capsys, "evaluate", run, data)
+    assert "the data has rouge, which the run does not know" in said
+    assert "as the run names its classes" in said
+    assert "leave this run out" not in said
+
+
+def test_help_describes_every_flag(capsys: Output) -> None:
+    assert main(["study", "--help"]) == 0
+    assert "List the studies with their questions." in capsys.readouterr().out

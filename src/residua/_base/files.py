@@ -178,6 +178,10 @@ def cause(number: int | None, path: Path) -> tuple[str, str, str]:
             if limit == resource.RLIM_INFINITY:
                 return "the file system takes no file of this size", room, "Choose a file system that does"
             return f"this process may write at most {limit:,} bytes to a file (ulimit -f)", room, "Raise that limit"
+        case errno.EEXIST | errno.ENOTDIR if file := next(
+            (each for each in (path, *path.parents) if each.is_file()), None
+        ):
+            return f"{'it' if file == path else file} is a file", "a folder", ""
         case errno.EROFS:
             return "the file system is mounted read-only", "", ""
         case errno.EACCES | errno.EPERM:

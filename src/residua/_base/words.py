@@ -17,6 +17,16 @@ def some(names: Iterable[str], most: int = 10, separator: str = ", ") -> str:
     return separator.join(names[:most]) + more
 
 
+def agree(count: int, one: str, many: str) -> str:
+    """Return the form of a word that goes with this count: `one` for 1, else `many`."""
+    return one if count == 1 else many
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return "1 file" or "1,200 files": a count and its noun, whose plural ends in "s" unless `many` is given."""
+    return f"{count:,} {agree(count, one, many or one + 's')}"
+
+
 def compact(names: Iterable[str]) -> list[str]:
     """Return dotted names, all of them, in a shell's brace notation: `layer1.{0-2}.bn1.{weight,bias}`.
 

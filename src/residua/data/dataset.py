@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,6 +68,7 @@ class Dataset:
         val_fraction: the share of train that became "val" where none was given.
         seed: what the stratified split was drawn with.
         train_images: at most so many images were left in train; 0 for all.
+        unread: of "val" and "test", those that are there and were left out, each with the reason, a sentence.
     """
 
     given: str
@@ -79,6 +80,7 @@ class Dataset:
     val_fraction: float = 0.1
     seed: int = 0
     train_images: int = 0
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def held_out(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from residua._base.words import some
+from residua._base.words import counted, some
 from residua.data.decode import FORMATS
 from residua.data.decode.formats import format_of
 
@@ -98,10 +98,7 @@ class Listing:
         """Return a sentence per kind of entry that is not data: other files, traces of systems and tools, runs."""
         found = []
         if self.others:
-            one = len(self.others) == 1
-            what = (
-                "1 file is no image by its ending" if one else f"{len(self.others)} files are no images by their ending"
-            )
+            what = counted(len(self.others), "file is no image by its ending", "files are no images by their ending")
             found.append(f"{what}: {by_ending(self.others)}")
         if self.system:
             names = Counter(os.path.basename(entry.path) + entry.detail for entry in self.system)
@@ -130,7 +127,7 @@ def here(folder: Path | str) -> tuple[list[Entry], list[Path]]:
     with os.scandir(folder) as found:
         for each in sorted(found, key=lambda each: each.name):
             entry = _classified(each)
-            if entry is None and _is_run(each.path):
+            if entry is None and is_run(each.path):
                 entry = Entry(each.path, "run")
             if entry is None:
                 folders.append(Path(each.path))
@@ -195,7 +192,7 @@ def _begins_like_an_image(path: str) -> bool:
         return False
 
 
-def _is_run(folder: str) -> bool:
+def is_run(folder: Path | str) -> bool:
     """Return whether training wrote this folder, or has just claimed it."""
     if os.path.isfile(os.path.join(folder, _RUN_MODEL)):
         return True

@@ -166,15 +166,17 @@ def compare(
     first = opened[0]
     scorer = open_scorer(opened, options)
     notes = [note for run in opened if (note := check_unseen(run, scorer.dataset, scorer.split, "score it"))]
-    scored = set(scorer.part(first).labels.tolist())
-    if absent := [name for index, name in enumerate(first.classes) if index not in scored]:
-        notes.append(f"without images here, and therefore not measured: {some(absent, 12)}")
     names = names_of(opened)
     rows, right = [], []
     for name, run in zip(names, opened, strict=True):
         scores = scorer.scores(run)
         rows.append(_row(name, run, scores))
         right.append(scores.outcome.correct)
+        if run is first:
+            scored = set(scores.labels.tolist())
+            if absent := [label for index, label in enumerate(first.classes) if index not in scored]:
+                notes.append(f"without images here, and therefore not measured: {some(absent, 12)}")
+            notes += [*scorer.dataset.notes, *scores.notes(scorer.split)]
     pairs = list(itertools.combinations(range(len(opened)), 2))
     tests = [mcnemar(right[i], right[j]) for i, j in pairs]
     return Comparison(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from residua._base.errors import InputError
-from residua._base.words import some
+from residua._base.words import counted, some
 from residua.data.dataset import BadPolicy, Dataset, Split
 from residua.data.decode import FORMATS
 from residua.data.open import open_dataset, reopen
@@ -20,6 +20,9 @@ from residua.weights.bundle.value import MODEL_FILE
 from residua.weights.local import location_of_data
 from residua.weights.open import load
 from residua.weights.run import Run
+
+_OTHER_DATA = "Name the data's class folders as the run names its classes, or move folders of other classes out"
+_OTHER_RUN = "Use runs with the same classes: leave this run out"
 
 
 def open_run(run: Run | Path | str, beside: Iterable[object] = ()) -> Run:
@@ -130,7 +133,7 @@ def with_labels_of(run: Run, dataset: Dataset, split: Split, *, partial: bool = 
     """
     ours, theirs = set(run.classes), set(dataset.classes)
     if theirs - ours or (ours - theirs and not partial):
-        raise _other_classes(run, f"the classes of {dataset.given}", "the data", dataset.classes)
+        raise _other_classes(run, f"the classes of {dataset.given}", "the data", dataset.classes, _OTHER_DATA)
     place = {name: index for index, name in enumerate(run.classes)}
     order = np.array([place[name] for name in dataset.classes], np.int64)
     return replace(split, labels=order[split.labels])
@@ -143,10 +146,12 @@ def refuse_other_classes(run: Run, first: Run) -> None:
         InputError: they differ; what each of them lacks is named.
     """
     if set(run.classes) != set(first.classes):
-        raise _other_classes(run, f"the classes of {first.folder}", first.folder.resolve().name, first.classes)
+        raise _other_classes(
+            run, f"the classes of {first.folder}", first.folder.resolve().name, first.classes, _OTHER_RUN
+        )
 
 
-def _other_classes(run: Run, what: str, who: str, classes: Sequence[str]) -> InputError:
+def _other_classes(run: Run, what: str, who: str, classes: Sequence[str], remedy: str) -> InputError:
     ours, theirs = set(run.classes), set(classes)
     sides = []
     if theirs - ours:
@@ -155,6 +160,6 @@ def _other_classes(run: Run, what: str, who: str, classes: Sequence[str]) -> Inp
         sides.append(f"the run knows {some(sorted(ours - theirs), 12)}, which {who} does not have")
     return InputError(
         f"{what} are not those of {run.folder}: {'; '.join(sides)}",
-        f"the {len(ours)} classes of the run: {some(sorted(ours), 12)}",
-        "Use data and runs of the same classes: rename the data's folders, or leave this run out",
+        f"the {counted(len(ours), 'class', 'classes')} of the run: {some(sorted(ours), 12)}",
+        remedy,
     )

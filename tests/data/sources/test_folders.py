@@ -70,7 +70,7 @@ def test_folders_beside_the_parts_are_named(make_folder: MakeFolder) -> None:
     make_folder("photos", {"cars": 2, "dogs": 2, ".git": 1})
     dataset = open_dataset(path)
     assert dataset.classes == ("a", "b")
-    assert any("cars, dogs" in note for note in dataset.notes)
+    assert any("cars (2 images), dogs (2 images)" in note for note in dataset.notes)
 
 
 def test_nested_and_hidden_files(make_folder: MakeFolder, tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ from residua.data.sources.parts import part_named
             "train Train TRAINING trn train_set training-set trainset seg_train Train_Images train_data traindata",
             "train",
         ),
-        ("val valid validation Validation dev val_set valset seg_val", "val"),
-        ("test Testing test_set testset test-images seg_test", "test"),
-        ("trains training_day tested unit_test2 vals evaluation images set cat fold_1 data seg_pred", ""),
+        ("val valid validation Validation dev val_set valset seg_val eval Evaluation eval_set evalset", "val"),
+        ("test Testing test_set testset test-images seg_test holdout hold-out held_out holdout_set", "test"),
+        ("trains training_day tested unit_test2 vals evaluated hold_on images set cat fold_1 data seg_pred", ""),
     ],
 )
 def test_names_of_parts(names: str, part: str) -> None:
@@ -99,7 +99,57 @@ def test_images_beside_class_folders_are_named(make_folder: MakeFolder) -> None:
         (path / "labels.csv").write_text("x")
         root = path.parent if name == "parts" else path
         (note,) = open_dataset(root, val_fraction=0).notes
-        assert "beside the class folders of train, in no class and left out: 1 images and 1 other files" in note
+        assert "beside the class folders of train, in no class and left out: 1 image and 1 other file" in note
         assert "000.jpg" in note
         assert "labels.csv" in note
         assert any("000.jpg" in finding.message for finding in check(root).findings)
+
+
+@pytest.mark.parametrize(("name", "part"), [("eval", "val"), ("evaluation", "val"), ("holdout", "test")])
+def test_a_less_usual_name_gives_way_to_the_usual_one(make_folder: MakeFolder, name: str, part: str) -> None:
+    root = make_folder("photos/train", {"a": 8, "b": 8}).parent
+    make_folder(f"photos/{name}", {"a": 3, "b": 2})
+    dataset = open_dataset(root)
+    assert len(dataset.splits[part]) == 5
+    assert f"by its name, {name} as {part} was read" in dataset.notes
+    make_folder(f"photos/{part}", {"a": 1, "b": 1})
+    make_folder("photos/extra", {"c": 1})
+    dataset = open_dataset(root)
+    assert len(dataset.splits[part]) == 2
+    (note,) = (note for note in dataset.notes if "no parts" in note)
+    assert note.startswith(f"beside train, {part}, ")
+    assert f"{name} (5 images)" in note
+    assert "extra (1 image)" in note
+
+
+def test_folders_one_level_too_high(make_folder: MakeFolder) -> None:
+    nested = make_folder("nested/images/train", {"a": 3, "b": 3}).parent
+    make_folder("nested/images/val", {"a": 1, "b": 1})
+    deep = make_folder("deep/data/inner", {"a": 3, "b": 3})
+    for path, inner, folders in ((nested.parent, nested, "train, val"), (deep.parent.parent, deep, "a, b")):
+        with pytest.raises(InputError) as error:
+            open_dataset(path)
+        assert f"{inner} holds the folders {folders}" in error.value.given
+        assert f"name the folder {inner}" in str(error.value)
+        assert any(f"name the folder {inner}" in finding.message for finding in check(path).findings)
+    assert open_dataset(nested).classes == open_dataset(deep).classes == ("a", "b")
+    single = make_folder("single", {"a/x": 2, "a/y": 2, "a": 1})
+    with pytest.raises(InputError, match="Add a folder for each further class"):
+        open_dataset(single)
+
+
+def test_a_run_is_no_data(make_folder: MakeFolder) -> None:
+    run = make_folder("runs/a", {})
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "model.safetensors").write_bytes(b"")
+    (run / "config.json").write_text("{}")
+    for use in (open_dataset, check):
+        with pytest.raises(InputError, match="is the folder of a run"):
+            use(run)
+        with pytest.raises(InputError, match=r"holds runs \(a\) but no class folder"):
+            use(run.parent)
+    text = make_folder("text", {})
+    text.mkdir(exist_ok=True)
+    (text / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match="neither images nor class folders"):
+        open_dataset(text)

@@ -14,6 +14,7 @@ from residua.cli.show import Switch, note, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
     from residua.evaluation.measures.ensemble import Ensemble
+    from residua.evaluation.measures.metrics import ClassMetrics
     from residua.evaluation.report.report import Report
 
 _SLICES_SHOWN = 40
@@ -163,7 +164,9 @@ def _print(found: Report) -> None:
     low, high = found.top1_interval
     say(f"{found.name} on {found.data['given']}, {found.split}: {found.count} images, {len(found.classes)} classes")
     say(f"top-1 {percent(found.top1)} (95% interval {percent(low)} to {percent(high)})")
-    say(f"top-5 {percent(found.top5)}   loss {found.loss:.4f}   baseline {percent(found.baseline)}")
+    # Of at most five classes the true one is always among the first five.
+    top5 = f"top-5 {percent(found.top5)}   " if len(found.classes) > 5 else ""
+    say(f"{top5}loss {found.loss:.4f}   baseline {percent(found.baseline)}")
     if found.calibration and found.abstention and found.brier is not None:
         rows = f"Brier {found.brier:.4f}   ECE {percent(found.calibration.ece)}   MCE {percent(found.calibration.mce)}"
         say(f"{rows}   AURC {found.abstention.aurc:.4f}")
@@ -187,7 +190,7 @@ def _print(found: Report) -> None:
         _print_ensemble(found.ensemble)
     for each in found.studies:
         say(f"study {each.name}, {each.form} form: {each.question} {each.answer.capitalize()}. {each.sentence}")
-    for sentence in found.remarks:
+    for sentence in found.data["notes"]:
         note(f"Note: {sentence}.")
     if found.absent:
         note(f"Note: without images here, and therefore not measured: {some(found.absent, 12)}.")
@@ -213,9 +216,16 @@ def _print(found: Report) -> None:
         say()
     print_table(
         ("class", "precision", "recall", "F1", "images"),
-        [(c.name, percent(c.precision), percent(c.recall), percent(c.f1), str(c.support)) for c in found.per_class],
+        [(c.name, *_rates(c), str(c.support)) for c in found.per_class],
         right=(1, 2, 3, 4),
     )
+
+
+def _rates(row: ClassMetrics) -> tuple[str, str, str]:
+    """Return precision, recall and F1 for the table; what no image decides is no number."""
+    if not row.support:
+        return "–", "–", "–"
+    return percent(row.precision) if row.predicted else "–", percent(row.recall), percent(row.f1)
 
 
 def _print_ensemble(ensemble: Ensemble) -> None:

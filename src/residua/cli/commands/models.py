@@ -57,9 +57,9 @@ def diff(left: str, right: str, /, *, json: Switch = False) -> int:
     Parameters
     ----------
     left
-        A network's name.
+        The name of a network.
     right
-        Another's.
+        The name of the network to compare it with.
     json
         Print one JSON document: field -> [left, right].
     """

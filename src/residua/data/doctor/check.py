@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from residua._base.files import check_local
-from residua._base.words import some
+from residua._base.words import counted, some
 from residua.data.ahead import in_order
 from residua.data.dataset import EMBEDDED
 from residua.data.doctor.findings import broken, imbalance, odd
@@ -19,7 +19,7 @@ from residua.data.doctor.report import CheckReport, Finding
 from residua.data.loader import default_workers
 from residua.data.open import open_dataset
 from residua.data.sources.cifar import open_cifar
-from residua.data.sources.parts import read_layout
+from residua.data.sources.parts import Part, hidden_classes, read_layout
 
 Progress = Callable[[int, int], None]
 """Called with (images examined, images in all)."""
@@ -97,13 +97,15 @@ def _of_folder(path: Path, findings: list[Finding]) -> tuple[list[Member], dict[
     listings = [listing for part in parts.values() for listing in part.classes.values()]
     unusable = [f"{entry.path} ({entry.detail})" for listing in listings for entry in listing.unusable]
     if unusable:
-        findings.append(Finding("unreadable", True, f"{len(unusable)} files cannot be read", tuple(unusable)))
+        findings.append(
+            Finding("unreadable", True, f"{counted(len(unusable), 'file')} cannot be read", tuple(unusable))
+        )
     counts = {
         name: {label: len(listing.images) for label, listing in part.classes.items()} for name, part in parts.items()
     }
     every = sorted({label for split in counts.values() for label in split})
     if len(every) < 2:
-        findings.append(Finding("layout", True, f"there is one class, {every[0]}; two are needed"))
+        findings.append(Finding("layout", True, _one_class(every[0], parts["train"])))
     for name, split in counts.items():
         absent = [label for label in every if not split.get(label)]
         if absent:
@@ -115,6 +117,11 @@ def _of_folder(path: Path, findings: list[Finding]) -> tuple[list[Member], dict[
         for file, _ in listing.images
     ]
     return images, counts
+
+
+def _one_class(label: str, train: Part) -> str:
+    nested, remedy = hidden_classes(train)
+    return f"there is one class, {label}{nested}; two are needed" + f": {remedy[:1].lower()}{remedy[1:]}" * bool(remedy)
 
 
 def _examine(images: Sequence[Member], workers: int, progress: Progress | None) -> list[Examined]:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from residua._base.errors import InputError
-from residua._base.words import some
+from residua._base.words import counted, some
 from residua.data.dataset import BadPolicy, Dataset, Split
 from residua.data.image_source import FileImages
-from residua.data.sources.parts import LAYOUT, Layout, Part, read_layout
+from residua.data.sources.parts import LAYOUT, Layout, Part, hidden_classes, read_layout
 
 
 def open_folder(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = False) -> Dataset:
@@ -57,14 +57,21 @@ def open_folder(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fal
     classes = tuple(held["train"])
     _refuse_lookalikes(path, classes)
     if len(classes) < 2 and not partial:
+        nested, remedy = hidden_classes(train)
         raise InputError(
-            f"{path} has one class, {classes[0]}", "at least two classes", "Add a folder for another class"
+            f"{path} has one class, {classes[0]}{nested}",
+            "at least two classes",
+            remedy or "Add a folder for each further class",
         )
-    splits = {}
+    splits: dict[str, Split] = {}
+    unread = dict(layout.unread)
     digest = hashlib.sha256("\n".join(classes).encode("utf-8", "surrogateescape"))
     for name, part in layout.parts.items():
         if name != "train":
-            notes += _compared(path, name, part, held[name].keys(), classes)
+            found = _compared(path, name, part, held[name].keys(), classes)
+            notes += found
+            if found and not held[name].keys() & set(classes):
+                unread[name] = found[0]
         present = [label for label in classes if label in held[name]]
         if not present:
             continue
@@ -76,7 +83,9 @@ def open_folder(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fal
             start = len(str(part.folder / label))
             for file, size in held[name][label].images:
                 digest.update(f"\0{name}/{label}{file[start:]}\0{size}".encode("utf-8", "surrogateescape"))
-    return Dataset(str(path), classes, splits, digest.hexdigest(), tuple(notes), location=str(path.resolve()))
+    return Dataset(
+        str(path), classes, splits, digest.hexdigest(), tuple(notes), location=str(path.resolve()), unread=unread
+    )
 
 
 def _unusable(path: Path, layout: Layout, on_bad: BadPolicy) -> list[str]:
@@ -84,11 +93,12 @@ def _unusable(path: Path, layout: Layout, on_bad: BadPolicy) -> list[str]:
     names = sorted(f"{entry.path} ({entry.detail})" for listing in listings for entry in listing.unusable)
     if names and on_bad == "refuse":
         raise InputError(
-            f"{len(names)} files of {path} cannot be read: {some(names)}",
+            f"{counted(len(names), 'file')} of {path} cannot be read: {some(names)}",
             "files that can be read",
             "Correct or delete them, or set on_bad='skip'",
         )
-    return [f"{len(names)} files cannot be read and were skipped: {some(names)}"] * bool(names)
+    count = counted(len(names), "file cannot be read and was", "files cannot be read and were")
+    return [f"{count} skipped: {some(names)}"] * bool(names)
 
 
 def _compared(path: Path, name: str, part: Part, held: Iterable[str], classes: tuple[str, ...]) -> list[str]:

@@ -1,8 +1,13 @@
 """Which folders are the parts of a data set, and which are its classes.
 
-A folder is a part by its name, whatever its case and the signs between words: `train`, `training` or `trn`; `val`,
-`valid`, `validation` or `dev`; `test` or `testing`; each alone or with `set`, `data`, `images` or `seg`, as in
-`training_set`, `Test-Images` and `seg_train`. A part may hold one folder of such a name that holds the classes.
+A folder is a part by its name, whatever its case and the signs between words:
+
+- `train`, `training` or `trn`;
+- `val`, `valid`, `validation`, `dev`, `eval` or `evaluation`;
+- `test`, `testing`, `holdout` or `heldout`.
+
+Each stands alone or with `set`, `data`, `images` or `seg`, as in `training_set`, `Test-Images` and `seg_train`. A part
+may hold one folder of such a name that holds the classes.
 """
 
 from __future__ import annotations
@@ -13,16 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from residua._base.errors import InputError
-from residua._base.words import some
-from residua.data.listing import Entry, Listing, here, walk
+from residua._base.words import agree, counted, some
+from residua.data.listing import Entry, Listing, here, is_run, walk
 
 LAYOUT = "a folder of class folders with images, or one with train/ and val/ or test/ that hold such"
 
 _PARTS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation"), "val"),
+    **dict.fromkeys(("test", "testing", "holdout", "heldout"), "test"),
 }
+# Beside a folder with a plainer name of the same part, these are something else: val/ and eval/, test/ and holdout/.
+_GIVES_WAY = ("eval", "hold", "held")
 _USUAL = {"train", "val", "valid", "validation", "test"}
 _BESIDE = ("set", "data", "dataset", "images", "imgs", "seg")
 _NUMBERED = re.compile(r"(fold|split|part|set|subset|cv|k|shard)[\W_]*\d+")
@@ -50,12 +57,14 @@ class Layout:
     Attributes:
         parts: "train" always; "val" and "test" where they are and hold class folders.
         notes: what was left out and why, sentences.
+        unread: of "val" and "test", those that are there and were left out, each with the reason, one of the notes.
         doubt: why the classes may be no classes, a sentence, or "".
         mixed_up: the names leave no doubt that they are none.
     """
 
     parts: dict[str, Part]
     notes: tuple[str, ...]
+    unread: Mapping[str, str]
     doubt: str = ""
     mixed_up: bool = False
 
@@ -63,9 +72,9 @@ class Layout:
 def part_named(name: str) -> str:
     """Return "train", "val" or "test" for the name of a folder that is a part, or ""."""
     words = [word for word in re.split(r"[\W_]+", name.casefold()) if word and word not in _BESIDE]
-    if len(words) != 1:
+    word = "".join(words)
+    if len(words) != 1 and word not in ("holdout", "heldout"):
         return ""
-    (word,) = words
     glued = next((word.removesuffix(end) for end in ("set", "data", "images") if word.removesuffix(end) in _PARTS), "")
     return _PARTS.get(word) or _PARTS.get(glued, "")
 
@@ -83,35 +92,44 @@ def read_layout(path: Path) -> Layout:
     notes: list[str] = []
     if path not in folders.values():
         entries, inside = _here(path)
-        others = [folder.name for folder in inside if part_named(folder.name) not in folders]
+        others = [_sized(folder) for folder in inside if folder not in folders.values()]
         if others:
-            notes.append(f"beside train, {some(others)} are no parts of the data by their names and were left out")
+            verbs = agree(
+                len(others),
+                "is no part of the data by its name and was",
+                "are no parts of the data by their names and were",
+            )
+            notes.append(f"beside {some(folder.name for folder in folders.values())}, {some(others)} {verbs} left out")
         root = Listing.of(entries)
         notes += _beside(root, "train")
+    unread: dict[str, str] = {}
     for name, folder in folders.items():
         part = _read_part(_inner(folder, name))
         if part.classes or name == "train":
             parts[name] = part
-        elif part.beside.images:
-            count = len(part.beside.images)
-            notes.append(
-                f"{folder.name} holds {count} images without class folders, so without labels, and was left out"
-            )
-        else:
-            notes.append(f"{folder.name} holds no class folders and was left out")
+            continue
+        count = counted(len(part.beside.images), "image")
+        what = f"{count} without class folders, so without labels," if part.beside.images else "no class folders"
+        unread[name] = f"{folder.name} holds {what} and was left out"
+        notes.append(unread[name])
     train = parts["train"]
+    if is_run(path) and not any(listing.images for listing in train.classes.values()):
+        raise InputError(f"{path} is the folder of a run, not of images", LAYOUT, "Name the folder of the images")
     if not train.classes:
-        loose = len(train.beside.images)
-        given = f"{train.folder} holds {loose} images but no class folder" if loose else f"{train.folder} is empty"
-        raise InputError(given, LAYOUT, "Put the images of each class into a folder of its name")
+        raise InputError(
+            f"{train.folder} {_content(train.beside)}",
+            LAYOUT,
+            "Put the images of each class into a folder of its name",
+        )
     whole = Listing(system=root.system, runs=root.runs)
     for name, part in parts.items():
         notes += _beside(part.beside, f"the class folders of {name}")
         whole = sum(part.classes.values(), whole + Listing(system=part.beside.system, runs=part.beside.runs))
     unusual = [f"{folder.name} as {name}" for name, folder in folders.items() if folder.name.lower() not in _USUAL]
     if unusual and path not in folders.values():
-        notes.insert(0, f"by their names, {some(unusual)} were read")
-    return Layout(parts, (*notes, *whole.left_out()), *_doubt(train))
+        names = agree(len(unusual), "its name", "their names")
+        notes.insert(0, f"by {names}, {some(unusual)} {agree(len(unusual), 'was', 'were')} read")
+    return Layout(parts, (*notes, *whole.left_out()), unread, *_doubt(train))
 
 
 def _part_folders(path: Path) -> dict[str, Path]:
@@ -128,7 +146,9 @@ def _part_folders(path: Path) -> dict[str, Path]:
     # A folder "train" of pictures beside other folders is a class: trains.
     if not train or (len(subfolders) > 1 and _holds_images_only(train[0])):
         return {"train": path}
-    for folders in named.values():
+    for part, folders in named.items():
+        plain = [folder for folder in folders if not folder.name.casefold().startswith(_GIVES_WAY)]
+        named[part] = folders = plain or folders
         if len(folders) > 1:
             both = " and ".join(folder.name for folder in folders[:2])
             raise InputError(f"{path} has both {both}", "one folder per part", "Merge the two")
@@ -144,11 +164,46 @@ def _holds_images_only(folder: Path) -> bool:
     return not inside and bool(entries)
 
 
+def hidden_classes(train: Part) -> tuple[str, str]:
+    """Return what the only class of `train` holds, to be added to its name, and the remedy, where it is no class.
+
+    It is none where it holds no image of its own but folders, or one folder that holds such. Else both are "".
+    """
+    (name,) = train.classes
+    folder = train.folder / name
+    while True:
+        entries, inside = _here(folder)
+        if Listing.of(entries).images or not inside:
+            return "", ""
+        if len(inside) > 1:
+            break
+        (folder,) = inside
+    names = some((each.name for each in inside), 5)
+    return (
+        f", and {folder} holds the folders {names}",
+        f"If these are the classes or the parts, name the folder {folder}",
+    )
+
+
 def _inner(folder: Path, part: str) -> Path:
     """Return the one folder inside a part's folder that is named as that part is, or else the folder itself."""
     entries, inside = _here(folder)
     nested = len(inside) == 1 and part_named(inside[0].name) == part and not Listing.of(entries).images
     return inside[0] if nested and _here(inside[0])[1] else folder
+
+
+def _sized(folder: Path) -> str:
+    """Return the name of a folder with the number of images in it and below it."""
+    return f"{folder.name} ({counted(len(Listing.of(list(walk(folder))).images), 'image')})"
+
+
+def _content(beside: Listing) -> str:
+    """Return what a folder without class folders holds."""
+    if beside.images:
+        return f"holds {counted(len(beside.images), 'image')} but no class folder"
+    if beside.runs:
+        return f"holds runs ({some((Path(entry.path).name for entry in beside.runs), 5)}) but no class folder"
+    return "holds neither images nor class folders" if beside.others or beside.unusable else "is empty"
 
 
 def _read_part(folder: Path) -> Part:
@@ -190,7 +245,7 @@ def _beside(beside: Listing, what: str) -> list[str]:
         return []
     names = [Path(path).name for path, _ in beside.images]
     names += [Path(entry.path).name for entry in (*beside.unusable, *beside.others)]
-    counts = f"{len(beside.images)} images and {len(names) - len(beside.images)} other files"
+    counts = f"{counted(len(beside.images), 'image')} and {counted(len(names) - len(beside.images), 'other file')}"
     return [f"beside {what}, in no class and left out: {counts} ({some(names, 5)})"]
 
 

@@ -101,7 +101,7 @@ def assemble(
         confusion=metrics.confusion,
         worst=mistakes(worst),
         most_confident_mistakes=mistakes(surest),
-        data=_with_skipped(dict(data or {}), split.name, scores),
+        data=_with_notes(dict(data or {}), scores.notes(split.name)),
         environment=environment(device),
         views=scores.views,
         top5_interval=metrics.top5_interval,
@@ -160,11 +160,8 @@ def _calibrated(scores: Scores, fitted: Mapping[str, Any]) -> Calibrated:
     )
 
 
-def _with_skipped(data: dict[str, Any], name: str, scores: Scores) -> dict[str, Any]:
-    if not scores.skipped:
-        return data
-    left_out = f"{len(scores.skipped)} of the {name} files do not decode and were left out of the evaluation"
-    return data | {"notes": [*data.get("notes", ()), left_out]}
+def _with_notes(data: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+    return data | {"notes": [*data.get("notes", ()), *notes]} if notes else data
 
 
 def _mistake(

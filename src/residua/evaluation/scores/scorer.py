@@ -110,10 +110,11 @@ def open_scorer(runs: Sequence[Run], options: ScoreOptions) -> Scorer:
     dataset = open_for(first, options.data, options.data_dir, options.on_bad)
     chosen = options.split or dataset.held_out
     if chosen not in dataset.splits:
+        reason = dataset.unread.get(chosen, "")
         raise InputError(
-            f"split {chosen!r} of {dataset.given}",
+            f"split {chosen!r} of {dataset.given}" + f": {reason}" * bool(reason),
             f"one of {', '.join(sorted(dataset.splits))}",
-            "Choose with split=",
+            ("Put its images into class folders, or choose" if reason else "Choose") + f" split={dataset.held_out!r}",
         )
     own = dataset.hash == first.data.get("hash")
     trained: BadPolicy = (first.recipe or {}).get("on_bad", "refuse") if own else "refuse"

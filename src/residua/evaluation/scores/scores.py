@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from residua._base.errors import InputError
+from residua._base.words import agree
 from residua.data.dataset import BadPolicy, Split
 from residua.evaluation.measures.metrics import IntArray, Outcome, Tally, refuse_not_finite, tally_of
 from residua.evaluation.scores.options import Progress, ScoreOptions
@@ -58,6 +59,12 @@ class Scores:
     def outcome(self) -> Outcome:
         """The outcome of each image."""
         return self.tally.outcome()
+
+    def notes(self, name: str) -> list[str]:
+        """Return a sentence on the images of the part `name` that were left out, where some were."""
+        count = len(self.skipped)
+        verbs = agree(count, "does not decode and was", "do not decode and were")
+        return [f"{count} of the {name} files {verbs} left out of the evaluation"] * bool(count)
 
 
 @torch.inference_mode()
