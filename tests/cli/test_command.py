@@ -258,8 +258,3 @@ def test_classes_that_the_run_does_not_know(run: Path, data: Path, capsys: Outpu
     assert "the data has rouge, which the run does not know" in said
     assert "as the run names its classes" in said
     assert "leave this run out" not in said
-
-
-def test_help_describes_every_flag(capsys: Output) -> None:
-    assert main(["study", "--help"]) == 0
-    assert "List the studies with their questions." in capsys.readouterr().out

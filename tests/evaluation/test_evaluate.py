@@ -145,7 +145,7 @@ def test_bad_files_are_refused_by_name_or_left_out(tmp_path: Path) -> None:
         evaluate(run, data)
     report = evaluate(run, data, on_bad="skip")
     assert (report.count, report.top1) == (30, 1)
-    assert "1 of the train files do not decode" in report.data["notes"][-1]
+    assert "1 of the train files does not decode" in report.data["notes"][-1]
 
 
 def test_own_data_is_read_as_in_training(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_skipping_reaches_what_cannot_be_listed(tmp_path: Path) -> None:
         evaluate(run, data)
     report = evaluate(run, data, on_bad="skip")
     assert report.count == 30
-    assert any("cannot be read and were skipped" in note for note in report.data["notes"])
+    assert any("cannot be read and was skipped" in note for note in report.data["notes"])
 
 
 def test_data_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from residua._base.errors import InputError
+from residua._base.words import counted
 from residua.anatomy.anatomy import Anatomy, Layer
 from residua.anatomy.memory import Kernels, OptimizerName, inference_peak, training_memory
 from residua.anatomy.rules.table import RULES
@@ -285,8 +286,8 @@ def _shape(given: Sequence[int] | None, spec: Spec | None) -> tuple[int, int, in
     channels, height, width = (int(side) for side in given)
     if spec and channels != spec.in_channels:
         raise InputError(
-            f"an input of {_text(given)} for {spec.name}, which reads {spec.in_channels} channels",
-            f"images of {spec.in_channels} channels",
+            f"an input of {_text(given)} for {spec.name}, which reads {counted(spec.in_channels, 'channel')}",
+            f"images of {counted(spec.in_channels, 'channel')}",
             f"Use input_shape={_text((spec.in_channels, height, width))}, or edit the spec's in_channels",
         )
     return channels, height, width

@@ -16,7 +16,7 @@ from cyclopts import Parameter
 from residua._base.errors import InputError
 from residua._base.plain import plain
 from residua._base.wording import worded
-from residua._base.words import visible
+from residua._base.words import agree, counted, visible
 
 _NOT_ASCII = re.compile("[^\x00-\x7e]")
 # DEL, C1, marks of direction, and halves of pairs, which UTF-8 has no bytes for.
@@ -74,7 +74,10 @@ def answered(good: int, bad: int) -> int:
             "Give others",
         )
     if bad:
-        note(f"residua: {bad} of {good + bad} files gave no answer; they are named above.")
+        note(
+            f"residua: {bad} of {counted(good + bad, 'file')} gave no answer; "
+            f"{agree(bad, 'it is', 'they are')} named above."
+        )
     return 1 if bad else 0
 
 

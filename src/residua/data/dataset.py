@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from residua._base.errors import InputError
+from residua._base.words import counted
 from residua.data.image_source import ImageSource
 from residua.data.splitting import Labels
 
@@ -36,7 +37,8 @@ class Split:
     def __post_init__(self) -> None:
         if len(self.images) != len(self.labels):
             raise InputError(
-                f"split {self.name!r} with {len(self.images)} images and {len(self.labels)} labels",
+                f"split {self.name!r} with {counted(len(self.images), 'image')} and "
+                f"{counted(len(self.labels), 'label')}",
                 "one label per image",
             )
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_local
+from residua._base.words import agree, counted
 from residua.data.dataset import EMBEDDED, BadPolicy, Dataset
 from residua.data.sources.cifar import open_cifar
 from residua.data.sources.digits import open_digits
@@ -112,15 +113,15 @@ def _with_validation(dataset: Dataset) -> Dataset:
     kept, held = stratify(train.labels, dataset.val_fraction, dataset.seed)
     if len(held) == 0:
         raise InputError(
-            f"{dataset.given}: {len(train)} images, none of which can be spared for validation",
+            f"{dataset.given}: {counted(len(train), 'image')}, none of which can be spared for validation",
             "at least two images in some class",
             "Add images, add a val/ folder, or set val_fraction to 0",
         )
     parts = {"train": train.subset(kept), "val": train.subset(held, "val")}
     absent = set(range(len(dataset.classes))) - set(np.unique(parts["val"].labels).tolist())
     note = (
-        f"no validation split was given: {len(held)} of the {len(train)} training images "
-        f"({dataset.val_fraction:.0%}, class by class, seed {dataset.seed}) were set aside"
+        f"no validation split was given: {len(held)} of the {counted(len(train), 'training image')} "
+        f"({dataset.val_fraction:.0%}, class by class, seed {dataset.seed}) {agree(len(held), 'was', 'were')} set aside"
     )
     notes = [*dataset.notes, note]
     if absent:
@@ -139,6 +140,7 @@ def _thinned(dataset: Dataset) -> Dataset:
             f"Use {10 * present}, or 0 for all",
         )
     chosen = balanced(train.labels, dataset.train_images, dataset.seed)
-    note = f"{len(chosen)} of the {len(train)} training images are used (class by class, seed {dataset.seed})"
+    images = counted(len(train), "training image")
+    note = f"{len(chosen)} of the {images} {agree(len(chosen), 'is', 'are')} used (class by class, seed {dataset.seed})"
     splits = {**dataset.splits, "train": train.subset(chosen)}
     return dataclasses.replace(dataset, splits=splits, notes=(*dataset.notes, note))

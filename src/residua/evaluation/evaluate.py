@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from residua._base.words import agree, counted
 from residua.data.dataset import BadPolicy, Split, without_places
 from residua.evaluation.batch_norm import Reestimated
 from residua.evaluation.ensemble_runs import (
@@ -163,7 +164,8 @@ def evaluate(
     history, damage = read_history(first.folder)
     notes += [damage] * bool(damage)
     if table is not None and (without := sum(keys[int(i)] is None for i in scores.indices)):
-        notes.append(f"{without} of these images have no row in {table.path.name}: they are in no slice")
+        verbs = agree(without, "has", "have"), agree(without, "it is", "they are")
+        notes.append(f"{without} of these images {verbs[0]} no row in {table.path.name}: {verbs[1]} in no slice")
     # An average has no maps of its own: the member with the largest weight explains the mistakes.
     explainer = runs[heaviest(ensemble.members)] if ensemble else first
     by_value, left_out = _slices(table, keys, scores)
@@ -285,7 +287,8 @@ def _notes(scorer: Scorer, run: Run) -> list[str]:
 
 def _unsettled(run: Run, found: Reestimated) -> str:
     return (
-        f"the batch normalisation of {run.folder.resolve().name} has not settled: after {found.passes} passes over its "
+        f"the batch normalisation of {run.folder.resolve().name} has not settled: after "
+        f"{counted(found.passes, 'pass', 'passes')} over its "
         f"images statistics were still off by {found.change:.2g} of a deviation or a variance"
     )
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from residua._base.errors import InputError
+from residua._base.words import counted
 from residua.families.build import build
 from residua.families.network import Classifier
 from residua.specs.catalog import get_spec
@@ -57,7 +58,7 @@ def check_input(spec: Spec, size: int, field: str = "image_size") -> None:
     if takes(spec, size):
         return
     near = nearest_size(spec, size)
-    given = f"images of {size} pixels for {spec.name}"
+    given = f"images of {counted(size, 'pixel')} for {spec.name}"
     if takes(spec, near + 1):
         raise InputError(
             given,

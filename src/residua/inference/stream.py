@@ -21,7 +21,7 @@ from torch import Tensor
 from residua._base.errors import InputError
 from residua._base.files import check_name
 from residua._base.http import is_address, public_address
-from residua._base.words import some
+from residua._base.words import counted, some
 from residua.data.ahead import in_order
 from residua.data.decode import BadImage, Pixels, decode
 from residua.data.listing import Listing, walk
@@ -276,7 +276,7 @@ def all_or_refuse(found: Iterable[T | BadFile], remedy: str) -> list[T]:
     if bad:
         named = some([f"{item.path}: {item.reason}" for item in bad], separator="; ")
         raise InputError(
-            f"{len(bad)} of {len(good) + len(bad)} files gave no answer: {named}",
+            f"{len(bad)} of {counted(len(good) + len(bad), 'file')} gave no answer: {named}",
             "image files that decode completely",
             remedy,
         )

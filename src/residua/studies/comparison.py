@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from residua._base.words import some
+from residua._base.words import agree, some
 from residua.studies.study import Figure, Outcome, Result, Results, Table, Verdict
 
 if TYPE_CHECKING:
@@ -144,8 +144,8 @@ def _verdict(results: Results, baseline: str, claim: Sequence[str], best: str) -
             numbers,
         )
     text = (
-        f"None of the {len(found)} others is better than {best}, {len(worse)} of them are worse; "
-        f"{len(alike)} cannot be distinguished from it here."
+        f"None of the {len(found)} others is better than {best}, "
+        f"{len(worse)} of them {agree(len(worse), 'is', 'are')} worse; {len(alike)} cannot be distinguished from it here."
     )
     return Verdict("undecided", text, tuple(details), numbers)
 

@@ -11,6 +11,7 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.files import write_text
 from residua._base.plain import plain
+from residua._base.words import counted
 from residua.data.dataset import Dataset
 from residua.evaluation.report.study_section import STUDY_HTML, STUDY_JSON
 from residua.evaluation.report.text import shown
@@ -103,7 +104,8 @@ class StudyReport:
             if found:
                 most = f" to {found[-1]:,}" if len(found) > 1 else ""
                 spans.append(f"{found[0]:,}{most} {key}{'s' * (found[-1] != 1)}")
-        return f"Each network was trained for {', '.join(spans)} on {self.data['counts'].get('train', 0):,} images."
+        images = counted(self.data["counts"].get("train", 0), "image")
+        return f"Each network was trained for {', '.join(spans)} on {images}."
 
     def rows(self) -> list[Row]:
         """Return one row per arm that gave a result, in the order of the grid."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from residua._base.errors import InputError
-from residua._base.words import some
+from residua._base.words import counted, some
 from residua.data.dataset import Dataset
 from residua.training.image_digests import ImageDigests, changed_names, file_names, read_digests
 from residua.training.recipe import FREE_FIELDS
@@ -136,7 +136,7 @@ def refuse_different_content(request: Request, digests: ImageDigests | None, lef
 
 
 def _listed(found: dict[str, str]) -> list[str]:
-    count = f"{len(found)} files differ" if len(found) > 1 else "1 file differs"
+    count = counted(len(found), "file differs", "files differ")
     return [f"{count}: {some(f'{name} {change}' for name, change in found.items())}"] if found else []
 
 

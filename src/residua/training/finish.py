@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from residua._base.files import atomic_path, writing
 from residua._base.signals import StopRequest
-from residua._base.words import clock
+from residua._base.words import clock, counted
 from residua.evaluation.evaluate import evaluate_model, relation
 from residua.evaluation.report.report import Report, write_report
 from residua.families.build import build
@@ -47,7 +47,8 @@ def finish(trainer: Trainer, stop: StopRequest) -> None:
         _keep_best_and_last(trainer)
     low, high = report.top1_interval
     trainer.display.say(
-        f"{report.split} accuracy {report.top1:.2%} (95% interval {low:.2%} to {high:.2%}, {report.count} images) "
+        f"{report.split} accuracy {report.top1:.2%} (95% interval {low:.2%} to {high:.2%}, "
+        f"{counted(report.count, 'image')}) "
         f"after {clock(trainer.state.seconds)}; see {plan.folder}/report.html"
     )
     stop.check()

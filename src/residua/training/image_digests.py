@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from residua._base.errors import Damaged
 from residua._base.files import atomic_path, read_regular, writing
+from residua._base.words import counted
 from residua.data.dataset import Dataset
 from residua.data.decoded.contents import content_digests, file_name
 
@@ -79,7 +80,7 @@ def read_digests(path: Path) -> ImageDigests | None:
         reason = "it was cut short or changed after it was written" if content else "it is empty"
         raise Damaged(path, reason, remedy=_REMEDY) from None
     if digests.dtype != np.uint8 or digests.shape != (len(names), _BYTES):
-        raise Damaged(path, f"digests of shape {digests.shape} for {len(names)} names", remedy=_REMEDY)
+        raise Damaged(path, f"digests of shape {digests.shape} for {counted(len(names), 'name')}", remedy=_REMEDY)
     return ImageDigests(tuple(names), digests)
 
 

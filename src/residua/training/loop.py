@@ -9,6 +9,7 @@ from residua._base.console import Display
 from residua._base.files import writing
 from residua._base.lock import exclusive
 from residua._base.signals import Stopped, StopRequest
+from residua._base.words import counted
 from residua.specs.schema import Spec
 from residua.training.checkpoint import remove_leftovers
 from residua.training.claim import claim, opening
@@ -137,9 +138,12 @@ def _introduce(trainer: Trainer) -> None:
     for note in plan.dataset.notes:
         say(note)
     say(f"{trainer.hardware.sentence}; {trainer.kernels.name} kernels ({trainer.kernels.reason})")
-    say(f"Recipe {plan.recipe.name}: {plan.recipe.epochs} epochs, {plan.total_steps:,} steps of {_images(plan)} images")
+    say(
+        f"Recipe {plan.recipe.name}: {counted(plan.recipe.epochs, 'epoch')}, "
+        f"{counted(plan.total_steps, 'step')} of {_images(plan)}"
+    )
 
 
 def _images(plan: Plan) -> str:
     size, forwards = plan.recipe.batch_size, plan.recipe.accumulate_steps
-    return f"{forwards} × {size}" if forwards > 1 else str(size)
+    return f"{forwards} × {counted(size, 'image')}" if forwards > 1 else counted(size, "image")

@@ -13,7 +13,7 @@ import numpy as np
 
 from residua._base.errors import InputError
 from residua._base.files import write_text, writing
-from residua._base.words import some
+from residua._base.words import agree, counted, some
 from residua.data.dataset import Dataset
 from residua.data.decoded.cache import refusal
 from residua.data.loader import Loader
@@ -274,5 +274,7 @@ def _left_out(loaders: dict[str, Loader]) -> list[str]:
     for name, loader in loaders.items():
         if loader.skipped:
             named = [f"{loader.split.where(index)} ({loader.skipped[index]})" for index in sorted(loader.skipped)]
-            notes.append(f"{len(named)} of {len(loader.split)} {name} images do not decode, left out: {some(named)}")
+            images = counted(len(loader.split), f"{name} image")
+            verb = agree(len(named), "does", "do")
+            notes.append(f"{len(named)} of {images} {verb} not decode, left out: {some(named)}")
     return notes

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from residua._base.errors import Damaged, InputError
 from residua._base.json_file import mismatch
-from residua._base.words import some
+from residua._base.words import counted, some
 from residua.training.checkpoint import Checkpoint, checkpoint_path, newest_checkpoint
 from residua.training.plan import Plan
 from residua.training.state import State
@@ -59,7 +59,8 @@ def refuse_different_images(plan: Plan, then: dict[str, list[int]]) -> None:
         changed += [plan.dataset.splits[name].where(index) for index in places]
     if changed:
         raise InputError(
-            f"{len(changed)} images decode now and did not when {plan.folder} was stopped, or the reverse: "
+            f"{counted(len(changed), 'image decodes', 'images decode')} now and did not when "
+            f"{plan.folder} was stopped, or the reverse: "
             f"{some(changed)}",
             "the same images as before",
             "Restore these files, or give a different folder: out=FOLDER",

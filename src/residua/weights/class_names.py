@@ -8,7 +8,7 @@ from pathlib import Path
 
 from residua._base.errors import InputError
 from residua._base.files import check_local
-from residua._base.words import some
+from residua._base.words import counted, some
 
 # Krizhevsky 2009, in the order of its labels.
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -31,7 +31,8 @@ def class_names(
         known = _CIFAR10 if data == "cifar10" else imagenet() if count == 1000 else ()
         if len(known) == count:
             return known, f"Class names taken from {'CIFAR-10' if data == 'cifar10' else 'ImageNet'}; none were given."
-        return tuple(f"class_{i}" for i in range(count or 0)), f"No names are known for {count} classes: class_0, …"
+        stated = f"No names are known for {counted(count or 0, 'class', 'classes')}: class_0, …"
+        return tuple(f"class_{i}" for i in range(count or 0)), stated
     if isinstance(given, str | Path):
         check_local("file of class names", given)
     what = f"the class names in {given}" if isinstance(given, (str, Path)) else "the class names"
@@ -43,8 +44,8 @@ def class_names(
         raise InputError(f"{what}: {some(twice)} more than once", "distinct names", "Give each output its own name")
     if count is not None and len(names) != count:
         raise InputError(
-            f"{what}: {len(names)} for {count} outputs",
-            f"{count} names, in the order of the outputs",
+            f"{what}: {len(names)} for {counted(count, 'output')}",
+            f"{counted(count, 'name')}, in the order of the outputs",
             "Give the names of the classes that the weights were trained on",
         )
     return names, None

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from residua._base.words import counted
 from residua.specs.preprocess import describe
 from residua.weights.bundle.config import timm_name
 from residua.weights.bundle.value import Bundle
@@ -38,7 +39,7 @@ def model_card(bundle: Bundle, parameters: int) -> str:
     }
     # JSON is YAML, and keeps whatever a name holds from being read as more than text.
     lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", ""]
-    lines += [f"# {spec.name}, {len(classes)} classes", "", "| | |", "|---|---|"]
+    lines += [f"# {spec.name}, {counted(len(classes), 'class', 'classes')}", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {_cell(value)} |" for name, value in facts.items() if value]
     lines += ["", "Classes, in the order of the logits:", "", "```json", json.dumps(list(classes)), "```", ""]
     lines += ["```python", "import residua as r", "", 'run = r.load("hf://ORG/REPO")  # or a folder']
@@ -62,7 +63,7 @@ def _measured(metrics: Mapping[str, Any]) -> str:
     found = f"top-1 {metrics['top1']:.4f}"
     if interval := metrics.get("top1_interval"):
         found += f" (95% interval {interval[0]:.4f} to {interval[1]:.4f})"
-    of = f"{metrics['count']:,} images" if metrics.get("count") else "images"
+    of = counted(metrics["count"], "image") if metrics.get("count") else "images"
     return found + (f" of {of} of the {metrics['split']} part" if metrics.get("split") else "")
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from residua._base.errors import InputError
+from residua._base.words import counted
 from residua.families.members import input_tensors
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
@@ -39,7 +40,7 @@ def for_rgb(given: str, spec: Spec, tensors: Mapping[str, Tensor]) -> tuple[Spec
         return spec, dict(tensors), ""
     if spec.in_channels != 1:
         raise InputError(
-            f"{given} holds a {spec.name} for {spec.in_channels} channels",
+            f"{given} holds a {spec.name} for {counted(spec.in_channels, 'channel')}",
             "a network for RGB images, or for grey ones: 3 channels or 1",
             f"Fit its first kernel to RGB: create_model({spec.name!r}, in_channels=3, weights=FILE)",
         )

@@ -189,7 +189,7 @@ def test_folders_beside_the_parts_are_named(sound: Path) -> None:
         (sound / name).mkdir()
     (finding,) = check(sound).findings
     assert finding.kind == "layout"
-    assert "cars, dogs" in finding.message
+    assert "cars (0 images), dogs (0 images)" in finding.message
 
 
 def test_near_pairs_are_found_across_blocks() -> None:
@@ -230,4 +230,4 @@ def test_digits() -> None:
     assert report.ok
     assert report.images == 1797
     assert list(report.counts) == ["train", "test"]
-    assert "digits: 1797 images, 10 classes" in report.to_text()
+    assert "digits: 1,797 images, 10 classes" in report.to_text()

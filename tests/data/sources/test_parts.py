@@ -117,7 +117,7 @@ def test_a_less_usual_name_gives_way_to_the_usual_one(make_folder: MakeFolder, n
     dataset = open_dataset(root)
     assert len(dataset.splits[part]) == 2
     (note,) = (note for note in dataset.notes if "no parts" in note)
-    assert note.startswith(f"beside train, {part}, ")
+    assert note.startswith(f"beside train, {part}: ")
     assert f"{name} (5 images)" in note
     assert "extra (1 image)" in note
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from residua._base.words import agree
 from residua.anatomy.drawing.canvas import arrow_head, box, number, path, short, text
 from residua.anatomy.drawing.picture import Head
 from residua.anatomy.drawing.row import MARGIN, Row
@@ -40,7 +41,7 @@ def _drawn(head: Head, row: Row, top: float) -> str:
         x += _BLOCK + _GAP
     label = f"{head.name}: {short(head.params)} params, {short(head.macs)} MACs"
     classes = head.blocks[-1].channels if head.blocks else 0
-    end = f"{label} → {classes} outputs"
+    end = f"{label} → {classes} {agree(classes, 'output', 'outputs')}"
     width = width_of(end, 12)
     # To the left of the way up where the right end of the page is near.
     if x + width > row.width - MARGIN:

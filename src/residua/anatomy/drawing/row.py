@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from residua._base.words import agree
 from residua.anatomy.anatomy import Anatomy
 from residua.anatomy.drawing.canvas import arrow_head, box, element, number, path, short, text
 from residua.anatomy.drawing.picture import Block, Kind, Run, Section
@@ -206,7 +207,12 @@ def _words(section: Section) -> list[str]:
     if not section.sides:
         gated = sum(run.count for run in section.runs if run.block.kind == "gated")
         if gated:
-            return ["fully connected", f"{section.runs[0].block.channels} units wide", f"{gated} highway layers", ""]
+            return [
+                "fully connected",
+                f"{section.runs[0].block.channels} units wide",
+                f"{gated} highway {agree(gated, 'layer', 'layers')}",
+                "",
+            ]
         linear = [run.block.channels for run in section.runs if run.block.kind == "linear" for _ in range(run.count)]
         widths = linear or [last.channels]
         return ["classifier", " → ".join(map(str, widths)), "outputs" if len(widths) < 2 else "", ""]
@@ -224,7 +230,7 @@ def _words(section: Section) -> list[str]:
     ]
     dense = sum(run.block.members for run in section.runs if run.block.kind == "dense")
     if dense:
-        inside = [f"{dense} dense layers"]
+        inside = [f"{dense} dense {agree(dense, 'layer', 'layers')}"]
     pools = counts.get("pool", 0)
     if pools and len(inside) < 2:
         words = f"{_window(section, 'pool')}pool" if pools == 1 else f"{pools} pools"
@@ -233,7 +239,12 @@ def _words(section: Section) -> list[str]:
     words = ", ".join(inside[:2]).replace("residual unit", "unit").replace(" of branches", "")
     if any(run.block.kind == "norm" for run in section.runs):
         words += ", BN · ReLU"
-    return [f"{section.name}: {size}" if section.name else size, f"{last.channels} channels", words, sees]
+    return [
+        f"{section.name}: {size}" if section.name else size,
+        f"{last.channels} {agree(last.channels, 'channel', 'channels')}",
+        words,
+        sees,
+    ]
 
 
 def _window(section: Section, kind: Kind) -> str:

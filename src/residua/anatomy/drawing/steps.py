@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from residua._base.words import counted
 from residua.anatomy.anatomy import Anatomy, Layer
 from residua.anatomy.drawing.picture import Block, Kind, Run, Shortcut, sections, ways_into
 
@@ -86,7 +87,7 @@ def _steps(block: Block) -> list[Step]:
     whole = f"{block.name}: {shape}"
     side = max(block.side, 1)
     if block.kind == "dense":
-        return [Step(f"dense block of {block.members} layers, {block.channels}", "dense", side, whole)]
+        return [Step(f"dense block of {counted(block.members, 'layer')}, {block.channels}", "dense", side, whole)]
     if block.kind == "gated":
         return [Step(f"highway layer, {block.channels}", "gated", side, whole)]
     if cats:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from residua._base.console import progress_bar
+from residua._base.words import counted
 from residua.cli.show import Switch, note, percent, print_json, print_table, say
 
 
@@ -84,7 +85,10 @@ def compare(
     if json:
         print_json(found.to_dict())
         return 0
-    say(f"{found.data}, {found.split}: {found.count} images, {len(found.classes)} classes, views {found.views}")
+    say(
+        f"{found.data}, {found.split}: {counted(found.count, 'image')}, "
+        f"{counted(len(found.classes), 'class', 'classes')}, views {found.views}"
+    )
     say(found.evaluated)
     for sentence in found.notes:
         note(f"Note: {sentence}.")

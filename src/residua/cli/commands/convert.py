@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from residua._base.errors import InputError
+from residua._base.words import counted
 from residua.cli.show import Switch, note, print_json, say
 from residua.specs.preprocess import describe
 from residua.weights.sources.names import SOURCES
@@ -112,7 +113,10 @@ def convert(
         print_json(document | {"preprocess": asdict(run.preprocess_spec)} | origin)
         return 0
     fed = run.preprocess_spec
-    say(f"{run.folder}: {run.spec.name} from {file} ({origin['source']}), {len(run.classes)} classes")
+    say(
+        f"{run.folder}: {run.spec.name} from {file} ({origin['source']}), "
+        f"{counted(len(run.classes), 'class', 'classes')}"
+    )
     say(f"Images: {describe(fed)}")
     note(f"Next: {shlex.join(['residua', 'evaluate', str(run.folder)])} DATA")
     return 0

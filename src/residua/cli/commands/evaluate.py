@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from residua._base.console import progress_bar
 from residua._base.errors import InputError
-from residua._base.words import some
+from residua._base.words import agree, counted, some
 from residua.cli.show import Switch, note, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def evaluate(
                 progress=progress,
             )
         note(
-            f"Temperature {fitted.temperature:.4f}, fitted on {fitted.count:,} validation images: loss "
+            f"Temperature {fitted.temperature:.4f}, fitted on {counted(fitted.count, 'validation image')}: loss "
             f"{fitted.loss_before:.4f} to {fitted.loss_after:.4f}. It is stored in {run}."
         )
     with progress_bar("Evaluating", "images") as progress:
@@ -162,7 +162,10 @@ def evaluate(
 
 def _print(found: Report) -> None:
     low, high = found.top1_interval
-    say(f"{found.name} on {found.data['given']}, {found.split}: {found.count} images, {len(found.classes)} classes")
+    say(
+        f"{found.name} on {found.data['given']}, {found.split}: {counted(found.count, 'image')}, "
+        f"{counted(len(found.classes), 'class', 'classes')}"
+    )
     say(f"top-1 {percent(found.top1)} (95% interval {percent(low)} to {percent(high)})")
     # Of at most five classes the true one is always among the first five.
     top5 = f"top-5 {percent(found.top5)}   " if len(found.classes) > 5 else ""
@@ -174,7 +177,8 @@ def _print(found: Report) -> None:
         say(f"views: {found.views}")
     if done := found.reestimated:
         say(
-            f"batch normalisation: {done.layers} layers re-estimated over {done.count} images, {done.passes} passes, "
+            f"batch normalisation: {counted(done.layers, 'layer')} re-estimated over {counted(done.count, 'image')}, "
+            f"{counted(done.passes, 'pass', 'passes')}, "
             f"the last of which found them within {percent(done.change)}"
         )
     if (calibrated := found.calibrated) is not None:
@@ -212,7 +216,8 @@ def _print(found: Report) -> None:
             right=(2, 3, 4, 5),
         )
         if len(found.slices) > _SLICES_SHOWN:
-            say(f"and {len(found.slices) - _SLICES_SHOWN} more slices: --json has them all")
+            more = len(found.slices) - _SLICES_SHOWN
+            say(f"and {counted(more, 'more slice')}: --json has {agree(more, 'it', 'them all')}")
         say()
     print_table(
         ("class", "precision", "recall", "F1", "images"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from residua._base.errors import InputError, did_you_mean
+from residua._base.words import counted
 from residua.cli.show import Switch, note, print_json, print_table, say
 from residua.specs.catalog import SERIES, counts, get_spec, list_models
 from residua.specs.schema import Spec
@@ -47,7 +48,7 @@ def models(pattern: str = "*", /, *, json: Switch = False) -> int:
         right=(1, 2),
     )
     series = ", ".join(s.pattern.format(depth=f"{{{s.depths}}}", width="{width}") for s in SERIES)
-    note(f"{len(names)} networks. Any legal depth works too: {series}.")
+    note(f"{counted(len(names), 'network')}. Any legal depth works too: {series}.")
     return 0
 
 

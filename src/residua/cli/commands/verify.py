@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from residua._base.console import progress_bar
+from residua._base.words import counted
 from residua.cli.show import Switch, note, print_json, print_table, say
 
 
@@ -61,5 +62,5 @@ def verify(
     for name, command in found.absent.items():
         note(f"{name} is not installed and was not asked: {command}")
     failed = sum(not receipt.ok for receipt in found.receipts)
-    note(f"{len(found.receipts)} networks, {failed} with differences.")
+    note(f"{counted(len(found.receipts), 'network')}, {failed} with differences.")
     return 0 if found.ok else 1

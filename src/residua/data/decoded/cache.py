@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from residua._base.cache import Cache
 from residua._base.errors import InputError
-from residua._base.words import some
+from residua._base.words import counted, some
 from residua.data.ahead import in_order
 from residua.data.dataset import Split
 from residua.data.decode import BadImage, Pixels, decode_bytes
@@ -207,7 +207,8 @@ def refusal(*parts: tuple[Split, dict[int, str]]) -> InputError:
     for split, bad in parts:
         named = [f"{split.where(index)} ({reason})" for index, reason in sorted(bad.items())]
         sentences.append(
-            f"{len(bad)} of {len(split)} images of the {split.name} part cannot be decoded: {some(named, 20)}"
+            f"{len(bad)} of {counted(len(split), 'image')} of the {split.name} part cannot be decoded: "
+            f"{some(named, 20)}"
         )
     return InputError(
         "; ".join(sentences),

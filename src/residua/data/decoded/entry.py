@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from residua._base.errors import Damaged
 from residua._base.files import read_regular
-from residua._base.words import some
+from residua._base.words import agree, counted, some
 from residua.data.ahead import in_order
 from residua.data.decode import Pixels
 
@@ -81,7 +81,7 @@ class Index:
             bad = dict(zip(arrays["places"].tolist(), arrays["reasons"].tolist(), strict=True))
             index = Index(arrays["sizes"], arrays["checksums"], arrays["contents"], bad)
         if len(index.sizes) != count:
-            raise Damaged(path, f"it describes {len(index.sizes)} images, not {count}")
+            raise Damaged(path, f"it describes {counted(len(index.sizes), 'image')}, not {count}")
         return index
 
 
@@ -173,8 +173,8 @@ class Decoded:
             if self.folder is not None:
                 shutil.rmtree(self.folder, ignore_errors=True)
         warnings.warn(
-            f"The decode cache holds damaged pixels of {len(damaged)} images ({self.folder}: images "
-            f"{some(map(str, damaged), 5)}); they were decoded again.",
+            f"The decode cache holds damaged pixels of {counted(len(damaged), 'image')} ({self.folder}: images "
+            f"{some(map(str, damaged), 5)}); {agree(len(damaged), 'it was', 'they were')} decoded again.",
             stacklevel=1,  # found in a thread, where no caller stands above
         )
 

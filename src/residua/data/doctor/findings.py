@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from residua._base.words import agree, counted
 from residua.data.doctor.inspect import Examined, Member
 from residua.data.doctor.report import Finding
 
@@ -25,7 +26,12 @@ def broken(images: Sequence[Member], results: Sequence[Examined]) -> Iterator[Fi
         if result.reason:
             kinds[_kind(result.reason)].append(f"{image.name} ({result.reason})")
     for kind, files in kinds.items():
-        yield Finding(kind, True, f"{len(files)} of {len(images)} images do not decode", tuple(files))
+        yield Finding(
+            kind,
+            True,
+            f"{len(files)} of {counted(len(images), 'image')} {agree(len(files), 'does', 'do')} not decode",
+            tuple(files),
+        )
 
 
 def _kind(reason: str) -> str:
@@ -43,12 +49,20 @@ def odd(images: Sequence[Member], results: Sequence[Examined]) -> Iterator[Findi
         return
     mislabelled = [f"{name} (is {result.format})" for name, result in pairs if result.mislabelled]
     if mislabelled:
-        message = f"{len(mislabelled)} files are of a different format than their extension states"
+        message = counted(
+            len(mislabelled),
+            "file is of a different format than its extension states",
+            "files are of a different format than their extension states",
+        )
         yield Finding("extension", False, message, tuple(mislabelled))
     usual = Counter(result.mode for _, result in pairs).most_common(1)[0][0]
     modes = [f"{name} ({result.mode})" for name, result in pairs if result.mode != usual]
     if modes:
-        message = f"{len(modes)} images are not {usual} like the others; they are converted to RGB"
+        message = counted(
+            len(modes),
+            f"image is not {usual} like the others; it is converted to RGB",
+            f"images are not {usual} like the others; they are converted to RGB",
+        )
         yield Finding("mode", False, message, tuple(modes))
     yield from _few_levels(pairs)
     sides = np.array([result.size for _, result in pairs])
@@ -56,7 +70,12 @@ def odd(images: Sequence[Member], results: Sequence[Examined]) -> Iterator[Findi
     unusual = (shorter * 8 < np.median(shorter)) | (longer > 5 * shorter)
     if unusual.any():
         names = tuple(f"{pairs[i][0]} ({sides[i, 1]} × {sides[i, 0]})" for i in np.flatnonzero(unusual))
-        yield Finding("size", False, f"{len(names)} images are much smaller or narrower than the others", names)
+        yield Finding(
+            "size",
+            False,
+            f"{counted(len(names), 'image is', 'images are')} much smaller or narrower than the others",
+            names,
+        )
 
 
 def _few_levels(pairs: Sequence[tuple[str, Examined]]) -> Iterator[Finding]:
@@ -70,12 +89,16 @@ def _few_levels(pairs: Sequence[tuple[str, Examined]]) -> Iterator[Finding]:
             flat.append(described)
     if deep:
         message = (
-            f"{len(deep)} 16-bit images use the lowest levels only, as values of 8 to 14 bits do whose depth the file "
-            "does not declare; they are seen as nearly black: scale the values to 0..65535, or declare the depth"
+            f"{counted(len(deep), '16-bit image uses', '16-bit images use')} the lowest levels only, as values of 8 to "
+            f"14 bits do whose depth the file does not declare; {agree(len(deep), 'it is', 'they are')} seen as nearly "
+            "black: scale the values to 0..65535, or declare the depth"
         )
         yield Finding("levels", False, message, tuple(deep))
     if flat:
-        message = f"{len(flat)} images are nearly one colour: their values span fewer than {FEW_LEVELS} of 256 levels"
+        message = (
+            counted(len(flat), "image is nearly one colour: its", "images are nearly one colour: their")
+            + f" values span fewer than {FEW_LEVELS} of 256 levels"
+        )
         yield Finding("levels", False, message, tuple(flat))
 
 

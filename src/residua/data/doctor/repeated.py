@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from residua._base.words import counted
 from residua.data.doctor.duplicates import exact_groups, near_pairs
 from residua.data.doctor.inspect import Examined, Member
 from residua.data.doctor.report import Finding
@@ -38,7 +39,7 @@ def repeated(images: Sequence[Member], results: Sequence[Examined]) -> Iterator[
         groups[kind].append(tuple(member.name for member in members))
     for kind, sentence in _EXACT.items():
         if groups[kind]:
-            message = f"{len(groups[kind])} groups of {sentence}"
+            message = f"{counted(len(groups[kind]), 'group')} of {sentence}"
             yield Finding(kind, kind != "duplicate", message, tuple(groups[kind]))
     if len(images) > NEAR_LIMIT:
         message = f"near duplicates are looked for among at most {NEAR_LIMIT:,} images"
@@ -62,4 +63,4 @@ def _near(images: Sequence[Member], results: Sequence[Examined], exact: Sequence
         pairs[kind].append(tuple(images[index].name for index in both))
     for kind, sentence in _NEAR.items():
         if pairs[kind]:
-            yield Finding(kind, False, f"{len(pairs[kind])} pairs of {sentence}", tuple(pairs[kind]))
+            yield Finding(kind, False, f"{counted(len(pairs[kind]), 'pair')} of {sentence}", tuple(pairs[kind]))

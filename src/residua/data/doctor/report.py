@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
-from residua._base.words import visible
+from residua._base.words import counted, visible
 
 _MOST_FILES = 20
 
@@ -63,7 +63,7 @@ class CheckReport:
 
     def to_text(self) -> str:
         """Return the report for people: a line per finding and a line per file, at most 20 files each."""
-        lines = [f"{self.given}: {self.images} images, {len(self.classes)} classes"]
+        lines = [f"{self.given}: {counted(self.images, 'image')}, {counted(len(self.classes), 'class', 'classes')}"]
         lines += [f"  {split}: {sum(counts.values())}" for split, counts in self.counts.items()]
         for finding in self.findings:
             lines.append(f"{'FIX ' if finding.must_fix else 'note'}  {finding.kind}: {finding.message}")

@@ -12,6 +12,7 @@ import numpy as np
 
 from residua._base.download import RemoteFile
 from residua._base.errors import InputError
+from residua._base.words import counted
 from residua.data.dataset import Split
 from residua.data.decode import Pixels
 from residua.data.image_source import ArrayImages
@@ -71,7 +72,9 @@ def _read(path: Path, layout: Layout) -> tuple[tuple[str, ...], dict[str, Split]
         parts = [_part(contents.pop(member), layout, path) for member in members]
         labels = np.concatenate([labels for labels, _ in parts])
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
-            raise _unusable(path, f"labels from {labels.min()} to {labels.max()} for {len(names)} classes")
+            raise _unusable(
+                path, f"labels from {labels.min()} to {labels.max()} for {counted(len(names), 'class', 'classes')}"
+            )
         splits[split] = Split(split, labels, ArrayImages(np.concatenate([pixels for _, pixels in parts])))
     return names, splits
 

@@ -99,7 +99,7 @@ def read_layout(path: Path) -> Layout:
                 "is no part of the data by its name and was",
                 "are no parts of the data by their names and were",
             )
-            notes.append(f"beside {some(folder.name for folder in folders.values())}, {some(others)} {verbs} left out")
+            notes.append(f"beside {some(folder.name for folder in folders.values())}: {some(others)} {verbs} left out")
         root = Listing.of(entries)
         notes += _beside(root, "train")
     unread: dict[str, str] = {}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from residua._base.errors import InputError
+from residua._base.words import agree, counted
 from residua.evaluation.measures.metrics import FloatArray, IntArray
 
 BINS = 15
@@ -144,14 +145,12 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> Temperature:
         return float((scores * inverse).logsumexp(dim=1).mean())
 
     low, high = _LOWEST, _HIGHEST
-    given = f"the {len(truth)} images to fit a temperature on"
+    given = f"the {counted(len(truth), 'image')} to fit a temperature on {agree(len(truth), 'is', 'are')}"
     if slope(low)[0] >= 0:
-        raise InputError(
-            f"{given} are classified no better than by chance", "a network that has learnt", "Train longer"
-        )
+        raise InputError(f"{given} classified no better than by chance", "a network that has learnt", "Train longer")
     if float(scores.amax()) <= 0 or slope(high)[0] <= 0:
         raise InputError(
-            f"{given} are all classified correctly: the likelihood rises without bound as the temperature falls",
+            f"{given} all classified correctly: the likelihood rises without bound as the temperature falls",
             "images of which some are classified wrongly",
             "Give more validation images: a larger val_fraction=… in training, or a larger val/ folder",
         )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from residua._base.errors import InputError
+from residua._base.words import counted
 from residua.evaluation.measures.metrics import Outcome
 from residua.evaluation.measures.significance import McNemar
 
@@ -164,7 +165,8 @@ def _of_truth(log_probabilities: Sequence[Tensor], labels: Tensor) -> Tensor:
     """Return (M, N), the log-probability that each member gives to the true class."""
     if not log_probabilities or not len(labels):
         raise InputError(
-            f"{len(log_probabilities)} members and {len(labels)} images to weight them on", "at least one of each"
+            f"{counted(len(log_probabilities), 'member')} and {counted(len(labels), 'image')} to weight them on",
+            "at least one of each",
         )
     truth = labels.to(torch.int64)[:, None]
     return torch.stack([log.gather(1, truth)[:, 0].to(torch.float64) for log in log_probabilities])

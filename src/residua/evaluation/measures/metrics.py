@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from residua._base.errors import InputError
+from residua._base.words import counted
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -222,7 +223,7 @@ class Tally:
         """
         names = tuple(classes) if classes is not None else tuple(str(i) for i in range(self.num_classes))
         if len(names) != self.num_classes:
-            raise InputError(f"{len(names)} class names", f"{self.num_classes}, one per class")
+            raise InputError(counted(len(names), "class name"), f"{self.num_classes}, one per class")
         count = self.count
         if count == 0:
             raise InputError("no images", "at least one image to compute metrics from")
@@ -260,7 +261,7 @@ def refuse_not_finite(scores: Tensor) -> None:
     if torch.isfinite(scores.sum(dim=1)).all() or (finite := torch.isfinite(scores).all(dim=1)).all():
         return
     raise NotFinite(
-        f"the logits of {int((~finite).sum())} of {len(scores)} images are NaN or infinite",
+        f"the logits of {int((~finite).sum())} of {counted(len(scores), 'image')} are NaN or infinite",
         "finite logits",
         "The network diverged, or overflowed in reduced precision: evaluate in fp32, or train again "
         "with a lower learning rate",

@@ -13,7 +13,7 @@ import numpy as np
 
 from residua._base.errors import InputError
 from residua._base.files import check_local
-from residua._base.words import some
+from residua._base.words import agree, counted, some
 from residua.data.dataset import Dataset, Split
 from residua.evaluation.measures.metrics import Outcome, wilson
 
@@ -84,7 +84,7 @@ def read_table(path: Path | str) -> Table:
     problems = [f"a column's name has more than {LONGEST} characters"] if max(map(len, header)) > LONGEST else []
     for number, row in lines:
         if len(row) != len(header):
-            problems.append(f"line {number} has {len(row)} values for {len(header)} columns")
+            problems.append(f"line {number} has {counted(len(row), 'value')} for {counted(len(header), 'column')}")
             continue
         key = row[at].strip().replace("\\", "/").removeprefix("./")
         values = tuple(value.strip() for index, value in enumerate(row) if index != at)
@@ -139,9 +139,14 @@ def match(table: Table, dataset: Dataset, split: Split) -> list[str | None]:
     found = [key if key in table.rows else None for key in keys]
     if unknown or not any(found):
         missing = sum(key is None for key in found)
-        what = f"{len(unknown)} paths that are not in the data: {some(unknown, 5)}" if unknown else ""
+        what = (
+            f"{counted(len(unknown), 'path that is', 'paths that are')} not in the data: {some(unknown, 5)}"
+            if unknown
+            else ""
+        )
         if missing:
-            what += f"{'; ' * bool(what)}{missing} of the {len(split)} images of the {split.name} part have no row"
+            images = f"{counted(len(split), 'image')} of the {split.name} part"
+            what += f"{'; ' * bool(what)}{missing} of the {images} {agree(missing, 'has', 'have')} no row"
         raise InputError(
             f"{table.path}: {what}",
             f"paths relative to {dataset.location or dataset.given}, such as {keys[0]}",
@@ -169,7 +174,10 @@ def slices(table: Table, keys: Sequence[str | None], outcome: Outcome) -> tuple[
             )
             continue
         if blank := int(counts[values == ""].sum()) - rowless:
-            notes.append(f"{blank} of these images have no value in column {column!r} of {table.path.name}")
+            notes.append(
+                f"{blank} of these images {agree(blank, 'has', 'have')} no value in column "
+                f"{column!r} of {table.path.name}"
+            )
         hits = np.bincount(which, outcome.correct).astype(int).tolist()
         losses = (np.bincount(which, outcome.loss) / counts).tolist()
         rows = [row for row in zip(values.tolist(), counts.tolist(), hits, losses, strict=True) if row[0]]

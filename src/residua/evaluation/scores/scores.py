@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from residua._base.errors import InputError
-from residua._base.words import agree
+from residua._base.words import agree, counted
 from residua.data.dataset import BadPolicy, Split
 from residua.evaluation.measures.metrics import IntArray, Outcome, Tally, refuse_not_finite, tally_of
 from residua.evaluation.scores.options import Progress, ScoreOptions
@@ -146,7 +146,7 @@ def combined(scores: Sequence[Scores], weights: Sequence[float] | None = None) -
     for other in scores[1:]:
         if not np.array_equal(first.indices, other.indices) or first.logits.shape != other.logits.shape:
             raise InputError(
-                f"scores of {len(first.indices)} and {len(other.indices)} images",
+                f"scores of {len(first.indices)} and {counted(len(other.indices), 'image')}",
                 "the same images and classes",
                 "Evaluate all of them on the same data with the same on_bad",
             )

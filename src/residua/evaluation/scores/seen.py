@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from residua._base.errors import InputError
+from residua._base.words import counted
 from residua.data.dataset import Dataset
 from residua.data.open import open_dataset
 from residua.data.splitting import stratify
@@ -42,7 +43,8 @@ def check_unseen(run: Run, dataset: Dataset, split: str, purpose: str) -> str:
     if split == "train":
         return f"{name} was trained on {seen:,} of these images"
     raise InputError(
-        f"{run.folder} has learnt from {seen:,} of the {len(dataset.splits[split]):,} images of the {split} part of "
+        f"{run.folder} has learnt from {seen:,} of the "
+        f"{counted(len(dataset.splits[split]), 'image')} of the {split} part of "
         f"{dataset.given}, which are to {purpose}: its own validation part was drawn with seed {run.data.get('seed')} "
         f"and share {run.data.get('val_fraction')}, this one with seed {dataset.seed} and share {dataset.val_fraction}",
         "images that all runs have held out",

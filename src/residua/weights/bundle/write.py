@@ -13,6 +13,7 @@ from torch import Tensor
 from residua._base.errors import InputError
 from residua._base.files import atomic_path, write_text
 from residua._base.plain import plain
+from residua._base.words import counted
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle.config import config_of
@@ -80,14 +81,16 @@ def refuse_mismatches(folder: Path, spec: Spec, classes: Sequence[str], tensors:
     """
     problems = []
     if len(classes) != spec.num_classes:
-        problems.append(f"{len(classes)} class names for the {spec.num_classes} outputs of {spec.name}")
+        problems.append(
+            f"{counted(len(classes), 'class name')} for the {counted(spec.num_classes, 'output')} of {spec.name}"
+        )
     if len(set(classes)) != len(classes):
         problems.append("class names that are not distinct")
     problems += mismatches(spec, tensors)
     if problems:
         raise InputError(
             f"{folder}: the parts do not fit each other: {'; '.join(problems)}",
-            f"the weights of {spec.name} with {spec.num_classes} classes",
+            f"the weights of {spec.name} with {counted(spec.num_classes, 'class', 'classes')}",
             "Use the spec and the classes that the weights were trained with",
         )
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from residua._base.errors import InputError
-from residua._base.words import some
+from residua._base.words import counted, some
 
 # A key with one of these words holds a moving average: params_ema, ema_model_state_dict, modelEMA, swa_model.
 _AVERAGE_WORDS = {"ema", "swa", "averaged", "average"}
@@ -186,7 +186,7 @@ def _without_prefixes(tensors: dict[str, Tensor], notes: list[str]) -> dict[str,
         left = [name for name in tensors if _TRAINING.fullmatch(name)]
         if left and len(left) < len(tensors):
             tensors = {name: tensor for name, tensor in tensors.items() if not _TRAINING.fullmatch(name)}
-            notes.append(f"State of training left out: {len(left)} tensors, {some(left, 3)}.")
+            notes.append(f"State of training left out: {counted(len(left), 'tensor')}, {some(left, 3)}.")
         tensors = _without_copy(tensors, notes)
         prefix = next((each for each in _PREFIXES if any(name.startswith(each) for name in tensors)), None)
         # The names of mmpretrain, "backbone." and "head.fc.", are a source of their own.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import atomic_path
-from residua._base.words import some
+from residua._base.words import counted, some
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.open import load
@@ -113,7 +113,7 @@ def _twin(spec: Spec, peer: str) -> Twin:
         )
     if peer == "torchvision" and spec.in_channels != 3:
         raise InputError(
-            f"a {spec.name} with {spec.in_channels} input channels for torchvision, whose networks take 3",
+            f"a {spec.name} with {counted(spec.in_channels, 'input channel')} for torchvision, whose networks take 3",
             "a network with 3 input channels",
             "Use peer='timm', which builds any number" if spec.name in TWINS["timm"] else "Keep the run",
         )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_local
-from residua._base.words import some
+from residua._base.words import counted, some
 from residua.families.members import classifier_tensors, input_tensors, state_shapes
 from residua.specs.schema import Spec
 from residua.weights.bundle.signed import is_bundle
@@ -125,7 +125,7 @@ def ours_from(
     state = peer.to_ours(spec, tensors)
     spec, state, notes = _with_ends(spec, state, peer, keep_background)
     if left:
-        notes.append(f"State of training left out: {len(left)} tensors, {some(left, 3)}.")
+        notes.append(f"State of training left out: {counted(len(left), 'tensor')}, {some(left, 3)}.")
     wanted = state_shapes(spec)
     # Counters of batches, which old torch and every other framework do without; inference never reads them.
     for key in wanted:

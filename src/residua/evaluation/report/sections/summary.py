@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 from markupsafe import Markup
 
+from residua._base.words import agree
 from residua.evaluation.measures.calibration import Calibration
 from residua.evaluation.measures.metrics import ClassMetrics
 from residua.evaluation.report.findings import Findings
@@ -100,9 +101,13 @@ def _mistakes(found: Findings) -> list[Markup]:
     """Return what goes wrong, in a few sentences."""
     if not found.wrong:
         most = percent(1 - found.top1_interval[0])
-        text = Markup("None of the {:,} images is classified wrongly: the true error rate may still be up to {}.")
-        return [text.format(found.count, most)]
-    sentences = [Markup("<b>{:,} of {:,}</b> images are wrong.").format(found.wrong, found.count)]
+        text = Markup("None of the {:,} {} is classified wrongly: the true error rate may still be up to {}.")
+        return [text.format(found.count, _images(found.count), most)]
+    sentences = [
+        Markup("<b>{:,} of {:,}</b> {} {} wrong.").format(
+            found.wrong, found.count, _images(found.count), agree(found.wrong, "is", "are")
+        )
+    ]
     pairs = confused_pairs(found.confusion, found.classes)
     if pairs and (pairs[0][2] > 1 or len(found.classes) == 2):
         text = Markup("Most often <b>{}</b> is taken for <b>{}</b>: {:,} {}, {} of that class.")
