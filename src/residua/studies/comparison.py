@@ -145,7 +145,8 @@ def _verdict(results: Results, baseline: str, claim: Sequence[str], best: str) -
         )
     text = (
         f"None of the {len(found)} others is better than {best}, "
-        f"{len(worse)} of them {agree(len(worse), 'is', 'are')} worse; {len(alike)} cannot be distinguished from it here."
+        f"{len(worse)} of them {agree(len(worse), 'is', 'are')} worse; "
+        f"{len(alike)} cannot be distinguished from it here."
     )
     return Verdict("undecided", text, tuple(details), numbers)
 
