@@ -14,6 +14,7 @@ import pytest
 
 from data.pictures import MakeFolder, picture
 from residua._base import cache as caching
+from residua._base.words import counted
 from residua.data import file_identity, image_source
 from residua.data.decode import BadImage, decode
 from residua.data.decoded import cache
@@ -137,7 +138,7 @@ def test_damaged_pixels_are_decoded_again_and_stated(files: list[Path], kind: st
     path.write_bytes(content)
     count = 1 if damage == "bit" else 40
     found = opened()
-    with pytest.warns(UserWarning, match=f"damaged pixels of {count} images") as warned:
+    with pytest.warns(UserWarning, match=f"damaged pixels of {counted(count, 'image')} ") as warned:
         assert all(np.array_equal(found.image(place), image) for place, image in enumerate(expected))
     assert len(warned) == 1
     # The next run starts from a new entry.

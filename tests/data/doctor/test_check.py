@@ -100,7 +100,7 @@ def test_16_bit_images_of_few_levels(sound: Path, top: int) -> None:
     assert kinds(report) == {"mode": False, "levels": False}
     assert "deep.png" in files_of(report, "levels")
     assert "whole.png" not in files_of(report, "levels")
-    assert "16-bit images" in report.to_text()
+    assert "1 16-bit image uses the lowest levels" in report.to_text()
 
 
 def test_images_of_one_colour_are_named(sound: Path) -> None:

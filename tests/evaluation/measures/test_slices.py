@@ -43,7 +43,7 @@ def test_every_value_of_every_column(tmp_path: Path) -> None:
     assert (found["camera", "new"].count, found["camera", "new"].top1) == (12, 1)
     assert old.loss > found["camera", "new"].loss
     assert sum(found["size", value].count for value in ("9", "10")) == 13
-    assert any("1 of these images have no row" in note for note in report.remarks)
+    assert any("1 of these images has no row" in note for note in report.remarks)
     assert report.to_dict()["slices"][1]["top1_interval"] == list(wilson(0, 1))
 
 
@@ -92,7 +92,7 @@ def test_images_without_files_are_named_by_their_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        (["path,a", "red/00.png,1", "red/nowhere.png,1"], "1 paths that are not in the data: red/nowhere.png; 5 of"),
+        (["path,a", "red/00.png,1", "red/nowhere.png,1"], "1 path that is not in the data: red/nowhere.png; 5 of"),
         (["file,a", "red/00.png,1"], "columns file, a"),
         (["path", "red/00.png"], "a column 'path'"),
         (["path,a,a", "red/00.png,1,2"], "its own name"),
@@ -119,7 +119,7 @@ def test_tables_as_spreadsheets_write_them_and_blanks_that_are_said(tmp_path: Pa
     lines = ["path;who", "red/00.png;Ann, me", "red/01.png; "]
     report = evaluate(run, data, slices=table(tmp_path / "t.csv", data, lines))
     assert [(each.column, each.value, each.count) for each in report.slices] == [("who", "Ann, me", 1)]
-    assert any("1 of these images have no value in column 'who'" in remark for remark in report.remarks)
+    assert any("1 of these images has no value in column 'who'" in remark for remark in report.remarks)
     with pytest.raises(InputError, match="slices 5"):
         evaluate(run, data, slices=5)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="twice"):
