@@ -109,6 +109,7 @@ def _publish(folder: Path, **fields: Any) -> None:
     (folder / "config.json").write_text(json.dumps(config))
 
 
+@pytest.mark.filterwarnings("ignore:.*input_size declares:UserWarning")
 @pytest.mark.parametrize(
     ("fields", "wanted"),
     [
