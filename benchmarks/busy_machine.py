@@ -135,7 +135,7 @@ def measure(folder: Path, per_core: int, rounds: int, steps: int) -> dict[str, A
         },
         "train_times_the_plain_loop": ratios("train", "plain loop"),
         "predict_times_one_thread": ratios("predict", "loop in one thread"),
-        "kernels": getattr(session, "kernels", None) or getattr(session, "engine", None),
+        "kernels": session.kernels.name,
         "rounds": rounds,
         "load_before": load_before,
         "machine": describe(),

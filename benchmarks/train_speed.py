@@ -123,7 +123,7 @@ def measure(folder: Path, steps: int, rounds: int) -> dict[str, Any]:
         "times_the_peer_fastest_turns": round(min(times[peer]) / min(times["residua"]), 3),
         "wanted": WANTED,
         "holds": statistics.median(ratios) >= WANTED,
-        "kernels": trainer.kernels,
+        "kernels": trainer.kernels.name,
         "native_reason": native.reason(),
         "precision": trainer.plan.hardware.sentence,
         "images": len(trainer.plan.dataset.splits["train"]),
