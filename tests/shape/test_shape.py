@@ -77,8 +77,8 @@ OPTIONS = {
         *("device", "chart", "out", "json"),
     },
     "study": {
-        *("name", "data", "quick", "seeds", "depths", "model", "run", "recipe", "epochs", "batch_size"),
-        *("train_images", "device", "out", "jobs", "data_dir", "list", "json"),
+        *("name", "data", "quick", "seeds", "depths", "model", "groups", "run", "recipe", "epochs"),
+        *("batch_size", "train_images", "device", "out", "jobs", "data_dir", "list", "json"),
     },
     "train": {
         "data",

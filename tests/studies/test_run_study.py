@@ -65,6 +65,10 @@ def test_what_repeats_a_study_is_for_the_shell_where_the_command_can_say_it(tmp_
     assert command_of(grid, None, 2, {"epochs": 3}) == wanted
     assert "--train-images 0 --out" in command_of(grid, None, None, {"train_images": 0})
     assert "nesterov=False, out=" in command_of(grid, None, None, {"nesterov": False})
+    words["asked"] = Asked(quick=True, depths=(8, 20), groups=("residual",))
+    grid = make_grid(get_study("degradation"), "digits", tmp_path, **words, overrides={})
+    assert [arm.label for arm in grid.arms] == ["residual-8", "residual-20"]
+    assert "--groups residual" in command_of(grid, None, None, {})
 
 
 @pytest.mark.parametrize(

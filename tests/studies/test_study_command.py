@@ -39,6 +39,8 @@ def test_the_studies_are_listed_with_their_questions(capsys: Output, words: list
         (["lesion", "COLOURS", "--run", "RUN", "--epochs", "3"], "finished runs with epochs"),
         (["lesion", "digits", "--epochs", "-1"], "--epochs -1"),
         (["degradation", "digits", "--jobs", "0"], "--jobs 0"),
+        (["degradation", "digits", "--groups", "plane"], "groups of this study: plain, residual, highway"),
+        (["lesion", "digits", "--run", "RUN", "--groups", "plain"], "finished runs with groups"),
         (["degradation", "digits", "--seeds", "many"], "residua study --help"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -35,6 +35,7 @@ def command_of(
         "seeds": grid.seeds if grid.seeds != grid.study.form(asked.quick).seeds else None,
         "depths": asked.depths,
         "model": asked.model,
+        "groups": asked.groups,
         "recipe": recipe if isinstance(recipe, Recipe) or recipe is None else place(recipe),
         "jobs": jobs,
         "data_dir": place(grid.data_dir) if grid.data_dir else None,

@@ -99,7 +99,7 @@ def make_grid(
             "a number of seeds, counted from 0",
             "Use seeds=3 for three trainings of each network",
         )
-    arms = tuple(study.grid(asked))
+    arms = _in_groups(tuple(study.grid(asked)), asked.groups)
     labels = [arm.slug for arm in arms]
     if not arms or len(set(labels)) != len(labels):
         raise InputError(f"the arms {some(labels)}", "at least one, each named once", "Give other depths")
@@ -116,6 +116,16 @@ def make_grid(
     grid = Grid(study, asked, str(data), data_dir, dataset, common, seeds, folder, ())
     trials = tuple(Trial(arm, seed, _job(grid, arm, seed)) for arm in arms for seed in range(seeds))
     return dataclasses.replace(grid, trials=trials)
+
+
+def _in_groups(arms: tuple[Arm, ...], groups: tuple[str, ...]) -> tuple[Arm, ...]:
+    """Return the arms of these groups, or all if none is named; raise InputError for a group that does not exist."""
+    known = list(dict.fromkeys(arm.group for arm in arms if arm.group))
+    unknown = [name for name in groups if name not in known]
+    if unknown:
+        wanted = f"groups of this study: {', '.join(known)}" if known else "a study whose networks form groups"
+        raise InputError(f"groups={','.join(groups)}", wanted, "Leave out groups=… for all networks")
+    return tuple(arm for arm in arms if not groups or arm.group in groups)
 
 
 def claim(grid: Grid) -> None:

@@ -37,6 +37,7 @@ def study(
     seeds: int | None = None,
     depths: Sequence[int] = (),
     model: str | None = None,
+    groups: Sequence[str] = (),
     runs: Sequence[str | Path] = (),
     recipe: str | Path | Recipe | None = None,
     jobs: int | None = None,
@@ -55,6 +56,7 @@ def study(
         seeds: how many trainings of each network; they may become more later.
         depths: of the networks, where the study has a choice.
         model: the network that the study takes apart, where it takes one.
+        groups: the groups of networks to train, such as ("plain", "residual"); by default all.
         runs: finished runs to measure instead of training networks, where the study takes one apart.
         recipe: a name, a TOML file or a `Recipe` for all networks; by default the form's own.
         jobs: trainings at a time; by default one per processor, at most 8, and one on a GPU.
@@ -67,7 +69,7 @@ def study(
         Interrupted: SIGINT or SIGTERM came; everything is saved, and the message states how to continue.
     """
     chosen = get_study(name)
-    asked = Asked(quick, tuple(depths), model or "")
+    asked = Asked(quick, tuple(depths), model or "", tuple(groups))
     _refuse_unused(chosen, asked, runs, seeds, recipe, overrides)
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs={jobs}", "1 or more trainings at a time", "Leave it out for one per processor")
@@ -136,7 +138,7 @@ def _refuse_unused(
             raise InputError(
                 f"{field} for the study {chosen.name}", "a study that takes networks apart", f"Leave out {field}"
             )
-    spare = [name for name, value in (("model", asked.model), ("seeds", seeds), ("recipe", recipe)) if value]
+    spare = [name for name, value in (("model", asked.model), ("groups", asked.groups), ("seeds", seeds), ("recipe", recipe)) if value]
     if runs and (spare or overrides):
         raise InputError(
             f"finished runs with {', '.join([*spare, *overrides])}",

@@ -40,11 +40,13 @@ class Asked:
         quick: the quick form.
         depths: of the networks; () for the form's own.
         model: the network to take apart; "" for the form's own.
+        groups: the groups of networks to train, such as "plain"; () for all.
     """
 
     quick: bool = False
     depths: tuple[int, ...] = ()
     model: str = ""
+    groups: tuple[str, ...] = ()
 
     def one_depth(self, quick: int, full: int) -> int:
         """Return the depth that was asked for, or the form's, in a study of one depth.

@@ -18,6 +18,7 @@ def study(
     seeds: int | None = None,
     depths: str = "",
     model: str | None = None,
+    groups: str = "",
     run: tuple[Path, ...] = (),
     recipe: str | None = None,
     epochs: int | None = None,
@@ -49,6 +50,8 @@ def study(
         Of the networks, with commas between, where the study has a choice.
     model
         The network to take apart, where the study takes one.
+    groups
+        Of the networks, with commas between, such as plain,residual; left out: all.
     run
         A finished run to measure instead of training; may be repeated.
     recipe
@@ -94,6 +97,7 @@ def study(
         seeds=seeds,
         depths=_numbers(depths),
         model=model,
+        groups=tuple(word for word in groups.replace(",", " ").split() if word),
         runs=run,
         recipe=recipe,
         jobs=jobs,
