@@ -138,7 +138,11 @@ def _refuse_unused(
             raise InputError(
                 f"{field} for the study {chosen.name}", "a study that takes networks apart", f"Leave out {field}"
             )
-    spare = [name for name, value in (("model", asked.model), ("groups", asked.groups), ("seeds", seeds), ("recipe", recipe)) if value]
+    spare = [
+        name
+        for name, value in (("model", asked.model), ("groups", asked.groups), ("seeds", seeds), ("recipe", recipe))
+        if value
+    ]
     if runs and (spare or overrides):
         raise InputError(
             f"finished runs with {', '.join([*spare, *overrides])}",
