@@ -64,7 +64,7 @@ def test_a_logarithmic_axis_encloses_its_values(first: float, second: float) -> 
     assert axis.high >= max(first, second) * (1 - 1e-12)
     assert 2 <= len(axis.ticks) <= 7
     assert len(set(axis.labels)) == len(axis.ticks) == len(axis.labels)
-    places = [axis.place(tick) for tick in axis.ticks]
+    places = [axis.position(tick) for tick in axis.ticks]
     assert places[0] == 230
     assert places[-1] == 30
     if len(places) > 4 or axis.high / axis.low > 11:
@@ -74,16 +74,16 @@ def test_a_logarithmic_axis_encloses_its_values(first: float, second: float) -> 
 
 def test_equal_differences_or_equal_ratios_are_equally_long() -> None:
     axis = linear((0.0, 4.0), 0, 100, str)
-    assert [axis.place(value) for value in (0, 1, 2, 4)] == [0, 25, 50, 100]
+    assert [axis.position(value) for value in (0, 1, 2, 4)] == [0, 25, 50, 100]
     log = logarithmic((1.0, 10_000.0), 0, 100)
-    assert [log.place(value) for value in (1, 10, 100, 10_000)] == [0, 25, 50, 100]
+    assert [log.position(value) for value in (1, 10, 100, 10_000)] == [0, 25, 50, 100]
     assert axis.clamped(-3) == 0
     assert axis.clamped(9) == 100
 
 
 def test_positions_are_whole_and_end_where_the_values_end() -> None:
     axis = positions(range(1, 31), 0, 100)
-    assert (axis.place(1), axis.place(30)) == (0, 100)
+    assert (axis.position(1), axis.position(30)) == (0, 100)
     assert axis.labels == ("10", "20", "30")
     assert positions([0, 200_000], 0, 1).labels[-1] == "200,000"
 

@@ -105,11 +105,11 @@ class Cache:
         try:
             self._make()
             # Before the lock: a cache on a read-only file system still answers.
-            if (found := self._loaded(entry, load)) is not None:
-                return found
+            if (kept := self._loaded(entry, load)) is not None:
+                return kept
             with waiting(self._lock(key)):
-                if (found := self._loaded(entry, load)) is not None:
-                    return found
+                if (kept := self._loaded(entry, load)) is not None:
+                    return kept
                 self._build(entry, build)
                 built = load(entry)
             self._tidy(entry)
@@ -136,7 +136,7 @@ class Cache:
         if not entry.exists():
             return None
         try:
-            found = load(entry)
+            value = load(entry)
         except Damaged as error:
             # It may have been removed meanwhile, by a process that tidies.
             if not error.absent:
@@ -144,7 +144,7 @@ class Cache:
             return None
         with contextlib.suppress(OSError):
             os.utime(entry)
-        return found
+        return value
 
     def _make(self) -> None:
         make_private(self.root)
@@ -200,15 +200,15 @@ class Cache:
         whole, torn = [], []
         for path in self.root.iterdir():
             # What has a different name was not put there by a cache.
-            if (found := ours.fullmatch(path.name)) is None:
+            if (match := ours.fullmatch(path.name)) is None:
                 continue
-            if found[2]:
-                torn.append((path, found[2]))
+            if match[2]:
+                torn.append((path, match[2]))
                 continue
             with contextlib.suppress(OSError):
                 status = path.stat()
                 size = sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else status.st_size
-                whole.append((status.st_mtime_ns, size, path, found[1]))
+                whole.append((status.st_mtime_ns, size, path, match[1]))
         return whole, torn
 
     @contextlib.contextmanager

@@ -77,10 +77,10 @@ def verify(path: Path, remote: RemoteFile) -> None:
     Raises:
         InputError: one of them differs.
     """
-    if found := _mismatch(path, remote):
+    if mismatch := _mismatch(path, remote):
         raise InputError(
-            f"{path} is not the official {remote.file_name}: it has {found[0]}",
-            found[1],
+            f"{path} is not the official {remote.file_name}: it has {mismatch[0]}",
+            mismatch[1],
             f"Delete it; it is then downloaded again from {remote.public_url}",
         )
 
@@ -120,11 +120,11 @@ def fetch(remote: RemoteFile, folder: Path, progress: Progress | None = None) ->
     return path
 
 
-def missing_offline(url: str, place: Path) -> InputError:
+def missing_offline(url: str, path: Path) -> InputError:
     """Return the error for a file that is not in the cache while the network is forbidden."""
     return InputError(
         f"{url} is not in the cache, and RESIDUA_OFFLINE or HF_HUB_OFFLINE forbids the network",
-        f"the file at {place}",
+        f"the file at {path}",
         "Put it there, or repeat the command once with the network allowed",
     )
 
@@ -205,14 +205,14 @@ def _download(remote: RemoteFile, part: _Part, progress: Progress | None) -> Non
                 patience.progress()
             patience.endure(error)
             continue
-        found = _mismatch(part.path, remote)
-        if not found:
+        mismatch = _mismatch(part.path, remote)
+        if not mismatch:
             return
         part.remove()
         if mixed or not pieced:
             raise InputError(
-                f"what {remote.public_url} sent has {found[0]}",
-                found[1],
+                f"what {remote.public_url} sent has {mismatch[0]}",
+                mismatch[1],
                 "The file has changed on the server, or the hash is mistyped; nothing was kept",
             )
         # Pieces of two versions, from a server that tags neither: download once more from the start.
@@ -259,9 +259,9 @@ def _continue(remote: RemoteFile, part: _Part, progress: Progress | None) -> boo
 
 def _continues(answer: Any, held: int, part: _Part) -> bool:
     """Whether a response continues where the part ends, with the same version of the file."""
-    found = re.match(r"bytes ([0-9]{1,18})-", answer.headers.get("Content-Range") or f"bytes {held}-")
+    content_range = re.match(r"bytes ([0-9]{1,18})-", answer.headers.get("Content-Range") or f"bytes {held}-")
     same = not part.validator or not _validator(answer) or _validator(answer) == part.validator
-    return found is not None and int(found[1]) == held and same
+    return content_range is not None and int(content_range[1]) == held and same
 
 
 def _announced(answer: Any, held: int) -> int | None:
@@ -286,9 +286,9 @@ def _mismatch(path: Path, remote: RemoteFile) -> tuple[str, str] | None:
     size = path.stat().st_size
     if remote.size is not None and size != remote.size:
         return f"{size} bytes", f"{remote.size} bytes"
-    found = _digest(path, size, remote.kind)
+    digest = _digest(path, size, remote.kind)
     name = "SHA-256" if remote.kind == "sha256" else "git's SHA-1"
-    return None if found.startswith(remote.digest) else (f"{name} {found}", f"{name} {remote.digest}")
+    return None if digest.startswith(remote.digest) else (f"{name} {digest}", f"{name} {remote.digest}")
 
 
 def _digest(path: Path, size: int, kind: str) -> str:

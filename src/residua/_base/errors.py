@@ -82,10 +82,12 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
 
 def did_you_mean(name: str, known: Iterable[str], count: int = 3) -> str:
     """Return "Did you mean a, b or c?", or "" when nothing comes near."""
-    found = nearest(name, known, count)
-    if not found:
+    candidates = nearest(name, known, count)
+    if not candidates:
         return ""
-    return f"Did you mean {' or '.join([', '.join(found[:-1]), found[-1]] if found[:-1] else found)}?"
+    return (
+        f"Did you mean {' or '.join([', '.join(candidates[:-1]), candidates[-1]] if candidates[:-1] else candidates)}?"
+    )
 
 
 def _sentence(text: str) -> str:

@@ -30,26 +30,26 @@ UNSUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errn
 _warned: set[tuple[Path, str]] = set()
 
 
-def check_name(what: str, given: Any) -> None:
+def check_name(what: str, value: Any) -> None:
     """Refuse what cannot name a file, a folder or anything else.
 
     Raises:
         InputError: it is neither text nor a path.
     """
-    if not isinstance(given, str | os.PathLike):
-        raise InputError(f"{what} {reprlib.repr(given)}", "a name or a path, as text or as a Path", f"Name the {what}")
+    if not isinstance(value, str | os.PathLike):
+        raise InputError(f"{what} {reprlib.repr(value)}", "a name or a path, as text or as a Path", f"Name the {what}")
 
 
-def check_local(what: str, given: Any) -> None:
+def check_local(what: str, value: Any) -> None:
     """Refuse what cannot name a file or a folder on this machine; of an address, no secret is shown.
 
     Raises:
         InputError: it is neither text nor a path, or it is an address.
     """
-    check_name(what, given)
-    if is_address(given):
+    check_name(what, value)
+    if is_address(value):
         raise InputError(
-            f"{what} {public_address(str(given))}, which is an address",
+            f"{what} {public_address(str(value))}, which is an address",
             "a file or a folder on this machine",
             "Give a path; what an address leads to is downloaded first",
         )
@@ -198,8 +198,8 @@ def _number(error: BaseException) -> int | None:
     """Return the system's error number; libraries written in Rust (safetensors) state it in their message only."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    return int(found[1]) if found else None
+    match = re.search(r"\(os error (\d+)\)", str(error))
+    return int(match[1]) if match else None
 
 
 def _existing(path: Path) -> Path:
@@ -215,10 +215,10 @@ def _free(path: Path) -> str:
 
 def _inodes(path: Path) -> int | None:
     try:
-        found = os.statvfs(_existing(path))
+        file_system = os.statvfs(_existing(path))
     except OSError:
         return None
-    return found.f_favail if found.f_files else None
+    return file_system.f_favail if file_system.f_files else None
 
 
 @contextlib.contextmanager

@@ -58,14 +58,14 @@ def require_http(url: str) -> str:
     return url
 
 
-def is_address(given: str | os.PathLike[str]) -> bool:
+def is_address(source: str | os.PathLike[str]) -> bool:
     """Return whether text or a path is an address, SCHEME://…, of whatever scheme.
 
     A path keeps one of the two slashes. Where a file or folder of that name exists, it is a path.
     """
-    text = os.fspath(given)
-    found = _SCHEME.match(text)
-    return found is not None and (bool(found[2]) or not os.path.exists(text))
+    text = os.fspath(source)
+    match = _SCHEME.match(text)
+    return match is not None and (bool(match[2]) or not os.path.exists(text))
 
 
 def public_address(url: str) -> str:

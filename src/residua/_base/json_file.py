@@ -58,8 +58,8 @@ def read_json_lines(path: Path, kind: type[T], *, most: int = LARGEST_BYTES) -> 
             if number == len(lines):
                 break
             raise Damaged(path, f"line {number}: {error.reason}") from None
-        if found := mismatch(document, kind):
-            raise Damaged(path, f"line {number}: {found}")
+        if problem := mismatch(document, kind):
+            raise Damaged(path, f"line {number}: {problem}")
         rows.append(document)
     return rows
 
@@ -71,8 +71,8 @@ def parse_json(content: bytes | str, kind: type[T], path: Path) -> T:
         Damaged: it is no JSON, or of a different kind.
     """
     document = _document(_text(content, path) if isinstance(content, bytes) else content, path)
-    if found := mismatch(document, kind):
-        raise Damaged(path, found)
+    if problem := mismatch(document, kind):
+        raise Damaged(path, problem)
     return typing.cast(T, document)
 
 
@@ -87,9 +87,9 @@ def mismatch(value: Any, kind: Any, where: str = "") -> str:
     if origin in (Required, NotRequired):
         return mismatch(value, arguments[0], where)
     if origin in (Union, types.UnionType):
-        found = [mismatch(value, each, where) for each in arguments]
+        problems = [mismatch(value, each, where) for each in arguments]
         # Of `Record | None` the reason that names the key which the record lacks.
-        return "" if "" in found else next((each for each in found if each != _wrong(where, value)), found[0])
+        return "" if "" in problems else next((each for each in problems if each != _wrong(where, value)), problems[0])
     if origin is Literal:
         return "" if any(type(value) is type(each) and value == each for each in arguments) else _wrong(where, value)
     if typing.is_typeddict(kind):

@@ -17,8 +17,8 @@ from residua._base.errors import InputError
 
 def cache_root() -> Path:
     """Return the folder that all caches stand in: $RESIDUA_CACHE, or `home_cache()`."""
-    given = os.environ.get("RESIDUA_CACHE")
-    return Path(given) if given else home_cache()
+    setting = os.environ.get("RESIDUA_CACHE")
+    return Path(setting) if setting else home_cache()
 
 
 def home_cache() -> Path:
@@ -42,9 +42,9 @@ def _home_cache(home: str | None) -> Path:
         folder, reason = None, "there is no home folder"
     if folder is not None and _is_writable(folder):
         return folder
-    found = _temporary()
-    warnings.warn(f"Files are cached in {found}, since {reason}. Set $RESIDUA_CACHE to keep them.", stacklevel=3)
-    return found
+    fallback = _temporary()
+    warnings.warn(f"Files are cached in {fallback}, since {reason}. Set $RESIDUA_CACHE to keep them.", stacklevel=3)
+    return fallback
 
 
 def distrust(folder: Path) -> str:
@@ -55,10 +55,10 @@ def distrust(folder: Path) -> str:
     Raises:
         OSError: the folder cannot be looked at.
     """
-    found = os.stat(folder)
-    if found.st_uid not in (os.geteuid(), 0):
-        return f"it belongs to a different user (id {found.st_uid})"
-    return "every user may write to it" if found.st_mode & stat.S_IWOTH else ""
+    status = os.stat(folder)
+    if status.st_uid not in (os.geteuid(), 0):
+        return f"it belongs to a different user (id {status.st_uid})"
+    return "every user may write to it" if status.st_mode & stat.S_IWOTH else ""
 
 
 def make_private(folder: Path) -> None:
@@ -82,9 +82,9 @@ def _temporary() -> Path:
         folder = Path(tempfile.gettempdir()) / f"residua-{os.geteuid()}"
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        found = os.lstat(folder)
+        status = os.lstat(folder)
         # Anyone may have made that name before: only a real folder that nobody else opens is used.
-        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077:
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077:
             return folder
         own = Path(tempfile.mkdtemp(prefix="residua-"))
     except OSError as error:

@@ -35,15 +35,15 @@ def compact(names: Iterable[str]) -> list[str]:
     rows: dict[tuple[tuple[str, ...], ...], None] = {
         tuple((part,) for part in name.split(".")): None for name in dict.fromkeys(names)
     }
-    for place in range(max((len(row) for row in rows), default=0)):
+    for column in range(max((len(row) for row in rows), default=0)):
         merged: dict[object, list[tuple[tuple[str, ...], ...]]] = {}
         for row in rows:
             # Counted from the end, since what ends alike belongs together: weight and bias of one layer.
-            at = len(row) - 1 - place
+            at = len(row) - 1 - column
             merged.setdefault((row[:at], row[at + 1 :]) if at >= 0 else row, []).append(row)
         rows = {}
         for alike in merged.values():
-            at = len(alike[0]) - 1 - place
+            at = len(alike[0]) - 1 - column
             if at >= 0:
                 choices = tuple(dict.fromkeys(choice for row in alike for choice in row[at]))
                 rows[(*alike[0][:at], choices, *alike[0][at + 1 :])] = None
@@ -69,7 +69,7 @@ def _choice(parts: tuple[str, ...]) -> str:
 
 def visible(text: str) -> str:
     """Escape control characters, which the name of a file or a class may carry into a terminal."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 class _Short(reprlib.Repr):

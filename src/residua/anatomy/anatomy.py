@@ -163,8 +163,8 @@ class Anatomy:
             "parts": _rows(self.parts),
             "stages": _rows(self.stages),
         }
-        found: dict[str, Any] = plain(document)
-        return found
+        plain_document: dict[str, Any] = plain(document)
+        return plain_document
 
 
 _TOTALS = ("params", "macs", "flops", "elementwise_flops", "activation_bytes", "kept_bytes")

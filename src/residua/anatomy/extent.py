@@ -18,13 +18,13 @@ def trunk(layers: Sequence[Layer]) -> frozenset[str]:
     """Return the names of the layers that lead to the logits; side heads are not among them."""
     known = {layer.name: layer for layer in layers if layer.runs}
     waiting = list(known)[-1:]
-    found: set[str] = set()
+    names: set[str] = set()
     while waiting:
         name = waiting.pop()
-        if name in known and name not in found:
-            found.add(name)
+        if name in known and name not in names:
+            names.add(name)
             waiting += known[name].inputs
-    return frozenset(found)
+    return frozenset(names)
 
 
 def layers_until(anatomy: Anatomy, until: str | int) -> tuple[Layer, ...]:

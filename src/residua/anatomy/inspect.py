@@ -92,11 +92,13 @@ def _traced(network: nn.Module, shape: tuple[int, int, int], batch: int, aux: bo
         return _pass(network, shape, batch, aux)
     except (RuntimeError, ValueError, IndexError) as error:
         smallest = _smallest(network, shape, aux)
-        given = f"images of {_text(shape)} for {_name(network)}: {str(error).splitlines()[0]}"
+        refused = f"images of {_text(shape)} for {_name(network)}: {str(error).splitlines()[0]}"
         if smallest is None:
-            raise InputError(given, "an input that the network takes", "Leave input_shape=… out for its own") from error
+            raise InputError(
+                refused, "an input that the network takes", "Leave input_shape=… out for its own"
+            ) from error
         wanted = f"images of {smallest} pixels a side or more"
-        raise InputError(given, wanted, f"Use input_shape={_text((shape[0], smallest, smallest))}") from error
+        raise InputError(refused, wanted, f"Use input_shape={_text((shape[0], smallest, smallest))}") from error
 
 
 def _smallest(network: nn.Module, shape: tuple[int, int, int], aux: bool) -> int | None:
@@ -125,8 +127,8 @@ def _pass(network: nn.Module, shape: tuple[int, int, int], batch: int, aux: bool
     trace = Trace(network, names, RULES, _is_channels_last(network))
     with trace:
         trace.give_image(image)
-        found = list(_run(network, image, aux, trace))
-    trace.logits = tuple(value for value in map(trace.known, found) if value is not None)
+        outputs = list(_run(network, image, aux, trace))
+    trace.logits = tuple(value for value in map(trace.known, outputs) if value is not None)
     return trace
 
 
@@ -271,22 +273,22 @@ def _kind(main: Operation, compound: str) -> str:
     return f"{words}, {main.groups} groups" if main.groups > 1 else words
 
 
-def _shape(given: Sequence[int] | None, spec: Spec | None) -> tuple[int, int, int]:
-    if given is None:
+def _shape(asked: Sequence[int] | None, spec: Spec | None) -> tuple[int, int, int]:
+    if asked is None:
         if spec is None:
             raise InputError("a module without a spec, and no input_shape", "the shape of its images", "Say (3, H, W)")
         return spec.in_channels, spec.input_size, spec.input_size
     own = f"{_text((spec.in_channels, spec.input_size, spec.input_size))}" if spec else "3x224x224"
-    if len(given) != 3 or not all(_is_count(side, _LARGEST_SIDE) for side in given):
+    if len(asked) != 3 or not all(_is_count(side, _LARGEST_SIDE) for side in asked):
         raise InputError(
-            f"an input of {_text(given)}",
+            f"an input of {_text(asked)}",
             f"channels, height and width, each from 1 to {_LARGEST_SIDE:,}, such as {own}",
             "Leave it out for the network's own",
         )
-    channels, height, width = (int(side) for side in given)
+    channels, height, width = (int(side) for side in asked)
     if spec and channels != spec.in_channels:
         raise InputError(
-            f"an input of {_text(given)} for {spec.name}, which reads {counted(spec.in_channels, 'channel')}",
+            f"an input of {_text(asked)} for {spec.name}, which reads {counted(spec.in_channels, 'channel')}",
             f"images of {counted(spec.in_channels, 'channel')}",
             f"Use input_shape={_text((spec.in_channels, height, width))}, or edit the spec's in_channels",
         )

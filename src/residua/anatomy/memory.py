@@ -127,7 +127,7 @@ def inference_peak(operations: Sequence[Operation], images: Storage) -> int:
             continue
         meter.take(operation.allocated, operation.module)
         for storage in _storages(operation):
-            if last[storage] == index and not storage.given:
+            if last[storage] == index and not storage.preexisting:
                 meter.taken -= storage.bytes
     return meter.most
 
@@ -137,7 +137,7 @@ def _forward(operations: Sequence[Operation], meter: _Meter, backward: _Backward
     alive = backward.alive
     for index, operation in enumerate(operations):
         touched = dict.fromkeys([*_storages(operation), *operation.kept])
-        new = [storage for storage in touched if storage not in alive and not storage.given]
+        new = [storage for storage in touched if storage not in alive and not storage.preexisting]
         alive.update(new)
         size = sum(storage.bytes for storage in new)
         meter.take(size, operation.module, kernels.forward(operation, backward.bytes_of(operation)))

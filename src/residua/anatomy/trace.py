@@ -24,10 +24,10 @@ FLOAT_BYTES = 4
 
 @dataclass(slots=True, eq=False)
 class Storage:
-    """A piece of memory. `given`: whether it is there before the step, as the image and the weights are."""
+    """A piece of memory. `preexisting`: whether it is there before the step, as the image and the weights are."""
 
     bytes: int
-    given: bool = False
+    preexisting: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -111,7 +111,7 @@ class Trace(TorchFunctionMode):
         super().__init__()
         self.channels_last = channels_last
         self.operations: list[Operation] = []
-        self.image = Value((), Storage(0, given=True), Field(), needs_grad=False)
+        self.image = Value((), Storage(0, preexisting=True), Field(), needs_grad=False)
         self.logits: tuple[Value, ...] = ()
         self.part = ""
         self.modules = {id(module): (path, module) for path, module in network.named_modules()}
@@ -167,7 +167,7 @@ class Trace(TorchFunctionMode):
 
     def give_image(self, image: Tensor) -> Tensor:
         """Say that a tensor is the image."""
-        storage = Storage(image.numel() * image.element_size(), given=True)
+        storage = Storage(image.numel() * image.element_size(), preexisting=True)
         self.image = Value(tuple(image.shape), storage, Field(), needs_grad=False)
         return self.give(image, self.image)
 
@@ -216,7 +216,7 @@ class Trace(TorchFunctionMode):
     def add(self, operation: Operation) -> None:
         """Record an operation."""
         operation.part = self.part
-        operation.kept = tuple(dict.fromkeys(storage for storage in operation.kept if not storage.given))
+        operation.kept = tuple(dict.fromkeys(storage for storage in operation.kept if not storage.preexisting))
         hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)
         if hooks:
             self._checkpoint(operation, hooks)
@@ -227,7 +227,7 @@ class Trace(TorchFunctionMode):
         made = self._regions.setdefault(id(hooks[0]), (len(self._regions) + 1, hooks, set()))
         operation.region, operation.again = made[0], operation.kept
         read = [value.storage for value in operation.inputs]
-        operation.kept = tuple(dict.fromkeys(s for s in read if not s.given and s not in made[2]))
+        operation.kept = tuple(dict.fromkeys(s for s in read if not s.preexisting and s not in made[2]))
         made[2].update(value.storage for value in operation.outputs)
 
     @property
@@ -236,10 +236,10 @@ class Trace(TorchFunctionMode):
         return self._stack[-1]
 
     def _enter_module(self, module: nn.Module, args: Any) -> None:
-        found = self.modules.get(id(module))
-        if found is not None and threading.get_ident() == self._thread:
+        called = self.modules.get(id(module))
+        if called is not None and threading.get_ident() == self._thread:
             self._calls += 1
-            self._stack.append((found[0], self._calls))
+            self._stack.append((called[0], self._calls))
 
     def _leave_module(self, module: nn.Module, args: Any, output: Any) -> None:
         if id(module) in self.modules and threading.get_ident() == self._thread:

@@ -87,9 +87,9 @@ def bench(
             check_input(spec, side, "resolution")
     peers = _peers(_several(peer), models)
     beside = {name: tuple(other for other in peers if has_peer(name, other)) for name in models}
-    found = groups(models, sizes, wanted_batches, mode, _several(engine), _several(precision), beside)
+    cases = groups(models, sizes, wanted_batches, mode, _several(engine), _several(precision), beside)
     notes = [f"{name}: {other} has no such network" for name in models for other in peers if other not in beside[name]]
-    total, done = sum(len(group) for group in found) * (batches + warm_up), 0
+    total, done = sum(len(group) for group in cases) * (batches + warm_up), 0
     results: list[Result] = []
 
     def advance() -> None:
@@ -99,7 +99,7 @@ def bench(
             progress(done, total)
 
     with _threads(threads):
-        for group in found:
+        for group in cases:
             spec = specs[group[0].model]
             if group[-1].source != "residua":
                 spec = spec_beside(spec, group[-1].source)
@@ -155,8 +155,8 @@ def _several(value: T | Iterable[T]) -> tuple[T, ...]:
     return (value,) if isinstance(value, int | str) else tuple(dict.fromkeys(value))  # type: ignore[arg-type]
 
 
-def _peers(given: tuple[Source, ...], models: Sequence[str]) -> tuple[Source, ...]:
-    for name in given:
+def _peers(names: tuple[Source, ...], models: Sequence[str]) -> tuple[Source, ...]:
+    for name in names:
         if name not in PEERS:
             raise InputError(f"peer {name!r}", f"one of {', '.join(PEERS)}", "For example peer='torchvision'")
         if not any(has_peer(model, name) for model in models):
@@ -170,7 +170,7 @@ def _peers(given: tuple[Source, ...], models: Sequence[str]) -> tuple[Source, ..
                 "Leave out peer=…, or name a different one",
             )
         require(name)
-    return given
+    return names
 
 
 @contextlib.contextmanager

@@ -63,7 +63,7 @@ def groups(
             "mode='train' and precision='fp32': the native kernels are for training on CPUs",
             "Leave out engine=…",
         )
-    found = []
+    cases = []
     for name in names:
         for batch, resolution, precision in itertools.product(batches, resolutions[name], precisions):
             ours = [Case(name, "residua", mode, engine, precision, batch, resolution) for engine in engines]
@@ -72,7 +72,7 @@ def groups(
                 kinds: list[Engine] = [engine for engine in engines if engine == "compiled" and peer != "keras"]
                 if not kinds or set(engines) - {"compiled"}:
                     kinds.insert(0, "eager")
-                found.append(
+                cases.append(
                     ours + [Case(name, peer, mode, kind, precision, batch, resolution) for kind in kinds if peer]
                 )
-    return found
+    return cases

@@ -107,11 +107,11 @@ class BenchReport:
 
     def geometric_means(self) -> dict[str, float]:
         """Return, per peer, the geometric mean of the ratios: how many times as fast ours is."""
-        found: dict[str, list[float]] = {}
+        by_source: dict[str, list[float]] = {}
         for result in self.results:
             if result.ratio:
-                found.setdefault(result.case.source, []).append(result.ratio.median)
-        return {peer: math.exp(statistics.fmean(map(math.log, ratios))) for peer, ratios in found.items()}
+                by_source.setdefault(result.case.source, []).append(result.ratio.median)
+        return {peer: math.exp(statistics.fmean(map(math.log, ratios))) for peer, ratios in by_source.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values."""

@@ -181,11 +181,11 @@ def _own_warnings() -> Iterator[None]:
     """Show a warning of Residua as one line, without the place in the source that Python adds."""
     before = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], filename: str, *place: Any, **where: Any) -> None:
+    def show(message: Warning | str, category: type[Warning], filename: str, *position: Any, **where: Any) -> None:
         if Path(filename).is_relative_to(_SOURCE):
             note(f"Warning: {message}")
         elif Path(filename).parent.name != "PIL":  # The decoder itself names the file that Pillow comments on.
-            before(message, category, filename, *place, **where)
+            before(message, category, filename, *position, **where)
 
     warnings.showwarning = show
     try:

@@ -51,16 +51,16 @@ def as_flags(text: str, options: Mapping[str, Render]) -> str:
     such as `write_for(…, peer=…)` is shown as its flags, where the command has them all.
     """
 
-    def replaced(found: re.Match[str]) -> str:
-        if found["call"]:
-            fields = found["call"].split(", ")
+    def replaced(match: re.Match[str]) -> str:
+        if match["call"]:
+            fields = match["call"].split(", ")
             flags = [as_flags(field, options) for field in fields]
             return (
-                found[0] if any(flag == field for flag, field in zip(flags, fields, strict=True)) else " ".join(flags)
+                match[0] if any(flag == field for flag, field in zip(flags, fields, strict=True)) else " ".join(flags)
             )
-        render = options.get(found["name"] or found["bounded"] or "")
-        words = None if render is None else render(found["value"] or "…", found["sign"] or "")
-        return found[0] if words is None else words
+        render = options.get(match["name"] or match["bounded"] or "")
+        words = None if render is None else render(match["value"] or "…", match["sign"] or "")
+        return match[0] if words is None else words
 
     return _PATTERN.sub(replaced, text)
 
@@ -72,18 +72,18 @@ def error_as_flags(error: InputError, options: Mapping[str, Render]) -> str:
 
 def options_of(app: App, command: str) -> dict[str, Render]:
     """Return how each option of a command is rendered, by its name in Python; a positional argument counts too."""
-    found: dict[str, Render] = {}
+    options: dict[str, Render] = {}
     for argument in app[command].assemble_argument_collection():
         name, flag = argument.field_info.name, argument.names[0]
         no = next((flag for flag in argument.negatives if flag.startswith("--no-")), "")
-        found[name] = functools.partial(_rendered, flag, no, _plain(argument.hint))
+        options[name] = functools.partial(_rendered, flag, no, _plain(argument.hint))
         if name.startswith("no_"):
             # A switch that turns off what the library has on: cache=False is --no-cache.
-            found[name.removeprefix("no_")] = functools.partial(_rendered, f"no {flag}", flag, bool)
+            options[name.removeprefix("no_")] = functools.partial(_rendered, f"no {flag}", flag, bool)
     for name, own in _LIBRARY.items():
-        if own in found:
-            found.setdefault(name, found[own])
-    return found
+        if own in options:
+            options.setdefault(name, options[own])
+    return options
 
 
 def _rendered(flag: str, no: str, hint: Any, value: str, sign: str) -> str | None:
@@ -93,16 +93,16 @@ def _rendered(flag: str, no: str, hint: Any, value: str, sign: str) -> str | Non
     if value == "…":
         return flag
     try:
-        given = ast.literal_eval(value)
+        literal = ast.literal_eval(value)
     except (ValueError, SyntaxError):
-        given = value  # a placeholder such as RUN, or a path
-    if given is True and hint is bool:
+        literal = value  # a placeholder such as RUN, or a path
+    if literal is True and hint is bool:
         return flag
-    if given is None or given is False:
-        return no if no and given is False else f"no {flag}"
-    if isinstance(given, list | tuple):
-        return _listed(flag, hint, [str(entry) for entry in given])
-    return f"{flag} {shlex.quote(given) if given == '' or isinstance(given, str) else value}"
+    if literal is None or literal is False:
+        return no if no and literal is False else f"no {flag}"
+    if isinstance(literal, list | tuple):
+        return _listed(flag, hint, [str(entry) for entry in literal])
+    return f"{flag} {shlex.quote(literal) if literal == '' or isinstance(literal, str) else value}"
 
 
 def _listed(flag: str, hint: Any, entries: list[str]) -> str | None:

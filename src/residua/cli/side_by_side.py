@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 _BAR = 20
 
 
-def print_side_by_side(found: Sequence[Anatomy], table: str, until: str | None, json: bool) -> None:
+def print_side_by_side(anatomies: Sequence[Anatomy], table: str, until: str | None, json: bool) -> None:
     """Print the costs of networks, in the units of `table`, "costs" or "lecture", and the notes on them."""
     from residua.anatomy.compare import lecture_side_by_side, side_by_side
     from residua.anatomy.lecture import lecture_notes
 
-    rows = (lecture_side_by_side if table == "lecture" else side_by_side)(found, until)
+    rows = (lecture_side_by_side if table == "lecture" else side_by_side)(anatomies, until)
     if json:
-        documents = [] if until is not None or table == "lecture" else [each.to_dict() for each in found]
-        names = [each.name for each in found]
+        documents = [] if until is not None or table == "lecture" else [each.to_dict() for each in anatomies]
+        names = [each.name for each in anatomies]
         print_json({"names": names, "until": until, "costs": rows, "networks": documents})
         return
     header = ["cost" if until is None else f"until {until}"]
-    for each in found:
+    for each in anatomies:
         header += [each.name, ""]
     body = []
     for row in rows:
@@ -36,11 +36,11 @@ def print_side_by_side(found: Sequence[Anatomy], table: str, until: str | None, 
         body.append(cells)
     print_table(header, body, right=tuple(range(1, len(header), 2)))
     say()
-    for each in found:
+    for each in anatomies:
         images = "×".join(map(str, each.input_shape))
         paper = f" ({each.paper})" if each.paper else ""
         say(f"{each.name}{paper}, images of {images}, memory for a batch of {each.batch}")
-    for each in found if table == "lecture" or until is not None else ():
+    for each in anatomies if table == "lecture" or until is not None else ():
         for line in lecture_notes(each):
             say(f"\n{line}")
 

@@ -127,25 +127,25 @@ def without_places(described: Mapping[str, Any]) -> dict[str, Any]:
 
     What is described may come from a bundle that an older version wrote.
     """
-    given, location = str(described.get("given", "")), str(described.get("location") or "")
+    name, location = str(described.get("given", "")), str(described.get("location") or "")
     kept = {key: value for key, value in described.items() if key != "location"}
     if "given" in kept:
-        kept["given"] = _name(given, location)
+        kept["given"] = _name(name, location)
     if "notes" in kept:
-        kept["notes"] = [_relative(str(note), given, location) for note in kept["notes"]]
+        kept["notes"] = [_relative(str(note), name, location) for note in kept["notes"]]
     return kept
 
 
-def _name(given: str, location: str) -> str:
-    return given if given in EMBEDDED else Path(location or given).name or given
+def _name(argument: str, location: str) -> str:
+    return argument if argument in EMBEDDED else Path(location or argument).name or argument
 
 
-def _relative(text: str, given: str, location: str) -> str:
-    roots = "|".join(re.escape(root) for root in (given, location) if Path(root).name)
+def _relative(text: str, argument: str, location: str) -> str:
+    roots = "|".join(re.escape(root) for root in (argument, location) if Path(root).name)
     if not roots:
         return text
-    name = _name(given, location)
-    return re.sub(rf"(?<![\w./-])(?:{roots})(/|(?![\w.-]))", lambda found: "" if found[1] else name, text)
+    name = _name(argument, location)
+    return re.sub(rf"(?<![\w./-])(?:{roots})(/|(?![\w.-]))", lambda match: "" if match[1] else name, text)
 
 
 def hash_of_pixels(classes: Sequence[str], splits: Mapping[str, Split]) -> str:

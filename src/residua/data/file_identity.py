@@ -59,13 +59,13 @@ def _file_system(path: str) -> str:
 @lru_cache(1)
 def _mounts() -> tuple[tuple[str, str], ...]:
     """Return (mount point, type) of each mount, in the order of mounting; proc(5)."""
-    found = []
+    points = []
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
             for line in stream:
                 left, _, right = line.partition(" - ")
                 point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), left.split(" ")[4])
-                found.append((point, right.split(" ")[0]))
+                points.append((point, right.split(" ")[0]))
     except (OSError, IndexError):
         return ()
-    return tuple(found)
+    return tuple(points)

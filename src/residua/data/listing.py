@@ -96,16 +96,16 @@ class Listing:
 
     def left_out(self) -> list[str]:
         """Return a sentence per kind of entry that is not data: other files, traces of systems and tools, runs."""
-        found = []
+        sentences = []
         if self.others:
             what = counted(len(self.others), "file is no image by its ending", "files are no images by their ending")
-            found.append(f"{what}: {by_ending(self.others)}")
+            sentences.append(f"{what}: {by_ending(self.others)}")
         if self.system:
             names = Counter(os.path.basename(entry.path) + entry.detail for entry in self.system)
-            found.append("left by systems or tools, and no data: " + some(_times(names), 8))
+            sentences.append("left by systems or tools, and no data: " + some(_times(names), 8))
         if self.runs:
-            found.append("written by training, and no data: " + some(entry.path for entry in self.runs))
-        return found
+            sentences.append("written by training, and no data: " + some(entry.path for entry in self.runs))
+        return sentences
 
 
 def walk(folder: Path | str) -> Iterator[Entry]:
@@ -124,8 +124,8 @@ def here(folder: Path | str) -> tuple[list[Entry], list[Path]]:
     """
     entries: list[Entry] = []
     folders: list[Path] = []
-    with os.scandir(folder) as found:
-        for each in sorted(found, key=lambda each: each.name):
+    with os.scandir(folder) as scanned:
+        for each in sorted(scanned, key=lambda each: each.name):
             entry = _classified(each)
             if entry is None and is_run(each.path):
                 entry = Entry(each.path, "run")

@@ -55,8 +55,8 @@ def open_dataset(
         raise InputError(f"train_images={train_images}", "0 for all, or the number of images to train on", "Use 5000")
     if on_bad not in ("refuse", "skip"):
         raise InputError(f"on_bad={on_bad!r}", "'refuse' or 'skip'")
-    found = _find(data, data_dir, on_bad, partial)
-    whole = _with_validation(dataclasses.replace(found, val_fraction=val_fraction, seed=seed))
+    dataset = _find(data, data_dir, on_bad, partial)
+    whole = _with_validation(dataclasses.replace(dataset, val_fraction=val_fraction, seed=seed))
     return _thinned(dataclasses.replace(whole, train_images=train_images)) if train_images else whole
 
 
@@ -66,14 +66,14 @@ def reopen(described: Mapping[str, Any]) -> Dataset:
     Raises:
         InputError: its location is not recorded; it is gone, or it has changed since.
     """
-    location, given = str(described.get("location") or ""), str(described["given"])
-    embedded = given in EMBEDDED
+    location, name = str(described.get("location") or ""), str(described["given"])
+    embedded = name in EMBEDDED
     if not location and not embedded:
         raise InputError(
-            f"{given}, whose place on this machine is not recorded", "the folder of the data", "Name the data to use"
+            f"{name}, whose place on this machine is not recorded", "the folder of the data", "Name the data to use"
         )
     dataset = open_dataset(
-        given if embedded else location,
+        name if embedded else location,
         data_dir=Path(location) if embedded and location else None,
         val_fraction=float(described["val_fraction"]),
         seed=int(described["seed"]),
@@ -82,7 +82,7 @@ def reopen(described: Mapping[str, Any]) -> Dataset:
     )
     if dataset.hash != described["hash"]:
         raise InputError(
-            f"the data at {location or given} has changed since it was recorded "
+            f"the data at {location or name} has changed since it was recorded "
             f"(hash {dataset.hash[:12]}, recorded {str(described['hash'])[:12]})",
             "the same classes and files",
             "Restore the data, or name the data to use",

@@ -102,8 +102,8 @@ def _crops(
     tall, wide = spec.size
 
     def cut(whole: Pixels) -> list[Pixels]:
-        found = places(whole.shape[0] - tall, whole.shape[1] - wide)
-        return [whole[top : top + tall, left : left + wide] for top, left in found]
+        corners = places(whole.shape[0] - tall, whole.shape[1] - wide)
+        return [whole[top : top + tall, left : left + wide] for top, left in corners]
 
     if spec.crop_mode == "squash":
         return cut(_squashed(image, spec))
@@ -120,8 +120,8 @@ def _crops(
     # A panorama of 1 × 100,000 pixels must not be enlarged as a whole: only the crops are computed. (Not always, since
     # Pillow keeps the box in single precision, and a value now and then would differ from torchvision's.)
     y, x = height / new_height, width / new_width
-    found = places(new_height - tall, new_width - wide)
-    boxes = [(left * x, top * y, min((left + wide) * x, width), min((top + tall) * y, height)) for top, left in found]
+    corners = places(new_height - tall, new_width - wide)
+    boxes = [(left * x, top * y, min((left + wide) * x, width), min((top + tall) * y, height)) for top, left in corners]
     return [np.asarray(picture.resize((wide, tall), method, box=box)) for box in boxes]
 
 

@@ -36,14 +36,14 @@ def balanced(labels: Labels, count: int, seed: int) -> Labels:
     shares = [0] * len(members)
     left = min(count, len(labels))
     while left:
-        open_classes = [place for place, found in enumerate(members) if shares[place] < len(found)]
+        open_classes = [index for index, positions in enumerate(members) if shares[index] < len(positions)]
         each = max(left // len(open_classes), 1)
-        for place in open_classes[:left]:
-            more = min(each, len(members[place]) - shares[place])
-            shares[place] += more
+        for index in open_classes[:left]:
+            more = min(each, len(members[index]) - shares[index])
+            shares[index] += more
             left -= more
     chosen = [
-        found[order(seed, int(labels[found[0]]), len(found))[:share]]
-        for found, share in zip(members, shares, strict=True)
+        positions[order(seed, int(labels[positions[0]]), len(positions))[:share]]
+        for positions, share in zip(members, shares, strict=True)
     ]
     return np.sort(np.concatenate(chosen))

@@ -111,7 +111,7 @@ class ThreadStore:
         On a processor the batch is finished in the threads too: torch's own threads would compete with them.
         """
         here = finish if self._device.type == "cpu" else None
-        places = (place for indices in pieces for place in self._places(indices, seed, epoch, here))
+        places = (slot for indices in pieces for slot in self._places(indices, seed, epoch, here))
         in_flight = _BATCHES * max((len(indices) for indices in pieces), default=1)
         for batch in in_order(places, self._fill, self._workers, in_flight=in_flight):
             if batch is None:
@@ -128,15 +128,15 @@ class ThreadStore:
         shape = (len(indices), *self._size, 3)
         pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
         batch = _Unfinished(indices, pixels, box_uniforms(seed, epoch, indices) if self.crops else None, finish)
-        yield from ((batch, place) for place in range(len(indices)))
+        yield from ((batch, row) for row in range(len(indices)))
 
     def _fill(self, item: tuple[_Unfinished[T], int]) -> _Unfinished[T] | None:
         """Make one image; return its batch for the last place of a batch, where all others are done before."""
-        batch, place = item
-        row = None if batch.table is None else batch.table[place : place + 1]
-        batch.array[place] = self._make(int(batch.indices[place]), row)
+        batch, row_index = item
+        row = None if batch.table is None else batch.table[row_index : row_index + 1]
+        batch.array[row_index] = self._make(int(batch.indices[row_index]), row)
         batch.count()
-        return batch if place == len(batch.indices) - 1 else None
+        return batch if row_index == len(batch.indices) - 1 else None
 
 
 class _Unfinished(Generic[T]):

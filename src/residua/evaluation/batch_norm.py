@@ -94,7 +94,7 @@ def reestimate_bn(model: nn.Module, loader: _Batches, *, passes: int = PASSES) -
     model.eval()
     watches = [_Watch(layer) for layer in norms]
     of: dict[nn.Module, _Watch] = {watch.layer: watch for watch in watches}
-    handles = [place.register_forward_pre_hook(of[owner(place)]) for place in model.modules() if owner(place) in of]
+    handles = [module.register_forward_pre_hook(of[owner(module)]) for module in model.modules() if owner(module) in of]
     try:
         _lead(model, leader, watches)
         change, done = math.inf, 0
@@ -148,7 +148,7 @@ class _Watch:
         self.layer = layer
         self.leading = False
         self.seen: _Moments | None = None
-        self.found: _Moments | None = None  # measured by the last pass
+        self.measured: _Moments | None = None  # measured by the last pass
         self.led: list[_Moments] = []  # moments after each call, the last time that the batch ran ahead
         self.before: list[_Moments] = []  # and the time before that
 
@@ -160,7 +160,7 @@ class _Watch:
             self._set(self.seen)
 
     def lead(self) -> None:
-        self.leading, self.found, self.seen = True, self.seen, None
+        self.leading, self.measured, self.seen = True, self.seen, None
         self.before, self.led = self.led, []
 
     def measure(self) -> None:
@@ -180,11 +180,11 @@ class _Watch:
 
     def _set(self, now: _Moments) -> None:
         mean, variance = now.mean, now.variance
-        if self.found is not None:
+        if self.measured is not None:
             then, eps = self.before[len(self.led) - 1], self.layer.eps
             wider = (variance + eps) / (then.variance + eps)
-            mean = mean + wider.sqrt() * (self.found.mean - then.mean)
-            variance = wider * self.found.variance
+            mean = mean + wider.sqrt() * (self.measured.mean - then.mean)
+            variance = wider * self.measured.variance
         if not (torch.isfinite(mean).all() and torch.isfinite(variance).all()):
             raise NotFinite(
                 "inputs of a batch normalisation that are NaN or infinite", "finite activations", "Train again"

@@ -84,13 +84,13 @@ def calibrate(
         )
     scores = scorer.scores(run)
     labels = torch.from_numpy(scores.labels)
-    found = fit_temperature(scores.logits, labels)
-    outcome = tally_of(scores.logits.double() / found.temperature, labels).outcome()
+    fit = fit_temperature(scores.logits, labels)
+    outcome = tally_of(scores.logits.double() / fit.temperature, labels).outcome()
     thresholds = find_thresholds(outcome.probability, outcome.correct)
-    calibration: dict[str, Any] = asdict(found) | {
+    calibration: dict[str, Any] = asdict(fit) | {
         "split": scorer.split,
         "data_hash": scorer.dataset.hash,
         "thresholds": {str(wanted): probability for wanted, probability in thresholds.items()},
     }
     store_calibration(run.folder, calibration, run.weights_sha256)
-    return found
+    return fit

@@ -138,7 +138,7 @@ def reestimated_runs(runs: Sequence[Run], scorer: Scorer) -> tuple[list[Run], li
     Raises:
         InputError: a network without batch normalisation, or a run whose training data is not available.
     """
-    found = []
+    adapted = []
     reports = []
     for run in runs:
         own = scorer.own and run is runs[0]
@@ -157,8 +157,8 @@ def reestimated_runs(runs: Sequence[Run], scorer: Scorer) -> tuple[list[Run], li
             use_cache=scorer.options.cache,
         )
         reports.append(reestimate_bn(model, loader))
-        found.append(replace(run, model=model.cpu()))
-    return found, reports
+        adapted.append(replace(run, model=model.cpu()))
+    return adapted, reports
 
 
 def _weigh(runs: Sequence[Run], weighing: Weighing) -> tuple[list[float], str]:

@@ -72,8 +72,8 @@ def quick_metrics(model: nn.Module, loader: _Batches, *, autocast: torch.dtype |
             tally.update(logits, batch.labels)
     finally:
         model.train(training)
-    found = (tally or Tally(1)).metrics()
-    return {"loss": found.loss, "top1": found.top1, "top5": found.top5, "count": found.count}
+    metrics = (tally or Tally(1)).metrics()
+    return {"loss": metrics.loss, "top1": metrics.top1, "top5": metrics.top5, "count": metrics.count}
 
 
 def evaluate(
@@ -159,7 +159,9 @@ def evaluate(
     if reestimate:
         runs, reports = reestimated_runs(runs, scorer)
         first, reestimated = runs[0], reports[0]
-        notes += [_unsettled(run, found) for run, found in zip(runs, reports, strict=True) if not found.settled]
+        notes += [
+            _unsettled(run, estimate) for run, estimate in zip(runs, reports, strict=True) if not estimate.settled
+        ]
     scores, ensemble = ensemble_runs(runs, scorer, weighing)
     history, damage = read_history(first.folder)
     notes += [damage] * bool(damage)
@@ -285,11 +287,11 @@ def _notes(scorer: Scorer, run: Run) -> list[str]:
     return notes
 
 
-def _unsettled(run: Run, found: Reestimated) -> str:
+def _unsettled(run: Run, reestimated: Reestimated) -> str:
     return (
         f"the batch normalisation of {run.folder.resolve().name} has not settled: after "
-        f"{counted(found.passes, 'pass', 'passes')} over its "
-        f"images statistics were still off by {found.change:.2g} of a deviation or a variance"
+        f"{counted(reestimated.passes, 'pass', 'passes')} over its "
+        f"images statistics were still off by {reestimated.change:.2g} of a deviation or a variance"
     )
 
 

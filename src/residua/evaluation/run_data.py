@@ -69,7 +69,7 @@ def open_runs(runs: Sequence[Run | Path | str]) -> list[Run]:
     Raises:
         InputError: a run is named twice.
     """
-    opened = [open_run(run, runs[place + 1 :]) for place, run in enumerate(runs)]
+    opened = [open_run(run, runs[index + 1 :]) for index, run in enumerate(runs)]
     folders = [run.folder.resolve() for run in opened]
     twice = [str(run.folder) for run, folder in zip(opened, folders, strict=True) if folders.count(folder) > 1]
     if twice:
@@ -134,8 +134,8 @@ def with_labels_of(run: Run, dataset: Dataset, split: Split, *, partial: bool = 
     ours, theirs = set(run.classes), set(dataset.classes)
     if theirs - ours or (ours - theirs and not partial):
         raise _other_classes(run, f"the classes of {dataset.given}", "the data", dataset.classes, _OTHER_DATA)
-    place = {name: index for index, name in enumerate(run.classes)}
-    order = np.array([place[name] for name in dataset.classes], np.int64)
+    index_of = {name: index for index, name in enumerate(run.classes)}
+    order = np.array([index_of[name] for name in dataset.classes], np.int64)
     return replace(split, labels=order[split.labels])
 
 

@@ -50,8 +50,8 @@ def target_layer(spec: Spec, height: int, width: int, name: str | None = None) -
     Raises:
         InputError: no such layer; a layer without spatial extent; a network without feature maps.
     """
-    found = _maps(spec, height, width)
-    spatial = [layer for layer in found if layer.shape[1] * layer.shape[2] > 1]
+    layers = _maps(spec, height, width)
+    spatial = [layer for layer in layers if layer.shape[1] * layer.shape[2] > 1]
     if not spatial:
         raise InputError(
             f"a class activation map of {spec.name} at {height} × {width} pixels",
@@ -60,7 +60,7 @@ def target_layer(spec: Spec, height: int, width: int, name: str | None = None) -
         )
     if name is None:
         return next((layer for layer in reversed(spatial) if layer.learns), spatial[-1])
-    within = [layer for layer in found if layer.name == name or layer.name.startswith((f"{name}.", f"{name}/"))]
+    within = [layer for layer in layers if layer.name == name or layer.name.startswith((f"{name}.", f"{name}/"))]
     names = [layer.name for layer in spatial]
     if not within:
         wanted = some(names, 12) if len(names) <= 12 else f"one of {names[0]}, {names[1]}, … {names[-1]}"
@@ -86,10 +86,10 @@ def _maps(spec: Spec, height: int, width: int) -> tuple[Layer, ...]:
     twin = outline(spec).eval()
     learning = {member.name for member in members(spec) if member.parameters}
     x = torch.empty(1, spec.in_channels, height, width, device="meta")
-    found = []
+    layers = []
     with torch.no_grad():
         for index, (name, part) in enumerate(twin.parts()):
             x = part(x)
             if x.dim() == 4:
-                found.append(Layer(name, index, (x.shape[1], x.shape[2], x.shape[3]), name in learning))
-    return tuple(found)
+                layers.append(Layer(name, index, (x.shape[1], x.shape[2], x.shape[3]), name in learning))
+    return tuple(layers)

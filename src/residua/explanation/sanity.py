@@ -165,8 +165,8 @@ def _tensors(member: Member, network: Classifier) -> dict[str, Tensor]:
     return {key: tensor for key, tensor in network.state_dict(keep_vars=True).items() if key.rpartition(".")[0] in own}
 
 
-def _maps(found: Attribution) -> list[npt.NDArray[np.float64]]:
-    return list(found.maps.detach().cpu().double().numpy())
+def _maps(attribution: Attribution) -> list[npt.NDArray[np.float64]]:
+    return list(attribution.maps.detach().cpu().double().numpy())
 
 
 def _scaled(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -175,7 +175,7 @@ def _scaled(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    _, distinct, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
-    ranks: npt.NDArray[np.float64] = (last - (counts - 1) / 2)[place]
+    ranks: npt.NDArray[np.float64] = (last - (counts - 1) / 2)[distinct]
     return ranks

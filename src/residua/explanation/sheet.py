@@ -89,8 +89,8 @@ class ContactSheets:
         room = size[0] - 3 * _MARGIN - _legend(canvas, _MARGIN, _MARGIN, _TEXT, font)
         title = _fitting(self.title, room, font)
         ImageDraw.Draw(canvas).text((_MARGIN, _MARGIN), title, fill=_INK, font=font)
-        for place, panel in enumerate(self._panels):
-            row, column = divmod(place, columns)
+        for index, panel in enumerate(self._panels):
+            row, column = divmod(index, columns)
             canvas.paste(panel, (_MARGIN + column * wide, _MARGIN + _HEAD + row * high))
         path = sheet_path(self.path, len(self.written) + 1)
         _save(canvas, path)

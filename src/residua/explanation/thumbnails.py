@@ -44,7 +44,7 @@ def overlay_uris(
     if not pixels or not isinstance(model, Classifier) or not has_maps(model.spec, *pixels[0].shape[:2]):
         return [""] * len(pixels)
     parameter = next(model.parameters())
-    found = []
+    uris = []
     for start in range(0, len(pixels), batch_size):
         some = pixels[start : start + batch_size]
         stacked = torch.from_numpy(np.stack(some).transpose(0, 3, 1, 2)).to(parameter.device)
@@ -52,8 +52,8 @@ def overlay_uris(
         maps = (
             grad_cam(model, normalise(stacked, preprocess, dtype=parameter.dtype), targets).maps.float().cpu().numpy()
         )
-        found += [_uri(overlay(image, field, side)) for image, field in zip(some, maps, strict=True)]
-    return found
+        uris += [_uri(overlay(image, field, side)) for image, field in zip(some, maps, strict=True)]
+    return uris
 
 
 def _uri(picture: Image.Image) -> str:

@@ -69,8 +69,8 @@ class Network(DenseHeadClassifier):
         for number in range(1, len(self.spec.widths) + 1):
             named.append((f"conv{number}", chain(next(layers), next(layers))))
             if number in _POOLED:
-                found = next(layers)
-                children = found.named_children() if isinstance(found, nn.Sequential) else [("pool", found)]
+                module = next(layers)
+                children = module.named_children() if isinstance(module, nn.Sequential) else [("pool", module)]
                 named += [(f"{kind}{number}", layer) for kind, layer in children]
         return named
 

@@ -70,17 +70,17 @@ class Backbone(nn.Module):
         return self.network.spec
 
     def forward(self, x: Tensor) -> OrderedDict[str, Tensor]:
-        found: OrderedDict[str, Tensor] = OrderedDict()
+        features: OrderedDict[str, Tensor] = OrderedDict()
         x = self.network.lay_out(x)
         for name, part in self.network.parts():
             x = part(x)
             if name in self._key_of:
-                found[self._key_of[name]] = x
+                features[self._key_of[name]] = x
                 if name == self._last:
                     break
                 if name in self._copied:
                     x = x.clone()
-        return found
+        return features
 
     def extra_repr(self) -> str:
         return f"keys={self.keys}, channels={self.channels}, strides={self.strides}"
@@ -151,18 +151,18 @@ def _chosen(
     return chosen
 
 
-def _indices(spec: Spec, points: list[_Point], count: int, given: int | Sequence[int] | None) -> list[int]:
-    wanted = range(count) if given is None else [given] if isinstance(given, int) else given
+def _indices(spec: Spec, points: list[_Point], count: int, asked: int | Sequence[int] | None) -> list[int]:
+    wanted = range(count) if asked is None else [asked] if isinstance(asked, int) else asked
     legal = [index for index in wanted if -count <= index < count]
-    found = sorted({index % count for index in legal})
-    if not found or len(found) < len(wanted):
+    indices = sorted({index % count for index in legal})
+    if not indices or len(indices) < len(wanted):
         strides = ", ".join(str(stride) for stride in dict.fromkeys(point.stride for point in points))
         raise InputError(
-            f"out_indices={given} for {spec.name}",
+            f"out_indices={asked} for {spec.name}",
             f"some of 0 to {count - 1}, each once: its maps of stride {strides}",
             "Or name end points with names=",
         )
-    return found
+    return indices
 
 
 def _resolved(spec: Spec, points: list[_Point], name: str) -> str:

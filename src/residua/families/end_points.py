@@ -68,5 +68,5 @@ def slim_scope(spec: ResNetSpec) -> str:
 
 def stage_of(name: str) -> str:
     """Return the stage that an end point belongs to: "layer1" for "layer1.0", "conv3" for "conv3_2"; else itself."""
-    found = _STAGES.fullmatch(name)
-    return name if found is None else next(group for group in found.groups() if group)
+    match = _STAGES.fullmatch(name)
+    return name if match is None else next(group for group in match.groups() if group)

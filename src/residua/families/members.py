@@ -47,21 +47,21 @@ def members(spec: Spec) -> tuple[Member, ...]:
     x = torch.empty(2, spec.in_channels, spec.input_size, spec.input_size, device="meta")
     taken: set[str] = set()
     heads = network.aux_heads()
-    found = []
+    result = []
     with torch.no_grad(), _Tracing(network) as traced:
         for name, part in network.parts():
             x, member = _member(name, part, x, traced, taken)
             if name in heads:
                 _, aux = _member(name, heads[name], x, traced, taken)
                 member = replace(member, aux=replace(aux, head=True))
-            found.append(member)
+            result.append(member)
         for name, part in network.head_parts():
             x, member = _member(name, part, x, traced, taken)
-            found.append(replace(member, head=True))
-    read = [name for each in found for name in (*each.parameters, *(each.aux.parameters if each.aux else ()))]
+            result.append(replace(member, head=True))
+    read = [name for each in result for name in (*each.parameters, *(each.aux.parameters if each.aux else ()))]
     if sorted(read) != sorted(name for name, _ in network.named_parameters()):
         raise AssertionError(f"the parts of {spec.name} do not sum to the network")
-    return tuple(found)
+    return tuple(result)
 
 
 @lru_cache(8)

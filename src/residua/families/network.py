@@ -142,9 +142,9 @@ class Classifier(nn.Module):
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load a state dict as torch does; one that is assigned may bring the network to a device."""
         before = self._device_type()
-        found = super().load_state_dict(state_dict, strict=strict, assign=assign)
+        keys = super().load_state_dict(state_dict, strict=strict, assign=assign)
         self._settle_layout(before)
-        return found
+        return keys
 
     def _settle_layout(self, before: str | None) -> None:
         if (device := self._device_type()) != before:

@@ -82,10 +82,10 @@ class Network(Classifier):
         """
         names, pre = vocabulary(self.spec), self.spec.activation in PRE_ACTIVATED
         stem = (self._stem,) if len(names.stem) == 1 else (self._activated_stem, self.maxpool)
-        found: list[Part] = [*zip(names.stem, stem, strict=True)]
+        parts: list[Part] = [*zip(names.stem, stem, strict=True)]
         for stage, units in enumerate(self.stages()):
-            found += [(names.of_unit(stage, index), unit) for index, unit in enumerate(units)]
-        return [*found, (names.last, self._last_activation)] if pre or names.always_last else found
+            parts += [(names.of_unit(stage, index), unit) for index, unit in enumerate(units)]
+        return [*parts, (names.last, self._last_activation)] if pre or names.always_last else parts
 
     def forward_head(self, features: Tensor) -> Tensor:
         """(B, C', h, w) features -> (B, spec.num_classes) logits."""
@@ -241,8 +241,8 @@ def _unit(
         norms[0] = nn.Identity()
     places = range(1, len(shapes) + 1)
     return UNITS[spec.activation](
-        [_shared(owning, f"conv{place}", conv) for place, conv in zip(places, convs, strict=True)],
-        [_shared(whole, f"bn{place}", norm) for place, norm in zip(places, norms, strict=True)],
+        [_shared(owning, f"conv{index}", conv) for index, conv in zip(places, convs, strict=True)],
+        [_shared(whole, f"bn{index}", norm) for index, norm in zip(places, norms, strict=True)],
         _shared(whole, "downsample", _shortcut(spec, channels, out, step)),
         plain=spec.shortcut == "none",
         join=_shared(whole, "join", _join(spec, channels, out, step.stride)),

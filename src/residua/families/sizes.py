@@ -58,16 +58,16 @@ def check_input(spec: Spec, size: int, field: str = "image_size") -> None:
     if takes(spec, size):
         return
     near = nearest_size(spec, size)
-    given = f"images of {counted(size, 'pixel')} for {spec.name}"
+    subject = f"images of {counted(size, 'pixel')} for {spec.name}"
     if takes(spec, near + 1):
         raise InputError(
-            given,
+            subject,
             f"{near} pixels or more: of smaller images its layers leave nothing",
             f"Use {field}={near} (published for {_published(spec)}), or a network for small images such as "
             "cifar_resnet20",
         )
     raise InputError(
-        given,
+        subject,
         f"exactly {near} pixels: its first layer has a weight for each of them",
         f"Use {field}={near}, or edit the network: input_size={size}",
     )

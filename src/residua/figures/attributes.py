@@ -53,33 +53,33 @@ def alone(figure: str) -> str:
     left, right = min(0.0, left) - _MARGIN, max(float(start[2]), right) + _MARGIN
     width, height = f"{right - left:g}", f"{float(start[3]) + 2 * _MARGIN:g}"
     head = start[1].replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"')
-    place = f'viewBox="{left:g} {-_MARGIN} {width} {height}" width="{width}" height="{height}"'
+    view_box = f'viewBox="{left:g} {-_MARGIN} {width} {height}" width="{width}" height="{height}"'
     paper = f'<rect x="{left:g}" y="{-_MARGIN}" width="{width}" height="{height}" fill="{LIGHT["paper"]}"/>'
-    return f"{head}{place}{start[4]}{paper}{figure[start.end() :]}\n"
+    return f"{head}{view_box}{start[4]}{paper}{figure[start.end() :]}\n"
 
 
 def _reach(figure: str) -> tuple[float, float]:
     """Return how far the texts of a figure reach to the left and to the right; turned ones are left out."""
     ends = [0.0]
     for attributes, content in _TEXT.findall(figure):
-        given = dict(_ATTRIBUTE.findall(attributes))
-        if "transform" in given:
+        values = dict(_ATTRIBUTE.findall(attributes))
+        if "transform" in values:
             continue
-        bold = given.get("font-weight") == "600"
-        width = width_of(html.unescape(content), float(given["font-size"].removesuffix("px")), bold)
-        before = {"middle": width / 2, "end": width}.get(given.get("text-anchor", ""), 0.0)
-        ends += [float(given["x"]) - before, float(given["x"]) - before + width]
+        bold = values.get("font-weight") == "600"
+        width = width_of(html.unescape(content), float(values["font-size"].removesuffix("px")), bold)
+        before = {"middle": width / 2, "end": width}.get(values.get("text-anchor", ""), 0.0)
+        ends += [float(values["x"]) - before, float(values["x"]) - before + width]
     return min(ends), max(ends)
 
 
-def _marked(found: re.Match[str]) -> str:
-    tag, classes, rest, end = found[1], found[2], found[3] or "", found[4]
+def _marked(match: re.Match[str]) -> str:
+    tag, classes, rest, end = match[1], match[2], match[3] or "", match[4]
     if tag == "svg":
         # Inherited: it would be long on every text.
         family = next(each["font-family"] for _, _, each in _rules() if "font-family" in each)
         return f'<svg class="{classes}"{rest} font-family="{family}">'
     if tag == "title" or (classes is None and tag != "text"):
-        return found[0]
+        return match[0]
     named = "" if classes is None else f' class="{classes}"'
     return f"<{tag}{named}{rest}{_attributes(tag, classes or '')}{end}>"
 
@@ -87,12 +87,12 @@ def _marked(found: re.Match[str]) -> str:
 @cache
 def _attributes(tag: str, classes: str) -> str:
     """Return the attributes of a mark, each with a space before it."""
-    found: dict[str, str] = {}
+    looks: dict[str, str] = {}
     for element, name, declarations in _rules():
         if element in ("", tag) and (not name or name in classes.split()):
-            found |= declarations
-    colour = found.pop("color", "")
-    values = {key: colour if value == "currentColor" else value for key, value in found.items()}
+            looks |= declarations
+    colour = looks.pop("color", "")
+    values = {key: colour if value == "currentColor" else value for key, value in looks.items()}
     return "".join(f' {key}="{value}"' for key, value in values.items() if key in LOOKS[:-1] and value)
 
 

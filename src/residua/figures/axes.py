@@ -35,14 +35,14 @@ class Axis:
     end: float
     log: bool = False
 
-    def place(self, value: float) -> float:
+    def position(self, value: float) -> float:
         """Return the coordinate of a value, to a tenth."""
         low, high, at = (math.log10(v) for v in (self.low, self.high, value)) if self.log else self._plain(value)
         return round(self.start + (at - low) / (high - low) * (self.end - self.start), 1)
 
     def clamped(self, value: float) -> float:
         """Return the coordinate of a value, which stands at the end where it lies outside."""
-        return self.place(min(max(value, self.low), self.high))
+        return self.position(min(max(value, self.low), self.high))
 
     def _plain(self, value: float) -> tuple[float, float, float]:
         return self.low, self.high, value
@@ -130,7 +130,7 @@ def upright(axis: Axis, left: float, right: float) -> Markup:
     line = Markup(
         '<line class="grid" x1="{}" x2="{}" y1="{y}" y2="{y}"/><text class="tick end" x="{}" y="{}">{}</text>'
     )
-    marks = ((axis.place(tick), label) for tick, label in zip(axis.ticks, axis.labels, strict=True))
+    marks = ((axis.position(tick), label) for tick, label in zip(axis.ticks, axis.labels, strict=True))
     return Markup("").join(line.format(left, right, left - 7, y + 3.5, label, y=y) for y, label in marks)
 
 
@@ -138,7 +138,7 @@ def level(axis: Axis, y: float, grid: tuple[float, float] | None = None) -> Mark
     """Return the labels of a horizontal axis at baseline `y`, with grid lines over the heights `grid`."""
     parts = []
     for tick, label in zip(axis.ticks, axis.labels, strict=True):
-        x = axis.place(tick)
+        x = axis.position(tick)
         if grid is not None:
             parts.append(Markup('<line class="grid" x1="{x}" x2="{x}" y1="{}" y2="{}"/>').format(*grid, x=x))
         parts.append(Markup('<text class="tick middle" x="{}" y="{}">{}</text>').format(x, y, label))

@@ -84,9 +84,9 @@ def line_chart(
         level(x_axis, floor + 16),
         baseline(_LEFT, edge, floor),
         below(x_label, _LEFT, edge, _HEIGHT - 5),
-        *(_line(line, xs, x_axis.place, y_axis.place) for line in series),
-        *_end_labels(series, x_axis.place(xs[-1]) + 6, y_axis.place),
-        *_readings(x_label, xs, series, show, x_axis.place, y_axis.place),
+        *(_line(line, xs, x_axis.position, y_axis.position) for line in series),
+        *_end_labels(series, x_axis.position(xs[-1]) + 6, y_axis.position),
+        *_readings(x_label, xs, series, show, x_axis.position, y_axis.position),
     ]
     spoken = "; ".join(f"{line.label} from {_ends(line, show)}" for line in series)
     return image("chart", _WIDTH, _HEIGHT, f"{title}, by {x_label}: {spoken}", parts)

@@ -14,6 +14,8 @@ def environment(package: str) -> Environment:
     Every name from outside is escaped, and a missing one is an error.
     """
     loader = ChoiceLoader([PackageLoader(each, "templates") for each in (package, "residua.figures")])
-    found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    found.globals["palette"] = Markup(variables())
-    return found
+    templates = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.globals["palette"] = Markup(variables())
+    return templates

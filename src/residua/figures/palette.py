@@ -133,4 +133,4 @@ def _declared(values: Mapping[str, str]) -> str:
 
 def _filled(rules: str, colours: Mapping[str, str]) -> str:
     known = {**colours, **FONTS}
-    return _VARIABLE.sub(lambda found: known[found[1]], rules)
+    return _VARIABLE.sub(lambda match: known[match[1]], rules)

@@ -64,11 +64,11 @@ def reliability_diagram(title: str, bins: Sequence[Bin], spoken: str) -> Markup:
 
 
 def _drawn(each: Bin, most: int) -> Markup:
-    left, right = _X.place(each.low) + 1, _X.place(each.high) - 1
-    middle = (_X.place(each.low) + _X.place(each.high)) / 2
+    left, right = _X.position(each.low) + 1, _X.position(each.high) - 1
+    middle = (_X.position(each.low) + _X.position(each.high)) / 2
     tall = max(each.count / most * _TALLEST, 1)
-    upper = _Y.place(max(each.right, each.probability))
-    lower = _Y.place(min(each.right, each.probability))
+    upper = _Y.position(max(each.right, each.probability))
+    lower = _Y.position(min(each.right, each.probability))
     text = f"probability {each.low:.1%} to {each.high:.1%}\n{each.count:,} images\n"
     text += f"mean probability {each.probability:.1%}\n"
     text += f"right {each.right:.1%} ({each.right_low:.1%} to {each.right_high:.1%})"
@@ -80,12 +80,12 @@ def _drawn(each: Bin, most: int) -> Markup:
         '<text class="small" transform="translate({} {}) rotate(-90)">{:,}</text></g>'
     ).format(
         text,
-        _Y.place(each.right),
-        round(_FLOOR - _Y.place(each.right), 1),
+        _Y.position(each.right),
+        round(_FLOOR - _Y.position(each.right), 1),
         upper,
         round(lower - upper, 1),
-        _Y.place(each.right_low),
-        _Y.place(each.right_high),
+        _Y.position(each.right_low),
+        _Y.position(each.right_high),
         round(tall, 1),
         round(middle + 3, 1),
         round(_BASE - tall - 3, 1),

@@ -58,10 +58,10 @@ class Job:
     @classmethod
     def from_json(cls, line: str) -> Job:
         """Return the job that `to_json` wrote."""
-        given: dict[str, Any] = json.loads(line)
-        paths = {name: Path(given[name]) for name in ("folder", "record", "data_dir") if given[name] is not None}
-        built = {"spec": Spec.from_json(given["spec"]), "recipe": from_dict(given["recipe"])}
-        return cls(**{**given, **paths, **built})
+        stated: dict[str, Any] = json.loads(line)
+        paths = {name: Path(stated[name]) for name in ("folder", "record", "data_dir") if stated[name] is not None}
+        built = {"spec": Spec.from_json(stated["spec"]), "recipe": from_dict(stated["recipe"])}
+        return cls(**{**stated, **paths, **built})
 
 
 @dataclass(frozen=True)

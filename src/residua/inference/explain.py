@@ -88,10 +88,10 @@ def explain(
     Raises:
         InputError: as `explain_stream`, which goes on after a file that cannot be read; here all of them are named.
     """
-    found = explain_stream(
+    results = explain_stream(
         run, paths, method=method, target=target, layer=layer, out=out, top=top, batch_size=batch_size, device=device
     )
-    return all_or_refuse(found, "Leave them out; the others were explained")
+    return all_or_refuse(results, "Leave them out; the others were explained")
 
 
 def explain_stream(
@@ -127,9 +127,9 @@ def explain_stream(
     """
     check_method(method, layer)
     at_least_one(top=top, batch_size=batch_size)
-    given = list(each_path(paths))
+    listed = list(each_path(paths))
     out = None if out is None else _checked_out(Path(out))
-    run = open_run(run, given)
+    run = open_run(run, listed)
     if target is not None and target not in run.classes:
         wanted = (
             some(list(run.classes), 12) if len(run.classes) <= 12 else f"one of the run's {len(run.classes)} classes"
@@ -138,7 +138,7 @@ def explain_stream(
     if method not in WITHOUT_LAYERS:
         target_layer(run.spec, *run.preprocess_spec.size, layer)
     job = _Job(run, method, target, layer, top, pick_device(device))
-    return _stream(job, given, batch_size, out)
+    return _stream(job, listed, batch_size, out)
 
 
 @dataclass(frozen=True)
@@ -160,14 +160,14 @@ def _checked_out(out: Path) -> Path:
     return out
 
 
-def _stream(job: _Job, given: list[Path], batch_size: int, out: Path | None) -> Iterator[Explained | BadFile]:
+def _stream(job: _Job, listed: list[Path], batch_size: int, out: Path | None) -> Iterator[Explained | BadFile]:
     model = on_device(job.run.model, job.device)
-    single = len(given) == 1 and os.path.isfile(given[0])
+    single = len(listed) == 1 and os.path.isfile(listed[0])
     sheets = None if out is None or single else ContactSheets(out, _title(job))
     # However this ends: answers that were given name the sheet that was begun.
     with nullcontext() if sheets is None else closing(sheets):
         spec = job.run.preprocess_spec
-        for batch in batches(image_files(given), spec, batch_size=batch_size, workers=default_workers()):
+        for batch in batches(image_files(listed), spec, batch_size=batch_size, workers=default_workers()):
             good = [each for each in batch if isinstance(each, Decoded)]
             answers = iter(_explained(job, model, good) if good else ())
             for each in batch:
@@ -198,20 +198,20 @@ def _explained(job: _Job, model: nn.Module, good: list[Decoded]) -> list[Explain
     targets = None
     if job.target is not None:
         targets = torch.full((len(good),), run.classes.index(job.target), device=job.device)
-    found = attribute(job.method, model, images, run.preprocess_spec, targets, job.layer)
-    rankings = ranked(run, found.logits, job.top)
-    maps = found.maps.to("cpu", torch.float32).numpy()
+    attribution = attribute(job.method, model, images, run.preprocess_spec, targets, job.layer)
+    rankings = ranked(run, attribution.logits, job.top)
+    maps = attribution.maps.to("cpu", torch.float32).numpy()
     classes = frozenset(run.classes)
     return [
         Explained(
             path=str(each.file.path),
             labels=rankings[row].labels,
             probabilities=rankings[row].probabilities,
-            target=run.classes[int(found.targets[row])],
+            target=run.classes[int(attribution.targets[row])],
             true=_true_class(each.file, classes),
             method=job.method,
-            layer=found.layer,
-            delta=None if found.delta is None else float(found.delta[row]),
+            layer=attribution.layer,
+            delta=None if attribution.delta is None else float(attribution.delta[row]),
             evidence=float(maps[row].max()),
             file=None,
             map=maps[row],

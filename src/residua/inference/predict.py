@@ -56,10 +56,10 @@ def predict(
     Raises:
         InputError: a path that gives none; all of them are named. `predict_stream` passes them over instead.
     """
-    found = predict_stream(
+    results = predict_stream(
         run, paths, top=top, batch_size=batch_size, device=device, engine=engine, precision=precision
     )
-    return all_or_refuse(found, "Leave them out, or use predict_stream, which names them and goes on")
+    return all_or_refuse(results, "Leave them out, or use predict_stream, which names them and goes on")
 
 
 def predict_stream(

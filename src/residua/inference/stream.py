@@ -196,9 +196,9 @@ def listed(paths: Paths) -> Sequence[Path | str]:
     return paths if isinstance(paths, Sequence) else ()
 
 
-def _path(given: Path | str) -> Path:
-    check_name("path", given)
-    return Path(given)
+def _path(value: Path | str) -> Path:
+    check_name("path", value)
+    return Path(value)
 
 
 def image_files(paths: Iterable[Path]) -> Iterator[ImageFile | BadFile]:
@@ -221,20 +221,20 @@ def image_files(paths: Iterable[Path]) -> Iterator[ImageFile | BadFile]:
 
 def _walk(folder: Path) -> Iterator[ImageFile | BadFile]:
     """Yield the images below a folder and what cannot be read; warn of what is no image, with counts."""
-    found, passed = 0, []
+    count, passed = 0, []
     for entry in walk(folder):
         if entry.kind == "image":
-            found += 1
+            count += 1
             yield ImageFile(Path(entry.path), folder)
         elif entry.kind in ("other", "system", "run"):
             passed.append(entry)
         else:
-            found += 1
+            count += 1
             reason = f"cannot be read ({entry.detail})" if entry.kind == "unusable file" else entry.detail
             yield BadFile(entry.path, reason)
     if sentences := Listing.of(passed).left_out():
         warnings.warn(f"{folder}: {'; '.join(sentences)}.", stacklevel=2)
-    if not found:
+    if not count:
         yield BadFile(str(folder), "a folder without images")
 
 
@@ -260,7 +260,7 @@ def _decoded(file: ImageFile | BadFile, spec: PreprocessSpec) -> Decoded | BadFi
         return BadFile(str(file.path), error.reason)
 
 
-def all_or_refuse(found: Iterable[T | BadFile], remedy: str) -> list[T]:
+def all_or_refuse(results: Iterable[T | BadFile], remedy: str) -> list[T]:
     """Return the answers of a stream, or refuse with every file that gave none.
 
     Raises:
@@ -268,7 +268,7 @@ def all_or_refuse(found: Iterable[T | BadFile], remedy: str) -> list[T]:
     """
     good: list[T] = []
     bad: list[BadFile] = []
-    for item in found:
+    for item in results:
         if isinstance(item, BadFile):
             bad.append(item)
         else:

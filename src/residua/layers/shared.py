@@ -20,8 +20,8 @@ class Shared(nn.Module):
         # In a tuple, so that it is no submodule: parameters and state dict would list its weights twice.
         self._owned = (layer,)
 
-    def forward(self, *given: Tensor) -> Tensor:
-        out: Tensor = self._owned[0].forward(*given)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        out: Tensor = self._owned[0].forward(*inputs)
         return out
 
     def extra_repr(self) -> str:

@@ -84,8 +84,8 @@ class ResidualUnit(nn.Module):
 
         def keep(name: str) -> Callable[..., None]:
             # Sums and activations work in place; copies keep what flowed.
-            def hook(module: nn.Module, given: tuple[Tensor, ...], out: Tensor | None = None) -> None:
-                inside[name] = (given[0] if out is None else out).clone()
+            def hook(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor | None = None) -> None:
+                inside[name] = (inputs[0] if out is None else out).clone()
 
             return hook
 

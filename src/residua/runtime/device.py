@@ -114,19 +114,19 @@ def pick_device(device: torch.device | str | None = None) -> torch.device:
     if device is None or str(device) == "auto":
         return torch.device("cuda", 0) if count else torch.device("cpu")
     try:
-        found = torch.device(device)
+        parsed = torch.device(device)
     except RuntimeError:
         raise InputError(f"device={device!r}", _DEVICES, "Leave it out for the GPU where there is one") from None
-    if found.type not in ("cpu", "cuda"):
+    if parsed.type not in ("cpu", "cuda"):
         raise InputError(f"device={str(device)!r}", _DEVICES, "Leave it out for the GPU where there is one")
-    if found.type == "cpu":
+    if parsed.type == "cpu":
         return torch.device("cpu")
-    if (found.index or 0) >= count:
+    if (parsed.index or 0) >= count:
         there = f"CUDA has the devices 0 to {count - 1}" if count else "CUDA is not available here"
         raise InputError(
             f"device={str(device)!r}, but {there}", "a device of this machine", "Give device='cpu' or device='auto'"
         )
-    return torch.device("cuda", found.index or 0)
+    return torch.device("cuda", parsed.index or 0)
 
 
 def inference_format(model: nn.Module, device: torch.device) -> torch.memory_format:

@@ -75,8 +75,8 @@ def counts(name: str) -> tuple[int, int] | None:
 
     They are generated from the networks themselves (`make counts`); the tests compare them.
     """
-    found = _counts().get(name)
-    return (found[0], found[1]) if found else None
+    pair = _counts().get(name)
+    return (pair[0], pair[1]) if pair else None
 
 
 @cache

@@ -78,12 +78,12 @@ class DenseNetSpec(Spec):
     @property
     def block_channels(self) -> tuple[tuple[int, int], ...]:
         """Channels that enter and that leave each block."""
-        found, entering = [], self.stem_width
+        channels, entering = [], self.stem_width
         for layers in self.depths:
             leaving = entering + layers * self.growth
-            found.append((entering, leaving))
+            channels.append((entering, leaving))
             entering = int(leaving * self.compression)
-        return tuple(found)
+        return tuple(channels)
 
     def check(self) -> None:
         if any(entering < 1 for entering, _ in self.block_channels):

@@ -137,8 +137,8 @@ def field_types(kind: type) -> dict[str, Any]:
 @functools.cache
 def field_roles(kind: type) -> dict[str, str]:
     """Return what the fields of a dataclass bear on; those that decide what a network computes are left out."""
-    found = {key: [rule.kind for rule in _rules(wanted) if isinstance(rule, Role)] for key, wanted in _items(kind)}
-    return {key: kinds[-1] for key, kinds in found.items() if kinds}
+    roles = {key: [rule.kind for rule in _rules(wanted) if isinstance(rule, Role)] for key, wanted in _items(kind)}
+    return {key: kinds[-1] for key, kinds in roles.items() if kinds}
 
 
 def checked(key: str, value: Any, wanted: Any, remedy: str = "") -> Any:
@@ -150,10 +150,10 @@ def checked(key: str, value: Any, wanted: Any, remedy: str = "") -> Any:
     """
     origin, arguments = get_origin(wanted), get_args(wanted)
     if origin is Annotated:
-        found = checked(key, value, arguments[0], remedy)
+        settled = checked(key, value, arguments[0], remedy)
         for rule in arguments[1:]:
-            _obey(key, found, rule, remedy)
-        return found
+            _obey(key, settled, rule, remedy)
+        return settled
     if origin in (types.UnionType, Union):
         kinds = [argument for argument in arguments if argument is not type(None)]
         if value is None and len(kinds) < len(arguments):

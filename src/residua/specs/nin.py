@@ -79,8 +79,8 @@ class NiNSpec(Spec):
                 "Give the lists matching lengths",
             )
         if any(not 1 <= pool < blocks for pool in self.dropout_pools):
-            given = f"dropout_pools={self.dropout_pools}"
-            self.refuse(given, f"pools from 1 to {blocks - 1}", "Use () for no dropout")
+            field = f"dropout_pools={self.dropout_pools}"
+            self.refuse(field, f"pools from 1 to {blocks - 1}", "Use () for no dropout")
         if any(not 1 <= layer <= self.depth for layer in self.init_small):
             self.refuse(f"init_small={self.init_small}", f"layers from 1 to {self.depth}", "Use () for none")
 

@@ -49,16 +49,16 @@ class PreprocessSpec:
 
     def __post_init__(self) -> None:
         settle(self)
-        given = f"image_size={self.image_size}, resize={self.resize}"
+        pair = f"image_size={self.image_size}, resize={self.resize}"
         if isinstance(self.image_size, tuple) != isinstance(self.resize, tuple):
-            raise InputError(given, "a number for both, or a pair (height, width) for both", "")
+            raise InputError(pair, "a number for both, or a pair (height, width) for both", "")
         if any(whole < side for whole, side in zip(self.resized_size, self.size, strict=True)):
-            raise InputError(given, "image_size <= resize", f"Use resize={self.image_size} or more")
+            raise InputError(pair, "image_size <= resize", f"Use resize={self.image_size} or more")
         if (self.height, self.resized_size[0]) == (self.width, self.resized_size[1]):
             object.__setattr__(self, "image_size", self.height)
             object.__setattr__(self, "resize", self.resized_size[0])
         elif self.resized_size != self._resized_by(self.crop_share):
-            raise InputError(given, "the same share of both sides", f"Use resize={self._resized_by(self.crop_share)}")
+            raise InputError(pair, "the same share of both sides", f"Use resize={self._resized_by(self.crop_share)}")
 
     @property
     def size(self) -> tuple[int, int]:

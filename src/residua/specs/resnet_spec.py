@@ -215,9 +215,9 @@ class ResNetSpec(Spec):
         if self.unit == "basic":
             # A basic unit has one width and whole convolutions.
             only = {"cardinality": 1, "base_width": 64, "inner_widths": (), "reduce_first": 1}
-            if given := [f"{key}={getattr(self, key)}" for key, own in only.items() if getattr(self, key) != own]:
+            if odd := [f"{key}={getattr(self, key)}" for key, own in only.items() if getattr(self, key) != own]:
                 self.refuse(
-                    f"{', '.join(given)} with basic units",
+                    f"{', '.join(odd)} with basic units",
                     "a bottleneck, which alone has an inner width and a grouped 3×3",
                     "Use unit='bottleneck', or widen with widths=",
                 )

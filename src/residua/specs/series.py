@@ -49,10 +49,10 @@ class Series:
         # A width has five digits: the sizes of wider kernels overflow.
         number = "(?P<{}>0|[1-9][0-9]{{0,{}}})"
         pattern = self.pattern.format(depth=number.format("depth", 8), width=number.format("width", 4))
-        found = re.fullmatch(pattern, name)
-        if not found:
+        match = re.fullmatch(pattern, name)
+        if not match:
             return None
-        depth, width = int(found["depth"]), found.groupdict().get("width")
+        depth, width = int(match["depth"]), match.groupdict().get("width")
         n, rest = divmod(depth - self.offset, self.per_n)
         if rest or n < 1 or width == "0":
             below = max(1, n) * self.per_n + self.offset

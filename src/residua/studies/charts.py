@@ -23,7 +23,7 @@ def value_lines(title: str, x_label: str, lines: Sequence[tuple[str, Sequence[fl
     """Return a chart of values by place, counted from 1, a colour per name; lines may end at different places."""
     longest = max((len(values) for _, values in lines), default=0)
     drawn = [
-        Series(name, LINES[place % len(LINES)], _padded(values, longest)) for place, (name, values) in enumerate(lines)
+        Series(name, LINES[index % len(LINES)], _padded(values, longest)) for index, (name, values) in enumerate(lines)
     ]
     return line_chart(title, x_label, list(range(1, longest + 1)), drawn, show)
 
@@ -38,8 +38,8 @@ def error_curves(title: str, lines: Sequence[tuple[str, Sequence[Result]]]) -> M
         lines: the name of each network, and its results with each seed.
     """
     series, longest = [], 0
-    for place, (label, results) in enumerate(lines):
-        colour = LINES[place % len(LINES)]
+    for index, (label, results) in enumerate(lines):
+        colour = LINES[index % len(LINES)]
         for key, kind, name in (("train_top1", "dashed", ""), ("val_top1", "bold", label)):
             values = mean_error(results, key)
             longest = max(longest, len(values))

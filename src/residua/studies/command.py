@@ -27,7 +27,7 @@ def command_of(
     """
     asked = grid.asked
 
-    def place(path: str | Path) -> str:
+    def shown(path: str | Path) -> str:
         return last_part(path) if named else str(path)
 
     options: dict[str, Any] = {
@@ -36,16 +36,16 @@ def command_of(
         "depths": asked.depths,
         "model": asked.model,
         "groups": asked.groups,
-        "recipe": recipe if isinstance(recipe, Recipe) or recipe is None else place(recipe),
+        "recipe": recipe if isinstance(recipe, Recipe) or recipe is None else shown(recipe),
         "jobs": jobs,
-        "data_dir": place(grid.data_dir) if grid.data_dir else None,
+        "data_dir": shown(grid.data_dir) if grid.data_dir else None,
     }
     # Only what was given is repeated; an override whatever its value: train_images=0 takes all images.
-    options = {key: value for key, value in options.items() if value} | overrides | {"out": place(grid.folder)}
+    options = {key: value for key, value in options.items() if value} | overrides | {"out": shown(grid.folder)}
     if isinstance(recipe, Recipe) or not overrides.keys() <= set(_OPTIONS):
-        given = "".join(f", {key}={value!r}" for key, value in options.items())
-        return f"residua.study({grid.study.name!r}, {place(grid.data)!r}{given})"
-    words = ["residua", "study", grid.study.name, place(grid.data)]
+        arguments = "".join(f", {key}={value!r}" for key, value in options.items())
+        return f"residua.study({grid.study.name!r}, {shown(grid.data)!r}{arguments})"
+    words = ["residua", "study", grid.study.name, shown(grid.data)]
     for key, value in options.items():
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         words += [f"--{key.replace('_', '-')}", *([] if value is True else [text])]
@@ -57,10 +57,10 @@ def command_of_runs(
 ) -> str:
     """Return the command of a study of finished runs; `named` as for `command_of`."""
 
-    def place(path: str | Path) -> str:
+    def shown(path: str | Path) -> str:
         return last_part(path) if named else str(path)
 
-    words = ["residua", "study", name, place(data), *(["--quick"] if quick else [])]
+    words = ["residua", "study", name, shown(data), *(["--quick"] if quick else [])]
     for run in runs:
-        words += ["--run", place(run)]
-    return shlex.join([*words, "--out", place(folder)])
+        words += ["--run", shown(run)]
+    return shlex.join([*words, "--out", shown(folder)])

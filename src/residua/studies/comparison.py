@@ -64,8 +64,8 @@ def _differences(results: Results, baseline: str, *, train: bool = False) -> dic
     from residua.studies.intervals import LEVEL, difference
 
     def errors(label: str) -> list[float]:
-        found = results.of(label)
-        values = [one.train_error if train else one.test_error for one in found]
+        results_of_arm = results.of(label)
+        values = [one.train_error if train else one.test_error for one in results_of_arm]
         return [value for value in values if value is not None]
 
     others = [arm.label for arm in results.done() if arm.label != baseline and errors(arm.label)]
@@ -81,14 +81,14 @@ def _table(results: Results, baseline: str, published: Mapping[str, str], protoc
     rows = []
     test, train = _differences(results, baseline), _differences(results, baseline, train=True)
     for arm in results.arms:
-        found = results.of(arm.label)
+        rows_of_arm = results.of(arm.label)
         row = [arm.label]
-        if not found:
+        if not rows_of_arm:
             row += ["failed", "", ""]
         else:
             from residua.studies.intervals import Spread
 
-            row.append(Spread.of([one.test_error for one in found]).percent(2))
+            row.append(Spread.of([one.test_error for one in rows_of_arm]).percent(2))
             row += [known[arm.label].percent() if arm.label in known else "–" for known in (test, train)]
         rows.append((*row, *([published.get(arm.label, "–")] if published else [])))
     header: tuple[str, ...] = (
@@ -113,30 +113,30 @@ def _verdict(results: Results, baseline: str, claim: Sequence[str], best: str) -
     if text := hardly_learnt(results):
         return Verdict("undecided", text, (*details, "More epochs, or more images, may decide."))
     every = _differences(results, baseline)
-    found = {label: every[label] for label in claim if label in every}
-    worse = [label for label, change in found.items() if change.low > 0]
-    better = [label for label, change in found.items() if change.high < 0]
-    alike = [label for label in found if label not in (*worse, *better)]
+    changes = {label: every[label] for label in claim if label in every}
+    worse = [label for label, change in changes.items() if change.low > 0]
+    better = [label for label, change in changes.items() if change.high < 0]
+    alike = [label for label in changes if label not in (*worse, *better)]
     for words, labels in (("worse", worse), ("better", better), ("not distinguishable", alike)):
         if labels:
-            named = [f"{label} by {found[label].percent()} points" for label in labels]
+            named = [f"{label} by {changes[label].percent()} points" for label in labels]
             details.append(
                 f"{words.capitalize()} than {best}: {some(named, 12)}."
                 if labels is not alike
                 else f"Not distinguishable from {best}: {some(named, 12)}."
             )
-    details += meaning(found.values(), results.seed_sd)
+    details += meaning(changes.values(), results.seed_sd)
     if len(every) > 1:
         details.append(f"The {len(every)} intervals hold together (Bonferroni).")
-    numbers: dict[str, object] = dict(found)
+    numbers: dict[str, object] = dict(changes)
     if better:
         text = f"{best[:1].upper()}{best[1:]} is not the best: {some(better)} had fewer test errors."
         return Verdict("no", text, tuple(details), numbers)
-    if found and not alike:
-        others = "the other" if len(found) == 1 else f"each of the {len(found)} others"
+    if changes and not alike:
+        others = "the other" if len(changes) == 1 else f"each of the {len(changes)} others"
         text = f"{best[:1].upper()}{best[1:]} had fewer test errors than {others}."
         return Verdict("yes", text, tuple(details), numbers)
-    if len(found) == 1:
+    if len(changes) == 1:
         return Verdict(
             "undecided",
             f"{best[:1].upper()}{best[1:]} and the other cannot be distinguished here.",
@@ -144,7 +144,7 @@ def _verdict(results: Results, baseline: str, claim: Sequence[str], best: str) -
             numbers,
         )
     text = (
-        f"None of the {len(found)} others is better than {best}, "
+        f"None of the {len(changes)} others is better than {best}, "
         f"{len(worse)} of them {agree(len(worse), 'is', 'are')} worse; "
         f"{len(alike)} cannot be distinguished from it here."
     )
@@ -164,9 +164,9 @@ def cost_table(results: Results, baseline: str) -> Table:
     base = results.of(baseline)
     rows = []
     for arm in results.done():
-        found = results.of(arm.label)[0]
-        beside = [f"{ours / theirs - 1:+.1%}" for ours, theirs in _pairs(found, base[0])] if base else ["–", "–"]
-        rows.append((arm.label, f"{found.params:,}", beside[0], f"{found.macs:,}", beside[1]))
+        first = results.of(arm.label)[0]
+        beside = [f"{ours / theirs - 1:+.1%}" for ours, theirs in _pairs(first, base[0])] if base else ["–", "–"]
+        rows.append((arm.label, f"{first.params:,}", beside[0], f"{first.macs:,}", beside[1]))
     header = ("network", "parameters", f"beside {baseline}", "MACs", f"beside {baseline}")
     return Table("What the networks cost, counted: MACs are multiply-accumulates per image.", header, tuple(rows))
 

@@ -90,7 +90,7 @@ def _arm(name: str, subject: Subject) -> Arm:
 def _result(chosen: Study, arm: Arm, subject: Subject) -> Result:
     assert chosen.measure is not None
     run = subject.run
-    found = evaluate_model(run.model, subject.split(), run.preprocess_spec, run.classes, on_bad="skip")
+    metrics = evaluate_model(run.model, subject.split(), run.preprocess_spec, run.classes, on_bad="skip")
     counts = cost(run.spec)
     return Result(
         arm=arm.label,
@@ -99,8 +99,8 @@ def _result(chosen: Study, arm: Arm, subject: Subject) -> Result:
         x=arm.x,
         params=counts.params,
         macs=counts.macs,
-        test_error=1 - found.top1,
-        test_count=found.count,
+        test_error=1 - metrics.top1,
+        test_count=metrics.count,
         train_error=None,
         train_count=0,
         history=(),

@@ -103,14 +103,14 @@ def make_grid(
     labels = [arm.slug for arm in arms]
     if not arms or len(set(labels)) != len(labels):
         raise InputError(f"the arms {some(labels)}", "at least one, each named once", "Give other depths")
-    given = _recipe(recipe, form.recipe, form.fields, overrides, asked.quick, images=0)
+    settled = _recipe(recipe, form.recipe, form.fields, overrides, asked.quick, images=0)
     dataset = open_dataset(
         data,
         data_dir=data_dir,
-        val_fraction=given.val_fraction,
+        val_fraction=settled.val_fraction,
         seed=0,
-        train_images=given.train_images,
-        on_bad=given.on_bad,
+        train_images=settled.train_images,
+        on_bad=settled.on_bad,
     )
     common = _recipe(recipe, form.recipe, form.fields, overrides, asked.quick, images=len(dataset.splits["train"]))
     grid = Grid(study, asked, str(data), data_dir, dataset, common, seeds, folder, ())
@@ -135,9 +135,9 @@ def claim(grid: Grid) -> None:
         InputError: a different study, form, grid, recipe or data stands there: what differs is named.
         Damaged: the record of the study cannot be read.
     """
-    place = grid.folder / GRID_FILE
+    path = grid.folder / GRID_FILE
     now = json.loads(json.dumps(_settled(grid)))
-    if not place.exists():
+    if not path.exists():
         others = sorted(entry.name for entry in grid.folder.iterdir() if entry.name != ".lock")
         others = [name for name in others if not name.endswith(".part")]
         if others:
@@ -146,12 +146,12 @@ def claim(grid: Grid) -> None:
                 "a folder of its own for each study",
                 "Give a different out=…",
             )
-        write_text(place, json.dumps(now, indent=1) + "\n")
+        write_text(path, json.dumps(now, indent=1) + "\n")
         return
-    found = _differences(now, read_json(place, dict))
-    if found:
+    differing = _differences(now, read_json(path, dict))
+    if differing:
         raise InputError(
-            f"{grid.folder} holds a study that was started differently: {some(found, 6, '; ')}",
+            f"{grid.folder} holds a study that was started differently: {some(differing, 6, '; ')}",
             "the same study, form, grid, recipe and data; only the seeds may become more",
             "Repeat the command that started it, or give a different out=…",
         )
@@ -170,8 +170,8 @@ def _recipe(
     if asked is not None:
         needed = ("measure_train", "train_images") if quick else ("measure_train",)
         fields = {key: fields[key] for key in needed if key in fields}
-    found = asked if isinstance(asked, Recipe) else load_recipe(asked or own, image_size=32, images=images)
-    return override(override(found, **fields), **overrides)
+    settled = asked if isinstance(asked, Recipe) else load_recipe(asked or own, image_size=32, images=images)
+    return override(override(settled, **fields), **overrides)
 
 
 def _job(grid: Grid, arm: Arm, seed: int) -> Job:

@@ -58,11 +58,11 @@ def rate(values: Sequence[float], count: int) -> Interval:
 
     Several seeds: Student's t. One seed, or equal values: Wilson's interval (1927).
     """
-    found = Spread.of(values)
-    if not found.sd:
-        return Interval(found.mean, *wilson(round(found.mean * count), count, LEVEL), "images")
-    half = _student(found.n - 1, LEVEL) * found.sd / math.sqrt(found.n)
-    return Interval(found.mean, found.mean - half, found.mean + half, "seeds")
+    spread = Spread.of(values)
+    if not spread.sd:
+        return Interval(spread.mean, *wilson(round(spread.mean * count), count, LEVEL), "images")
+    half = _student(spread.n - 1, LEVEL) * spread.sd / math.sqrt(spread.n)
+    return Interval(spread.mean, spread.mean - half, spread.mean + half, "seeds")
 
 
 def difference(
@@ -83,12 +83,12 @@ def difference(
     a, b = Spread.of(after), Spread.of(before)
     value = a.mean - b.mean
     if a.sd is not None and b.sd is not None and (a.sd or b.sd):
-        parts = [(found.sd or 0.0) ** 2 / found.n for found in (a, b)]
+        parts = [(spread.sd or 0.0) ** 2 / spread.n for spread in (a, b)]
         error = sum(parts)
-        freedom = error**2 / sum(part**2 / (found.n - 1) for part, found in zip(parts, (a, b), strict=True))
+        freedom = error**2 / sum(part**2 / (spread.n - 1) for part, spread in zip(parts, (a, b), strict=True))
         half = _student(freedom, level) * math.sqrt(error)
         return Interval(value, value - half, value + half, "seeds")
-    (low_a, high_a), (low_b, high_b) = (wilson(round(found.mean * count), count, level) for found in (a, b))
+    (low_a, high_a), (low_b, high_b) = (wilson(round(spread.mean * count), count, level) for spread in (a, b))
     seeds = _normal(level) * seed_sd * math.sqrt(1 / a.n + 1 / b.n)
     low = value - math.hypot(a.mean - low_a, high_b - b.mean, seeds)
     high = value + math.hypot(high_a - a.mean, b.mean - low_b, seeds)
@@ -109,9 +109,9 @@ def over_units(seeds: Sequence[Sequence[float]]) -> Interval:
     independent networks.
     """
     values = seeds[0] if len(seeds) == 1 else [statistics.fmean(row) for row in seeds]
-    found = Spread.of(values)
-    half = _student(found.n - 1, LEVEL) * (found.sd or 0.0) / math.sqrt(found.n)
-    return Interval(found.mean, found.mean - half, found.mean + half, "units" if len(seeds) == 1 else "seeds")
+    spread = Spread.of(values)
+    half = _student(spread.n - 1, LEVEL) * (spread.sd or 0.0) / math.sqrt(spread.n)
+    return Interval(spread.mean, spread.mean - half, spread.mean + half, "units" if len(seeds) == 1 else "seeds")
 
 
 def meaning(intervals: Iterable[Interval], seed_sd: float) -> list[str]:
@@ -123,8 +123,8 @@ def meaning(intervals: Iterable[Interval], seed_sd: float) -> list[str]:
         "more seeds would measure it.",
         "units": "In brackets: 95% intervals over the units, layers or batches of these networks (Student).",
     }
-    found = {interval.over for interval in intervals}
-    return [sentence for over, sentence in known.items() if over in found]
+    kinds = {interval.over for interval in intervals}
+    return [sentence for over, sentence in known.items() if over in kinds]
 
 
 def _student(freedom: float, level: float) -> float:

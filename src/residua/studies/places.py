@@ -29,7 +29,7 @@ def without_places(text: str, known: Iterable[str | Path | None] = ()) -> str:
         text: such as the reason of a failure.
         known: paths that may occur in it; they are found even where they contain spaces.
     """
-    places = {Path(place).absolute() for place in known if place is not None}
-    for place in sorted({*places, *(place.resolve() for place in places)}, key=lambda place: -len(str(place))):
-        text = text.replace(str(place), place.name)
-    return _ABSOLUTE.sub(lambda found: found["last"] or "…", text)
+    places = {Path(path).absolute() for path in known if path is not None}
+    for path in sorted({*places, *(path.resolve() for path in places)}, key=lambda path: -len(str(path))):
+        text = text.replace(str(path), path.name)
+    return _ABSOLUTE.sub(lambda match: match["last"] or "…", text)

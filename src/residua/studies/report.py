@@ -75,10 +75,10 @@ class StudyReport:
     @property
     def environment(self) -> dict[str, str]:
         """Versions, processor, device and date of the measurements; values that differ are listed."""
-        found = [result.environment for result in self.results.results]
+        environments = [result.environment for result in self.results.results]
         merged = {}
-        for key in dict.fromkeys(key for each in found for key in each):
-            values = sorted({each[key] for each in found if key in each})
+        for key in dict.fromkeys(key for each in environments for key in each):
+            values = sorted({each[key] for each in environments if key in each})
             merged[key] = f"{values[0]} to {values[-1]}" if key == "date" and len(values) > 1 else ", ".join(values)
         return merged
 
@@ -100,10 +100,10 @@ class StudyReport:
             return ""
         spans = []
         for key in ("epoch", "step"):
-            found = sorted({int(line[key]) for line in ends if key in line})
-            if found:
-                most = f" to {found[-1]:,}" if len(found) > 1 else ""
-                spans.append(f"{found[0]:,}{most} {key}{'s' * (found[-1] != 1)}")
+            lengths = sorted({int(line[key]) for line in ends if key in line})
+            if lengths:
+                most = f" to {lengths[-1]:,}" if len(lengths) > 1 else ""
+                spans.append(f"{lengths[0]:,}{most} {key}{'s' * (lengths[-1] != 1)}")
         images = counted(self.data["counts"].get("train", 0), "image")
         return f"Each network was trained for {', '.join(spans)} on {images}."
 
@@ -111,17 +111,17 @@ class StudyReport:
         """Return one row per arm that gave a result, in the order of the grid."""
         rows = []
         for arm in self.results.done():
-            found = self.results.of(arm.label)
-            train = [result.train_error for result in found if result.train_error is not None]
+            trials = self.results.of(arm.label)
+            train = [result.train_error for result in trials if result.train_error is not None]
             rows.append(
                 Row(
                     arm.label,
                     arm.model + "".join(f", {key}={value}" for key, value in arm.edits.items()),
-                    found[0].params,
-                    found[0].macs,
+                    trials[0].params,
+                    trials[0].macs,
                     Spread.of(train) if train else None,
-                    Spread.of([result.test_error for result in found]),
-                    sum(result.minutes for result in found),
+                    Spread.of([result.test_error for result in trials]),
+                    sum(result.minutes for result in trials),
                 )
             )
         return rows
@@ -188,9 +188,14 @@ class StudyReport:
 
 def described(dataset: Dataset, known: Iterable[str | Path | None]) -> dict[str, Any]:
     """Return what a report states of its data, without the folders of this machine; `known` as for `without_places`."""
-    found = dataset.describe()
+    description = dataset.describe()
     notes = [without_places(note, known) for note in dataset.notes]
-    return {"given": name_of(dataset.given), "hash": found["hash"], "counts": found["counts"], "notes": notes}
+    return {
+        "given": name_of(dataset.given),
+        "hash": description["hash"],
+        "counts": description["counts"],
+        "notes": notes,
+    }
 
 
 def conclude(chosen: Study, results: Results, **facts: Any) -> StudyReport:
@@ -208,12 +213,12 @@ def write_study(folder: Path, report: StudyReport) -> None:
     """Write study.html, study.json and the figures as SVG files of their own into `folder`, each file atomically."""
     page, document = report.to_html(), report.to_json()
     drawn = [alone(str(figure.svg)) for figure in report.outcome.figures if figure.svg]
-    place = folder / FIGURES
-    if drawn or place.is_dir():
-        place.mkdir(exist_ok=True)
+    figures = folder / FIGURES
+    if drawn or figures.is_dir():
+        figures.mkdir(exist_ok=True)
         for number, figure in enumerate(drawn, 1):
-            write_text(place / f"{number}.svg", figure)
-        for former in place.glob("*.svg"):
+            write_text(figures / f"{number}.svg", figure)
+        for former in figures.glob("*.svg"):
             if former.stem.isdigit() and int(former.stem) > len(drawn):
                 former.unlink()
     write_text(folder / STUDY_HTML, page)

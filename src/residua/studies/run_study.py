@@ -133,8 +133,11 @@ def _refuse_unused(
     """Refuse what the study would not use."""
     if asked.depths and not chosen.takes_depths:
         raise InputError(f"depths=… for the study {chosen.name}", "a study of several depths", "Leave out depths=…")
-    for given, field, taken in ((asked.model, "model=…", chosen.takes_model), (runs, "runs=…", chosen.takes_runs)):
-        if given and not taken:
+    for chosen_value, field, taken in (
+        (asked.model, "model=…", chosen.takes_model),
+        (runs, "runs=…", chosen.takes_runs),
+    ):
+        if chosen_value and not taken:
             raise InputError(
                 f"{field} for the study {chosen.name}", "a study that takes networks apart", f"Leave out {field}"
             )
@@ -173,6 +176,6 @@ def _costs(grid: Grid) -> dict[Spec, tuple[int, int]]:
     known: dict[Spec, tuple[int, int]] = {}
     for trial in grid.trials:
         if trial.job.spec not in known:
-            found = cost(trial.job.spec)
-            known[trial.job.spec] = (found.params, found.macs)
+            anatomy = cost(trial.job.spec)
+            known[trial.job.spec] = (anatomy.params, anatomy.macs)
     return known

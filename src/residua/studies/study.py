@@ -55,8 +55,8 @@ class Asked:
             InputError: several were asked for.
         """
         if len(self.depths) > 1:
-            given = ",".join(map(str, self.depths))
-            raise InputError(f"depths={given}", "one depth in this study", f"For example depths={self.depths[0]}")
+            depths = ",".join(map(str, self.depths))
+            raise InputError(f"depths={depths}", "one depth in this study", f"For example depths={self.depths[0]}")
         return self.depths[0] if self.depths else quick if self.quick else full
 
 

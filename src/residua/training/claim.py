@@ -26,9 +26,9 @@ def claim(request: Request) -> None:
             of the run to be resumed differ, with every difference named.
     """
     if request.origin:
-        if found := _departures(request, request.origin):
+        if departures := _departures(request, request.origin):
             raise InputError(
-                f"{request.folder} was started differently: {'; '.join(found)}",
+                f"{request.folder} was started differently: {'; '.join(departures)}",
                 "the same data, network and recipe",
                 f"Go on as it was started: {request.command}; or give a different folder: out=FOLDER",
             )
@@ -131,13 +131,13 @@ def refuse_different_content(request: Request, digests: ImageDigests | None, lef
         path = digests_path(request.folder)
         warnings.warn(f"{path} is not there: the bytes of the images are not compared", stacklevel=2)
     if digests is not None and then is not None:
-        found = digests.differences(then)
-        _refuse(request, _listed({name: change for name, change in found.items() if name not in left_out}))
+        changes = digests.differences(then)
+        _refuse(request, _listed({name: change for name, change in changes.items() if name not in left_out}))
 
 
-def _listed(found: dict[str, str]) -> list[str]:
-    count = counted(len(found), "file differs", "files differ")
-    return [f"{count}: {some(f'{name} {change}' for name, change in found.items())}"] if found else []
+def _listed(changes: dict[str, str]) -> list[str]:
+    count = counted(len(changes), "file differs", "files differ")
+    return [f"{count}: {some(f'{name} {change}' for name, change in changes.items())}"] if changes else []
 
 
 def _refuse(request: Request, changes: Sequence[str]) -> None:
@@ -157,7 +157,7 @@ def _is_ours(entry: Path) -> bool:
 
 def _departures(request: Request, origin: Origin) -> list[str]:
     now, was = request.spec.to_json(), origin.spec.to_json()
-    found = [
+    departures = [
         f"the network's {key} is {now.get(key)!r} now, was {was.get(key)!r}"
         for key in {**was, **now}
         if now.get(key) != was.get(key)
@@ -165,10 +165,10 @@ def _departures(request: Request, origin: Origin) -> list[str]:
     begun = origin.initial_weights.given if origin.initial_weights else None
     asked = request.initial_weights.given if request.initial_weights else None
     if asked != begun:
-        found.append(f"the weights to begin with are {asked!r} now, were {begun!r}")
+        departures.append(f"the weights to begin with are {asked!r} now, were {begun!r}")
     # Before the data was opened, nobody knows which of the two it is.
     for count in (origin.data["images"],) if origin.data else (FEW, 0):
         ours, theirs = request.recipe(count), origin.recipe(count)
         free = {key: getattr(ours, key) for key in FREE_FIELDS}
-        found += differences(ours, dataclasses.replace(theirs, **free))
-    return list(dict.fromkeys(found))
+        departures += differences(ours, dataclasses.replace(theirs, **free))
+    return list(dict.fromkeys(departures))

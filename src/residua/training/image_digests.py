@@ -41,8 +41,8 @@ class ImageDigests:
     def differences(self, then: ImageDigests) -> dict[str, str]:
         """Return name -> what became of it, for each file that is not what it was `then`."""
         now, before = self._by_name(), then._by_name()
-        found = {name: "has different content" for name in now if name in before and now[name] != before[name]}
-        return found | changed_names(self.names, then.names)
+        changed = {name: "has different content" for name in now if name in before and now[name] != before[name]}
+        return changed | changed_names(self.names, then.names)
 
     def write(self, path: Path) -> None:
         """Write the digests, whole or not at all."""
@@ -96,11 +96,11 @@ def digest_images(dataset: Dataset, workers: int | None = None) -> ImageDigests 
     parts = [split for split in dataset.splits.values() if split.images.pixels is None]
     if not parts:
         return None
-    found: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for split in parts:
-        found |= content_digests(split, dataset.given, workers)
-    digests = b"".join(bytes.fromhex(digest)[:_BYTES].ljust(_BYTES, b"\0") for digest in found.values())
-    return ImageDigests(tuple(found), np.frombuffer(digests, np.uint8).reshape(-1, _BYTES))
+        by_name |= content_digests(split, dataset.given, workers)
+    digests = b"".join(bytes.fromhex(digest)[:_BYTES].ljust(_BYTES, b"\0") for digest in by_name.values())
+    return ImageDigests(tuple(by_name), np.frombuffer(digests, np.uint8).reshape(-1, _BYTES))
 
 
 def file_names(dataset: Dataset) -> dict[tuple[str, int], str]:

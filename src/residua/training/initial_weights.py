@@ -75,20 +75,20 @@ class Initial:
         return cls(record["given"], record["sha256"], preprocess, tuple(record["classes"]), record.get("form", {}))
 
 
-def full_name(given: str | Path) -> str:
+def full_name(name: str | Path) -> str:
     """Return a name of weights as it is recorded: a path is made absolute, an address loses what may be secret."""
-    return public_address(str(given)) if is_remote(given) or is_address(given) else str(Path(given).resolve())
+    return public_address(str(name)) if is_remote(name) or is_address(name) else str(Path(name).resolve())
 
 
-def find_initial(given: str | Path, asked: Asked) -> Initial:
+def find_initial(name: str | Path, asked: Asked) -> Initial:
     """Fetch and read weights, and check that all but their classifier fits the network asked for, in their form.
 
     Raises:
         InputError: as `resolve`, and as `fitted`.
     """
-    found = resolve(given, asked, new_classifier=True)
-    fitted(outline(found.identity.network), found, new_classifier=True, new_input=True)
-    return Initial(found.located.given, found.located.sha256, found.preprocess, found.classes, found.form)
+    weights = resolve(name, asked, new_classifier=True)
+    fitted(outline(weights.identity.network), weights, new_classifier=True, new_input=True)
+    return Initial(weights.located.name, weights.located.sha256, weights.preprocess, weights.classes, weights.form)
 
 
 def load_initial(initial: Initial, network: Classifier, classes: Sequence[str]) -> Provenance:
@@ -97,16 +97,16 @@ def load_initial(initial: Initial, network: Classifier, classes: Sequence[str]) 
     Raises:
         InputError: they are not available any more, or have changed.
     """
-    found = resolve(initial.given, Asked(network.spec), new_classifier=True)
-    if found.located.sha256 != initial.sha256:
+    weights = resolve(initial.given, Asked(network.spec), new_classifier=True)
+    if weights.located.sha256 != initial.sha256:
         raise InputError(
-            f"{initial.given} has SHA-256 {found.located.sha256[:16]}…, and had {initial.sha256[:16]}… when the run "
+            f"{initial.given} has SHA-256 {weights.located.sha256[:16]}…, and had {initial.sha256[:16]}… when the run "
             "was begun",
             "the weights that the run was begun with",
             "Restore them, or begin a run in a different folder: out=FOLDER",
         )
-    adrift = bool(found.classes) and tuple(found.classes) != tuple(classes)
-    loaded = load_weights(network, found, new_classifier=True, new_input=True, adrift=adrift)
+    adrift = bool(weights.classes) and tuple(weights.classes) != tuple(classes)
+    loaded = load_weights(network, weights, new_classifier=True, new_input=True, adrift=adrift)
     # The network has their form by now, so that the comparison finds nothing to settle.
     network.provenance = replace(loaded, form=tuple(initial.form.items()))
     return network.provenance

@@ -85,8 +85,8 @@ def train(
                 check_content(request, open_data(request))
             display.say(f"{folder} is finished: nothing is left to do")
             return load(folder)
-        for place in (folder, checkpoints_of(folder)):
-            remove_leftovers(place)
+        for swept in (folder, checkpoints_of(folder)):
+            remove_leftovers(swept)
         with opening(request, new=new), advice_while_opening(request.recipe_large):
             trainer = Trainer(open_plan(request), display)
             if not resume:

@@ -183,8 +183,19 @@ def _recipe_text(plan: Plan) -> str:
     request, name = plan.request, plan.spec.name
     source = request.source if request.full_provenance else [plan.dataset.name]
     initial = request.named_weights
-    given = ["--weights", initial.given] if initial else []
-    again = ["residua", "train", *source, "--model", name, *given, "--recipe", "recipe.toml", "--out", "ANOTHER"]
+    weights_option = ["--weights", initial.given] if initial else []
+    again = [
+        "residua",
+        "train",
+        *source,
+        "--model",
+        name,
+        *weights_option,
+        "--recipe",
+        "recipe.toml",
+        "--out",
+        "ANOTHER",
+    ]
     head = f"{name} on {source[0]}: the complete recipe. Repeat the run with\n{shlex.join(again)}"
     if initial:
         head += f"\nSHA-256 of the weights that it begins with: {initial.sha256}"
@@ -264,9 +275,9 @@ def _many(recipe: Recipe) -> int:
 
 def _not_reported(dataset: Dataset, loaders: dict[str, Loader]) -> set[str]:
     """Return the names of files that decide no weights and do not decode."""
-    found = {(name, index) for name, loader in loaders.items() for index in loader.skipped}
-    found = {place for place in found if place[0] not in ("train", "val")}
-    return {name for place, name in file_names(dataset).items() if place in found} if found else set()
+    skipped = {(name, index) for name, loader in loaders.items() for index in loader.skipped}
+    skipped = {key for key in skipped if key[0] not in ("train", "val")}
+    return {name for key, name in file_names(dataset).items() if key in skipped} if skipped else set()
 
 
 def _left_out(loaders: dict[str, Loader]) -> list[str]:

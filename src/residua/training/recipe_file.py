@@ -120,9 +120,9 @@ def override(recipe: Recipe, **fields: Any) -> Recipe:
         InputError: an unknown field, with the nearest; a value of the wrong type or range.
     """
     fields = {key.replace("-", "_"): value for key, value in fields.items()}
-    given = fields.pop("augment", None)
-    if given is not None and not isinstance(given, AugmentSpec):
-        raise InputError(f"augment={given!r}", "an AugmentSpec, or its fields by name, such as flip=True")
+    augmentation = fields.pop("augment", None)
+    if augmentation is not None and not isinstance(augmentation, AugmentSpec):
+        raise InputError(f"augment={augmentation!r}", "an AugmentSpec, or its fields by name, such as flip=True")
     known = {**_FIELDS, **_AUGMENT}
     changes: dict[str, Any] = {}
     _rename_engine(fields)
@@ -133,7 +133,7 @@ def override(recipe: Recipe, **fields: Any) -> Recipe:
     if changes.get("epochs") and "min_steps" not in changes:
         changes["min_steps"] = 0
     inner = {key: checked(key, changes.pop(key), _AUGMENT[key]) for key in list(changes) if key in _AUGMENT}
-    augment = dataclasses.replace(given or recipe.augment, **inner)
+    augment = dataclasses.replace(augmentation or recipe.augment, **inner)
     return dataclasses.replace(recipe, **changes, augment=augment)
 
 
@@ -151,8 +151,8 @@ def _fields(table: dict[str, Any], source: str, holds: dict[str, bool]) -> dict[
         if not isinstance(value, dict):
             raise InputError(f"{key}={value!r} in {source}", f"a table [{key}]")
     _rename_engine(table)
-    found = _checked(table, _FIELDS, source)
-    found["augment"] = _checked(tables.pop("augment", {}), _AUGMENT, f"[augment] of {source}")
+    values = _checked(table, _FIELDS, source)
+    values["augment"] = _checked(tables.pop("augment", {}), _AUGMENT, f"[augment] of {source}")
     for key in holds:
         if key not in tables:
             continue
@@ -161,20 +161,20 @@ def _fields(table: dict[str, Any], source: str, holds: dict[str, bool]) -> dict[
         if fixed := [name for name in _BEFORE_DATA if name in inner]:
             raise InputError(f"{fixed[0]} in [{key}] of {source}", "a field that does not choose the images")
         if holds[key]:
-            found = {**found, **inner, "augment": {**found["augment"], **inner["augment"]}}
-    return found
+            values = {**values, **inner, "augment": {**values["augment"], **inner["augment"]}}
+    return values
 
 
 def _checked(table: dict[str, Any], known: dict[str, Any], source: str) -> dict[str, Any]:
-    found = {}
+    values = {}
     for key, value in table.items():
         if key not in known:
             raise _unknown(key, source, known)
         try:
-            found[key] = checked(key, value, known[key])
+            values[key] = checked(key, value, known[key])
         except InputError as error:
             raise InputError(f"{error.given} in {source}", error.wanted, error.remedy) from None
-    return found
+    return values
 
 
 def _rename_engine(fields: dict[str, Any]) -> None:
@@ -185,14 +185,14 @@ def _rename_engine(fields: dict[str, Any]) -> None:
     fields.pop("engine", None)
 
 
-def _unknown(key: str, place: str, known: dict[str, Any]) -> InputError:
+def _unknown(key: str, table: str, known: dict[str, Any]) -> InputError:
     elsewhere = ""
     if known is _FIELDS and key in _AUGMENT:
         elsewhere = f"{key!r} belongs in the table [augment]"
     elif known is _AUGMENT and key in _FIELDS:
         elsewhere = f"{key!r} belongs above the table [augment]"
     return InputError(
-        f"{place} has the unknown key {key!r}",
+        f"{table} has the unknown key {key!r}",
         "every key is a field of the recipe",
         elsewhere or did_you_mean(key, known, 1) or f"Known keys: {', '.join(known)}",
     )

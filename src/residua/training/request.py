@@ -157,13 +157,13 @@ def _initial_weights(
     return begun
 
 
-def _settle(given: str | Path | Recipe, spec: Spec, overrides: dict[str, Any], images: int) -> Recipe:
-    if isinstance(given, Recipe):
-        recipe = given
+def _settle(source: str | Path | Recipe, spec: Spec, overrides: dict[str, Any], images: int) -> Recipe:
+    if isinstance(source, Recipe):
+        recipe = source
     else:
         asked = {key: value for key, value in overrides.items() if key == "image_size"}
-        size = override(load_recipe(given), **asked).image_size or spec.input_size
-        recipe = load_recipe(given, image_size=size, images=images)
+        size = override(load_recipe(source), **asked).image_size or spec.input_size
+        recipe = load_recipe(source, image_size=size, images=images)
     recipe = override(recipe, **overrides)
     size = recipe.image_size or spec.input_size
     return dataclasses.replace(recipe, image_size=size, augment=recipe.augment.resolve(size))

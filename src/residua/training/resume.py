@@ -31,17 +31,17 @@ def resume(trainer: Trainer) -> None:
     Raises:
         InputError: different images decode now than did then, or a checkpoint is not of this network.
     """
-    found, warnings = newest_checkpoint(trainer.plan.checkpoints)
+    checkpoint, warnings = newest_checkpoint(trainer.plan.checkpoints)
     for warning in warnings:
         trainer.display.warn(warning)
-    if found is None:
+    if checkpoint is None:
         why = "No checkpoint is whole" if warnings else "The run ended before its first checkpoint"
         trainer.display.say(f"{why}: it starts again from its recipe")
         trainer.begin()
     else:
-        saved, state = _read(found, trainer.plan.checkpoints)
+        saved, state = _read(checkpoint, trainer.plan.checkpoints)
         refuse_different_images(trainer.plan, saved["left_out"])
-        _restore(trainer, found, state)
+        _restore(trainer, checkpoint, state)
         warn_of_different_arithmetic(trainer, saved["computed_with"])
         trainer.display.say(f"Resumed after step {trainer.global_step} of {trainer.plan.total_steps}")
     trainer.write_history()
@@ -76,9 +76,9 @@ def warn_of_different_arithmetic(trainer: Trainer, then: dict[str, Any]) -> None
         trainer.display.warn(f"the arithmetic differs ({'; '.join(changed)}): the last bits may differ")
 
 
-def _restore(trainer: Trainer, found: Checkpoint, state: State) -> None:
+def _restore(trainer: Trainer, checkpoint: Checkpoint, state: State) -> None:
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "average": {}, "best": {}}
-    for name, value in found.tensors.items():
+    for name, value in checkpoint.tensors.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = value
     trainer.model.load_state_dict(parts["model"], strict=True)
@@ -90,16 +90,16 @@ def _restore(trainer: Trainer, found: Checkpoint, state: State) -> None:
     trainer.state = state
 
 
-def _read(found: Checkpoint, folder: Path) -> tuple[dict[str, Any], State]:
+def _read(checkpoint: Checkpoint, folder: Path) -> tuple[dict[str, Any], State]:
     """Return what a checkpoint holds beside its tensors, and the state in it.
 
     Raises:
         Damaged: it is of a different kind, as only a changed file with a matching hash can be.
     """
-    path = checkpoint_path(folder, found.step)
-    if reason := mismatch(found.state, Saved):
+    path = checkpoint_path(folder, checkpoint.step)
+    if reason := mismatch(checkpoint.state, Saved):
         raise Damaged(path, reason)
     try:
-        return found.state, State.from_dict(found.state["state"])
+        return checkpoint.state, State.from_dict(checkpoint.state["state"])
     except InputError as error:
         raise Damaged(path, f"it holds {error.given}") from None

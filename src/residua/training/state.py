@@ -106,7 +106,7 @@ class State:
         self,
         step: int,
         rate: float,
-        found: dict[str, float | int] | None,
+        validation: dict[str, float | int] | None,
         sample: dict[str, float | int] | None = None,
     ) -> None:
         """Add a line to the history and begin the next epoch.
@@ -114,15 +114,15 @@ class State:
         Args:
             step: optimizer steps done in all.
             rate: learning rate of the last of them.
-            found: loss and top1 of the validation, None when there is no validation split.
+            validation: loss and top1 of the validation, None when there is no validation split.
             sample: the same of the training images that the recipe has measured.
         """
         line = {
             "epoch": self.epoch + 1,
             "step": step,
             "train_loss": self.loss,
-            "val_loss": found["loss"] if found else None,
-            "val_top1": found["top1"] if found else None,
+            "val_loss": validation["loss"] if validation else None,
+            "val_top1": validation["top1"] if validation else None,
             **({"train_top1": sample["top1"]} if sample else {}),
             "learning_rate": rate,
             "images_per_second": round(self.images_per_second, 1),

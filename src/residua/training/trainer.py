@@ -173,14 +173,14 @@ class Trainer:
             Stopped: a signal came; the epoch is not ended yet.
         """
         self.read_losses()
-        found = self._measure(stop) if self.plan.val else None
+        metrics = self._measure(stop) if self.plan.val else None
         sample = self._measure(stop, self.plan.sample) if self.plan.sample else None
         rate = self.rate(max(0, self.global_step - 1))
-        if found and self.state.rank(self.plan.recipe, found["top1"], found["loss"]):
+        if metrics and self.state.rank(self.plan.recipe, metrics["top1"], metrics["loss"]):
             self.best = {name: value.clone() for name, value in self.weights().items()}
         self._book(training=False)
-        moment = self.moment(found["top1"] if found else None)
-        self.state.end_epoch(self.global_step, rate, found, sample)
+        moment = self.moment(metrics["top1"] if metrics else None)
+        self.state.end_epoch(self.global_step, rate, metrics, sample)
         self.write_history()
         self.display.show(moment)
 

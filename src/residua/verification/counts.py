@@ -44,19 +44,19 @@ def count(spec: Spec) -> CountReceipt:
     """Count a network on the meta device and compare it with its record, which is found by `spec.name`."""
     record = published(spec.name)
     graph = record.graph if record else "evaluation"
-    found = cost(spec, training=graph == "training")
-    differences, explained = _compare(spec, record, found.params, found.macs)
-    return CountReceipt(found.params, found.macs, graph, record, tuple(differences), explained)
+    anatomy = cost(spec, training=graph == "training")
+    differences, explained = _compare(spec, record, anatomy.params, anatomy.macs)
+    return CountReceipt(anatomy.params, anatomy.macs, graph, record, tuple(differences), explained)
 
 
 def rounds_to(exact: int, printed: str) -> bool:
     """Whether a count is a printed figure such as "25.0M": within half of its last digit, or within 1%."""
-    found = re.fullmatch(r"(\d+)(?:\.(\d+))?([KMG])", printed)
-    if not found:
+    match = re.fullmatch(r"(\d+)(?:\.(\d+))?([KMG])", printed)
+    if not match:
         raise ValueError(f"a printed figure {printed!r} is none such as 25.0M")
-    unit = _UNITS[found[3]]
+    unit = _UNITS[match[3]]
     figure = float(printed[:-1]) * unit
-    half = 0.5 * unit * 10.0 ** -len(found[2] or "")
+    half = 0.5 * unit * 10.0 ** -len(match[2] or "")
     return abs(exact - figure) <= max(half, CLOSE * exact)
 
 
@@ -70,17 +70,17 @@ def _compare(spec: Spec, record: Record | None, params: int, macs: int) -> tuple
         ("classes", spec.num_classes, record.num_classes),
         ("input", _input_like(spec, record), record.input),
     )
-    found = [f"{what} {_text(ours)} instead of {_text(theirs)}" for what, ours, theirs in facts if ours != theirs]
+    differing = [f"{what} {_text(ours)} instead of {_text(theirs)}" for what, ours, theirs in facts if ours != theirs]
     paper = record.paper
     if paper is None:
-        return found, ""
+        return differing, ""
     printed = (("parameters", params, paper.params), ("MACs", macs, paper.macs))
     off = [
         f"{what}: {figure} in {paper.where}" for what, ours, figure in printed if figure and not rounds_to(ours, figure)
     ]
     if off and not paper.why:
-        return [*found, *off], ""
-    return found, f"{'; '.join(off)}. {paper.why}" if off else ""
+        return [*differing, *off], ""
+    return differing, f"{'; '.join(off)}. {paper.why}" if off else ""
 
 
 def _input_like(spec: Spec, record: Record) -> tuple[int, int, int]:

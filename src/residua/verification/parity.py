@@ -67,10 +67,10 @@ def compare(name: str, peer: str, *, seed: int = 0) -> ParityReceipt:
     generator = torch.Generator().manual_seed(seed + 1)
     images = torch.randn(2, spec.in_channels, height, width, generator=generator, dtype=library.precision)
     theirs = library.answer(twin, spec, images, seed)
-    found = ours_from(spec, theirs.tensors, peer, given=f"{peer}'s {twin.name}")
+    ours = ours_from(spec, theirs.tensors, peer, subject=f"{peer}'s {twin.name}")
     with torch.device("meta"):
-        network = build(found.spec)
-    network.load_state_dict(found.tensors, strict=True, assign=True)
+        network = build(ours.spec)
+    network.load_state_dict(ours.tensors, strict=True, assign=True)
     logits = network.to(library.precision).eval()(images)
     scale = theirs.logits.abs().max()
     error = ((logits - theirs.logits).abs().max() / scale).item()

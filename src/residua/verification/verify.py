@@ -145,12 +145,12 @@ def _names(models: Sequence[str]) -> list[str]:
     names: dict[str, None] = {}
     unknown = []
     for model in models:
-        found = list_models(model)
-        if not found and any(sign in model for sign in "*?["):
+        matching = list_models(model)
+        if not matching and any(sign in model for sign in "*?["):
             unknown.append(model)
-        elif not found:
-            found = [get_spec(model).name]
-        names |= dict.fromkeys(found)
+        elif not matching:
+            matching = [get_spec(model).name]
+        names |= dict.fromkeys(matching)
     if unknown:
         raise InputError(
             f"patterns that match no network: {some(map(public_address, unknown))}",

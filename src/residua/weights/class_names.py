@@ -15,28 +15,28 @@ _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hor
 
 
 def class_names(
-    given: Path | str | Sequence[str] | None, count: int | None, data: str
+    source: Path | str | Sequence[str] | None, count: int | None, data: str
 ) -> tuple[tuple[str, ...], str | None]:
     """Return the class names in the order of the outputs, and a note where nobody gave them.
 
     Args:
-        given: the names, or a text file with one a line, or None.
+        source: the names, or a text file with one a line, or None.
         count: how many outputs there are; None: do not compare.
         data: "imagenet" or "cifar10", whose names are taken where nothing is given and their number is `count`.
 
     Raises:
         InputError: names that are empty, not distinct, or not `count`; a file that cannot be read.
     """
-    if given is None:
+    if source is None:
         known = _CIFAR10 if data == "cifar10" else imagenet() if count == 1000 else ()
         if len(known) == count:
             return known, f"Class names taken from {'CIFAR-10' if data == 'cifar10' else 'ImageNet'}; none were given."
         stated = f"No names are known for {counted(count or 0, 'class', 'classes')}: class_0, …"
         return tuple(f"class_{i}" for i in range(count or 0)), stated
-    if isinstance(given, str | Path):
-        check_local("file of class names", given)
-    what = f"the class names in {given}" if isinstance(given, (str, Path)) else "the class names"
-    names = tuple(_lines(Path(given)) if isinstance(given, (str, Path)) else given)
+    if isinstance(source, str | Path):
+        check_local("file of class names", source)
+    what = f"the class names in {source}" if isinstance(source, (str, Path)) else "the class names"
+    names = tuple(_lines(Path(source)) if isinstance(source, (str, Path)) else source)
     twice = [name for name, times in Counter(names).items() if times > 1]
     if not all(isinstance(name, str) and name.strip() for name in names) or not names:
         raise InputError(f"{what}: an empty one", "a name for each output", "Give one a line, no blank lines between")

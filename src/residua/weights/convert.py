@@ -80,22 +80,22 @@ def convert(
     spec = spec_of(model)
     if image_size is not None:
         check_input(spec, image_size)
-    found = read_weights(path, spec, source, keep_background=_count(classes))
-    spec, tensors, grey = for_rgb(str(path), found.spec, found.tensors)
-    data = "cifar10" if getattr(spec, "stem", "") == "cifar" else get_source(found.source).DATA
+    weights = read_weights(path, spec, source, keep_background=_count(classes))
+    spec, tensors, grey = for_rgb(str(path), weights.spec, weights.tensors)
+    data = "cifar10" if getattr(spec, "stem", "") == "cifar" else get_source(weights.source).DATA
     names, named = class_names(classes, spec.num_classes, data)
     assumed = ""
     if preprocess is None:
         declared = _declared(path)
-        seen = stated.applied(declared or get_source(found.source).preprocess(spec, path.name))
+        seen = stated.applied(declared or get_source(weights.source).preprocess(spec, path.name))
         preprocess = luma_of(seen) if grey else seen
-        assumed = "" if declared else stated.note(preprocess, found.source)
+        assumed = "" if declared else stated.note(preprocess, weights.source)
     spec = spec_for(spec, preprocess)
     origin = {
-        "source": found.source,
+        "source": weights.source,
         "file": path.name,
         "sha256": sha256_weights(path),
-        "notes": [*found.notes, *filter(None, (grey, assumed, named))],
+        "notes": [*weights.notes, *filter(None, (grey, assumed, named))],
     }
     write_bundle(folder, Bundle(folder, spec, names, preprocess, data={"converted": origin}), tensors)
     return load(folder)
@@ -108,8 +108,8 @@ def _count(classes: Path | str | Sequence[str] | None) -> int | None:
 def _declared(path: Path) -> PreprocessSpec | None:
     """Return the transform that a config.json beside the file declares, where it names a network of ours."""
     config = path.with_name(CONFIG_FILE)
-    found = read_config(config) if config.is_file() else HubConfig()
-    return found.preprocess if found.network is not None else None
+    declared = read_config(config) if config.is_file() else HubConfig()
+    return declared.preprocess if declared.network is not None else None
 
 
 def _refuse_used(folder: Path) -> None:

@@ -89,7 +89,7 @@ def create_model(
         from residua.weights.named.resolve import resolve
         from residua.weights.named.transfer import load_weights
 
-        found = resolve(weights, asked, new_classifier=num_classes is not None)
-        network = build(found.identity.network)
-        load_weights(network, found, new_classifier=num_classes is not None, new_input=in_channels is not None)
+        resolved = resolve(weights, asked, new_classifier=num_classes is not None)
+        network = build(resolved.identity.network)
+        load_weights(network, resolved, new_classifier=num_classes is not None, new_input=in_channels is not None)
     return Backbone(network, out_indices, names) if features_only else network

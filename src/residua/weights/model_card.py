@@ -60,11 +60,11 @@ def _trained_on(data: Mapping[str, Any]) -> str:
 def _measured(metrics: Mapping[str, Any]) -> str:
     if metrics.get("top1") is None:
         return ""
-    found = f"top-1 {metrics['top1']:.4f}"
+    sentence = f"top-1 {metrics['top1']:.4f}"
     if interval := metrics.get("top1_interval"):
-        found += f" (95% interval {interval[0]:.4f} to {interval[1]:.4f})"
+        sentence += f" (95% interval {interval[0]:.4f} to {interval[1]:.4f})"
     of = counted(metrics["count"], "image") if metrics.get("count") else "images"
-    return found + (f" of {of} of the {metrics['split']} part" if metrics.get("split") else "")
+    return sentence + (f" of {of} of the {metrics['split']} part" if metrics.get("split") else "")
 
 
 def _cell(text: str) -> str:

@@ -30,7 +30,7 @@ def spread_over_rgb(kernel: Tensor) -> Tensor:
     return new.to(kernel.dtype).reshape(shape).contiguous()
 
 
-def for_rgb(given: str, spec: Spec, tensors: Mapping[str, Tensor]) -> tuple[Spec, dict[str, Tensor], str]:
+def for_rgb(source: str, spec: Spec, tensors: Mapping[str, Tensor]) -> tuple[Spec, dict[str, Tensor], str]:
     """Return a network that takes RGB images, with its tensors, and a note on what was done; "" where nothing was.
 
     Raises:
@@ -40,7 +40,7 @@ def for_rgb(given: str, spec: Spec, tensors: Mapping[str, Tensor]) -> tuple[Spec
         return spec, dict(tensors), ""
     if spec.in_channels != 1:
         raise InputError(
-            f"{given} holds a {spec.name} for {counted(spec.in_channels, 'channel')}",
+            f"{source} holds a {spec.name} for {counted(spec.in_channels, 'channel')}",
             "a network for RGB images, or for grey ones: 3 channels or 1",
             f"Fit its first kernel to RGB: create_model({spec.name!r}, in_channels=3, weights=FILE)",
         )

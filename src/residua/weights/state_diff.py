@@ -19,32 +19,32 @@ def mismatches(spec: Spec, tensors: Mapping[str, Tensor]) -> list[str]:
     return differences(state_shapes(spec), tensors)
 
 
-def differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+def differences(wanted: Mapping[str, Tensor], held: Mapping[str, Tensor]) -> list[str]:
     """Compare two state dicts by name, shape and kind of number: a phrase for each sort of mismatch.
 
     Each phrase counts the tensors of its sort and names them, see `listed`.
     """
-    both = [name for name in wanted if name in given]
+    both = [name for name in wanted if name in held]
     shapes: dict[str, list[str]] = {}
     kinds: dict[str, list[str]] = {}
     for name in both:
-        ours, theirs = wanted[name], given[name]
+        ours, theirs = wanted[name], held[name]
         if theirs.shape != ours.shape:
             shapes.setdefault(f"{_shape(theirs)} instead of {_shape(ours)}", []).append(name)
         if theirs.is_floating_point() != ours.is_floating_point():
             what = f"{theirs.dtype} instead of {ours.dtype}".replace("torch.", "")
             kinds.setdefault(what, []).append(name)
     groups = (
-        ("missing", {"": [name for name in wanted if name not in given]}),
-        ("unexpected", {"": [name for name in given if name not in wanted]}),
+        ("missing", {"": [name for name in wanted if name not in held]}),
+        ("unexpected", {"": [name for name in held if name not in wanted]}),
         ("misshapen", shapes),
         ("of the wrong type", kinds),
     )
     return [
-        f"{sum(map(len, found.values()))} {what}: "
-        + _joined([f"{name} {how}".rstrip() for how, names in found.items() for name in _compact(names)])
-        for what, found in groups
-        if any(found.values())
+        f"{sum(map(len, tensors.values()))} {what}: "
+        + _joined([f"{name} {how}".rstrip() for how, names in tensors.items() for name in _compact(names)])
+        for what, tensors in groups
+        if any(tensors.values())
     ]
 
 

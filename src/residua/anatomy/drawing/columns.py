@@ -50,13 +50,13 @@ def _width(each: Column) -> float:
 
 def _bands(columns: Sequence[Column]) -> list[list[int]]:
     """Return the resolutions of all networks from the largest down, those that stand beside each other together."""
-    found: list[list[int]] = []
+    bands: list[list[int]] = []
     for side in sorted({step.side for each in columns for step in each.steps}, reverse=True):
-        if found and side > 1 and side / found[-1][0] >= _NEAR:
-            found[-1].append(side)
+        if bands and side > 1 and side / bands[-1][0] >= _NEAR:
+            bands[-1].append(side)
         else:
-            found.append([side])
-    return found
+            bands.append([side])
+    return bands
 
 
 def _places(each: Column, bands: Sequence[Sequence[int]]) -> list[int]:
@@ -83,9 +83,9 @@ def _heights(each: Column, bands: Sequence[Sequence[int]], tops: Sequence[float]
     """Return the upper edge of each step."""
     heights: list[float] = []
     places = _places(each, bands)
-    for index, place in enumerate(places):
-        before = places[:index].count(place)
-        heights.append(tops[place] + _BETWEEN + before * (_STEP + _GAP))
+    for index, position in enumerate(places):
+        before = places[:index].count(position)
+        heights.append(tops[position] + _BETWEEN + before * (_STEP + _GAP))
     return heights
 
 

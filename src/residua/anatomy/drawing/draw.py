@@ -20,23 +20,23 @@ _DIAGRAMS = 4
 
 def draw(anatomy: Anatomy) -> str:
     """Return the picture as an SVG document; it follows the viewer's light or dark scheme."""
-    found, heads = sections(anatomy), side_heads(anatomy)
-    row = draw_row(anatomy, found, _ROW_TOP + heads_height(heads))
-    units, bottom = _units(found, row.bottom + 34, row.width)
-    legend, bottom = _legend(found, heads, bottom + 30, row.width)
-    body = [_title(anatomy, found, heads, row.width), *row.parts, draw_heads(heads, row, _ROW_TOP), units, legend]
+    trunk, heads = sections(anatomy), side_heads(anatomy)
+    row = draw_row(anatomy, trunk, _ROW_TOP + heads_height(heads))
+    units, bottom = _units(trunk, row.bottom + 34, row.width)
+    legend, bottom = _legend(trunk, heads, bottom + 30, row.width)
+    body = [_title(anatomy, trunk, heads, row.width), *row.parts, draw_heads(heads, row, _ROW_TOP), units, legend]
     return document(
         body, row.width, bottom + 26, f"{anatomy.name}: {short(anatomy.params)} parameters, {short(anatomy.macs)} MACs"
     )
 
 
-def _title(anatomy: Anatomy, found: Sequence[Section], heads: Sequence[Head], width: float) -> str:
+def _title(anatomy: Anatomy, trunk: Sequence[Section], heads: Sequence[Head], width: float) -> str:
     ran = [layer.operation for layer in anatomy.layers]
     counts = [(ran.count("conv2d"), "convolution"), (ran.count("linear"), "linear layer")]
     weighted = " and ".join(f"{count} {name}{'s' if count > 1 else ''}" for count, name in counts if count)
     image = "×".join(map(str, anatomy.input_shape))
     # What is stated is what is drawn: the sections and side heads sum to it.
-    params = sum(section.params for section in found) + sum(head.params for head in heads)
+    params = sum(section.params for section in trunk) + sum(head.params for head in heads)
     idle = f"{short(anatomy.params - params)} more parameters do not run" if params != anatomy.params else ""
     under = " · ".join(word for word in (anatomy.paper, f"images of {image}", weighted, idle) if word)
     parts = [text(MARGIN, 56, anatomy.name, "title"), text(MARGIN, 82, under, "sub")]
@@ -48,9 +48,9 @@ def _title(anatomy: Anatomy, found: Sequence[Section], heads: Sequence[Head], wi
     return "".join(parts)
 
 
-def _units(found: Sequence[Section], top: float, page: float) -> tuple[str, float]:
+def _units(trunk: Sequence[Section], top: float, page: float) -> tuple[str, float]:
     """Return the most frequent structures in detail, in the order of the network."""
-    runs = [run for section in found for run in section.runs if run.block.kind in _DETAILED]
+    runs = [run for section in trunk for run in section.runs if run.block.kind in _DETAILED]
     counts: dict[tuple[object, ...], int] = {}
     blocks: dict[tuple[object, ...], Block] = {}
     for run in runs:
@@ -92,8 +92,8 @@ def _unit_name(block: Block, count: int) -> str:
     return f"{name}  × {count}" if count > 1 else name
 
 
-def _legend(found: Sequence[Section], heads: Sequence[Head], y: float, page: float) -> tuple[str, float]:
-    blocks = [block for section in found for block in section.blocks]
+def _legend(trunk: Sequence[Section], heads: Sequence[Head], y: float, page: float) -> tuple[str, float]:
+    blocks = [block for section in trunk for block in section.blocks]
     blocks += [block for head in heads for block in head.blocks]
     x = MARGIN
     parts = [path(f"M{number(MARGIN)} {number(y - 12)}L{number(page - MARGIN)} {number(y - 12)}", "rule")]

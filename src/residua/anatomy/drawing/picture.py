@@ -110,7 +110,7 @@ class Head:
 
 def sections(anatomy: Anatomy) -> list[Section]:
     """Return the sections of the picture from left to right; side heads are not among them."""
-    found: list[Section] = []
+    body: list[Section] = []
     leading = trunk(anatomy.layers)
     rows = _blocks(anatomy, [layer for layer in anatomy.layers if layer.name in leading])
     by_stage = any(block and _OWN_STAGES in block.name for block, _ in rows)
@@ -120,8 +120,8 @@ def sections(anatomy: Anatomy) -> list[Section]:
         last = next((layer for layer in reversed(layers) if layer.output), None)
         field = max(last.receptive_field) if last and last.receptive_field else 0
         params, macs = (sum(getattr(layer, key) for layer in layers) for key in ("params", "macs"))
-        found.append(Section(tuple(_runs(blocks)), sides, params, macs, field, name))
-    return found
+        body.append(Section(tuple(_runs(blocks)), sides, params, macs, field, name))
+    return body
 
 
 def side_heads(anatomy: Anatomy) -> list[Head]:
@@ -247,38 +247,38 @@ _Named = tuple[str, list[Block], list[Layer]]
 
 def _by_resolution(rows: list[tuple[Block | None, list[Layer]]]) -> list[_Named]:
     """Group successive blocks of about one resolution; layers that are not drawn join the block before."""
-    found: list[_Named] = []
+    named: list[_Named] = []
     for block, layers in rows:
         if block is None:
-            if found:
-                found[-1][2].extend(layers)
+            if named:
+                named[-1][2].extend(layers)
             continue
-        first = found[-1][1][0].side if found else -1
+        first = named[-1][1][0].side if named else -1
         flat = block.side <= 1
-        same = found and (flat if first <= 1 else not flat and _NEAR <= block.side / first <= 1 / _NEAR)
+        same = named and (flat if first <= 1 else not flat and _NEAR <= block.side / first <= 1 / _NEAR)
         if not same:
-            found.append(("", [], []))
-        found[-1][1].append(block)
-    return found
+            named.append(("", [], []))
+        named[-1][1].append(block)
+    return named
 
 
 def _by_stage(rows: list[tuple[Block | None, list[Layer]]]) -> list[_Named]:
     """Group blocks by the network's own stages: what is before the first is the root, what is flat the classifier."""
-    found: list[_Named] = []
+    named: list[_Named] = []
     for block, layers in rows:
         if block is None:
-            if found:
-                found[-1][2].extend(layers)
+            if named:
+                named[-1][2].extend(layers)
             continue
-        name = found[-1][0] if found else "root"
+        name = named[-1][0] if named else "root"
         if block.side <= 1:
             name = ""
         elif _OWN_STAGES in block.name:
             name = stage_of(block.name).rpartition("/")[2]
-        if not found or name != found[-1][0]:
-            found.append((name, [], []))
-        found[-1][1].append(block)
-    return found
+        if not named or name != named[-1][0]:
+            named.append((name, [], []))
+        named[-1][1].append(block)
+    return named
 
 
 def _runs(blocks: Sequence[Block]) -> list[Run]:

@@ -84,29 +84,29 @@ class Row:
     places: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def draw_row(anatomy: Anatomy, found: Sequence[Section], top: float) -> Row:
+def draw_row(anatomy: Anatomy, trunk: Sequence[Section], top: float) -> Row:
     """Draw image and sections, the first block at `top` or below."""
-    sides = [block.side for section in found for block in section.blocks if block.side > 1] or [1]
+    sides = [block.side for section in trunk for block in section.blocks if block.side > 1] or [1]
     largest = max(*anatomy.input_shape[1:], *sides)
     image = 42.0
     scale = _Scale(min(sides), largest, _LEAST)
-    around = 2 * MARGIN + image + _SECTION_GAP * len(found)
-    width = max(WIDTH, around + sum(scale.section(section) for section in found))
+    around = 2 * MARGIN + image + _SECTION_GAP * len(trunk)
+    width = max(WIDTH, around + sum(scale.section(section) for section in trunk))
     room = width - around
     # The width of captions does not scale with the blocks: a few steps find the stretch that fills the row.
     for _ in range(16):
         stretched = _Scale(scale.smallest, largest, min(_STRETCH, scale.stretch * 1.25))
-        if sum(stretched.section(section) for section in found) > room:
+        if sum(stretched.section(section) for section in trunk) > room:
             break
         scale = stretched
-    used = sum(scale.section(section) for section in found)
-    gap = _SECTION_GAP + max(0.0, min(80.0, (room - used) / len(found)))
+    used = sum(scale.section(section) for section in trunk)
+    gap = _SECTION_GAP + max(0.0, min(80.0, (room - used) / len(trunk)))
     middle = top + _TALLEST / 2 + 12
     row = Row(width, middle + _TALLEST / 2 + 136)
-    x = MARGIN + max(0.0, (room - used - (gap - _SECTION_GAP) * len(found)) / 2)
+    x = MARGIN + max(0.0, (room - used - (gap - _SECTION_GAP) * len(trunk)) / 2)
     row.parts.append(_image(anatomy, x, middle, scale))
     x += image
-    for section in found:
+    for section in trunk:
         row.parts.append(_flow(x + 3, x + gap - 5, middle))
         x += gap
         x += _section(row, anatomy, section, x, middle, scale)

@@ -52,8 +52,8 @@ class Column:
 
 def column(anatomy: Anatomy) -> Column:
     """Return the column of a network; side heads are not in it."""
-    found = sections(anatomy)
-    runs = [run for section in found for run in section.runs]
+    trunk = sections(anatomy)
+    runs = [run for section in trunk for run in section.runs]
     shorten = sum(run.count * len(_steps(run.block)) for run in runs) > _MOST_STEPS
     steps: list[Step] = []
     ways: list[Way] = []
@@ -66,7 +66,7 @@ def column(anatomy: Anatomy) -> Column:
             steps += _steps(block)
             if block.shortcut:
                 ways.append(Way(first, len(steps) - 1, block.shortcut))
-    params, macs = sum(section.params for section in found), sum(section.macs for section in found)
+    params, macs = sum(section.params for section in trunk), sum(section.macs for section in trunk)
     return Column(anatomy, tuple(steps), tuple(ways), params, macs)
 
 

@@ -64,12 +64,12 @@ def compare(
     from residua.evaluation.compare import compare as score_all
     from residua.weights.named.locate import is_remote
 
-    given = [run, *runs]
-    if data is None and len(given) > 2 and not is_remote(given[-1]) and not _is_run(Path(given[-1])):
-        data = given.pop()
+    words = [run, *runs]
+    if data is None and len(words) > 2 and not is_remote(words[-1]) and not _is_run(Path(words[-1])):
+        data = words.pop()
     with progress_bar("Evaluating", "images") as progress:
-        found = score_all(
-            given,
+        comparison = score_all(
+            words,
             data,
             split=split,
             views=views,
@@ -83,14 +83,14 @@ def compare(
             progress=progress,
         )
     if json:
-        print_json(found.to_dict())
+        print_json(comparison.to_dict())
         return 0
     say(
-        f"{found.data}, {found.split}: {counted(found.count, 'image')}, "
-        f"{counted(len(found.classes), 'class', 'classes')}, views {found.views}"
+        f"{comparison.data}, {comparison.split}: {counted(comparison.count, 'image')}, "
+        f"{counted(len(comparison.classes), 'class', 'classes')}, views {comparison.views}"
     )
-    say(found.evaluated)
-    for sentence in found.notes:
+    say(comparison.evaluated)
+    for sentence in comparison.notes:
         note(f"Note: {sentence}.")
     say()
     print_table(
@@ -121,7 +121,7 @@ def compare(
                 "–" if row.train_seconds is None else f"{row.train_seconds:,.0f} s",
                 "–" if row.images_per_second is None else f"{row.images_per_second:,.0f}",
             )
-            for row in found.runs
+            for row in comparison.runs
         ],
         right=range(2, 11),
     )
@@ -139,7 +139,7 @@ def compare(
                 f"{pair.adjusted_p:.4g}",
                 pair.test.method,
             )
-            for pair in found.differences
+            for pair in comparison.differences
         ],
         right=range(1, 7),
     )

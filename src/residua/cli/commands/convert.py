@@ -84,9 +84,9 @@ def convert(
             "--interpolation": interpolation,
             "--crop": crop,
         }
-        given = [name for name, value in spare.items() if value is not None]
-        if given:
-            raise InputError(f"--to with {' and '.join(given)}", "--to with --out alone: the run states the rest", "")
+        names = [name for name, value in spare.items() if value is not None]
+        if names:
+            raise InputError(f"--to with {' and '.join(names)}", "--to with --out alone: the run states the rest", "")
         return _give(file, to, out, json)
     if model is None:
         raise _neither(file, out)

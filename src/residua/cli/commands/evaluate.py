@@ -129,7 +129,7 @@ def evaluate(
             f"{fitted.loss_before:.4f} to {fitted.loss_after:.4f}. It is stored in {run}."
         )
     with progress_bar("Evaluating", "images") as progress:
-        found = measure(
+        result = measure(
             run,
             data,
             split=split,
@@ -151,37 +151,39 @@ def evaluate(
             progress=progress,
         )
     if report:
-        page, _ = write_report(report, found)
+        page, _ = write_report(report, result)
         note(f"Report: {page}")
     if json:
-        print_json(found.to_dict())
+        print_json(result.to_dict())
         return 0
-    _print(found)
+    _print(result)
     return 0
 
 
-def _print(found: Report) -> None:
-    low, high = found.top1_interval
+def _print(result: Report) -> None:
+    low, high = result.top1_interval
     say(
-        f"{found.name} on {found.data['given']}, {found.split}: {counted(found.count, 'image')}, "
-        f"{counted(len(found.classes), 'class', 'classes')}"
+        f"{result.name} on {result.data['given']}, {result.split}: {counted(result.count, 'image')}, "
+        f"{counted(len(result.classes), 'class', 'classes')}"
     )
-    say(f"top-1 {percent(found.top1)} (95% interval {percent(low)} to {percent(high)})")
+    say(f"top-1 {percent(result.top1)} (95% interval {percent(low)} to {percent(high)})")
     # Of at most five classes the true one is always among the first five.
-    top5 = f"top-5 {percent(found.top5)}   " if len(found.classes) > 5 else ""
-    say(f"{top5}loss {found.loss:.4f}   baseline {percent(found.baseline)}")
-    if found.calibration and found.abstention and found.brier is not None:
-        rows = f"Brier {found.brier:.4f}   ECE {percent(found.calibration.ece)}   MCE {percent(found.calibration.mce)}"
-        say(f"{rows}   AURC {found.abstention.aurc:.4f}")
-    if found.views != "1":
-        say(f"views: {found.views}")
-    if done := found.reestimated:
+    top5 = f"top-5 {percent(result.top5)}   " if len(result.classes) > 5 else ""
+    say(f"{top5}loss {result.loss:.4f}   baseline {percent(result.baseline)}")
+    if result.calibration and result.abstention and result.brier is not None:
+        rows = (
+            f"Brier {result.brier:.4f}   ECE {percent(result.calibration.ece)}   MCE {percent(result.calibration.mce)}"
+        )
+        say(f"{rows}   AURC {result.abstention.aurc:.4f}")
+    if result.views != "1":
+        say(f"views: {result.views}")
+    if done := result.reestimated:
         say(
             f"batch normalisation: {counted(done.layers, 'layer')} re-estimated over {counted(done.count, 'image')}, "
             f"{counted(done.passes, 'pass', 'passes')}, "
             f"the last of which found them within {percent(done.change)}"
         )
-    if (calibrated := found.calibrated) is not None:
+    if (calibrated := result.calibrated) is not None:
         rates = f"loss {calibrated.loss:.4f}   Brier {calibrated.brier:.4f}   ECE {percent(calibrated.calibration.ece)}"
         say(f"with temperature {calibrated.temperature:.4f}: {rates}")
         for row in calibrated.thresholds:
@@ -190,16 +192,16 @@ def _print(found: Report) -> None:
                 right = "none" if row.accuracy is None else percent(row.accuracy)
                 reached = f"from {percent(row.probability)} on; here {percent(row.coverage)} answered, {right} right"
             say(f"  for {row.wanted:.0%} right: {reached}")
-    if found.ensemble:
-        _print_ensemble(found.ensemble)
-    for each in found.studies:
+    if result.ensemble:
+        _print_ensemble(result.ensemble)
+    for each in result.studies:
         say(f"study {each.name}, {each.form} form: {each.question} {each.answer.capitalize()}. {each.sentence}")
-    for sentence in found.data["notes"]:
+    for sentence in result.data["notes"]:
         note(f"Note: {sentence}.")
-    if found.absent:
-        note(f"Note: without images here, and therefore not measured: {some(found.absent, 12)}.")
+    if result.absent:
+        note(f"Note: without images here, and therefore not measured: {some(result.absent, 12)}.")
     say()
-    if found.slices:
+    if result.slices:
         print_table(
             ("slice", "value", "top-1", "95% interval", "loss", "images"),
             [
@@ -211,17 +213,17 @@ def _print(found: Report) -> None:
                     f"{s.loss:.4f}",
                     str(s.count),
                 )
-                for s in found.slices[:_SLICES_SHOWN]
+                for s in result.slices[:_SLICES_SHOWN]
             ],
             right=(2, 3, 4, 5),
         )
-        if len(found.slices) > _SLICES_SHOWN:
-            more = len(found.slices) - _SLICES_SHOWN
+        if len(result.slices) > _SLICES_SHOWN:
+            more = len(result.slices) - _SLICES_SHOWN
             say(f"and {counted(more, 'more slice')}: --json has {agree(more, 'it', 'them all')}")
         say()
     print_table(
         ("class", "precision", "recall", "F1", "images"),
-        [(c.name, *_rates(c), str(c.support)) for c in found.per_class],
+        [(c.name, *_rates(c), str(c.support)) for c in result.per_class],
         right=(1, 2, 3, 4),
     )
 

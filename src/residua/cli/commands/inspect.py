@@ -77,21 +77,21 @@ def inspect(
         networks = [
             look(_named(name), shape, batch=batch, training=training, optimizer=optimizer) for name in (model, *others)
         ]
-        found = networks[0]
+        anatomy = networks[0]
         if svg:
             _draw(networks, svg)
         if others:
             print_side_by_side(networks, table, until, json)
             return 0
         if table == "lecture":
-            return _lecture(found, until, json)
+            return _lecture(anatomy, until, json)
         if until is not None:
-            return _part(found, until, by, json)
+            return _part(anatomy, until, by, json)
         if json:
-            print_json(found.to_dict())
+            print_json(anatomy.to_dict())
             return 0
-        _costs(found, by)
-        _totals(found)
+        _costs(anatomy, by)
+        _totals(anatomy)
     return 0
 
 
@@ -110,12 +110,12 @@ def _without_collections() -> Iterator[None]:
 
 
 def _parsed(text: str) -> tuple[int, int, int]:
-    found = re.fullmatch(r"(\d{1,9})[x×,](\d{1,9})[x×,](\d{1,9})", text.strip())
-    if not found:
+    match = re.fullmatch(r"(\d{1,9})[x×,](\d{1,9})[x×,](\d{1,9})", text.strip())
+    if not match:
         raise InputError(
             f"--input {text!r}", "channels, height and width: 3x224x224", "Leave it out for the network's own"
         )
-    channels, height, width = (int(number) for number in found.groups())
+    channels, height, width = (int(number) for number in match.groups())
     return channels, height, width
 
 
@@ -141,10 +141,12 @@ def _draw(networks: Sequence[Anatomy], path: Path) -> None:
     note(f"Drawn: {path}")
 
 
-def _costs(found: Anatomy, by: str) -> None:
+def _costs(anatomy: Anatomy, by: str) -> None:
     from residua.anatomy.anatomy import cumulative
 
-    rows: Sequence[Layer | Group] = found.layers if by == "layer" else found.parts if by == "part" else found.stages
+    rows: Sequence[Layer | Group] = (
+        anatomy.layers if by == "layer" else anatomy.parts if by == "part" else anatomy.stages
+    )
     header = [by, "kind" if by == "layer" else "layers", "output", "params", "MACs", "FLOPs", "other"]
     header += ["memory", "kept", "field", "stride", "Σ params", "Σ MACs"]
     shares = zip(cumulative(rows, "params"), cumulative(rows, "macs"), strict=True)
@@ -172,26 +174,29 @@ def _costs(found: Anatomy, by: str) -> None:
     )
 
 
-def _part(found: Anatomy, until: str, by: str, json: bool) -> int:
+def _part(anatomy: Anatomy, until: str, by: str, json: bool) -> int:
     """Print the rows down to a layer or a resolution, and their sums beside those of the whole network."""
     from residua.anatomy.extent import layers_until, subtotal
     from residua.anatomy.lecture import lecture_notes
 
-    total, part = subtotal(found, until), replace(found, layers=layers_until(found, until))
+    total, part = subtotal(anatomy, until), replace(anatomy, layers=layers_until(anatomy, until))
     if json:
         print_json(
-            {"name": found.name, "input_shape": found.input_shape, "batch": found.batch, "until": until}
+            {"name": anatomy.name, "input_shape": anatomy.input_shape, "batch": anatomy.batch, "until": until}
             | {"subtotal": total, "layers": part.layers}
         )
         return 0
     _costs(part, by)
     say()
-    say(f"{found.name} down to {until}, images of {_shape(found.input_shape)}")
-    say(f"parameters   {total.params:,} of {found.params:,} ({_share(total.params, found.params)})")
-    say(f"an image     {short_count(total.macs)} of {short_count(found.macs)} MACs ({_share(total.macs, found.macs)})")
-    outputs, whole = short_bytes(total.activation_bytes), short_bytes(found.activation_bytes)
-    say(f"batch of {found.batch:<4} outputs {outputs} of {whole}, kept for backward {short_bytes(total.kept_bytes)}")
-    for line in lecture_notes(found):
+    say(f"{anatomy.name} down to {until}, images of {_shape(anatomy.input_shape)}")
+    say(f"parameters   {total.params:,} of {anatomy.params:,} ({_share(total.params, anatomy.params)})")
+    say(
+        f"an image     {short_count(total.macs)} of {short_count(anatomy.macs)} MACs "
+        f"({_share(total.macs, anatomy.macs)})"
+    )
+    outputs, whole = short_bytes(total.activation_bytes), short_bytes(anatomy.activation_bytes)
+    say(f"batch of {anatomy.batch:<4} outputs {outputs} of {whole}, kept for backward {short_bytes(total.kept_bytes)}")
+    for line in lecture_notes(anatomy):
         say(f"\n{line}")
     return 0
 
@@ -200,21 +205,22 @@ def _share(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "none"
 
 
-def _totals(found: Anatomy) -> None:
-    step = found.training
+def _totals(anatomy: Anatomy) -> None:
+    step = anatomy.training
     covers = "fp32, torch's own kernels on a CPU, cross-entropy"
     say()
-    say(f"{found.name}{f' ({found.paper})' if found.paper else ''}, images of {_shape(found.input_shape)}")
+    say(f"{anatomy.name}{f' ({anatomy.paper})' if anatomy.paper else ''}, images of {_shape(anatomy.input_shape)}")
     say(
-        f"parameters   {found.params:,} ({short_bytes(4 * found.params)}), statistics {short_bytes(found.buffer_bytes)}"
+        f"parameters   {anatomy.params:,} ({short_bytes(4 * anatomy.params)}), "
+        f"statistics {short_bytes(anatomy.buffer_bytes)}"
     )
     say(
-        f"an image     {short_count(found.macs)} MACs = {short_count(found.flops)} FLOPs; "
-        f"{short_count(found.elementwise_flops)} other"
+        f"an image     {short_count(anatomy.macs)} MACs = {short_count(anatomy.flops)} FLOPs; "
+        f"{short_count(anatomy.elementwise_flops)} other"
     )
     say(
-        f"batch of {found.batch:<4} outputs {short_bytes(found.activation_bytes)}, kept for backward "
-        f"{short_bytes(found.kept_bytes)}; at most {short_bytes(found.inference_peak_bytes)} at a time in inference"
+        f"batch of {anatomy.batch:<4} outputs {short_bytes(anatomy.activation_bytes)}, kept for backward "
+        f"{short_bytes(anatomy.kept_bytes)}; at most {short_bytes(anatomy.inference_peak_bytes)} at a time in inference"
     )
     parts = {
         "parameters": step.parameters + step.buffers,
@@ -228,10 +234,10 @@ def _totals(found: Anatomy) -> None:
     say(f"             {', '.join(f'{name} {short_bytes(size)}' for name, size in parts.items())}; not all at one time")
 
 
-def _lecture(found: Anatomy, until: str | None, json: bool) -> int:
+def _lecture(anatomy: Anatomy, until: str | None, json: bool) -> int:
     from residua.anatomy.lecture import lecture_notes, lecture_table
 
-    rows, totals = lecture_table(found, until), list(lecture_notes(found))
+    rows, totals = lecture_table(anatomy, until), list(lecture_notes(anatomy))
     if json:
         print_json({"rows": rows, "notes": totals})
         return 0

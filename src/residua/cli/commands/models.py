@@ -64,14 +64,14 @@ def diff(left: str, right: str, /, *, json: Switch = False) -> int:
     json
         Print one JSON document: field -> [left, right].
     """
-    found = get_spec(left).diff(get_spec(right))
+    differences = get_spec(left).diff(get_spec(right))
     if json:
-        print_json({field: list(pair) for field, pair in found.items()})
+        print_json({field: list(pair) for field, pair in differences.items()})
         return 0
-    if not found:
+    if not differences:
         say(f"{left} and {right} are the same network.")
         return 0
-    print_table(("field", left, right), [(key, _word(a), _word(b)) for key, (a, b) in found.items()])
+    print_table(("field", left, right), [(key, _word(a), _word(b)) for key, (a, b) in differences.items()])
     return 0
 
 

@@ -57,7 +57,7 @@ def train(
     """
     from residua.training.loop import train as run_training
 
-    given = {key: value for key, value in fields.items() if value is not None}
+    chosen = {key: value for key, value in fields.items() if value is not None}
     run = run_training(
         data,
         model=model,
@@ -67,7 +67,7 @@ def train(
         data_dir=data_dir,
         weights=weights,
         full_provenance=full_provenance,
-        **given,
+        **chosen,
     )
     if json:
         print_json({"run": str(run.folder), "model": run.spec.name, "classes": list(run.classes), **run.metrics})

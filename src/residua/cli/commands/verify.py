@@ -37,13 +37,13 @@ def verify(
     if peer is not None:
         peers = tuple(PEERS) if "all" in peer else tuple(name for name in peer if name != "none")
     with progress_bar("Verifying", "networks") as progress:
-        found = run_verification(models, peers=peers, progress=progress)
+        outcome = run_verification(models, peers=peers, progress=progress)
     if json:
-        print_json(found.to_dict())
-        return 0 if found.ok else 1
-    asked = [name for name in found.peers if name not in found.absent]
+        print_json(outcome.to_dict())
+        return 0 if outcome.ok else 1
+    asked = [name for name in outcome.peers if name not in outcome.absent]
     rows = []
-    for receipt in found.receipts:
+    for receipt in outcome.receipts:
         parity = {entry.peer: entry for entry in receipt.parity}
         counts = receipt.counts
         ours = (f"{counts.params:,}", f"{counts.macs:,}")
@@ -53,14 +53,14 @@ def verify(
     print_table(columns, rows, right=(1, 2, 3, 4, 6, 7))
     signs = {row[-1] for row in rows}
     say("\n" + "\n".join(f"{sign}  {text}" for sign, text in SIGNS.items() if sign in signs))
-    for receipt in found.receipts:
+    for receipt in outcome.receipts:
         if models or verdict(receipt) in "≈✗":
             for line in remarks(receipt):
                 say(f"{verdict(receipt)}  {receipt.name}: {line}")
-    if not found.peers:
+    if not outcome.peers:
         note("Logits were not compared. All of them, in some minutes: residua verify --peer all")
-    for name, command in found.absent.items():
+    for name, command in outcome.absent.items():
         note(f"{name} is not installed and was not asked: {command}")
-    failed = sum(not receipt.ok for receipt in found.receipts)
-    note(f"{counted(len(found.receipts), 'network')}, {failed} with differences.")
-    return 0 if found.ok else 1
+    failed = sum(not receipt.ok for receipt in outcome.receipts)
+    note(f"{counted(len(outcome.receipts), 'network')}, {failed} with differences.")
+    return 0 if outcome.ok else 1

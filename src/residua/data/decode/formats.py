@@ -133,7 +133,7 @@ def opener(form: str, name: str) -> Callable[[Any, str], Image.Image]:
 def _box_format(data: bytes) -> str:
     """Return the format of an ISO media file, by its major brand and then by the compatible ones."""
     size = min(int.from_bytes(data[:4], "big"), 256)
-    brands = [data[8:12], *(data[place : place + 4] for place in range(16, size - 3, 4))]
+    brands = [data[8:12], *(data[offset : offset + 4] for offset in range(16, size - 3, 4))]
     if {b"avif", b"avis"} & set(brands):
         return "AVIF"
     return "HEIF" if _HEIF_BRANDS & set(brands) else ""

@@ -50,29 +50,29 @@ def read_header(data: bytes, name: str) -> JpegHeader:
     Raises:
         BadImage: no frame header, above 100 million pixels, more than 200 scans, samples of more than 8 bits.
     """
-    place, metadata = 2, False
-    while (place := data.find(b"\xff", place)) >= 0 and place + 4 <= len(data):
-        marker = data[place + 1]
+    offset, metadata = 2, False
+    while (offset := data.find(b"\xff", offset)) >= 0 and offset + 4 <= len(data):
+        marker = data[offset + 1]
         if marker == 0xFF or marker in _STANDALONE or marker == 0:
             # A marker may be preceded by any number of fill bytes (B.1.1.2).
-            place += 1 if marker == 0xFF else 2
+            offset += 1 if marker == 0xFF else 2
             continue
-        if marker in _FRAMES and place + 10 <= len(data):
-            precision, height, width, components = struct.unpack_from(">BHHB", data, place + 4)
+        if marker in _FRAMES and offset + 10 <= len(data):
+            precision, height, width, components = struct.unpack_from(">BHHB", data, offset + 4)
             check_size(height, width, name)
             progressive = marker in _PROGRESSIVE
-            if progressive and (scans := data.count(b"\xff\xda", place)) > MAX_SCANS:
+            if progressive and (scans := data.count(b"\xff\xda", offset)) > MAX_SCANS:
                 raise BadImage(name, f"a progressive JPEG of {scans} scans; at most {MAX_SCANS} are decoded")
             if precision != 8:
                 raise BadImage(name, f"a JPEG of {precision} bits per sample, which is not read")
             # EXIF comes first by its standard, but may come after the frame header.
-            later = data.find(b"\xff\xe1", place, data.find(b"\xff\xda", place)) >= 0
+            later = data.find(b"\xff\xe1", offset, data.find(b"\xff\xda", offset)) >= 0
             return JpegHeader(height, width, components, progressive, metadata or later)
         if marker in (0xD9, 0xDA):
             break
         metadata = metadata or marker == 0xE1
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    cut = place < 0 or place + 4 > len(data)
+        offset += 2 + int.from_bytes(data[offset + 2 : offset + 4], "big")
+    cut = offset < 0 or offset + 4 > len(data)
     raise BadImage(name, "truncated JPEG (no frame header)" if cut else "corrupt JPEG (no frame header)")
 
 

@@ -45,19 +45,19 @@ def essential(data: bytes, name: str) -> Png:
     """
     kept = [SIGNATURE]
     header = transparent = significant = kind = b""
-    place = len(SIGNATURE)
-    while place + 12 <= len(data):
-        kind = data[place + 4 : place + 8]
-        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+    offset = len(SIGNATURE)
+    while offset + 12 <= len(data):
+        kind = data[offset + 4 : offset + 8]
+        end = offset + 12 + int.from_bytes(data[offset : offset + 4], "big")
         if end > len(data):
             break
-        body = data[place + 8 : end - 4] if kind != b"IDAT" else b""
+        body = data[offset + 8 : end - 4] if kind != b"IDAT" else b""
         needed = kind in _NEEDED or _is_xmp(kind, body)
         # An upper-case first letter: a decoder that does not know the chunk cannot show the image.
         if not needed and not kind[0] & 0x20:
             raise BadImage(name, _unknown(kind))
         if needed:
-            sound = zlib.crc32(memoryview(data)[place + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
+            sound = zlib.crc32(memoryview(data)[offset + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
             if not sound and kind in _CRITICAL:
                 raise BadImage(name, f"corrupt PNG (wrong checksum of its {kind.decode()} chunk)")
             if kind == b"IHDR":
@@ -67,13 +67,13 @@ def essential(data: bytes, name: str) -> Png:
             elif kind == b"tRNS" and header[9:10] in (b"\x00", b"\x02"):
                 transparent = body
             elif sound:
-                kept.append(data[place:end])
-        place = end
+                kept.append(data[offset:end])
+        offset = end
         if kind == b"IEND":
             break
     if kind != b"IEND":
         # Cut short: Pillow finds out whether the pixels are there.
-        kept.append(data[place:])
+        kept.append(data[offset:])
     key = _key(header, transparent)
     deep_key = key if isinstance(key, tuple) and header[8] == 16 else None
     if deep_key:

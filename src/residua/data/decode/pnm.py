@@ -49,14 +49,14 @@ def pnm_header(data: bytes, name: str) -> PnmHeader | None:
     Raises:
         BadImage: above 100 million pixels.
     """
-    found = _HEADER.match(data)
-    if found is None:
+    match = _HEADER.match(data)
+    if match is None:
         return None
-    kind, width, height, white = (int(group) for group in found.groups())
+    kind, width, height, white = (int(group) for group in match.groups())
     check_size(height, width, name)
     if not 0 < white < 65536:
         return None
-    return PnmHeader(height, width, 3 if kind in (3, 6) else 1, white, kind < 5, found.end())
+    return PnmHeader(height, width, 3 if kind in (3, 6) else 1, white, kind < 5, match.end())
 
 
 def decode_pnm(data: bytes, header: PnmHeader, name: str) -> Pixels:

@@ -68,9 +68,9 @@ def _silence_libtiff() -> None:
     """Keep libtiff from printing its complaints about a damaged file, without the file's name, on stderr."""
     with contextlib.suppress(OSError, AttributeError):
         mapped = Path("/proc/self/maps").read_text(errors="replace")
-        found = re.search(r"/\S*/libtiff[^/\s]*\.so\S*", mapped)
-        if found:
-            ctypes.CDLL(found[0]).TIFFSetErrorHandler(None)
+        match = re.search(r"/\S*/libtiff[^/\s]*\.so\S*", mapped)
+        if match:
+            ctypes.CDLL(match[0]).TIFFSetErrorHandler(None)
 
 
 def refusal(data: bytes, error: Exception) -> str:

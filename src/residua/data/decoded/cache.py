@@ -58,12 +58,12 @@ def fixed(images: ImageSource, spec: PreprocessSpec, workers: int, *, use_cache:
         return read_uint8(lambda: images.read(index), spec)
 
     def fill(pixels: Pixels, index: Index) -> None:
-        def one(place: int) -> None:
-            pixels[place] = read_uint8(lambda: _decoded(images, place, index.contents), spec)
+        def one(image: int) -> None:
+            pixels[image] = read_uint8(lambda: _decoded(images, image, index.contents), spec)
 
         index.bad.update(_failures(count, one, workers))
-        for place in range(count):
-            index.add(place, pixels[place])
+        for image in range(count):
+            index.add(image, pixels[image])
 
     def build(folder: Path) -> Index:
         index = Index.empty(count)
@@ -73,8 +73,8 @@ def fixed(images: ImageSource, spec: PreprocessSpec, workers: int, *, use_cache:
     target = f"fixed {spec.image_size} {spec.resize} {spec.interpolation}"
     if spec.crop_mode != "center":
         target += f" {spec.crop_mode} {spec.mean}"
-    if use_cache and (found := _kept(images, target, build, make)) is not None:
-        return found
+    if use_cache and (decoded := _kept(images, target, build, make)) is not None:
+        return decoded
     memory, index = np.zeros(shape, np.uint8), Index.empty(count)
     fill(memory, index)
     return Decoded(memory.reshape(-1), index)
@@ -93,17 +93,17 @@ def ragged(images: ImageSource, workers: int) -> Decoded | None:
     def build(folder: Path) -> Index:
         index, total = Index.empty(count), 0
         results = in_order(
-            range(count), _or_bad(lambda place: _decoded(images, place, index.contents)), workers, in_flight=4 * workers
+            range(count), _or_bad(lambda image: _decoded(images, image, index.contents)), workers, in_flight=4 * workers
         )
         with (folder / "pixels").open("wb") as stream, contextlib.closing(results):
-            for place, result in enumerate(results):
+            for image, result in enumerate(results):
                 if isinstance(result, BadImage):
-                    index.bad[place] = result.reason
+                    index.bad[image] = result.reason
                     continue
                 total += result.size
                 if total > BUDGET_BYTES:
                     break
-                index.add(place, result)
+                index.add(image, result)
                 stream.write(np.ascontiguousarray(result).data)
         if total > BUDGET_BYTES:
             (folder / "pixels").unlink()
@@ -128,8 +128,8 @@ def examined(images: ImageSource, workers: int, *, use_cache: bool = True) -> di
         index.bad.update(examine(images, workers, index.contents)[0])
         return index
 
-    if use_cache and (found := _kept(images, "examined", build, images.read)) is not None:
-        return found.bad
+    if use_cache and (decoded := _kept(images, "examined", build, images.read)) is not None:
+        return decoded.bad
     return examine(images, workers)[0]
 
 
@@ -146,8 +146,8 @@ def examine(
     sizes = np.zeros(len(images), np.int64)
     hashes = Index.empty(len(images)).contents if contents is None else contents
 
-    def one(place: int) -> None:
-        sizes[place] = _decoded(images, place, hashes).size
+    def one(image: int) -> None:
+        sizes[image] = _decoded(images, image, hashes).size
 
     return _failures(len(images), one, workers), int(sizes.sum())
 
@@ -162,39 +162,39 @@ def contents(images: ImageSource, workers: int) -> npt.NDArray[np.uint8]:
     if index is None:
         index = Index.empty(count)
         hashes = index.contents
-        _failures(count, lambda place: _hashed(images, place, hashes), workers)
+        _failures(count, lambda image: _hashed(images, image, hashes), workers)
         decode_cache().write(key, index.write)
     return index.contents
 
 
-def _decoded(images: ImageSource, place: int, contents: npt.NDArray[np.uint8]) -> Pixels:
-    return decode_bytes(_hashed(images, place, contents), images.where(place))
+def _decoded(images: ImageSource, image: int, contents: npt.NDArray[np.uint8]) -> Pixels:
+    return decode_bytes(_hashed(images, image, contents), images.where(image))
 
 
-def _hashed(images: ImageSource, place: int, contents: npt.NDArray[np.uint8]) -> bytes:
-    data = images.encoded(place)
-    contents[place] = np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
+def _hashed(images: ImageSource, image: int, contents: npt.NDArray[np.uint8]) -> bytes:
+    data = images.encoded(image)
+    contents[image] = np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
     return data
 
 
 def _failures(count: int, work: Callable[[int], object], workers: int) -> dict[int, str]:
     """Call work(0) … work(count - 1) in threads; return position -> reason of those that raised BadImage."""
 
-    def one(place: int) -> str | None:
+    def one(image: int) -> str | None:
         try:
-            work(place)
+            work(image)
         except BadImage as error:
             return error.reason
         return None
 
     reasons = in_order(range(count), one, workers, in_flight=max(count, 1))
-    return {place: reason for place, reason in enumerate(reasons) if reason is not None}
+    return {image: reason for image, reason in enumerate(reasons) if reason is not None}
 
 
 def _or_bad(work: Callable[[int], Pixels]) -> Callable[[int], Pixels | BadImage]:
-    def one(place: int) -> Pixels | BadImage:
+    def one(image: int) -> Pixels | BadImage:
         try:
-            return work(place)
+            return work(image)
         except BadImage as error:
             return error
 

@@ -51,16 +51,16 @@ class Index:
         """Return the index of `count` images of which nothing is known yet."""
         return Index(np.zeros((count, 2), np.int64), np.zeros(count, np.uint32), np.zeros((count, 32), np.uint8))
 
-    def add(self, place: int, pixels: Pixels) -> None:
-        """Take note of the pixels of image `place`."""
-        self.sizes[place] = pixels.shape[:2]
-        self.checksums[place] = checksum(pixels)
+    def add(self, image: int, pixels: Pixels) -> None:
+        """Take note of the pixels of image number `image`."""
+        self.sizes[image] = pixels.shape[:2]
+        self.checksums[image] = checksum(pixels)
 
     def write(self, path: Path) -> None:
         """Write the index."""
         stream = io.BytesIO()
         places = np.array(sorted(self.bad), np.int64)
-        reasons = np.array([self.bad[place] for place in places.tolist()], np.str_)
+        reasons = np.array([self.bad[image] for image in places.tolist()], np.str_)
         np.savez(
             stream, sizes=self.sizes, checksums=self.checksums, contents=self.contents, places=places, reasons=reasons
         )
@@ -160,16 +160,16 @@ class Decoded:
         """Decode again every image whose kept pixels are damaged, and let the next run build a new entry."""
         with self._lock:
             damaged = [
-                place
-                for place in np.flatnonzero(self._unchecked).tolist()
-                if checksum(self._view(place)) != self.index.checksums[place]
+                image
+                for image in np.flatnonzero(self._unchecked).tolist()
+                if checksum(self._view(image)) != self.index.checksums[image]
             ]
             if not damaged or self.again is None:
                 return
-            for place in damaged:
+            for image in damaged:
                 # The mapping is private: this reaches memory only.
-                self._view(place)[:] = 0 if place in self.bad else self.again(place)
-                self._unchecked[place] = False
+                self._view(image)[:] = 0 if image in self.bad else self.again(image)
+                self._unchecked[image] = False
             if self.folder is not None:
                 shutil.rmtree(self.folder, ignore_errors=True)
         warnings.warn(

@@ -126,8 +126,8 @@ def _one_class(label: str, train: Part) -> str:
 
 def _examine(images: Sequence[Member], workers: int, progress: Progress | None) -> list[Examined]:
     def one(image: Member) -> Examined:
-        found = image.examine()
-        return found if len(images) <= NEAR_LIMIT else dataclasses.replace(found, thumbnail=None)
+        examination = image.examine()
+        return examination if len(images) <= NEAR_LIMIT else dataclasses.replace(examination, thumbnail=None)
 
     results: list[Examined] = []
     for result in in_order(images, one, workers, in_flight=_IN_FLIGHT):

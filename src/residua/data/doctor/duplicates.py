@@ -37,7 +37,7 @@ def near_pairs(thumbnails: Pixels) -> list[tuple[int, int]]:
     norms = np.linalg.norm(coarse, axis=1, keepdims=True)
     # Below one level of contrast a correlation is that of the rounding.
     coarse = np.where(norms > 8, coarse / np.maximum(norms, 1), 0).astype(np.float32)
-    found: list[tuple[int, int]] = []
+    pairs: list[tuple[int, int]] = []
     for start in range(0, len(coarse), _BLOCK):
         alike = coarse[start : start + _BLOCK] @ coarse[start:].T > CORRELATION
         rows, columns = np.nonzero(alike)
@@ -46,8 +46,8 @@ def near_pairs(thumbnails: Pixels) -> list[tuple[int, int]]:
         for piece in range(0, len(first), 4096):
             one, other = first[piece : piece + 4096], second[piece : piece + 4096]
             close = _difference(thumbnails[one], thumbnails[other]) <= DIFFERENCE
-            found += zip(one[close].tolist(), other[close].tolist(), strict=True)
-    return found
+            pairs += zip(one[close].tolist(), other[close].tolist(), strict=True)
+    return pairs
 
 
 def _difference(one: Pixels, other: Pixels) -> npt.NDArray[np.float32]:

@@ -57,7 +57,7 @@ def _near(images: Sequence[Member], results: Sequence[Examined], exact: Sequence
         return
     pairs: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
     for places in near_pairs(np.stack([each for i in good if (each := results[i].thumbnail) is not None])):
-        both = [good[place] for place in places]
+        both = [good[position] for position in places]
         crossing = len(set[str]().union(*(parts.get(index, {images[index].split}) for index in both))) > 1
         kind = "near-duplicate-across-splits" if crossing else "near-duplicate"
         pairs[kind].append(tuple(images[index].name for index in both))

@@ -85,10 +85,10 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
 """The first layout of each is the one that is downloaded when none is found."""
 
 
-def data_folder(given: Path | None = None) -> Path:
-    """Return `given`, else $RESIDUA_DATA, else ~/.cache/residua/data."""
+def data_folder(folder: Path | None = None) -> Path:
+    """Return `folder`, else $RESIDUA_DATA, else ~/.cache/residua/data."""
     named = os.environ.get("RESIDUA_DATA")
-    return given or (Path(named) if named else home_cache() / "data")
+    return folder or (Path(named) if named else home_cache() / "data")
 
 
 def open_cifar(name: str, data_dir: Path | None = None, progress: Progress | None = None) -> Dataset:

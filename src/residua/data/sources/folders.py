@@ -68,10 +68,10 @@ def open_folder(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fal
     digest = hashlib.sha256("\n".join(classes).encode("utf-8", "surrogateescape"))
     for name, part in layout.parts.items():
         if name != "train":
-            found = _compared(path, name, part, held[name].keys(), classes)
-            notes += found
-            if found and not held[name].keys() & set(classes):
-                unread[name] = found[0]
+            remarks = _compared(path, name, part, held[name].keys(), classes)
+            notes += remarks
+            if remarks and not held[name].keys() & set(classes):
+                unread[name] = remarks[0]
         present = [label for label in classes if label in held[name]]
         if not present:
             continue

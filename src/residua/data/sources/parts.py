@@ -141,8 +141,8 @@ def _part_folders(path: Path) -> dict[str, Path]:
             named.setdefault(part, []).append(folder)
     train = named.get("train", [])
     if not train and named and sum(map(len, named.values())) == len(subfolders) and _any_holds_folders(named):
-        given = some([folder.name for folders in named.values() for folder in folders])
-        raise InputError(f"{path} has {given} but no train", LAYOUT, "Name the folder of the part to use")
+        others = some([folder.name for folders in named.values() for folder in folders])
+        raise InputError(f"{path} has {others} but no train", LAYOUT, "Name the folder of the part to use")
     # A folder "train" of pictures beside other folders is a class: trains.
     if not train or (len(subfolders) > 1 and _holds_images_only(train[0])):
         return {"train": path}
@@ -236,8 +236,8 @@ def _here(path: Path) -> tuple[list[Entry], list[Path]]:
         raise _unlistable(f"{path} cannot be listed ({error.strerror})") from None
 
 
-def _unlistable(given: str) -> InputError:
-    return InputError(given, "files and folders that can be read", "Correct its permissions or links")
+def _unlistable(subject: str) -> InputError:
+    return InputError(subject, "files and folders that can be read", "Correct its permissions or links")
 
 
 def _beside(beside: Listing, what: str) -> list[str]:
@@ -264,7 +264,7 @@ def _doubt(train: Part) -> tuple[str, bool]:
     if not common or 2 * len(common) < len(every):
         return "", False
     names = some(sorted(inside), 5)
-    given = (
+    layout = (
         f"the folders {names} of {train.folder} hold no images of their own, but each the folders "
         f"{some(sorted(common), 5)}"
     )
@@ -273,8 +273,8 @@ def _doubt(train: Part) -> tuple[str, bool]:
         or any(part_named(name) for name in inside)
         or all(part_named(name) for name in common)
     ):
-        return f"{given}: parts of a data set and classes are mixed up", True
+        return f"{layout}: parts of a data set and classes are mixed up", True
     return (
-        f"{given}; they are taken for the classes. If the inner folders are the classes, name one outer folder",
+        f"{layout}; they are taken for the classes. If the inner folders are the classes, name one outer folder",
         False,
     )

@@ -79,21 +79,21 @@ def find_thresholds(
         InputError: no images, or an accuracy outside (0, 1].
     """
     answered, right, levels = _levels(confidence, correct)
-    found: dict[float, float | None] = {}
+    thresholds: dict[float, float | None] = {}
     for rate in wanted:
         if not 0 < rate <= 1:
             raise InputError(f"a wanted accuracy of {rate}", "a fraction of 1, such as 0.95")
         reached = np.flatnonzero(right >= rate * answered - 1e-9)
-        found[rate] = float(levels[reached[-1]]) if len(reached) else None
-    return found
+        thresholds[rate] = float(levels[reached[-1]]) if len(reached) else None
+    return thresholds
 
 
 def apply_threshold(
     confidence: FloatArray, correct: npt.NDArray[np.bool_], wanted: float, probability: float | None
 ) -> Threshold:
     """Return the effect of a threshold, found on other images, on these images."""
-    given = confidence >= probability if probability is not None else np.zeros(len(confidence), bool)
-    count, hits = int(given.sum()), int((correct & given).sum())
+    answered = confidence >= probability if probability is not None else np.zeros(len(confidence), bool)
+    count, hits = int(answered.sum()), int((correct & answered).sum())
     return Threshold(
         wanted,
         probability,

@@ -99,8 +99,8 @@ def calibration(confidence: FloatArray, correct: npt.NDArray[np.bool_], count: i
     if not ((confidence >= 0) & (confidence <= 1 + 1e-9)).all():
         raise InputError("confidences that are not probabilities", "numbers from 0 to 1", "Give softmax outputs")
     edges = torch.linspace(0, 1, count + 1, dtype=torch.float64).numpy()
-    place = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, count - 1)
-    bins = _bins(place, confidence, correct, count, edges)
+    bin_index = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, count - 1)
+    bins = _bins(bin_index, confidence, correct, count, edges)
     order = np.argsort(confidence, kind="stable")
     mass = np.empty(len(order), np.int64)
     mass[order] = np.arange(len(order)) * count // len(order)
@@ -145,12 +145,12 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> Temperature:
         return float((scores * inverse).logsumexp(dim=1).mean())
 
     low, high = _LOWEST, _HIGHEST
-    given = f"the {counted(len(truth), 'image')} to fit a temperature on {agree(len(truth), 'is', 'are')}"
+    subject = f"the {counted(len(truth), 'image')} to fit a temperature on {agree(len(truth), 'is', 'are')}"
     if slope(low)[0] >= 0:
-        raise InputError(f"{given} classified no better than by chance", "a network that has learnt", "Train longer")
+        raise InputError(f"{subject} classified no better than by chance", "a network that has learnt", "Train longer")
     if float(scores.amax()) <= 0 or slope(high)[0] <= 0:
         raise InputError(
-            f"{given} all classified correctly: the likelihood rises without bound as the temperature falls",
+            f"{subject} all classified correctly: the likelihood rises without bound as the temperature falls",
             "images of which some are classified wrongly",
             "Give more validation images: a larger val_fraction=… in training, or a larger val/ folder",
         )
@@ -170,21 +170,21 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> Temperature:
 
 
 def _bins(
-    place: IntArray,
+    bin_index: IntArray,
     confidence: FloatArray,
     correct: npt.NDArray[np.bool_],
     count: int,
     edges: FloatArray | None = None,
 ) -> tuple[Bin, ...]:
-    images = np.bincount(place, minlength=count)
-    sure = np.bincount(place, confidence, minlength=count) / np.maximum(images, 1)
-    right = np.bincount(place, correct, minlength=count) / np.maximum(images, 1)
+    images = np.bincount(bin_index, minlength=count)
+    sure = np.bincount(bin_index, confidence, minlength=count) / np.maximum(images, 1)
+    right = np.bincount(bin_index, correct, minlength=count) / np.maximum(images, 1)
     rows = []
     for index in range(count):
         if edges is not None:
             low, high = float(edges[index]), float(edges[index + 1])
         else:
-            inside = confidence[place == index]
+            inside = confidence[bin_index == index]
             low, high = (float(inside.min()), float(inside.max())) if len(inside) else (0.0, 0.0)
         rows.append(Bin(low, high, int(images[index]), float(sure[index]), float(right[index])))
     return tuple(rows)

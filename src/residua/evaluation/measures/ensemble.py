@@ -81,7 +81,7 @@ class Ensemble:
 
 def heaviest(members: Sequence[Member]) -> int:
     """Return the position of the member with the largest weight, the first of equals."""
-    return max(range(len(members)), key=lambda place: (members[place].weight, -place))
+    return max(range(len(members)), key=lambda member: (members[member].weight, -member))
 
 
 def fit_weights(log_probabilities: Sequence[Tensor], labels: Tensor) -> list[float]:
@@ -142,14 +142,14 @@ def select_greedily(log_probabilities: Sequence[Tensor], labels: Tensor) -> list
 
 def diversity(names: Sequence[str], outcomes: Sequence[Outcome]) -> tuple[Pair, ...]:
     """Return the differences of each pair of members on the same images."""
-    found = []
+    pairs = []
     for i in range(len(names)):
         for j in range(i + 1, len(names)):
             one, other = outcomes[i], outcomes[j]
             wrong = np.stack([~one.correct, ~other.correct]).astype(np.float64)
             apart = wrong - wrong.mean(axis=1, keepdims=True)
             spread = float(np.sqrt((apart**2).sum(axis=1).prod()))
-            found.append(
+            pairs.append(
                 Pair(
                     names[i],
                     names[j],
@@ -158,7 +158,7 @@ def diversity(names: Sequence[str], outcomes: Sequence[Outcome]) -> tuple[Pair, 
                     float((apart[0] * apart[1]).sum()) / spread if spread > 0 else None,
                 )
             )
-    return tuple(found)
+    return tuple(pairs)
 
 
 def _of_truth(log_probabilities: Sequence[Tensor], labels: Tensor) -> Tensor:

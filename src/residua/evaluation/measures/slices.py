@@ -136,9 +136,9 @@ def match(table: Table, dataset: Dataset, split: Split) -> list[str | None]:
     known = {key_of(part, index, root) for part in dataset.splits.values() for index in range(len(part))}
     unknown = [key for key in table.rows if key not in known]
     keys = [key_of(split, index, root) for index in range(len(split))]
-    found = [key if key in table.rows else None for key in keys]
-    if unknown or not any(found):
-        missing = sum(key is None for key in found)
+    row_keys = [key if key in table.rows else None for key in keys]
+    if unknown or not any(row_keys):
+        missing = sum(key is None for key in row_keys)
         what = (
             f"{counted(len(unknown), 'path that is', 'paths that are')} not in the data: {some(unknown, 5)}"
             if unknown
@@ -152,7 +152,7 @@ def match(table: Table, dataset: Dataset, split: Split) -> list[str | None]:
             f"paths relative to {dataset.location or dataset.given}, such as {keys[0]}",
             "Correct the column path, or leave these rows out",
         )
-    return found
+    return row_keys
 
 
 def slices(table: Table, keys: Sequence[str | None], outcome: Outcome) -> tuple[tuple[Slice, ...], tuple[str, ...]]:
@@ -163,11 +163,11 @@ def slices(table: Table, keys: Sequence[str | None], outcome: Outcome) -> tuple[
         keys: the row of each image of `outcome`.
         outcome: the outcome of each image.
     """
-    found, notes = [], []
+    results, notes = [], []
     rowless = sum(key is None for key in keys)
-    for place, column in enumerate(table.columns):
-        given = np.array(["" if key is None else table.rows[key][place] for key in keys], object)
-        values, which, counts = np.unique(given, return_inverse=True, return_counts=True)
+    for column_index, column in enumerate(table.columns):
+        entries = np.array(["" if key is None else table.rows[key][column_index] for key in keys], object)
+        values, which, counts = np.unique(entries, return_inverse=True, return_counts=True)
         if len(values) > MOST:
             notes.append(
                 f"column {column!r} of {table.path.name} has {len(values):,} values, more than {MOST:,}: no slices"
@@ -182,8 +182,8 @@ def slices(table: Table, keys: Sequence[str | None], outcome: Outcome) -> tuple[
         losses = (np.bincount(which, outcome.loss) / counts).tolist()
         rows = [row for row in zip(values.tolist(), counts.tolist(), hits, losses, strict=True) if row[0]]
         for value, count, right, loss in sorted(rows, key=lambda row: _natural(row[0])):
-            found.append(Slice(column, value, count, right / count, wilson(right, count), loss))
-    return tuple(found), tuple(notes)
+            results.append(Slice(column, value, count, right / count, wilson(right, count), loss))
+    return tuple(results), tuple(notes)
 
 
 def key_of(split: Split, index: int, root: Path | None) -> str:

@@ -78,9 +78,9 @@ def assemble(
     overlays = [""] * len(drawn)
     if network is not None:
         order = [list(network_classes or classes).index(name) for name in classes]
-        shown = [order[place] for place in outcome.predicted[drawn]]
+        shown = [order[class_index] for class_index in outcome.predicted[drawn]]
         overlays = overlay_uris(on_device(network, device), pixels, shown, preprocess)
-    pictures = {row: (_thumbnail(seen), found) for row, seen, found in zip(drawn, pixels, overlays, strict=True)}
+    pictures = {row: (_thumbnail(seen), overlay) for row, seen, overlay in zip(drawn, pixels, overlays, strict=True)}
 
     def mistakes(rows: IntArray) -> tuple[Mistake, ...]:
         return tuple(_mistake(int(row), scores, outcome, split, classes, root, *pictures[int(row)]) for row in rows)
@@ -146,7 +146,7 @@ def _macs(model: nn.Module, size: tuple[int, int]) -> int | None:
 def _calibrated(scores: Scores, fitted: Mapping[str, Any]) -> Calibrated:
     tally = tally_of(scores.logits.double() / fitted["temperature"], torch.from_numpy(scores.labels))
     outcome, metrics = tally.outcome(), tally.metrics()
-    found = fitted.get("thresholds") or {}
+    thresholds = fitted.get("thresholds") or {}
     return Calibrated(
         temperature=float(fitted["temperature"]),
         fitted={key: value for key, value in fitted.items() if key not in ("temperature", "thresholds")},
@@ -155,7 +155,7 @@ def _calibrated(scores: Scores, fitted: Mapping[str, Any]) -> Calibrated:
         calibration=calibration(outcome.probability, outcome.correct),
         thresholds=tuple(
             apply_threshold(outcome.probability, outcome.correct, float(wanted), probability)
-            for wanted, probability in found.items()
+            for wanted, probability in thresholds.items()
         ),
     )
 

@@ -14,24 +14,24 @@ from residua.figures.axes import percent
 from residua.figures.lines import Series, line_chart
 
 
-def reliability_diagram(title: str, found: Calibration) -> Markup:
+def reliability_diagram(title: str, calibration: Calibration) -> Markup:
     """Return an SVG element: accuracy by probability, with Wilson's intervals."""
     bins = [
         reliability.Bin(row.low, row.high, row.count, row.accuracy, *interval, row.confidence)
-        for row, interval in bin_rows(found.bins)
+        for row, interval in bin_rows(calibration.bins)
     ]
-    spoken = f"share of right answers by probability, in {len(found.bins)} bins; "
-    spoken += f"expected calibration error {found.ece:.1%}; the numbers stand in the table below"
+    spoken = f"share of right answers by probability, in {len(calibration.bins)} bins; "
+    spoken += f"expected calibration error {calibration.ece:.1%}; the numbers stand in the table below"
     return reliability.reliability_diagram(title, bins, spoken)
 
 
-def coverage_chart(found: Abstention) -> Markup:
+def coverage_chart(abstention: Abstention) -> Markup:
     """Return an SVG element: accuracy of the answers against the share of images that are answered."""
     return line_chart(
         "accuracy of the answers",
         "images answered, the surest first, %",
-        [round(100 * coverage, 2) for coverage, _ in found.curve],
-        [Series("accuracy", "val", [accuracy for _, accuracy in found.curve])],
+        [round(100 * coverage, 2) for coverage, _ in abstention.curve],
+        [Series("accuracy", "val", [accuracy for _, accuracy in abstention.curve])],
         percent,
     )
 

@@ -60,12 +60,12 @@ def confused_pairs(confusion: IntArray, classes: Sequence[str]) -> list[tuple[st
     np.fill_diagonal(errors, 0)
     support = confusion.sum(axis=1)
     order = np.argsort(-errors, axis=None, kind="stable")[:6]
-    found = []
+    pairs = []
     for true, predicted in zip(*np.unravel_index(order, errors.shape), strict=True):
         count = int(errors[true, predicted])
         if count:
-            found.append((classes[int(true)], classes[int(predicted)], count, count / int(support[true])))
-    return found
+            pairs.append((classes[int(true)], classes[int(predicted)], count, count / int(support[true])))
+    return pairs
 
 
 def _matrix_cell(count: int, whole: int, right: bool, wide: bool) -> Markup:

@@ -39,17 +39,17 @@ SECTIONS: tuple[type[Section], ...] = (
 """In the order of the page."""
 
 
-def render(found: Findings) -> str:
+def render(findings: Findings) -> str:
     """Return the page as text; every name from outside is escaped."""
     templates = _templates()
-    sections = [section for kind in SECTIONS if (section := kind.of(found)) is not None]
+    sections = [section for kind in SECTIONS if (section := kind.of(findings)) is not None]
     bodies = [Markup(templates.get_template(each.template).render(section=each)) for each in sections]
     return templates.get_template("report.html.j2").render(
-        run=found.name,
-        network=found.model["name"],
-        data=data_name(found.data),
-        top1=percent(found.top1, found.count),
-        environment=found.environment,
+        run=findings.name,
+        network=findings.model["name"],
+        data=data_name(findings.data),
+        top1=percent(findings.top1, findings.count),
+        environment=findings.environment,
         links=[link for each in sections for link in each.links],
         sections=bodies,
     )
@@ -57,6 +57,6 @@ def render(found: Findings) -> str:
 
 @cache
 def _templates() -> Environment:
-    found = pages.environment("residua.evaluation.report")
-    found.globals.update(percent=percent, number=number)
-    return found
+    templates = pages.environment("residua.evaluation.report")
+    templates.globals.update(percent=percent, number=number)
+    return templates

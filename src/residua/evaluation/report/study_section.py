@@ -179,10 +179,10 @@ def _checked(document: _Document, page: str, folder: str) -> FinishedStudy:
 
 def _part(page: str, name: str) -> Markup:
     """Return the content of a section of the study's page below its heading; "" where there is no such section."""
-    found = re.search(rf'<section id="{name}">\s*<h2>[^<]*</h2>(.*?)</section>', page, re.DOTALL)
-    if found is None:
+    match = re.search(rf'<section id="{name}">\s*<h2>[^<]*</h2>(.*?)</section>', page, re.DOTALL)
+    if match is None:
         return Markup("")
-    root = ElementTree.fromstring(f"<section>{found[1]}</section>")
+    root = ElementTree.fromstring(f"<section>{match[1]}</section>")
     return Markup("").join(_clean(child) for child in root)
 
 
@@ -191,6 +191,6 @@ def _clean(node: ElementTree.Element) -> Markup:
     known = node.tag in _TAGS and node.attrib.keys() - looks.keys() <= _ATTRIBUTES
     if not known or not all(_LOOKS.fullmatch(value) for value in looks.values()):
         raise ValueError(f"<{node.tag} {' '.join(node.attrib)}> in {STUDY_HTML}")
-    given = Markup("").join(Markup(' {}="{}"').format(name, value) for name, value in node.attrib.items())
+    attributes = Markup("").join(Markup(' {}="{}"').format(name, value) for name, value in node.attrib.items())
     inside = Markup("").join(_clean(child) for child in node)
-    return Markup("<{0}{1}>{2}{3}</{0}>{4}").format(node.tag, given, node.text or "", inside, node.tail or "")
+    return Markup("<{0}{1}>{2}{3}</{0}>{4}").format(node.tag, attributes, node.text or "", inside, node.tail or "")

@@ -73,10 +73,10 @@ class Scorer:
                 data_hash=self.dataset.hash,
                 on_bad=self.on_bad,
             )
-            if (found := entry.read(part)) is not None:
+            if (cached := entry.read(part)) is not None:
                 self._report(len(part), len(part))
                 self._done += len(part)
-                return found
+                return cached
         scores = collect(
             run.model,
             part,

@@ -163,11 +163,11 @@ def combined(scores: Sequence[Scores], weights: Sequence[float] | None = None) -
 
 
 def _checked(logits: Tensor, num_classes: int) -> Tensor:
-    found = logits.cpu()
-    if found.ndim != 2 or found.shape[1] != num_classes:
-        raise InputError(f"logits of shape {tuple(found.shape)}", f"logits (B, {num_classes})")
-    refuse_not_finite(found)
-    return found
+    outputs = logits.cpu()
+    if outputs.ndim != 2 or outputs.shape[1] != num_classes:
+        raise InputError(f"logits of shape {tuple(outputs.shape)}", f"logits (B, {num_classes})")
+    refuse_not_finite(outputs)
+    return outputs
 
 
 def _log_mean(weighted: Iterable[tuple[Tensor, float]]) -> Tensor:

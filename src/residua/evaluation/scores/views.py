@@ -169,8 +169,8 @@ class Viewer:
 
     def _ten_crops(self) -> Iterator[Seen]:
         def views(crops: Sequence[Pixels]) -> Iterator[Tensor]:
-            for place in range(4):
-                yield from self._with_mirror(self._normalised([image[place] for image in crops]))
+            for crop in range(4):
+                yield from self._with_mirror(self._normalised([image[crop] for image in crops]))
             yield self._normalised([image[4] for image in crops])
             yield self._normalised([image[5] for image in crops]).flip(3)
 
@@ -206,17 +206,17 @@ class Viewer:
         def one(index: int) -> T:
             return make(split.images.read(index))
 
-        found: list[T] = []
+        values: list[T] = []
         places: list[int] = []
         good = self._good.tolist()
         for index, image in zip(good, in_order(good, one, self._workers, in_flight=4 * self._workers), strict=True):
-            found.append(image)
+            values.append(image)
             places.append(index)
-            if len(found) == size:
-                yield np.array(places), found
-                found, places = [], []
-        if found:
-            yield np.array(places), found
+            if len(values) == size:
+                yield np.array(places), values
+                values, places = [], []
+        if values:
+            yield np.array(places), values
 
     def _normalised(self, images: Sequence[Pixels]) -> Tensor:
         batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(self._device)

@@ -68,8 +68,8 @@ def open_engine(
     check_engine(name, precision)
     # Imported when asked for: later engines need packages that not everybody has.
     opener = importlib.import_module(f"residua.runtime.engines.{name}")
-    found: Engine = opener.open_here(model, precision, pick_device(device), shape)
-    return found
+    engine: Engine = opener.open_here(model, precision, pick_device(device), shape)
+    return engine
 
 
 def check_engine(name: str, precision: str) -> None:

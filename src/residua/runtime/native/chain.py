@@ -35,12 +35,12 @@ class _FusedChain(torch.autograd.Function):
         layers: Sequence[tuple[nn.Conv2d, nn.BatchNorm2d]],
         shortcut: Shortcut,
         x: Tensor,
-        given: Tensor | None,
+        shortcut_values: Tensor | None,
         *parameters: Tensor,
     ) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
-        if given is not None:
-            given = given.contiguous(memory_format=torch.channels_last)
+        if shortcut_values is not None:
+            shortcut_values = shortcut_values.contiguous(memory_format=torch.channels_last)
         table = (Layer * len(layers))()
         outputs, statistics = [], []
         height, width = x.shape[2:]
@@ -58,7 +58,7 @@ class _FusedChain(torch.autograd.Function):
         _point(table, parameters, outputs, statistics)
         chain = Chain(x.shape[0], len(layers), torch.get_num_threads(), table, x.data_ptr())
         chain.shortcut_kind, chain.stride, chain.before = shortcut.kind, shortcut.stride, shortcut.before
-        chain.shortcut = None if given is None else given.data_ptr()
+        chain.shortcut = None if shortcut_values is None else shortcut_values.data_ptr()
         chain.result = result.data_ptr()
         _call(library.residua_chain_forward, chain)
         ctx.save_for_backward(x, result, *parameters, *outputs, *statistics)
@@ -100,7 +100,7 @@ def fused_chain(
     layers: Sequence[tuple[nn.Conv2d, nn.BatchNorm2d]],
     x: Tensor,
     shortcut: Shortcut,
-    given: Tensor | None = None,
+    shortcut_values: Tensor | None = None,
 ) -> Tensor:
     """relu(bn(conv(... relu(bn(conv(x)))))  + shortcut) with training statistics, running ones updated.
 
@@ -110,10 +110,10 @@ def fused_chain(
         library: what `library.load` returned.
         layers: one to three convolutions without bias, each with its batch normalisation; the channels behind each
             convolution are a multiple of 16.
-        shortcut: what is added before the last ReLU; `given` is the tensor of the kind GIVEN.
+        shortcut: what is added before the last ReLU; `shortcut_values` is the tensor of the kind GIVEN.
     """
     parameters = [p for conv, norm in layers for p in (conv.weight, norm.weight, norm.bias)]
-    result: Tensor = _FusedChain.apply(library, layers, shortcut, x, given, *parameters)
+    result: Tensor = _FusedChain.apply(library, layers, shortcut, x, shortcut_values, *parameters)
     return result
 
 

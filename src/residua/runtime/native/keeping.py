@@ -49,10 +49,10 @@ def trusted_folder(name: str = "native") -> Path:
 def is_ours(library: Path) -> bool:
     """Whether the file is there, and only this user or root can have written it."""
     try:
-        found = os.lstat(library)
+        status = os.lstat(library)
     except OSError:
         return False
-    return stat.S_ISREG(found.st_mode) and found.st_uid in (os.geteuid(), 0) and not found.st_mode & 0o022
+    return stat.S_ISREG(status.st_mode) and status.st_uid in (os.geteuid(), 0) and not status.st_mode & 0o022
 
 
 def keep_to_ourselves(path: Path) -> None:
@@ -63,14 +63,14 @@ def keep_to_ourselves(path: Path) -> None:
 
 def _distrust(folder: Path) -> str:
     """Return why someone else could change what the folder holds, "" if nobody can but this user and root."""
-    place = folder.resolve()
-    if os.stat(place).st_mode & 0o022:
+    resolved = folder.resolve()
+    if os.stat(resolved).st_mode & 0o022:
         return f"others may write to {folder}"
-    for each in (place, *place.parents):
-        found = os.stat(each)
-        if found.st_uid not in (os.geteuid(), 0):
-            return f"{each} belongs to a different user (id {found.st_uid})"
+    for each in (resolved, *resolved.parents):
+        status = os.stat(each)
+        if status.st_uid not in (os.geteuid(), 0):
+            return f"{each} belongs to a different user (id {status.st_uid})"
         # In a folder such as /tmp, whose sticky bit is set, nobody renames what belongs to this user.
-        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+        if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
             return f"every user may write to {each}"
     return ""

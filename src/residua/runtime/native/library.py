@@ -133,8 +133,8 @@ def _openmp_runtime() -> Path | None:
     """The OpenMP runtime that torch has loaded, under whatever name its wheel gives it."""
     torch.get_num_threads()
     paths = {Path(line.split()[-1]) for line in Path("/proc/self/maps").read_text().splitlines()}
-    found = sorted(p for p in paths if p.name.startswith(("libgomp", "libiomp5", "libomp")) and p.exists())
+    libraries = sorted(p for p in paths if p.name.startswith(("libgomp", "libiomp5", "libomp")) and p.exists())
     # Other packages bring runtimes of their own; torch's lies in torch/lib or torch.libs.
     home = Path(torch.__file__).parent
-    own = [p for p in found if home in p.parents or p.parent.name == "torch.libs"]
-    return next(iter(own or found), None)
+    own = [p for p in libraries if home in p.parents or p.parent.name == "torch.libs"]
+    return next(iter(own or libraries), None)

@@ -98,7 +98,7 @@ def _step(name: str, unit: ResidualUnit, x: Tensor, network: Network) -> Step:
         return Step(name, x, None, unit(x.clone()))
     kept: list[Tensor] = []
 
-    def keep(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tensor:
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
         kept.append(out)
         return out.clone()  # the addition works in place
 

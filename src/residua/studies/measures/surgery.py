@@ -41,13 +41,13 @@ def named_units(network: Network) -> dict[str, ResidualUnit]:
 
 def resizing(network: Network) -> set[str]:
     """Return the units that change the shape of their input."""
-    found = set()
+    names = set()
     for name, unit in named_units(network).items():
         convs = [owner(getattr(unit, f"conv{number}")) for number in range(1, unit.depth + 1)]
         strides = {conv.stride for conv in convs if isinstance(conv, nn.Conv2d)}
         if convs[0].in_channels != convs[-1].out_channels or any(max(stride) > 1 for stride in strides):
-            found.add(name)
-    return found
+            names.add(name)
+    return names
 
 
 def removable(network: Network) -> list[str]:
@@ -85,16 +85,16 @@ def branch_end(unit: ResidualUnit, network: Network) -> nn.Module:
 def _silence(unit: ResidualUnit, network: Network) -> torch.utils.hooks.RemovableHandle:
     if unit.plain:
 
-        def passed(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tensor:
+        def passed(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
             return kept.pop()
 
         # The unit may change its input in place: the copy is taken before.
         kept: list[Tensor] = []
-        before = unit.register_forward_pre_hook(lambda module, given: kept.append(given[0].clone()))
+        before = unit.register_forward_pre_hook(lambda module, inputs: kept.append(inputs[0].clone()))
         after = unit.register_forward_hook(passed)
         return _Both(before, after)
     handle: torch.utils.hooks.RemovableHandle = branch_end(unit, network).register_forward_hook(
-        lambda module, given, out: torch.zeros_like(out)
+        lambda module, inputs, out: torch.zeros_like(out)
     )
     return handle
 
@@ -119,7 +119,7 @@ def reordered(network: Network, order: Mapping[str, str]) -> Iterator[None]:
     """
     units, bound = named_units(network), resizing(network)
     legal = set(units) - bound
-    stages = {(place.split(".")[0], moved.split(".")[0]) for place, moved in order.items()}
+    stages = {(position.split(".")[0], moved.split(".")[0]) for position, moved in order.items()}
     if set(order) != set(order.values()) or not set(order) <= legal or any(a != b for a, b in stages):
         raise InputError(
             f"the order {dict(order)}", "units of equal shapes that change places within a stage", "Swap two"

@@ -31,8 +31,8 @@ def conclude(results: Results) -> Outcome:
     """Compare the basic unit with the bottleneck."""
     from residua.studies.comparison import compared, cost_table
 
-    found = compared(results, _BOTTLENECK, claim=[_BASIC], best="the bottleneck")
-    return dataclasses.replace(found, tables=(*found.tables, cost_table(results, _BOTTLENECK)))
+    conclusion = compared(results, _BOTTLENECK, claim=[_BASIC], best="the bottleneck")
+    return dataclasses.replace(conclusion, tables=(*conclusion.tables, cost_table(results, _BOTTLENECK)))
 
 
 STUDY = Study(

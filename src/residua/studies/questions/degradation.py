@@ -77,8 +77,8 @@ def conclude(results: Results) -> Outcome:
 
 
 def _errors(results: Results, label: str) -> tuple[list[float], int]:
-    found = [result for result in results.of(label) if result.train_error is not None]
-    return [float(result.train_error or 0.0) for result in found], found[0].train_count if found else 0
+    trained = [result for result in results.of(label) if result.train_error is not None]
+    return [float(result.train_error or 0.0) for result in trained], trained[0].train_count if trained else 0
 
 
 def _verdict(results: Results, best: float) -> Verdict:

@@ -49,11 +49,11 @@ def _measured(model: Classifier, batches: list[tuple[Tensor, Tensor]]) -> dict[s
     norms, shares = [], []
     names: list[str] = []
     for images, labels in batches:
-        found = forward(network, images, labels)
-        names = [step.name for step in found.steps]
-        gradient = found.gradient
+        flow = forward(network, images, labels)
+        names = [step.name for step in flow.steps]
+        gradient = flow.gradient
         row, parts = [float(gradient.norm())], []
-        for step in reversed(found.steps):
+        for step in reversed(flow.steps):
             gradient, branch = step.back(gradient)
             row.append(float(gradient.norm()))
             square = float((gradient * gradient).sum())
@@ -72,23 +72,23 @@ def conclude(results: Results) -> Outcome:
 
     moments = _moments(results)
     figures = []
-    for place, (kind, title) in enumerate((("plain", "plain network"), ("residual", "residual network"))):
-        lines = [(label, _by_unit(found, "norms")) for label, group, found in moments if group == kind]
+    for index, (kind, title) in enumerate((("plain", "plain network"), ("residual", "residual network"))):
+        lines = [(label, _by_unit(measured, "norms")) for label, group, measured in moments if group == kind]
         if lines:
             longest = max(len(values) for _, values in lines)
             series = [Series(label, LINES[n % 6], values) for n, (label, values) in enumerate(lines)]
             svg = line_chart(f"{title}: gradient norm", "units passed", range(longest), series, compact, log=True)
             figures.append(Figure(svg, "Norm of the loss's gradient at each unit's input; the last point is the end."))
-        lines = [(label, _by_unit(found, "shares")) for label, group, found in moments if group == kind]
+        lines = [(label, _by_unit(measured, "shares")) for label, group, measured in moments if group == kind]
         lines = [(label, values) for label, values in lines if len(values) > 1]
-        if lines and place:
+        if lines and index:
             series = [Series(label, LINES[n % 6], values) for n, (label, values) in enumerate(lines)]
             svg = line_chart("share through the shortcut", "unit", range(1, len(lines[0][1]) + 1), series, points)
             figures.append(Figure(svg, "Part of each unit's gradient that came through its shortcut."))
     rows = []
-    for label, group, found in moments:
-        change = _change(found)
-        share = _by_unit(found, "shares")
+    for label, group, measured in moments:
+        change = _change(measured)
+        share = _by_unit(measured, "shares")
         mean = points(statistics.fmean(share)) if share else "–"
         text = f"{change.value:.2f} ({change.low:.2f} to {change.high:.2f})"
         rows.append((f"{group}, {label}", text, f"{10**change.value:.3g}", mean))
@@ -104,29 +104,31 @@ _Moment = tuple[str, str, list[dict[str, Any]]]
 
 def _moments(results: Results) -> list[_Moment]:
     """Return (when, kind of network, the measurements of each seed), the start first."""
-    found: list[_Moment] = []
+    moments: list[_Moment] = []
     for group in results.groups():
         arms = results.done(group)
         if arms:
             first = results.of(arms[0].label)
-            found.append((_START, group, [one.measured["initial"] for one in first]))
-        found += [(_when(arm), group, [one.measured["trained"] for one in results.of(arm.label)]) for arm in arms]
-    return found
+            moments.append((_START, group, [one.measured["initial"] for one in first]))
+        moments += [(_when(arm), group, [one.measured["trained"] for one in results.of(arm.label)]) for arm in arms]
+    return moments
 
 
 def _when(arm: Arm) -> str:
     return f"{arm.x:g} steps" if arm.x else "trained"
 
 
-def _by_unit(found: list[dict[str, Any]], key: str) -> list[float]:
-    rows = [row for one in found for row in one[key]]
+def _by_unit(measured: list[dict[str, Any]], key: str) -> list[float]:
+    rows = [row for one in measured for row in one[key]]
     return [statistics.fmean(column) for column in zip(*rows, strict=True)]
 
 
-def _change(found: list[dict[str, Any]]) -> Interval:
+def _change(measured: list[dict[str, Any]]) -> Interval:
     from residua.studies.intervals import over_units
 
-    return over_units([[math.log10(max(row[0], 1e-30) / max(row[-1], 1e-30)) for row in one["norms"]] for one in found])
+    return over_units(
+        [[math.log10(max(row[0], 1e-30) / max(row[-1], 1e-30)) for row in one["norms"]] for one in measured]
+    )
 
 
 def _verdict(moments: list[_Moment]) -> Verdict:
@@ -135,14 +137,14 @@ def _verdict(moments: list[_Moment]) -> Verdict:
     numbers: dict[str, Interval] = {}
     details, answers = [], {}
     for when in dict.fromkeys(label for label, _, _ in moments):
-        of = {group: _change(found) for label, group, found in moments if label == when}
+        of = {group: _change(measured) for label, group, measured in moments if label == when}
         numbers |= {f"{group}, {when}": change for group, change in of.items()}
         words = [f"{group} 10^{change.value:.2f}" for group, change in of.items()]
         details.append(f"{when.capitalize()}, first unit over last: {', '.join(words)}.")
         if {"plain", "residual"} <= of.keys():
             (low, high), (least, most) = (_away(of[kind]) for kind in ("plain", "residual"))
             answers[when] = "yes" if most < low else "no" if least > high else "undecided"
-    shares = [s for _, group, found in moments if group == "residual" for s in _by_unit(found, "shares")]
+    shares = [s for _, group, measured in moments if group == "residual" for s in _by_unit(measured, "shares")]
     if shares:
         details.append(f"Through the shortcuts came {statistics.fmean(shares):.0%} of a unit's gradient on average.")
     details += meaning(numbers.values(), 0.0)

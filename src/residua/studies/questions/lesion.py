@@ -56,7 +56,7 @@ def measure(subject: Subject) -> dict[str, Any]:
     for k in range(1, min(len(legal), _MOST_DELETED) + 1):
         errors = []
         for _ in range(draws):
-            with without(network, [legal[place] for place in chance.choice(len(legal), k, replace=False)]):
+            with without(network, [legal[index] for index in chance.choice(len(legal), k, replace=False)]):
                 errors.append(error())
         many.append({"deleted": k, "errors": errors})
     swaps = []
@@ -67,9 +67,9 @@ def measure(subject: Subject) -> dict[str, Any]:
             order = list(units)
             for _ in range(k):
                 stage = stages[chance.integers(len(stages))]
-                a, b = (units.index(stage[place]) for place in chance.choice(len(stage), 2, replace=False))
+                a, b = (units.index(stage[index]) for index in chance.choice(len(stage), 2, replace=False))
                 order[a], order[b] = order[b], order[a]
-            moved = {place: unit for place, unit in zip(units, order, strict=True) if place not in bound}
+            moved = {slot: unit for slot, unit in zip(units, order, strict=True) if slot not in bound}
             with reordered(network, moved):
                 swaps.append({"swaps": k, "tau": _tau(units, order), "error": error()})
     return {
@@ -111,18 +111,18 @@ def conclude(results: Results) -> Outcome:
     figures = []
     for key, title, label in (("many", "error with k random units deleted", "units deleted"),):
         lines, longest = [], 0
-        for place, arm in enumerate(done):
+        for index, arm in enumerate(done):
             values = _mean_by_k(results.of(arm.label), key)
             longest = max(longest, len(values))
-            lines.append((arm.label, LINES[place % len(LINES)], values))
+            lines.append((arm.label, LINES[index % len(LINES)], values))
         series = [Series(name, style, values + [None] * (longest - len(values))) for name, style, values in lines]
         svg = line_chart(title, label, list(range(longest)), series, points)
         if svg:
             figures.append(
                 Figure(svg, "Mean over random draws; at 0 the whole network. No training after the deletion.")
             )
-    for place, arm in enumerate(done):
-        svg = _single_chart(arm, results.of(arm.label), LINES[place % len(LINES)])
+    for index, arm in enumerate(done):
+        svg = _single_chart(arm, results.of(arm.label), LINES[index % len(LINES)])
         figures.append(Figure(svg, "One unit deleted. Stars mark units that change the shape."))
     tables = tuple(
         _swap_table(arm, results.of(arm.label)) for arm in done if results.of(arm.label)[0].measured["swaps"]
@@ -130,22 +130,22 @@ def conclude(results: Results) -> Outcome:
     return Outcome(_verdict(results), tuple(figures), (*_single_table(results), *tables))
 
 
-def _mean_by_k(found: list[Result], key: str) -> list[float | None]:
-    whole = statistics.fmean(result.measured["error"] for result in found)
-    rows = zip(*(result.measured[key] for result in found), strict=True)
+def _mean_by_k(runs: list[Result], key: str) -> list[float | None]:
+    whole = statistics.fmean(result.measured["error"] for result in runs)
+    rows = zip(*(result.measured[key] for result in runs), strict=True)
     return [whole, *(statistics.fmean(error for row in group for error in row["errors"]) for group in rows)]
 
 
-def _single_chart(arm: Arm, found: list[Result], style: str) -> Any:
+def _single_chart(arm: Arm, runs: list[Result], style: str) -> Any:
     from residua.figures.axes import points
     from residua.figures.intervals import interval_chart
     from residua.studies.charts import interval_row
     from residua.studies.intervals import rate
 
-    images = found[0].measured["images"]
-    whole = [float(result.measured["error"]) for result in found]
+    images = runs[0].measured["images"]
+    whole = [float(result.measured["error"]) for result in runs]
     drawn = [interval_row("whole network", rate(whole, images), whole, style)]
-    for entries in zip(*(result.measured["single"] for result in found), strict=True):
+    for entries in zip(*(result.measured["single"] for result in runs), strict=True):
         name = entries[0]["unit"] + (" *" if entries[0]["resizes"] else "")
         errors = [float(entry["error"]) for entry in entries]
         drawn.append(interval_row(f"without {name}", rate(errors, images), errors, style))
@@ -171,11 +171,11 @@ def _single_table(results: Results) -> tuple[Table, ...]:
     return (Table(caption, header, tuple(rows)),)
 
 
-def _swap_table(arm: Arm, found: list[Result]) -> Table:
+def _swap_table(arm: Arm, runs: list[Result]) -> Table:
     from residua.figures.axes import points
 
     rows = []
-    entries = [entry for result in found for entry in result.measured["swaps"]]
+    entries = [entry for result in runs for entry in result.measured["swaps"]]
     for k in sorted({entry["swaps"] for entry in entries}):
         chosen = [entry for entry in entries if entry["swaps"] == k]
         errors = [entry["error"] for entry in chosen]
@@ -199,7 +199,7 @@ def _shares(result: Result, classes: int) -> list[float]:
 def _verdict(results: Results) -> Verdict:
     from residua.studies.intervals import meaning, over_units
 
-    found: dict[str, Interval] = {}
+    intervals: dict[str, Interval] = {}
     details, costs = [], []
     for kind in ("residual", "plain"):
         of_kind = [result for result in results.results if result.measured["kind"] == kind]
@@ -208,19 +208,19 @@ def _verdict(results: Results) -> Verdict:
             if of_kind:
                 details.append(f"The {kind} network has learnt too little, or has too few units, to lose anything.")
             continue
-        found[kind] = over_units(shares)
+        intervals[kind] = over_units(shares)
         whole = statistics.fmean(float(result.measured["error"]) for result in of_kind)
         worst = max(one["error"] for result in of_kind for one in result.measured["single"] if not one["resizes"])
-        costs.append(f"{kind} {found[kind].percent()} %")
+        costs.append(f"{kind} {intervals[kind].percent()} %")
         details.append(
             f"{kind.capitalize()}: the whole network errs on {whole:.1%}; without one unit of equal shapes at most "
             f"on {worst:.1%}."
         )
-    details += meaning(found.values(), results.seed_sd)
-    numbers = {f"{kind}, share lost": interval for kind, interval in found.items()}
+    details += meaning(intervals.values(), results.seed_sd)
+    numbers = {f"{kind}, share lost": interval for kind, interval in intervals.items()}
     losing = f"Losing one unit of equal shapes costs, of the way to guessing: {', '.join(costs)}."
-    if len(found) == 2:
-        residual, plain = found["residual"], found["plain"]
+    if len(intervals) == 2:
+        residual, plain = intervals["residual"], intervals["plain"]
         if residual.high < _COLLAPSE < plain.low:
             text = f"The residual network degrades smoothly, the plain one collapses. {losing}"
             return Verdict("yes", text, tuple(details), numbers)
@@ -230,9 +230,9 @@ def _verdict(results: Results) -> Verdict:
         if residual.low > plain.high:
             return Verdict("no", f"The residual network suffers more. {losing}", tuple(details), numbers)
         return Verdict("undecided", f"The two cannot be distinguished. {losing}", tuple(details), numbers)
-    if not found:
+    if not intervals:
         return Verdict("undecided", "No network has learnt enough to lose anything.", tuple(details), numbers)
-    (kind, interval), *_ = found.items()
+    (kind, interval), *_ = intervals.items()
     if interval.high < _COLLAPSE or interval.low > _COLLAPSE:
         smooth = interval.high < _COLLAPSE
         text = f"The {kind} network degrades smoothly." if smooth else f"The {kind} network collapses."

@@ -49,27 +49,27 @@ def measure(subject: Subject) -> dict[str, Any]:
     chance = np.random.default_rng(subject.seed)
     norms, whole, n = [], [], 0
     for batch in subject.batches(count=batches * _BATCH, batch_size=_BATCH):
-        found = forward(network, batch.images, batch.labels, training=False)
-        n = len(found.steps)
+        flow = forward(network, batch.images, batch.labels, training=False)
+        n = len(flow.steps)
         row = []
         for k in range(n + 1):
             times = 1 if k in (0, n) else draws
             chosen = [set(chance.choice(n, k, replace=False).tolist()) for _ in range(times)]
-            row.append(statistics.fmean(float(along(found, path).norm()) for path in chosen))
+            row.append(statistics.fmean(float(along(flow, path).norm()) for path in chosen))
         norms.append(row)
-        gradient = found.gradient
-        for step in reversed(found.steps):
+        gradient = flow.gradient
+        for step in reversed(flow.steps):
             gradient, _ = step.back(gradient)
         whole.append(float(gradient.norm()))
     return {"units": n, "norms": norms, "whole": whole}
 
 
-def along(found: Pass, branches: set[int]) -> Tensor:
+def along(flow: Pass, branches: set[int]) -> Tensor:
     """Return the gradient at the first unit's input on one path: these units' branches, the others' shortcuts."""
-    gradient = found.gradient
-    for place in reversed(range(len(found.steps))):
-        whole, through = found.steps[place].back(gradient)
-        gradient = through if place in branches else whole - through
+    gradient = flow.gradient
+    for index in reversed(range(len(flow.steps))):
+        whole, through = flow.steps[index].back(gradient)
+        gradient = through if index in branches else whole - through
     return gradient
 
 
@@ -88,9 +88,9 @@ def conclude(results: Results) -> Outcome:
 
     figures, rows = [], []
     for arm in results.done():
-        found = results.of(arm.label)
-        n = int(found[0].measured["units"])
-        norms = _mean_norms(found)
+        runs = results.of(arm.label)
+        n = int(runs[0].measured["units"])
+        norms = _mean_norms(runs)
         lengths = list(range(n + 1))
         counts = [math.comb(n, k) / 2**n for k in lengths]
         share = contributions(norms)
@@ -117,7 +117,7 @@ def conclude(results: Results) -> Outcome:
             if svg := line_chart(f"{arm.label}: {title}", "branches passed", lengths, [line], show, log=log):
                 figures.append(Figure(svg, caption))
         low, high = _central(share)
-        length = _length(found)
+        length = _length(runs)
         text = f"{length.value:.1f} ({length.low:.1f} to {length.high:.1f})"
         rows.append((arm.label, str(n), f"{n / 2:g}", text, f"{low} to {high}"))
     header = ("network", "units", "mean length of all paths", "mean length, by gradient", "nine tenths of it")
@@ -125,18 +125,18 @@ def conclude(results: Results) -> Outcome:
     return Outcome(_verdict(results), tuple(figures), (Table(caption, header, tuple(rows)),))
 
 
-def _mean_norms(found: list[Result]) -> list[float]:
-    rows = [row for result in found for row in result.measured["norms"]]
+def _mean_norms(runs: list[Result]) -> list[float]:
+    rows = [row for result in runs for row in result.measured["norms"]]
     return [statistics.fmean(column) for column in zip(*rows, strict=True)]
 
 
-def _length(found: list[Result]) -> Any:
+def _length(runs: list[Result]) -> Any:
     from residua.studies.intervals import over_units
 
     return over_units(
         [
             [sum(k * part for k, part in enumerate(contributions(row))) for row in result.measured["norms"]]
-            for result in found
+            for result in runs
         ]
     )
 
@@ -158,10 +158,10 @@ def _verdict(results: Results) -> Verdict:
 
     numbers, details, answers = {}, [], []
     for arm in results.done():
-        found = results.of(arm.label)
-        n, length = int(found[0].measured["units"]), _length(found)
+        runs = results.of(arm.label)
+        n, length = int(runs[0].measured["units"]), _length(runs)
         numbers[arm.label] = length
-        low, high = _central(contributions(_mean_norms(found)))
+        low, high = _central(contributions(_mean_norms(runs)))
         details.append(f"{arm.label}: nine tenths of the gradient come through {low} to {high} of its {n} branches.")
         answers.append("yes" if length.high < n / 2 else "no" if length.low > n / 2 else "undecided")
         text = (

@@ -33,9 +33,9 @@ def conclude(results: Results) -> Outcome:
     """Compare the network that repeats with the one that has as many kernels and repeats nothing."""
     from residua.studies.comparison import compared, cost_table
 
-    found = compared(results, _UNSHARED, claim=[_KERNELS, _UNITS, _SMALL], best="the unshared network")
-    tables = (*found.tables, cost_table(results, _UNSHARED))
-    return dataclasses.replace(found, verdict=_verdict(results, found.verdict), tables=tables)
+    conclusion = compared(results, _UNSHARED, claim=[_KERNELS, _UNITS, _SMALL], best="the unshared network")
+    tables = (*conclusion.tables, cost_table(results, _UNSHARED))
+    return dataclasses.replace(conclusion, verdict=_verdict(results, conclusion.verdict), tables=tables)
 
 
 def _verdict(results: Results, beside: Verdict) -> Verdict:

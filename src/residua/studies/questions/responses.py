@@ -50,22 +50,22 @@ def responses_of(network: Network, batches: list[Tensor]) -> dict[str, Any]:
     hooks = []
 
     def sums_of(name: str) -> Any:
-        def hook(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
             wide = out.double()
-            found = sums.setdefault(name, [0.0, 0.0, 0.0])
-            for place, value in enumerate((wide.numel(), float(wide.sum()), float((wide * wide).sum()))):
-                found[place] += value
+            moments = sums.setdefault(name, [0.0, 0.0, 0.0])
+            for power, value in enumerate((wide.numel(), float(wide.sum()), float((wide * wide).sum()))):
+                moments[power] += value
 
         return hook
 
     def skip_of(name: str) -> Any:
-        def hook(module: nn.Module, given: tuple[Tensor, ...], out: Tensor | None = None) -> None:
-            skips[name] = (given[0] if out is None else out).flatten(1).norm(dim=1)
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor | None = None) -> None:
+            skips[name] = (inputs[0] if out is None else out).flatten(1).norm(dim=1)
 
         return hook
 
     def ratio_of(name: str) -> Any:
-        def hook(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
             branches[name] = out.flatten(1).norm(dim=1)
 
         return hook
@@ -98,7 +98,7 @@ def responses_of(network: Network, batches: list[Tensor]) -> dict[str, Any]:
         "layers": list(stds),
         "std": list(stds.values()),
         "units": list(ratios),
-        "ratios": [statistics.fmean(found) for found in ratios.values()],
+        "ratios": [statistics.fmean(values) for values in ratios.values()],
     }
 
 
@@ -107,13 +107,13 @@ def _response_layers(network: Network) -> list[tuple[str, nn.Module]]:
 
     behind = network.spec.activation in ("post", "relu_before_add", "relu_only_pre")
     kind = "bn" if behind else "conv"
-    found: list[tuple[str, nn.Module]] = []
+    layers: list[tuple[str, nn.Module]] = []
     for name, unit in named_units(network).items():
         for number in range(1, unit.depth + 1):
             # With BN behind the addition, only the last convolution lacks one of its own.
             own = "bn" if network.spec.activation == "bn_after_add" and number < unit.depth else kind
-            found.append((f"{name}.conv{number}", getattr(unit, f"{own}{number}")))
-    return found
+            layers.append((f"{name}.conv{number}", getattr(unit, f"{own}{number}")))
+    return layers
 
 
 def conclude(results: Results) -> Outcome:
@@ -145,8 +145,8 @@ def conclude(results: Results) -> Outcome:
     return Outcome(_verdict(results), tuple(figures), (table,))
 
 
-def _mean(found: list[Result], key: str) -> list[float]:
-    return [statistics.fmean(column) for column in zip(*(result.measured[key] for result in found), strict=True)]
+def _mean(runs: list[Result], key: str) -> list[float]:
+    return [statistics.fmean(column) for column in zip(*(result.measured[key] for result in runs), strict=True)]
 
 
 def _verdict(results: Results) -> Verdict:
@@ -158,12 +158,12 @@ def _verdict(results: Results) -> Verdict:
         if arm.x in plain:
             pairs = zip(results.of(arm.label), results.of(plain[arm.x].label), strict=False)
             rows = [(ours.measured["std"], theirs.measured["std"]) for ours, theirs in pairs]
-            found = over_units([[a - b for a, b in zip(*row, strict=True)] for row in rows])
+            interval = over_units([[a - b for a, b in zip(*row, strict=True)] for row in rows])
             depth = f"{arm.x:g} layers"
             name = f"{depth} ({arm.label})" if depth in numbers else depth
-            numbers[name] = found
-            answers.append("yes" if found.high < 0 else "no" if found.low > 0 else "undecided")
-            changes.append(f"at {name} by {found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})")
+            numbers[name] = interval
+            answers.append("yes" if interval.high < 0 else "no" if interval.low > 0 else "undecided")
+            changes.append(f"at {name} by {interval.value:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})")
     means = {arm.label: statistics.fmean(_mean(results.of(arm.label), "std")) for arm in results.done("residual")}
     details = ["Mean deviation of the residual networks: " + ", ".join(f"{k} {v:.3f}" for k, v in means.items()) + "."]
     details += meaning(numbers.values(), results.seed_sd)

@@ -26,8 +26,8 @@ def conclude(results: Results) -> Outcome:
     """Compare the 5×5 with the two 3×3."""
     from residua.studies.comparison import compared, cost_table
 
-    found = compared(results, _TWO, claim=[_ONE], best="the pair of 3×3")
-    return dataclasses.replace(found, tables=(*found.tables, cost_table(results, _TWO)))
+    conclusion = compared(results, _TWO, claim=[_ONE], best="the pair of 3×3")
+    return dataclasses.replace(conclusion, tables=(*conclusion.tables, cost_table(results, _TWO)))
 
 
 _SHOWS = (

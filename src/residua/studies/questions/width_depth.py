@@ -29,8 +29,8 @@ def conclude(results: Results) -> Outcome:
     from residua.studies.comparison import compared, cost_table
 
     claim = [arm.label for arm in results.arms if arm.label != _WIDE]
-    found = compared(results, _WIDE, claim=claim, best="the wide network")
-    return dataclasses.replace(found, tables=(*found.tables, cost_table(results, _WIDE)))
+    conclusion = compared(results, _WIDE, claim=claim, best="the wide network")
+    return dataclasses.replace(conclusion, tables=(*conclusion.tables, cost_table(results, _WIDE)))
 
 
 _SHOWS = (

@@ -92,8 +92,8 @@ def _last(spec: Spec, parts: tuple[Member, ...], freeze: str) -> int:
         return sum(not part.head for part in parts) - 1
     if freeze.isascii() and freeze.isdecimal() and 1 <= int(freeze) <= len(parts):
         return int(freeze) - 1
-    exact = [place for place, name in enumerate(names) if name == freeze]
-    below = [place for place, name in enumerate(names) if freeze in (stage_of(name), name.rpartition("/")[0])]
+    exact = [index for index, name in enumerate(names) if name == freeze]
+    below = [index for index, name in enumerate(names) if freeze in (stage_of(name), name.rpartition("/")[0])]
     if exact or below:
         return (exact or below)[-1]
     legal = [*dict.fromkeys(map(stage_of, names)), BACKBONE]

@@ -22,16 +22,16 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]
     scales: dict[str, float] = {}
     if recipe.layer_decay != 1:
         scales = layer_scales(model.spec, recipe.layer_decay)  # type: ignore[arg-type]
-    found: dict[tuple[float, float], list[Tensor]] = {}
+    groups: dict[tuple[float, float], list[Tensor]] = {}
     for spared in (False, True):
         for name, p in named:
             if (p.ndim <= 1 and not recipe.decay_norm_and_bias) == spared:
                 decay = 0.0 if spared else recipe.weight_decay
-                found.setdefault((scales.get(name, 1.0), decay), []).append(p)
-    held = [id(p) for group in found.values() for p in group]
+                groups.setdefault((scales.get(name, 1.0), decay), []).append(p)
+    held = [id(p) for group in groups.values() for p in group]
     if sorted(held) != sorted(id(p) for _, p in named):
         raise AssertionError("the parameter groups do not sum to the network")
-    return [{"params": group, "weight_decay": decay, "scale": scale} for (scale, decay), group in found.items()]
+    return [{"params": group, "weight_decay": decay, "scale": scale} for (scale, decay), group in groups.items()]
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

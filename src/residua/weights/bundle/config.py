@@ -67,14 +67,14 @@ def check_config(path: Path, bundle: Bundle) -> None:
         return
     spare = f"Restore either file; {CONFIG_FILE} may be deleted: it repeats what stands in {MODEL_FILE}"
     try:
-        given = read_json(path, dict)
+        config = read_json(path, dict)
     except Damaged as error:
         raise InputError(
             f"{path} cannot be read: {error.reason}", f"the file that was written with {MODEL_FILE}", spare
         ) from error
     differing = [
-        f"{where} is {_short(found)} here and {_short(value)} in {MODEL_FILE}"
-        for where, found, value in _differences(given, config_of(bundle))
+        f"{where} is {_short(stated)} here and {_short(value)} in {MODEL_FILE}"
+        for where, stated, value in _differences(config, config_of(bundle))
     ]
     if differing:
         raise InputError(
@@ -84,16 +84,16 @@ def check_config(path: Path, bundle: Bundle) -> None:
         )
 
 
-def _differences(given: Any, wanted: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
-    """List (key, given, wanted) where they differ; keys that only `given` has are somebody's additions."""
-    found = []
+def _differences(config: Any, wanted: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
+    """List (key, stated, wanted) where they differ; keys that only `config` has are somebody's additions."""
+    differing = []
     for key, value in wanted.items():
-        other = given.get(key) if isinstance(given, dict) else None
+        other = config.get(key) if isinstance(config, dict) else None
         if isinstance(value, Mapping):
-            found += _differences(other, value, f"{prefix}{key}.")
+            differing += _differences(other, value, f"{prefix}{key}.")
         elif other != value:
-            found.append((prefix + key, other, value))
-    return found
+            differing.append((prefix + key, other, value))
+    return differing
 
 
 def _short(value: Any) -> str:

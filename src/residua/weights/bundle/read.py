@@ -69,9 +69,9 @@ def _bundle(path: Path, document: dict[str, Any]) -> Bundle:
         raise InputError(f"{path} names a class {str(odd[0])[:40]}", "class names in text", "Train or convert again")
     recipe = document["recipe"] or {}
     if odd := [name for name, kind in _RECIPE.items() if not isinstance(recipe.get(name, kind()), kind)]:
-        given = reprlib.repr(recipe[odd[0]])
+        value = reprlib.repr(recipe[odd[0]])
         raise InputError(
-            f"{path} holds a recipe with {odd[0]}={given}", "a field of its type", "Train or convert again"
+            f"{path} holds a recipe with {odd[0]}={value}", "a field of its type", "Train or convert again"
         )
     as_they_are = ("metrics", "data", "recipe", "versions", "weights_sha256")
     return Bundle(

@@ -114,10 +114,10 @@ def _verified(path: Path, content: bytes) -> dict[str, Any]:
             "weights with spec, classes and preprocessing in the header, as `residua train` writes them",
             "Load bare weights with create_model(NAME, weights=PATH)" if plain else _REMEDY,
         ) from error
-    place = header.find(str(stored).encode())
-    if len(str(stored)) != 64 or place < 0:
+    offset = header.find(str(stored).encode())
+    if len(str(stored)) != 64 or offset < 0:
         raise InputError(f"{path} is damaged: its hash cannot be read", "a whole bundle", _REMEDY)
-    if _hash_unsigned(content, 8 + place) != stored:
+    if _hash_unsigned(content, 8 + offset) != stored:
         raise InputError(
             f"{path} is damaged: its bytes do not give the SHA-256 that was written with them",
             f"{stored[:16]}… over {len(content)} bytes",
@@ -145,16 +145,16 @@ def _verified(path: Path, content: bytes) -> dict[str, Any]:
 def _sign(path: Path) -> None:
     """Replace the zeros in the header by the hash of the file that has them."""
     content = path.read_bytes()
-    place = content.index(_UNSIGNED.encode())
-    digest = _hash_unsigned(content, place)
+    offset = content.index(_UNSIGNED.encode())
+    digest = _hash_unsigned(content, offset)
     with path.open("r+b") as stream:
-        stream.seek(place)
+        stream.seek(offset)
         stream.write(digest.encode())
 
 
-def _hash_unsigned(content: bytes, place: int) -> str:
+def _hash_unsigned(content: bytes, offset: int) -> str:
     view = memoryview(content)
-    digest = hashlib.sha256(view[:place])
+    digest = hashlib.sha256(view[:offset])
     digest.update(_UNSIGNED.encode())
-    digest.update(view[place + 64 :])
+    digest.update(view[offset + 64 :])
     return digest.hexdigest()

@@ -81,33 +81,33 @@ def read_config(path: Path) -> HubConfig:
     )
 
 
-def preprocess_of(stated: Mapping[str, Any], given: str) -> PreprocessSpec:
+def preprocess_of(stated: Mapping[str, Any], source: str) -> PreprocessSpec:
     """Return the evaluation transform that fields in timm's form describe; what is left out takes timm's default.
 
     Args:
         stated: `input_size` (channels, height, width), `interpolation`, `mean`, `std`, `crop_pct`, `crop_mode`.
-        given: what an error calls the fields.
+        source: what an error calls the fields.
 
     Raises:
         InputError: a transform that Residua cannot follow; names the field.
     """
     values = _DEFAULTS | {name: value for name, value in stated.items() if name in _DEFAULTS and value is not None}
-    size = _sides(values["input_size"], given)
+    size = _sides(values["input_size"], source)
     share = values["crop_pct"]
     if not _is_number(share) or not 0.01 <= share <= 1:
-        raise _unfollowed(given, "crop_pct", share, "a share of the image, at most 1")
+        raise _unfollowed(source, "crop_pct", share, "a share of the image, at most 1")
     if values["interpolation"] not in get_args(Interpolation):
         raise _unfollowed(
-            given, "interpolation", values["interpolation"], f"one of {', '.join(get_args(Interpolation))}"
+            source, "interpolation", values["interpolation"], f"one of {', '.join(get_args(Interpolation))}"
         )
     if values["crop_mode"] not in ("center", "squash", "border"):
-        raise _unfollowed(given, "crop_mode", values["crop_mode"], "one of center, squash, border")
-    mean, std = (_three(values[name], name, given) for name in ("mean", "std"))
+        raise _unfollowed(source, "crop_mode", values["crop_mode"], "one of center, squash, border")
+    mean, std = (_three(values[name], name, source) for name in ("mean", "std"))
     height, width = (math.floor(side / share) for side in size)
     try:
         return PreprocessSpec(size, (height, width), values["interpolation"], mean, std, values["crop_mode"])
     except InputError as error:
-        raise InputError(f"{given} declares {error.given}", error.wanted, _REMEDY) from error
+        raise InputError(f"{source} declares {error.given}", error.wanted, _REMEDY) from error
 
 
 _REMEDY = (
@@ -116,18 +116,18 @@ _REMEDY = (
 )
 
 
-def _sides(value: Any, given: str) -> tuple[int, int]:
+def _sides(value: Any, source: str) -> tuple[int, int]:
     sides = list(value) if isinstance(value, list | tuple) else []
     if len(sides) != 3 or not all(type(side) is int and 1 <= side <= 1 << 16 for side in sides):
-        raise _unfollowed(given, "input_size", value, "[channels, height, width]")
+        raise _unfollowed(source, "input_size", value, "[channels, height, width]")
     return sides[1], sides[2]
 
 
-def _three(value: Any, name: str, given: str) -> tuple[float, float, float]:
+def _three(value: Any, name: str, source: str) -> tuple[float, float, float]:
     """Return a number for each of R, G, B; a single one holds for all."""
     numbers = list(value) if isinstance(value, list | tuple) else [value]
     if len(numbers) not in (1, 3) or not all(map(_is_number, numbers)):
-        raise _unfollowed(given, name, value, "one number, or three: R, G, B")
+        raise _unfollowed(source, name, value, "one number, or three: R, G, B")
     red, green, blue = (float(number) for number in (numbers if len(numbers) == 3 else numbers * 3))
     return red, green, blue
 
@@ -136,5 +136,5 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < 1e9
 
 
-def _unfollowed(given: str, name: str, value: Any, wanted: str) -> InputError:
-    return InputError(f"{given} declares {name} {str(value)[:80]}, which Residua cannot follow", wanted, _REMEDY)
+def _unfollowed(source: str, name: str, value: Any, wanted: str) -> InputError:
+    return InputError(f"{source} declares {name} {str(value)[:80]}, which Residua cannot follow", wanted, _REMEDY)

@@ -59,7 +59,7 @@ def read_layers(path: Path | str) -> dict[str, NDArray[Any]]:
                 "Save the model with model.save_weights('NAME.weights.h5')",
             )
         with np.load(target, allow_pickle=False) as values:
-            return {name: values[f"arr_{place}"] for place, name in enumerate(said["names"])}
+            return {name: values[f"arr_{index}"] for index, name in enumerate(said["names"])}
 
 
 def _answer(path: Path, target: Path) -> dict[str, Any]:

@@ -109,12 +109,12 @@ def _read_hdf5(stream: BinaryIO, size: int, names: Mapping[str, str]) -> dict[st
         root = file.get("model_weights", file)
         legacy = "layer_names" in root.attrs or "layer_names0" in root.attrs
         layers = _legacy(root, datasets, size) if legacy else _grouped(datasets, names)
-        found: dict[str, Array] = {}
+        arrays: dict[str, Array] = {}
         for layer, variable, data in layers:
-            if f"{layer}/{variable}" in found:
+            if f"{layer}/{variable}" in arrays:
                 raise Damaged(f"two layers are named {layer}")
-            found[f"{layer}/{variable}"] = _values(data)
-        return found
+            arrays[f"{layer}/{variable}"] = _values(data)
+        return arrays
 
 
 def _datasets(group: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
@@ -156,14 +156,14 @@ def _legacy(root: Any, datasets: Mapping[str, Any], size: int) -> Iterator[tuple
 def _grouped(datasets: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
     groups: dict[str, dict[int, Any]] = {}
     for path, data in datasets.items():
-        found = _LAYER.fullmatch(path)
-        if found:
-            group = found[1].rstrip("/").replace("_layer_checkpoint_dependencies/", "layers/")
-            groups.setdefault(group, {})[int(found[2])] = data
+        match = _LAYER.fullmatch(path)
+        if match:
+            group = match[1].rstrip("/").replace("_layer_checkpoint_dependencies/", "layers/")
+            groups.setdefault(group, {})[int(match[2])] = data
     for group, variables in groups.items():
         stored = [variables[number] for number in sorted(variables)]
-        given = stored[0].parent.attrs.get("name")
-        name = given if isinstance(given, str) else names.get(group, group)
+        stated = stored[0].parent.attrs.get("name")
+        name = stated if isinstance(stated, str) else names.get(group, group)
         yield from ((name, variable, data) for variable, data in zip(_by_place(stored), stored, strict=True))
 
 
@@ -172,7 +172,7 @@ def _by_place(stored: Sequence[Any]) -> tuple[str, ...]:
     kernel = bool(stored) and stored[0].ndim > 1
     # Three are a normalisation without gamma (scale=False).
     known = _VARIABLES[:2] if kernel else _VARIABLES[2 if len(stored) != 3 else 3 :]
-    return (*known[: len(stored)], *(str(place) for place in range(len(known), len(stored))))
+    return (*known[: len(stored)], *(str(index) for index in range(len(known), len(stored))))
 
 
 def _listed(group: Any, name: str, size: int) -> list[str]:
@@ -183,13 +183,13 @@ def _listed(group: Any, name: str, size: int) -> list[str]:
         if key not in group.attrs:
             break
         keys.append(key)
-    found: list[str] = []
+    names: list[str] = []
     for key in keys:
         stored = group.attrs.get_id(key)
         if math.prod(stored.shape) * stored.dtype.itemsize > size:
             raise Damaged(f"the list {key} claims more bytes than the file has")
-        found += [entry.decode() if isinstance(entry, bytes) else str(entry) for entry in group.attrs[key]]
-    return found
+        names += [entry.decode() if isinstance(entry, bytes) else str(entry) for entry in group.attrs[key]]
+    return names
 
 
 def _values(data: Any) -> Array:
@@ -211,12 +211,12 @@ def main(path: str, target: str) -> None:
         most = _BASE_MEMORY + 2 * _LARGEST_EXPANSION * os.path.getsize(path)
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
     try:
-        found = read(Path(path))
+        arrays = read(Path(path))
     except Damaged as error:
         print(json.dumps({"error": str(error)}))
         return
-    np.savez(target, *found.values())
-    print(json.dumps({"names": list(found)}))
+    np.savez(target, *arrays.values())
+    print(json.dumps({"names": list(arrays)}))
 
 
 if __name__ == "__main__":

@@ -14,30 +14,30 @@ def decompress(data: memoryview) -> bytes:
     Raises:
         Damaged: a length or an offset that cannot be; nothing larger than 64 times `data` is ever made.
     """
-    length, place = varint(data, 0)
+    length, position = varint(data, 0)
     if length > _LARGEST_EXPANSION * len(data):
         raise Damaged(f"a compressed block of {len(data)} bytes claims to hold {length}")
     out = bytearray()
-    while place < len(data):
-        tag = data[place]
-        place += 1
+    while position < len(data):
+        tag = data[position]
+        position += 1
         kind, size = tag & 3, (tag >> 2) + 1
         if kind == 0:
             if size > 60:
                 width = size - 60
-                size = int.from_bytes(_take(data, place, width), "little") + 1
-                place += width
-            out += _take(data, place, size)
-            place += size
+                size = int.from_bytes(_take(data, position, width), "little") + 1
+                position += width
+            out += _take(data, position, size)
+            position += size
         else:
             if kind == 1:
                 size = ((tag >> 2) & 7) + 4
-                offset = (tag >> 5 << 8) | _take(data, place, 1)[0]
-                place += 1
+                offset = (tag >> 5 << 8) | _take(data, position, 1)[0]
+                position += 1
             else:
                 width = 2 if kind == 2 else 4
-                offset = int.from_bytes(_take(data, place, width), "little")
-                place += width
+                offset = int.from_bytes(_take(data, position, width), "little")
+                position += width
             if not 0 < offset <= len(out):
                 raise Damaged(f"a compressed block copies from {offset} bytes before its byte {len(out)}")
             start = len(out) - offset
@@ -51,7 +51,7 @@ def decompress(data: memoryview) -> bytes:
     return bytes(out)
 
 
-def _take(data: memoryview, place: int, size: int) -> memoryview:
-    if place + size > len(data):
+def _take(data: memoryview, position: int, size: int) -> memoryview:
+    if position + size > len(data):
         raise Damaged("a compressed block ends in the middle of an element")
-    return data[place : place + size]
+    return data[position : position + size]

@@ -33,8 +33,8 @@ def entries(stream: BinaryIO, size: int) -> Iterator[tuple[bytes, memoryview]]:
         raise Damaged(f"its last bytes are not those of a table ({size} bytes)")
     stream.seek(size - _FOOTER)
     footer = memoryview(stream.read(_FOOTER))
-    _, _, place = _handle(footer, 0)
-    offset, length, _ = _handle(footer, place)
+    _, _, position = _handle(footer, 0)
+    offset, length, _ = _handle(footer, position)
     end, last = 0, None
     for _, handle in _entries(_block(stream, offset, length, size)):
         start, length, _ = _handle(handle, 0)
@@ -49,10 +49,10 @@ def entries(stream: BinaryIO, size: int) -> Iterator[tuple[bytes, memoryview]]:
             yield key, value
 
 
-def _handle(data: memoryview, place: int) -> tuple[int, int, int]:
-    offset, place = varint(data, place)
-    length, place = varint(data, place)
-    return offset, length, place
+def _handle(data: memoryview, position: int) -> tuple[int, int, int]:
+    offset, position = varint(data, position)
+    length, position = varint(data, position)
+    return offset, length, position
 
 
 def _block(stream: BinaryIO, offset: int, length: int, size: int) -> memoryview:
@@ -79,14 +79,14 @@ def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     end = len(block) - 4 - 4 * restarts
     if end < 0:
         raise Damaged(f"a block of {len(block)} bytes with {restarts} restarts")
-    entry, key, place = block[:end], b"", 0
-    while place < end:
-        shared, place = varint(entry, place)
-        unshared, place = varint(entry, place)
-        length, place = varint(entry, place)
-        if shared > len(key) or unshared + length > end - place or shared + unshared > _LONGEST_KEY:
+    entry, key, position = block[:end], b"", 0
+    while position < end:
+        shared, position = varint(entry, position)
+        unshared, position = varint(entry, position)
+        length, position = varint(entry, position)
+        if shared > len(key) or unshared + length > end - position or shared + unshared > _LONGEST_KEY:
             raise Damaged("an entry runs over its block")
-        key = key[:shared] + bytes(entry[place : place + unshared])
-        place += unshared
-        yield key, entry[place : place + length]
-        place += length
+        key = key[:shared] + bytes(entry[position : position + unshared])
+        position += unshared
+        yield key, entry[position : position + length]
+        position += length

@@ -51,27 +51,27 @@ def read_checkpoint(path: Path | str) -> dict[str, Array]:
     Raises:
         InputError: no checkpoint there, a shard is missing, or a byte is not what was written.
     """
-    given = Path(path)
-    prefix = _prefix(given)
+    source = Path(path)
+    prefix = _prefix(source)
     index = prefix.with_name(prefix.name + ".index")
     if index.is_file():
         return _guarded(index, lambda stream, size: _read_v2(prefix, stream, size))
-    files = checkpoint_files(given)
+    files = checkpoint_files(source)
     if not files:
-        near = sorted(entry.name for entry in given.parent.glob("*.index")) if given.parent.is_dir() else []
+        near = sorted(entry.name for entry in source.parent.glob("*.index")) if source.parent.is_dir() else []
         raise InputError(
-            f"{given} is no checkpoint: neither {index.name} nor {prefix.name} stands in its folder",
+            f"{source} is no checkpoint: neither {index.name} nor {prefix.name} stands in its folder",
             "the path of a V1 checkpoint's file, or what a V2 checkpoint's files begin with",
             f"There are {some(near)}" if near else "Check the path; unpack an archive first",
         )
     _refuse_missing_shards(prefix, files)
-    found: dict[str, Array] = {}
+    tensors: dict[str, Array] = {}
     for file in files:
         for name, value in _guarded(file, _read_v1).items():
-            if name in found:
+            if name in tensors:
                 raise InputError(f"{file} holds {name}, which another shard holds too", _WHOLE, _REMEDY)
-            found[name] = value
-    return dict(sorted(found.items()))
+            tensors[name] = value
+    return dict(sorted(tensors.items()))
 
 
 def checkpoint_files(path: Path) -> list[Path]:
@@ -166,21 +166,21 @@ def _read_v2(prefix: Path, stream: BinaryIO, size: int) -> dict[str, Array]:
     sliced = [name for name, entry in known.items() if entry.sliced]
     if sliced:
         raise _sliced(sliced)
-    found: dict[str, Array] = {}
+    arrays: dict[str, Array] = {}
     numeric = {name: entry for name, entry in known.items() if entry.kind.dtype in _TYPES}
     for shard in range(shards):
         entries = {name: entry for name, entry in numeric.items() if entry.shard == shard}
         if entries:
             path = prefix.with_name(f"{prefix.name}.data-{shard:05d}-of-{shards:05d}")
-            found |= _guarded(path, lambda data, length, entries=entries: _read_shard(data, length, entries))  # type: ignore[misc]
-    lost = [name for name in numeric if name not in found]
+            arrays |= _guarded(path, lambda data, length, entries=entries: _read_shard(data, length, entries))  # type: ignore[misc]
+    lost = [name for name in numeric if name not in arrays]
     if lost:
         raise Damaged(f"shards beyond the {shards} that there are hold {some(lost, 3)}")
-    return {name: found[name] for name in numeric}
+    return {name: arrays[name] for name in numeric}
 
 
 def _read_shard(stream: BinaryIO, size: int, entries: dict[str, _Entry]) -> dict[str, Array]:
-    found, end = {}, 0
+    arrays, end = {}, 0
     ordered = sorted(entries.items(), key=lambda pair: (pair[1].offset, pair[1].size))
     for name, entry in ordered:
         wanted = entry.kind.size * np.dtype(_TYPES[entry.kind.dtype]).itemsize
@@ -196,8 +196,8 @@ def _read_shard(stream: BinaryIO, size: int, entries: dict[str, _Entry]) -> dict
         if len(data) != entry.size or masked(crc32c(data)) != entry.checksum:
             raise Damaged(f"{name} does not give its checksum")
         values = np.frombuffer(bytearray(data), _TYPES[entry.kind.dtype])
-        found[name] = entry.kind.settled(values)
-    return found
+        arrays[name] = entry.kind.settled(values)
+    return arrays
 
 
 def _header(message: memoryview) -> int:
@@ -241,21 +241,21 @@ def _entry(message: memoryview) -> _Entry:
 
 def _read_v1(stream: BinaryIO, size: int) -> dict[str, Array]:
     kinds: dict[str, _Kind] = {}
-    found: dict[str, Array] = {}
+    arrays: dict[str, Array] = {}
     for key, value in table.entries(stream, size):
         for field, part in fields(value):
             if field == 1 and not key:
                 kinds = dict(_described(content(part)))
             elif field == 2:
                 name, values = _saved(content(part), kinds)
-                if name in found:
+                if name in arrays:
                     raise Damaged(f"{name} is stored twice")
                 if values is not None:
-                    found[name] = values
-    lost = [name for name, kind in kinds.items() if kind.dtype in _VALUES and name not in found]
+                    arrays[name] = values
+    lost = [name for name, kind in kinds.items() if kind.dtype in _VALUES and name not in arrays]
     if lost or not kinds:
         raise Damaged(f"it has no values for {some(lost, 3)}" if lost else "it describes no tensors")
-    return found
+    return arrays
 
 
 def _described(message: memoryview) -> Iterator[tuple[str, _Kind]]:
@@ -312,9 +312,9 @@ def _whole_numbers(parts: list[int | memoryview], kind: _Kind) -> Array:
         if isinstance(part, int):
             numbers.append(number(part))
             continue
-        place = 0
-        while place < len(part):
-            value, place = varint(part, place)
+        offset = 0
+        while offset < len(part):
+            value, offset = varint(part, offset)
             numbers.append(number(value))
     # Half-precision numbers are stored by their bits.
     stored = np.dtype("<u2" if kind.dtype == 19 else _TYPES[kind.dtype])

@@ -37,7 +37,7 @@ class State(dict[str, Tensor]):
     notes: tuple[str, ...] = ()
 
 
-def unwrap(path: Path, found: Any) -> State:
+def unwrap(path: Path, content: Any) -> State:
     """Return the state dict in what a file holds, its wrappings taken off.
 
     Raises:
@@ -45,44 +45,48 @@ def unwrap(path: Path, found: Any) -> State:
     """
     notes: list[str] = []
     for _ in range(_DEEPEST):
-        if _is_state(found):
+        if _is_state(content):
             break
-        key, why = _chosen(found)
+        key, why = _chosen(content)
         if not key:
             break
-        left = [name for name in found if name != key and (_weights(found[name]) or _unnamed_average(name, found))]
+        left = [
+            name for name in content if name != key and (_weights(content[name]) or _unnamed_average(name, content))
+        ]
         if left:
             notes.append(f"Weights taken from {key!r}: {why}not those in {', '.join(map(repr, left))}.")
         elif key not in _PLAIN:
             notes.append(f"Weights taken from {key!r}{': ' if why else ''}{why.removesuffix(', ')}.")
-        found = found[key]
-    if not _is_state(found):
+        content = content[key]
+    if not _is_state(content):
         raise InputError(
-            f"{path} holds {_kind(found)}", "a state dict: names and tensors", "Save model.state_dict() alone"
+            f"{path} holds {_kind(content)}", "a state dict: names and tensors", "Save model.state_dict() alone"
         )
-    tensors = {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
-    if len(tensors) < len(found):
-        notes.append(f"Left out beside the tensors: {some([str(key) for key in found if str(key) not in tensors], 5)}.")
+    tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+    if len(tensors) < len(content):
+        notes.append(
+            f"Left out beside the tensors: {some([str(key) for key in content if str(key) not in tensors], 5)}."
+        )
     _refuse_odd(path, tensors)
     state = State(_without_prefixes(tensors, notes))
     state.notes = tuple(notes)
     return state
 
 
-def _chosen(found: Any) -> tuple[str, str]:
+def _chosen(content: Any) -> tuple[str, str]:
     """Return the key of a container to take the weights from, and why; "" where none is to be preferred."""
-    if not isinstance(found, Mapping):
+    if not isinstance(content, Mapping):
         return "", ""
-    held = [key for key, value in found.items() if isinstance(key, str) and _weights(value)]
+    held = [key for key, value in content.items() if isinstance(key, str) and _weights(value)]
     plain = next((key for key in _PLAIN if key in held), "")
     # mmengine swaps the two when it saves: its state_dict is the average.
-    meta = found.get("meta")
+    meta = content.get("meta")
     if plain and isinstance(meta, Mapping) and "mmengine_version" in meta:
         return plain, "the moving average, as mmengine saves it, "
     # Moving averages first, as timm does: scripts keep one because it scores better, and report its score.
     for key in held:
         if _is_average(key):
-            lacks = _lacks(_weights(found[plain]), _weights(found[key])) if plain else 0
+            lacks = _lacks(_weights(content[plain]), _weights(content[key])) if plain else 0
             if not lacks:
                 return key, "the moving average, "
             return plain, f"the moving average lacks {lacks} of its tensors, "
@@ -95,18 +99,18 @@ def _is_average(name: str) -> bool:
     return any(word.lower() in _AVERAGE_WORDS for word in words)
 
 
-def _unnamed_average(key: Any, found: Mapping[Any, Any]) -> bool:
+def _unnamed_average(key: Any, content: Mapping[Any, Any]) -> bool:
     """Return whether an entry is a moving average that lists its tensors without names."""
-    value = found[key]
+    value = content[key]
     values = (
         next((v for v in value.values() if isinstance(v, list | tuple)), ()) if isinstance(value, Mapping) else value
     )
     return _is_average(str(key)) and isinstance(values, list | tuple) and any(isinstance(v, Tensor) for v in values)
 
 
-def _weights(found: Any) -> Mapping[Any, Any]:
+def _weights(content: Any) -> Mapping[Any, Any]:
     """Return the state dict that a container leads to, {} where it leads to none."""
-    level, seen = [found], set()
+    level, seen = [content], set()
     for _ in range(_DEEPEST):
         below: list[Any] = []
         for held in level:
@@ -124,36 +128,36 @@ def _weights(found: Any) -> Mapping[Any, Any]:
 
 def _lacks(plain: Iterable[Any], average: Iterable[Any]) -> int:
     """Return how many tensors an average lacks: some scripts average the parameters alone, without statistics."""
-    wanted, given = ({_PREFIXED.sub("", str(name)) for name in names} for names in (plain, average))
+    wanted, held = ({_PREFIXED.sub("", str(name)) for name in names} for names in (plain, average))
     return sum(
         not name.endswith("num_batches_tracked") and not _TRAINING.fullmatch(name) and "." in name
-        for name in wanted - given
+        for name in wanted - held
     )
 
 
-def _is_state(found: Any) -> bool:
+def _is_state(content: Any) -> bool:
     """Return whether an object is a state dict: dotted names with tensors, and no nested container of tensors."""
-    if not isinstance(found, Mapping) or any(
-        (key in _PLAIN or _is_average(str(key))) and _weights(value) for key, value in found.items()
+    if not isinstance(content, Mapping) or any(
+        (key in _PLAIN or _is_average(str(key))) and _weights(value) for key, value in content.items()
     ):
         return False
-    tensors = [key for key, value in found.items() if isinstance(value, Tensor)]
+    tensors = [key for key, value in content.items() if isinstance(value, Tensor)]
     return bool(tensors) and (
-        len(tensors) == len(found) or (any("." in str(key) for key in tensors) and len(tensors) * 2 > len(found))
+        len(tensors) == len(content) or (any("." in str(key) for key in tensors) and len(tensors) * 2 > len(content))
     )
 
 
-def _kind(found: Any) -> str:
-    if not isinstance(found, Mapping):
-        return type(found).__name__
-    keys = ", ".join(map(str, list(found)[:20]))[:200]
-    if _any_tensor(found):
+def _kind(content: Any) -> str:
+    if not isinstance(content, Mapping):
+        return type(content).__name__
+    keys = ", ".join(map(str, list(content)[:20]))[:200]
+    if _any_tensor(content):
         return keys
     return f"no tensors, only {keys}" if keys else "no tensors"
 
 
-def _any_tensor(found: Any) -> bool:
-    waiting, seen = [found], set()
+def _any_tensor(content: Any) -> bool:
+    waiting, seen = [content], set()
     while waiting:
         held = waiting.pop()
         if isinstance(held, Tensor):

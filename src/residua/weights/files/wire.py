@@ -10,22 +10,22 @@ Value = int | memoryview
 _LARGEST_VARINT = 10  # bytes: 64 bits
 
 
-def varint(data: memoryview, place: int) -> tuple[int, int]:
-    """Return (the unsigned number at `place`, the place behind it).
+def varint(data: memoryview, offset: int) -> tuple[int, int]:
+    """Return (the unsigned number at `offset`, the offset behind it).
 
     Raises:
         Damaged: it ends too early, or is longer than 64 bits.
     """
     value = shift = 0
     for count in range(_LARGEST_VARINT):
-        if place + count >= len(data):
+        if offset + count >= len(data):
             raise Damaged("a number runs over the end of its record")
-        byte = data[place + count]
+        byte = data[offset + count]
         value |= (byte & 127) << shift
         if byte < 128:
             if value >> 64:
                 break
-            return value, place + count + 1
+            return value, offset + count + 1
         shift += 7
     raise Damaged("a number of more than 64 bits")
 
@@ -36,24 +36,24 @@ def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
     Raises:
         Damaged: a field that runs over the end, or of a kind that no writer uses any more.
     """
-    place = 0
-    while place < len(message):
-        tag, place = varint(message, place)
+    offset = 0
+    while offset < len(message):
+        tag, offset = varint(message, offset)
         number, kind = tag >> 3, tag & 7
         if kind == 0:
-            value, place = varint(message, place)
+            value, offset = varint(message, offset)
             yield number, value
             continue
         if kind == 2:
-            size, place = varint(message, place)
+            size, offset = varint(message, offset)
         elif kind in (1, 5):
             size = 8 if kind == 1 else 4
         else:
             raise Damaged(f"a field of kind {kind} in a record")
-        if size > len(message) - place:
+        if size > len(message) - offset:
             raise Damaged("a field runs over the end of its record")
-        yield number, message[place : place + size]
-        place += size
+        yield number, message[offset : offset + size]
+        offset += size
 
 
 def number(value: Value) -> int:

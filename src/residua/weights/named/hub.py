@@ -50,12 +50,12 @@ class Repository:
     """
 
     def __init__(self, text: str) -> None:
-        found = _ADDRESS.fullmatch(text.rstrip("/"))
-        if found is None or ".." in text:
+        match = _ADDRESS.fullmatch(text.rstrip("/"))
+        if match is None or ".." in text:
             raise InputError(
                 f"the repository {text!r}", "hf://ORG/REPO or hf://ORG/REPO@REVISION", "Check the name on the Hub"
             )
-        self.name, self.revision = found[1], found[2] or "main"
+        self.name, self.revision = match[1], match[2] or "main"
         self._commit = ""
 
     def fetch(self, name: str) -> Path | None:
@@ -67,12 +67,12 @@ class Repository:
         """
         if is_offline():
             return self._from_cache(name)
-        found = self._head(name)
-        if found is None:
+        response = self._head(name)
+        if response is None:
             self._note(name, None)
             return None
-        self._commit = self._commit or found.headers.get("X-Repo-Commit") or ""
-        remote = self._remote(found)
+        self._commit = self._commit or response.headers.get("X-Repo-Commit") or ""
+        remote = self._remote(response)
         path = fetch_to_cache(remote)
         self._note(name, remote)
         return path
@@ -150,18 +150,18 @@ class Repository:
                 "Repeat the command, or download the repository's files elsewhere and give their folder",
             ) from None
 
-    def _remote(self, found: Head) -> RemoteFile:
-        linked = found.headers.get("X-Linked-Etag")
-        tag = (linked or found.headers.get("ETag") or "").removeprefix("W/").strip('"')
-        length = found.headers.get("X-Linked-Size") or (None if linked else found.headers.get("Content-Length"))
+    def _remote(self, response: Head) -> RemoteFile:
+        linked = response.headers.get("X-Linked-Etag")
+        tag = (linked or response.headers.get("ETag") or "").removeprefix("W/").strip('"')
+        length = response.headers.get("X-Linked-Size") or (None if linked else response.headers.get("Content-Length"))
         if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", tag):
             raise InputError(
-                f"{public_address(found.url)} does not say what its content is (ETag {tag[:80]!r})",
+                f"{public_address(response.url)} does not say what its content is (ETag {tag[:80]!r})",
                 "a SHA-256 or git's SHA-1 in X-Linked-Etag or ETag, as the Hub sends",
                 "Check HF_ENDPOINT",
             )
         return RemoteFile(
-            found.url,
+            response.url,
             tag,
             number_in(length),
             "sha256" if len(tag) == 64 else "git",

@@ -36,7 +36,7 @@ class Located:
     """A file of weights on this machine.
 
     Attributes:
-        given: what was asked for; a path is made absolute, an address loses what may be secret (`public_address`).
+        name: what was asked for; a path is made absolute, an address loses what may be secret (`public_address`).
         path: of the file.
         sha256: of the file.
         source: whose names it has, where that is known: "torchvision", "timm".
@@ -45,7 +45,7 @@ class Located:
         config: the config.json that came with it.
     """
 
-    given: str
+    name: str
     path: Path
     sha256: str
     source: str | None = None
@@ -54,14 +54,14 @@ class Located:
     config: Path | None = None
 
 
-def is_remote(given: str | Path) -> bool:
+def is_remote(name: str | Path) -> bool:
     """Whether a name of weights is anything but a path."""
-    return isinstance(given, str) and bool(re.match(r"(torchvision|timm):|hf://|(?i:https?://)", given))
+    return isinstance(name, str) and bool(re.match(r"(torchvision|timm):|hf://|(?i:https?://)", name))
 
 
-def public_name(given: str) -> str:
+def public_name(name: str) -> str:
     """Return what others read of a name of weights: an address without secrets, of a path the last part."""
-    return public_address(given) if is_remote(given) or is_address(given) else Path(given).name
+    return public_address(name) if is_remote(name) or is_address(name) else Path(name).name
 
 
 def hub_name(name: Path | str) -> Path | str:
@@ -70,11 +70,11 @@ def hub_name(name: Path | str) -> Path | str:
     return f"hf://{text}" if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", text) and not Path(name).exists() else name
 
 
-def locate(given: str | Path, spec: Spec | None = None) -> Located:
+def locate(name: str | Path, spec: Spec | None = None) -> Located:
     """Find weights by name, and fetch those that are not on this machine.
 
     Args:
-        given: "torchvision:IMAGENET1K_V2" (or DEFAULT), "timm:TAG" (or DEFAULT), "hf://ORG/REPO" with or without
+        name: "torchvision:IMAGENET1K_V2" (or DEFAULT), "timm:TAG" (or DEFAULT), "hf://ORG/REPO" with or without
             "@REVISION", "https://…" that ends in "#sha256=HEX" or whose file name ends in the hash (torch.hub's
             convention), a file, or a folder with model.safetensors or pytorch_model.bin.
         spec: the network that they are for; torchvision's and timm's weights cannot be found without.
@@ -83,16 +83,16 @@ def locate(given: str | Path, spec: Spec | None = None) -> Located:
         InputError: a name that nobody knows (the nearest is named); a network that the peer does not have; an address
             without a hash; whatever `fetch` raises; no such path.
     """
-    check_name("weights", given)
-    text = str(given)
-    if not is_remote(given):
-        if is_address(given):
+    check_name("weights", name)
+    text = str(name)
+    if not is_remote(name):
+        if is_address(name):
             raise InputError(
                 f"{public_address(text)}, which is no address of http or https as text",
                 f"weights: {_FORMS}",
                 "Give an https address as text, or download the file and give its path",
             )
-        return _from_path(Path(given))
+        return _from_path(Path(name))
     if text.startswith("hf://"):
         return _from_hub(text, text.removeprefix("hf://"))
     if re.match("(?i:https?://)", text):
@@ -118,8 +118,8 @@ def _from_path(path: Path) -> Located:
                 "Check the path; a run that is still training has only checkpoints",
             )
         config = path / CONFIG_FILE
-        given = str(path.resolve())
-        return Located(given, file, sha256_file(file), config=config if config.is_file() else None)
+        resolved = str(path.resolve())
+        return Located(resolved, file, sha256_file(file), config=config if config.is_file() else None)
     if not path.is_file() and not checkpoint_files(path):
         raise InputError(f"{path} does not exist", f"weights: {_FORMS}", _perhaps(str(path)))
     return Located(str(path.resolve()), path, sha256_weights(path))
@@ -141,68 +141,70 @@ def _perhaps(text: str) -> str:
     return f"Did you mean hf://{text}?" if re.fullmatch(r"\w[\w-]*/\w[\w-]*", text) else "Check the path"
 
 
-def _from_hub(given: str, name: str) -> Located:
+def _from_hub(address: str, name: str) -> Located:
     repository = Repository(name)
     config = repository.fetch(CONFIG_FILE)
     for file in HUB_FILES:
         if path := repository.fetch(file):
-            return Located(given, path, sha256_file(path), config=config)
+            return Located(address, path, sha256_file(path), config=config)
     raise InputError(
-        f"{given} holds neither {' nor '.join(HUB_FILES)}",
+        f"{address} holds neither {' nor '.join(HUB_FILES)}",
         "one file of weights of a network that Residua has",
         "Check the repository, or give the address of its file of weights with #sha256=…",
     )
 
 
 def _from_address(address: str) -> Located:
-    given = public_address(address)
+    public = public_address(address)
     url, _, fragment = address.partition("#")
     try:
         name = urllib.parse.unquote(urllib.parse.urlsplit(url).path)
     except ValueError as error:
-        raise InputError(f"{given}, which is no address ({error})", "https://HOST/FILE", "Check the address") from error
+        raise InputError(
+            f"{public}, which is no address ({error})", "https://HOST/FILE", "Check the address"
+        ) from error
     hashed = _HASHED_NAME.search(name)
     digest = fragment.removeprefix("sha256=").lower() if fragment.startswith("sha256=") else ""
     if fragment and not re.fullmatch("[0-9a-f]{64}", digest):
-        shown = given if "#" in given else f"{given}#…"
+        shown = public if "#" in public else f"{public}#…"
         raise InputError(shown, "#sha256= and 64 hexadecimal digits", "`sha256sum FILE` prints them")
     if not digest and not hashed:
         raise InputError(
-            f"{given}, an address without a hash",
+            f"{public}, an address without a hash",
             "an address that ends in #sha256=HEX, so that what comes is what you mean",
             "`sha256sum FILE` prints it; or download the file yourself and give its path",
         )
     path = fetch_to_cache(RemoteFile(url, digest or (hashed[1] if hashed else "")))
-    return Located(given, path, sha256_file(path))
+    return Located(public, path, sha256_file(path))
 
 
-def _twin(given: str, peer: str, spec: Spec) -> Twin:
+def _twin(address: str, peer: str, spec: Spec) -> Twin:
     twin = TWINS[peer].get(spec.name)
     if twin is None:
         near = did_you_mean(spec.name, TWINS[peer], 1)
         raise InputError(
-            f"{given} for {spec.name}, which {peer} does not have",
+            f"{address} for {spec.name}, which {peer} does not have",
             f"one of {some(sorted(TWINS[peer]), 60)}",
             near or "Leave the weights out, or give them as a file",
         )
     if fields := departures(spec, twin, loading=True):
         said = ", ".join(f"{name}={ours!r} (there {theirs!r})" for name, (ours, theirs) in fields.items())
         raise InputError(
-            f"{given} for a {spec.name} with {said}: it would compute something else",
+            f"{address} for a {spec.name} with {said}: it would compute something else",
             f"a {spec.name} as the catalog has it",
             "Leave the edits out, or give the weights as a file if you mean it",
         )
     return twin
 
 
-def _from_torchvision(given: str, tag: str, twin: Twin, spec: Spec) -> Located:
+def _from_torchvision(address: str, tag: str, twin: Twin, spec: Spec) -> Located:
     from torchvision.models import get_model_weights
 
     known = get_model_weights(twin.name)
     names = list(known.__members__)
     if tag not in names:
         raise InputError(
-            f"{given} for {spec.name}", f"one of {', '.join(names)}", did_you_mean(tag, names, 1) or f"Use {names[0]}"
+            f"{address} for {spec.name}", f"one of {', '.join(names)}", did_you_mean(tag, names, 1) or f"Use {names[0]}"
         )
     weights: Any = known.__members__[tag]
     hashed = _HASHED_NAME.search(urllib.parse.urlsplit(weights.url).path)
@@ -217,16 +219,16 @@ def _from_torchvision(given: str, tag: str, twin: Twin, spec: Spec) -> Located:
         shown.crop_size[0], shown.resize_size[0], shown.interpolation.value, mean=peer.mean, std=peer.std
     )
     classes = tuple(map(str, weights.meta.get("categories") or ()))
-    return Located(given, path, sha256_file(path), "torchvision", preprocess, classes)
+    return Located(address, path, sha256_file(path), "torchvision", preprocess, classes)
 
 
-def _from_timm(given: str, tag: str, twin: Twin, spec: Spec) -> Located:
+def _from_timm(address: str, tag: str, twin: Twin, spec: Spec) -> Located:
     try:
         import timm
         from timm.models import get_pretrained_cfg
     except ImportError:
         raise InputError(
-            f"{given}, and timm is not installed",
+            f"{address}, and timm is not installed",
             "timm, which knows where its weights are",
             'Install it: pip install "residua[timm]"; or give the Hub\'s name: hf://timm/'
             + (f"{twin.name}.{tag}" if "." not in tag else tag),
@@ -237,15 +239,15 @@ def _from_timm(given: str, tag: str, twin: Twin, spec: Spec) -> Located:
     if short not in [*known, "DEFAULT"]:
         listed = ", ".join([*known, "DEFAULT"]) if known else "nothing: timm has no weights of this network"
         raise InputError(
-            f"{given} for {spec.name}, which is {twin.name} there", f"one of {listed}", did_you_mean(short, known, 1)
+            f"{address} for {spec.name}, which is {twin.name} there", f"one of {listed}", did_you_mean(short, known, 1)
         )
-    found: Any = get_pretrained_cfg(twin.name if short == "DEFAULT" else f"{twin.name}.{short}")
-    repository = found.hf_hub_id if "/" in (found.hf_hub_id or "") else f"timm/{found.hf_hub_id}"
-    located = _from_hub(given, repository) if found.hf_hub_id else _from_address(found.url)
+    pretrained: Any = get_pretrained_cfg(twin.name if short == "DEFAULT" else f"{twin.name}.{short}")
+    repository = pretrained.hf_hub_id if "/" in (pretrained.hf_hub_id or "") else f"timm/{pretrained.hf_hub_id}"
+    located = _from_hub(address, repository) if pretrained.hf_hub_id else _from_address(pretrained.url)
     return dataclasses.replace(
         located,
-        given=given,
+        name=address,
         source="timm",
-        preprocess=preprocess_of(vars(found), given),
-        classes=tuple(map(str, found.label_names or ())),
+        preprocess=preprocess_of(vars(pretrained), address),
+        classes=tuple(map(str, pretrained.label_names or ())),
     )

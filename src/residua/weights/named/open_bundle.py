@@ -44,11 +44,11 @@ def _opened(name: Path | str, model: str | Spec | None) -> tuple[Bundle, dict[st
     check_name("run", name)
     if model is None and not is_published(name):
         return read_bundle(name)
-    found = resolve(name, None if model is None else Asked.of(model))
-    if is_bundle(found.located.path):
-        bundle, tensors = read_bundle(found.located.path)
+    weights = resolve(name, None if model is None else Asked.of(model))
+    if is_bundle(weights.located.path):
+        bundle, tensors = read_bundle(weights.located.path)
         return replace(bundle, spec=_respaced(bundle.spec, model)), tensors
-    return _published(name, found), found.tensors
+    return _published(name, weights), weights.tensors
 
 
 def is_published(name: Path | str) -> bool:
@@ -68,30 +68,30 @@ def _respaced(spec: Spec, model: str | Spec | None) -> Spec:
     return spec if getattr(spec, "output_stride", 0) == stride else spec.edit(output_stride=stride)
 
 
-def _published(name: Path | str, found: Weights) -> Bundle:
-    if found.preprocess is None:
+def _published(name: Path | str, weights: Weights) -> Bundle:
+    if weights.preprocess is None:
         raise InputError(
             f"{public_address(str(name))}, which does not say how images are to be prepared",
             "a run, weights of torchvision or timm, or a config.json with mean, std and size",
             "Make a run of it: residua convert FILE --model MODEL --out RUN",
         )
-    located = found.located
-    if found.assumed:
-        warnings.warn(f"{public_name(located.given)}: {found.assumed}", stacklevel=2)
-    if not found.preprocess.is_square:
-        height, width = found.preprocess.height, found.preprocess.width
+    located = weights.located
+    if weights.assumed:
+        warnings.warn(f"{public_name(located.name)}: {weights.assumed}", stacklevel=2)
+    if not weights.preprocess.is_square:
+        height, width = weights.preprocess.height, weights.preprocess.width
         warnings.warn(
-            f"{public_name(located.given)}: images are prepared at {height} × {width} pixels (height × width), as its "
+            f"{public_name(located.name)}: images are prepared at {height} × {width} pixels (height × width), as its "
             "input_size declares",
             stacklevel=2,
         )
-    data = get_source(found.source).DATA if found.source else ""
+    data = get_source(weights.source).DATA if weights.source else ""
     return Bundle(
         located.path.parent,
-        spec_for(found.spec, found.preprocess),
-        found.classes or class_names(None, found.spec.num_classes, data)[0],
-        found.preprocess,
-        data={"notes": list(found.notes)} if found.notes else {},
-        initial_weights={"given": located.given, "sha256": located.sha256},
-        weights_sha256=hash_tensors(found.tensors),
+        spec_for(weights.spec, weights.preprocess),
+        weights.classes or class_names(None, weights.spec.num_classes, data)[0],
+        weights.preprocess,
+        data={"notes": list(weights.notes)} if weights.notes else {},
+        initial_weights={"given": located.name, "sha256": located.sha256},
+        weights_sha256=hash_tensors(weights.tensors),
     )

@@ -62,11 +62,11 @@ class Weights:
         return self.identity.form
 
 
-def resolve(given: str | Path, asked: Asked | None = None, *, new_classifier: bool = False) -> Weights:
+def resolve(name: str | Path, asked: Asked | None = None, *, new_classifier: bool = False) -> Weights:
     """Find weights by name (see `locate`), fetch them where they are not in the cache, and read them.
 
     Args:
-        given: as for `locate`.
+        name: as for `locate`.
         asked: the network that they are for, whatever its number of classes and channels; None: the weights state it
             themselves, as a run and the Hub's config.json do.
         new_classifier: as in `read_weights`.
@@ -76,41 +76,41 @@ def resolve(given: str | Path, asked: Asked | None = None, *, new_classifier: bo
             missing, unexpected or misshapen (all are named). Pickles are read as tensors alone; nothing in them is
             executed.
     """
-    located = locate(given, None if asked is None else asked.spec)
+    located = locate(name, None if asked is None else asked.spec)
     if is_bundle(located.path):
         bundle, tensors = read_bundle(located.path, located.config)
-        identity = identify(located.given, bundle.spec, asked)
+        identity = identify(located.name, bundle.spec, asked)
         return Weights(located, identity, tensors, "", bundle.preprocess, bundle.classes)
     config = read_config(located.config) if located.config else HubConfig()
-    spec = _wanted(given, located, config, asked)
+    spec = _wanted(name, located, config, asked)
     read = _read(located.path, spec, located.source or config.source, new_classifier)
-    found, source = read.spec, read.source
+    theirs, source = read.spec, read.source
     classes = located.classes or config.classes
     preprocess = located.preprocess or config.preprocess
     assumed = ""
     if preprocess is None and spec.name in TWINS.get(source, ()):
-        preprocess = get_source(source).preprocess(found, located.path.name)
+        preprocess = get_source(source).preprocess(theirs, located.path.name)
         assumed = (
             f"Preprocessing assumed, as {source}'s weights for this network expect: {describe(preprocess)}. Where the "
             "file's own is different, convert the file and state it."
         )
-    classes = classes if len(classes) == found.num_classes else ()
-    identity = identify(located.given, found, asked)
+    classes = classes if len(classes) == theirs.num_classes else ()
+    identity = identify(located.name, theirs, asked)
     notes = (*read.notes, *([assumed] if assumed else []))
     return Weights(located, identity, read.tensors, source, preprocess, classes, read.headless, notes, assumed)
 
 
-def _wanted(given: str | Path, located: Located, config: HubConfig, asked: Asked | None) -> Spec:
+def _wanted(name: str | Path, located: Located, config: HubConfig, asked: Asked | None) -> Spec:
     """Return the network to read a file as: the one asked for, else the one that its config.json states."""
     stated = get_spec(config.network) if config.network is not None else None
     if asked is not None:
         if stated is not None:
-            identify(located.given, stated, asked)
+            identify(located.name, stated, asked)
         return asked.spec
     if stated is None:
         architecture = f", of {config.architecture!r}" if config.architecture else ""
         raise InputError(
-            f"{public_address(str(given))}{architecture}, which does not say which of our networks it is for",
+            f"{public_address(str(name))}{architecture}, which does not say which of our networks it is for",
             "a run, or weights with a config.json that names a network of `residua models`",
             "Name the network: load(…, model=NAME)",
         )

@@ -60,7 +60,7 @@ def fitted(
         InputError: weights of a network that computes something else; tensors that do not fit: all are named.
     """
     spec, theirs = network.spec, weights.spec
-    identify(weights.located.given, theirs, Asked(spec))
+    identify(weights.located.name, theirs, Asked(spec))
     tensors = dict(weights.tensors)
     fresh: tuple[str, ...] = ()
     adapted: tuple[str, ...] = ()
@@ -78,13 +78,13 @@ def fitted(
     wanted = {name: tensor for name, tensor in network.state_dict().items() if name not in fresh}
     if problems := differences(wanted, tensors):
         raise InputError(
-            f"{weights.located.given} does not fit this {spec.name}: {'; '.join(problems)}",
+            f"{weights.located.name} does not fit this {spec.name}: {'; '.join(problems)}",
             "the weights of the same network with the same number of classes and channels",
             _remedy(spec, theirs, new_classifier, new_input),
         )
     located = weights.located
     provenance = Provenance(
-        located.given,
+        located.name,
         located.sha256,
         weights.source,
         weights.preprocess,
@@ -97,8 +97,8 @@ def fitted(
     return tensors, provenance
 
 
-def fit_channels(kernel: Tensor, given: int, wanted: int) -> Tensor:
-    """Fit a kernel over `given` channels to `wanted`, so that an image whose channels are alike gives what it gave.
+def fit_channels(kernel: Tensor, channels: int, wanted: int) -> Tensor:
+    """Fit a kernel over `channels` channels to `wanted`, so that an image whose channels are alike gives what it gave.
 
     To one channel: the sum over the old ones. To fewer: each the sum divided by their number. From one to three: in
     the shares of luma, see `spread_over_rgb`. To more: the old ones in turn (R, G, B, R, …), each divided by how often
@@ -107,13 +107,13 @@ def fit_channels(kernel: Tensor, given: int, wanted: int) -> Tensor:
     Shapes: (C_out, given, kh, kw) -> (C_out, wanted, kh, kw), or (C_out, given · k) -> (C_out, wanted · k) of a linear
     layer that reads the image channel by channel.
     """
-    if (given, wanted) == (1, 3):
+    if (channels, wanted) == (1, 3):
         return spread_over_rgb(kernel)
-    old = kernel.detach().reshape(len(kernel), given, -1).double()
-    if wanted < given:
+    old = kernel.detach().reshape(len(kernel), channels, -1).double()
+    if wanted < channels:
         new = old.sum(1, keepdim=True).expand(-1, wanted, -1) / wanted
     else:
-        turns = torch.arange(wanted) % given
+        turns = torch.arange(wanted) % channels
         new = old[:, turns] / torch.bincount(turns)[turns].view(1, -1, 1)
     shape = (len(kernel), wanted, *kernel.shape[2:]) if kernel.ndim > 2 else (len(kernel), -1)
     return new.to(kernel.dtype).reshape(shape).contiguous()

@@ -55,5 +55,5 @@ def preprocess(spec: Spec, file: str) -> PreprocessSpec:
 
 
 def _ours(name: str) -> str:
-    found = re.fullmatch(r"0\.([014567])\.(.+)", name)
-    return f"{_BODY[found[1]]}.{found[2]}" if found else name
+    match = re.fullmatch(r"0\.([014567])\.(.+)", name)
+    return f"{_BODY[match[1]]}.{match[2]}" if match else name

@@ -68,8 +68,8 @@ def preprocess(spec: Spec, file: str) -> PreprocessSpec:
 def _ours(name: str) -> str:
     bare = name.removeprefix("resnet.")
     for pattern, ours in _RULES:
-        if found := re.fullmatch(pattern, bare):
-            parts = found.groupdict()
+        if match := re.fullmatch(pattern, bare):
+            parts = match.groupdict()
             counted = {key: str(int(value) + 1) for key, value in parts.items() if key in ("stage", "layer")}
             return ours.format(**parts | counted)
     return bare

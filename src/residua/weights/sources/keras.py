@@ -135,27 +135,27 @@ def _assigned(spec: Spec, graph: Graph, layers: _Layers) -> dict[str, Layer]:
     """Return which layer of the graph each layer of the file is."""
     named = {layer.name: layer for layer in graph.layers if layer.name and layer.kind}
     counted = any(name.startswith(UNNAMED) for name in layers)
-    found = {} if counted else {name: named[name] for name in layers if name in named}
+    assigned = {} if counted else {name: named[name] for name in layers if name in named}
     problems = []
     for kind in (CONV, NORM, DENSE):
         wanted = graph.saved(kind) if counted else [layer for layer in graph.made(kind) if layer.name is None]
         pattern = rf"{UNNAMED}.+" if counted else rf"{kind}(_\d+)?"
-        given = [
+        numbered = [
             name
             for name, variables in layers.items()
-            if name not in found and _kind(variables) == kind and re.fullmatch(pattern, name)
+            if name not in assigned and _kind(variables) == kind and re.fullmatch(pattern, name)
         ]
-        if wanted and len(wanted) != len(given):
-            problems.append(f"{len(given)} of {kind} where it has {len(wanted)}")
+        if wanted and len(wanted) != len(numbered):
+            problems.append(f"{len(numbered)} of {kind} where it has {len(wanted)}")
         elif wanted:
-            found |= zip(_by_number(given), wanted, strict=True)
+            assigned |= zip(_by_number(numbered), wanted, strict=True)
     if problems:
         raise InputError(
             f"a file whose numbered layers are not those of {spec.name}: {'; '.join(problems)}",
             f"the file of Keras's {spec.name}, whole and unchanged",
             "Name the network that the file is for with model=…",
         )
-    return found
+    return assigned
 
 
 def _by_number(names: Iterable[str]) -> list[str]:

@@ -58,18 +58,18 @@ class Graph:
         """Layers of a kind in the order of `model.layers`, which Keras 3 counts in."""
         last = len(self.layers) - 1
         depths = [0] * len(self.layers)
-        for place in range(last, -1, -1):
-            for source in self.layers[place].inputs:
-                depths[source] = max(depths[source], depths[place] + 1)
+        for index in range(last, -1, -1):
+            for source in self.layers[index].inputs:
+                depths[source] = max(depths[source], depths[index] + 1)
         met: dict[int, int] = {}
         waiting = [last]
         while waiting:
-            place = waiting.pop()
-            if place not in met:
-                met[place] = len(met)
-                waiting += reversed(self.layers[place].inputs)
-        order = sorted(met, key=lambda place: (-depths[place], met[place]))
-        return [self.layers[place] for place in order if self.layers[place].kind == kind]
+            index = waiting.pop()
+            if index not in met:
+                met[index] = len(met)
+                waiting += reversed(self.layers[index].inputs)
+        order = sorted(met, key=lambda index: (-depths[index], met[index]))
+        return [self.layers[index] for index in order if self.layers[index].kind == kind]
 
     def _add(self, kind: str, ours: str, name: str | None, inputs: tuple[int, ...]) -> int:
         self.layers.append(Layer(kind, ours, name, inputs))

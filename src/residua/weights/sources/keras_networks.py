@@ -19,13 +19,13 @@ def old_resnet(depths: _Depths) -> Graph:
     x = g.norm(g.conv(g.plain(), "conv1", "conv1"), "bn1", "bn_conv1")
     for stage, depth in enumerate(depths, 1):
         for unit in range(depth):
-            ours, place = f"layer{stage}.{unit}", f"{stage + 1}{chr(ord('a') + unit)}"
+            ours, block = f"layer{stage}.{unit}", f"{stage + 1}{chr(ord('a') + unit)}"
             for index, part in enumerate("abc", 1):
-                x = g.conv(x, f"{ours}.conv{index}", f"res{place}_branch2{part}")
-                x = g.norm(x, f"{ours}.bn{index}", f"bn{place}_branch2{part}")
+                x = g.conv(x, f"{ours}.conv{index}", f"res{block}_branch2{part}")
+                x = g.norm(x, f"{ours}.bn{index}", f"bn{block}_branch2{part}")
             if not unit:
-                x = g.conv(x, f"{ours}.downsample.0", f"res{place}_branch1")
-                x = g.norm(x, f"{ours}.downsample.1", f"bn{place}_branch1")
+                x = g.conv(x, f"{ours}.downsample.0", f"res{block}_branch1")
+                x = g.norm(x, f"{ours}.downsample.1", f"bn{block}_branch1")
     g.dense(x, "fc", "fc1000")
     return g
 
@@ -108,12 +108,12 @@ def _cifar_v2(depths: _Depths) -> Graph:
 
 def _vgg(depths: _Depths) -> Graph:
     g = Graph()
-    x, place = g.plain(), 0
+    x, number = g.plain(), 0
     for block, depth in enumerate(depths, 1):
         for index in range(1, depth + 1):
-            x = g.conv(x, f"features.{place}", f"block{block}_conv{index}")
-            place += 2
-        x, place = g.plain(x), place + 1
+            x = g.conv(x, f"features.{number}", f"block{block}_conv{index}")
+            number += 2
+        x, number = g.plain(x), number + 1
     x = g.plain(x)
     for ours, name in (("classifier.0", "fc1"), ("classifier.3", "fc2"), ("classifier.6", "predictions")):
         x = g.dense(x, ours, name)
@@ -160,9 +160,9 @@ class _Inception(Graph):
     def stem(self, *names: str) -> int:
         """Add the five convolutions and two pools that Inception-v3 and Inception-ResNet begin with."""
         x = self.plain()
-        for place, name in enumerate(names):
+        for index, name in enumerate(names):
             x = self.unit(x, name)
-            if place in (2, 4):
+            if index in (2, 4):
                 x = self.plain(x)
         return x
 
@@ -195,7 +195,7 @@ def _inception_resnet_v2(_: _Depths) -> Graph:
     x = g.stem("conv2d_1a", "conv2d_2a", "conv2d_2b", "conv2d_3b", "conv2d_4a")
 
     def row(branch: int, depth: int) -> list[str]:
-        return [f"branch{branch}.{place}" for place in range(depth)]
+        return [f"branch{branch}.{index}" for index in range(depth)]
 
     def residual(x: int, ours: str, name: str, *branches: _Branch, active: bool = True) -> int:
         up = g.conv(g.block(x, ours, *branches), f"{ours}.conv2d", f"{name}_conv")

@@ -85,15 +85,15 @@ def read_weights(
             f"{path} is a Residua bundle", "somebody else's weights", "Use its folder as the run that it is"
         )
     name, tensors, notes = _read(path, source)
-    found = ours_from(
+    weights = ours_from(
         spec,
         tensors,
         name,
-        given=f"{path} ({name})",
+        subject=f"{path} ({name})",
         keep_background=keep_background,
         new_classifier=new_classifier,
     )
-    return found._replace(notes=(*notes, *found.notes))
+    return weights._replace(notes=(*notes, *weights.notes))
 
 
 def ours_from(
@@ -101,7 +101,7 @@ def ours_from(
     tensors: Mapping[str, Tensor],
     source: str,
     *,
-    given: str = "",
+    subject: str = "",
     keep_background: int | None = None,
     new_classifier: bool = False,
 ) -> Converted:
@@ -111,7 +111,7 @@ def ours_from(
         spec: the network; its classes and channels follow the tensors.
         tensors: under the source's names.
         source: one of `SOURCES`.
-        given: what an error calls them.
+        subject: what an error calls them.
         keep_background: as in `read_weights`.
         new_classifier: as in `read_weights`.
 
@@ -144,14 +144,14 @@ def ours_from(
         and not _not_finite(state)
     ):
         raise InputError(
-            f"{given or source} holds a backbone of {spec.name} without its classifier: {'; '.join(problems)}",
+            f"{subject or source} holds a backbone of {spec.name} without its classifier: {'; '.join(problems)}",
             "a backbone and its classifier",
             "Train a classifier on it: residua train DATA --model MODEL --weights FILE --out RUN; in Python, "
             "create_model(…, num_classes=N, weights=FILE) adds a new one",
         )
     if problems:
         raise InputError(
-            f"{given or source} does not fit {spec.name}: {'; '.join(problems)}",
+            f"{subject or source} does not fit {spec.name}: {'; '.join(problems)}",
             f"the weights of {spec.name}, as {source} writes them",
             "Name the network that the file is for with model=…, or its source with source=…",
         )

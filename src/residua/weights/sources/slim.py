@@ -48,12 +48,12 @@ _BLOCKS: dict[str, dict[str, str]] = {
         name: name
         for name in (
             *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "Conv2d_3b_1x1", "Conv2d_4a_3x3"),
-            *(f"Mixed_{place}" for place in ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c")),
+            *(f"Mixed_{block}" for block in ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c")),
         )
     },
     "inception_v4": {
-        name: f"features.{place}"
-        for place, name in enumerate(
+        name: f"features.{block}"
+        for block, name in enumerate(
             (
                 *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "Mixed_3a", "Mixed_4a", "Mixed_5a"),
                 *(f"Mixed_5{letter}" for letter in "bcde"),
@@ -63,10 +63,10 @@ _BLOCKS: dict[str, dict[str, str]] = {
         )
     },
     "inception_resnet_v2": {
-        **{f"Conv2d_{place}_{kernel}": f"conv2d_{place}" for place, kernel in (("1a", "3x3"), ("2a", "3x3"))},
-        **{f"Conv2d_{place}_{kernel}": f"conv2d_{place}" for place, kernel in (("2b", "3x3"), ("3b", "1x1"))},
-        **{f"Conv2d_{place}_{kernel}": f"conv2d_{place}" for place, kernel in (("4a", "3x3"), ("7b", "1x1"))},
-        **{f"Mixed_{place}": f"mixed_{place}" for place in ("5b", "6a", "7a")},
+        **{f"Conv2d_{block}_{kernel}": f"conv2d_{block}" for block, kernel in (("1a", "3x3"), ("2a", "3x3"))},
+        **{f"Conv2d_{block}_{kernel}": f"conv2d_{block}" for block, kernel in (("2b", "3x3"), ("3b", "1x1"))},
+        **{f"Conv2d_{block}_{kernel}": f"conv2d_{block}" for block, kernel in (("4a", "3x3"), ("7b", "1x1"))},
+        **{f"Mixed_{block}": f"mixed_{block}" for block in ("5b", "6a", "7a")},
         **{f"Repeat/block35_{unit + 1}": f"repeat.{unit}" for unit in range(10)},
         **{f"Repeat_1/block17_{unit + 1}": f"repeat_1.{unit}" for unit in range(20)},
         **{f"Repeat_2/block8_{unit + 1}": f"repeat_2.{unit}" for unit in range(9)},
@@ -136,20 +136,20 @@ def _resnet(spec: Spec, scopes: Collection[str]) -> dict[str, str]:
     inner = {"preact": "bn1", "shortcut": "downsample.0", "shortcut/BatchNorm": "downsample.1"}
     inner |= {f"conv{k}": f"conv{k}" for k in (1, 2, 3)}
     inner |= {f"conv{k}/BatchNorm": f"bn{k + release - 1}" for k in (1, 2, 3)}
-    found = {}
+    names = {}
     for scope in scopes:
         path = scope.partition("/")[2]
         unit = re.fullmatch(rf"block(\d+)/unit_([1-9]\d*)/bottleneck_v{release}/(.+)", path)
         if unit and unit[3] in inner:
-            found[scope] = f"layer{unit[1]}.{int(unit[2]) - 1}.{inner[unit[3]]}"
+            names[scope] = f"layer{unit[1]}.{int(unit[2]) - 1}.{inner[unit[3]]}"
         elif path in top:
-            found[scope] = top[path]
-    return found
+            names[scope] = top[path]
+    return names
 
 
 def _inception(spec: Spec, scopes: Collection[str], wanted: Mapping[str, Tensor]) -> dict[str, str]:
     """Scope -> our module, block by block."""
-    found = {}
+    names = {}
     blocks = {**_BLOCKS[spec.name], "AuxLogits": "AuxLogits"}
     ours: dict[str, list[str]] = {}
     for name, tensor in wanted.items():
@@ -160,7 +160,7 @@ def _inception(spec: Spec, scopes: Collection[str], wanted: Mapping[str, Tensor]
     for scope in scopes:
         path = scope.partition("/")[2]
         if path.startswith("Logits/"):
-            found[scope] = _HEADS[spec.name]
+            names[scope] = _HEADS[spec.name]
         elif not path.endswith("/BatchNorm"):
             block = next((block for block in blocks if f"{path}/".startswith(f"{block}/")), None)
             theirs.setdefault(blocks[block], []).append(scope) if block else None
@@ -169,6 +169,6 @@ def _inception(spec: Spec, scopes: Collection[str], wanted: Mapping[str, Tensor]
         group.sort(key=lambda scope: (f"{scope}/BatchNorm" not in scopes, scope))
         if len(group) == len(ours.get(prefix, [])):
             for scope, module in zip(group, ours[prefix], strict=True):
-                found[scope] = module
-                found[f"{scope}/BatchNorm"] = re.sub(r"conv$", "bn", module)
-    return found
+                names[scope] = module
+                names[f"{scope}/BatchNorm"] = re.sub(r"conv$", "bn", module)
+    return names

@@ -150,9 +150,9 @@ def _renaming(rules: Rules, *, back: bool) -> Callable[[str], str]:
 
     def rule(name: str) -> str:
         for pattern, new, step in compiled:
-            found = pattern.fullmatch(name)
-            if found:
-                *numbers, rest = found.groups()
+            match = pattern.fullmatch(name)
+            if match:
+                *numbers, rest = match.groups()
                 if step:
                     numbers[0] = str(int(numbers[0]) + step)
                 for number in numbers:

@@ -47,7 +47,7 @@ def _byte_order(data: bytes) -> str:
     channels = "RGBA" if size >= _WITH_ALPHA_FROM else "RGB"
     order = ["X"] * 4
     for channel, mask in zip(channels, struct.unpack_from("<4I", data, _MASKS_AT), strict=False):
-        places = [place for place in range(4) if mask == 0xFF << 8 * place]
+        places = [byte for byte in range(4) if mask == 0xFF << 8 * byte]
         if places and order[places[0]] == "X":
             order[places[0]] = channel
         elif mask or channel != "A":

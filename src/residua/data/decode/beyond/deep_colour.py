@@ -87,10 +87,10 @@ def _whites(image: Image.Image, low: Image.Image | None, tags: dict[int, Any], c
     """Return white of the colours, and full of alpha: writers that leave colours unscaled differ in alpha."""
     brightest, lowest_bits = [0, 0], [0, 0]
     for _, values in _bands(image, low):
-        for place, group in enumerate((values[..., :colours], values[..., colours:])):
+        for group_index, group in enumerate((values[..., :colours], values[..., colours:])):
             if group.size:
-                brightest[place] = max(brightest[place], int(group.max()))
-                lowest_bits[place] |= int(np.bitwise_or.reduce(group, axis=None))
+                brightest[group_index] = max(brightest[group_index], int(group.max()))
+                lowest_bits[group_index] |= int(np.bitwise_or.reduce(group, axis=None))
     if tags:
         white = declared_white(tags)
         return white, white if brightest[1] <= white else 65535
@@ -120,10 +120,10 @@ def _bands(image: Image.Image, low: Image.Image | None) -> Iterator[tuple[int, V
 def _again(image: Image.Image) -> Image.Image:
     """Open the same file once more, at the same frame."""
     stream: Any = image.fp  # type: ignore[attr-defined]
-    place = stream.tell()
+    offset = stream.tell()
     stream.seek(0)
     data = stream.read()
-    stream.seek(place)
+    stream.seek(offset)
     factory: Any = type(image)
     opened: Image.Image = factory(io.BytesIO(data), "")
     return opened

@@ -32,20 +32,20 @@ class AbstentionSection:
     links: ClassVar[tuple[Link, ...]] = (("abstention", "Abstention"),)
 
     @classmethod
-    def of(cls, found: Findings) -> Self | None:
+    def of(cls, findings: Findings) -> Self | None:
         """Return the section of these findings; None where there is neither a curve to draw nor a threshold."""
-        chart = coverage_chart(found.abstention) if found.abstention and found.top1 < 1 else Markup("")
-        thresholds = found.calibrated.thresholds if found.calibrated else ()
+        chart = coverage_chart(findings.abstention) if findings.abstention and findings.top1 < 1 else Markup("")
+        thresholds = findings.calibrated.thresholds if findings.calibrated else ()
         if not chart and not thresholds:
             return None
         return cls(
-            aurc=found.abstention.aurc if found.abstention else None,
+            aurc=findings.abstention.aurc if findings.abstention else None,
             chart=chart,
-            rows=tuple(_tenths(found.abstention)) if found.abstention else (),
+            rows=tuple(_tenths(findings.abstention)) if findings.abstention else (),
             thresholds=thresholds,
         )
 
 
-def _tenths(found: Abstention) -> list[tuple[float, float]]:
-    tenths = [next(point for point in found.curve if point[0] >= tenth / 10 - 1e-9) for tenth in range(1, 11)]
+def _tenths(abstention: Abstention) -> list[tuple[float, float]]:
+    tenths = [next(point for point in abstention.curve if point[0] >= tenth / 10 - 1e-9) for tenth in range(1, 11)]
     return list(dict.fromkeys(tenths))

@@ -21,7 +21,7 @@ class CalibrationSection:
     """Calibration of the network's own probabilities, and with the run's temperature.
 
     Attributes:
-        found: calibration of the network's own probabilities.
+        calibration: calibration of the network's own probabilities.
         by_chance: the expected calibration error of a perfectly calibrated network on as many images.
         loss: mean cross-entropy of them, nats.
         calibrated: the same answers with the run's temperature, or None.
@@ -29,7 +29,7 @@ class CalibrationSection:
         tables: title and the bins that hold images, each with the interval of its accuracy.
     """
 
-    found: Calibration
+    calibration: Calibration
     by_chance: float
     loss: float
     calibrated: Calibrated | None
@@ -39,29 +39,29 @@ class CalibrationSection:
     links: ClassVar[tuple[Link, ...]] = (("calibration", "Calibration"),)
 
     @classmethod
-    def of(cls, found: Findings) -> Self | None:
+    def of(cls, findings: Findings) -> Self | None:
         """Return the section of these findings; None where calibration was not measured."""
-        if found.calibration is None:
+        if findings.calibration is None:
             return None
-        measured = [("as the network gives them", found.calibration)]
+        measured = [("as the network gives them", findings.calibration)]
         titles = ["share of right answers"]
-        if found.calibrated:
-            measured.append(("with the temperature", found.calibrated.calibration))
-            titles = ["as the network gives them", f"with the temperature {found.calibrated.temperature:.3f}"]
+        if findings.calibrated:
+            measured.append(("with the temperature", findings.calibrated.calibration))
+            titles = ["as the network gives them", f"with the temperature {findings.calibrated.temperature:.3f}"]
         return cls(
-            found=found.calibration,
-            by_chance=_by_chance(found.calibration, found.count),
-            loss=found.loss,
-            calibrated=found.calibrated,
+            calibration=findings.calibration,
+            by_chance=_by_chance(findings.calibration, findings.count),
+            loss=findings.loss,
+            calibrated=findings.calibrated,
             diagrams=tuple(reliability_diagram(title, each) for title, (_, each) in zip(titles, measured, strict=True)),
             tables=tuple((title, bin_rows(each.bins)) for title, each in measured),
         )
 
 
-def _by_chance(found: Calibration, count: int) -> float:
+def _by_chance(calibration: Calibration, count: int) -> float:
     """Return the expected calibration error of a perfectly calibrated network on about as many images.
 
     Each bin's share of right answers then deviates by chance alone: a normal deviate, whose mean size is sqrt(2 / π).
     """
-    spread = (math.sqrt(row.count * row.confidence * max(1 - row.confidence, 0)) for row in found.bins)
+    spread = (math.sqrt(row.count * row.confidence * max(1 - row.confidence, 0)) for row in calibration.bins)
     return math.sqrt(2 / math.pi) * math.fsum(spread) / count

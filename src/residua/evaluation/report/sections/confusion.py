@@ -29,11 +29,11 @@ class ConfusionSection:
     links: ClassVar[tuple[Link, ...]] = (("confusion", "Confusion"), ("classes", "Classes"))
 
     @classmethod
-    def of(cls, found: Findings) -> Self:
+    def of(cls, findings: Findings) -> Self:
         """Return the section of these findings."""
-        rows = ((row, wilson(round(row.recall * row.support), row.support)) for row in found.per_class)
+        rows = ((row, wilson(round(row.recall * row.support), row.support)) for row in findings.per_class)
         return cls(
-            pairs=tuple(confused_pairs(found.confusion, found.classes)),
-            matrix=confusion_matrix(found.confusion, found.classes),
+            pairs=tuple(confused_pairs(findings.confusion, findings.classes)),
+            matrix=confusion_matrix(findings.confusion, findings.classes),
             classes=tuple(sorted(rows, key=lambda pair: weakness(pair[0]))),
         )

@@ -39,18 +39,18 @@ class CurvesSection:
     links: ClassVar[tuple[Link, ...]] = (("curves", "Curves"),)
 
     @classmethod
-    def of(cls, found: Findings) -> Self | None:
+    def of(cls, findings: Findings) -> Self | None:
         """Return the section of these findings; None without a history."""
-        if not found.history:
+        if not findings.history:
             return None
-        columns = tuple(dict.fromkeys(key for row in found.history for key in row))
-        best = _best(found.history)
+        columns = tuple(dict.fromkeys(key for row in findings.history for key in row))
+        best = _best(findings.history)
         return cls(
-            member=found.ensemble.members[0].name if found.ensemble else "",
-            best=None if best is None else (percent(best[0], found.count), best[1]),
-            charts=tuple(_charts(found.history)),
+            member=findings.ensemble.members[0].name if findings.ensemble else "",
+            best=None if best is None else (percent(best[0], findings.count), best[1]),
+            charts=tuple(_charts(findings.history)),
             columns=columns,
-            rows=tuple(tuple(_cell(row.get(key)) for key in columns) for row in found.history),
+            rows=tuple(tuple(_cell(row.get(key)) for key in columns) for row in findings.history),
         )
 
 

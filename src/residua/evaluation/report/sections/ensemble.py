@@ -23,6 +23,6 @@ class EnsembleSection:
     links: ClassVar[tuple[Link, ...]] = (("ensemble", "Ensemble"),)
 
     @classmethod
-    def of(cls, found: Findings) -> Self | None:
+    def of(cls, findings: Findings) -> Self | None:
         """Return the section of these findings; None for a single run."""
-        return None if found.ensemble is None else cls(found.ensemble)
+        return None if findings.ensemble is None else cls(findings.ensemble)

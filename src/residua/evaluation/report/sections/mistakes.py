@@ -36,19 +36,19 @@ class MistakesSection:
         return (("worst" if self.worst else "surest", "Mistakes"),)
 
     @classmethod
-    def of(cls, found: Findings) -> Self | None:
+    def of(cls, findings: Findings) -> Self | None:
         """Return the section of these findings; None without mistakes."""
-        worst, surest = found.worst, found.most_confident_mistakes
+        worst, surest = findings.worst, findings.most_confident_mistakes
         # With two classes the least probable truth is the surest mistake: one list shows both.
         if [each.index for each in surest] == [each.index for each in worst[: len(surest)]]:
             surest = ()
         if not worst and not surest:
             return None
-        members = found.ensemble.members if found.ensemble else ()
+        members = findings.ensemble.members if findings.ensemble else ()
         return cls(
             worst=worst,
             surest=surest,
-            explained_by=found.ensemble.explained if found.ensemble else "",
+            explained_by=findings.ensemble.explained if findings.ensemble else "",
             equal_weights=len({member.weight for member in members}) == 1,
-            pixelated=bool(np.max(found.model["input_size"]) <= 64),
+            pixelated=bool(np.max(findings.model["input_size"]) <= 64),
         )

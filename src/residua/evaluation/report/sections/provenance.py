@@ -39,22 +39,22 @@ class ProvenanceSection:
     links: ClassVar[tuple[Link, ...]] = (("provenance", "Provenance"),)
 
     @classmethod
-    def of(cls, found: Findings) -> Self:
+    def of(cls, findings: Findings) -> Self:
         """Return the section of these findings."""
-        counts = found.data.get("class_counts", {})
-        notes = (note for note in found.data.get("notes", ()) if note not in found.remarks)
+        counts = findings.data.get("class_counts", {})
+        notes = (note for note in findings.data.get("notes", ()) if note not in findings.remarks)
         weights = [
-            ("SHA-256 of the weights", str(found.model.get("weights_sha256") or "")),
-            ("network published in", str(found.model.get("paper") or "")),
+            ("SHA-256 of the weights", str(findings.model.get("weights_sha256") or "")),
+            ("network published in", str(findings.model.get("paper") or "")),
         ]
         return cls(
             notes=tuple(sentence(str(note)) for note in notes),
             splits=tuple(counts),
-            counts=tuple(_counts(counts, found.data.get("classes", ()))),
-            data=tuple(_data(found.data)),
-            member=found.ensemble.members[0].name if found.ensemble else "",
-            recipe=tuple(_flat(found.recipe or {})),
-            environment=(*found.environment.items(), *((name, value) for name, value in weights if value)),
+            counts=tuple(_counts(counts, findings.data.get("classes", ()))),
+            data=tuple(_data(findings.data)),
+            member=findings.ensemble.members[0].name if findings.ensemble else "",
+            recipe=tuple(_flat(findings.recipe or {})),
+            environment=(*findings.environment.items(), *((name, value) for name, value in weights if value)),
         )
 
 

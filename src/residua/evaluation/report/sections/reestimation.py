@@ -23,6 +23,6 @@ class ReestimationSection:
     links: ClassVar[tuple[Link, ...]] = (("reestimated", "Batch normalisation"),)
 
     @classmethod
-    def of(cls, found: Findings) -> Self | None:
+    def of(cls, findings: Findings) -> Self | None:
         """Return the section of these findings; None where the run's own statistics were used."""
-        return None if found.reestimated is None else cls(found.reestimated)
+        return None if findings.reestimated is None else cls(findings.reestimated)

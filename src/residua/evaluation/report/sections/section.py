@@ -24,6 +24,6 @@ class Section(Protocol):
         ...
 
     @classmethod
-    def of(cls, found: Findings) -> Self | None:
+    def of(cls, findings: Findings) -> Self | None:
         """Return the section of these findings, or None where they have nothing for it."""
         ...

@@ -31,12 +31,12 @@ class SlicesSection:
     links: ClassVar[tuple[Link, ...]] = (("slices", "Slices"),)
 
     @classmethod
-    def of(cls, found: Findings) -> Self | None:
+    def of(cls, findings: Findings) -> Self | None:
         """Return the section of these findings; None without slices."""
-        if not found.slices:
+        if not findings.slices:
             return None
-        rows = _rows(found.slices)
-        return cls(top1=found.top1, rows=tuple(rows), left_out=len(found.slices) - len(rows))
+        rows = _rows(findings.slices)
+        return cls(top1=findings.top1, rows=tuple(rows), left_out=len(findings.slices) - len(rows))
 
 
 def _rows(slices: Sequence[Slice]) -> list[tuple[bool, Slice]]:

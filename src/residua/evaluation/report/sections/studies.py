@@ -39,19 +39,21 @@ class StudiesSection:
     links: ClassVar[tuple[Link, ...]] = (("studies", "Studies"),)
 
     @classmethod
-    def of(cls, found: Findings) -> Self | None:
+    def of(cls, findings: Findings) -> Self | None:
         """Return the section of these findings; None without studies."""
-        return cls(tuple((study, _relation(study, found)) for study in found.studies)) if found.studies else None
+        return (
+            cls(tuple((study, _relation(study, findings)) for study in findings.studies)) if findings.studies else None
+        )
 
 
-def _relation(study: FinishedStudy, found: Findings) -> Relation:
-    trained = found.data.get("trained_on") or found.data
+def _relation(study: FinishedStudy, findings: Findings) -> Relation:
+    trained = findings.data.get("trained_on") or findings.data
     if trained.get("hash") != study.data_hash:
         own = data_name({"given": trained.get("given", "other data")})
         text = Markup(
             "Note: the study was done on other data, <b>{}</b>, than this run, which was trained on <b>{}</b>."
         )
         return Relation(other=True, text=text.format(study.given, own))
-    if set(study.weights) & set(str(found.model.get("weights_sha256", "")).split(", ")):
+    if set(study.weights) & set(str(findings.model.get("weights_sha256", "")).split(", ")):
         return Relation(other=False, text="It measured this same network, on the data of this run.")
     return Relation(other=False, text="It is about networks of its own, on the data of this run.")

@@ -66,28 +66,28 @@ class SummarySection:
     links: ClassVar[tuple[Link, ...]] = (("summary", "Summary"),)
 
     @classmethod
-    def of(cls, found: Findings) -> Self:
+    def of(cls, findings: Findings) -> Self:
         """Return the section of these findings."""
-        low, high = found.top1_interval
-        seconds = found.history[-1].get("seconds") if found.history else None
+        low, high = findings.top1_interval
+        seconds = findings.history[-1].get("seconds") if findings.history else None
         return cls(
-            top1=percent(found.top1, found.count),
-            interval=(percent(low, found.count), percent(high, found.count)),
-            scale=interval_bar(found.top1, low, high, found.baseline),
-            count=found.count,
-            split=found.split,
-            members=len(found.ensemble.members) if found.ensemble else 0,
-            model=found.model,
-            classes=len(found.classes),
-            trained_on=_trained_on(found.data),
-            epochs=len(found.history),
+            top1=percent(findings.top1, findings.count),
+            interval=(percent(low, findings.count), percent(high, findings.count)),
+            scale=interval_bar(findings.top1, low, high, findings.baseline),
+            count=findings.count,
+            split=findings.split,
+            members=len(findings.ensemble.members) if findings.ensemble else 0,
+            model=findings.model,
+            classes=len(findings.classes),
+            trained_on=_trained_on(findings.data),
+            epochs=len(findings.history),
             seconds=duration(seconds) if isinstance(seconds, (int, float)) else "",
-            evaluated=sentence(found.data.get("evaluated", "")),
-            mistakes=tuple(_mistakes(found)),
-            sureness=tuple(_sureness(found)),
-            remarks=tuple(sentence(remark) for remark in found.remarks),
-            figures=tuple(_figures(found)),
-            costs=tuple(_costs(found)),
+            evaluated=sentence(findings.data.get("evaluated", "")),
+            mistakes=tuple(_mistakes(findings)),
+            sureness=tuple(_sureness(findings)),
+            remarks=tuple(sentence(remark) for remark in findings.remarks),
+            figures=tuple(_figures(findings)),
+            costs=tuple(_costs(findings)),
         )
 
 
@@ -97,23 +97,23 @@ def _trained_on(data: Mapping[str, Any]) -> tuple[str, int] | None:
     return (data_name(trained), int(counts["train"])) if "train" in counts else None
 
 
-def _mistakes(found: Findings) -> list[Markup]:
+def _mistakes(findings: Findings) -> list[Markup]:
     """Return what goes wrong, in a few sentences."""
-    if not found.wrong:
-        most = percent(1 - found.top1_interval[0])
+    if not findings.wrong:
+        most = percent(1 - findings.top1_interval[0])
         text = Markup("None of the {:,} {} is classified wrongly: the true error rate may still be up to {}.")
-        return [text.format(found.count, _images(found.count), most)]
+        return [text.format(findings.count, _images(findings.count), most)]
     sentences = [
         Markup("<b>{:,} of {:,}</b> {} {} wrong.").format(
-            found.wrong, found.count, _images(found.count), agree(found.wrong, "is", "are")
+            findings.wrong, findings.count, _images(findings.count), agree(findings.wrong, "is", "are")
         )
     ]
-    pairs = confused_pairs(found.confusion, found.classes)
-    if pairs and (pairs[0][2] > 1 or len(found.classes) == 2):
+    pairs = confused_pairs(findings.confusion, findings.classes)
+    if pairs and (pairs[0][2] > 1 or len(findings.classes) == 2):
         text = Markup("Most often <b>{}</b> is taken for <b>{}</b>: {:,} {}, {} of that class.")
         true, predicted, count, share = pairs[0]
         sentences.append(text.format(true, predicted, count, _images(count), percent(share)))
-    present = [row for row in found.per_class if row.support]
+    present = [row for row in findings.per_class if row.support]
     if len(present) > 1:
         weak = min(present, key=weakness)
         text = Markup("The weakest class is <b>{}</b>: {:,} of {:,} recognised, {}.")
@@ -122,22 +122,22 @@ def _mistakes(found: Findings) -> list[Markup]:
     never = [row.name for row in present if not row.predicted]
     if never:
         sentences.append(Markup("Never predicted: {}.").format(listed(never)))
-    worse = [each for each in found.slices if each.top1_interval[1] < found.top1]
+    worse = [each for each in findings.slices if each.top1_interval[1] < findings.top1]
     if worse:
         slice_ = min(worse, key=lambda each: (each.top1_interval[1], each.top1))
         text = Markup("Of {:,} slices, <b>{} {}</b> does worst: {} of {:,} {} ({} to {}).")
         rates = (percent(slice_.top1), slice_.count, _images(slice_.count))
         low, high = map(percent, slice_.top1_interval)
-        sentences.append(text.format(len(found.slices), slice_.column, slice_.value, *rates, low, high))
-    if found.most_confident_mistakes:
-        surest = found.most_confident_mistakes[0]
+        sentences.append(text.format(len(findings.slices), slice_.column, slice_.value, *rates, low, high))
+    if findings.most_confident_mistakes:
+        surest = findings.most_confident_mistakes[0]
         text = Markup("The surest mistake gives <b>{}</b> a probability of {}; the image shows <b>{}</b>.")
         sentences.append(text.format(surest.predicted, percent(surest.probability), surest.true))
-    if found.absent:
-        sentences.append(Markup("Without images here, and therefore not measured: {}.").format(listed(found.absent)))
-    if found.top1_interval[0] <= found.baseline:
+    if findings.absent:
+        sentences.append(Markup("Without images here, and therefore not measured: {}.").format(listed(findings.absent)))
+    if findings.top1_interval[0] <= findings.baseline:
         text = Markup("Not shown to be better than always answering the most frequent class ({}).")
-        sentences.insert(0, text.format(percent(found.baseline)))
+        sentences.insert(0, text.format(percent(findings.baseline)))
     return sentences
 
 
@@ -146,62 +146,64 @@ def weakness(row: ClassMetrics) -> tuple[bool, float, int, str]:
     return row.support == 0, row.recall, -row.support, row.name
 
 
-def _sureness(found: Findings) -> list[Markup]:
+def _sureness(findings: Findings) -> list[Markup]:
     """Return whether probabilities agree with the share of right answers, and the gain of not answering."""
-    if found.calibration is None:
+    if findings.calibration is None:
         return []
-    confidence, (low, high) = _mean_confidence(found.calibration), found.top1_interval
+    confidence, (low, high) = _mean_confidence(findings.calibration), findings.top1_interval
     verdict = "as far as so many images can show, that agrees"
     if not low <= confidence <= high:
         verdict = "it is too sure" if confidence > high else "it is less sure than it could be"
     text = Markup("On average it gives its answers a probability of {}, and {} of them are right: <b>{}</b>.")
-    sentences = [text.format(percent(confidence), percent(found.top1), verdict)]
-    error = Markup("Expected calibration error: {}").format(percent(found.calibration.ece))
-    if found.calibrated:
+    sentences = [text.format(percent(confidence), percent(findings.top1), verdict)]
+    error = Markup("Expected calibration error: {}").format(percent(findings.calibration.ece))
+    if findings.calibrated:
         text = Markup("; {} with the temperature {:.3f} that the run holds")
-        error += text.format(percent(found.calibrated.calibration.ece), found.calibrated.temperature)
+        error += text.format(percent(findings.calibrated.calibration.ece), findings.calibrated.temperature)
     sentences.append(error + ".")
-    half = next((point for point in found.abstention.curve if point[0] >= 0.5), None) if found.abstention else None
-    if half is not None and found.top1 < 1 and half[0] < 1:
+    half = (
+        next((point for point in findings.abstention.curve if point[0] >= 0.5), None) if findings.abstention else None
+    )
+    if half is not None and findings.top1 < 1 and half[0] < 1:
         text = Markup("Of the surest {} of the images, {} are right.")
         sentences.append(text.format(percent(half[0]), percent(half[1])))
     return sentences
 
 
-def _mean_confidence(found: Calibration) -> float:
+def _mean_confidence(calibration: Calibration) -> float:
     """Return the mean probability of the predicted class."""
-    return sum(row.count * row.confidence for row in found.bins) / sum(row.count for row in found.bins)
+    return sum(row.count * row.confidence for row in calibration.bins) / sum(row.count for row in calibration.bins)
 
 
-def _figures(found: Findings) -> list[Figure]:
-    rows = [("top-5", percent(found.top5, found.count), "")] if len(found.classes) > 5 else []
+def _figures(findings: Findings) -> list[Figure]:
+    rows = [("top-5", percent(findings.top5, findings.count), "")] if len(findings.classes) > 5 else []
     rows += [
-        ("loss, nats", f"{found.loss:.4f}", ""),
-        ("balanced accuracy", percent(found.balanced_accuracy, found.count), ""),
-        ("macro F1", percent(found.macro_f1, found.count), ""),
+        ("loss, nats", f"{findings.loss:.4f}", ""),
+        ("balanced accuracy", percent(findings.balanced_accuracy, findings.count), ""),
+        ("macro F1", percent(findings.macro_f1, findings.count), ""),
     ]
-    if found.calibration:
-        rows.append(("calibration error", percent(found.calibration.ece, found.count), ""))
-    if found.brier is not None:
-        rows.append(("Brier score", f"{found.brier:.4f}", ""))
-    if found.views != "1":
-        rows.append(("views", found.views, ""))
-    return [*rows, ("wrong", number(found.wrong), f"of {number(found.count)}")]
+    if findings.calibration:
+        rows.append(("calibration error", percent(findings.calibration.ece, findings.count), ""))
+    if findings.brier is not None:
+        rows.append(("Brier score", f"{findings.brier:.4f}", ""))
+    if findings.views != "1":
+        rows.append(("views", findings.views, ""))
+    return [*rows, ("wrong", number(findings.wrong), f"of {number(findings.count)}")]
 
 
-def _costs(found: Findings) -> list[Figure]:
+def _costs(findings: Findings) -> list[Figure]:
     """Return what it takes to run the network; what is not known is left out."""
-    model, where = found.model, found.environment
-    one_view = "" if found.views == "1" else "of one view"
+    model, where = findings.model, findings.environment
+    one_view = "" if findings.views == "1" else "of one view"
     rows = [("parameters", scaled(model["parameters"]), "")]
     if model.get("macs"):
         rows.append(("multiply-accumulates per image", scaled(model["macs"]), one_view))
     if model.get("weights_bytes"):
         rows.append(("weights", f"{model['weights_bytes'] / 1e6:.3g} MB", ""))
     # Of several passes some may come from the cache, whose seconds were measured on another day.
-    alone = found.ensemble is None and "," not in found.views
-    if alone and found.seconds and not found.cached:
-        rows.append(("images per second", f"{found.count / found.seconds:,.0f}", "reading them included"))
+    alone = findings.ensemble is None and "," not in findings.views
+    if alone and findings.seconds and not findings.cached:
+        rows.append(("images per second", f"{findings.count / findings.seconds:,.0f}", "reading them included"))
     device = where.get("device", "")
     machine = where.get("processor", "") if device in ("", "cpu") else device
     if machine:
