@@ -95,6 +95,12 @@ def test_any_value_in_a_recipe_file(field: str, data: st.DataObject) -> None:
     accepted(lambda: from_toml(f"[augment]\n{field} = {text}"))
 
 
+def test_a_long_text_in_place_of_a_table_is_shortened() -> None:
+    with pytest.raises(InputError, match=r"augment='x+\.\.\.x+' in the recipe") as caught:
+        from_toml(f'augment = "{"x" * 100_000}"')
+    assert len(str(caught.value)) < 500
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -11,6 +11,7 @@ from typing import Any
 
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_local
+from residua._base.words import quoted
 from residua.specs.augment import SMALL_IMAGE, AugmentSpec
 from residua.specs.fields import checked, field_types, parsed
 from residua.training.recipe import Recipe, warn_of_engine
@@ -122,7 +123,7 @@ def override(recipe: Recipe, **fields: Any) -> Recipe:
     fields = {key.replace("-", "_"): value for key, value in fields.items()}
     augmentation = fields.pop("augment", None)
     if augmentation is not None and not isinstance(augmentation, AugmentSpec):
-        raise InputError(f"augment={augmentation!r}", "an AugmentSpec, or its fields by name, such as flip=True")
+        raise InputError(f"augment={quoted(augmentation)}", "an AugmentSpec, or its fields by name, such as flip=True")
     known = {**_FIELDS, **_AUGMENT}
     changes: dict[str, Any] = {}
     _rename_engine(fields)
@@ -149,7 +150,7 @@ def _fields(table: dict[str, Any], source: str, holds: dict[str, bool]) -> dict[
     tables = {key: table.pop(key) for key in ("augment", *holds) if key in table}
     for key, value in tables.items():
         if not isinstance(value, dict):
-            raise InputError(f"{key}={value!r} in {source}", f"a table [{key}]")
+            raise InputError(f"{key}={quoted(value)} in {source}", f"a table [{key}]")
     _rename_engine(table)
     values = _checked(table, _FIELDS, source)
     values["augment"] = _checked(tables.pop("augment", {}), _AUGMENT, f"[augment] of {source}")
