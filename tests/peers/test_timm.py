@@ -41,6 +41,14 @@ def test_same_names(name: str) -> None:
     _agree(peer, create_model(name), peer.state_dict())
 
 
+@pytest.mark.filterwarnings("ignore::residua._base.errors.Notice")
+@pytest.mark.parametrize("name", ["resnet50c", "seresnext50_32x4d"])
+def test_names_that_stand_for_edits(name: str) -> None:
+    """Of timm alone; ours is another row with a field changed."""
+    peer = randomised(timm.create_model(name, layers=FEW))
+    _agree(peer, create_model(name, depths=FEW), peer.state_dict())
+
+
 @pytest.mark.parametrize("depth", [18, 50])
 def test_pre_activated(depth: int) -> None:
     peer = randomised(timm.create_model(f"resnetv2_{depth}"))

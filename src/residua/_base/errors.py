@@ -63,6 +63,10 @@ class AnswerNo(ResiduaError):
     exit_code = 1
 
 
+class Notice(UserWarning):
+    """A line that a person should see, and no warning: the command prints it as it is."""
+
+
 def at_least_one(**numbers: object) -> None:
     """Refuse anything but whole numbers of at least 1; the keywords are the names of the parameters.
 

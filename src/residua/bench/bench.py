@@ -74,7 +74,8 @@ def bench(
         if isinstance(values, Sequence) and not values:
             raise InputError(f"no {name}", f"one or several values of {name}", f"Leave out --{name}")
     where = pick_device(device)
-    specs = {name: spec_of(name) for name in models}
+    specs = {spec.name: spec for spec in map(spec_of, models)}
+    models = tuple(specs)  # our names, where another library's were given
     sizes: dict[str, tuple[int, ...]] = {
         name: _several([side or specs[name].input_size for side in _several(resolution)]) for name in models
     }

@@ -15,7 +15,7 @@ from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from residua._base.errors import InputError, ResiduaError, did_you_mean
+from residua._base.errors import InputError, Notice, ResiduaError, did_you_mean
 from residua._base.files import cause
 from residua._base.wording import wording
 from residua._base.words import visible
@@ -183,7 +183,7 @@ def _own_warnings() -> Iterator[None]:
 
     def show(message: Warning | str, category: type[Warning], filename: str, *position: Any, **where: Any) -> None:
         if Path(filename).is_relative_to(_SOURCE):
-            note(f"Warning: {message}")
+            note(str(message) if issubclass(category, Notice) else f"Warning: {message}")
         elif Path(filename).parent.name != "PIL":  # The decoder itself names the file that Pillow comments on.
             before(message, category, filename, *position, **where)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import fnmatch
 import json
 import reprlib
+import warnings
 from functools import cache
 from importlib import resources
 from typing import Any
 
-from residua._base.errors import InputError, did_you_mean
+from residua._base.errors import InputError, Notice, did_you_mean
+from residua.specs.aliases import equal_of
 from residua.specs.families import FAMILIES
+from residua.specs.no_equal import nearest_of
 from residua.specs.schema import Spec
 from residua.specs.series import Series
 
@@ -46,28 +49,56 @@ def list_models(pattern: str = "*") -> list[str]:
 def get_spec(name: str, **edits: Any) -> Spec:
     """Return the frozen spec of a network, with fields edited: `get_spec("resnet50", num_classes=3)`.
 
+    Another library's name of one of our networks serves too (`residua.specs.aliases`): the spec has our name, and a
+    `Notice` states which it is.
+
     Raises:
-        InputError: an unknown name (the nearest three are named), an illegal depth, an unknown field.
+        InputError: an unknown name (the nearest three are named), one of a network that we do not have (the nearest is
+            named, and what differs), an illegal depth, an unknown field.
     """
     if not isinstance(name, str):
         raise InputError(
             f"network {reprlib.repr(name)}", "a name of the catalog, as text", "See them all with: residua models"
         )
-    spec = _rows().get(name)
-    for series in SERIES if spec is None else ():
-        spec = series.match(name)
-        if spec is not None:
-            break
-    if spec is None:
-        # Here alone: urllib is slow to import, and most commands go without.
-        from residua._base.http import public_address
-
-        raise InputError(
-            f"network {public_address(name)!r}",
-            f"a name of the catalog. {did_you_mean(name, list_models())}",
-            "See them all with: residua models",
-        )
+    spec = _listed(name) or _of_others(name)
     return spec.edit(**edits) if edits else spec
+
+
+def _listed(name: str) -> Spec | None:
+    """Return the spec that has this name here, None where there is none."""
+    found = _rows().get(name)
+    for series in SERIES if found is None else ():
+        found = series.match(name)
+        if found is not None:
+            break
+    return found
+
+
+def _of_others(name: str) -> Spec:
+    """Return the spec that others call by this name."""
+    # Here alone: urllib is slow to import, and most commands go without.
+    from residua._base.http import public_address
+
+    shown = repr(public_address(name))
+    equal = equal_of(name, frozenset(_rows()))
+    if equal is not None:
+        spec = _listed(equal.name)
+        if spec is not None:
+            warnings.warn(f"{name} is {equal.words}", Notice, stacklevel=1)
+            return spec.edit(**equal.edits)
+        shown = f"{shown}, which would be {equal.name}"
+    elif nearest := nearest_of(name):
+        raise InputError(
+            f"network {shown}, which the catalog does not have",
+            f"a name of the catalog. The nearest is {nearest.name}; {name} has {nearest.words}",
+            f"Use {nearest.name} with what it lacks in mind, or see them all with: residua models",
+        )
+    meant = equal.name if equal else name.rpartition("/")[2].partition(".")[0]
+    raise InputError(
+        f"network {shown}",
+        f"a name of the catalog. {did_you_mean(meant, list_models())}",
+        "See them all with: residua models",
+    )
 
 
 def counts(name: str) -> tuple[int, int] | None:

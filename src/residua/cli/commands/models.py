@@ -22,15 +22,17 @@ def models(pattern: str = "*", /, *, json: Switch = False) -> int:
     json
         Print one JSON document.
     """
-    names = list_models(pattern) or _of_any_depth(pattern)
-    if not names:
+    specs = [get_spec(name) for name in list_models(pattern)]
+    if not specs and not any(sign in pattern for sign in "*?["):
+        # One that is not listed, or another library's name.
+        specs = [get_spec(pattern)]
+    if not specs:
         raise InputError(
             f"the pattern {pattern!r}, which matches no network",
             "a shell pattern such as 'resnet*'",
             did_you_mean(pattern.strip("*?"), list_models()) or "See them all with: residua models",
         )
-    specs = [get_spec(name) for name in names]
-    sizes = [counts(name) or (None, None) for name in names]
+    sizes = [_size(spec) for spec in specs]
     if json:
         print_json(
             [
@@ -48,7 +50,7 @@ def models(pattern: str = "*", /, *, json: Switch = False) -> int:
         right=(1, 2),
     )
     series = ", ".join(s.pattern.format(depth=f"{{{s.depths}}}", width="{width}") for s in SERIES)
-    note(f"{counted(len(names), 'network')}. Any legal depth works too: {series}.")
+    note(f"{counted(len(specs), 'network')}. Any legal depth works too: {series}.")
     return 0
 
 
@@ -75,12 +77,9 @@ def diff(left: str, right: str, /, *, json: Switch = False) -> int:
     return 0
 
 
-def _of_any_depth(name: str) -> list[str]:
-    """Return the name of a network that exists without being listed; its counts need torch and are left out."""
-    try:
-        return [get_spec(name).name]
-    except InputError:
-        return []
+def _size(spec: Spec) -> tuple[int, int] | tuple[None, None]:
+    """Return parameters and MACs of a listed network; to count another takes torch."""
+    return (counts(spec.name) or (None, None)) if spec == get_spec(spec.name) else (None, None)
 
 
 def _count(number: int | None) -> str:
