@@ -25,7 +25,7 @@ from residua.training.recipe_file import (
 )
 
 
-@pytest.mark.parametrize("name", ["fast", "keras", "paper"])
+@pytest.mark.parametrize("name", ["fast", "keras", "paper", "slim"])
 def test_what_ships_loads_and_opens_with_evidence(name: str) -> None:
     assert name in list_recipes()
     recipe = load_recipe(name)
@@ -51,6 +51,15 @@ def test_the_keras_recipe_is_the_examples() -> None:
     assert recipe.milestones == (80, 120, 160, 180)
     assert recipe.plateau_factor == pytest.approx(0.1**0.5)
     assert (recipe.keep, recipe.augment.shift, recipe.augment.flip) == ("best", 0.1, True)
+
+
+def test_the_slim_recipe_is_slims() -> None:
+    recipe = load_recipe("slim")
+    assert (recipe.batch_size, recipe.learning_rate, recipe.momentum, recipe.weight_decay) == (32, 0.01, 0.9, 1e-4)
+    assert (recipe.milestones, recipe.gamma) == (tuple(range(2, 90, 2)), (0.94,))
+    assert recipe.precision == "fp32"
+    assert not recipe.decay_norm_and_bias
+    assert not recipe.nesterov
 
 
 def test_fast_suits_the_data() -> None:

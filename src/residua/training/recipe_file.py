@@ -33,7 +33,7 @@ def load_recipe(name_or_path: str | Path, *, image_size: int = 32, images: int =
     """Return the recipe of that name, or of that TOML file.
 
     Args:
-        name_or_path: "fast", "paper", "keras", or a path that ends in .toml.
+        name_or_path: "fast", "paper", "keras", "slim", or a path that ends in .toml.
         image_size: side of the network's input, pixels; above 64 the file's [photos] table applies.
         images: to train on; below 10,000 the file's [few] table applies.
 

@@ -44,7 +44,7 @@ def train(
         To begin with: torchvision:IMAGENET1K_V2, timm:TAG, hf://ORG/REPO, https://…#sha256=HEX, a file or a run's
         folder; left out: drawn from the seed, or with --resume the run's own.
     recipe
-        "fast", "paper", "keras", or a TOML file; left out: fast, or with --resume the run's own.
+        "fast", "paper", "keras", "slim", or a TOML file; left out: fast, or with --resume the run's own.
     resume
         Go on where a killed run stopped; its final weights are those of the run never killed.
     data_dir
