@@ -9,12 +9,11 @@ from typing import Any, NotRequired, TypedDict
 
 from residua._base.errors import InputError
 from residua._base.http import is_address, public_address
-from residua.families.build import outline
 from residua.families.network import Classifier
 from residua.specs.fields import field_types
 from residua.specs.preprocess import PreprocessSpec, default_preprocess, resized
 from residua.specs.provenance import Provenance
-from residua.weights.identity import Asked
+from residua.weights.identity import Target
 from residua.weights.named.locate import is_remote, public_name
 from residua.weights.named.resolve import resolve
 from residua.weights.named.transfer import fitted, load_weights
@@ -80,15 +79,15 @@ def full_name(name: str | Path) -> str:
     return public_address(str(name)) if is_remote(name) or is_address(name) else str(Path(name).resolve())
 
 
-def find_initial(name: str | Path, asked: Asked) -> Initial:
-    """Fetch and read weights, and check that all but their classifier fits the network asked for, in their form.
+def find_initial(name: str | Path, target: Target) -> Initial:
+    """Fetch and read weights, and check that all but their classifier fits the network wanted, in their form.
 
     Raises:
         InputError: as `resolve`, and as `fitted`.
     """
-    weights = resolve(name, asked, new_classifier=True)
-    fitted(outline(weights.identity.network), weights, new_classifier=True, new_input=True)
-    return Initial(weights.located.name, weights.located.sha256, weights.preprocess, weights.classes, weights.form)
+    weights = resolve(name, target, new_classifier=True)
+    _, known = fitted(weights, new_classifier=True, new_input=True)
+    return Initial(known.given, known.sha256, known.preprocess, known.classes, dict(known.form))
 
 
 def load_initial(initial: Initial, network: Classifier, classes: Sequence[str]) -> Provenance:
@@ -97,7 +96,7 @@ def load_initial(initial: Initial, network: Classifier, classes: Sequence[str]) 
     Raises:
         InputError: they are not available any more, or have changed.
     """
-    weights = resolve(initial.given, Asked(network.spec), new_classifier=True)
+    weights = resolve(initial.given, Target(network.spec), new_classifier=True)
     if weights.located.sha256 != initial.sha256:
         raise InputError(
             f"{initial.given} has SHA-256 {weights.located.sha256[:16]}…, and had {initial.sha256[:16]}… when the run "

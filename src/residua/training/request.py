@@ -20,7 +20,7 @@ from residua.training.recipe import Recipe
 from residua.training.recipe_file import FEW, load_recipe, override
 from residua.training.run_folder import Origin, checkpoints_of, is_finished, read_origin
 from residua.training.step.freeze import frozen
-from residua.weights.identity import Asked
+from residua.weights.identity import Target
 from residua.weights.named.locate import locate
 
 
@@ -128,32 +128,32 @@ def ask(
     choose_hardware(large.device)
     for settled in (large, small):
         check_batch(spec, settled.image_size, settled.batch_size, frozen(spec, settled.freeze).hold)
-    # Beside a name, only edits were asked for: in the rest the network follows its weights.
+    # Beside a name, only edits are wanted: in the rest the network follows its weights.
     by_name = model is None or isinstance(model, str)
-    asked = Asked(spec, frozenset(model_edits or ()) if by_name else None)
-    initial = _initial_weights(weights, asked, folder, origin)
+    target = Target(spec, frozenset(model_edits or ()) if by_name else None)
+    initial = _initial_weights(weights, target, folder, origin)
     if initial is not None:
-        spec = asked.taking(initial.form)
+        spec = target.taking(initial.form)
     full_provenance = full_provenance or (origin is not None and origin.full_provenance)
     return Request(data, data_dir, folder, spec, initial, large, small, origin, full_provenance)
 
 
 def _initial_weights(
     weights: str | Path | None,
-    asked: Asked,
+    target: Target,
     folder: Path,
     origin: Origin | None,
 ) -> Initial | None:
     """Return the weights to begin with; they are fetched and read, unless a checkpoint stands in their place."""
     if origin is None:
-        return find_initial(weights, asked) if weights is not None else None
+        return find_initial(weights, target) if weights is not None else None
     begun = origin.initial_weights
     if weights is not None and full_name(weights) != (begun and begun.given):
         # Not to be used: `claim` refuses it by name.
         return Initial(full_name(weights), "", None, ())
     if begun and not list_checkpoints(checkpoints_of(folder)) and not is_finished(folder):
         # Now: a download must not disturb what a run displays. The record of an address lacks its query.
-        locate(weights if weights is not None else begun.given, asked.spec)
+        locate(weights if weights is not None else begun.given, target.spec)
     return begun
 
 

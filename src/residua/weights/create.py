@@ -11,7 +11,7 @@ from residua.families.backbone import Backbone
 from residua.families.build import build
 from residua.families.network import Classifier
 from residua.specs.schema import Spec
-from residua.weights.identity import Asked
+from residua.weights.identity import Target
 
 
 @overload
@@ -82,14 +82,14 @@ def create_model(
             "features_only=True, which returns feature maps",
             "Add features_only=True",
         )
-    asked = Asked.of(model, num_classes, in_channels, **spec_edits)
+    target = Target.of(model, num_classes, in_channels, **spec_edits)
     if weights is None:
-        network = build(asked.spec)
+        network = build(target.spec)
     else:
         from residua.weights.named.resolve import resolve
         from residua.weights.named.transfer import load_weights
 
-        resolved = resolve(weights, asked, new_classifier=num_classes is not None)
+        resolved = resolve(weights, target, new_classifier=num_classes is not None)
         network = build(resolved.identity.network)
         load_weights(network, resolved, new_classifier=num_classes is not None, new_input=in_channels is not None)
     return Backbone(network, out_indices, names) if features_only else network

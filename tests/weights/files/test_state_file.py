@@ -15,7 +15,7 @@ from PIL import Image
 
 from residua._base.errors import InputError
 from residua.weights.files.state_file import read_state
-from residua.weights.identity import Asked
+from residua.weights.identity import Target
 from residua.weights.named.resolve import resolve
 from residua.weights.named.transfer import load_weights
 from residua.weights.open import load
@@ -23,7 +23,7 @@ from weights.bundles import PREPROCESS, save_tiny, tiny_model
 
 
 def load_state(model: Any, path: Path) -> None:
-    load_weights(model, resolve(path, Asked(model.spec)))
+    load_weights(model, resolve(path, Target(model.spec)))
 
 
 def same(left: torch.nn.Module, right: torch.nn.Module) -> bool:

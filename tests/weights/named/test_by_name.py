@@ -21,7 +21,7 @@ from residua._base.errors import InputError
 from residua._base.places import cache_root
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.create import create_model
-from residua.weights.identity import Asked
+from residua.weights.identity import Target
 from residua.weights.named.locate import locate
 from residua.weights.named.resolve import resolve
 from servers import Behaviour
@@ -208,7 +208,7 @@ def test_a_bare_file_does_not_say_its_network(tmp_path: Path) -> None:
     torch.save(tiny_model().state_dict(), tmp_path / "w.pth")
     with pytest.raises(InputError, match=r"which of our networks.*model=NAME"):
         resolve(tmp_path / "w.pth")
-    found = resolve(tmp_path / "w.pth", Asked(tiny_spec(num_classes=7)))
+    found = resolve(tmp_path / "w.pth", Target(tiny_spec(num_classes=7)))
     assert (found.spec.num_classes, found.preprocess, found.classes) == (3, None, ())
 
 

@@ -14,7 +14,7 @@ from residua.families.build import build, outline
 from residua.specs.catalog import get_spec, list_models
 from residua.training.loop import train
 from residua.weights.create import create_model
-from residua.weights.identity import Asked
+from residua.weights.identity import Target
 from residua.weights.named.resolve import resolve
 from residua.weights.named.transfer import load_weights
 from residua.weights.open import load
@@ -51,7 +51,7 @@ def test_what_was_asked_for_otherwise_is_refused(file: Path) -> None:
     with pytest.raises(InputError, match=words):
         create_model(get_spec(NAME), weights=file)
     with pytest.raises(InputError, match=words):
-        load_weights(build(get_spec(NAME)), resolve(file, Asked.of(NAME)))
+        load_weights(build(get_spec(NAME)), resolve(file, Target.of(NAME)))
     assert create_model(NAME, weights=file, shortcut="pad_both").provenance.form == ()  # type: ignore[union-attr]
 
 

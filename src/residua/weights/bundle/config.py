@@ -11,7 +11,8 @@ from residua._base.errors import Damaged, InputError
 from residua._base.json_file import read_json
 from residua.specs.schema import Spec
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle
-from residua.weights.peers.same_network import OURS, twin_of
+from residua.weights.identity import counterpart
+from residua.weights.peers.same_network import OURS
 
 # The first convolution and the classifier, by family, of the networks that have timm's names.
 _ENDS = {
@@ -25,10 +26,8 @@ _ENDS = {
 
 def timm_name(spec: Spec) -> str | None:
     """Return timm's name of the network whose graph and state-dict keys are ours, or None when timm has none."""
-    twin = twin_of(spec, "timm")
-    same = twin is not None and twin.same_keys and getattr(spec, "head", "linear") == "linear"
-    edits = twin.edits if twin is not None else {}
-    return twin.name if twin is not None and same and all(getattr(spec, k) == v for k, v in edits.items()) else None
+    twin = counterpart(spec, "timm").same_state
+    return None if twin is None else twin.name
 
 
 def config_of(bundle: Bundle) -> dict[str, Any]:

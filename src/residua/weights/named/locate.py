@@ -21,8 +21,9 @@ from residua.specs.schema import Spec
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE
 from residua.weights.files.hub_config import preprocess_of
 from residua.weights.files.tf_checkpoint import checkpoint_files
+from residua.weights.identity import counterpart
 from residua.weights.named.hub import Repository, fetch_to_cache
-from residua.weights.peers.same_network import TWINS, Twin, departures
+from residua.weights.peers.same_network import TWINS, Twin
 
 _PICKLED = "pytorch_model.bin"
 HUB_FILES = (MODEL_FILE, _PICKLED)  # in the order of preference
@@ -179,22 +180,21 @@ def _from_address(address: str) -> Located:
 
 
 def _twin(address: str, peer: str, spec: Spec) -> Twin:
-    twin = TWINS[peer].get(spec.name)
-    if twin is None:
+    theirs = counterpart(spec, peer, loading=True)
+    if theirs.twin is None:
         near = did_you_mean(spec.name, TWINS[peer], 1)
         raise InputError(
             f"{address} for {spec.name}, which {peer} does not have",
             f"one of {some(sorted(TWINS[peer]), 60)}",
             near or "Leave the weights out, or give them as a file",
         )
-    if fields := departures(spec, twin, loading=True):
-        said = ", ".join(f"{name}={ours!r} (there {theirs!r})" for name, (ours, theirs) in fields.items())
+    if theirs.departures:
         raise InputError(
-            f"{address} for a {spec.name} with {said}: it would compute something else",
+            f"{address} for a {spec.name} with {theirs.sentence}: it would compute something else",
             f"a {spec.name} as the catalog has it",
             "Leave the edits out, or give the weights as a file if you mean it",
         )
-    return twin
+    return theirs.twin
 
 
 def _from_torchvision(address: str, tag: str, twin: Twin, spec: Spec) -> Located:

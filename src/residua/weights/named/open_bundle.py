@@ -17,7 +17,7 @@ from residua.weights.bundle.read import read_bundle
 from residua.weights.bundle.signed import is_bundle
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle, hash_tensors
 from residua.weights.class_names import class_names
-from residua.weights.identity import Asked
+from residua.weights.identity import Target
 from residua.weights.named.locate import HUB_FILES, is_remote, public_name
 from residua.weights.named.resolve import Weights, resolve
 from residua.weights.rgb import for_rgb, luma_of
@@ -44,10 +44,9 @@ def _opened(name: Path | str, model: str | Spec | None) -> tuple[Bundle, dict[st
     check_name("run", name)
     if model is None and not is_published(name):
         return read_bundle(name)
-    weights = resolve(name, None if model is None else Asked.of(model))
-    if is_bundle(weights.located.path):
-        bundle, tensors = read_bundle(weights.located.path)
-        return replace(bundle, spec=_respaced(bundle.spec, model)), tensors
+    weights = resolve(name, None if model is None else Target.of(model))
+    if weights.bundle is not None:
+        return replace(weights.bundle, spec=weights.identity.opened), weights.tensors
     return _published(name, weights), weights.tensors
 
 
@@ -60,14 +59,6 @@ def is_published(name: Path | str) -> bool:
     return bool(held) and (path / CONFIG_FILE).is_file() and not is_bundle(path / MODEL_FILE)
 
 
-def _respaced(spec: Spec, model: str | Spec | None) -> Spec:
-    """Return a run's spec at the output stride of the spec asked for: `resolve` lets nothing else differ."""
-    if model is None or isinstance(model, str):
-        return spec
-    stride = getattr(model, "output_stride", 0)
-    return spec if getattr(spec, "output_stride", 0) == stride else spec.edit(output_stride=stride)
-
-
 def _published(name: Path | str, weights: Weights) -> Bundle:
     if weights.preprocess is None:
         raise InputError(
@@ -75,7 +66,7 @@ def _published(name: Path | str, weights: Weights) -> Bundle:
             "a run, weights of torchvision or timm, or a config.json with mean, std and size",
             "Make a run of it: residua convert FILE --model MODEL --out RUN",
         )
-    located = weights.located
+    located, known = weights.located, weights.provenance
     if weights.assumed:
         warnings.warn(f"{public_name(located.name)}: {weights.assumed}", stacklevel=2)
     if not weights.preprocess.is_square:
@@ -85,13 +76,14 @@ def _published(name: Path | str, weights: Weights) -> Bundle:
             "input_size declares",
             stacklevel=2,
         )
-    data = get_source(weights.source).DATA if weights.source else ""
+    data = get_source(known.source).DATA if known.source else ""
+    spec = spec_for(weights.identity.opened, weights.preprocess)
     return Bundle(
         located.path.parent,
-        spec_for(weights.spec, weights.preprocess),
-        weights.classes or class_names(None, weights.spec.num_classes, data)[0],
+        spec,
+        weights.classes or class_names(None, spec.num_classes, data)[0],
         weights.preprocess,
-        data={"notes": list(weights.notes)} if weights.notes else {},
-        initial_weights={"given": located.name, "sha256": located.sha256},
+        data={"notes": list(known.notes)} if known.notes else {},
+        initial_weights={"given": known.given, "sha256": known.sha256},
         weights_sha256=hash_tensors(weights.tensors),
     )

@@ -13,12 +13,14 @@ from residua._base.http import public_address
 from residua.families.members import state_shapes
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec, describe
+from residua.specs.provenance import Provenance
 from residua.specs.schema import Spec
 from residua.weights.bundle.read import read_bundle
 from residua.weights.bundle.signed import is_bundle
+from residua.weights.bundle.value import Bundle
 from residua.weights.files.hub_config import HubConfig, read_config
 from residua.weights.files.state_file import container_of, read_state
-from residua.weights.identity import Asked, Identity, identify
+from residua.weights.identity import Identity, Target, identify
 from residua.weights.named.locate import Located, locate
 from residua.weights.peers.same_network import TWINS
 from residua.weights.sources.read_source import Converted, get_source, read_weights
@@ -31,24 +33,20 @@ class Weights:
 
     Attributes:
         located: the file.
-        identity: the network that they are of, and the one that was asked for.
-        tensors: the state dict of `identity.theirs`, complete.
-        source: whose names the file has; "" for our own.
-        preprocess: the evaluation transform that they were trained for; None where it is unknown.
-        classes: the names of the outputs; () where they are unknown.
+        identity: the network that they are of, and the one to build of them.
+        tensors: the state dict of `identity.theirs`, complete but for `headless`.
+        provenance: what is known of them, for the network that they are loaded into.
+        bundle: what a run states beside them; None for weights of other people.
         headless: whether they lack the classifier.
-        notes: what was taken of the file, what was left out and what was assumed, a sentence each.
-        assumed: the one of `notes` that states the preprocessing that was assumed; "" where the file states its own.
+        assumed: the one of the notes that states the preprocessing that was assumed; "" where the file states its own.
     """
 
     located: Located
     identity: Identity
     tensors: dict[str, Tensor]
-    source: str
-    preprocess: PreprocessSpec | None
-    classes: tuple[str, ...]
+    provenance: Provenance
+    bundle: Bundle | None = None
     headless: bool = False
-    notes: tuple[str, ...] = ()
     assumed: str = ""
 
     @property
@@ -57,18 +55,26 @@ class Weights:
         return self.identity.theirs
 
     @property
-    def form(self) -> dict[str, Any]:
-        """Return the fields that the network asked for takes from them; see `Identity.form`."""
-        return self.identity.form
+    def preprocess(self) -> PreprocessSpec | None:
+        """Return the evaluation transform that they were trained for; None where it is unknown."""
+        return self.provenance.preprocess
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the names of the outputs; () where they are unknown."""
+        return self.provenance.classes
 
 
-def resolve(name: str | Path, asked: Asked | None = None, *, new_classifier: bool = False) -> Weights:
+def resolve(name: str | Path, target: Target | None = None, *, new_classifier: bool = False) -> Weights:
     """Find weights by name (see `locate`), fetch them where they are not in the cache, and read them.
+
+    Which network they are of is decided here, once: what a bundle or a config.json states, else the network wanted, in
+    the form that the file has.
 
     Args:
         name: as for `locate`.
-        asked: the network that they are for, whatever its number of classes and channels; None: the weights state it
-            themselves, as a run and the Hub's config.json do.
+        target: the network that they are wanted for, whatever its number of classes and channels; None: the weights
+            state it themselves, as a run and the Hub's config.json do.
         new_classifier: as in `read_weights`.
 
     Raises:
@@ -76,45 +82,55 @@ def resolve(name: str | Path, asked: Asked | None = None, *, new_classifier: boo
             missing, unexpected or misshapen (all are named). Pickles are read as tensors alone; nothing in them is
             executed.
     """
-    located = locate(name, None if asked is None else asked.spec)
+    located = locate(name, None if target is None else target.spec)
     if is_bundle(located.path):
         bundle, tensors = read_bundle(located.path, located.config)
-        identity = identify(located.name, bundle.spec, asked)
-        return Weights(located, identity, tensors, "", bundle.preprocess, bundle.classes)
+        identity = identify(located.name, bundle.spec, target)
+        provenance = Provenance(
+            located.name, located.sha256, "", bundle.preprocess, bundle.classes, form=tuple(identity.form.items())
+        )
+        return Weights(located, identity, tensors, provenance, bundle)
     config = read_config(located.config) if located.config else HubConfig()
-    spec = _wanted(name, located, config, asked)
-    read = _read(located.path, spec, located.source or config.source, new_classifier)
-    theirs, source = read.spec, read.source
+    read = _read(located.path, _stated(name, config, target), located.source or config.source, new_classifier)
+    identity = identify(located.name, read.spec, target)
     classes = located.classes or config.classes
     preprocess = located.preprocess or config.preprocess
     assumed = ""
-    if preprocess is None and spec.name in TWINS.get(source, ()):
-        preprocess = get_source(source).preprocess(theirs, located.path.name)
+    if preprocess is None and read.spec.name in TWINS.get(read.source, ()):
+        preprocess = get_source(read.source).preprocess(read.spec, located.path.name)
         assumed = (
-            f"Preprocessing assumed, as {source}'s weights for this network expect: {describe(preprocess)}. Where the "
-            "file's own is different, convert the file and state it."
+            f"Preprocessing assumed, as {read.source}'s weights for this network expect: {describe(preprocess)}. Where "
+            "the file's own is different, convert the file and state it."
         )
-    classes = classes if len(classes) == theirs.num_classes else ()
-    identity = identify(located.name, theirs, asked)
-    notes = (*read.notes, *([assumed] if assumed else []))
-    return Weights(located, identity, read.tensors, source, preprocess, classes, read.headless, notes, assumed)
+    provenance = Provenance(
+        located.name,
+        located.sha256,
+        read.source,
+        preprocess,
+        classes if len(classes) == read.spec.num_classes else (),
+        form=tuple(identity.form.items()),
+        notes=(*read.notes, *([assumed] if assumed else [])),
+    )
+    return Weights(located, identity, read.tensors, provenance, headless=read.headless, assumed=assumed)
 
 
-def _wanted(name: str | Path, located: Located, config: HubConfig, asked: Asked | None) -> Spec:
-    """Return the network to read a file as: the one asked for, else the one that its config.json states."""
-    stated = get_spec(config.network) if config.network is not None else None
-    if asked is not None:
-        if stated is not None:
-            identify(located.name, stated, asked)
-        return asked.spec
-    if stated is None:
-        architecture = f", of {config.architecture!r}" if config.architecture else ""
-        raise InputError(
-            f"{public_address(str(name))}{architecture}, which does not say which of our networks it is for",
-            "a run, or weights with a config.json that names a network of `residua models`",
-            "Name the network: load(…, model=NAME)",
-        )
-    return stated
+def _stated(name: str | Path, config: HubConfig, target: Target | None) -> Spec:
+    """Return the network to read a file as: the one that its config.json states, else the one wanted."""
+    if config.network is not None:
+        stated = get_spec(config.network)
+        return stated if target is None else stated.edit(**_ends(target.spec))
+    if target is not None:
+        return target.spec
+    architecture = f", of {config.architecture!r}" if config.architecture else ""
+    raise InputError(
+        f"{public_address(str(name))}{architecture}, which does not say which of our networks it is for",
+        "a run, or weights with a config.json that names a network of `residua models`",
+        "Name the network: load(…, model=NAME)",
+    )
+
+
+def _ends(spec: Spec) -> dict[str, Any]:
+    return {name: getattr(spec, name) for name in ("num_classes", "in_channels", "input_size")}
 
 
 def _read(path: Path, spec: Spec, source: str | None, new_classifier: bool) -> Converted:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -10,7 +12,6 @@ from residua.families.members import classifier_tensors, input_tensors, state_sh
 from residua.families.network import Classifier
 from residua.specs.provenance import Provenance
 from residua.specs.schema import Spec
-from residua.weights.identity import Asked, identify
 from residua.weights.named.resolve import Weights
 from residua.weights.rgb import spread_over_rgb
 from residua.weights.state_diff import differences
@@ -24,32 +25,27 @@ def load_weights(
     new_input: bool = False,
     adrift: bool = False,
 ) -> Provenance:
-    """Load weights into a network, all of them or nothing; see `fitted`.
+    """Load weights into the network that was decided on for them, all of them or nothing; see `fitted`.
 
     Returns:
         What was loaded, also kept as `network.provenance`.
 
     Raises:
-        InputError: as `fitted`; the network is unchanged.
+        InputError: a network other than `weights.identity.network`; as `fitted`. The network is unchanged.
     """
-    tensors, provenance = fitted(network, weights, new_classifier=new_classifier, new_input=new_input, adrift=adrift)
+    weights.identity.require(network.spec)
+    tensors, provenance = fitted(weights, new_classifier=new_classifier, new_input=new_input, adrift=adrift)
     network.load_state_dict(tensors, strict=False)
     network.provenance = provenance
     return provenance
 
 
 def fitted(
-    network: Classifier,
-    weights: Weights,
-    *,
-    new_classifier: bool = False,
-    new_input: bool = False,
-    adrift: bool = False,
+    weights: Weights, *, new_classifier: bool = False, new_input: bool = False, adrift: bool = False
 ) -> tuple[dict[str, Tensor], Provenance]:
-    """Return the tensors of `weights` that `network` is to take, and what was done to them; nothing is changed.
+    """Return the tensors that `weights.identity.network` takes from `weights`, and what was done to them.
 
     Args:
-        network: of any device and type, the meta device too.
         weights: what `resolve` returned.
         new_classifier: another number of classes is meant: the tensors of the classifier, and of auxiliary ones,
             are left to the network; every other tensor must fit.
@@ -57,10 +53,9 @@ def fitted(
         adrift: the classes differ even where their number is the same: the classifier is left out.
 
     Raises:
-        InputError: weights of a network that computes something else; tensors that do not fit: all are named.
+        InputError: tensors that do not fit: all are named.
     """
-    spec, theirs = network.spec, weights.spec
-    identify(weights.located.name, theirs, Asked(spec))
+    spec, theirs = weights.identity.network, weights.spec
     tensors = dict(weights.tensors)
     fresh: tuple[str, ...] = ()
     adapted: tuple[str, ...] = ()
@@ -75,26 +70,14 @@ def fitted(
     if not getattr(spec, "aux_heads", True) and getattr(theirs, "aux_heads", False):
         kept = state_shapes(theirs.edit(aux_heads=False))
         tensors = {name: tensor for name, tensor in tensors.items() if name in kept}
-    wanted = {name: tensor for name, tensor in network.state_dict().items() if name not in fresh}
+    wanted = {name: tensor for name, tensor in state_shapes(spec).items() if name not in fresh}
     if problems := differences(wanted, tensors):
         raise InputError(
             f"{weights.located.name} does not fit this {spec.name}: {'; '.join(problems)}",
             "the weights of the same network with the same number of classes and channels",
             _remedy(spec, theirs, new_classifier, new_input),
         )
-    located = weights.located
-    provenance = Provenance(
-        located.name,
-        located.sha256,
-        weights.source,
-        weights.preprocess,
-        weights.classes,
-        fresh,
-        adapted,
-        tuple(weights.form.items()),
-        weights.notes,
-    )
-    return tensors, provenance
+    return tensors, replace(weights.provenance, fresh=fresh, adapted=adapted)
 
 
 def fit_channels(kernel: Tensor, channels: int, wanted: int) -> Tensor:

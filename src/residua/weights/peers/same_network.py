@@ -1,13 +1,9 @@
-"""Which network of a peer computes what ours computes: one table for converting, for config.json and for proofs."""
+"""Which networks of peers have the structure of ours: one table for converting, for config.json and for proofs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
-
-from residua.specs.catalog import get_spec
-from residua.specs.schema import Spec
-from residua.weights.identity import differing
 
 OURS = "residua:"
 """What begins the architecture's name in our config.json where timm has no such network."""
@@ -67,17 +63,6 @@ TWINS: dict[str, dict[str, Twin]] = {
         "inception_resnet_v2": Twin("InceptionResNetV2", {"aux_heads": False}, False),
     },
 }
-
-
-def twin_of(spec: Spec, peer: str) -> Twin | None:
-    """Return the peer's network that computes what `spec`'s computes, or None when it has none."""
-    twin = TWINS[peer].get(spec.name)
-    return twin if twin is not None and not departures(spec, twin) else None
-
-
-def departures(spec: Spec, twin: Twin, *, loading: bool = False) -> dict[str, tuple[Any, Any]]:
-    """Return the fields that make `spec` compute something else than the twin: field -> (spec's, the twin's)."""
-    return differing(spec, get_spec(spec.name, **twin.edits), loading=loading)
 
 
 def ours_of(architecture: str, peer: str = "timm") -> str | None:

@@ -17,8 +17,9 @@ from residua._base.files import atomic_path
 from residua._base.words import counted, some
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
+from residua.weights.identity import counterpart
 from residua.weights.open import load
-from residua.weights.peers.same_network import TWINS, Twin, departures
+from residua.weights.peers.same_network import TWINS, Twin
 from residua.weights.run import Run
 from residua.weights.sources.source import Tensors
 from residua.weights.state_diff import mismatches
@@ -93,7 +94,8 @@ def write_for(run: Run | Path | str, peer: str, out: Path | str) -> PeerWeights:
 
 def _twin(spec: Spec, peer: str) -> Twin:
     """Return the peer's network, or say why it has none."""
-    twin = TWINS[peer].get(spec.name)
+    theirs = counterpart(spec, peer)
+    twin = theirs.twin
     if twin is None:
         others = [name for name in PEERS if spec.name in TWINS[name]]
         raise InputError(
@@ -103,11 +105,9 @@ def _twin(spec: Spec, peer: str) -> Twin:
             if others
             else "Keep the run: model.safetensors holds plain tensors",
         )
-    fields = departures(spec, twin)
-    if fields:
-        said = ", ".join(f"{name}={ours!r} (there {theirs!r})" for name, (ours, theirs) in fields.items())
+    if theirs.departures:
         raise InputError(
-            f"a {spec.name} with {said}: {peer}'s {twin.name} with these weights would compute something else",
+            f"a {spec.name} with {theirs.sentence}: {peer}'s {twin.name} would compute something else with them",
             f"a {spec.name} as the catalog has it",
             "Keep the run: model.safetensors holds plain tensors",
         )
