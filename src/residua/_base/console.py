@@ -104,7 +104,7 @@ class Display:
         self._print(f"Warning: {worded(text)}")
 
     def due(self) -> bool:
-        """Whether it is time to show where the run stands."""
+        """Return whether it is time to show where the run stands."""
         interval = _LIVE_EVERY_SECONDS if self._live else _PLAIN_EVERY_SECONDS
         return self.shown and time.monotonic() - self._last >= interval
 

@@ -258,7 +258,7 @@ def _continue(remote: RemoteFile, part: _Part, progress: Progress | None) -> boo
 
 
 def _continues(answer: Any, held: int, part: _Part) -> bool:
-    """Whether a response continues where the part ends, with the same version of the file."""
+    """Return whether a response continues where the part ends, with the same version of the file."""
     content_range = re.match(r"bytes ([0-9]{1,18})-", answer.headers.get("Content-Range") or f"bytes {held}-")
     same = not part.validator or not _validator(answer) or _validator(answer) == part.validator
     return content_range is not None and int(content_range[1]) == held and same

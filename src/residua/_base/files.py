@@ -90,8 +90,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """Write UTF-8 text atomically.
 
-    What a file name holds that is no UTF-8 (a lone surrogate in `content`) is written as its escape, such as
-    `\\udcff`, which JSON reads back as it was.
+    A lone surrogate in `content`, from a file name that is no UTF-8, is written as its escape. JSON reads `\\udcff`
+    back as it was.
     """
     write_bytes(path, content.encode(errors="backslashreplace"))
 

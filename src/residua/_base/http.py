@@ -38,7 +38,7 @@ class Refused(OSError):
 
 
 def is_offline() -> bool:
-    """Whether $RESIDUA_OFFLINE or $HF_HUB_OFFLINE forbids the network."""
+    """Return whether $RESIDUA_OFFLINE or $HF_HUB_OFFLINE forbids the network."""
     return any(os.environ.get(name, "").lower() in _TRUE for name in ("RESIDUA_OFFLINE", "HF_HUB_OFFLINE"))
 
 
@@ -184,7 +184,7 @@ class Patience:
         self._failures = 0
 
     def progress(self) -> None:
-        """Something arrived: the count of failures starts again."""
+        """Start the count of failures again: something arrived."""
         self._failures = 0
 
     def endure(self, error: BaseException) -> None:

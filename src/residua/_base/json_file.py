@@ -28,7 +28,7 @@ def read_json(path: Path, kind: type[T], *, most: int = LARGEST_BYTES) -> T:
 
     Args:
         path: a UTF-8 file, with or without a byte-order mark.
-        kind: what the document must be: a TypedDict, `dict[str, int]`, `list[str]`, `dict`, … Keys that a TypedDict
+        kind: what the document must be: a TypedDict, `dict[str, int]`, `list[str]`, or `dict`. Keys that a TypedDict
             does not name are kept: a later version may have added them.
         most: the largest size that is read, bytes.
 

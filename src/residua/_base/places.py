@@ -71,7 +71,7 @@ def make_private(folder: Path) -> None:
 
 
 def _is_writable(folder: Path) -> bool:
-    """Whether the folder can be written to, or made."""
+    """Return whether the folder can be written to, or made."""
     existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 

@@ -25,8 +25,8 @@ class Interrupted(ResiduaError):
 class StopRequest:
     """SIGTERM and Ctrl-C, inside `with StopRequest(command) as stop`.
 
-    Before `stop.wait()` is called there is nothing to save, and the first signal raises `Interrupted` at once; from
-    then on it sets `stop.signal`, and a second Ctrl-C breaks off.
+    Before `stop.wait()` is called there is nothing to save: the first signal raises `Interrupted` at once. From then on
+    it sets `stop.signal`, and a second Ctrl-C breaks off.
 
     Args:
         command: the command that goes on with the run.
@@ -48,7 +48,7 @@ class StopRequest:
             signal.signal(number, handler)
 
     def wait(self) -> None:
-        """From here on the run looks at `signal` where it can stop."""
+        """Let the run look at `signal` from here on, where it can stop."""
         self._waiting = True
 
     def check(self, *_: object) -> None:

@@ -16,7 +16,7 @@ def python_module(module: str) -> tuple[list[str], dict[str, str]]:
     """Return the command that runs a module of this package, and the environment to run it in.
 
     `python -m` puts the working directory first on the import path, and so does an empty or relative entry of
-    PYTHONPATH: a `json.py` in a folder of images would run. Safe path leaves the directory out, and of PYTHONPATH only
+    PYTHONPATH. A `json.py` in a folder of images would run. Safe path leaves the directory out, and of PYTHONPATH only
     absolute entries stay. The package is the one that this process runs, wherever it was imported from.
     """
     places = [str(_package())] if _package() not in _installed() else []
@@ -40,5 +40,5 @@ def _package() -> Path:
 
 
 def _installed() -> set[Path]:
-    """Folders that Python searches by itself; first on PYTHONPATH, they would hide the standard library."""
+    """List the folders that Python searches by itself; first on PYTHONPATH, they would hide the standard library."""
     return {Path(path) for path in sysconfig.get_paths().values()}

@@ -32,8 +32,8 @@ def layers_until(anatomy: Anatomy, until: str | int) -> tuple[Layer, ...]:
 
     Args:
         until: a layer, an end point or a stage, which count as a whole; or a resolution in pixels, such as 28 or
-            "14x28": all layers through the first one whose output has it, with the normalisation and the activation
-            behind that layer.
+            "14x28". A resolution takes all layers through the first one whose output has it, with the normalisation and
+            activation behind.
 
     Raises:
         InputError: the network has no such layer and no such resolution.

@@ -169,7 +169,8 @@ def _tensors(answer: Any) -> list[Tensor]:
 
 
 def _layers(trace: Trace, sizes: Mapping[str, int], batch: int, leaves: Mapping[str, str]) -> Iterator[Layer]:
-    """Operations of one call of a leaf are a layer; every other operation is one of its own, views left out."""
+    """Group the operations of one call of a leaf into a layer; every other operation is one of its own, views left
+    out."""
     counted: set[str] = set()
     kept: set[Storage] = set()
     names: Counter[str] = Counter()
@@ -235,7 +236,7 @@ def _calls(operations: Sequence[Operation], leaves: Mapping[str, str]) -> Iterat
 
 
 def _new_bytes(operations: Sequence[Operation]) -> int:
-    """Bytes of a layer's output, where it is memory of its own and not that of its input."""
+    """Return the bytes of a layer's output, where it is memory of its own and not that of its input."""
     output = operations[-1].outputs[0].storage
     return sum(op.allocated for op in operations if op.outputs[0].storage is output)
 
@@ -313,5 +314,6 @@ def _has_aux(network: nn.Module) -> bool:
 
 
 def _is_channels_last(network: nn.Module) -> bool:
-    """How our own networks lay their activations out on a CPU; others are taken to keep torch's default."""
+    """Return whether activations are channels-last, as our own networks lay them out on a CPU; others are taken to keep
+    torch's default."""
     return isinstance(network, Classifier) and network.trains_channels_last

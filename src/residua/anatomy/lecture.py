@@ -1,9 +1,10 @@
 """The table of a well-known lecture: "CNN architectures", EECS 498, University of Michigan, for AlexNet and others.
 
-Its columns: input and output channels and side, filters, kernel, stride, padding; memory of the output in KB (1,024
-bytes, four a value), parameters in thousands, and millions of "flop", which there are multiply-accumulates; a pool's
-are the values under its windows. Activations, normalisation and dropout have no rows: their weights are counted with
-the layer before. Numbers here are exact; where the lecture prints a different one, the row states so, and why.
+Its columns are input and output channels and side, filters, kernel, stride and padding. Then come memory of the output
+in KB (1,024 bytes, four per value), parameters in thousands, and millions of "flop". A flop is a multiply-accumulate
+there; a pool's are the values under its windows. Activations, normalisation and dropout have no rows: their weights are
+counted with the layer before. Numbers here are exact; where the lecture prints a different one, the row states so, and
+why.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a training step needs of memory: the allocations of forward, backward and optimizer, replayed in their order.
 
-For fp32 with torch's own (eager) kernels on a CPU; see docs/decisions/0091. Replayed is what autograd does: it keeps
-what the backward formulas read, frees it when the last reader is done, gives each gradient new memory unless it is its
-output's, and adds a second gradient into the first.
+For fp32 with torch's own (eager) kernels on a CPU; see docs/decisions/0091. The replay does what autograd does. It
+keeps what the backward formulas read, and frees it when the last reader is done. Each gradient gets new memory unless
+it is its output's; a second gradient is added into the first.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class Kernels:
     threads: int
 
     def forward(self, operation: Operation, weights: int) -> int:
-        """Bytes besides the output, given the bytes of the weights."""
+        """Return the bytes besides the output, given the bytes of the weights."""
         if operation.kind != "conv2d" or _is_matrix_product(operation):
             return 0
         if _is_native(operation):
@@ -177,7 +177,7 @@ class Kernels:
         return weights if self.channels_last else weights + operation.outputs[0].storage.bytes
 
     def backward(self, operation: Operation, weights: int) -> int:
-        """Bytes besides the gradients of input and weights."""
+        """Return the bytes besides the gradients of input and weights."""
         if operation.kind != "conv2d" or _is_matrix_product(operation):
             return 0
         if _is_native(operation):
@@ -198,13 +198,13 @@ def _is_matrix_product(operation: Operation) -> bool:
 
 
 def _is_native(operation: Operation) -> bool:
-    """Whether torch leaves a convolution of one small image to its own kernel (ATen's Convolution.cpp)."""
+    """Return whether torch leaves a convolution of one small image to its own kernel (ATen's Convolution.cpp)."""
     values = operation.inputs[0]
     return values.shape[0] == operation.groups == 1 and min(operation.window[0]) <= 3 and values.numel <= 20_480
 
 
 def _unfolded(operation: Operation) -> int:
-    """The image with every window written out (im2col)."""
+    """Return the bytes of the image with every window written out (im2col)."""
     kernel, shape = operation.window[0], operation.outputs[0].shape
     return FLOAT_BYTES * operation.inputs[0].shape[1] * kernel[0] * kernel[1] * shape[2] * shape[3]
 
@@ -221,7 +221,7 @@ class _Backward:
         self._seen: set[str] = set()
 
     def bytes_of(self, operation: Operation) -> int:
-        """Of the operation's trained weights."""
+        """Return the bytes of the operation's trained weights."""
         return FLOAT_BYTES * sum(self.weights.get(name, 0) for name in operation.weights)
 
     def keep(self, storages: Iterable[Storage]) -> None:

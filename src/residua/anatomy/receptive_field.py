@@ -12,8 +12,8 @@ class Field:
     """What the feature at row 0, column 0 sees, and how far its neighbours look further on.
 
     Attributes:
-        rows: (first row, last row, jump): the interval of image rows, which may reach into the padding, and the
-            distance in pixels between the intervals of neighbours (the stride so far).
+        rows: (first row, last row, jump). The interval of image rows may reach into the padding; the jump is the
+            distance in pixels between neighbours, the stride so far.
         columns: the same for columns.
         whole: the feature depends on every pixel, whatever the size of the image (behind a global pool, a linear
             layer over positions, or squeeze-and-excitation).

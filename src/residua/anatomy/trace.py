@@ -166,7 +166,7 @@ class Trace(TorchFunctionMode):
         return tensor
 
     def give_image(self, image: Tensor) -> Tensor:
-        """Say that a tensor is the image."""
+        """Mark a tensor as the image."""
         storage = Storage(image.numel() * image.element_size(), preexisting=True)
         self.image = Value(tuple(image.shape), storage, Field(), needs_grad=False)
         return self.give(image, self.image)
@@ -223,7 +223,8 @@ class Trace(TorchFunctionMode):
         self.operations.append(operation)
 
     def _checkpoint(self, operation: Operation, hooks: Any) -> None:
-        """A checkpointed region, known by its hooks, holds what it reads, and keeps what its backward needs later."""
+        """Account for a checkpointed region, known by its hooks: it holds what it reads, and keeps what its backward
+        needs later."""
         made = self._regions.setdefault(id(hooks[0]), (len(self._regions) + 1, hooks, set()))
         operation.region, operation.again = made[0], operation.kept
         read = [value.storage for value in operation.inputs]
@@ -247,10 +248,10 @@ class Trace(TorchFunctionMode):
 
 
 def inputs_alone(values: tuple[Value, ...], output: Value) -> Iterable[Storage]:
-    """For `keeps`: the backward formula reads what the operation read."""
+    """State for `keeps` that the backward formula reads what the operation read."""
     return (value.storage for value in values)
 
 
 def output_alone(values: tuple[Value, ...], output: Value) -> Iterable[Storage]:
-    """For `keeps`: the backward formula reads what the operation made."""
+    """State for `keeps` that the backward formula reads what the operation made."""
     return (output.storage,)

@@ -62,7 +62,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Seq
 
 
 def answered(good: int, bad: int) -> int:
-    """Say how many files gave no answer, and return the exit code: 1 when some did not.
+    """Report how many files gave no answer, and return the exit code: 1 when some did not.
 
     Raises:
         InputError: none did.

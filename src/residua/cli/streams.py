@@ -37,8 +37,8 @@ class _Notes(io.FileIO):
 def settle_streams() -> None:
     """Make the process's streams fit for a command that may run for days.
 
-    A closed descriptor is opened on the null device: the next file to be opened would take its number, and be written
-    into by whatever prints.
+    A closed descriptor is opened on the null device. Else the next file to be opened would take its number, and
+    whatever prints would write into that file.
     """
     for number in range(3):
         try:

@@ -78,9 +78,9 @@ class _Done(Generic[R]):
 def one_core_threads(workers: int) -> ThreadPoolExecutor:
     """Return a started pool in whose threads torch does not split its operations further.
 
-    Otherwise `workers` teams of threads compete for the same processors, and an epoch takes half as long again.
-    torch's number of threads belongs to the calling thread, but is also the default of threads yet to come: so
-    all start here, and the caller's number is then set again.
+    Otherwise `workers` teams of threads compete for the same processors, and an epoch takes half as long again. torch's
+    number of threads belongs to the calling thread, but is also the default of threads yet to come. So all start here,
+    and the caller's number is then set again.
     """
     started = threading.Barrier(workers + 1)
 

@@ -43,8 +43,8 @@ def apply_uint8(image: Pixels, spec: PreprocessSpec) -> Pixels:
     """Resize as `spec.crop_mode` states and crop the centre: uint8 (H, W, 3) -> uint8 (*spec.size, 3).
 
     An image that has the final size already comes back as it is. Otherwise sizes and offsets are rounded as
-    torchvision's `Resize` and `CenterCrop` round them (the longer side down, half offsets to even), and for "border"
-    as timm's `ResizeKeepRatio` and `CenterCropOrPad` do (both sides to the nearest). The size of oblong
+    torchvision's `Resize` and `CenterCrop` round them: the longer side down, half offsets to even. For "border" they
+    are rounded as by timm's `ResizeKeepRatio` and `CenterCropOrPad`: both sides to the nearest. The size of oblong
     images is rounded as timm rounds it in every mode.
     """
     if image.shape[:2] == spec.size == spec.resized_size:
@@ -56,7 +56,7 @@ def ten_crops_uint8(image: Pixels, spec: PreprocessSpec) -> Pixels:
     """Resize once and cut what ten crops are made of: uint8 (H, W, 3) -> uint8 (6, *spec.size, 3).
 
     The first five are the corners (top left, top right, bottom left, bottom right) and the centre. The mirrored five
-    are the corners and the last one, mirrored: in a mirrored image of odd excess torchvision's `TenCrop` rounds the
+    are the corners and the last one, mirrored. In a mirrored image of odd excess, torchvision's `TenCrop` rounds the
     centre to the other side.
     """
 

@@ -69,8 +69,8 @@ class ArrayStore:
     def batches(self, pieces: Sequence[Indices], seed: int, epoch: int, finish: Finish[T]) -> Iterator[T]:
         """Gather each piece.
 
-        On a processor that takes a few operations of some 100 µs, too short to share: torch's threads wait for each
-        other ten times as long when something else is running. One core does all of a batch, while the caller waits.
+        On a processor that takes a few operations of some 100 µs, too short to share. When something else is running,
+        torch's threads wait for each other ten times as long. One core does all of a batch, while the caller waits.
         """
         if self._pixels.device.type == "cpu":
             yield from in_order(pieces, lambda indices: finish(*self._gather(indices)), 1, in_flight=1)
@@ -280,8 +280,8 @@ def _crop_of_encoded(
 def crop_resize(image: Pixels, box: npt.NDArray[np.int64], side: int, interpolation: str) -> Pixels:
     """Crop (top, left, height, width) and resize with antialias: uint8 (H, W, 3) -> (side, side, 3).
 
-    torch's resize of channels-last uint8 takes a quarter of Pillow's time; the two differ by at most one
-    level in most pixels, which training does not notice and evaluation never sees.
+    torch's resize of channels-last uint8 takes a quarter of Pillow's time. The two differ by at most one level in most
+    pixels: training does not notice, and evaluation never sees it.
     """
     top, left, tall, wide = (int(value) for value in box)
     part = torch.from_numpy(np.array(image[top : top + tall, left : left + wide]))

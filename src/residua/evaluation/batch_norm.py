@@ -61,9 +61,9 @@ def reestimate_bn(model: nn.Module, loader: _Batches, *, passes: int = PASSES) -
     on the batch size.
 
     New statistics of one layer change the inputs of all layers behind it. If all were set at once from one pass, errors
-    would grow with the depth before they vanish. So the first batch runs ahead after each pass: layer by layer it shows
-    how inputs changed since the pass, and the measured moments are shifted and scaled accordingly before they are set.
-    The first statistics are the moments of that batch. Passes are repeated until one measures what is set, to 0.1%; see
+    would grow with the depth before they vanish. So the first batch runs ahead after each pass, and shows layer by
+    layer how inputs changed since. The measured moments are shifted and scaled accordingly before they are set. The
+    first statistics are the moments of that batch. Passes are repeated until one measures what is set, to 0.1%; see
     `Reestimated.settled`.
 
     The training mode of every module and the momentum of every layer stay as they are.

@@ -18,7 +18,7 @@ Weigh = Callable[[Tensor, Tensor], Tensor]
 def grad_cam(
     model: Classifier, images: Tensor, targets: Tensor | None = None, /, *, layer: str | None = None
 ) -> Attribution:
-    """Grad-CAM: ReLU(Σ_k w_k A^k) with w_k = mean over positions of ∂y/∂A^k, y the logit of the class.
+    """Compute Grad-CAM: ReLU(Σ_k w_k A^k) with w_k = mean over positions of ∂y/∂A^k, y the logit of the class.
 
     Selvaraju et al. 2017, section 3, equations 1 and 2. The network runs once; only the part behind the
     layer runs backwards.
@@ -41,7 +41,8 @@ def grad_cam(
 def grad_cam_plus_plus(
     model: Classifier, images: Tensor, targets: Tensor | None = None, /, *, layer: str | None = None
 ) -> Attribution:
-    """Grad-CAM++: as Grad-CAM, with w_k = Σ_ij α^k_ij ReLU(∂Y/∂A^k_ij), for Y = exp(y), y the logit of the class.
+    """Compute Grad-CAM++: as Grad-CAM, with w_k = Σ_ij α^k_ij ReLU(∂Y/∂A^k_ij), for Y = exp(y), y the logit of the
+    class.
 
     Chattopadhay et al. 2018, equations 12 and 19: α = g² / (2g² + Σ_ab A_ab g³) with g = ∂y/∂A, where the second
     derivatives of y vanish. For g > 0, where the ReLU is not 0, α is 1 / (2 + g Σ_ab A_ab). ∂Y/∂A is exp(y) g; the

@@ -42,7 +42,7 @@ class Method(Protocol):
     """A method of explanation; its further parameters have defaults."""
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor | None = None, /) -> Attribution:
-        """(B, C, H, W) images as the network sees them, (B,) classes (default: the predicted) -> `Attribution`."""
+        """Explain (B, C, H, W) images as the network sees them, for (B,) classes, by default those predicted."""
 
 
 @contextmanager

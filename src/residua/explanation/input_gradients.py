@@ -34,7 +34,7 @@ def integrated_gradients(
     steps: int = 50,
     at_once: int = AT_ONCE,
 ) -> Attribution:
-    """Integrated gradients: (x − x') ⊙ ∫ ∂y/∂x (x' + α (x − x')) dα over α from 0 to 1.
+    """Compute integrated gradients: (x − x') ⊙ ∫ ∂y/∂x (x' + α (x − x')) dα over α from 0 to 1.
 
     Sundararajan et al. 2017, equation 1. The integral is a Gauss-Legendre sum of `steps` gradients.
 
@@ -81,7 +81,7 @@ def smooth_grad(
     seed: int = 0,
     at_once: int = AT_ONCE,
 ) -> Attribution:
-    """SmoothGrad: the mean of ∂y/∂x over copies of the image with Gaussian noise added.
+    """Compute SmoothGrad: the mean of ∂y/∂x over copies of the image with Gaussian noise added.
 
     Smilkov et al. 2017, section 3. The draws are the same for every image, so that the result for an image does not
     depend on its batch.

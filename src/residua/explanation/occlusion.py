@@ -36,7 +36,8 @@ def occlusion(
     baseline: Tensor | float = 0.0,
     at_once: int = AT_ONCE,
 ) -> Attribution:
-    """Occlusion sensitivity: a square moves over the image, and each pixel gets the mean fall of the class's logit.
+    """Compute occlusion sensitivity: a square moves over the image, and each pixel gets the mean fall of the class's
+    logit.
 
     Zeiler & Fergus 2014, section 4.2; they show the probability, whose fall is tiny where the network is sure.
 

@@ -73,8 +73,8 @@ def sanity(
     """Randomise a network's layers from the classifier down, and compare the maps with those of the trained network.
 
     Adebayo et al. 2018, section 3.1 (cascading randomisation). A method whose maps stay like those of the trained
-    network shows the image, as an edge detector does, not what the network makes of it. The network given is left as it
-    is: a copy forgets. Parameters and running statistics are drawn as the family starts them.
+    network shows the image, as an edge detector does. It does not show what the network makes of it. The network given
+    is left as it is: a copy forgets. Parameters and running statistics are drawn as the family starts them.
 
     Args:
         model: a trained network.

@@ -53,7 +53,8 @@ class Network(DenseHeadClassifier):
         )
 
     def initialise(self) -> None:
-        """Normal weights, and biases at 0 or `spec.init_bias` (Krizhevsky 2012, section 5); else as torch's layers."""
+        """Draw normal weights, and set biases to 0 or `spec.init_bias` (Krizhevsky 2012, section 5); else as torch's
+        layers."""
         if self.spec.init_std is None:
             super().initialise()
             return
@@ -63,7 +64,7 @@ class Network(DenseHeadClassifier):
             initialise_normal(layer, self.spec.init_std, bias)
 
     def parts(self) -> list[Part]:
-        """`conv1`, `norm1`, `pool1`, …, `pool5`: Caffe's names."""
+        """Yield `conv1`, `norm1`, `pool1`, …, `pool5`: Caffe's names."""
         layers = iter(self.features)
         named: list[Part] = []
         for number in range(1, len(self.spec.widths) + 1):

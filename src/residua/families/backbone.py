@@ -137,7 +137,7 @@ def _chosen(
     out_indices: int | Sequence[int] | None,
     names: str | Sequence[str] | Mapping[str, str] | None,
 ) -> dict[str, str]:
-    """The end points to return: their names, and the keys under which they are returned."""
+    """Return the end points to give: their names, and the keys under which they are returned."""
     if names is None:
         levels = [*{point.stride: point.name for point in points}.values()]
         return {levels[index]: levels[index] for index in _indices(spec, points, len(levels), out_indices)}

@@ -13,8 +13,8 @@ from residua.specs.densenet import DenseNetSpec
 class Network(Classifier):
     """`features` (stem, dense blocks with transitions between them, last BN), global average pooling, `classifier`.
 
-    Shapes: (B, spec.in_channels, H, W) -> logits (B, spec.num_classes); H, W of at least twice the product of the
-    strides before the last transition: 32 pixels for the ImageNet networks, 4 for three blocks on CIFAR.
+    Shapes: (B, spec.in_channels, H, W) -> logits (B, spec.num_classes). H and W are at least twice the product of the
+    strides before the last transition: 32 pixels on ImageNet, 4 for three blocks on CIFAR.
     """
 
     spec: DenseNetSpec
@@ -42,8 +42,8 @@ class Network(Classifier):
         self.classifier = nn.Linear(channels[-1][1], spec.num_classes)
 
     def initialise(self) -> None:
-        """As torchvision's: convolutions normal with variance 2 / fan-in (He 2015b, arXiv 1502.01852, as section 4.2
-        asks; the authors' Lua code takes fan-out), BN 1 and 0, the classifier uniform with bias 0.
+        """Draw as torchvision does: convolutions normal with variance 2 / fan-in, BN 1 and 0, the classifier uniform
+        with bias 0. Section 4.2 asks for He 2015b (arXiv 1502.01852) so; the authors' Lua code takes fan-out.
         """
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
@@ -53,13 +53,13 @@ class Network(Classifier):
         nn.init.zeros_(self.classifier.bias)
 
     def parts(self) -> list[Part]:
-        """`stem`, `denseblock1`, `transition1`, …, and the last BN with its ReLU, `features`."""
+        """Yield `stem`, `denseblock1`, `transition1`, …, and the last BN with its ReLU, `features`."""
         layers = list(self.features.named_children())
         stem = chain(*(layer for _, layer in layers[: self.stem_layers]))
         return [("stem", stem), *layers[self.stem_layers : -1], ("features", self._last_activation)]
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """(B, C', h, w) features -> (B, spec.num_classes) logits."""
+        """Classify features (B, C', h, w): return logits (B, spec.num_classes)."""
         logits: Tensor = self.classifier(F.adaptive_avg_pool2d(features, 1).flatten(1))
         return logits
 

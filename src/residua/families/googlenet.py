@@ -79,7 +79,7 @@ class Network(Classifier):
         return None
 
     def parts(self) -> list[Part]:
-        """Every layer of the stem, every module and every pool, under the names of `spec.end_points`."""
+        """Yield every layer of the stem, every module and every pool, under the names of `spec.end_points`."""
         named: list[Part] = [(self._point(key, _STEM[key]), getattr(self, key)) for key in _STEM if hasattr(self, key)]
         for name in MODULES:
             named.append((self._module_point(name), getattr(self, f"inception{name}")))
@@ -90,15 +90,15 @@ class Network(Classifier):
         return named
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """(B, C', h, w) features -> (B, spec.num_classes) logits."""
+        """Classify features (B, C', h, w): return logits (B, spec.num_classes)."""
         return self._classify(self.avgpool(features))
 
     def head_parts(self) -> list[Part]:
-        """The average over the map, then "logits" (Caffe's loss3/classifier)."""
+        """Yield the average over the map, then "logits" (Caffe's loss3/classifier)."""
         return [(self._point("avgpool", "pool5/7x7_s1"), self.avgpool), ("logits", self._classify)]
 
     def aux_heads(self) -> dict[str, nn.Module]:
-        """`aux1` on the output of module 4a and `aux2` on 4d's, or none."""
+        """Yield `aux1` on the output of module 4a and `aux2` on 4d's, or none."""
         if not self.spec.aux_heads:
             return {}
         return {self._module_point(name): getattr(self, head) for name, head in _AUX_BEHIND.items()}

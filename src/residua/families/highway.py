@@ -46,7 +46,7 @@ class Network(Classifier):
         self.fc = nn.Linear(channels * spec.grid**2, spec.num_classes)
 
     def initialise(self) -> None:
-        """As the authors' Caffe files; gates start at `spec.transform_bias`.
+        """Draw as the authors' Caffe files do; gates start at `spec.transform_bias`.
 
         Their first convolution asks for a Gaussian and leaves its deviation out; here it starts as the others do.
         """
@@ -54,7 +54,7 @@ class Network(Classifier):
         initialise_normal(self.fc, 0.05)
 
     def parts(self) -> list[Part]:
-        """`conv1`, …, `pool1`, …; dropout belongs to the layer behind it, the last to the head."""
+        """Yield `conv1`, …, `pool1`, …. Dropout belongs to the layer behind it, the last to the head."""
         named: list[Part] = []
         dropout: list[nn.Module] = []
         for name, layer in self.named_children():
@@ -66,7 +66,7 @@ class Network(Classifier):
         return named
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """(B, C', h, w) features -> (B, spec.num_classes) logits."""
+        """Classify features (B, C', h, w): return logits (B, spec.num_classes)."""
         dropout = self.get_submodule(f"drop{len(self.spec.dropouts)}")
         logits: Tensor = self.fc(dropout(self.avgpool(features)).flatten(1))
         return logits

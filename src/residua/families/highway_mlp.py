@@ -28,16 +28,16 @@ class Network(Classifier):
         self.fc = nn.Linear(spec.width, spec.num_classes)
 
     def initialise(self) -> None:
-        """He's (2015b) variance with ReLU, Glorot's (2010) with tanh; gates start at `spec.transform_bias`."""
+        """Draw with He's (2015b) variance for ReLU, Glorot's (2010) for tanh; gates start at `spec.transform_bias`."""
         initialise_highway(self, "relu" if self.spec.activation == "relu" else "linear")
 
     def parts(self) -> list[Part]:
-        """`layer1`, `layer2`, …."""
+        """Yield `layer1`, `layer2`, …."""
         first, *gated = ((name, layer) for name, layer in self.named_children() if isinstance(layer, HighwayLayer))
         return [(first[0], lambda x: first[1](x.flatten(1))), *gated]
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """(B, spec.width) features -> (B, spec.num_classes) logits."""
+        """Classify features (B, spec.width): return logits (B, spec.num_classes)."""
         logits: Tensor = self.fc(features)
         return logits
 

@@ -95,8 +95,8 @@ class Network(Classifier):
         self.classif = nn.Linear(spec.last_width or channels, spec.num_classes)
 
     def initialise(self) -> None:
-        """As slim's: convolutions and linear layers Glorot-uniform with biases 0, BN 1 and 0. timm leaves torch's
-        uniform defaults.
+        """Draw as slim does: convolutions and linear layers Glorot-uniform with biases 0, BN 1 and 0. timm leaves
+        torch's uniform defaults.
         """
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -107,12 +107,12 @@ class Network(Classifier):
                 layer.reset_parameters()
 
     def units(self) -> Iterator[ScaledResidual]:
-        """Every residual module, in order."""
+        """Yield every residual module, in order."""
         yield from (*self.repeat, *self.repeat_1, *self.repeat_2, self.block8)
 
     def parts(self) -> list[Part]:
-        """Slim's end points `Conv2d_1a_3x3`, …, `Mixed_5b`, `Mixed_6a`, `PreAuxLogits`, `Mixed_7a`, `Conv2d_7b_1x1`;
-        between them, where slim has none, its scopes `Repeat`, `Repeat_2` and `Block8`.
+        """Yield slim's end points `Conv2d_1a_3x3`, …, `Mixed_5b`, `Mixed_6a`, `PreAuxLogits`, `Mixed_7a`,
+        `Conv2d_7b_1x1`; between them, where slim has none, its scopes `Repeat`, `Repeat_2` and `Block8`.
         """
         named: list[Part] = [
             ("Conv2d_1a_3x3", self.conv2d_1a),
@@ -140,10 +140,10 @@ class Network(Classifier):
         return [*named, ("Conv2d_7b_1x1", self.conv2d_7b)] if self.spec.last_width else named
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """(B, C', h, w) features -> (B, spec.num_classes) logits."""
+        """Classify features (B, C', h, w): return logits (B, spec.num_classes)."""
         logits: Tensor = self.classif(self.dropout(F.adaptive_avg_pool2d(features, 1).flatten(1)))
         return logits
 
     def aux_heads(self) -> dict[str, nn.Module]:
-        """`AuxLogits` on PreAuxLogits, or none."""
+        """Yield `AuxLogits` on PreAuxLogits, or none."""
         return {"PreAuxLogits": self.AuxLogits} if self.spec.aux_heads else {}

@@ -29,7 +29,7 @@ _SPLIT = (Step(384, (1, 3)), Step(384, (3, 1)))
 
 
 def _mixed_5(pool: int) -> dict[str, Branch]:
-    """Figure 5: two 3×3 in the place of a 5×5."""
+    """Build figure 5: two 3×3 in the place of a 5×5."""
     return {
         "branch1x1": [Step(64, 1)],
         "branch5x5": [Step(48, 1), Step(64, 5)],
@@ -39,7 +39,7 @@ def _mixed_5(pool: int) -> dict[str, Branch]:
 
 
 def _mixed_6(inner: int) -> dict[str, Branch]:
-    """Figure 6: n×n as 1×n and n×1."""
+    """Build figure 6: n×n as 1×n and n×1."""
     return {
         "branch1x1": [Step(192, 1)],
         "branch7x7": [Step(inner, 1), Step(inner, _ROW), Step(192, _COLUMN)],
@@ -111,7 +111,7 @@ class Network(Classifier):
             nn.init.normal_(self.AuxLogits.fc.weight, std=0.001)
 
     def parts(self) -> list[Part]:
-        """Slim's end points: `Conv2d_1a_3x3`, …, `MaxPool_3a_3x3`, …, `Mixed_5b`, …, `Mixed_7c`."""
+        """Yield slim's end points: `Conv2d_1a_3x3`, …, `MaxPool_3a_3x3`, …, `Mixed_5b`, …, `Mixed_7c`."""
         stem: list[Part] = [
             ("Conv2d_1a_3x3", self.Conv2d_1a_3x3),
             ("Conv2d_2a_3x3", self.Conv2d_2a_3x3),
@@ -124,12 +124,12 @@ class Network(Classifier):
         return stem + [(name, getattr(self, name)) for name in _modules(self.spec)]
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """(B, C', h, w) features -> (B, spec.num_classes) logits."""
+        """Classify features (B, C', h, w): return logits (B, spec.num_classes)."""
         logits: Tensor = self.fc(self.dropout(self.avgpool(features).flatten(1)))
         return logits
 
     def aux_heads(self) -> dict[str, nn.Module]:
-        """`AuxLogits` on Mixed_6e, or none."""
+        """Yield `AuxLogits` on Mixed_6e, or none."""
         return {"Mixed_6e": self.AuxLogits} if self.spec.aux_heads else {}
 
 

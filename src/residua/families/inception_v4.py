@@ -48,7 +48,7 @@ _REDUCTION_B: Table = {
 
 
 def stem_convolutions(in_channels: int, conv: Maker) -> list[nn.Module]:
-    """The three convolutions with which Inception-v3, -v4 and Inception-ResNet-v2 begin: 1a, 2a, 2b."""
+    """Build the three convolutions with which Inception-v3, -v4 and Inception-ResNet-v2 begin: 1a, 2a, 2b."""
     return [
         conv(in_channels, 32, 3, 2, valid=True),
         conv(32, 32, 3, valid=True),
@@ -57,7 +57,7 @@ def stem_convolutions(in_channels: int, conv: Maker) -> list[nn.Module]:
 
 
 def reduction_a(filters: tuple[int, int, int, int]) -> Table:
-    """Figure 7, with the filters k, l, m, n of table 1."""
+    """Build figure 7, with the filters k, l, m, n of table 1."""
     reducing, inner, longer, shorter = filters
     return {
         "branch0": [Step(shorter, 3, 2, valid=True)],
@@ -93,8 +93,9 @@ class Network(Classifier):
             self.AuxLogits = AuxHead(read.out_channels, spec.num_classes, conv)
 
     def initialise(self) -> None:
-        """As slim's: convolutions from a truncated normal of variance 2 / fan-in (`variance_scaling_initializer`),
-        BN 1 and 0, linear layers Glorot-uniform with bias 0. timm leaves torch's uniform defaults.
+        """Draw as slim does: convolutions from a truncated normal of variance 2 / fan-in
+        (`variance_scaling_initializer`), BN 1 and 0, linear layers Glorot-uniform with bias 0. timm leaves torch's
+        uniform defaults.
         """
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
@@ -106,17 +107,17 @@ class Network(Classifier):
                 layer.reset_parameters()
 
     def parts(self) -> list[Part]:
-        """Slim's end points: `Conv2d_1a_3x3`, `Conv2d_2a_3x3`, `Conv2d_2b_3x3`, `Mixed_3a`, …, `Mixed_7d`."""
+        """Yield slim's end points: `Conv2d_1a_3x3`, `Conv2d_2a_3x3`, `Conv2d_2b_3x3`, `Mixed_3a`, …, `Mixed_7d`."""
         names = ["Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", *_tables(self.spec)]
         return list(zip(names, self.features, strict=True))
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """(B, C', h, w) features -> (B, spec.num_classes) logits."""
+        """Classify features (B, C', h, w): return logits (B, spec.num_classes)."""
         logits: Tensor = self.last_linear(self.dropout(F.adaptive_avg_pool2d(features, 1).flatten(1)))
         return logits
 
     def aux_heads(self) -> dict[str, nn.Module]:
-        """`AuxLogits` on the last Inception-B, Mixed_6h as published; or none."""
+        """Yield `AuxLogits` on the last Inception-B, Mixed_6h as published; or none."""
         return {self._aux_point(): self.AuxLogits} if self.spec.aux_heads else {}
 
     def _aux_point(self) -> str:
@@ -124,7 +125,7 @@ class Network(Classifier):
 
 
 def _tables(spec: InceptionV4Spec) -> dict[str, Table]:
-    """The modules behind the stem's convolutions, in order; an empty table stands for Inception-C."""
+    """Return the modules behind the stem's convolutions, in order; an empty table stands for Inception-C."""
     first, second, third = spec.depths
     return {
         **STEM,

@@ -66,19 +66,20 @@ def members(spec: Spec) -> tuple[Member, ...]:
 
 @lru_cache(8)
 def classifier_tensors(spec: Spec) -> tuple[str, ...]:
-    """The tensors of the state dict whose shape depends on the number of classes, those of auxiliary heads too."""
+    """Return the tensors of the state dict whose shape depends on the number of classes, those of auxiliary heads
+    too."""
     return _depending(spec, spec.edit(num_classes=spec.num_classes + 1))
 
 
 @lru_cache(8)
 def input_tensors(spec: Spec) -> tuple[str, ...]:
-    """The tensors of the state dict whose shape depends on the channels of the image: the first kernel."""
+    """Return the tensors of the state dict whose shape depends on the channels of the image: the first kernel."""
     return _depending(spec, spec.edit(in_channels=spec.in_channels + 1))
 
 
 @lru_cache(8)
 def state_shapes(spec: Spec) -> dict[str, Tensor]:
-    """The state dict of the spec's network on the meta device: names, shapes and types."""
+    """Return the state dict of the spec's network on the meta device: names, shapes and types."""
     return dict(outline(spec).state_dict())
 
 

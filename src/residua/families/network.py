@@ -81,7 +81,7 @@ class Classifier(nn.Module):
         raise NotImplementedError
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """(B, C', h, w) features -> (B, spec.num_classes) logits."""
+        """Classify features (B, C', h, w): return logits (B, spec.num_classes)."""
         raise NotImplementedError
 
     def head_parts(self) -> list[Part]:
@@ -100,7 +100,7 @@ class Classifier(nn.Module):
                 reset()
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) image -> (B, C', h, w) features, activated, before pooling."""
+        """Extract from images (B, C, H, W) the features (B, C', h, w), activated, before pooling."""
         x = self.lay_out(x)
         for _, part in self.parts():
             x = part(x)
@@ -172,12 +172,12 @@ class DenseHeadClassifier(Classifier):
     classifier: nn.Sequential
 
     def head_parts(self) -> list[Part]:
-        """`fc6`, `fc7` and `logits`."""
+        """Yield `fc6`, `fc7` and `logits`."""
         first, second, last = (chain(*list(self.classifier)[at]) for at in (slice(3), slice(3, 6), slice(6, 7)))
         return [("fc6", lambda x: first(self.avgpool(x).flatten(1))), ("fc7", second), ("logits", last)]
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """(B, C', h, w) features -> (B, spec.num_classes) logits."""
+        """Classify features (B, C', h, w): return logits (B, spec.num_classes)."""
         logits: Tensor = self.classifier(self.avgpool(features).flatten(1))
         return logits
 

@@ -39,14 +39,14 @@ class Network(Classifier):
         self.dropout = nn.Dropout(spec.dropout)
 
     def initialise(self) -> None:
-        """Normal weights with the deviations of the authors' files, biases 0."""
+        """Draw normal weights with the deviations of the authors' files; biases are 0."""
         convolutions = (layer for layer in self.modules() if isinstance(layer, nn.Conv2d))
         for number, layer in enumerate(convolutions, 1):
             small = number in self.spec.init_small
             initialise_normal(layer, self.spec.init_small_std if small else self.spec.init_std)
 
     def parts(self) -> list[Part]:
-        """`conv1`, `cccp1`, `cccp2`, `pool1`, …; dropout belongs to its pool."""
+        """Yield `conv1`, `cccp1`, `cccp2`, `pool1`, …. Dropout belongs to its pool."""
         named: list[Part] = []
         for name, layer in self.named_children():
             if name.startswith("pool"):
@@ -57,5 +57,5 @@ class Network(Classifier):
         return named
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """(B, spec.num_classes, h, w) features -> (B, spec.num_classes) logits."""
+        """Average features (B, spec.num_classes, h, w): return logits (B, spec.num_classes)."""
         return F.adaptive_avg_pool2d(features, 1).flatten(1)

@@ -66,16 +66,17 @@ class Network(Classifier):
                 nn.init.zeros_(owner(getattr(unit, f"bn{unit.depth}")).weight)  # type: ignore[arg-type]
 
     def stages(self) -> list[nn.Sequential]:
-        """The stages `layer1`, `layer2`, … in order."""
+        """Yield the stages `layer1`, `layer2`, … in order."""
         return [self.get_submodule(f"layer{i}") for i in range(1, len(self.spec.depths) + 1)]  # type: ignore[misc]
 
     def units(self) -> Iterator[ResidualUnit]:
-        """Every residual unit, in order."""
+        """Yield every residual unit, in order."""
         for stage in self.stages():
             yield from stage  # type: ignore[misc]
 
     def parts(self) -> list[Part]:
-        """Stem, units, and the last activation where units are pre-activated, in the vocabulary of `spec.end_points`.
+        """Yield stem, units, and the last activation where units are pre-activated, in the vocabulary of
+        `spec.end_points`.
 
         torchvision's `stem`, `layer1.0`, …, `features`; TF-slim's `resnet_v2_50/conv1`, `…/pool1`,
         `…/block1/unit_1/bottleneck_v2`, …, `…/postnorm`; Keras's `pool1_pool`, `conv2_block1_out`, …, `post_relu`.
@@ -88,11 +89,12 @@ class Network(Classifier):
         return [*parts, (names.last, self._last_activation)] if pre or names.always_last else parts
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """(B, C', h, w) features -> (B, spec.num_classes) logits."""
+        """Classify features (B, C', h, w): return logits (B, spec.num_classes)."""
         return self._classify(self.avgpool(features)).flatten(1)
 
     def head_parts(self) -> list[Part]:
-        """`logits`; with TF-slim's names `global_pool`, `resnet_v2_50/logits`, `…/spatial_squeeze` before it."""
+        """Yield `logits`, and with TF-slim's names `global_pool`, `resnet_v2_50/logits`, `…/spatial_squeeze` before
+        it."""
         if self.spec.end_points != "slim":
             return super().head_parts()
         scope = slim_scope(self.spec)
@@ -106,9 +108,9 @@ class Network(Classifier):
     def forward_intermediates(self, x: Tensor) -> dict[str, Tensor]:
         """Return what flows between the parts, by their names, and "logits" at the end.
 
-        With TF-slim's names, all of slim's end points, in its order: besides the parts, each unit's `shortcut` (where
-        it is a projection), `conv1`, `conv2`, `conv3`, the blocks, and `predictions` (the probabilities). `pool1`,
-        `postnorm` and "logits", which slim does not list, stand where they belong.
+        With TF-slim's names, all of slim's end points follow in its order. Besides the parts they are each unit's
+        `shortcut` (where it is a projection), `conv1`, `conv2`, `conv3`, the blocks, and `predictions` (the
+        probabilities). `pool1`, `postnorm` and "logits", which slim does not list, stand where they belong.
         """
         if self.spec.end_points != "slim":
             return super().forward_intermediates(x)
@@ -147,7 +149,8 @@ class Network(Classifier):
 
 
 def _stem(spec: ResNetSpec) -> nn.Module:
-    """The convolutions of the stem; the norm and the activation of the last are the network's `bn1` and `relu`."""
+    """Build the convolutions of the stem; the norm and the activation of the last are the network's `bn1` and
+    `relu`."""
     stride = 1 if spec.stem == "cifar" else 2
     bias, padding = "stem" in spec.bias, spec.padding
     if spec.stem != "deep":
@@ -181,7 +184,7 @@ class _Step(NamedTuple):
 
 
 def _steps(spec: ResNetSpec) -> list[list[_Step]]:
-    """The step of each unit, by stage. The stem's resolution is the first stage's."""
+    """Return the step of each unit, by stage. The stem's resolution is the first stage's."""
     strides = [[1] * depth for depth in spec.depths]
     for stage in range(1, len(strides)):
         if spec.stride_site == "last_3x3":

@@ -21,7 +21,7 @@ _LARGEST = 1024  # pixels; a network that takes nothing from a size up to here h
 
 
 def takes(spec: Spec, size: int) -> bool:
-    """Whether the network trains on square images of this side, pixels."""
+    """Return whether the network trains on square images of this side, pixels."""
     return _obstacle(spec, size, size) is None
 
 
@@ -153,6 +153,6 @@ def _obstacle(spec: Any, height: int, width: int) -> str | None:
 
 
 def _on_meta(spec: Spec, height: int, width: int, batch_size: int) -> tuple[Classifier, Tensor]:
-    """The network in training mode, and images for it: shapes without values."""
+    """Build the network in training mode, and images for it: shapes without values."""
     with torch.device("meta"):
         return build(spec).train(), torch.empty(batch_size, spec.in_channels, height, width)

@@ -44,14 +44,15 @@ class Network(DenseHeadClassifier):
         )
 
     def initialise(self) -> None:
-        """As torchvision: He's normal convolutions, linear layers with deviation 0.01.
+        """Draw as torchvision does: He's normal convolutions, linear layers with deviation 0.01.
 
         The paper (section 3.1) draws all from deviation 0.01 and begins with the shallow network's weights.
         """
         initialise(self, linear_std=0.01)
 
     def parts(self) -> list[Part]:
-        """`conv1_1`, …, `pool1`, `conv2_1`, …: the authors' Caffe names; batch normalisation belongs to its `conv`."""
+        """Yield `conv1_1`, …, `pool1`, `conv2_1`, …: the authors' Caffe names. Batch normalisation belongs to its
+        `conv`."""
         layers = iter(self.features)
         named: list[Part] = []
         for stage, depth in enumerate(self.spec.depths, 1):

@@ -158,7 +158,7 @@ def below(label: str, left: float, right: float, y: float) -> Markup:
 def image(kind: str, width: float, height: float, spoken: str, parts: Iterable[Markup]) -> Markup:
     """Return an SVG element of a page, of CSS class `kind`, with what is read aloud of it.
 
-    Its marks carry their light colours as attributes, which the style sheet of a page overrides: `alone` makes a file
+    Its marks carry their light colours as attributes, which the style sheet of a page overrides. `alone` makes a file
     of it that any program draws.
     """
     drawn = Markup('<svg class="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(

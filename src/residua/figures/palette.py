@@ -1,7 +1,7 @@
 """Colours and fonts of every page, chart and drawing, light and dark, stated once.
 
 A page refers to them as CSS variables. An SVG file that stands alone holds literal values: cairosvg, librsvg and most
-editors know neither variables nor media queries, and draw it in the light colours.
+editors know neither variables nor media queries. They draw it in the light colours.
 """
 
 from __future__ import annotations

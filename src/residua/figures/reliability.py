@@ -40,8 +40,8 @@ class Bin:
 
 
 def reliability_diagram(title: str, bins: Sequence[Bin], spoken: str) -> Markup:
-    """Return an SVG element: per bin the share of right answers, its interval, the gap to the mean probability, and
-    below it how many images the bin holds.
+    """Return an SVG element: per bin the share of right answers, its interval, the gap to the mean probability, and the
+    count of images.
 
     Args:
         title: above the diagram.

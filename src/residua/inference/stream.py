@@ -1,6 +1,6 @@
 """Images in, answers out: the one path that commands and servers share.
 
-Paths become files, files become pixels (decoded in threads, a bounded way ahead), pixels become logits through an
+Paths become files, and files become pixels, decoded in threads a bounded way ahead. Pixels become logits through an
 engine, and logits become probabilities at the run's temperature. A file that gives no answer is named and passed over.
 """
 

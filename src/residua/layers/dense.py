@@ -80,7 +80,7 @@ class DenseBlock(nn.Sequential):
         self.recompute = recompute
 
     def layers(self) -> list[DenseLayer]:
-        """The dense layers, in order."""
+        """Return the dense layers, in order."""
         return list(self.children())  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:

@@ -69,9 +69,8 @@ class ConvNormAct(nn.Module):
 def window_pool(x: Tensor, least: int) -> Tensor:
     """Average over 5×5 windows, stride 3, as the auxiliary classifiers of the inceptions begin.
 
-    Where that leaves fewer than `least` × `least` values, which small images do, the map's averages on a grid of
-    `least` × `least` take its place: the layers behind find what they need at every size, and the published size is
-    pooled as published.
+    Small images leave fewer than `least` × `least` values. There the map's averages on a grid of `least` × `least` take
+    its place, so that the layers behind find what they need at every size. The published size is pooled as published.
 
     Shapes: (B, C, H, W) -> (B, C, h, w), h and w at least `least`.
     """
@@ -107,7 +106,7 @@ def draw_normal(module: nn.Module, deviation: float | None) -> None:
     """Draw the weights of `module` from normal distributions; batch normalisation starts at 1 and 0.
 
     Biases of convolutions and linear layers keep torch's uniform default. torchvision truncates at ±2, 20 deviations
-    and more from the mean, where no draw of float32 comes: the plain normal is the same, and drawn three times as fast.
+    and more from the mean, where no draw of float32 comes. The plain normal is the same, and drawn three times as fast.
 
     Args:
         module: whose convolutions, linear layers and batch normalisations are drawn.

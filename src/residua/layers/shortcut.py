@@ -27,5 +27,6 @@ class PadShortcut(nn.Module):
 
 
 def projection(conv: nn.Module, norm: nn.Module | None) -> nn.Module:
-    """Options B and C: a convolution, 1×1 as a rule, with a norm behind it where one is given (keys `0` and `1`)."""
+    """Build options B and C: a convolution, 1×1 as a rule, with a norm behind it where one is given (keys `0` and
+    `1`)."""
     return nn.Sequential(conv, norm) if norm else nn.Sequential(conv)

@@ -53,7 +53,7 @@ class ResidualUnit(nn.Module):
         return [(getattr(self, f"conv{i}"), getattr(self, f"bn{i}")) for i in range(1, self.depth + 1)]
 
     def _projects(self) -> bool:
-        """Whether the shortcut is a projection, the unit's own or a shared one."""
+        """Return whether the shortcut is a projection, the unit's own or a shared one."""
         return self.downsample is not None and isinstance(owner(self.downsample), nn.Sequential)
 
     def _inner(self, x: Tensor) -> Tensor:

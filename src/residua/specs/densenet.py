@@ -27,9 +27,9 @@ from residua.specs.series import Series
 class DenseNetSpec(Spec):
     """Everything that makes one densely connected network; `residua.families.densenet.Network` reads it.
 
-    A layer is BN, ReLU, convolution, and its input is the concatenation of the block's input and of what every layer
-    before it in the block has added (Huang 2017, section 3). Between blocks stands a transition: BN, ReLU, 1×1
-    convolution, 2×2 average pooling.
+    A layer is BN, ReLU, convolution. Its input concatenates the block's input and what every layer before it in the
+    block has added (Huang 2017, section 3). Between blocks stands a transition: BN, ReLU, 1×1 convolution, 2×2 average
+    pooling.
 
     Attributes:
         name: the catalog's name, kept through edits.
@@ -43,8 +43,8 @@ class DenseNetSpec(Spec):
         compression: share of its channels that a transition keeps, rounded down, θ (section 3: 0.5 in the BC form).
         dropout: drop probability behind every convolution but the stem's (section 4.2: 0.2 without augmentation).
             torchvision drops behind the 3×3 alone.
-        recompute: in training, keep what the layers add and compute concatenation, BN and ReLU once more in the
-            backward pass: memory linear in the depth instead of quadratic (Pleiss 2017, arXiv 1707.06990).
+        recompute: in training, keep what the layers add, and compute concatenation, BN and ReLU once more in the
+            backward pass. Memory is then linear in the depth instead of quadratic (Pleiss 2017, arXiv 1707.06990).
         bn_eps: epsilon of batch normalisation.
         bn_momentum: weight of the new batch in the running statistics (torch's convention).
         num_classes: outputs.
@@ -109,12 +109,12 @@ def _cifar(name: str, layers: int, growth: int, **fields: Any) -> DenseNetSpec:
 
 
 def cifar_densenet(name: str, n: int, growth: int) -> DenseNetSpec:
-    """3n+4 layers: no bottleneck, no compression (Huang 2017, section 3, "Implementation Details")."""
+    """Return 3n+4 layers: no bottleneck, no compression (Huang 2017, section 3, "Implementation Details")."""
     return _cifar(name, n, growth, stem_width=16, bottleneck=0, compression=1.0)
 
 
 def cifar_densenet_bc(name: str, n: int, growth: int) -> DenseNetSpec:
-    """6n+4 layers: bottlenecks of 4k, transitions that halve the channels, a stem of 2k."""
+    """Return 6n+4 layers: bottlenecks of 4k, transitions that halve the channels, a stem of 2k."""
     return _cifar(name, n, growth, stem_width=2 * growth)
 
 

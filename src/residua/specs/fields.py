@@ -1,7 +1,7 @@
 """Fields that carry their rules: each value is checked against its annotation where a spec is made.
 
-An annotation holds the type and, in `Annotated`, the field's rules: the numbers that it takes (`Span`), the length of a
-text or a list (`Length`), and what the field bears on (`Role`). Rules that several families share have names here.
+An annotation holds the type and, in `Annotated`, the field's rules. `Span` gives the numbers that it takes, `Length`
+the length of a text or a list, and `Role` what the field bears on. Rules that several families share have names here.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Span:
     hint: str = ""
 
     def holds(self, number: float) -> bool:
-        """Whether `number` is one of them."""
+        """Return whether `number` is one of them."""
         if self.off and number == 0:
             return True
         low = self.low < number if self.above else self.low <= number
@@ -142,8 +142,8 @@ def field_roles(kind: type) -> dict[str, str]:
 
 
 def checked(key: str, value: Any, wanted: Any, remedy: str = "") -> Any:
-    """Return `value` as the annotation `wanted` has it: an int serves as a float, a list as a tuple, a number as a
-    tuple of one.
+    """Return `value` as the annotation `wanted` has it: an int as a float, a list as a tuple, a number as a tuple of
+    one.
 
     Raises:
         InputError: the value is of another type, NaN or infinite, none of the choices of a Literal, or against a rule.

@@ -46,7 +46,7 @@ class HighwayMLPSpec(Spec):
 
 
 def highway_mlp(name: str, gated: int) -> HighwayMLPSpec:
-    """`gated` highway layers of 50 units behind one that sets the width (Srivastava 2015, section 3.1)."""
+    """Return `gated` highway layers of 50 units behind one that sets the width (Srivastava 2015, section 3.1)."""
     # Measured at the start, with ReLU: at -4 the first layer's gradient vanishes behind 1,000 layers (1e-4), at -8 it
     # does not (1); behind 100 it is whole at -4 (0.3), and gone at -1 (1e-5).
     return HighwayMLPSpec(name, SRIVASTAVA_2015, gated + 1, transform_bias=-4.0 if gated < 100 else -8.0)

@@ -44,8 +44,8 @@ class InceptionResNetSpec(Spec):
         last_scale: the factor of the last C.
         last_relu: whether the last C ends in a ReLU as the others do.
         stem: "v3": Inception-v3's and one mixed module (slim, Mixed_5b); "v4": Inception-v4's (figure 3).
-        reduction_a: filters k, l, m, n of the module between A and B: the reducing 1×1, the 3×3 and the strided 3×3 of
-            its longer branch, and its shorter branch (figure 7 and table 1).
+        reduction_a: filters k, l, m, n of the module between A and B (figure 7 and table 1). They are the reducing 1×1,
+            the 3×3 and the strided 3×3 of its longer branch, and its shorter branch.
         last_width: filters of the 1×1 convolution before the classifier (slim, Conv2d_7b_1x1); 0: none.
         bn_scale: whether batch normalisation has a gamma; slim's and Keras's has none.
         bn_eps: epsilon of batch normalisation.

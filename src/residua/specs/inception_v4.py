@@ -35,8 +35,8 @@ class InceptionV4Spec(Spec):
         name: the catalog's name, kept through edits.
         paper: where the network was published.
         depths: how many Inception-A, -B and -C modules (figure 9).
-        reduction_a: filters k, l, m, n of the module between A and B: the reducing 1×1, the 3×3 and the strided 3×3 of
-            its longer branch, and its shorter branch (figure 7 and table 1).
+        reduction_a: filters k, l, m, n of the module between A and B (figure 7 and table 1). They are the reducing 1×1,
+            the 3×3 and the strided 3×3 of its longer branch, and its shorter branch.
         bn_scale: whether batch normalisation has a gamma; slim's has none.
         bn_eps: epsilon of batch normalisation.
         bn_momentum: weight of the new batch in the running statistics (torch's convention).

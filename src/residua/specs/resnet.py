@@ -120,12 +120,13 @@ def cifar_seresnet(name: str, n: int) -> ResNetSpec:
 
 
 def cifar_resnet_v2(name: str, n: int) -> ResNetSpec:
-    """6n+2 layers of pre-activated basic units, option A; first activation before the split (He 2016, section 4)."""
+    """Return 6n+2 layers of pre-activated basic units, option A, the first activation before the split (He 2016,
+    section 4)."""
     return cifar(name, n, stem_norm=True, **_FULL_PRE)
 
 
 def cifar_resnet_v2_bottleneck(name: str, n: int) -> ResNetSpec:
-    """9n+2 layers of pre-activated bottlenecks; stride in the first 1×1 (resnet-1k-layers)."""
+    """Return 9n+2 layers of pre-activated bottlenecks, stride in the first 1×1 (resnet-1k-layers)."""
     return cifar(name, n, unit="bottleneck", expansion=4, shortcut="projection", stride_site="first_1x1", **_FULL_PRE)
 
 
@@ -142,12 +143,12 @@ _KERAS_CIFAR: dict[str, Any] = {
 
 
 def cifar_resnet_keras(name: str, n: int) -> ResNetSpec:
-    """6n+2 layers as Keras's CIFAR-10 example has them: option B without BN, SAME padding."""
+    """Return 6n+2 layers as Keras's CIFAR-10 example has them: option B without BN, SAME padding."""
     return cifar(name, n, **_KERAS_CIFAR)
 
 
 def cifar_resnet_v2_keras(name: str, n: int) -> ResNetSpec:
-    """9n+2 layers as Keras's CIFAR-10 example has them, which is not He 2016's network.
+    """Return 9n+2 layers as Keras's CIFAR-10 example has them, which is not He 2016's network.
 
     Inner widths are 16, 64, 128 (He: 16, 32, 64), so that parameters are 2.6 to 2.9 times as many; projections read
     the raw input.
@@ -158,7 +159,7 @@ def cifar_resnet_v2_keras(name: str, n: int) -> ResNetSpec:
 
 
 def cifar_wrn(name: str, n: int, widen: int) -> ResNetSpec:
-    """6n+4 layers of pre-activated basic units, `widen` times as wide (Zagoruyko 2016, table 1)."""
+    """Return 6n+4 layers of pre-activated basic units, `widen` times as wide (Zagoruyko 2016, table 1)."""
     widths = (16 * widen, 32 * widen, 64 * widen)
     return cifar(name, n, widths=widths, activation="full_pre", shortcut="projection", paper=WIDE)
 

@@ -59,12 +59,12 @@ class ResNetSpec(Spec):
         stem_norm: with a pre-activated order, the first unit's activation stands in the stem, before the pool and
             before the paths split (He 2016, section 4; fb.resnet.torch). False: inside the first unit, behind the
             pool, where an identity shortcut does not see it (timm). The other orders always have it in the stem.
-        pool_padding: the stem's pool pads with −inf on both sides ("symmetric", torch), with zeros ("zero", Keras),
-            with −inf as TensorFlow's SAME ("same"), or not at all, windows over the edge being cut ("ceil", Caffe).
-            Zeros differ on un-activated values; the last two agree at even sizes, and shift the grid of the others.
-        stride_site: where a stage halves the resolution: the first unit's first convolution ("first_1x1", He 2015,
-            Caffe, Keras), its 3×3 ("first_3x3", torchvision's v1.5), or the 3×3 of the last unit of the stage before
-            ("last_3x3", TF-slim). The first and the last compute one function at different cost.
+        pool_padding: how the stem's pool pads: "symmetric", −inf on both sides (torch); "zero" (Keras); "same", −inf as
+            TensorFlow's SAME; "ceil", not at all, windows over the edge being cut (Caffe). Zeros differ on un-activated
+            values; the last two agree at even sizes, and shift the grid of the others.
+        stride_site: where a stage halves the resolution: "first_1x1", the first unit's first convolution (He 2015,
+            Caffe, Keras); "first_3x3", its 3×3 (torchvision's v1.5); "last_3x3", that of the last unit of the stage
+            before (TF-slim). The first and the last compute one function at different cost.
         shortcut: how a unit's input reaches the addition. "none" (plain net); "pad": strided identity, new channels
             zero and appended (option A); "pad_both": zeros on both sides of the channels; "projection": 1×1
             convolution where the shape changes (option B); "projection_all": everywhere (option C); "max_pool":
@@ -99,7 +99,7 @@ class ResNetSpec(Spec):
             "he_truncated", normal cut at two deviations, variance 2 / fan-in (Keras's he_normal, TF-slim's variance
             scaling); "glorot_uniform" (Keras's default). The last two hold for the classifier too.
         output_stride: pixels of the image per pixel of the features; 0: the network's own, 32 (4 for CIFAR). Where it
-            is reached, later strides become dilations of the 3×3 convolutions behind them (TF-slim): the weights stay,
+            is reached, later strides become dilations of the 3×3 convolutions behind them (TF-slim). The weights stay,
             and every (own / output_stride)-th pixel keeps its value, unless squeeze-and-excitation averages over all.
         head_dropout: drop probability before the classifier (SENet-154: 0.2).
         head: "linear" after global average pooling, or the same as a 1×1 convolution, "conv".
@@ -171,7 +171,7 @@ class ResNetSpec(Spec):
         return int(self.stem_stride * 2 ** (len(self.depths) - 1))
 
     def inner_width(self, stage: int) -> int:
-        """Channels of a bottleneck's 3×3 in a stage, counted from 0."""
+        """Return the channels of a bottleneck's 3×3 in a stage, counted from 0."""
         if self.inner_widths:
             return self.inner_widths[stage]
         return self.widths[stage] * self.base_width // 64 * self.cardinality

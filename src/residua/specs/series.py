@@ -35,7 +35,7 @@ class Series:
         return f"{self.per_n}n+{self.offset}" if self.per_n > 1 else "n"
 
     def names(self) -> list[str]:
-        """The listed names."""
+        """Return the listed names."""
         pairs = (entry if isinstance(entry, tuple) else (entry, None) for entry in self.listed)
         return [self.pattern.format(depth=depth, width=width) for depth, width in pairs]
 

@@ -98,7 +98,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def all_finite(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether no floating-point tensor holds NaN or infinity."""
+    """Return whether no floating-point tensor holds NaN or infinity."""
     return all(bool(torch.isfinite(value).all()) for value in tensors.values() if value.is_floating_point())
 
 

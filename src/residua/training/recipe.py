@@ -61,8 +61,8 @@ class Recipe:
         min_learning_rate: floor under drops of the plateau rule.
         label_smoothing: mass that moves from the true class to all classes alike (Szegedy 2015, section 7).
         ema_decay: decay per step of an average of the weights, which then is validated and kept; 0 for none.
-        freeze: what stands still, weights and statistics: "backbone" (all but the head), everything up to the end of
-            a stage or end point such as "layer2", or a number of parts from the image on; "" for nothing.
+        freeze: what stands still, weights and statistics: "backbone", all but the head; "layer2" or the like,
+            everything up to the end of that stage or end point; a number of parts from the image on; "" for nothing.
         layer_decay: each part of the network learns at this factor times the rate of the part behind it, the
             classifier at the whole rate (ELECTRA, Clark 2020; BEiT, Bao 2021); 1 for the same rate everywhere.
         clip_norm: largest norm of the whole gradient; 0 for no limit.

@@ -65,7 +65,7 @@ def load_recipe(name_or_path: str | Path, *, image_size: int = 32, images: int =
 def from_toml(text: str, *, source: str = "the recipe", image_size: int = 32, images: int = FEW) -> Recipe:
     """Return the recipe that a TOML text describes; fields that it leaves out keep their defaults.
 
-    Fields of the table [photos] replace those above when `image_size` exceeds 64 pixels, those of [few] when there
+    Fields of the table [photos] replace those above when `image_size` exceeds 64 pixels. Those of [few] do when there
     are fewer than 10,000 images to train on, those of [photos.few] when both hold.
     """
     try:

@@ -85,7 +85,7 @@ def digests_path(folder: Path) -> Path:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the run has written everything that it had to write."""
+    """Return whether the run has written everything that it had to write."""
     whole = all((folder / name).exists() for name in RUN_FILES)
     return whole and not list_checkpoints(checkpoints_of(folder))
 

@@ -81,7 +81,7 @@ class State:
         return self.images / max(1e-9, self.train_seconds)
 
     def spend(self, seconds: float, *, training: bool) -> None:
-        """Book time."""
+        """Add time to the epoch."""
         self.seconds += seconds
         if training:
             self.train_seconds += seconds

@@ -223,7 +223,7 @@ class Trainer:
         )
 
     def checkpoint_due(self) -> bool:
-        """Whether the recipe's rules (steps, minutes) ask for a checkpoint after this step."""
+        """Return whether the recipe's rules (steps, minutes) ask for a checkpoint after this step."""
         recipe = self.plan.recipe
         if recipe.checkpoint_every_steps and self.global_step % recipe.checkpoint_every_steps == 0:
             return True

@@ -50,7 +50,7 @@ def count(spec: Spec) -> CountReceipt:
 
 
 def rounds_to(exact: int, printed: str) -> bool:
-    """Whether a count is a printed figure such as "25.0M": within half of its last digit, or within 1%."""
+    """Return whether a count is a printed figure such as "25.0M": within half of its last digit, or within 1%."""
     match = re.fullmatch(r"(\d+)(?:\.(\d+))?([KMG])", printed)
     if not match:
         raise ValueError(f"a printed figure {printed!r} is none such as 25.0M")

@@ -60,7 +60,7 @@ def logits_and_weights(twin: Twin, spec: Spec, images: Tensor, seed: int) -> tup
 
 @contextmanager
 def _computing_in(keras: Any, dtype: str) -> Iterator[None]:
-    """Inside, Keras's networks have inputs, weights and activations of this type."""
+    """Give Keras's networks inputs, weights and activations of this type inside."""
     kept = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx(dtype)
     keras.config.set_dtype_policy(dtype)

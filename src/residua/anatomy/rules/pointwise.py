@@ -16,7 +16,7 @@ from residua.anatomy.trace import FLOAT_BYTES, Rule, Storage, Trace, Value, inpu
 
 
 def linear(trace: Trace, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`F.linear`; keeps its input."""
+    """Trace `F.linear`, which keeps its input."""
     shape = (*input.shape[:-1], weight.shape[0])
     return trace.record(
         "linear",
@@ -41,7 +41,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """`F.batch_norm`; keeps its input and the statistics of the batch."""
+    """Trace `F.batch_norm`, which keeps its input and the statistics of the batch."""
     # In training the mean and the reciprocal deviation of the batch are kept beside the input.
     statistics = Storage(2 * input.shape[1] * FLOAT_BYTES if training else 0)
     return trace.record(
@@ -55,7 +55,7 @@ def batch_norm(
 
 
 def unary(kind: str, keeps: Callable[[tuple[Value, ...], Value], Iterable[Storage]], in_place: bool = False) -> Rule:
-    """A function of each element."""
+    """Trace a function of each element."""
 
     def rule(trace: Trace, input: Tensor, inplace: bool = in_place) -> Tensor:
         return trace.record(kind, (input,), input.shape, in_place=inplace, flops=input.numel(), keeps=keeps)
@@ -64,7 +64,7 @@ def unary(kind: str, keeps: Callable[[tuple[Value, ...], Value], Iterable[Storag
 
 
 def softmax(trace: Trace, input: Tensor, dim: Any = None, **rest: Any) -> Tensor:
-    """`F.softmax`; keeps its output."""
+    """Trace `F.softmax`, which keeps its output."""
     return trace.record("softmax", (input,), input.shape, flops=3 * input.numel(), keeps=output_alone)
 
 
@@ -75,7 +75,7 @@ def dropout(
     training: bool = True,
     inplace: bool = False,
 ) -> Tensor:
-    """`F.dropout`; keeps its mask."""
+    """Trace `F.dropout`, which keeps its mask."""
     if not training or p == 0:
         return input
     # On CPUs the mask is a float tensor.
@@ -91,7 +91,7 @@ def dropout(
 
 
 def addition(in_place: bool) -> Rule:
-    """`torch.add`; keeps nothing."""
+    """Trace `torch.add`, which keeps nothing."""
 
     def rule(trace: Trace, input: Any, other: Any, *, alpha: float = 1, **rest: Any) -> Any:
         if trace.known(input) is None and trace.known(other) is None:
@@ -106,7 +106,7 @@ def addition(in_place: bool) -> Rule:
 
 
 def multiplication(in_place: bool) -> Rule:
-    """`torch.mul`; keeps each factor for the other's gradient."""
+    """Trace `torch.mul`, which keeps each factor for the other's gradient."""
 
     def rule(trace: Trace, input: Any, other: Any) -> Any:
         if trace.known(input) is None and trace.known(other) is None:
@@ -125,7 +125,7 @@ def multiplication(in_place: bool) -> Rule:
 
 
 def subtraction(reverse: bool) -> Rule:
-    """`torch.sub`, or `torch.rsub`; keeps nothing."""
+    """Trace `torch.sub`, or `torch.rsub`, which keeps nothing."""
 
     def rule(trace: Trace, input: Any, other: Any, **rest: Any) -> Any:
         shape = _broadcast(input, other)
@@ -138,21 +138,21 @@ def subtraction(reverse: bool) -> Rule:
 
 
 def lerp(trace: Trace, input: Tensor, end: Tensor, weight: Any) -> Tensor:
-    """`torch.lerp`, input + weight · (end − input); keeps all three."""
+    """Trace `torch.lerp`, input + weight · (end − input), which keeps all three."""
     read = (input, end, weight)
     shape = _broadcast(input, end)
     return trace.record("lerp", read, shape, weights=read, flops=3 * math.prod(shape), keeps=inputs_alone)
 
 
 def power(trace: Trace, input: Tensor, exponent: float) -> Any:
-    """`torch.pow` with a number; keeps its input."""
+    """Trace `torch.pow` with a number, which keeps its input."""
     if trace.known(input) is None or not isinstance(exponent, int | float):
         return run_on_meta(trace, torch.pow, (input, exponent), {})
     return trace.record("pow", (input,), input.shape, flops=input.numel(), keeps=inputs_alone)
 
 
 def cat(trace: Trace, tensors: Sequence[Tensor], dim: int = 0, **rest: Any) -> Tensor:
-    """`torch.cat`; keeps nothing."""
+    """Trace `torch.cat`, which keeps nothing."""
     shape = list(tensors[0].shape)
     shape[dim] = sum(tensor.shape[dim] for tensor in tensors)
     sizes = {tuple(n for i, n in enumerate(t.shape) if i != dim % len(shape)) for t in tensors}
@@ -162,14 +162,14 @@ def cat(trace: Trace, tensors: Sequence[Tensor], dim: int = 0, **rest: Any) -> T
 
 
 def clone(trace: Trace, input: Tensor, **rest: Any) -> Tensor:
-    """`torch.clone`; of buffers, it is no part of the pass."""
+    """Trace `torch.clone`; of buffers, it is no part of the pass."""
     if trace.known(input) is None:
         return input.clone()
     return trace.record("clone", (input,), input.shape, shares_grad=True)
 
 
 def flatten(trace: Trace, input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """`torch.flatten`."""
+    """Trace `torch.flatten`."""
     start, end = start_dim % input.dim(), end_dim % input.dim()
     shape = (*input.shape[:start], math.prod(input.shape[start : end + 1]), *input.shape[end + 1 :])
     # With the channels innermost, maps have to be brought into the order of the flat vector.

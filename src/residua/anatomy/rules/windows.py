@@ -35,7 +35,7 @@ def conv2d(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Tensor:
-    """`torch.conv2d`; keeps its input."""
+    """Trace `torch.conv2d`, which keeps its input."""
     batch, _, *size = input.shape
     outputs, depth, *kernel = weight.shape
     step, spread = _pair(stride), _pair(dilation)
@@ -72,7 +72,7 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """`F.max_pool2d`; keeps its input and the place of each maximum."""
+    """Trace `F.max_pool2d`, which keeps its input and the place of each maximum."""
     if return_indices:
         return run_on_meta(
             trace, F.max_pool2d_with_indices, (input, kernel_size, stride, padding, dilation, ceil_mode), {}
@@ -95,7 +95,7 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """`F.avg_pool2d`; keeps its input."""
+    """Trace `F.avg_pool2d`, which keeps its input."""
     return _pool(trace, "avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode, inputs_alone)
 
 
@@ -133,7 +133,7 @@ def _pool(
 
 
 def adaptive_avg_pool2d(trace: Trace, input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
-    """`F.adaptive_avg_pool2d`; to one pixel it is a mean, which keeps nothing."""
+    """Trace `F.adaptive_avg_pool2d`; to one pixel it is a mean, which keeps nothing."""
     size = input.shape[-2:]
     wanted = (output_size, output_size) if isinstance(output_size, int) else output_size
     out = [n if side is None else side for n, side in zip(size, wanted, strict=True)]
@@ -154,7 +154,7 @@ def adaptive_avg_pool2d(trace: Trace, input: Tensor, output_size: int | Sequence
 
 
 def mean(trace: Trace, input: Tensor, dim: Any = None, keepdim: bool = False, **rest: Any) -> Tensor:
-    """`torch.mean`; over positions it sees the whole image."""
+    """Trace `torch.mean`; over positions it sees the whole image."""
     axes = range(input.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
     gone = {axis % input.dim() for axis in axes}
     shape = [1 if i in gone else n for i, n in enumerate(input.shape) if keepdim or i not in gone]
@@ -164,7 +164,7 @@ def mean(trace: Trace, input: Tensor, dim: Any = None, keepdim: bool = False, **
 
 
 def pad(trace: Trace, input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Tensor:
-    """`F.pad`; moves the field."""
+    """Trace `F.pad`, which moves the field."""
     shape = list(input.shape)
     for axis, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=True), 1):
         shape[-axis] += before + after
@@ -174,7 +174,7 @@ def pad(trace: Trace, input: Tensor, pad: Sequence[int], mode: str = "constant",
 
 
 def getitem(trace: Trace, input: Tensor, index: Any) -> Any:
-    """`x[a:b:c, …]`, which may skip positions, and `x[:, None]`; other indices run on the meta device."""
+    """Trace `x[a:b:c, …]`, which may skip positions, and `x[:, None]`; other indices run on the meta device."""
     known = trace.known(input)
     if (
         known is None

@@ -29,7 +29,7 @@ def compare(
     """Set runs side by side on the same images, and test whether they differ.
 
     Every pair is compared by McNemar's test, exact where few images differ; p is adjusted for the number of pairs
-    (Holm), and the difference of top-1 has a paired score interval.
+    (Holm). The difference of top-1 has a paired score interval.
 
     Parameters
     ----------

@@ -41,8 +41,8 @@ def convert(
     """Turn a file of weights into a run folder, or with --to a run's weights into a file for torchvision or timm.
 
     Tensors are renamed and laid out again by rule; a missing, unexpected or misshapen one is refused, all of them
-    named. The run carries the preprocessing that a config.json beside the file states, else the one that the source's
-    weights for this network expect, which is reported as assumed. State the parts that you know.
+    named. The run carries the preprocessing that a config.json beside the file states. Else it is the one that the
+    source's weights for this network expect, which is reported as assumed. State the parts that you know.
 
     Parameters
     ----------

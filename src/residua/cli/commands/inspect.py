@@ -97,7 +97,8 @@ def inspect(
 
 @contextlib.contextmanager
 def _without_collections() -> Iterator[None]:
-    """Imports and short passes make much and free little: looking for garbage would take a fifth of the time."""
+    """Pause the collector: imports and short passes free little, and looking for garbage would take a fifth of the
+    time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -120,7 +121,7 @@ def _parsed(text: str) -> tuple[int, int, int]:
 
 
 def _named(model: str) -> Spec:
-    """The spec of a name, or of the run in a folder; a name of the catalog goes before a folder of that name."""
+    """Return the spec of a name, or of the run in a folder; a name of the catalog goes before a folder of that name."""
     from residua.specs.catalog import get_spec
 
     try:

@@ -12,9 +12,9 @@ from residua.data.loader import default_workers
 def content_digests(split: Split, root: Path | str = "", workers: int | None = None) -> dict[str, str]:
     """Return the SHA-256 of the content of each file of a split: name -> 64 hexadecimal digits.
 
-    After a `Loader` of the same split was opened this costs one look at each file's times, since the hashes were taken
-    while decoding; else every file is read. A file that cannot be read has "". Images that come from no file give
-    nothing: `Dataset.hash` covers their pixels.
+    After a `Loader` of the same split was opened this costs one look at each file's times: decoding took the hashes.
+    Else every file is read. A file that cannot be read has "". Images that come from no file give nothing:
+    `Dataset.hash` covers their pixels.
 
     Args:
         split: the images.

@@ -1,7 +1,8 @@
 """One entry of the decode cache: decoded images in a file mapped into memory, checked against damage.
 
 An entry is a folder of two files. `pixels` holds the images; `index` holds the SHA-256 of what follows in it, and then
-arrays: a checksum of each image's pixels, a hash of what it was decoded from, why some could not be decoded, and sizes.
+arrays. They are a checksum of each image's pixels, a hash of what it was decoded from, its size, and why it could not
+be decoded.
 """
 
 from __future__ import annotations

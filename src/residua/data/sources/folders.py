@@ -28,9 +28,9 @@ def open_folder(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fal
             judged on.
 
     Raises:
-        InputError: a file or a missing folder was given, there are no classes or only one, a class folder of train
-            holds no image, links form a loop, something cannot be listed, a part has classes that train lacks, or
-            folders look like parts and not like classes.
+        InputError: a file or a missing folder was given; there are no classes or only one; a class folder of train
+            holds no image; links form a loop; something cannot be listed; a part has classes that train lacks; folders
+            look like parts and not like classes.
     """
     layout = read_layout(path)
     if layout.mixed_up:

@@ -83,7 +83,8 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def _newcombe(both: int, b: int, c: int, neither: int) -> tuple[float, float]:
-    """Method 10 of Newcombe 1998: Wilson's intervals of the two rates, combined by the correlation of the answers."""
+    """Apply method 10 of Newcombe 1998: combine Wilson's intervals of the two rates by the correlation of the
+    answers."""
     count = both + b + c + neither
     first, second = (both + b) / count, (both + c) / count
     (low1, high1), (low2, high2) = wilson(both + b, count), wilson(both + c, count)

@@ -119,8 +119,8 @@ def assemble(
 def describe(model: nn.Module, preprocess: PreprocessSpec) -> dict[str, Any]:
     """Return the description of a network in reports.
 
-    It holds name, paper, parameters, input size, bytes and hash of the weights, and multiply-accumulates per image,
-    which are None for a network that Residua did not build.
+    It holds name, paper, parameters, input size, bytes and hash of the weights, and multiply-accumulates per image. The
+    latter are None for a network that Residua did not build.
     """
     spec = getattr(model, "spec", None)
     return {

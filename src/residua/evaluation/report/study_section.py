@@ -1,7 +1,7 @@
 """Read a finished study's folder, and check it before it is shown in the page of an evaluation.
 
 The words come from study.json, charts and tables from study.html. Of its markup only the elements and attributes of the
-studies' own charts and tables are taken over, so that a file from elsewhere brings no script, style or address.
+studies' own charts and tables are taken over. A file from elsewhere so brings no script, style or address.
 """
 
 from __future__ import annotations

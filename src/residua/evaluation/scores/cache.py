@@ -1,8 +1,9 @@
 """Scores cached between evaluations, in files that are checked before they are believed.
 
-A hash of everything that scores depend on finds them: weights, network, preprocessing, views, data (of files also their
-sizes and times of change), part, policy for bad images, engine, precision, device and versions. Where a file is damaged
-in any way, the pass is made again, and a warning states why. Beyond 2 GiB in total, the least recently used go.
+A hash of everything that scores depend on finds them. It covers weights, network, preprocessing, views, part, policy
+for bad images, engine, precision, device and versions. It covers the data too, of files also their sizes and times of
+change. Where a file is damaged in any way, the pass is made again, and a warning states why. Beyond 2 GiB in total, the
+least recently used go.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def check_unseen(run: Run, dataset: Dataset, split: str, purpose: str) -> str:
     raise InputError(
         f"{run.folder} has learnt from {seen:,} of the "
         f"{counted(len(dataset.splits[split]), 'image')} of the {split} part of "
-        f"{dataset.given}, which are to {purpose}: its own validation part was drawn with seed {run.data.get('seed')} "
+        f"{dataset.given}, which are to {purpose}. Its own validation part was drawn with seed {run.data.get('seed')} "
         f"and share {run.data.get('val_fraction')}, this one with seed {dataset.seed} and share {dataset.val_fraction}",
         "images that all runs have held out",
         "Train the runs with the same seed and val_fraction, or score them on a test part or on other data",

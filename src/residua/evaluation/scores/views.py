@@ -83,7 +83,7 @@ def check_views(names: Sequence[str], spec: Spec | None, preprocess: PreprocessS
         raise InputError(
             f"views 'multiscale' of {spec.name}",
             f"a network that ends in a global pool: the classifier of this one reads a grid of {grid} × {grid} "
-            "positions, and cannot be applied to a larger image",
+            "positions, never a larger image",
             "Use views='10crop'",
         )
     # A network that takes its own size and the next takes all larger ones.

@@ -1,7 +1,7 @@
 """Fused CPU training kernels, built on first use with the system's C++ compiler.
 
 `accelerate(model)` changes the class of a network and of its residual units to one whose `forward` uses the kernels in
-training mode; parameters, state dict, hooks, copies and pickles stay what they were. `release(model)` changes it back.
+training mode. Parameters, state dict, hooks, copies and pickles stay what they were. `release(model)` changes it back.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def release(model: nn.Module) -> int:
 
 
 def reason() -> str:
-    """Why the kernels cannot be used on this machine, in one line; "" when they can."""
+    """Return why the kernels cannot be used on this machine, in one line; "" when they can."""
     from residua.runtime.native.library import Unavailable, load
 
     library = load()

@@ -102,7 +102,7 @@ def fused_chain(
     shortcut: Shortcut,
     shortcut_values: Tensor | None = None,
 ) -> Tensor:
-    """relu(bn(conv(... relu(bn(conv(x)))))  + shortcut) with training statistics, running ones updated.
+    """Compute relu(bn(conv(... relu(bn(conv(x))))) + shortcut) with training statistics; running ones are updated.
 
     Shapes: (B, C_in, H, W) float32 -> (B, C_out, H', W'), both channels-last.
 

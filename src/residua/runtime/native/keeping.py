@@ -47,7 +47,7 @@ def trusted_folder(name: str = "native") -> Path:
 
 
 def is_ours(library: Path) -> bool:
-    """Whether the file is there, and only this user or root can have written it."""
+    """Return whether the file is there, and only this user or root can have written it."""
     try:
         status = os.lstat(library)
     except OSError:

@@ -50,7 +50,7 @@ def load() -> ctypes.CDLL | Unavailable:
 
 
 def _built() -> Path:
-    """The path of the library, keyed by sources, compiler, flags, processor and OpenMP runtime."""
+    """Return the path of the library, keyed by sources, compiler, flags, processor and OpenMP runtime."""
     if platform.machine() not in ("x86_64", "AMD64"):
         raise Unavailable(f"the kernels are for x86-64, and this is {platform.machine()}")
     folder = Path(__file__).parent
@@ -99,7 +99,7 @@ def _built() -> Path:
 
 
 def _is_whole(library: Path) -> bool:
-    """Whether a library still has the bytes that it was built with; their SHA-256 stands behind them.
+    """Return whether a library still has the bytes that it was built with; their SHA-256 stands behind them.
 
     A loader ignores what follows the sections. It also maps a damaged library, whose code then ends the process.
     """
@@ -114,7 +114,7 @@ def _is_whole(library: Path) -> bool:
 
 
 def _given_compiler() -> str:
-    """$CXX, its program by an absolute path, since it runs in a different folder."""
+    """Return $CXX, its program by an absolute path, since it runs in a different folder."""
     name, *options = os.environ.get("CXX", "").split() or [""]
     return " ".join([os.path.abspath(name) if os.sep in name else program(name) or name, *options]) if name else ""
 
@@ -130,7 +130,7 @@ def _run(command: list[str]) -> str:
 
 
 def _openmp_runtime() -> Path | None:
-    """The OpenMP runtime that torch has loaded, under whatever name its wheel gives it."""
+    """Return the OpenMP runtime that torch has loaded, under whatever name its wheel gives it."""
     torch.get_num_threads()
     paths = {Path(line.split()[-1]) for line in Path("/proc/self/maps").read_text().splitlines()}
     libraries = sorted(p for p in paths if p.name.startswith(("libgomp", "libiomp5", "libomp")) and p.exists())

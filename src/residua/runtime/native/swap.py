@@ -124,7 +124,7 @@ def _norm_fits(norm: nn.Module) -> bool:
 def _serves(
     layers: Sequence[tuple[nn.Module, nn.Module]], module: nn.Module, x: Tensor
 ) -> TypeGuard[list[tuple[nn.Conv2d, nn.BatchNorm2d]]]:
-    """Whether this call, with what is true now, may be fused."""
+    """Return whether this call, with what is true now, may be fused."""
     if not module.training or x.dtype != torch.float32 or x.device.type != "cpu" or x.dim() != 4:
         return False
     if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling() or x.numel() == 0:

@@ -61,7 +61,7 @@ def removable(network: Network) -> list[str]:
 
 @contextlib.contextmanager
 def without(network: Network, names: Collection[str]) -> Iterator[None]:
-    """Inside the context, the branches of the named units give zeros; plain units pass their input on.
+    """Let the branches of the named units give zeros inside the context; plain units pass their input on.
 
     Raises:
         InputError: a unit that does not exist, or that cannot be removed.
@@ -112,7 +112,7 @@ class _Both(torch.utils.hooks.RemovableHandle):
 
 @contextlib.contextmanager
 def reordered(network: Network, order: Mapping[str, str]) -> Iterator[None]:
-    """Inside the context, unit `order[name]` takes the place of `name`; both are of one stage and keep the shape.
+    """Put unit `order[name]` in the place of `name` inside the context; both are of one stage and keep the shape.
 
     Raises:
         InputError: units that cannot change places.

@@ -33,9 +33,9 @@ def grid(asked: Asked) -> list[Arm]:
 def measure(subject: Subject) -> dict[str, Any]:
     """Return each batch's gradient norm at every unit's input, for the network before and after training.
 
-    `norms`: of the mean cross-entropy's gradient at the inputs of the units, then at the last unit's output.
-    `shares`: ⟨s, g⟩ / ⟨g, g⟩ for each unit, g its input's gradient, s the part that came through the shortcut; the rest
-    came through the branch. Batches are of training images, normalised by the batch as in training.
+    `norms`: of the mean cross-entropy's gradient at the inputs of the units, then at the last unit's output. `shares`:
+    ⟨s, g⟩ / ⟨g, g⟩ for each unit, where g is its input's gradient and s the part that came through the shortcut. The
+    rest came through the branch. Batches are of training images, normalised by the batch as in training.
     """
     batches = [(b.images, b.labels) for b in subject.batches("train", _BATCHES * _BATCH, _BATCH)]
     return {"initial": _measured(subject.initial(), batches), "trained": _measured(subject.model, batches)}

@@ -32,7 +32,7 @@ def grid(asked: Asked) -> list[Arm]:
 def measure(subject: Subject) -> dict[str, Any]:
     """Return, per length k, the gradient norms at the first unit's input of random paths through k branches.
 
-    A path goes through the branch of k of the n units and through the shortcut of the others; backward it takes the
+    A path goes through the branch of k of the n units and through the shortcut of the others. Backward it takes the
     gradient of that branch or shortcut alone, as in the paper. All 2^n paths add up to the whole gradient. `norms`: per
     batch of held-out images, the mean over the sampled paths of each length, 0 to n. `whole`: of the whole gradient.
     """

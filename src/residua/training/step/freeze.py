@@ -74,8 +74,8 @@ def frozen(spec: Spec, freeze: str) -> Frozen:
 def layer_scales(spec: Spec, decay: float) -> dict[str, float]:
     """Return the factor of the learning rate of each parameter, by its name in the network of `spec`.
 
-    Layer-wise decay, as ELECTRA (Clark 2020, arXiv 2003.10555, appendix A) and BEiT (Bao 2021, arXiv 2106.08254,
-    appendix) fine-tune: of the L parts that learn anything, counted from the image, the i-th has decay^(L − i); the
+    ELECTRA (Clark 2020, arXiv 2003.10555, appendix A) and BEiT (Bao 2021, arXiv 2106.08254, appendix) fine-tune with
+    this layer-wise decay. Of the L parts that learn anything, counted from the image, the i-th has decay^(L − i); the
     last, the classifier, has 1. Auxiliary classifiers have 1 too.
     """
     learning = [part for part in members(spec) if part.parameters]

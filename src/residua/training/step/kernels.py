@@ -69,5 +69,5 @@ def _name(model: nn.Module) -> str:
 
 
 def _all_of(model: nn.Module, served: int) -> bool:
-    """Whether every unit and the stem are served."""
+    """Return whether every unit and the stem are served."""
     return isinstance(model, Network) and served > sum(1 for _ in model.units())

@@ -130,7 +130,7 @@ class Average:
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
-        """Inside, the network computes with the average; afterwards its own state is back, bit for bit."""
+        """Let the network compute with the average inside; afterwards its own state is back, bit for bit."""
         own = {name: value.clone() for name, value in self._live.items()}
         self._load(self.tensors)
         try:

@@ -1,6 +1,6 @@
 """The container of a bundle: a safetensors file that carries a document and a hash of its own bytes.
 
-The header has one key, "residua": a JSON document whose "sha256" is the hash of the whole file, computed with its own
+The header has one key, "residua": a JSON document. Its "sha256" is the hash of the whole file, computed with its own
 digits read as zeros. Nothing in the file is ever unpickled or executed.
 """
 

@@ -1,7 +1,7 @@
 """CRC-32C (Castagnoli), over many lanes at once: hundreds of megabytes in seconds.
 
-The register is linear in the data. So the data is cut into lanes of equal length, each lane's register is run alone,
-and two neighbours are joined by running the left one's over as many zeros as the right one has bytes.
+The register is linear in the data. So the data is cut into lanes of equal length, and each lane's register is run
+alone. Two neighbours are joined by running the left one's over as many zeros as the right one has bytes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def masked(crc: int) -> int:
 
 
 def _run(words: _Words) -> _Words:
-    """Each lane's register after its own bytes; the first starts as all ones, as a CRC does."""
+    """Return each lane's register after its own bytes; the first starts as all ones, as a CRC does."""
     zero, one, two, three = _tables()
     states = np.zeros(len(words), np.uint32)
     states[0] = _ONES
@@ -71,7 +71,7 @@ def _join(states: _Words) -> int:
 
 @functools.cache
 def _tables() -> tuple[_Words, ...]:
-    """For k = 0..3: what a byte leaves in the register, k bytes after it was read."""
+    """Return, for k = 0..3, what a byte leaves in the register, k bytes after it was read."""
     first = np.arange(256, dtype=np.uint32)
     for _ in range(8):
         first = np.where(first & 1, (first >> 1) ^ np.uint32(_POLYNOMIAL), first >> 1).astype(np.uint32)
@@ -83,7 +83,7 @@ def _tables() -> tuple[_Words, ...]:
 
 @functools.cache
 def _over_zeros(level: int) -> tuple[_Words, ...]:
-    """The register over `_LANE` · 2^level zero bytes, as a table for each of its four bytes."""
+    """Return the register over `_LANE` · 2^level zero bytes, as a table for each of its four bytes."""
     if level:
         half = _over_zeros(level - 1)
 

@@ -1,8 +1,8 @@
 """Read the insides of Keras files through h5py alone; `weights.files.keras_file` runs this in a process of its own.
 
-A legacy file has a group for each layer, with the names of its variables in an attribute. Keras 3's `.weights.h5` (and
-the file of that kind inside a `.keras` archive) names groups by class and order, `layers/conv2d_3/vars/0`; the layer's
-own name stands in an attribute (newer versions), in the archive's config.json, or nowhere.
+A legacy file has a group for each layer, with the names of its variables in an attribute. Keras 3's `.weights.h5`,
+alone or inside a `.keras` archive, names groups by class and order: `layers/conv2d_3/vars/0`. The layer's own name
+stands in an attribute (newer versions), in the archive's config.json, or nowhere.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def _grouped(datasets: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[
 
 
 def _by_place(stored: Sequence[Any]) -> tuple[str, ...]:
-    """The variables of a layer in the order in which Keras has always written them."""
+    """Return the names of a layer's variables in the order in which Keras has always written them."""
     kernel = bool(stored) and stored[0].ndim > 1
     # Three are a normalisation without gamma (scale=False).
     known = _VARIABLES[:2] if kernel else _VARIABLES[2 if len(stored) != 3 else 3 :]
@@ -176,7 +176,7 @@ def _by_place(stored: Sequence[Any]) -> tuple[str, ...]:
 
 
 def _listed(group: Any, name: str, size: int) -> list[str]:
-    """An attribute that lists names; a long list is split over `name`0, `name`1, …"""
+    """Return an attribute that lists names; a long list is split over `name`0, `name`1, …"""
     keys = [name] if name in group.attrs else []
     while not keys or keys[-1] != name:
         key = f"{name}{len(keys)}"

@@ -259,7 +259,7 @@ def _read_v1(stream: BinaryIO, size: int) -> dict[str, Array]:
 
 
 def _described(message: memoryview) -> Iterator[tuple[str, _Kind]]:
-    """SavedTensorSliceMeta -> (name, kind) of each tensor."""
+    """Read a SavedTensorSliceMeta: yield (name, kind) of each tensor."""
     for field, value in fields(message):
         if field != 1:
             continue
@@ -280,7 +280,7 @@ def _described(message: memoryview) -> Iterator[tuple[str, _Kind]]:
 
 
 def _saved(message: memoryview, kinds: dict[str, _Kind]) -> tuple[str, Array | None]:
-    """SavedSlice -> (name, values), or None for values that are no weights."""
+    """Read a SavedSlice: return (name, values), or None for values that are no weights."""
     name, proto = "", memoryview(b"")
     for field, value in fields(message):
         if field == 1:
@@ -325,7 +325,7 @@ def _whole_numbers(parts: list[int | memoryview], kind: _Kind) -> Array:
 
 
 def _shape(message: memoryview) -> tuple[int, ...]:
-    """TensorShapeProto -> sides."""
+    """Read a TensorShapeProto: return its sides."""
     sides = []
     for field, value in fields(message):
         if field == 2:

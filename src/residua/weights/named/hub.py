@@ -1,8 +1,8 @@
 """Files of the Hugging Face Hub, or of a server in its place: named by content, kept by content.
 
-The protocol, as the Hub's own documentation has it: `GET {endpoint}/{repo}/resolve/{revision}/{file}`; the headers of
-the answer, or of its redirect to a store, state the commit (X-Repo-Commit) and what the file must hash to: for large
-files X-Linked-Etag, a SHA-256, with X-Linked-Size; for small ones ETag, the SHA-1 that git names them by.
+The protocol is that of the Hub's own documentation: `GET {endpoint}/{repo}/resolve/{revision}/{file}`. The headers of
+the answer, or of its redirect to a store, state the commit (X-Repo-Commit) and what the file must hash to. Large files
+have X-Linked-Etag, a SHA-256, and X-Linked-Size; small ones ETag, the SHA-1 that git names them by.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Located:
 
 
 def is_remote(name: str | Path) -> bool:
-    """Whether a name of weights is anything but a path."""
+    """Return whether a name of weights is anything but a path."""
     return isinstance(name, str) and bool(re.match(r"(torchvision|timm):|hf://|(?i:https?://)", name))
 
 
@@ -75,9 +75,9 @@ def locate(name: str | Path, spec: Spec | None = None) -> Located:
     """Find weights by name, and fetch those that are not on this machine.
 
     Args:
-        name: "torchvision:IMAGENET1K_V2" (or DEFAULT), "timm:TAG" (or DEFAULT), "hf://ORG/REPO" with or without
-            "@REVISION", "https://…" that ends in "#sha256=HEX" or whose file name ends in the hash (torch.hub's
-            convention), a file, or a folder with model.safetensors or pytorch_model.bin.
+        name: "torchvision:IMAGENET1K_V2" or "timm:TAG", both also with DEFAULT; "hf://ORG/REPO" with or without
+            "@REVISION"; "https://…" that ends in "#sha256=HEX", or whose file name ends in the hash (torch.hub's
+            convention); a file; a folder with model.safetensors or pytorch_model.bin.
         spec: the network that they are for; torchvision's and timm's weights cannot be found without.
 
     Raises:

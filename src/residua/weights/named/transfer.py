@@ -83,12 +83,12 @@ def fitted(
 def fit_channels(kernel: Tensor, channels: int, wanted: int) -> Tensor:
     """Fit a kernel over `channels` channels to `wanted`, so that an image whose channels are alike gives what it gave.
 
-    To one channel: the sum over the old ones. To fewer: each the sum divided by their number. From one to three: in
-    the shares of luma, see `spread_over_rgb`. To more: the old ones in turn (R, G, B, R, …), each divided by how often
-    it occurs; at a multiple of three that is 3/n.
+    To one channel: the sum over the old ones. To fewer: each the sum divided by their number. From one to three: in the
+    shares of luma, see `spread_over_rgb`. To more: the old ones in turn (R, G, B, R, …), each divided by how often it
+    occurs. At a multiple of three that is 3/n.
 
-    Shapes: (C_out, given, kh, kw) -> (C_out, wanted, kh, kw), or (C_out, given · k) -> (C_out, wanted · k) of a linear
-    layer that reads the image channel by channel.
+    Shapes: (C_out, channels, kh, kw) -> (C_out, wanted, kh, kw). Of a linear layer that reads the image channel by
+    channel: (C_out, channels · k) -> (C_out, wanted · k).
     """
     if (channels, wanted) == (1, 3):
         return spread_over_rgb(kernel)

@@ -169,7 +169,7 @@ def _by_number(names: Iterable[str]) -> list[str]:
 
 
 def _flatten_as_ours(spec: Spec, state: Tensors) -> None:
-    """Keras flattens a map by rows, columns, channels; torch by channels first."""
+    """Reorder a kernel behind a flattened map: Keras goes by rows, columns, channels, torch by channels first."""
     name = "classifier.0.weight"
     kernel, grid, width = state.get(name), spec.grid, spec.widths[-1]  # type: ignore[attr-defined]
     if kernel is not None and kernel.ndim == 2 and kernel.shape[1] == grid * grid * width:

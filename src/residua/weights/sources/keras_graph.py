@@ -1,8 +1,8 @@
 """A Keras network as the graph of its layers: enough to know which layer of a file is which of ours.
 
 Keras names most layers itself (`conv2d`, `conv2d_1`, …) in the order in which they were made. The files of Keras 3
-count again, in the order of `model.layers`: by the distance from the output, the farthest first, and where that is
-equal in the order in which a walk back from the output meets them. Both orders follow from the graph.
+count again, in the order of `model.layers`. That goes by the distance from the output, the farthest first, and then by
+when a walk back from the output meets them. Both orders follow from the graph.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class Graph:
         return self._add(DENSE, ours, name, (x,))
 
     def made(self, kind: str) -> list[Layer]:
-        """Layers of a kind in the order in which they are made."""
+        """Return the layers of a kind in the order in which they are made."""
         return [layer for layer in self.layers if layer.kind == kind]
 
     def saved(self, kind: str) -> list[Layer]:
-        """Layers of a kind in the order of `model.layers`, which Keras 3 counts in."""
+        """Return the layers of a kind in the order of `model.layers`, which Keras 3 counts in."""
         last = len(self.layers) - 1
         depths = [0] * len(self.layers)
         for index in range(last, -1, -1):

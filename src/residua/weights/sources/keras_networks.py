@@ -14,7 +14,7 @@ _Branch = Sequence[str | tuple[str, ...]]
 
 
 def old_resnet(depths: _Depths) -> Graph:
-    """ResNet-50 as keras_applications named it until 2018, after Caffe: `res2a_branch2a`, `fc1000`."""
+    """Lay out ResNet-50 as keras_applications named it until 2018, after Caffe: `res2a_branch2a`, `fc1000`."""
     g = Graph()
     x = g.norm(g.conv(g.plain(), "conv1", "conv1"), "bn1", "bn_conv1")
     for stage, depth in enumerate(depths, 1):

@@ -130,7 +130,8 @@ def preprocess(spec: Spec, file: str) -> PreprocessSpec:
 
 
 def _resnet(spec: Spec, scopes: Collection[str]) -> dict[str, str]:
-    """Scope -> our module. In v2 the norm behind a convolution is the next one's, and `preact` is the first's."""
+    """Map each scope to our module. In v2 the norm behind a convolution is the next one's, and `preact` is the
+    first's."""
     release = 1 if spec.name.endswith("_v1") else 2
     top = {"conv1": "conv1", "conv1/BatchNorm": "bn1", "postnorm": "norm", "logits": "fc"}
     inner = {"preact": "bn1", "shortcut": "downsample.0", "shortcut/BatchNorm": "downsample.1"}
@@ -148,7 +149,7 @@ def _resnet(spec: Spec, scopes: Collection[str]) -> dict[str, str]:
 
 
 def _inception(spec: Spec, scopes: Collection[str], wanted: Mapping[str, Tensor]) -> dict[str, str]:
-    """Scope -> our module, block by block."""
+    """Map each scope to our module, block by block."""
     names = {}
     blocks = {**_BLOCKS[spec.name], "AuxLogits": "AuxLogits"}
     ours: dict[str, list[str]] = {}
