@@ -69,6 +69,7 @@ def test_row_088_vgg16_down_to_28(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_row_089_heads_that_do_not_run_have_their_row(name: str, logits: int, idle: int) -> None:
+    """The classifier's row has its own weights alone; those of the auxiliary heads stand in a row "not run"."""
     found = inspect(name)
     *rows, last = lecture_table(found)
     assert rows[-1].layer.startswith("logits")
@@ -80,7 +81,8 @@ def test_row_089_heads_that_do_not_run_have_their_row(name: str, logits: int, id
     assert sum(row.params_k for row in with_heads) == pytest.approx(found.params / 1000)
 
 
-def test_row_087_and_088_a_part_of_any_network(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_part_of_any_network(capsys: pytest.CaptureFixture[str]) -> None:
+    """The subtotals of rows 87 and 88, by the name of a layer or by a resolution."""
     assert main(["inspect", "resnet18", "--until", "layer2", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     stages = {stage.name: stage for stage in inspect("resnet18").stages}

@@ -48,6 +48,7 @@ def test_row_103_the_drawing_names_what_it_shows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("names", [["resnet34"], ["googlenet", "--training"], ["vgg19", "plain34", "resnet34"]])
 def test_row_104_other_programs_draw_it_in_colour(names: list[str], program: str, tmp_path: Path) -> None:
+    """Programs that know no style variables: a light page, nothing black, each kind of layer in its colour."""
     target = tmp_path / "net.svg"
     assert main(["inspect", *names, "--svg", str(target)]) == 0
     found = pixels(target.read_text(), program).reshape(-1, 3)
@@ -59,6 +60,7 @@ def test_row_104_other_programs_draw_it_in_colour(names: list[str], program: str
 
 
 def test_row_105_side_heads_are_side_branches(tmp_path: Path) -> None:
+    """GoogLeNet in training: two heads beside the trunk, boxes wide enough to see, nothing beyond the page."""
     found = inspect("googlenet", training=True)
     heads = side_heads(found)
     assert [(head.name, head.source) for head in heads] == [
