@@ -13,6 +13,7 @@ from residua._base.errors import InputError
 from residua._base.wording import worded, wording
 from residua.cli.app import _COMMANDS, _own_warnings, build_app, main
 from residua.cli.flags import as_flags, error_as_flags, options_of
+from residua.cli.lists import spread
 
 APP = build_app()
 
@@ -33,8 +34,9 @@ APP = build_app()
         ("nesterov=False, not nesterov=True", "--no-nesterov, not --nesterov"),
         ("resume=False", "no --resume"),
         ("model=None", "no --model"),
-        ("milestones=[60, 120]", "--milestones 60 --milestones 120"),
-        ("scale=(0.25, 1.0)", "--scale 0.25 1.0"),
+        ("milestones=[60, 120]", "--milestones 60,120"),
+        ("milestones=[]", "--no-milestones"),
+        ("scale=(0.25, 1.0)", "--scale 0.25,1.0"),
         ("1 <= batch_size <= 3", "1 <= --batch-size <= 3"),
         ("a finite number, 0 <= epochs", "a finite number, 0 <= --epochs"),
         ("final_learning_rate <= learning_rate", "--final-learning-rate <= --learning-rate"),
@@ -48,7 +50,7 @@ def test_fields_are_shown_as_flags(text: str, shown: str) -> None:
     "text",
     [
         "num_classes=3 and crop_padding=1",  # no options of this command
-        "milestones=[]",  # no flag means it
+        "scale=[]",  # no flag means it
         "the folder 'batch_size=2'",
         'the file "seed=3.png"',
         "runs/seed=3/model.safetensors",
@@ -70,7 +72,7 @@ def test_other_text_stays(text: str) -> None:
         ("convert", "write_for(…, peer=…) writes", "--to writes"),
         ("convert", "create_model(…, num_classes=N, out=X)", "create_model(…, num_classes=N, out=X)"),
         ("inspect", "input_shape=3x64x64", "--input 3x64x64"),
-        ("evaluate", "members=['a', 'b'], with_=…", "--with a --with b, --with"),
+        ("evaluate", "members=['a', 'b'], with_=…", "--with a,b, --with"),
         ("evaluate", "reestimate=True and cache=False", "--reestimate-bn and --no-cache"),
         ("study", "depths=[20, 56]", "--depths 20,56"),
         ("predict", "resume=True", "resume=True"),
@@ -85,7 +87,8 @@ def test_what_is_shown_is_accepted() -> None:
     options = options_of(APP, "train")
     fields = ["milestones=[60, 120]", "scale=(0.25, 1.0)", "nesterov=False", "on_bad='skip'", "resume=True"]
     words = shlex.split(" ".join(as_flags(field, options) for field in fields))
-    _, bound, _ = APP.parse_args(["train", "digits", "--out", "x", *words], exit_on_error=False, print_error=False)
+    words = spread(APP, ["train", "digits", "--out", "x", *words])
+    _, bound, _ = APP.parse_args(words, exit_on_error=False, print_error=False)
     found = bound.kwargs
     assert found["milestones"] == (60, 120)
     assert found["scale"] == (0.25, 1.0)

@@ -42,9 +42,22 @@ QUICK += [["-m", "residua", *words] for words in (["--help"], ["models"], ["diff
 
 OPTIONS = {
     "models": {"pattern", "json"},
-    "diff": {"left", "right", "json"},
-    "inspect": {"model", "others", "input", "batch", "by", "table", "training", "until", "optimizer", "svg", "json"},
-    "verify": {"models", "peer", "json"},
+    "diff": {"left", "right", "set", "json"},
+    "inspect": {
+        "model",
+        "others",
+        "input",
+        "batch",
+        "by",
+        "table",
+        "training",
+        "until",
+        "optimizer",
+        "set",
+        "svg",
+        "json",
+    },
+    "verify": {"models", "peer", "set", "json"},
     "check": {"data", "workers", "data_dir", "json"},
     "evaluate": {
         *("run", "data", "split", "views", "with", "weights", "select", "slices", "study", "calibrate"),
@@ -74,7 +87,7 @@ OPTIONS = {
     },
     "bench": {
         *("models", "batch", "resolution", "mode", "engine", "precision", "peer", "batches", "warm_up", "threads"),
-        *("device", "chart", "out", "json"),
+        *("set", "device", "chart", "out", "verbose", "json"),
     },
     "study": {
         *("name", "data", "quick", "seeds", "depths", "model", "groups", "run", "recipe", "epochs"),
@@ -86,6 +99,7 @@ OPTIONS = {
         "out",
         "weights",
         "recipe",
+        "set",
         "resume",
         "data_dir",
         "full_provenance",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from residua._base.errors import InputError, nearest
 from residua._base.words import some
 from residua.bench.case import PEERS, Case, Engine, Mode, Precision, Source, groups
-from residua.bench.memory import PeakMemory
+from residua.bench.memory import PeakMemory, advice_on_memory
 from residua.bench.peers import has_peer, peer_step_of, require, spec_beside
 from residua.bench.report import BenchReport, Ratio, Result
 from residua.bench.steps import Step, flops_of, our_step
@@ -21,12 +21,14 @@ from residua.families.build import spec_of
 from residua.families.sizes import check_input
 from residua.runtime.device import pick_device
 from residua.runtime.environment import environment
+from residua.specs.edit_text import edit_words, read_edits
 from residua.specs.schema import Spec
 from residua.weights.peers.same_network import TWINS
 
 T = TypeVar("T")
 
 _SAMPLES_OF_THE_YARDSTICK = 10
+_MOST = {"batches": 1_000_000, "warm_up": 1_000_000, "threads": 1024, "batch": 1_000_000}
 
 
 def bench(
@@ -37,11 +39,13 @@ def bench(
     engine: Engine | Sequence[Engine] = "eager",
     precision: Precision | Sequence[Precision] = "fp32",
     peer: Source | Sequence[Source] = (),
+    edits: Sequence[str] | Mapping[str, Any] = (),
     batches: int = 100,
     warm_up: int = 10,
     threads: int = 0,
     device: str | None = None,
     progress: Callable[[int, int], None] | None = None,
+    on_step: Callable[[Case, int, float], None] | None = None,
 ) -> BenchReport:
     """Time networks on batches of noise; ours and the peers' alternate, step by step.
 
@@ -53,11 +57,13 @@ def bench(
         engine: "eager", "compiled" or "native" (fused CPU kernels, for training in fp32).
         precision: "fp32", or "bf16" by autocast.
         peer: "torchvision", "timm", "keras": their network of the same structure, if they have it.
+        edits: of the networks' specs: {"shortcut": "none"}, or words such as "shortcut=none".
         batches: measured steps per case.
         warm_up: steps before them.
         threads: of the CPU; 0 for torch's own choice.
         device: "cpu", "cuda" or "cuda:N"; None for the GPU where there is one.
         progress: called with (steps done, steps in all).
+        on_step: called behind each measured step with its case, its number from 0 on, and its seconds.
 
     Raises:
         InputError: unknown names, sizes that a network does not take, no network at all, a peer that is not installed
@@ -67,29 +73,37 @@ def bench(
     if not models:
         raise InputError("no network", "one or several names", "For example: residua bench resnet50")
     for name, value, least in (("batches", batches, 1), ("warm_up", warm_up, 0), ("threads", threads, 0)):
-        if value < least:
-            raise InputError(f"{name}={value}", f"{name} >= {least}", f"Leave out --{name.replace('_', '-')}")
+        if not least <= value <= _MOST[name]:
+            raise InputError(f"{name}={value}", f"{least} <= {name} <= {_MOST[name]}", f"Leave out {name}=…")
     lists: dict[str, object] = {"batch": batch, "resolution": resolution, "engine": engine, "precision": precision}
     for name, values in lists.items():
         if isinstance(values, Sequence) and not values:
-            raise InputError(f"no {name}", f"one or several values of {name}", f"Leave out --{name}")
+            raise InputError(f"no {name}", f"one or several values of {name}", f"Leave out {name}=…")
     where = pick_device(device)
-    specs = {spec.name: spec for spec in map(spec_of, models)}
-    models = tuple(specs)  # our names, where another library's were given
+    # The spec's name is ours, where another library's was given.
+    specs = {spec.name: _edited(spec, edits) for spec in map(spec_of, models)}
+    models = tuple(specs)
     sizes: dict[str, tuple[int, ...]] = {
         name: _several([side or specs[name].input_size for side in _several(resolution)]) for name in models
     }
     wanted_batches = _several(batch)
-    if min(wanted_batches) < (2 if mode == "train" else 1):
-        least = 2 if mode == "train" else 1
-        raise InputError(f"batch={min(wanted_batches)}", f"batch >= {least} to {mode}", f"Use batch={least}")
+    least = 2 if mode == "train" else 1
+    for size in wanted_batches:
+        if not least <= size <= _MOST["batch"]:
+            raise InputError(
+                f"batch={size}", f"{least} <= batch <= {_MOST['batch']} to {mode}", f"Use batch={max(least, 32)}"
+            )
     for name, spec in specs.items():
         for side in sizes[name]:
             check_input(spec, side, "resolution")
+    if edits and _several(peer):
+        raise InputError("peer=… with edits", "networks as the peers have them", "Leave out peer=…, or the edits")
     peers = _peers(_several(peer), models)
     beside = {name: tuple(other for other in peers if has_peer(name, other)) for name in models}
     cases = groups(models, sizes, wanted_batches, mode, _several(engine), _several(precision), beside)
     notes = [f"{name}: {other} has no such network" for name in models for other in peers if other not in beside[name]]
+    if edits:
+        notes.append(f"Networks edited: {', '.join(edits if not isinstance(edits, Mapping) else edit_words(edits))}")
     total, done = sum(len(group) for group in cases) * (batches + warm_up), 0
     results: list[Result] = []
 
@@ -104,12 +118,23 @@ def bench(
             spec = specs[group[0].model]
             if group[-1].source != "residua":
                 spec = spec_beside(spec, group[-1].source)
-            results += _measure(group, spec, where, batches, warm_up, advance)
+            with advice_on_memory(group[0]):
+                results += _measure(group, spec, where, batches, warm_up, advance, on_step)
         return BenchReport(tuple(results), dict(environment(where)), warm_up, tuple(notes))
 
 
+def _edited(spec: Spec, edits: Sequence[str] | Mapping[str, Any]) -> Spec:
+    return spec.edit(**(edits if isinstance(edits, Mapping) else read_edits(spec, edits)))
+
+
 def _measure(
-    group: list[Case], spec: Spec, device: torch.device, batches: int, warm_up: int, advance: Callable[[], None]
+    group: list[Case],
+    spec: Spec,
+    device: torch.device,
+    batches: int,
+    warm_up: int,
+    advance: Callable[[], None],
+    on_step: Callable[[Case, int, float], None] | None,
 ) -> list[Result]:
     """Build the cases of a group, warm them up, and alternate their steps."""
     steps: list[Step] = []
@@ -133,6 +158,8 @@ def _measure(
         # The first case would always follow the same other case, so the order rotates.
         for index in range(len(group)) if number % 2 else reversed(range(len(group))):
             times[index].append(clocked(steps[index], device))
+            if on_step:
+                on_step(group[index], number, times[index][-1])
             advance()
     flops = flops_of(group[0], spec)
     results = [

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 from pathlib import Path
 
 import torch
 
+from residua.bench.case import Case
+from residua.training.step.memory import advice
+
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def advice_on_memory(case: Case) -> contextlib.AbstractContextManager[None]:
+    """Turn running out of memory while a case is measured into an InputError."""
+    return advice(
+        f": batch={case.batch}, {case.resolution} pixels",
+        "a batch whose activations fit",
+        f"Use batch={max(1, case.batch // 2)}" if case.batch > 1 else "Use a smaller network or resolution=…",
+    )
 
 
 class PeakMemory:

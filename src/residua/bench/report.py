@@ -75,6 +75,7 @@ class Result:
         return {
             **vars(self.case),
             "steps": len(timing.seconds),
+            "seconds": list(timing.seconds),
             "seconds_mean": timing.mean,
             "seconds_sd": timing.deviation,
             "seconds_median": timing.median,

@@ -20,6 +20,7 @@ from residua._base.files import cause
 from residua._base.wording import wording
 from residua._base.words import visible
 from residua.cli.flags import Render, as_flags, error_as_flags, options_of
+from residua.cli.lists import spread
 from residua.cli.show import note
 from residua.cli.streams import StdoutError, discard, settle_streams
 
@@ -152,7 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 did_you_mean(words[0], _COMMANDS, 1),
             )
         with wording(lambda text: as_flags(text, _options(words))), _own_warnings():
-            code = build_app()(words, exit_on_error=False, print_error=False)
+            app = build_app()
+            code = app(spread(app, words), exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return int(code or 0)
     except BrokenPipeError:

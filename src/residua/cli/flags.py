@@ -10,12 +10,13 @@ import ast
 import functools
 import re
 import shlex
-from collections.abc import Callable, Mapping
-from typing import Any, get_args, get_origin
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from cyclopts import App
 
 from residua._base.errors import InputError
+from residua.cli.lists import is_list, joined, plain_hint
 
 Render = Callable[[str, str], str | None]
 """The words for (a field's value as Python writes it, the sign before it); None leaves the text as it is."""
@@ -76,7 +77,7 @@ def options_of(app: App, command: str) -> dict[str, Render]:
     for argument in app[command].assemble_argument_collection():
         name, flag = argument.field_info.name, argument.names[0]
         no = next((flag for flag in argument.negatives if flag.startswith("--no-")), "")
-        options[name] = functools.partial(_rendered, flag, no, _plain(argument.hint))
+        options[name] = functools.partial(_rendered, flag, no, plain_hint(argument.hint))
         if name.startswith("no_"):
             # A switch that turns off what the library has on: cache=False is --no-cache.
             options[name.removeprefix("no_")] = functools.partial(_rendered, f"no {flag}", flag, bool)
@@ -101,21 +102,11 @@ def _rendered(flag: str, no: str, hint: Any, value: str, sign: str) -> str | Non
     if literal is None or literal is False:
         return no if no and literal is False else f"no {flag}"
     if isinstance(literal, list | tuple):
-        return _listed(flag, hint, [str(entry) for entry in literal])
+        return _listed(flag, no, hint, literal)
     return f"{flag} {shlex.quote(literal) if literal == '' or isinstance(literal, str) else value}"
 
 
-def _listed(flag: str, hint: Any, entries: list[str]) -> str | None:
+def _listed(flag: str, no: str, hint: Any, entries: Sequence[object]) -> str | None:
     if not entries:
-        return None
-    if get_origin(hint) is tuple:
-        # A list of any length is one flag per entry; one of a fixed length follows a single flag.
-        endless = get_args(hint)[-1] is Ellipsis
-        return " ".join(f"{flag} {entry}" for entry in entries) if endless else f"{flag} {' '.join(entries)}"
-    return f"{flag} {','.join(entries)}"
-
-
-def _plain(hint: Any) -> Any:
-    """Return the annotation without None."""
-    arguments = [each for each in get_args(hint) if each is not type(None)]
-    return arguments[0] if type(None) in get_args(hint) else hint
+        return no if no and is_list(hint) else None
+    return f"{flag} {shlex.quote(joined(entries))}"

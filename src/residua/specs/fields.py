@@ -178,21 +178,74 @@ def checked(key: str, value: Any, wanted: Any, remedy: str = "") -> Any:
 
 
 def parsed(key: str, text: str, wanted: Any) -> Any:
-    """Return the value that a word of a command line means for a field: "0.1", "yes", "60,120".
+    """Return the value that a word of a command line means for a field: "0.1", "yes", "60,120", "[2,1],[2,2]".
+
+    Brackets, round or square, hold the lists inside a list, and may stand around the whole; "none" is None where the
+    field may be None.
 
     Raises:
         InputError: it means none.
     """
-    wanted = _plain(wanted)
     try:
-        if get_origin(wanted) is tuple:
-            kind = _plain(get_args(wanted)[0])
-            return tuple(kind(part) for part in text.strip("[]() ").replace(",", " ").split())
-        if wanted is bool:
-            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
-        return wanted(text) if wanted in (int, float) else text
+        return _meant(text.strip(), wanted)
     except (ValueError, KeyError):
         raise InputError(f"{key}={quoted(text)}", expected(wanted)) from None
+
+
+def written(value: Any) -> str:
+    """Return a field's value as `parsed` reads it."""
+    if isinstance(value, list | tuple):
+        words = (f"[{written(each)}]" if isinstance(each, list | tuple) else written(each) for each in value)
+        return ",".join(words) or "[]"
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def _meant(text: str, wanted: Any) -> Any:
+    wanted = _plain(wanted)
+    origin, arguments = get_origin(wanted), get_args(wanted)
+    if origin in (types.UnionType, Union):
+        kinds = [_plain(kind) for kind in arguments if kind is not type(None)]
+        if text.lower() == "none" and len(kinds) < len(arguments):
+            return None
+        listed = any(sign in text for sign in ",[(")
+        return _meant(text, next((kind for kind in kinds if (get_origin(kind) is tuple) == listed), kinds[0]))
+    if origin is tuple:
+        entries = _entries_of(text, _levels(wanted))
+        each = arguments[:1] * len(entries) if arguments[-1] is Ellipsis else arguments
+        return tuple(_meant(entry, kind) for entry, kind in zip(entries, each, strict=True))
+    if wanted is bool:
+        return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
+    return wanted(text) if wanted in (int, float) else text
+
+
+def _levels(wanted: Any) -> int:
+    """Return how deep the lists of an annotation stand in one another; 0 for no list."""
+    wanted = _plain(wanted)
+    return 1 + _levels(get_args(wanted)[0]) if get_origin(wanted) is tuple else 0
+
+
+def _entries_of(text: str, levels: int) -> list[str]:
+    """Return the words between the outermost commas or spaces of a list, whose own brackets may be left out."""
+    text = text.replace("(", "[").replace(")", "]")
+    opened = len(text) - len(text.lstrip("["))
+    if opened == levels or text == "[]":
+        if not text.endswith("]"):
+            raise ValueError(text)
+        text = text[1:-1]
+    elif opened != levels - 1 and text:
+        raise ValueError(text)
+    parts, depth = [""], 0
+    for sign in text:
+        depth += (sign == "[") - (sign == "]")
+        if depth < 0:
+            raise ValueError(text)
+        if depth == 0 and sign in ", ":
+            parts.append("")
+        else:
+            parts[-1] += sign
+    if depth:
+        raise ValueError(text)
+    return [part for part in parts if part]
 
 
 def expected(wanted: Any) -> str:

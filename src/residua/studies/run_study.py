@@ -27,6 +27,8 @@ from residua.studies.study import Asked, Result, Results, Study
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_dict
 
+_DEEPEST = 100_000
+
 
 def study(
     name: str,
@@ -71,6 +73,9 @@ def study(
     chosen = get_study(name)
     asked = Asked(quick, tuple(depths), model or "", tuple(groups))
     _refuse_unused(chosen, asked, runs, seeds, recipe, overrides)
+    for depth in asked.depths:
+        if not 0 < depth <= _DEEPEST:
+            raise InputError(f"depth {depth}", f"depths from 1 to {_DEEPEST:,}", "For example depths=20")
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs={jobs}", "1 or more trainings at a time", "Leave it out for one per processor")
     folder = Path(out) if out is not None else Path("studies") / f"{name}{'-quick' * quick}{'-runs' * bool(runs)}"

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from residua.families.build import outline, spec_of
 from residua.runtime.device import Hardware, choose_hardware
 from residua.specs.augment import SMALL_IMAGE
 from residua.specs.catalog import get_spec
+from residua.specs.edit_text import edit_words
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.training.claim import record, refuse_different_content, refuse_different_names
@@ -183,33 +185,25 @@ def _recipe_text(plan: Plan) -> str:
     request, name = plan.request, plan.spec.name
     source = request.source if request.full_provenance else [plan.dataset.name]
     initial = request.named_weights
-    weights_option = ["--weights", initial.given] if initial else []
-    again = [
-        "residua",
-        "train",
-        *source,
-        "--model",
-        name,
-        *weights_option,
-        "--recipe",
-        "recipe.toml",
-        "--out",
-        "ANOTHER",
-    ]
+    options = ["--weights", initial.given] if initial else []
+    edits = _edits_of(plan.spec)
+    options += [word for edit in edit_words(edits or {}) for word in ("--set", edit)]
+    again = ["residua", "train", *source, "--model", name, *options, "--recipe", "recipe.toml", "--out", "ANOTHER"]
     head = f"{name} on {source[0]}: the complete recipe. Repeat the run with\n{shlex.join(again)}"
     if initial:
         head += f"\nSHA-256 of the weights that it begins with: {initial.sha256}"
-    if _is_edited(plan.spec):
-        head += f"\nThe network is {name} with edits, which that command leaves out: checkpoints/origin.json has them."
+    if edits is None:
+        head += f"\nThe catalog has no {name}, so that command fails: checkpoints/origin.json has the network's fields."
     return to_toml(plan.recipe, head=head)
 
 
-def _is_edited(spec: Spec) -> bool:
+def _edits_of(spec: Spec) -> dict[str, Any] | None:
+    """Return the fields that differ from the catalog's network, but for its ends; None for a name of the user's."""
     try:
-        ends = {name: getattr(spec, name) for name in ("num_classes", "in_channels", "input_size")}
-        return spec != get_spec(spec.name, **ends)
-    except InputError:  # a name of the user's own
-        return True
+        listed = get_spec(spec.name)
+    except InputError:
+        return None
+    return {key: getattr(spec, key) for key in spec.diff(listed) if spec.roles().get(key) != "ends"}
 
 
 def _settle_length(recipe: Recipe, steps_per_epoch: int) -> tuple[Recipe, int]:

@@ -151,7 +151,10 @@ def _consistent(recipe: Recipe) -> None:
     if not recipe.epochs and not recipe.max_steps:
         raise InputError("epochs=0 and max_steps=0", "a length of the run", "Give epochs=… or max_steps=…")
     if recipe.milestones and recipe.milestone_steps:
-        raise InputError("both milestones and milestone_steps", "one of the two", "Set the other to []")
+        raise InputError(
+            "both milestones and milestone_steps", "one of the two", "Use milestones=[] or milestone_steps=[]"
+        )
+    name = "milestone_steps" if recipe.milestone_steps else "milestones"
     drops = recipe.milestones or recipe.milestone_steps
     if list(drops) != sorted(set(drops)):
         raise InputError(
@@ -161,7 +164,7 @@ def _consistent(recipe: Recipe) -> None:
         raise InputError(
             f"schedule={recipe.schedule!r} with milestones {quoted(list(drops))}",
             "milestones or milestone_steps exactly when the schedule is 'step'",
-            "Set the milestones to []" if drops else "Give milestones=[60, 120] or a different schedule=…",
+            f"Use {name}=[], which drops them" if drops else "Give milestones=[60, 120] or a different schedule=…",
         )
     if len(recipe.gamma) not in {1, len(drops)}:
         raise InputError(

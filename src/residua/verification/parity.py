@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -50,19 +51,20 @@ class ParityReceipt:
 
 
 @torch.no_grad()
-def compare(name: str, peer: str, *, seed: int = 0) -> ParityReceipt:
+def compare(name: str, peer: str, *, seed: int = 0, **edits: Any) -> ParityReceipt:
     """Give a peer's network random weights, convert them, and compare the logits of two random images.
 
     Args:
         name: of a network in `TWINS[peer]`.
         peer: one of `PEERS`, installed.
         seed: of the weights and the images.
+        edits: of our network, beside those that make it the peer's.
 
     Raises:
         InputError: the conversion refused the peer's tensors.
     """
     twin, library = TWINS[peer][name], PEERS[peer]
-    spec = get_spec(name, **twin.edits)
+    spec = get_spec(name, **twin.edits | edits)
     height, width = _size(spec, peer)
     generator = torch.Generator().manual_seed(seed + 1)
     images = torch.randn(2, spec.in_channels, height, width, generator=generator, dtype=library.precision)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from residua._base.errors import InputError, did_you_mean
 from residua._base.http import public_address
 from residua._base.words import some
 from residua.specs.catalog import get_spec, list_models
+from residua.specs.edit_text import read_edits
 from residua.verification.counts import CountReceipt, count
 from residua.verification.parity import ParityReceipt, compare
 from residua.verification.peers import PEERS, absent
@@ -91,6 +92,7 @@ def verify(
     models: str | Sequence[str] = (),
     *,
     peers: str | Sequence[str] | None = None,
+    edits: Sequence[str] | Mapping[str, Any] = (),
     progress: Progress | None = None,
 ) -> Verification:
     """Count networks against what was published, and compare their logits with the peers that are installed.
@@ -103,6 +105,8 @@ def verify(
         models: names or shell patterns of names; none: every listed network.
         peers: whom to compare with, of "torchvision", "timm", "keras"; None: all of them where `models` names any,
             else nobody (counts of all take seconds, all logits minutes).
+        edits: of the networks' specs: {"shortcut": "none"}, or words such as "shortcut=none". Publications and peers
+            stay those of the unedited networks.
         progress: called with (networks done, networks in all).
 
     Raises:
@@ -120,19 +124,21 @@ def verify(
     for done, name in enumerate(names):
         if progress:
             progress(done, len(names))
-        receipts.append(_receipt(name, asked))
+        receipts.append(_receipt(name, asked, edits))
     if progress:
         progress(len(names), len(names))
     return Verification(tuple(receipts), wanted, missing, versions() | {peer: PEERS[peer].version for peer in asked})
 
 
-def _receipt(name: str, peers: Sequence[str]) -> Receipt:
+def _receipt(name: str, peers: Sequence[str], edits: Sequence[str] | Mapping[str, Any]) -> Receipt:
     spec = get_spec(name)
+    changes = edits if isinstance(edits, Mapping) else read_edits(spec, edits)
+    spec = spec.edit(**changes)
     parity, refused = [], {}
     for peer in peers:
         if name in TWINS[peer]:
             try:
-                parity.append(compare(name, peer))
+                parity.append(compare(name, peer, **changes))
             except InputError as error:
                 refused[peer] = str(error)
     return Receipt(name, spec.paper, count(spec), tuple(parity), refused)

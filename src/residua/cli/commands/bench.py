@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import json as jsonlib
+from contextlib import nullcontext
+from datetime import datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from residua._base.console import progress_bar
-from residua._base.errors import InputError, did_you_mean
+from residua._base.errors import InputError
 from residua._base.files import write_text
 from residua._base.plain import plain
+from residua.cli.edits import Edits
 from residua.cli.show import Switch, check_target, note, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from residua.bench.case import Case
 
 
 def bench(
     *models: str,
-    batch: str = "32",
-    resolution: str = "",
+    batch: tuple[int, ...] = (32,),
+    resolution: tuple[int, ...] = (),
     mode: Literal["forward", "train"] = "forward",
-    engine: str = "eager",
-    precision: str = "fp32",
-    peer: str = "",
+    engine: tuple[Literal["eager", "compiled", "native"], ...] = ("eager",),
+    precision: tuple[Literal["fp32", "bf16"], ...] = ("fp32",),
+    peer: tuple[Literal["torchvision", "timm", "keras"], ...] = (),
+    set_: Edits = (),
     batches: int = 100,
     warm_up: int = 10,
     threads: int = 0,
     device: str | None = None,
     chart: Path | None = None,
     out: Path | None = None,
+    verbose: Switch = False,
     json: Switch = False,
 ) -> int:
     """Time networks on this machine, beside their peers, taking turns in one process.
 
-    Lists are written with commas. A multiply-accumulate of convolutions and matrix products counts as two FLOPs.
+    A multiply-accumulate of convolutions and matrix products counts as two FLOPs.
     Their rate is compared with that of a large matrix product, sampled between the steps. Each ratio compares
     neighbours in time.
 
@@ -40,7 +48,7 @@ def bench(
     models
         Names of networks, see `residua models`.
     batch
-        Images per step.
+        Images per step; several sizes, such as 1,32, are measured one after the other.
     resolution
         Side of the square images, pixels; left out: each network's own.
     mode
@@ -62,32 +70,35 @@ def bench(
     chart
         An SVG file to draw the outcome to.
     out
-        A JSON file to write the outcome to.
+        A JSON file to write the outcome to, with the duration of each step.
+    verbose
+        Print a line for every tenth measured step: time, step, duration in seconds.
     json
         Print the outcome as one JSON document.
     """
     from residua.bench.bench import bench as measure
-    from residua.bench.case import PEERS, Engine, Precision
     from residua.bench.chart import chart as draw
 
     check_target(chart, ".svg")
     check_target(out)
     if chart and out and chart.resolve() == out.resolve():
         raise InputError(f"{chart} for both --chart and --out", "a file for each", "Name the JSON file otherwise")
-    with progress_bar("Measuring", "steps") as progress:
+    with nullcontext() if verbose else progress_bar("Measuring", "steps") as progress:
         report = measure(
             *models,
-            batch=_numbers("batch", batch),
-            resolution=_numbers("resolution", resolution) or (0,),
+            batch=batch,
+            resolution=resolution or (0,),
             mode=mode,
-            engine=_words("engine", engine, get_args(Engine)),  # type: ignore[arg-type]
-            precision=_words("precision", precision, get_args(Precision)),  # type: ignore[arg-type]
-            peer=_words("peer", peer, PEERS),  # type: ignore[arg-type]
+            engine=engine,
+            precision=precision,
+            peer=peer,
+            edits=set_,
             batches=batches,
             warm_up=warm_up,
             threads=threads,
             device=device,
             progress=progress,
+            on_step=_print_tenth if verbose else None,
         )
     if out:
         write_text(out, jsonlib.dumps(plain(report.to_dict()), indent=1, ensure_ascii=False) + "\n")
@@ -111,17 +122,8 @@ def bench(
     return 0
 
 
-def _numbers(name: str, text: str) -> tuple[int, ...]:
-    words = [word for word in text.replace(",", " ").split() if word]
-    if not all(word.isdecimal() and 0 < int(word) <= 1_000_000 for word in words):
-        raise InputError(f"--{name} {text}", "whole numbers above 0, with commas between", f"For example --{name} 1,32")
-    return tuple(int(word) for word in words)
-
-
-def _words(name: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    words = tuple(word for word in text.replace(",", " ").split() if word)
-    for word in words:
-        if word not in known:
-            remedy = did_you_mean(word, known, 1) or f"For example --{name} {known[0]}"
-            raise InputError(f"{word!r} in --{name} {text}", f"{', '.join(known)}, or several with commas", remedy)
-    return words
+def _print_tenth(case: Case, number: int, seconds: float) -> None:
+    """Print a step as TF-slim's benchmark does: on stderr, every tenth."""
+    if number % 10 == 0:
+        time = datetime.now().isoformat(" ", "milliseconds")
+        note(f"{time}: step {number}, duration = {seconds:.3f} s ({case.model}, {case.source}, {case.shape})")

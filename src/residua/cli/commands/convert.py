@@ -31,8 +31,8 @@ def convert(
     to: str | None = None,
     classes: Path | None = None,
     image_size: int | None = None,
-    mean: str | None = None,
-    std: str | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
     scale: float | None = None,
     interpolation: str | None = None,
     crop: float | None = None,
@@ -99,8 +99,8 @@ def convert(
         source=source,
         classes=classes,
         image_size=image_size,
-        mean=_numbers("--mean", mean),
-        std=_numbers("--std", std),
+        mean=mean,
+        std=std,
         scale=scale,
         interpolation=interpolation,
         crop=crop,
@@ -132,15 +132,6 @@ def _neither(file: Path, out: Path) -> InputError:
         if file.is_dir()
         else "See the networks' names with: residua models",
     )
-
-
-def _numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
-    try:
-        return None if text is None else tuple(map(float, text.split(",")))
-    except ValueError:
-        raise InputError(
-            f"{flag} {text}", "one number, or three with commas between", f"For example {flag} 0.485,0.456,0.406"
-        ) from None
 
 
 def _give(run: Path, peer: str, out: Path, json: bool) -> int:

@@ -26,7 +26,7 @@ def evaluate(
     /,
     *,
     split: Literal["train", "val", "test"] | None = None,
-    views: str = "1",
+    views: tuple[str, ...] = ("1",),
     with_: Annotated[tuple[str, ...], Parameter(name="--with")] = (),
     weights: Literal["equal", "val"] = "equal",
     select: Literal["greedy"] | None = None,
@@ -57,9 +57,9 @@ def evaluate(
         The part of the data; left out: test, else val.
     views
         The views of each image: 1 (centre crop), flip (and its mirror image), 10crop (corners and centre, and
-        mirrored), multiscale (the whole image at five sizes, and mirrored), or a comma list; softmax is averaged.
+        mirrored), multiscale (the whole image at five sizes, and mirrored), or several; softmax is averaged.
     with_
-        Another run whose probabilities are averaged with the run's; may be repeated. Classes are matched by name.
+        Other runs whose probabilities are averaged with the run's. Classes are matched by name.
     weights
         Weights of that average: equal, or val for the least cross-entropy on the run's validation part.
     select
@@ -67,7 +67,7 @@ def evaluate(
     slices
         A CSV file with a column `path` (relative to the data) and others; results are given for each of their values.
     study
-        The folder of a finished study (residua study), for the report to show; may be repeated.
+        The folder of a finished study (residua study), for the report to show; or several.
     calibrate
         First fit the temperature of the probabilities on the run's validation part, and store it in the run.
     reestimate_bn
@@ -100,7 +100,7 @@ def evaluate(
     from residua.evaluation.report.report import write_report
     from residua.evaluation.report.study_section import read_study
 
-    if calibrate and (with_ or reestimate_bn or views.strip() != "1"):
+    if calibrate and (with_ or reestimate_bn or views != ("1",)):
         raise InputError(
             "--calibrate with --with, --reestimate-bn or --views",
             "one run as `residua predict` uses it: a temperature belongs to its centre crop",
@@ -133,7 +133,7 @@ def evaluate(
             run,
             data,
             split=split,
-            views=views,
+            views=",".join(views),
             members=with_,
             weights=weights,
             select=select,

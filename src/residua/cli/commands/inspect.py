@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from residua._base.errors import InputError
+from residua.cli.edits import Edits
 from residua.cli.show import Switch, check_target, note, print_json, print_table, say
 from residua.cli.side_by_side import print_side_by_side, short_bytes, short_count
 
@@ -33,6 +34,7 @@ def inspect(
     training: Switch = False,
     until: str | None = None,
     optimizer: Literal["sgd", "adam"] = "sgd",
+    set_: Edits = (),
     svg: Path | None = None,
     json: Switch = False,
 ) -> int:
@@ -75,7 +77,8 @@ def inspect(
         from residua.anatomy.inspect import inspect as look
 
         networks = [
-            look(_named(name), shape, batch=batch, training=training, optimizer=optimizer) for name in (model, *others)
+            look(_named(name, set_), shape, batch=batch, training=training, optimizer=optimizer)
+            for name in (model, *others)
         ]
         anatomy = networks[0]
         if svg:
@@ -120,8 +123,15 @@ def _parsed(text: str) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _named(model: str) -> Spec:
+def _named(model: str, edits: tuple[str, ...]) -> Spec:
     """Return the spec of a name, or of the run in a folder; a name of the catalog goes before a folder of that name."""
+    from residua.specs.edit_text import read_edits
+
+    spec = _unedited(model)
+    return spec.edit(**read_edits(spec, edits))
+
+
+def _unedited(model: str) -> Spec:
     from residua.specs.catalog import get_spec
 
     try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from residua._base.errors import InputError, did_you_mean
 from residua._base.words import counted
+from residua.cli.edits import Edits
 from residua.cli.show import Switch, note, print_json, print_table, say
 from residua.specs.catalog import SERIES, counts, get_spec, list_models
+from residua.specs.edit_text import read_edits
 from residua.specs.schema import Spec
 
 
@@ -54,26 +56,34 @@ def models(pattern: str = "*", /, *, json: Switch = False) -> int:
     return 0
 
 
-def diff(left: str, right: str, /, *, json: Switch = False) -> int:
-    """Show what differs between two networks, field by field.
+def diff(left: str, right: str | None = None, /, *, set_: Edits = (), json: Switch = False) -> int:
+    """Show what differs between two networks, or between a network and its edit, field by field.
+
+    Edits (--set) are made to the second network; where one is named, to that one.
 
     Parameters
     ----------
     left
         The name of a network.
     right
-        The name of the network to compare it with.
+        The name of the network to compare it with; left out: the same one, with the edits.
     json
         Print one JSON document: field -> [left, right].
     """
-    differences = get_spec(left).diff(get_spec(right))
+    if right is None and not set_:
+        raise InputError(
+            f"{left} alone", "a second network, or an edit", f"For example residua diff {left} --set shortcut=none"
+        )
+    first, second = get_spec(left), get_spec(right or left)
+    differences = first.diff(second.edit(**read_edits(second, set_)))
+    edited = f"{second.name}{', edited' if set_ else ''}"
     if json:
         print_json({field: list(pair) for field, pair in differences.items()})
         return 0
     if not differences:
-        say(f"{left} and {right} are the same network.")
+        say(f"{left} and {edited} are the same network.")
         return 0
-    print_table(("field", left, right), [(key, _word(a), _word(b)) for key, (a, b) in differences.items()])
+    print_table(("field", left, edited), [(key, _word(a), _word(b)) for key, (a, b) in differences.items()])
     return 0
 
 

@@ -16,7 +16,7 @@ def study(
     *,
     quick: Switch = False,
     seeds: int | None = None,
-    depths: str = "",
+    depths: tuple[int, ...] = (),
     model: str | None = None,
     groups: str = "",
     run: tuple[Path, ...] = (),
@@ -47,13 +47,13 @@ def study(
     seeds
         Trainings of each network; may become more later; left out: 1.
     depths
-        Of the networks, with commas between, where the study has a choice.
+        Of the networks, such as 20,56, where the study has a choice.
     model
         The network to take apart, where the study takes one.
     groups
         Of the networks, with commas between, such as plain,residual; left out: all.
     run
-        A finished run to measure instead of training; may be repeated.
+        Finished runs to measure instead of training.
     recipe
         A name or a TOML file, for all networks; left out: the form's own.
     epochs
@@ -95,7 +95,7 @@ def study(
         out,
         quick=quick,
         seeds=seeds,
-        depths=_numbers(depths),
+        depths=depths,
         model=model,
         groups=tuple(word for word in groups.replace(",", " ").split() if word),
         runs=run,
@@ -141,10 +141,3 @@ def _list(json: bool) -> int:
     print_table(("study", "question"), [(one.name, one.question) for one in studies])
     note("Do one: residua study NAME DATA --quick")
     return 0
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    words = [word for word in text.replace(",", " ").split() if word]
-    if not all(word.isdecimal() and 0 < int(word) <= 100_000 for word in words):
-        raise InputError(f"--depths {text}", "whole numbers above 0, with commas between", "For example --depths 20,56")
-    return tuple(int(word) for word in words)

@@ -10,8 +10,11 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from residua.cli.edits import Edits
+from residua.cli.lists import is_list, length
 from residua.cli.show import Switch, note, print_json
 from residua.specs.augment import AugmentSpec
+from residua.specs.edit_text import read_edits
 from residua.specs.fields import field_types
 from residua.training.recipe import Recipe
 
@@ -24,6 +27,7 @@ def train(
     out: Path,
     weights: str | None = None,
     recipe: str | None = None,
+    set_: Edits = (),
     resume: Switch = False,
     data_dir: Path | None = None,
     full_provenance: Switch = False,
@@ -67,6 +71,7 @@ def train(
         data_dir=data_dir,
         weights=weights,
         full_provenance=full_provenance,
+        model_edits=_edits(model, out, set_),
         **chosen,
     )
     if json:
@@ -87,11 +92,30 @@ def _options(kind: type, group: Group) -> list[inspect.Parameter]:
             key,
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
-            annotation=Annotated[wanted | None, Parameter(group=group, help=texts[key], show_default=False)],
+            annotation=Annotated[
+                wanted | None,
+                Parameter(group=group, help=texts[key], show_default=False, negative_iterable=_no(wanted)),
+            ],
         )
         for key, wanted in field_types(kind).items()
         if key not in ("name", "augment")
     ]
+
+
+def _edits(model: str | None, out: Path, words: tuple[str, ...]) -> dict[str, Any]:
+    """Return the edits of the network that is to be trained: the one named, or that of the run to be resumed."""
+    if not words:
+        return {}
+    from residua.specs.catalog import get_spec
+    from residua.training.run_folder import read_origin
+
+    origin = read_origin(out) if model is None else None
+    return read_edits(origin.spec if origin else get_spec(model or "resnet18"), words)
+
+
+def _no(wanted: Any) -> tuple[str, ...]:
+    """Return the beginning of the flag that empties a list, for a field that may be empty."""
+    return ("no-",) if is_list(wanted) and not length(wanted) else ()
 
 
 def _signature() -> inspect.Signature:

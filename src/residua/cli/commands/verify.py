@@ -6,26 +6,29 @@ from typing import Literal
 
 from residua._base.console import progress_bar
 from residua._base.words import counted
+from residua.cli.edits import Edits
 from residua.cli.show import Switch, note, print_json, print_table, say
 
 
 def verify(
     *models: str,
     peer: tuple[Literal["torchvision", "timm", "keras", "all", "none"], ...] | None = None,
+    set_: Edits = (),
     json: Switch = False,
 ) -> int:
     """Count networks against what was published, and compare their logits with the peers that are installed.
 
     Parameters and MACs (multiply-accumulates of convolutions and linear layers, one image; FLOPs are twice that) must
     equal the published ones. A peer's network gets random weights, every statistic and bias included; converted, they
-    must give the same logits. The exit code is 1 when something differs.
+    must give the same logits. The exit code is 1 when something differs. Edited networks (--set) are compared with the
+    publications and peers of the unedited ones: what the edit changes is a difference.
 
     Parameters
     ----------
     models
         Names or shell patterns; left out: every network.
     peer
-        torchvision, timm, keras, all or none; may be repeated; left out: all where networks are named, else none.
+        torchvision, timm, keras, all or none, or several; left out: all where networks are named, else none.
     json
         Print one JSON document.
     """
@@ -37,7 +40,7 @@ def verify(
     if peer is not None:
         peers = tuple(PEERS) if "all" in peer else tuple(name for name in peer if name != "none")
     with progress_bar("Verifying", "networks") as progress:
-        outcome = run_verification(models, peers=peers, progress=progress)
+        outcome = run_verification(models, peers=peers, edits=set_, progress=progress)
     if json:
         print_json(outcome.to_dict())
         return 0 if outcome.ok else 1

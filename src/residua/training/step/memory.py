@@ -15,7 +15,7 @@ _WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
 def advice_while_opening(recipe: Recipe) -> contextlib.AbstractContextManager[None]:
     """Turn running out of memory while data is opened into an InputError."""
-    return _advice(
+    return advice(
         f" while the data was opened: {recipe.image_size} pixels",
         "room for the decoded images, and for one at full size in each decoding thread",
         "Use workers=1 or a smaller image_size=64; images that do not fit a GPU fit device='cpu'",
@@ -24,7 +24,7 @@ def advice_while_opening(recipe: Recipe) -> contextlib.AbstractContextManager[No
 
 def advice_while_training(recipe: Recipe) -> contextlib.AbstractContextManager[None]:
     """Turn running out of memory while a network trains into an InputError."""
-    return _advice(
+    return advice(
         f": batch_size={recipe.batch_size}, {recipe.image_size} pixels",
         "a batch whose activations fit",
         f"Use batch_size={max(1, recipe.batch_size // 2)} and accumulate_steps={recipe.accumulate_steps * 2} for "
@@ -33,7 +33,8 @@ def advice_while_training(recipe: Recipe) -> contextlib.AbstractContextManager[N
 
 
 @contextlib.contextmanager
-def _advice(circumstances: str, wanted: str, remedy: str) -> Iterator[None]:
+def advice(circumstances: str, wanted: str, remedy: str) -> Iterator[None]:
+    """Turn running out of memory inside into an InputError with these words."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

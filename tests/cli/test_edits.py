@@ -1,0 +1,120 @@
+"""`--set FIELD=VALUE`: what the command edits is what Python edits, in every command that builds a network."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+import residua
+from residua._base.errors import InputError
+from residua.cli.app import main
+from residua.specs.catalog import get_spec, list_models
+from residua.specs.edit_text import edit_words, read_edits
+from residua.training.run_folder import read_origin
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_field_of_every_network_can_be_written(name: str) -> None:
+    spec = get_spec(name)
+    edits = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
+    assert read_edits(spec, edit_words(edits)) == edits
+
+
+@pytest.mark.parametrize(
+    ("network", "word", "value"),
+    [
+        ("resnet18", "shortcut=none", "none"),
+        ("resnet18", "depths=3,4,6,3", (3, 4, 6, 3)),
+        ("resnet18", "depths=[3, 4, 6, 3]", (3, 4, 6, 3)),
+        ("resnet18", "bias=stem,last", ("stem", "last")),
+        ("resnet18", "bias=[]", ()),
+        ("resnet18", "projection_norm=none", None),
+        ("resnet18", "projection_norm=no", False),
+        ("resnet18", "bn_eps=1e-3", 1e-3),
+        ("nin", "widths=[[8,8,8],[9,9]]", ((8, 8, 8), (9, 9))),
+        ("nin", "widths=(8, 8, 8), (9, 9)", ((8, 8, 8), (9, 9))),
+        ("nin", "widths=[[8,9]]", ((8, 9),)),
+    ],
+)
+def test_a_word_means_a_value(network: str, word: str, value: object) -> None:
+    spec = get_spec(network)
+    assert read_edits(spec, [word]) == {word.partition("=")[0]: value}
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("shortcut=nono", r"'none', 'pad', .*Did you mean none"),
+        ("shortcuts=none", r"one of its fields: .*shortcut.*Did you mean shortcut"),
+        ("depths=3,x", "a list of whole numbers"),
+        ("depths=[3,4", "a list of whole numbers"),
+        ("depths=3]", "a list of whole numbers"),
+        ("depths=", "depths"),
+        ("depths", "FIELD=VALUE"),
+        ("cardinality=3.5", "a whole number"),
+        ("growth_rate=12", "a family that has it"),
+    ],
+)
+def test_an_error_names_what_is_legal(word: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_edits(get_spec("resnet18"), [word])
+    assert main(["inspect", "resnet18", "--set", word]) == 2
+
+
+def test_one_value_for_each_field() -> None:
+    with pytest.raises(InputError, match="depths edited twice"):
+        read_edits(get_spec("resnet18"), ["depths=1,1,1,1", "depths=2,2,2,2"])
+
+
+def test_row_100_edits_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diff", "resnet18", "--set", "shortcut=none", "--set", "depths=3,4,6,3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"shortcut": ["projection", "none"], "depths": [[2, 2, 2, 2], [3, 4, 6, 3]]}
+    assert main(["diff", "plain34", "resnet18", "--set", "shortcut=none,depths=3,4,6,3,name=plain34"]) == 0
+    assert "same network" in capsys.readouterr().out
+    assert main(["diff", "resnet18"]) == 2
+    assert "--set shortcut=none" in capsys.readouterr().err
+    assert main(["inspect", "resnet18", "--set", "shortcut=none,depths=3,4,6,3", "--json"]) == 0
+    edited = json.loads(capsys.readouterr().out)
+    assert edited["params"] == residua.inspect("plain34").params
+    assert main(["verify", "resnet50", "--set", "stride_site=first_1x1", "--peer", "none", "--json"]) == 1
+    network = json.loads(capsys.readouterr().out)["networks"][0]
+    assert network["counts"]["macs"] == residua.inspect("resnet50_v1").macs
+    words = ["bench", "cifar_resnet8", "--batches", "1", "--warm-up", "0", "--batch", "1", "--json", "--set"]
+    assert main([*words, "depths=1,1,2"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["results"][0]["flops"] == 2 * residua.inspect(get_spec("cifar_resnet8", depths=(1, 1, 2))).macs
+    assert document["notes"] == ["Networks edited: depths=1,1,2"]
+    assert main([*words, "depths=1,1,2", "--peer", "timm"]) == 2
+
+
+def test_train_records_edits_as_python_does(tmp_path: Path) -> None:
+    common = ["--epochs", "1", "--train-images", "20", "--measure-train", "0"]
+    command = ["train", "digits", "--model", "cifar_resnet8", "--out"]
+    assert main([*command, str(tmp_path / "a"), *common, "--set", "shortcut=none,bias=stem,last"]) == 0
+    python = residua.train(
+        "digits",
+        "cifar_resnet8",
+        out=tmp_path / "b",
+        epochs=1,
+        train_images=20,
+        model_edits={"shortcut": "none", "bias": ("stem", "last")},
+        progress=False,
+    )
+    ours = residua.load(tmp_path / "a")
+    assert ours.spec == python.spec
+    assert ours.spec.shortcut == "none"  # type: ignore[attr-defined]
+    assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
+    head = (tmp_path / "a/recipe.toml").read_text()
+    printed = next(line for line in head.splitlines() if line.startswith("# residua train"))
+    again = shlex.split(printed.removeprefix("# residua ").replace("ANOTHER", str(tmp_path / "c")))
+    again[again.index("recipe.toml")] = str(tmp_path / "a/recipe.toml")
+    assert main(again) == 0
+    assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "c/model.safetensors").read_bytes()
+    origin = read_origin(tmp_path / "c")
+    assert origin is not None
+    assert origin.spec.shortcut == "none"  # type: ignore[attr-defined]
