@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from residua._base.errors import InputError
 from residua.cli.app import main
 from residua.specs.catalog import get_spec, list_models
 from residua.specs.edit_text import edit_words, read_edits
+from residua.specs.fields import parsed, written
 from residua.training.run_folder import read_origin
 
 
@@ -35,14 +37,38 @@ def test_every_field_of_every_network_can_be_written(name: str) -> None:
         ("resnet18", "projection_norm=none", None),
         ("resnet18", "projection_norm=no", False),
         ("resnet18", "bn_eps=1e-3", 1e-3),
-        ("nin", "widths=[[8,8,8],[9,9]]", ((8, 8, 8), (9, 9))),
-        ("nin", "widths=(8, 8, 8), (9, 9)", ((8, 8, 8), (9, 9))),
-        ("nin", "widths=[[8,9]]", ((8, 9),)),
     ],
 )
 def test_a_word_means_a_value(network: str, word: str, value: object) -> None:
     spec = get_spec(network)
     assert read_edits(spec, [word]) == {word.partition("=")[0]: value}
+
+
+@pytest.mark.parametrize(
+    ("text", "levels", "value"),
+    [
+        ("[[8,8],[9]]", 2, ((8, 8), (9,))),
+        ("(8, 8), (9)", 2, ((8, 8), (9,))),
+        ("[8],[9]", 2, ((8,), (9,))),
+        ("[[8,9]]", 2, ((8, 9),)),
+        ("[8,9]", 2, ((8, 9),)),
+        ("[]", 2, ()),
+        ("[[256,64,1],[256,64,3]]", 3, (((256, 64, 1), (256, 64, 3)),)),
+        ("[[[1],[2]],[[3]]]", 3, (((1,), (2,)), ((3,),))),
+    ],
+)
+def test_lists_inside_lists(text: str, levels: int, value: object) -> None:
+    kind: Any = int
+    for _ in range(levels):
+        kind = tuple[kind, ...]
+    assert parsed("field", text, kind) == value
+    assert parsed("field", written(value), kind) == value
+
+
+@pytest.mark.parametrize("text", ["8,9", "[8,9],9", "[8,[9]]", "[8,9", "[8],9]", "[[8],[9]"])
+def test_lists_that_are_none(text: str) -> None:
+    with pytest.raises(InputError, match="a list of"):
+        parsed("field", text, tuple[tuple[int, ...], ...])
 
 
 @pytest.mark.parametrize(

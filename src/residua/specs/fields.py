@@ -200,7 +200,7 @@ def written(value: Any) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
-def _meant(text: str, wanted: Any) -> Any:
+def _meant(text: str, wanted: Any, *, inside: bool = False) -> Any:
     wanted = _plain(wanted)
     origin, arguments = get_origin(wanted), get_args(wanted)
     if origin in (types.UnionType, Union):
@@ -210,9 +210,9 @@ def _meant(text: str, wanted: Any) -> Any:
         listed = any(sign in text for sign in ",[(")
         return _meant(text, next((kind for kind in kinds if (get_origin(kind) is tuple) == listed), kinds[0]))
     if origin is tuple:
-        entries = _entries_of(text, _levels(wanted))
+        entries = _entries_of(text, _levels(wanted), inside)
         each = arguments[:1] * len(entries) if arguments[-1] is Ellipsis else arguments
-        return tuple(_meant(entry, kind) for entry, kind in zip(entries, each, strict=True))
+        return tuple(_meant(entry, kind, inside=True) for entry, kind in zip(entries, each, strict=True))
     if wanted is bool:
         return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
     return wanted(text) if wanted in (int, float) else text
@@ -224,15 +224,15 @@ def _levels(wanted: Any) -> int:
     return 1 + _levels(get_args(wanted)[0]) if get_origin(wanted) is tuple else 0
 
 
-def _entries_of(text: str, levels: int) -> list[str]:
-    """Return the words between the outermost commas or spaces of a list, whose own brackets may be left out."""
+def _entries_of(text: str, levels: int, inside: bool) -> list[str]:
+    """Return the words between the outermost commas or spaces of a list, whose own brackets may be left out if no list is around."""
     text = text.replace("(", "[").replace(")", "]")
     opened = len(text) - len(text.lstrip("["))
     if opened == levels or text == "[]":
         if not text.endswith("]"):
             raise ValueError(text)
         text = text[1:-1]
-    elif opened != levels - 1 and text:
+    elif inside or (opened != levels - 1 and text):
         raise ValueError(text)
     parts, depth = [""], 0
     for sign in text:
