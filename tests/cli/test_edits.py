@@ -82,7 +82,7 @@ def test_lists_that_are_none(text: str) -> None:
         ("depths=", "depths"),
         ("depths", "FIELD=VALUE"),
         ("cardinality=3.5", "a whole number"),
-        ("growth_rate=12", "a family that has it"),
+        ("growth=12", "a family that has it"),
     ],
 )
 def test_an_error_names_what_is_legal(word: str, message: str) -> None:

@@ -225,7 +225,7 @@ def _levels(wanted: Any) -> int:
 
 
 def _entries_of(text: str, levels: int, inside: bool) -> list[str]:
-    """Return the words between the outermost commas or spaces of a list, whose own brackets may be left out if no list is around."""
+    """Return the words between the outermost commas or spaces of a list; one `inside` another keeps its brackets."""
     text = text.replace("(", "[").replace(")", "]")
     opened = len(text) - len(text.lstrip("["))
     if opened == levels or text == "[]":
