@@ -158,7 +158,7 @@ def test_an_illegal_number_names_the_nearest(name: str, near: str) -> None:
 
 
 @pytest.mark.filterwarnings("default::residua._base.errors.Notice")
-def test_the_command_says_it_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_states_it_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "resnet_v2_50", "--json"]) == 0
     printed = capsys.readouterr()
     assert '"name": "resnet50_v2_slim"' in printed.out
