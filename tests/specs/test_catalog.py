@@ -13,7 +13,8 @@ from residua.specs.schema import Spec
 
 
 def test_names_of_the_rows() -> None:
-    wanted = "plain18 plain34 resnet18 resnet34 resnet50 resnet101 resnet152 resnet50_v1 resnet101_v1 resnet152_v1"
+    wanted = "plain18 plain34 resnet18_plainstem resnet34_plainstem"
+    wanted += " resnet18 resnet34 resnet50 resnet101 resnet152 resnet50_v1 resnet101_v1 resnet152_v1"
     wanted += " resnet18_v2 resnet34_v2 resnet50_v2 resnet101_v2 resnet152_v2 resnet200_v2"
     wanted += " resnet50_v2_slim resnet101_v2_slim resnet152_v2_slim resnet200_v2_slim resnet50_keras resnet101_keras"
     wanted += " resnet152_keras resnet50_v2_keras resnet101_v2_keras resnet152_v2_keras wide_resnet50_2"

@@ -36,7 +36,7 @@ class Network(Classifier):
         pre = spec.activation in PRE_ACTIVATED
         stem_active = spec.stem_norm or not pre
         self.conv1 = _stem(spec)
-        self.bn1 = _norm(spec, spec.stem_width) if stem_active else nn.Identity()
+        self.bn1 = _norm(spec, spec.stem_width) if stem_active and spec.stem != "plain" else nn.Identity()
         self.relu = nn.ReLU(inplace=True) if stem_active else nn.Identity()
         self.maxpool = nn.Identity() if spec.stem == "cifar" else max_pool2d(3, 2, spec.pool_padding)
         channels = spec.stem_width

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from residua.layers.gate import GatedSum
 
-Init = Literal["he_fan_out", "he_truncated", "glorot_uniform"]
+Init = Literal["he_fan_out", "he_truncated", "glorot_uniform", "torch"]
 
 # Standard deviation of a standard normal variable cut at two deviations. (TF-slim rounds its inverse square to 1.3.)
 _CUT_DEVIATION = 0.87962566103423978
@@ -92,14 +92,19 @@ def initialise(module: nn.Module, init: Init = "he_fan_out", linear_std: float |
         init: "he_fan_out": normal with variance 2 / fan-out (He 2015b, arXiv 1502.01852, section 2.2), while linear
             layers keep torch's uniform default, as torchvision's ResNets do. "he_truncated": normal cut at two
             deviations, variance 2 / fan-in (Keras's he_normal, TF-slim's variance_scaling_initializer).
-            "glorot_uniform": uniform with variance 2 / (fan-in + fan-out) (Glorot 2010; Keras's default). The last two
-            hold for linear layers too.
+            "glorot_uniform": uniform with variance 2 / (fan-in + fan-out) (Glorot 2010; Keras's default). These two
+            hold for linear layers too. "torch": the layers' own defaults, biases included.
         linear_std: linear layers start normal with this deviation, biases 0, whatever `init` is.
     """
+    as_torch: tuple[type[nn.Module], ...] = (nn.BatchNorm2d,)
+    if init == "torch":
+        as_torch = (nn.BatchNorm2d, nn.Conv2d, nn.Linear)
+    elif init == "he_fan_out":
+        as_torch = (nn.BatchNorm2d, nn.Linear)
     for layer in module.modules():
         if isinstance(layer, nn.Linear) and linear_std is not None:
             initialise_normal(layer, linear_std)
-        elif isinstance(layer, nn.BatchNorm2d) or (isinstance(layer, nn.Linear) and init == "he_fan_out"):
+        elif isinstance(layer, nn.BatchNorm2d | nn.Conv2d | nn.Linear) and isinstance(layer, as_torch):
             layer.reset_parameters()
         elif isinstance(layer, nn.Conv2d | nn.Linear):
             _draw(layer.weight, init)

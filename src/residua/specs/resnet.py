@@ -9,6 +9,7 @@ from residua.specs.series import Series
 
 HE_2015 = "He 2015, arXiv 1512.03385"
 HE_2016 = "He 2016, arXiv 1603.05027"
+TUTORIAL = "a PyTorch tutorial, after He 2015, arXiv 1512.03385"
 WIDE = "Zagoruyko 2016, arXiv 1605.07146"
 RESNEXT = "Xie 2017, arXiv 1611.05431"
 SENET = "Hu 2018, arXiv 1709.01507"
@@ -20,7 +21,7 @@ _DEPTHS |= {200: (3, 24, 36, 3)}
 
 def _imagenet(name: str, depth: int, paper: str = HE_2015, **fields: Any) -> ResNetSpec:
     shape: dict[str, Any] = {"unit": "basic"} if depth < 50 else {"unit": "bottleneck", "expansion": 4}
-    return ResNetSpec(name, paper, _DEPTHS[depth], _IMAGENET_WIDTHS, **{**shape, **fields})
+    return ResNetSpec(name, paper, **{"depths": _DEPTHS[depth], "widths": _IMAGENET_WIDTHS, **shape, **fields})
 
 
 def _v2(name: str, depth: int, **fields: Any) -> ResNetSpec:
@@ -66,9 +67,20 @@ _SENET154: dict[str, Any] = {
     "pool_padding": "ceil",
     "head_dropout": 0.2,
 }
+# A widespread tutorial's code in torch: no BN in the stem or behind projections, biases everywhere, torch's initial
+# weights, ten classes. Its first stage has a unit more than the depth in the name, since two conditions both add one.
+_PLAIN_STEM: dict[str, Any] = {
+    "stem": "plain",
+    "projection_norm": False,
+    "bias": ("stem", "inner", "last", "projection"),
+    "init": "torch",
+    "num_classes": 10,
+}
 
 ROWS: tuple[ResNetSpec, ...] = (
     *(_imagenet(f"plain{d}", d, shortcut="none") for d in (18, 34)),
+    _imagenet("resnet18_plainstem", 18, TUTORIAL, depths=(3, 2, 2, 2), **_PLAIN_STEM),
+    _imagenet("resnet34_plainstem", 34, TUTORIAL, depths=(4, 4, 6, 3), **_PLAIN_STEM),
     # torchvision and timm put the stride into the 3×3 ("v1.5", after fb.resnet.torch); the paper has it in the 1×1.
     *(_imagenet(f"resnet{d}", d) for d in (18, 34, 50, 101, 152)),
     *(_imagenet(f"resnet{d}_v1", d, stride_site="first_1x1") for d in (50, 101, 152)),

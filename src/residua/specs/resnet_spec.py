@@ -28,7 +28,7 @@ from residua.specs.schema import Spec
 
 Unit = Literal["basic", "bottleneck"]
 Activation = Literal["post", "bn_after_add", "relu_before_add", "relu_only_pre", "full_pre"]
-Stem = Literal["imagenet", "deep", "cifar"]
+Stem = Literal["imagenet", "deep", "cifar", "plain"]
 StrideSite = Literal["first_1x1", "first_3x3", "last_3x3"]
 Shortcut = Literal["none", "pad", "pad_both", "projection", "projection_all", "max_pool"]
 Gate = Literal["none", "constant", "exclusive", "shortcut_only", "dropout"]
@@ -37,7 +37,7 @@ PoolPadding = Literal["symmetric", "zero", "same", "ceil"]
 Sharing = Literal["none", "kernels", "units"]
 BiasSite = Literal["stem", "inner", "last", "projection"]
 EndPoints = Literal["torchvision", "slim", "keras"]
-Init = Literal["he_fan_out", "he_truncated", "glorot_uniform"]
+Init = Literal["he_fan_out", "he_truncated", "glorot_uniform", "torch"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class ResNetSpec(Spec):
         activation: order of BN, ReLU and addition, the five of He 2016, figure 4: "post" (a, original),
             "bn_after_add" (b), "relu_before_add" (c), "relu_only_pre" (d), "full_pre" (e).
         stem: "imagenet" (7×7 stride 2, then 3×3 max-pool stride 2); "deep", with three 3×3 for the 7×7, the first two
-            half as wide (SENet-154); or "cifar" (3×3).
+            half as wide (SENet-154); "cifar" (3×3); or "plain", as "imagenet" without BN between 7×7 and ReLU.
         stem_width: channels that leave the stem.
         stem_norm: with a pre-activated order, the first unit's activation stands in the stem, before the pool and
             before the paths split (He 2016, section 4; fb.resnet.torch). False: inside the first unit, behind the
@@ -97,7 +97,8 @@ class ResNetSpec(Spec):
             whose branches end in a BN.
         init: how convolutions start, biases at 0: "he_fan_out", normal, variance 2 / fan-out (He 2015b; torchvision);
             "he_truncated", normal cut at two deviations, variance 2 / fan-in (Keras's he_normal, TF-slim's variance
-            scaling); "glorot_uniform" (Keras's default). The last two hold for the classifier too.
+            scaling); "glorot_uniform" (Keras's default). These two hold for the classifier too. "torch": the layers'
+            own defaults, biases included.
         output_stride: pixels of the image per pixel of the features; 0: the network's own, 32 (4 for CIFAR). Where it
             is reached, later strides become dilations of the 3×3 convolutions behind them (TF-slim). The weights stay,
             and every (own / output_stride)-th pixel keeps its value, unless squeeze-and-excitation averages over all.
@@ -194,6 +195,12 @@ class ResNetSpec(Spec):
                 f"depths={self.depths} and widths={self.widths}",
                 "one width for each stage",
                 "Give both lists the same length",
+            )
+        if self.stem == "plain" and self.activation in ("relu_only_pre", "full_pre"):
+            self.refuse(
+                f"stem='plain' with activation={self.activation!r}",
+                "an order that activates in the stem; a pre-activated stem has no BN anyway",
+                "Use stem='imagenet' with stem_norm=False",
             )
         if self.stem == "deep" and self.stem_width % 2:
             self.refuse(f"stem_width={self.stem_width} with stem='deep'", "an even number", "Customary is 128")
