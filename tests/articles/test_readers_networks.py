@@ -1,0 +1,59 @@
+"""Rows 100 and 108 of the list of what the articles name: ResNeXt, and a sheet of explanations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from evaluation.runs import COLOURS, colour_run, paint
+from residua.cli.app import main
+from residua.families.build import build
+from residua.specs.catalog import counts, get_spec
+
+
+@torch.no_grad()
+def test_row_100_resnext_splits_its_3x3() -> None:
+    """32 groups of 4 channels compute 32 paths of their own; 25,028,904 parameters, 4.23 GMACs."""
+    assert counts("resnext50_32x4d") == (25_028_904, 4_230_479_872)
+    with torch.device("meta"):
+        published = build(get_spec("resnext50_32x4d")).layer1[0]
+    assert (published.conv2.groups, published.conv2.out_channels, published.conv3.out_channels) == (32, 128, 256)
+    torch.manual_seed(0)
+    unit = build(get_spec("resnext50_32x4d", depths=(1,), widths=(64,))).layer1[0].double().eval()
+    x = torch.randn(1, 64, 6, 6, dtype=torch.float64)
+    inner = unit.bn1(unit.conv1(x)).relu()
+    # The sum over paths of 4 channels each (Xie 2017, figure 3a against 3c).
+    paths = [
+        torch.nn.functional.conv2d(inner[:, 4 * n : 4 * n + 4], unit.conv2.weight[4 * n : 4 * n + 4], padding=1)
+        for n in range(32)
+    ]
+    normed = unit.bn2(torch.cat(paths, 1)).relu()
+    kernel = unit.conv3.weight
+    merged = sum(
+        torch.nn.functional.conv2d(normed[:, 4 * n : 4 * n + 4], kernel[:, 4 * n : 4 * n + 4]) for n in range(32)
+    )
+    wanted = (unit.bn3(merged) + unit.downsample(x)).relu()
+    torch.testing.assert_close(unit(x.clone()), wanted)
+
+
+def test_row_108_explain_draws_a_sheet_of_six(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Six images, six rows of one picture, and a line for each with the class that was explained."""
+    paths = []
+    for number in range(2):
+        for name, colour in COLOURS.items():
+            paths.append(str(paint(tmp_path / f"{name}{number}.png", colour)))
+    sheet = tmp_path / "sheet.png"
+    assert main(["explain", str(colour_run(tmp_path / "run")), *paths, "--out", str(sheet)]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if ".png" in line]
+    assert len(lines) == 6
+    for path, line in zip(paths, lines, strict=True):
+        assert Path(path).name in line
+        assert Path(path).stem.rstrip("01") in line.replace(Path(path).name, "")
+    with Image.open(sheet) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    for colour in COLOURS.values():
+        assert np.count_nonzero((np.abs(pixels.astype(int) - colour) < 8).all(axis=2)) > 500
