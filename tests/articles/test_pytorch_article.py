@@ -113,5 +113,9 @@ def test_row_050_a_unit_more_than_the_name_states(name: str, depths: tuple[int, 
     spec, published = get_spec(name, depths=depths), get_spec(name)
     assert (spec.depth, published.depth) == (layers, layers - 2)
     assert cost(spec).params - cost(published).params == 2 * (3 * 3 * 64 * 64) + 2 * (2 * 64) == added
+    # The tutorial's own network has biases there, too.
+    own = get_spec(f"{name}_plainstem")
+    lean = own.edit(depths=published.depths)
+    assert (own.depths, cost(own).params - cost(lean).params) == (depths, added + 2 * 64)
     first = next(stage for stage in inspect(spec).stages if stage.name == "layer1")
     assert (first.weighted, first.output) == (2 * depths[0], (64, 56, 56))

@@ -10,7 +10,6 @@ from torch import nn
 import residua
 from articles import tutorial
 from residua._base.errors import InputError
-from residua.specs.catalog import get_spec
 
 COUNTS = {18: 11_258_634, 34: 21_370_506}
 
@@ -65,13 +64,6 @@ def test_row_49_a_stem_without_batch_normalisation() -> None:
     torch.testing.assert_close(stem, F.max_pool2d(F.relu(F.conv2d(images, weight, None, 2, 3)), 3, 2, 1))
     with pytest.raises(InputError, match=r"stem='plain' with activation='full_pre'.*stem_norm=False"):
         residua.create_model("resnet18_v2", stem="plain")
-
-
-def test_row_50_the_first_stage_has_a_unit_more() -> None:
-    assert [get_spec(f"resnet{depth}_plainstem").depths for depth in (18, 34)] == [(3, 2, 2, 2), (4, 4, 6, 3)]
-    lean = residua.inspect(get_spec("resnet18_plainstem").edit(depths=(2, 2, 2, 2)))
-    # Two 3×3 of 64 channels with biases and their norms.
-    assert residua.inspect("resnet18_plainstem").params - lean.params == 2 * (64 * 64 * 9 + 64 + 128)
 
 
 def test_the_articles_weights_start_as_torchs() -> None:

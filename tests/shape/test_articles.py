@@ -10,10 +10,13 @@ from pathlib import Path
 FOLDER = Path(__file__).parents[1] / "articles"
 ROWS = range(1, 110)
 # Rows without a test. The set only shrinks: a row whose test is written leaves it.
-MISSING = {
-    *(2, 4, 9, 13, 20, 21, 22, 23, 28, 33, 34, 36, 47, 48, 49, 51, 52, 53, 54, 55, 56, 57, 58, 59),
-    *range(60, 86),
-    *(90, 91, 92, 93, 94, 95, 96, 97, 98, 99, 100, 101, 102, 107, 108, 109),
+MISSING: set[int] = {
+    *(2, 4, 9, 21, 22, 23, 28),
+    *(33, 34, 36),
+    *(51,),
+    *(52, 54, 60, 62, 65, 67, 68, 71, 72, 73, 77, 78),
+    *(94,),
+    *(101, 102, 107, 109),
 }
 
 
