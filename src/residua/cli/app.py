@@ -36,6 +36,9 @@ Start with:
 Every command that prints a result takes --json: one JSON document on stdout,
 nothing else there; progress and warnings go to stderr.
 
+A list takes commas, or the option repeated: --milestones 60,120. A comma of an
+entry has a backslash before it: --run 'a\\,b'; a path that exists needs none.
+
 Exit code 0: done. 1: it ran and the answer is no. 2: the input cannot be used,
 and why. 70: a fault of Residua itself. 130, 143: stopped by Ctrl-C, by SIGTERM.
 --debug shows the traceback of an error."""
@@ -61,13 +64,14 @@ _MODULES = {"diff": "models"}
 
 _EXAMPLES = {
     "models": ("residua models", 'residua models "cifar_*"', 'residua models "*50*" --json'),
-    "diff": ("residua diff resnet50 resnet50_v1", "residua diff cifar_resnet20 cifar_plain20 --json"),
+    "diff": ("residua diff resnet50 resnet50_v1", "residua diff resnet18 --set shortcut=none --set depths=3,4,6,3"),
     "inspect": (
         "residua inspect resnet50",
         "residua inspect resnet50 --by stage --batch 32 --svg resnet50.svg",
         "residua inspect alexnet --input 3x227x227 --table lecture",
         "residua inspect googlenet vgg16 --until 28",
         "residua inspect vgg19 plain34 resnet34 --svg figure.svg",
+        "residua inspect resnet18 --set shortcut=none --by stage",
         "residua inspect runs/a --json",
     ),
     "verify": ("residua verify", "residua verify resnet50", "residua verify 'resnet*' --peer timm --json"),
