@@ -1,7 +1,8 @@
-"""Rows 100 and 108 of the list of what the articles name: ResNeXt, and a sheet of explanations."""
+"""Rows 100, 108 and 109 of the list of what the articles name: ResNeXt, a sheet of explanations, options with lists."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cli.test_lists import parsed
 from evaluation.runs import COLOURS, colour_run, paint
 from residua.cli.app import main
 from residua.families.build import build
@@ -57,3 +59,16 @@ def test_row_108_explain_draws_a_sheet_of_six(tmp_path: Path, capsys: pytest.Cap
         pixels = np.asarray(picture.convert("RGB"))
     for colour in COLOURS.values():
         assert np.count_nonzero((np.abs(pixels.astype(int) - colour) < 8).all(axis=2)) > 500
+
+
+def test_row_109_a_list_option_takes_commas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The form that the message recommends works, as repetition does; the rate falls at both milestones."""
+    train = ["train", "digits", "--model", "cifar_resnet8", "--out", str(tmp_path / "run"), "--schedule", "step"]
+    assert main(train) == 2
+    assert "--milestones 60,120" in " ".join(capsys.readouterr().err.split())
+    for form in (["--milestones", "60,120"], ["--milestones=60,120"], ["--milestones", "60", "--milestones", "120"]):
+        assert parsed(*train, *form)["milestones"] == (60, 120)
+    short = ["--epochs", "3", "--image-size", "8", "--train-images", "64", "--learning-rate", "0.1"]
+    assert main([*train, *short, "--milestones", "1,2", "--gamma", "0.1,0.5"]) == 0
+    lines = [json.loads(line) for line in (tmp_path / "run/history.jsonl").read_text().splitlines()]
+    assert [line["learning_rate"] for line in lines] == pytest.approx([0.1, 0.01, 0.005])
