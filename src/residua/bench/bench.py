@@ -93,6 +93,9 @@ def bench(
             raise InputError(
                 f"batch={size}", f"{least} <= batch <= {_MOST['batch']} to {mode}", f"Use batch={max(least, 32)}"
             )
+    for side in _several(resolution):
+        if side < 0:
+            raise InputError(f"resolution={side}", "a side of at least 1 pixel", "Leave out resolution=…")
     for name, spec in specs.items():
         for side in sizes[name]:
             check_input(spec, side, "resolution")

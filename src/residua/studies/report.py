@@ -90,7 +90,7 @@ class StudyReport:
                 "Finished runs were measured as they are, and nothing was trained. Differences between their trainings "
                 "count too; each run's own report states how it was trained."
             )
-        return self.study.form(self.results.quick).shows
+        return self.study.form(self.results.quick).shows.format_map(self.results.sizes)
 
     @property
     def length(self) -> str:

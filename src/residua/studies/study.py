@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from residua._base.errors import InputError
+from residua._base.words import counted
 from residua.specs.catalog import get_spec
 from residua.specs.schema import Spec
 
@@ -98,7 +99,8 @@ class Form:
     Attributes:
         recipe: the recipe's name.
         fields: what replaces its fields.
-        shows: what this form can show, and what it cannot, in a few sentences.
+        shows: what this form can show, and what it cannot, in a few sentences. Sizes of the networks stand there as
+            {layers} and {units}, filled in from those that were measured; lengths of training are stated elsewhere.
         seeds: how many, counted from 0, unless the user chooses.
     """
 
@@ -171,6 +173,14 @@ class Results:
         """
         return 0.02 if self.quick else 0.005
 
+    @property
+    def sizes(self) -> dict[str, str]:
+        """The networks that gave a result, in words: {"layers": "20 and 56 layers", "units": "9 and 27 units"}."""
+        specs = [arm.spec for arm in self.done()]
+        depths = {spec.depth for spec in specs if hasattr(spec, "depth")}
+        units = {sum(spec.depths) for spec in specs if hasattr(spec, "depths")}
+        return {"layers": _sizes(depths, "layer"), "units": _sizes(units, "unit")}
+
     def of(self, label: str) -> list[Result]:
         """Return the results of an arm, one per seed."""
         return [result for result in self.results if result.arm == label]
@@ -183,6 +193,13 @@ class Results:
     def groups(self) -> list[str]:
         """Return the groups, in the order of the grid."""
         return list(dict.fromkeys(arm.group for arm in self.arms))
+
+
+def _sizes(numbers: Collection[int], noun: str) -> str:
+    words = [f"{number:,}" for number in sorted(numbers)]
+    if len(words) < 2:
+        return counted(int(*numbers), noun) if words else f"their own number of {noun}s"
+    return f"{', '.join(words[:-1])} and {words[-1]} {noun}s"
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,21 @@ def checkpoint_path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:010d}.safetensors"
 
 
+def epoch_path(folder: Path, epoch: int) -> Path:
+    """Return the file of the weights at the end of an epoch, counted from 1, which `keep="every"` leaves."""
+    return folder / f"epoch-{epoch:04d}.safetensors"
+
+
+def save_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write weights alone, whole or not at all.
+
+    Raises:
+        InputError: the disk is full or refuses.
+    """
+    with writing(path), atomic_path(path) as beside:
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, beside)
+
+
 def list_checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints of a folder, oldest first."""
     return sorted(folder.glob("step-*.safetensors"))

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
-from residua._base.files import atomic_path, writing
+from residua._base.files import writing
 from residua._base.signals import StopRequest
 from residua._base.words import clock, counted
 from residua.evaluation.evaluate import evaluate_model, relation
 from residua.evaluation.report.report import Report, write_report
 from residua.families.build import build
-from residua.training.checkpoint import list_checkpoints
+from residua.training.checkpoint import list_checkpoints, save_weights
 from residua.training.recipe_file import to_dict
 from residua.training.trainer import Trainer
 from residua.weights.bundle.write import save_bundle
@@ -45,17 +43,37 @@ def finish(trainer: Trainer, stop: StopRequest) -> None:
         )
         write_report(plan.folder, report)
         _keep_best_and_last(trainer)
+    trainer.display.say(_kept_epoch(trainer))
     low, high = report.top1_interval
     trainer.display.say(
         f"{report.split} accuracy {report.top1:.2%} (95% interval {low:.2%} to {high:.2%}, "
         f"{counted(report.count, 'image')}) "
-        f"after {clock(trainer.state.seconds)}; see {plan.folder}/report.html"
+        f"and loss {report.loss:.4f} after {clock(trainer.state.seconds)}; see {plan.folder}/report.html"
     )
     stop.check()
 
 
+def _kept_epoch(trainer: Trainer) -> str:
+    """Return a sentence on the epoch whose weights became the run's."""
+    state = trainer.state
+    kept = f"Kept: the weights of epoch {state.best_epoch if _is_best_kept(trainer) else state.epoch}"
+    if not state.best_epoch:
+        return f"{kept}, the last"
+    best = f"val accuracy {state.best_top1:.2%}"
+    return (
+        f"{kept}, the best ({best})"
+        if _is_best_kept(trainer)
+        else f"{kept}, the last; best {best} in {state.best_epoch}"
+    )
+
+
 def _kept(trainer: Trainer) -> dict[str, Any]:
-    return trainer.best if trainer.plan.recipe.keep == "best" else trainer.weights()
+    return trainer.best if _is_best_kept(trainer) else trainer.weights()
+
+
+def _is_best_kept(trainer: Trainer) -> bool:
+    keep = trainer.plan.recipe.keep
+    return keep == "best" or (keep == "every" and bool(trainer.best))
 
 
 def _evaluate(trainer: Trainer, stop: StopRequest) -> Report:
@@ -94,7 +112,6 @@ def _keep_best_and_last(trainer: Trainer) -> None:
     folder = trainer.plan.checkpoints
     states = {"last": trainer.weights()} | ({"best": trainer.best} if trainer.best else {})
     for name, tensors in states.items():
-        with atomic_path(folder / f"{name}.safetensors") as beside:
-            save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, beside)
+        save_weights(folder / f"{name}.safetensors", tensors)
     for path in list_checkpoints(folder):
         path.unlink()

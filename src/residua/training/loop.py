@@ -11,7 +11,7 @@ from residua._base.lock import exclusive
 from residua._base.signals import Stopped, StopRequest
 from residua._base.words import counted
 from residua.specs.schema import Spec
-from residua.training.checkpoint import remove_leftovers
+from residua.training.checkpoint import epoch_path, remove_leftovers
 from residua.training.claim import claim, opening
 from residua.training.finish import finish
 from residua.training.plan import Plan, check_content, open_data, open_plan, write_plan
@@ -108,17 +108,31 @@ def train(
 
 def _fit(trainer: Trainer, stop: StopRequest) -> None:
     while not trainer.done:
+        number = trainer.state.epoch + 1
+        trainer.display.say(f"Epoch {number}: learning rate {trainer.rate(trainer.global_step):.6g}")
         for group in trainer.groups():
             trainer.step(group)
             if trainer.display.due():
                 trainer.display.show(trainer.moment())
             _save(trainer, stop, due=trainer.checkpoint_due())
         try:
-            trainer.validate(stop)
+            verdict = trainer.validate(stop)
         except Stopped:
             trainer.save()
             raise
-        _save(trainer, stop, due=trainer.done or trainer.cheap_to_save())
+        due = trainer.done or trainer.cheap_to_save()
+        if verdict:
+            trainer.display.say(f"Epoch {number}: {verdict}{_whereabouts(trainer, number, due)}")
+        _save(trainer, stop, due=due)
+
+
+def _whereabouts(trainer: Trainer, number: int, due: bool) -> str:
+    """Return where the weights of an epoch that was the best so far are, "" for one that was not."""
+    if trainer.plan.recipe.keep == "every":
+        return f", saved as {epoch_path(trainer.plan.checkpoints, number).name}"
+    if trainer.state.best_epoch != number:
+        return ""
+    return ", saved" if due else ", kept for the next checkpoint"
 
 
 def _save(trainer: Trainer, stop: StopRequest, *, due: bool) -> None:
@@ -135,6 +149,12 @@ def _introduce(trainer: Trainer) -> None:
     counts = ", ".join(f"{len(split):,} {name}" for name, split in plan.dataset.splits.items())
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     say(f"{plan.spec.name} ({parameters:,} parameters) on {plan.dataset.given}: {counts}")
+    side, many = plan.preprocess.side, len(plan.dataset.classes)
+    for name, split in plan.dataset.splits.items():
+        count = len(split)
+        say(
+            f"{name}: images ({count}, 3, {side}, {side}) as the network sees them, labels ({count},) of {many} classes"
+        )
     for note in plan.dataset.notes:
         say(note)
     say(f"{trainer.hardware.sentence}; {trainer.kernels.name} kernels ({trainer.kernels.reason})")
@@ -142,6 +162,12 @@ def _introduce(trainer: Trainer) -> None:
         f"Recipe {plan.recipe.name}: {counted(plan.recipe.epochs, 'epoch')}, "
         f"{counted(plan.total_steps, 'step')} of {_images(plan)}"
     )
+    if plan.recipe.keep == "every":
+        size = sum(tensor.nbytes for tensor in trainer.weights().values()) / 1e6
+        say(
+            f"The weights of each epoch are kept: up to {counted(plan.recipe.epochs, 'file')} of {size:,.1f} MB, "
+            f"{plan.recipe.epochs * size:,.1f} MB in all, in {plan.checkpoints}"
+        )
 
 
 def _images(plan: Plan) -> str:

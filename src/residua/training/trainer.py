@@ -27,8 +27,10 @@ from residua.specs.preprocess import size_words
 from residua.training.checkpoint import (
     Checkpoint,
     all_finite,
+    epoch_path,
     list_checkpoints,
     save_checkpoint,
+    save_weights,
 )
 from residua.training.initial_weights import load_initial
 from residua.training.plan import Plan
@@ -166,8 +168,8 @@ class Trainer:
             self._unread.clear()
         self._book(training=True)
 
-    def validate(self, stop: StopRequest) -> None:
-        """End the epoch: validate, keep the best weights, add a line to the history.
+    def validate(self, stop: StopRequest) -> str:
+        """End the epoch: validate, keep the best weights, add a line to the history; return how the accuracy moved.
 
         Raises:
             Stopped: a signal came; the epoch is not ended yet.
@@ -176,13 +178,20 @@ class Trainer:
         metrics = self._measure(stop) if self.plan.val else None
         sample = self._measure(stop, self.plan.sample) if self.plan.sample else None
         rate = self.rate(max(0, self.global_step - 1))
-        if metrics and self.state.rank(self.plan.recipe, metrics["top1"], metrics["loss"]):
+        before = self.state.best_top1 if self.state.best_epoch else None
+        improved = bool(metrics) and self.state.rank(self.plan.recipe, metrics["top1"], metrics["loss"])
+        if improved:
             self.best = {name: value.clone() for name, value in self.weights().items()}
+        # Before the epoch ends: a run that is killed in between writes the same file again.
+        if self.plan.recipe.keep == "every":
+            save_weights(epoch_path(self.plan.checkpoints, self.state.epoch + 1), self.weights())
+        verdict = _verdict(before, metrics["top1"], improved) if metrics else ""
         self._book(training=False)
         moment = self.moment(metrics["top1"] if metrics else None)
         self.state.end_epoch(self.global_step, rate, metrics, sample)
         self.write_history()
         self.display.show(moment)
+        return verdict
 
     def _measure(self, stop: StopRequest, loader: Loader | None = None) -> dict[str, float | int]:
         loader = loader or self.plan.val
@@ -288,6 +297,18 @@ class Trainer:
         now = time.perf_counter()
         self.state.spend(now - self._clock, training=training)
         self._clock = now
+
+
+def _verdict(before: float | None, top1: float, improved: bool) -> str:
+    if before is None:
+        return f"val accuracy improved from nothing to {top1:.2%}"
+    if improved and top1 == before:
+        return f"val loss improved at the same accuracy, {top1:.2%}"
+    return (
+        f"val accuracy improved from {before:.2%} to {top1:.2%}"
+        if improved
+        else (f"val accuracy {top1:.2%} did not improve from {before:.2%}")
+    )
 
 
 def seed_generators(seed: int, device: torch.device) -> None:

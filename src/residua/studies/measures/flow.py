@@ -1,7 +1,8 @@
 """Gradients on their way back through residual units, separated into shortcut and branch.
 
-A unit y = skip(x) + F(x) gives its input the gradient g + (∂F/∂x)ᵀ g where the skip is an identity: the "1 + ∂F/∂x" of
-He 2016, equation 5. Both parts come from automatic differentiation of each unit alone, in any of the five orders.
+d(x + F(x))/dx = 1 + ∂F/∂x (He 2016, equation 5): a unit y = x + F(x) gives its input the gradient g + (∂F/∂x)ᵀ g for g
+at its output. Where the shortcut is a projection, its own derivative stands in place of the 1. Both parts come from
+automatic differentiation of each unit alone, in any of the five orders.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from residua.families.network import Classifier
 from residua.families.resnet import Network
 from residua.layers.unit import ResidualUnit
-from residua.studies.measures.surgery import branch_end, named_units
+from residua.studies.measures.surgery import branch_end, named_units, residual
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,32 @@ class Step:
 
 
 @dataclass(frozen=True)
+class UnitGradient:
+    """The gradient of the loss at one unit's input, as the sum of its two terms; each has the input's shape.
+
+    Attributes:
+        name: of the unit.
+        shortcut: what came through the shortcut, the 1; zeros for a plain unit.
+        branch: what came through the branch, the ∂F/∂x.
+    """
+
+    name: str
+    shortcut: Tensor
+    branch: Tensor
+
+    @property
+    def whole(self) -> Tensor:
+        """The gradient: the sum of both."""
+        return self.shortcut + self.branch
+
+    @property
+    def shortcut_share(self) -> float:
+        """⟨shortcut, whole⟩ / ⟨whole, whole⟩; the branch has the rest, so that both sum to 1. NaN for no gradient."""
+        square = (self.whole * self.whole).sum()
+        return float((self.shortcut * self.whole).sum() / square)
+
+
+@dataclass(frozen=True)
 class Pass:
     """A forward pass, unit by unit.
 
@@ -58,6 +86,31 @@ class Pass:
 
     steps: tuple[Step, ...]
     gradient: Tensor
+
+
+def split_gradient(
+    model: Classifier, images: Tensor, labels: Tensor, *, training: bool = True
+) -> tuple[UnitGradient, ...]:
+    """Split the gradient of the mean cross-entropy at each unit's input into the shortcut's and the branch's term.
+
+    Args:
+        model: a network of the residual family; is not changed.
+        images: (B, 3, H, W), as the network takes them.
+        labels: (B,).
+        training: normalise by the batch, as training does; False: by the running statistics.
+
+    Returns:
+        One entry per unit, the first unit first.
+
+    Raises:
+        InputError: the network is of a different family.
+    """
+    flow = forward(residual(model), images, labels, training=training)
+    gradient, split = flow.gradient, []
+    for step in reversed(flow.steps):
+        gradient, branch = step.back(gradient)
+        split.append(UnitGradient(step.name, gradient - branch, branch))
+    return tuple(reversed(split))
 
 
 def forward(network: Network, images: Tensor, labels: Tensor, *, training: bool = True) -> Pass:

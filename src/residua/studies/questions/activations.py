@@ -46,14 +46,14 @@ STUDY = Study(
     full=Form(
         "paper",
         {**FULL, "warmup_epochs": 1.0},
-        "110 layers and 64,000 steps, as in the paper, with a linear warm-up of one epoch where the paper has 400 "
+        "{layers}; 110 and 64,000 steps in the paper, with a linear warm-up of one epoch here where the paper has 400 "
         "steps at a tenth of the rate.",
     ),
     quick=Form(
         "fast",
         QUICK,
-        "A few epochs on some thousand images with 20 layers show how fast each order learns. The paper's differences "
-        "are of a point or two at 110 layers and show after long training: this form cannot tell them, only an "
+        "Short training of {layers} shows how fast each order learns. The paper's differences "
+        "are of a point or two, at 110 layers, and show after long training: this form cannot tell them, only an "
         "order that hinders training at once.",
     ),
     conclude=conclude,

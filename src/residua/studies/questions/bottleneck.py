@@ -43,13 +43,13 @@ STUDY = Study(
     full=Form(
         "paper",
         {**FULL, "warmup_epochs": 1.0},
-        "Pre-activated networks of 54 units with projections where the shape changes, trained at the paper's length. "
+        "Pre-activated networks of {units} with projections where the shape changes, by the paper's recipe. "
         "How nearly the costs are equal stands in the table.",
     ),
     quick=Form(
         "fast",
         {**QUICK, "train_images": 6000},
-        "Nine units, trained briefly on few images: this shows which unit learns faster at the start. The bottleneck's "
+        "{units}, trained briefly on few images: this shows which unit learns faster at the start. The bottleneck's "
         "case in the paper is that great depth becomes affordable, which this form does not reach.",
     ),
     conclude=conclude,

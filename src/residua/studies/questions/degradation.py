@@ -144,14 +144,14 @@ STUDY = Study(
     full=Form(
         "paper",
         FULL,
-        "The paper's recipe, 64,000 steps for each network: what it shows of CIFAR-10 can be laid beside figure 6. "
+        "The paper's recipe, which has 64,000 steps there: what it shows of CIFAR-10 can be laid beside figure 6. "
         "The highway networks have the depth and widths of the others, no batch normalisation, and a tenth of the "
         "learning rate. With one seed the intervals are over images alone.",
     ),
     quick=Form(
         "fast",
         QUICK,
-        "A few epochs on some thousand images show how fast each network learns: whether depth without shortcuts "
+        "Short training shows how fast each network learns: whether depth without shortcuts "
         "hinders training is seen early. They do not show where training ends: accuracies are far below the paper's, a "
         "deep network that lags here might catch up later, and a test error means little for one trained in full. "
         "Highway networks are left to the full form.",

@@ -89,10 +89,10 @@ def conclude(results: Results) -> Outcome:
     for label, group, measured in moments:
         change = _change(measured)
         share = _by_unit(measured, "shares")
-        mean = points(statistics.fmean(share)) if share else "–"
+        terms = [statistics.fmean(share), 1 - statistics.fmean(share)] if share else []
         text = f"{change.value:.2f} ({change.low:.2f} to {change.high:.2f})"
-        rows.append((f"{group}, {label}", text, f"{10**change.value:.3g}", mean))
-    header = ("network", "powers of ten", "as a factor", "mean share through shortcuts")
+        rows.append((f"{group}, {label}", text, f"{10**change.value:.3g}", *(map(points, terms) if terms else "––")))
+    header = ("network", "powers of ten", "as a factor", "the 1: through shortcuts", "the ∂F/∂x: through branches")
     caption = "Gradient norm at the first unit's input over that at the last unit's output; in brackets 95% intervals"
     over = f"{_BATCHES} batches of {_BATCH} images" if len(moments[0][2]) == 1 else "the seeds"
     table = Table(f"{caption} over {over}.", header, tuple(rows))
@@ -146,7 +146,11 @@ def _verdict(moments: list[_Moment]) -> Verdict:
             answers[when] = "yes" if most < low else "no" if least > high else "undecided"
     shares = [s for _, group, measured in moments if group == "residual" for s in _by_unit(measured, "shares")]
     if shares:
-        details.append(f"Through the shortcuts came {statistics.fmean(shares):.0%} of a unit's gradient on average.")
+        share = statistics.fmean(shares)
+        details.append(
+            f"d(x + F(x))/dx = 1 + ∂F/∂x: the 1 is the shortcut, which carried {share:.0%} of a unit's gradient on "
+            f"average, and ∂F/∂x is the branch, which carried {1 - share:.0%}."
+        )
     details += meaning(numbers.values(), 0.0)
     if _START not in answers:
         return Verdict(
@@ -181,7 +185,11 @@ STUDY = Study(
     source="He 2015, arXiv 1512.03385, section 4.1; He 2016, arXiv 1603.05027, section 2, equation 5",
     grid=grid,
     measure=measure,
-    full=Form("paper", FULL, _SHOWS + "Measured at the start, after 500 and 8,000 steps, and at the end."),
+    full=Form(
+        "paper",
+        FULL,
+        _SHOWS + "Measured in {layers}, at the start and after each of the trainings that the table lists.",
+    ),
     quick=Form(
         "fast",
         # A constant rate, so that the shorter trainings are the beginning of the longer ones.
@@ -193,7 +201,7 @@ STUDY = Study(
             "train_images": 4000,
             "measure_train": 0,
         },
-        _SHOWS + "A few hundred steps at 32 layers show the beginning of training, not its end.",
+        _SHOWS + "So few steps of {layers} show the beginning of training, not its end.",
     ),
     conclude=conclude,
     takes_depths=True,

@@ -252,8 +252,7 @@ STUDY = Study(
     full=Form(
         "paper",
         FULL,
-        _SHOWS
-        + "The networks are trained at the paper's length, at 56 layers where the paper has 110, so that the plain "
+        _SHOWS + "The networks have {layers} where the paper has 110, so that the plain "
         "one of the same depth still learns.",
     ),
     quick=Form(
@@ -261,7 +260,7 @@ STUDY = Study(
         {**QUICK, "train_images": 4000, "epochs": 12, "measure_train": 0},
         _SHOWS
         + "The networks here are trained briefly on few images and err often; how much a lost unit costs is read "
-        "relative to that, on 1,000 held-out images. A network trained in full may depend more on single units.",
+        "relative to that. A network trained in full may depend more on single units.",
     ),
     conclude=conclude,
     takes_model=True,

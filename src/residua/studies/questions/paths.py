@@ -186,12 +186,11 @@ STUDY = Study(
     source="Veit 2016, arXiv 1605.06431, section 5 and figure 6",
     grid=grid,
     measure=measure,
-    full=Form("paper", {**FULL, "warmup_epochs": 1.0}, _SHOWS + "110 layers, 54 units, trained at the paper's length."),
+    full=Form("paper", {**FULL, "warmup_epochs": 1.0}, _SHOWS + "{layers}, {units}; the paper has 110 and 54."),
     quick=Form(
         "fast",
         {**QUICK, "train_images": 5000, "epochs": 12, "measure_train": 0},
-        _SHOWS
-        + "32 layers, 15 units, trained briefly: the ratio of short to long paths grows with depth and training.",
+        _SHOWS + "{layers}, {units}, trained briefly: the ratio of short to long paths grows with depth and training.",
     ),
     conclude=conclude,
     takes_model=True,

@@ -72,11 +72,11 @@ STUDY = Study(
     question="Does depth still pay where the units of a stage share their weights, as a recurrent network does?",
     source="Liao 2016, arXiv 1604.03640; normalisation for each step: Jastrzębski 2018, arXiv 1710.04773",
     grid=grid,
-    full=Form("paper", {**FULL, "warmup_epochs": 1.0}, _SHOWS + "56 layers, trained at the paper's length."),
+    full=Form("paper", {**FULL, "warmup_epochs": 1.0}, _SHOWS + "{layers}, with the recipe of He 2015."),
     quick=Form(
         "fast",
         QUICK,
-        _SHOWS + "32 layers, a few epochs on some thousand images: which learns faster shows, not where they end; a "
+        _SHOWS + "{layers}, trained briefly: which learns faster shows, not where they end; a "
         "network with more weights gains most from longer training and more images, which this form does not have.",
     ),
     conclude=conclude,

@@ -180,12 +180,12 @@ STUDY = Study(
     source="He 2015, arXiv 1512.03385, section 4.2 and figure 7",
     grid=grid,
     measure=measure,
-    full=Form("paper", FULL, "The networks of figure 7, trained at the paper's length. The stem is left out."),
+    full=Form("paper", FULL, "The networks of figure 7, by the paper's recipe. The stem is left out."),
     quick=Form(
         "fast",
         {**QUICK, "train_images": 4000, "measure_train": 0},
         "Brief training moves the responses only part of the way from where they start, which batch normalisation sets "
-        "to 1 for both kinds: the direction shows, not the paper's size of it. The stem is left out.",
+        "alike for both kinds: the direction shows, not the paper's size of it. The stem is left out.",
     ),
     conclude=conclude,
     takes_depths=True,

@@ -65,13 +65,13 @@ STUDY = Study(
     full=Form(
         "paper",
         {**FULL, "warmup_epochs": 1.0},
-        "110 layers and 64,000 steps, as in the paper, with a linear warm-up of one epoch where the paper has 400 "
+        "{layers}; 110 and 64,000 steps in the paper, with a linear warm-up of one epoch here where the paper has 400 "
         "steps at a tenth of the rate. Option B, which He 2016 leaves out, stands beside the others.",
     ),
     quick=Form(
         "fast",
         {**QUICK, "train_images": 2000, "epochs": 8, "measure_train": 500},
-        "A few epochs on some thousand images with 20 layers show which shortcuts hinder training at once. The "
+        "Short training of {layers} shows which shortcuts hinder training at once. The "
         "differences of the paper grow with depth, 110 layers there: what is alike here need not be alike there, "
         "and options A, B and C differ by less than this form can tell.",
     ),

@@ -41,12 +41,11 @@ STUDY = Study(
     question="Are two 3×3 convolutions better than one 5×5 that sees as far?",
     source="Simonyan 2014, arXiv 1409.1556, section 2.3",
     grid=grid,
-    full=Form("paper", {**FULL, **_ADAM, "learning_rate": 1e-3}, _SHOWS + "64,000 steps, the rate falling twice."),
+    full=Form("paper", {**FULL, **_ADAM, "learning_rate": 1e-3}, _SHOWS + "The rate falls twice."),
     quick=Form(
         "fast",
         {**QUICK, **_ADAM, "learning_rate": 2e-3},
-        _SHOWS
-        + "Narrow networks, a few epochs on some thousand images: which learns faster shows, not where they end.",
+        _SHOWS + "Narrow networks, trained briefly: which learns faster shows, not where they end.",
     ),
     conclude=conclude,
 )

@@ -33,9 +33,7 @@ def conclude(results: Results) -> Outcome:
     return dataclasses.replace(conclusion, tables=(*conclusion.tables, cost_table(results, _WIDE)))
 
 
-_SHOWS = (
-    "All have pre-activated basic units and a stem of 16 channels; how nearly the costs are equal stands in a table. "
-)
+_SHOWS = "All have pre-activated basic units and the same stem; how nearly the costs are equal stands in a table. "
 
 STUDY = Study(
     name="width-depth",
@@ -45,15 +43,13 @@ STUDY = Study(
     full=Form(
         "paper",
         {**FULL, "weight_decay": 5e-4, "nesterov": True},
-        _SHOWS
-        + "WRN-16-4 against 52 layers, with the weight decay and Nesterov momentum of the paper at the length of "
-        "He 2015; no dropout.",
+        _SHOWS + "Depths stand in their names. Weight decay and Nesterov momentum are the paper's, the rest of the "
+        "recipe is that of He 2015; no dropout.",
     ),
     quick=Form(
         "fast",
         QUICK,
-        _SHOWS
-        + "10 layers against 34, trained briefly on few images: this shows which learns faster, and what an image "
+        _SHOWS + "Networks trained briefly on few images: this shows which learns faster, and what an image "
         "costs in time, not where long training ends.",
     ),
     conclude=conclude,
