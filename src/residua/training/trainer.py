@@ -179,7 +179,7 @@ class Trainer:
         sample = self._measure(stop, self.plan.sample) if self.plan.sample else None
         rate = self.rate(max(0, self.global_step - 1))
         before = self.state.best_top1 if self.state.best_epoch else None
-        improved = bool(metrics) and self.state.rank(self.plan.recipe, metrics["top1"], metrics["loss"])
+        improved = metrics is not None and self.state.rank(self.plan.recipe, metrics["top1"], metrics["loss"])
         if improved:
             self.best = {name: value.clone() for name, value in self.weights().items()}
         # Before the epoch ends: a run that is killed in between writes the same file again.
