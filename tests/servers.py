@@ -12,7 +12,7 @@ from typing import Any
 
 
 @dataclass
-class Asked:
+class Request:
     """One request.
 
     Attributes:
@@ -67,7 +67,7 @@ class Behaviour:
     tags: bool = False
     token: str = ""
     before: Callable[[int], None] = lambda number: None
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[Request] = field(default_factory=list)
     address: str = ""
 
     @property
@@ -83,7 +83,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         behaviour: Behaviour = self.server.behaviour
         headers = {name.lower(): value for name, value in self.headers.items()}
-        behaviour.asked.append(Asked(self.command, self.path, headers))
+        behaviour.asked.append(Request(self.command, self.path, headers))
         behaviour.before(len(behaviour.asked))
         path = self.path.split("?")[0]
         status = behaviour.statuses.pop(0) if behaviour.statuses else 0

@@ -12,13 +12,13 @@ import pytest
 from residua.studies.catalog import get_study, list_studies
 from residua.studies.intervals import Spread, contrast, difference, over_units, rate
 from residua.studies.run_study import conclude
-from residua.studies.study import Arm, Asked, Outcome, Results
+from residua.studies.study import Arm, Outcome, Results, StudyOptions
 from studies.grids import result, results
 
 
 def degradation(errors: dict[str, float], seeds: int = 1, spread: float = 0.0) -> Outcome:
     study = get_study("degradation")
-    arms = study.grid(Asked(quick=True, depths=(8, 20)))
+    arms = study.grid(StudyOptions(quick=True, depths=(8, 20)))
     found = [
         result(arm, seed, train=errors[arm.label] + spread * seed, test=errors[arm.label])
         for arm in arms
@@ -94,7 +94,7 @@ def test_the_difference_of_two_rates_is_newcombes() -> None:
 
 def test_degradation_is_judged_on_depths_that_both_kinds_have() -> None:
     study = get_study("degradation")
-    arms = study.grid(Asked(quick=True, depths=(8, 20, 44)))
+    arms = study.grid(StudyOptions(quick=True, depths=(8, 20, 44)))
     errors = {"plain-8": 0.2, "plain-20": 0.4, "residual-8": 0.4, "residual-20": 0.4, "residual-44": 0.1}
     found = [result(arm, train=errors[arm.label]) for arm in arms if arm.label in errors]
     verdict = study.conclude(results(arms, found)).verdict
@@ -106,7 +106,7 @@ def test_degradation_is_judged_on_depths_that_both_kinds_have() -> None:
 
 def test_noise_of_the_residual_network_does_not_make_a_difference() -> None:
     study = get_study("degradation")
-    arms = study.grid(Asked(quick=True, depths=(8, 20)))
+    arms = study.grid(StudyOptions(quick=True, depths=(8, 20)))
     errors = {"plain-8": (0.2, 0.2, 0.21), "plain-20": (0.24, 0.25, 0.27)}
     errors |= {"residual-8": (0.2, 0.2, 0.2), "residual-20": (0.2, 0.25, 0.3)}
     found = [result(arm, seed, train=error) for arm in arms for seed, error in enumerate(errors[arm.label])]
@@ -150,7 +150,7 @@ def test_lesion(residual: float, plain: float | None, answer: str) -> None:
 )
 def test_one_against_the_others(name: str, base: str, others: float, odd: float | None, answer: str) -> None:
     study = get_study(name)
-    arms = study.grid(Asked(quick=True))
+    arms = study.grid(StudyOptions(quick=True))
     errors = {arm.label: 0.3 if arm.label == base else others for arm in arms}
     errors[arms[-2].label] = odd if odd is not None else 0.0
     found = [result(arm, test=errors[arm.label]) for arm in arms if errors[arm.label]]
@@ -166,7 +166,7 @@ def test_one_against_the_others(name: str, base: str, others: float, odd: float 
 @pytest.mark.parametrize(("shared", "answer"), [(0.3, "yes"), (0.5, "no"), (0.4, "undecided"), (None, "undecided")])
 def test_recurrence(shared: float | None, answer: str) -> None:
     study = get_study("recurrence")
-    arms = study.grid(Asked(quick=True))
+    arms = study.grid(StudyOptions(quick=True))
     errors = [0.25, shared, 0.45, 0.4]
     found = [result(arm, test=error) for arm, error in zip(arms, errors, strict=True) if error is not None]
     outcome = study.conclude(results(arms, found))
@@ -178,7 +178,7 @@ def test_recurrence(shared: float | None, answer: str) -> None:
 @pytest.mark.parametrize("name", ["bottleneck", "recurrence", "shortcuts"])
 def test_networks_that_have_learnt_nothing_say_nothing(name: str) -> None:
     study = get_study(name)
-    arms = study.grid(Asked(quick=True))
+    arms = study.grid(StudyOptions(quick=True))
     errors = [0.78 if number else 0.89 for number in range(len(arms))]
     verdict = study.conclude(results(arms, [result(a, test=e) for a, e in zip(arms, errors, strict=True)])).verdict
     assert (verdict.answer, "hardly learnt" in verdict.sentence) == ("undecided", True)
@@ -189,7 +189,7 @@ def test_every_study_has_arms_that_can_be_built_and_recipes_that_hold() -> None:
 
     for study in list_studies():
         for quick in (True, False):
-            arms = study.grid(Asked(quick))
+            arms = study.grid(StudyOptions(quick))
             assert len({arm.slug for arm in arms}) == len(arms)
             form = study.form(quick)
             for arm in arms:

@@ -17,7 +17,7 @@ from residua.studies.measures.flow import forward
 from residua.studies.measures.surgery import named_units
 from residua.studies.questions.paths import along, contributions
 from residua.studies.questions.responses import responses_of
-from residua.studies.study import Asked
+from residua.studies.study import StudyOptions
 from studies.measures.test_surgery import ORDERS, network
 
 IMAGES = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -113,17 +113,17 @@ def test_responses_are_those_of_the_layers_written_out() -> None:
 
 @pytest.mark.parametrize("quick", [True, False])
 def test_what_is_compared_at_equal_cost_costs_the_same(quick: bool) -> None:
-    wide, parameters, macs = (cost(arm.spec) for arm in get_study("width-depth").grid(Asked(quick)))
+    wide, parameters, macs = (cost(arm.spec) for arm in get_study("width-depth").grid(StudyOptions(quick)))
     assert parameters.params == pytest.approx(wide.params, rel=0.005)
     assert macs.macs == pytest.approx(wide.macs, rel=0.005)
-    basic, bottleneck = (cost(arm.spec) for arm in get_study("bottleneck").grid(Asked(quick)))
+    basic, bottleneck = (cost(arm.spec) for arm in get_study("bottleneck").grid(StudyOptions(quick)))
     assert bottleneck.params == pytest.approx(basic.params, rel=0.01)
     assert bottleneck.macs == pytest.approx(basic.macs, rel=0.04)
 
 
 @pytest.mark.parametrize("quick", [True, False])
 def test_two_3x3_see_as_far_as_one_5x5(quick: bool) -> None:
-    two, one = (inspect(arm.spec) for arm in get_study("two-3x3").grid(Asked(quick)))
+    two, one = (inspect(arm.spec) for arm in get_study("two-3x3").grid(StudyOptions(quick)))
     seen = [
         [layer.receptive_field for layer in found.layers if layer.operation == "max_pool2d"] for found in (two, one)
     ]

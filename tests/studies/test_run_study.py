@@ -24,7 +24,7 @@ from residua.studies.catalog import get_study
 from residua.studies.command import command_of
 from residua.studies.grid import make_grid
 from residua.studies.run_study import study
-from residua.studies.study import Asked
+from residua.studies.study import StudyOptions
 from residua.weights.open import load
 from studies.grids import TINY, hashes
 
@@ -59,13 +59,18 @@ def test_a_finished_study_trains_nothing_again(finished_study: Path, monkeypatch
 
 
 def test_what_repeats_a_study_is_for_the_shell_where_the_command_can_say_it(tmp_path: Path) -> None:
-    words: dict[str, Any] = {"asked": Asked(quick=True, depths=(8, 20)), "seeds": 2, "recipe": None, "data_dir": None}
+    words: dict[str, Any] = {
+        "options": StudyOptions(quick=True, depths=(8, 20)),
+        "seeds": 2,
+        "recipe": None,
+        "data_dir": None,
+    }
     grid = make_grid(get_study("degradation"), "digits", tmp_path, **words, overrides={"epochs": 3})
     wanted = f"residua study degradation digits --quick --seeds 2 --depths 8,20 --jobs 2 --epochs 3 --out {tmp_path}"
     assert command_of(grid, None, 2, {"epochs": 3}) == wanted
     assert "--train-images 0 --out" in command_of(grid, None, None, {"train_images": 0})
     assert "nesterov=False, out=" in command_of(grid, None, None, {"nesterov": False})
-    words["asked"] = Asked(quick=True, depths=(8, 20), groups=("residual",))
+    words["options"] = StudyOptions(quick=True, depths=(8, 20), groups=("residual",))
     grid = make_grid(get_study("degradation"), "digits", tmp_path, **words, overrides={})
     assert [arm.label for arm in grid.arms] == ["residual-8", "residual-20"]
     assert "--groups residual" in command_of(grid, None, None, {})

@@ -17,7 +17,7 @@ from residua.studies.catalog import get_study
 from residua.studies.measures.subject import Subject
 from residua.studies.questions import gradients, paths
 from residua.studies.report import conclude
-from residua.studies.study import Arm, Asked
+from residua.studies.study import Arm, StudyOptions
 from residua.weights.bundle.value import Bundle
 from residua.weights.run import Run
 from studies.grids import result, results
@@ -42,8 +42,8 @@ def test_from_networks_to_the_page(name: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(gradients, "_BATCHES", 2)
     monkeypatch.setattr(paths, "_BATCH", 20)
     study = get_study(name)
-    asked = Asked(True, MEASURING[name], "cifar_resnet14" if study.takes_model else "")
-    arms = list(study.grid(asked))
+    options = StudyOptions(True, MEASURING[name], "cifar_resnet14" if study.takes_model else "")
+    arms = list(study.grid(options))
     assert study.measure is not None
     found = [result(arm, measured=json.loads(json.dumps(study.measure(subject(arm))))) for arm in arms]
     report = conclude(

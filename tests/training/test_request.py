@@ -181,7 +181,7 @@ def test_running_out_of_memory_while_opening_is_said(
 def test_an_image_size_that_is_no_number_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"image_size=.*a whole number"):
         ask("digits", MODEL, None, tmp_path, resume=False, image_size=text)
-    assert ask("digits", MODEL, None, tmp_path, resume=False, image_size="48").recipe_large.image_size == 48
+    assert ask("digits", MODEL, None, tmp_path, resume=False, image_size="48").recipes.large.image_size == 48
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_a_given_spec_is_recorded_whole(tmp_path: Path) -> None:
     record(asked, None, None)
     again = ask("digits", None, None, tmp_path, resume=True)
     assert again.spec.to_json() == asked.spec.to_json()
-    assert (again.recipe_large, again.recipe_small) == (asked.recipe_large, asked.recipe_small)
+    assert (again.recipes.large, again.recipes.small) == (asked.recipes.large, asked.recipes.small)
 
 
 def test_other_data_for_a_finished_run_is_refused(finished: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from residua.verification.counts import count, rounds_to
 from residua.verification.parity import compare
 from residua.verification.peers import PEERS, drawn
 from residua.verification.verify import verify
-from residua.weights.peers.same_network import TWINS, Twin
+from residua.weights.peers.same_network import PEER_NETWORKS, PeerNetwork
 
 
 def test_equal_to_the_record_and_to_the_peers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,7 +49,7 @@ def test_keras(name: str, keras: ModuleType) -> None:
 
 def test_another_network_of_the_peer_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """He's own stride site beside torchvision's: the same tensors, another function."""
-    monkeypatch.setitem(TWINS["torchvision"], "resnet50_v1", Twin("resnet50"))
+    monkeypatch.setitem(PEER_NETWORKS["torchvision"], "resnet50_v1", PeerNetwork("resnet50"))
     assert main(["verify", "resnet50_v1", "--peer", "torchvision"]) == 1
     shown = capsys.readouterr().out
     assert "✗  resnet50_v1: logits" in shown
@@ -57,7 +57,7 @@ def test_another_network_of_the_peer_fails(monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_weights_that_do_not_fit_are_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(TWINS["torchvision"], "resnet34", Twin("resnet18"))
+    monkeypatch.setitem(PEER_NETWORKS["torchvision"], "resnet34", PeerNetwork("resnet18"))
     found = verify("resnet34", peers=["torchvision"])
     assert not found.ok
     assert "missing" in found.receipts[0].differences[0]
@@ -93,9 +93,9 @@ def test_every_twin_is_a_network_of_its_peer() -> None:
     import timm
     import torchvision
 
-    assert {twin.name for twin in TWINS["torchvision"].values()} <= set(torchvision.models.list_models())
-    assert {twin.name for twin in TWINS["timm"].values()} <= set(timm.list_models())
-    assert set(TWINS) == set(PEERS)
+    assert {network.name for network in PEER_NETWORKS["torchvision"].values()} <= set(torchvision.models.list_models())
+    assert {network.name for network in PEER_NETWORKS["timm"].values()} <= set(timm.list_models())
+    assert set(PEER_NETWORKS) == set(PEERS)
 
 
 @pytest.mark.parametrize(

@@ -87,14 +87,14 @@ def test_what_a_config_states_is_believed_before_what_is_wanted(tmp_path: Path) 
 
 def test_a_counterpart_is_a_verdict_in_three_degrees() -> None:
     plain = counterpart(get_spec("resnet18"), "timm")
-    assert plain.same is plain.same_state is plain.twin is not None
+    assert plain.same is plain.same_state is plain.peer_network is not None
     renamed = counterpart(get_spec("resnet18_v2"), "timm")
-    assert renamed.same is renamed.twin is not None
+    assert renamed.same is renamed.peer_network is not None
     assert renamed.same_state is None
     edited = counterpart(get_spec("resnet18", bn_eps=1e-3), "timm")
     assert (edited.same, edited.departures) == (None, {"bn_eps": (1e-3, 1e-5)})
     assert edited.sentence == "bn_eps=0.001 (there 1e-05)"
-    assert counterpart(get_spec("googlenet"), "timm").twin is None
+    assert counterpart(get_spec("googlenet"), "timm").peer_network is None
     dense = get_spec("resnet18", output_stride=8)
     assert counterpart(dense, "timm").departures == {"output_stride": (8, 0)}
     assert not counterpart(dense, "timm", loading=True).departures

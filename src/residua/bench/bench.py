@@ -23,7 +23,7 @@ from residua.runtime.device import pick_device
 from residua.runtime.environment import environment
 from residua.specs.edit_text import edit_words, read_edits
 from residua.specs.schema import Spec
-from residua.weights.peers.same_network import TWINS
+from residua.weights.peers.same_network import PEER_NETWORKS
 
 T = TypeVar("T")
 
@@ -192,12 +192,13 @@ def _peers(names: tuple[Source, ...], models: Sequence[str]) -> tuple[Source, ..
             raise InputError(f"peer {name!r}", f"one of {', '.join(PEERS)}", "For example peer='torchvision'")
         if not any(has_peer(model, name) for model in models):
             others = [other for other in PEERS if any(has_peer(model, other) for model in models)]
-            near = dict.fromkeys(near for model in models for near in nearest(model, TWINS[name]))
+            near = dict.fromkeys(near for model in models for near in nearest(model, PEER_NETWORKS[name]))
             raise InputError(
                 f"peer {name!r} for {', '.join(models)}",
                 f"a library that has one of these networks: {', '.join(others)}"
                 if others
-                else f"networks that {name} has, such as {some(near or TWINS[name], 6)}; no known library has these",
+                else f"networks that {name} has, such as {some(near or PEER_NETWORKS[name], 6)}; "
+                "no known library has these",
                 "Leave out peer=…, or name a different one",
             )
         require(name)

@@ -13,17 +13,17 @@ from residua.bench.case import Case
 from residua.bench.steps import Step, images_of, peer_step
 from residua.specs.schema import Spec
 from residua.verification.keras_peer import import_keras
-from residua.weights.peers.same_network import TWINS
+from residua.weights.peers.same_network import PEER_NETWORKS
 
 
 def has_peer(model: str, source: str) -> bool:
     """Return whether a library has our network."""
-    return model in TWINS.get(source, {})
+    return model in PEER_NETWORKS.get(source, {})
 
 
 def spec_beside(spec: Spec, source: str) -> Spec:
     """Return the spec with the peer's value of fields that differ, so that both do the same work."""
-    return spec.edit(**TWINS[source][spec.name].edits)
+    return spec.edit(**PEER_NETWORKS[source][spec.name].edits)
 
 
 def require(source: str) -> Any:
@@ -44,7 +44,7 @@ def require(source: str) -> Any:
 
 def build_peer(model: str, source: str) -> nn.Module:
     """Build a torch peer's network as its library builds it, freshly initialised, with its own number of classes."""
-    library, name = require(source), TWINS[source][model].name
+    library, name = require(source), PEER_NETWORKS[source][model].name
     if source == "timm":
         network: nn.Module = library.create_model(name)
         return network
@@ -87,7 +87,7 @@ def _keras_step(case: Case, spec: Spec, device: torch.device) -> Step:
                 "a backend of Keras that computes on the same device",
                 "Use device='cpu', or install TensorFlow for the GPU",
             )
-    name = TWINS["keras"][case.model].name
+    name = PEER_NETWORKS["keras"][case.model].name
     shape = (case.resolution, case.resolution, spec.in_channels)
     kind = getattr(keras.applications, name)
     network = kind(weights=None, input_shape=shape, classes=spec.num_classes, classifier_activation=None)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from residua._base.words import counted
 from residua.data.image_source import ImageSource
 from residua.data.splitting import Labels
 
-BadPolicy = Literal["refuse", "skip"]
 EMBEDDED = ("digits", "cifar10", "cifar100")
 
 

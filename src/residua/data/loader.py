@@ -13,12 +13,13 @@ import torch
 from residua._base.errors import InputError
 from residua._base.words import some
 from residua.data.augment import Augment
-from residua.data.dataset import BadPolicy, Split
+from residua.data.dataset import Split
 from residua.data.decoded.cache import refusal
 from residua.data.preprocess import normalise
 from residua.data.random import order
 from residua.data.stores import open_store
 from residua.specs.augment import AugmentSpec
+from residua.specs.fields import BadPolicy
 from residua.specs.preprocess import PreprocessSpec
 
 

@@ -12,11 +12,12 @@ import numpy as np
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_local
 from residua._base.words import agree, counted
-from residua.data.dataset import EMBEDDED, BadPolicy, Dataset
+from residua.data.dataset import EMBEDDED, Dataset
 from residua.data.sources.cifar import open_cifar
 from residua.data.sources.digits import open_digits
 from residua.data.sources.folders import open_folder
 from residua.data.splitting import balanced, stratify
+from residua.specs.fields import BadPolicy, checked
 
 
 def open_dataset(
@@ -53,8 +54,7 @@ def open_dataset(
         raise InputError(f"val_fraction={val_fraction}", "a share of the training part in [0, 1)", "Use 0.1")
     if train_images < 0:
         raise InputError(f"train_images={train_images}", "0 for all, or the number of images to train on", "Use 5000")
-    if on_bad not in ("refuse", "skip"):
-        raise InputError(f"on_bad={on_bad!r}", "'refuse' or 'skip'")
+    checked("on_bad", on_bad, BadPolicy)
     dataset = _find(data, data_dir, on_bad, partial)
     whole = _with_validation(dataclasses.replace(dataset, val_fraction=val_fraction, seed=seed))
     return _thinned(dataclasses.replace(whole, train_images=train_images)) if train_images else whole

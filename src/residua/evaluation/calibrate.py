@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from residua._base.errors import InputError
-from residua.data.dataset import BadPolicy
 from residua.evaluation.measures.abstention import find_thresholds
 from residua.evaluation.measures.calibration import Temperature, fit_temperature
 from residua.evaluation.measures.metrics import tally_of
 from residua.evaluation.run_data import open_run
 from residua.evaluation.scores.options import Progress, ScoreOptions
 from residua.evaluation.scores.scorer import open_scorer
+from residua.specs.fields import BadPolicy
 from residua.weights.bundle.calibration import store_calibration
 from residua.weights.bundle.value import MODEL_FILE
 from residua.weights.named.open_bundle import is_published

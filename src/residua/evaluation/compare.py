@@ -14,7 +14,6 @@ from residua._base.errors import InputError
 from residua._base.plain import plain
 from residua._base.words import some
 from residua.anatomy.inspect import inspect
-from residua.data.dataset import BadPolicy
 from residua.evaluation.ensemble_runs import names_of
 from residua.evaluation.evaluate import relation
 from residua.evaluation.measures.calibration import calibration
@@ -25,6 +24,7 @@ from residua.evaluation.scores.options import Progress, ScoreOptions
 from residua.evaluation.scores.scorer import open_scorer
 from residua.evaluation.scores.scores import Scores
 from residua.evaluation.scores.seen import check_unseen
+from residua.specs.fields import BadPolicy
 from residua.weights.run import Run
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from residua._base.words import agree, counted
-from residua.data.dataset import BadPolicy, Split, without_places
+from residua.data.dataset import Split, without_places
 from residua.evaluation.batch_norm import Reestimated
 from residua.evaluation.ensemble_runs import (
     Weights,
@@ -32,6 +32,7 @@ from residua.evaluation.scores.options import Progress, ScoreOptions
 from residua.evaluation.scores.scorer import Scorer, open_scorer
 from residua.evaluation.scores.scores import Scores, collect
 from residua.evaluation.scores.seen import check_unseen, chose_epoch
+from residua.specs.fields import BadPolicy
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run
 

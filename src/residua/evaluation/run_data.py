@@ -12,9 +12,10 @@ import numpy as np
 
 from residua._base.errors import InputError
 from residua._base.words import counted, some
-from residua.data.dataset import BadPolicy, Dataset, Split
+from residua.data.dataset import Dataset, Split
 from residua.data.decode import FORMATS
 from residua.data.open import open_dataset, reopen
+from residua.specs.fields import BadPolicy
 from residua.weights.bundle.signed import is_bundle
 from residua.weights.bundle.value import MODEL_FILE
 from residua.weights.local import location_of_data

@@ -13,11 +13,10 @@ from torch import nn
 
 from residua._base.errors import InputError
 from residua.families.network import Classifier, Layout
+from residua.runtime.device_name import check_device_name
 from residua.runtime.processor import processor
 
 Module = TypeVar("Module", bound=nn.Module)
-
-_DEVICES = "'auto', 'cpu', 'cuda' or 'cuda:N'"
 
 
 @dataclass(frozen=True)
@@ -113,12 +112,8 @@ def pick_device(device: torch.device | str | None = None) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device is None or str(device) == "auto":
         return torch.device("cuda", 0) if count else torch.device("cpu")
-    try:
-        parsed = torch.device(device)
-    except RuntimeError:
-        raise InputError(f"device={device!r}", _DEVICES, "Leave it out for the GPU where there is one") from None
-    if parsed.type not in ("cpu", "cuda"):
-        raise InputError(f"device={str(device)!r}", _DEVICES, "Leave it out for the GPU where there is one")
+    check_device_name(str(device))
+    parsed = torch.device(device)
     if parsed.type == "cpu":
         return torch.device("cpu")
     if (parsed.index or 0) >= count:

@@ -53,8 +53,8 @@ def get_spec(name: str, **edits: Any) -> Spec:
     `Notice` states which it is.
 
     Raises:
-        InputError: an unknown name (the nearest three are named), one of a network that we do not have (the nearest is
-            named, and what differs), an illegal depth, an unknown field.
+        InputError: an unknown name (the nearest three are named); one of a network that we do not have (the nearest is
+            named, and what differs); an illegal depth; an unknown field.
     """
     if not isinstance(name, str):
         raise InputError(

@@ -25,17 +25,17 @@ def command_of(
         recipe, jobs, overrides: as given to `study`.
         named: name paths by their last part, for pages and documents, which others read.
     """
-    asked = grid.asked
+    choice = grid.options
 
     def shown(path: str | Path) -> str:
         return last_part(path) if named else str(path)
 
     options: dict[str, Any] = {
-        "quick": asked.quick,
-        "seeds": grid.seeds if grid.seeds != grid.study.form(asked.quick).seeds else None,
-        "depths": asked.depths,
-        "model": asked.model,
-        "groups": asked.groups,
+        "quick": choice.quick,
+        "seeds": grid.seeds if grid.seeds != grid.study.form(choice.quick).seeds else None,
+        "depths": choice.depths,
+        "model": choice.model,
+        "groups": choice.groups,
         "recipe": recipe if isinstance(recipe, Recipe) or recipe is None else shown(recipe),
         "jobs": jobs,
         "data_dir": shown(grid.data_dir) if grid.data_dir else None,

@@ -20,7 +20,7 @@ from residua.studies.command import command_of_runs
 from residua.studies.measures.subject import Subject
 from residua.studies.measures.surgery import named_units, residual
 from residua.studies.report import FIGURES, StudyReport, conclude, described, write_study
-from residua.studies.study import Arm, Asked, Result, Results, Study
+from residua.studies.study import Arm, Result, Results, Study, StudyOptions
 from residua.weights.open import load
 
 FILES = (STUDY_HTML, STUDY_JSON, FIGURES, ".lock")
@@ -31,7 +31,7 @@ def study_runs(
     data: str | Path,
     folder: Path,
     runs: Sequence[str | Path],
-    asked: Asked,
+    options: StudyOptions,
     *,
     data_dir: Path | None,
     progress: bool,
@@ -52,7 +52,7 @@ def study_runs(
     others = sorted(entry.name for entry in folder.iterdir() if entry.name not in FILES) if folder.is_dir() else []
     if others:
         raise InputError(f"{folder} already holds {some(others)}", "a folder of its own", "Give a different out=…")
-    subjects = [Subject(run, open_for(run, data, data_dir, None), asked.quick, 0) for run in loaded]
+    subjects = [Subject(run, open_for(run, data, data_dir, None), options.quick, 0) for run in loaded]
     for subject in subjects:
         subject.split()  # refuses different classes
         residual(subject.model)
@@ -66,12 +66,12 @@ def study_runs(
             results.append(_result(chosen, arms[-1], subject))
         report = conclude(
             chosen,
-            Results(tuple(arms), tuple(results), asked.quick, len(dataset.classes)),
+            Results(tuple(arms), tuple(results), options.quick, len(dataset.classes)),
             failed={},
             data=described(dataset, (data, folder, data_dir)),
             recipe=None,
             seeds=1,
-            command=command_of_runs(chosen.name, data, runs, folder, quick=asked.quick, named=True),
+            command=command_of_runs(chosen.name, data, runs, folder, quick=options.quick, named=True),
         )
         with writing(folder), exclusive(folder):
             write_study(folder, report)

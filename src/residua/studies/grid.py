@@ -18,7 +18,7 @@ from residua._base.words import some
 from residua.data.dataset import EMBEDDED, Dataset
 from residua.data.open import open_dataset
 from residua.grids.jobs import Job
-from residua.studies.study import Arm, Asked, Study
+from residua.studies.study import Arm, Study, StudyOptions
 from residua.training.recipe import FREE_FIELDS, Recipe
 from residua.training.recipe_file import load_recipe, override, to_dict
 
@@ -47,7 +47,7 @@ class Grid:
 
     Attributes:
         study: the question.
-        asked: what the user chose.
+        options: what the user chose.
         data: as given.
         data_dir: where downloaded archives lie.
         dataset: the data with the splits of seed 0.
@@ -58,7 +58,7 @@ class Grid:
     """
 
     study: Study
-    asked: Asked
+    options: StudyOptions
     data: str
     data_dir: Path | None
     dataset: Dataset
@@ -78,7 +78,7 @@ def make_grid(
     data: str | Path,
     folder: Path,
     *,
-    asked: Asked,
+    options: StudyOptions,
     seeds: int | None,
     recipe: str | Path | Recipe | None,
     data_dir: Path | None,
@@ -89,7 +89,7 @@ def make_grid(
     Raises:
         InputError: unusable data, recipe, depth or number of seeds.
     """
-    form = study.form(asked.quick)
+    form = study.form(options.quick)
     seeds = form.seeds if seeds is None else seeds
     if seeds < 1:
         raise InputError(f"seeds={seeds}", "1 or more", "Use seeds=3 for intervals over seeds")
@@ -99,11 +99,11 @@ def make_grid(
             "a number of seeds, counted from 0",
             "Use seeds=3 for three trainings of each network",
         )
-    arms = _in_groups(tuple(study.grid(asked)), asked.groups)
+    arms = _in_groups(tuple(study.grid(options)), options.groups)
     labels = [arm.slug for arm in arms]
     if not arms or len(set(labels)) != len(labels):
         raise InputError(f"the arms {some(labels)}", "at least one, each named once", "Give other depths")
-    settled = _recipe(recipe, form.recipe, form.fields, overrides, asked.quick, images=0)
+    settled = _recipe(recipe, form.recipe, form.fields, overrides, options.quick, images=0)
     dataset = open_dataset(
         data,
         data_dir=data_dir,
@@ -112,8 +112,8 @@ def make_grid(
         train_images=settled.train_images,
         on_bad=settled.on_bad,
     )
-    common = _recipe(recipe, form.recipe, form.fields, overrides, asked.quick, images=len(dataset.splits["train"]))
-    grid = Grid(study, asked, str(data), data_dir, dataset, common, seeds, folder, ())
+    common = _recipe(recipe, form.recipe, form.fields, overrides, options.quick, images=len(dataset.splits["train"]))
+    grid = Grid(study, options, str(data), data_dir, dataset, common, seeds, folder, ())
     trials = tuple(Trial(arm, seed, _job(grid, arm, seed)) for arm in arms for seed in range(seeds))
     return dataclasses.replace(grid, trials=trials)
 
@@ -158,7 +158,7 @@ def claim(grid: Grid) -> None:
 
 
 def _recipe(
-    asked: str | Path | Recipe | None,
+    recipe: str | Path | Recipe | None,
     own: str,
     fields: Mapping[str, Any],
     overrides: Mapping[str, Any],
@@ -167,10 +167,10 @@ def _recipe(
     images: int,
 ) -> Recipe:
     """Return the user's recipe with the fields that a study needs, or the form's own."""
-    if asked is not None:
+    if recipe is not None:
         needed = ("measure_train", "train_images") if quick else ("measure_train",)
         fields = {key: fields[key] for key in needed if key in fields}
-    settled = asked if isinstance(asked, Recipe) else load_recipe(asked or own, image_size=32, images=images)
+    settled = recipe if isinstance(recipe, Recipe) else load_recipe(recipe or own, image_size=32, images=images)
     return override(override(settled, **fields), **overrides)
 
 
@@ -191,7 +191,7 @@ def _job(grid: Grid, arm: Arm, seed: int) -> Job:
         record=grid.folder / "measured" / f"{name}.json",
         key=hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest(),
         measure="residua.studies.measuring:measure" if study.measure else None,
-        arguments={"study": study.name, "quick": grid.asked.quick},
+        arguments={"study": study.name, "quick": grid.options.quick},
     )
 
 
@@ -205,7 +205,7 @@ def _settled(grid: Grid) -> dict[str, Any]:
     arms = {one.arm.label: one.job.spec.to_json() | {"recipe": dict(one.arm.recipe)} for one in grid.trials}
     return {
         "study": grid.study.name,
-        "form": "quick" if grid.asked.quick else "full",
+        "form": "quick" if grid.options.quick else "full",
         "data": grid.dataset.hash,
         "recipe": {key: value for key, value in to_dict(grid.recipe).items() if key not in free | {"seed"}},
         "arms": arms,

@@ -23,7 +23,7 @@ from residua.studies.grid import Grid, Trial, claim, make_grid
 from residua.studies.places import without_places
 from residua.studies.report import StudyReport, conclude, described, write_study
 from residua.studies.results import result_of_trial
-from residua.studies.study import Asked, Result, Results, Study
+from residua.studies.study import Result, Results, Study, StudyOptions
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_dict
 
@@ -71,18 +71,18 @@ def study(
         Interrupted: SIGINT or SIGTERM came; everything is saved, and the message states how to continue.
     """
     chosen = get_study(name)
-    asked = Asked(quick, tuple(depths), model or "", tuple(groups))
-    _refuse_unused(chosen, asked, runs, seeds, recipe, overrides)
-    for depth in asked.depths:
+    options = StudyOptions(quick, tuple(depths), model or "", tuple(groups))
+    _refuse_unused(chosen, options, runs, seeds, recipe, overrides)
+    for depth in options.depths:
         if not 0 < depth <= _DEEPEST:
             raise InputError(f"depth {depth}", f"depths from 1 to {_DEEPEST:,}", "For example depths=20")
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs={jobs}", "1 or more trainings at a time", "Leave it out for one per processor")
     folder = Path(out) if out is not None else Path("studies") / f"{name}{'-quick' * quick}{'-runs' * bool(runs)}"
     if runs:
-        return study_runs(chosen, data, folder, runs, asked, data_dir=data_dir, progress=progress)
+        return study_runs(chosen, data, folder, runs, options, data_dir=data_dir, progress=progress)
     grid = make_grid(
-        chosen, data, folder, asked=asked, seeds=seeds, recipe=recipe, data_dir=data_dir, overrides=overrides
+        chosen, data, folder, options=options, seeds=seeds, recipe=recipe, data_dir=data_dir, overrides=overrides
     )
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,17 +129,17 @@ def study(
 
 def _refuse_unused(
     chosen: Study,
-    asked: Asked,
+    options: StudyOptions,
     runs: Sequence[str | Path],
     seeds: int | None,
     recipe: object,
     overrides: dict[str, Any],
 ) -> None:
     """Refuse what the study would not use."""
-    if asked.depths and not chosen.takes_depths:
+    if options.depths and not chosen.takes_depths:
         raise InputError(f"depths=… for the study {chosen.name}", "a study of several depths", "Leave out depths=…")
     for chosen_value, field, taken in (
-        (asked.model, "model=…", chosen.takes_model),
+        (options.model, "model=…", chosen.takes_model),
         (runs, "runs=…", chosen.takes_runs),
     ):
         if chosen_value and not taken:
@@ -148,7 +148,7 @@ def _refuse_unused(
             )
     spare = [
         name
-        for name, value in (("model", asked.model), ("groups", asked.groups), ("seeds", seeds), ("recipe", recipe))
+        for name, value in (("model", options.model), ("groups", options.groups), ("seeds", seeds), ("recipe", recipe))
         if value
     ]
     if runs and (spare or overrides):

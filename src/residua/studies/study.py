@@ -34,7 +34,7 @@ QUICK: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class StudyOptions:
     """What a user may choose of a grid.
 
     Attributes:
@@ -258,15 +258,15 @@ class Study:
         quick: about ten minutes on two processors.
         conclude: from the results to the outcome. Arms may be missing: they failed.
         measure: from a finished run to JSON values; None where error and history suffice.
-        takes_depths: whether `Asked.depths` has an effect.
-        takes_model: whether `Asked.model` has one.
+        takes_depths: whether `StudyOptions.depths` has an effect.
+        takes_model: whether `StudyOptions.model` has one.
         takes_runs: whether it can measure finished runs.
     """
 
     name: str
     question: str
     source: str
-    grid: Callable[[Asked], Sequence[Arm]]
+    grid: Callable[[StudyOptions], Sequence[Arm]]
     full: Form
     quick: Form
     conclude: Callable[[Results], Outcome]

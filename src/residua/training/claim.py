@@ -15,7 +15,7 @@ from residua.training.image_digests import ImageDigests, changed_names, file_nam
 from residua.training.recipe import FREE_FIELDS
 from residua.training.recipe_file import FEW, differences
 from residua.training.request import Request
-from residua.training.run_folder import DataRecord, Origin, checkpoints_of, digests_path, origin_path, write_origin
+from residua.training.run_folder import DataRecord, RunRecord, checkpoints_of, digests_path, origin_path, write_origin
 
 
 def claim(request: Request) -> None:
@@ -79,11 +79,10 @@ def record(request: Request, dataset: Dataset | None, digests: ImageDigests | No
         digests.write(digests_path(request.folder))
     write_origin(
         request.folder,
-        Origin(
+        RunRecord(
             request.spec,
             request.initial_weights,
-            request.recipe_large,
-            request.recipe_small,
+            request.recipes,
             data,
             request.full_provenance,
         ),
@@ -155,7 +154,7 @@ def _is_ours(entry: Path) -> bool:
     return entry.name == ".lock" or entry.name.endswith(".part") or entry.name == "checkpoints"
 
 
-def _departures(request: Request, origin: Origin) -> list[str]:
+def _departures(request: Request, origin: RunRecord) -> list[str]:
     now, was = request.spec.to_json(), origin.spec.to_json()
     departures = [
         f"the network's {key} is {now.get(key)!r} now, was {was.get(key)!r}"
@@ -168,7 +167,7 @@ def _departures(request: Request, origin: Origin) -> list[str]:
         departures.append(f"the weights to begin with are {asked!r} now, were {begun!r}")
     # Before the data was opened, nobody knows which of the two it is.
     for count in (origin.data["images"],) if origin.data else (FEW, 0):
-        ours, theirs = request.recipe(count), origin.recipe(count)
+        ours, theirs = request.recipes.of(count), origin.recipes.of(count)
         free = {key: getattr(ours, key) for key in FREE_FIELDS}
         departures += differences(ours, dataclasses.replace(theirs, **free))
     return list(dict.fromkeys(departures))

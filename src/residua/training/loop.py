@@ -87,7 +87,7 @@ def train(
             return load(folder)
         for swept in (folder, checkpoints_of(folder)):
             remove_leftovers(swept)
-        with opening(request, new=new), advice_while_opening(request.recipe_large):
+        with opening(request, new=new), advice_while_opening(request.recipes.large):
             trainer = Trainer(open_plan(request), display)
             if not resume:
                 trainer.begin()

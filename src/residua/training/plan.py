@@ -96,7 +96,7 @@ def open_data(request: Request) -> Dataset:
     Raises:
         InputError: data that cannot be used, or that has changed since the run was begun.
     """
-    recipe = request.recipe_large  # what chooses the images is the same in both
+    recipe = request.recipes.large  # what chooses the images is the same in both
     dataset = open_dataset(
         request.data,
         data_dir=request.data_dir,
@@ -115,7 +115,7 @@ def check_content(request: Request, dataset: Dataset, left_out: Collection[str] 
     Raises:
         InputError: it does not; each file is named, but for those of `left_out`.
     """
-    digests = digest_images(dataset, request.recipe_large.workers or None)
+    digests = digest_images(dataset, request.recipes.large.workers or None)
     refuse_different_content(request, digests, left_out)
     return digests
 
@@ -128,7 +128,7 @@ def open_plan(request: Request) -> Plan:
             of every part named at once; a recipe that does not suit the data.
     """
     dataset = open_data(request)
-    recipe = request.recipe(len(dataset.splits["train"]))
+    recipe = request.recipes.of(len(dataset.splits["train"]))
     spec = spec_of(request.spec, num_classes=len(dataset.classes))
     if recipe.keep == "best" and "val" not in dataset.splits:
         raise InputError(

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 from residua._base.errors import InputError
 from residua._base.words import quoted
+from residua.runtime.device_name import check_device_name
 from residua.specs.augment import AugmentSpec
-from residua.specs.fields import MOST_PIXELS, Length, Span, settle
+from residua.specs.fields import MOST_PIXELS, BadPolicy, Length, Span, settle
 
 # Far beyond every recipe, and small enough for what is counted and multiplied from them.
 _MOST, _LARGE = 10**9, 1e6
@@ -130,7 +131,7 @@ class Recipe:
     checkpoint_every_steps: Count = 0
     checkpoint_every_minutes: Strength = 5.0
     keep_checkpoints: OneOrMore = 2
-    on_bad: Literal["refuse", "skip"] = "refuse"
+    on_bad: BadPolicy = "refuse"
     augment: AugmentSpec = field(default_factory=AugmentSpec)
     engine: InitVar[str | None] = None  # the former name of `kernels`, for one release
 
@@ -179,7 +180,4 @@ def _consistent(recipe: Recipe) -> None:
             "sgd with momentum > 0",
             "Use nesterov=False" if recipe.optimizer != "sgd" else "Use momentum=0.9 or nesterov=False",
         )
-    device = recipe.device
-    index = device.removeprefix("cuda:")
-    if device not in {"auto", "cpu", "cuda"} and not (device.startswith("cuda:") and index.isdecimal()):
-        raise InputError(f"device={device!r}", "'auto', 'cpu', 'cuda' or 'cuda:N'", "For example device='cpu'")
+    check_device_name(recipe.device)

@@ -29,6 +29,23 @@ def list_recipes() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
+@dataclasses.dataclass(frozen=True)
+class RecipePair:
+    """The recipe of a run before its images are counted.
+
+    Attributes:
+        large: for 10,000 training images or more.
+        small: for fewer.
+    """
+
+    large: Recipe
+    small: Recipe
+
+    def of(self, images: int) -> Recipe:
+        """Return the recipe for so many training images."""
+        return self.small if images < FEW else self.large
+
+
 def load_recipe(name_or_path: str | Path, *, image_size: int = 32, images: int = FEW) -> Recipe:
     """Return the recipe of that name, or of that TOML file.
 

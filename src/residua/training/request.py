@@ -17,8 +17,8 @@ from residua.specs.schema import Spec
 from residua.training.checkpoint import list_checkpoints
 from residua.training.initial_weights import Initial, find_initial, full_name
 from residua.training.recipe import Recipe
-from residua.training.recipe_file import FEW, load_recipe, override
-from residua.training.run_folder import Origin, checkpoints_of, is_finished, read_origin
+from residua.training.recipe_file import FEW, RecipePair, load_recipe, override
+from residua.training.run_folder import RunRecord, checkpoints_of, is_finished, read_origin
 from residua.training.step.freeze import frozen
 from residua.weights.identity import Target
 from residua.weights.named.locate import locate
@@ -34,8 +34,7 @@ class Request:
         folder: the run folder.
         spec: the network; its outputs wait for the data's classes.
         initial_weights: to begin with; None for those drawn from the seed.
-        recipe_large: the recipe for 10,000 training images or more.
-        recipe_small: the recipe for fewer.
+        recipes: by the number of training images.
         origin: what the folder recorded when the run was begun; None for a new run.
         full_provenance: whether what others read states places on this machine.
     """
@@ -45,14 +44,9 @@ class Request:
     folder: Path
     spec: Spec
     initial_weights: Initial | None
-    recipe_large: Recipe
-    recipe_small: Recipe
-    origin: Origin | None
+    recipes: RecipePair
+    origin: RunRecord | None
     full_provenance: bool = False
-
-    def recipe(self, images: int) -> Recipe:
-        """Return the recipe for so many training images."""
-        return self.recipe_small if images < FEW else self.recipe_large
 
     @property
     def command(self) -> str:
@@ -109,7 +103,7 @@ def ask(
     spec = origin.spec if origin and model is None else spec_of(model or "resnet18")
     # recipe.toml is for people and for other runs: its number of epochs is computed, not the one asked for.
     if origin and (recipe is None or recipe == str(folder / "recipe.toml") or recipe == folder / "recipe.toml"):
-        pair = [(origin.recipe_large, FEW), (origin.recipe_small, 0)]
+        pair = [(origin.recipes.large, FEW), (origin.recipes.small, 0)]
         large, small = (_settle(own, spec, overrides, images) for own, images in pair)
     else:
         large, small = (_settle(recipe or "fast", spec, overrides, images) for images in (FEW, 0))
@@ -135,14 +129,14 @@ def ask(
     if initial is not None:
         spec = target.taking(initial.form)
     full_provenance = full_provenance or (origin is not None and origin.full_provenance)
-    return Request(data, data_dir, folder, spec, initial, large, small, origin, full_provenance)
+    return Request(data, data_dir, folder, spec, initial, RecipePair(large, small), origin, full_provenance)
 
 
 def _initial_weights(
     weights: str | Path | None,
     target: Target,
     folder: Path,
-    origin: Origin | None,
+    origin: RunRecord | None,
 ) -> Initial | None:
     """Return the weights to begin with; they are fetched and read, unless a checkpoint stands in their place."""
     if origin is None:

@@ -13,8 +13,7 @@ from residua._base.json_file import read_json
 from residua.specs.schema import Spec
 from residua.training.checkpoint import list_checkpoints
 from residua.training.initial_weights import Initial, InitialRecord
-from residua.training.recipe import Recipe
-from residua.training.recipe_file import FEW, from_dict, to_dict
+from residua.training.recipe_file import RecipePair, from_dict, to_dict
 
 RUN_FILES = ("model.safetensors", "config.json", "recipe.toml", "history.jsonl", "report.json", "report.html")
 
@@ -45,28 +44,22 @@ class _Document(TypedDict):
 
 
 @dataclass(frozen=True)
-class Origin:
+class RunRecord:
     """How a run was begun, as its folder records it.
 
     Attributes:
         spec: the network; its outputs wait for the data's classes.
         initial_weights: that it began with; None for those drawn from the seed.
-        recipe_large: the recipe for 10,000 training images or more.
-        recipe_small: the recipe for fewer.
+        recipes: by the number of training images.
         data: None until the data was opened.
         full_provenance: whether its bundle and report state places on this machine.
     """
 
     spec: Spec
     initial_weights: Initial | None
-    recipe_large: Recipe
-    recipe_small: Recipe
+    recipes: RecipePair
     data: DataRecord | None
     full_provenance: bool = False
-
-    def recipe(self, images: int) -> Recipe:
-        """Return the recipe for so many training images."""
-        return self.recipe_small if images < FEW else self.recipe_large
 
 
 def checkpoints_of(folder: Path) -> Path:
@@ -90,13 +83,13 @@ def is_finished(folder: Path) -> bool:
     return whole and not list_checkpoints(checkpoints_of(folder))
 
 
-def write_origin(folder: Path, origin: Origin) -> None:
+def write_origin(folder: Path, origin: RunRecord) -> None:
     """Record how a run was begun, whole or not at all."""
     initial = origin.initial_weights
     document = {
         "model": origin.spec.to_json(),
         "weights": initial and initial.to_dict(),
-        "recipe": {"large": to_dict(origin.recipe_large), "small": to_dict(origin.recipe_small)},
+        "recipe": {"large": to_dict(origin.recipes.large), "small": to_dict(origin.recipes.small)},
         "data": origin.data,
         "full_provenance": origin.full_provenance,
     }
@@ -104,7 +97,7 @@ def write_origin(folder: Path, origin: Origin) -> None:
         write_text(origin_path(folder), json.dumps(document, indent=1))
 
 
-def read_origin(folder: Path) -> Origin | None:
+def read_origin(folder: Path) -> RunRecord | None:
     """Return what `write_origin` wrote, now or in an earlier version; None where the folder holds no run.
 
     Raises:
@@ -121,11 +114,10 @@ def read_origin(folder: Path) -> Origin | None:
     weights = document.get("weights")
     try:
         large, small = recipes.get("large") or recipes["many"], recipes.get("small") or recipes["few"]
-        return Origin(
+        return RunRecord(
             Spec.from_json(document["model"]),
             Initial.from_dict(weights) if weights else None,
-            from_dict(large),
-            from_dict(small),
+            RecipePair(from_dict(large), from_dict(small)),
             document["data"],
             document.get("full_provenance", False),
         )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from residua.specs.schema import Spec
 from residua.verification.draws import BIASES, LEAST_VARIANCE, MEANS_OFF, SCALES, VARIANCE_FACTORS
-from residua.weights.peers.same_network import Twin
+from residua.weights.peers.same_network import PeerNetwork
 from residua.weights.sources.keras import takes_bgr
 
 _LIMITS = {"gamma": SCALES, "beta": BIASES, "bias": BIASES}
@@ -33,11 +33,13 @@ def import_keras() -> Any:
     return importlib.import_module("keras")
 
 
-def logits_and_weights(twin: Twin, spec: Spec, images: Tensor, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+def logits_and_weights(
+    peer_network: PeerNetwork, spec: Spec, images: Tensor, seed: int
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Build a network of Keras Applications, draw its weights, and ask it.
 
     Args:
-        twin: the network.
+        peer_network: the network.
         spec: ours, for its channels and classes.
         images: (B, C, H, W), in the type to compute in.
         seed: of the weights.
@@ -46,7 +48,7 @@ def logits_and_weights(twin: Twin, spec: Spec, images: Tensor, seed: int) -> tup
         The logits (B, num_classes), and the weights under "layer/variable", as files of Keras are read.
     """
     keras = import_keras()
-    build = getattr(keras.applications, twin.name)
+    build = getattr(keras.applications, peer_network.name)
     seen = images.flip(1) if takes_bgr(spec) else images  # the converter turns the first kernel
     pixels = seen.permute(0, 2, 3, 1).contiguous().numpy()
     with keras.device("cpu:0"), _computing_in(keras, str(pixels.dtype)):

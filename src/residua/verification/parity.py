@@ -11,7 +11,7 @@ from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.specs.schema import Spec
 from residua.verification.peers import PEERS
-from residua.weights.peers.same_network import TWINS
+from residua.weights.peers.same_network import PEER_NETWORKS
 from residua.weights.sources.read_source import ours_from
 
 # Height and width, pixels: unequal, so that no transposition hides; small, and legal for every network of the family.
@@ -55,7 +55,7 @@ def compare(name: str, peer: str, *, seed: int = 0, **edits: Any) -> ParityRecei
     """Give a peer's network random weights, convert them, and compare the logits of two random images.
 
     Args:
-        name: of a network in `TWINS[peer]`.
+        name: of a network in `PEER_NETWORKS[peer]`.
         peer: one of `PEERS`, installed.
         seed: of the weights and the images.
         edits: of our network, beside those that make it the peer's.
@@ -63,13 +63,13 @@ def compare(name: str, peer: str, *, seed: int = 0, **edits: Any) -> ParityRecei
     Raises:
         InputError: the conversion refused the peer's tensors.
     """
-    twin, library = TWINS[peer][name], PEERS[peer]
-    spec = get_spec(name, **twin.edits | edits)
+    peer_network, library = PEER_NETWORKS[peer][name], PEERS[peer]
+    spec = get_spec(name, **peer_network.edits | edits)
     height, width = _size(spec, peer)
     generator = torch.Generator().manual_seed(seed + 1)
     images = torch.randn(2, spec.in_channels, height, width, generator=generator, dtype=library.precision)
-    theirs = library.answer(twin, spec, images, seed)
-    ours = ours_from(spec, theirs.tensors, peer, subject=f"{peer}'s {twin.name}")
+    theirs = library.answer(peer_network, spec, images, seed)
+    ours = ours_from(spec, theirs.tensors, peer, subject=f"{peer}'s {peer_network.name}")
     with torch.device("meta"):
         network = build(ours.spec)
     network.load_state_dict(ours.tensors, strict=True, assign=True)
@@ -78,7 +78,7 @@ def compare(name: str, peer: str, *, seed: int = 0, **edits: Any) -> ParityRecei
     error = ((logits - theirs.logits).abs().max() / scale).item()
     return ParityReceipt(
         peer=peer,
-        model=twin.name,
+        model=peer_network.name,
         version=library.version,
         precision=str(library.precision).removeprefix("torch."),
         input=(len(images), spec.in_channels, height, width),

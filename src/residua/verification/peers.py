@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from residua.specs.schema import Spec
 from residua.verification.draws import BIASES, LEAST_VARIANCE, MEANS_OFF, SCALES, VARIANCE_FACTORS
 from residua.verification.keras_peer import logits_and_weights
-from residua.weights.peers.same_network import Twin
+from residua.weights.peers.same_network import PeerNetwork
 from residua.weights.sources.source import Tensors
 
 
@@ -41,7 +41,7 @@ class Peer:
         install: the command that installs it.
         precision: what its networks compute in here.
         limit: the relative error of the logits that still counts as the same function, in that precision.
-        answer: (twin, spec, images (B, C, H, W) float64, seed) -> its logits and its weights.
+        answer: (peer_network, spec, images (B, C, H, W) float64, seed) -> its logits and its weights.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Peer:
     install: str
     precision: torch.dtype
     limit: float
-    answer: Callable[[Twin, Spec, Tensor, int], Answer]
+    answer: Callable[[PeerNetwork, Spec, Tensor, int], Answer]
 
     @property
     def installed(self) -> bool:
@@ -117,20 +117,20 @@ def absent(peers: Iterable[str]) -> dict[str, str]:
     return {name: PEERS[name].install for name in peers if not PEERS[name].installed}
 
 
-def _torchvision(twin: Twin, spec: Spec, images: Tensor, seed: int) -> Answer:
+def _torchvision(peer_network: PeerNetwork, spec: Spec, images: Tensor, seed: int) -> Answer:
     models = importlib.import_module("torchvision.models")
     aux = getattr(spec, "aux_heads", None)
     # Its initialisation is slow for these two, and every weight is drawn below.
     options = {} if aux is None else {"aux_logits": aux, "init_weights": False, "transform_input": False}
     with torch.device("meta"):
-        network = models.get_model(twin.name, weights=None, num_classes=spec.num_classes, **options)
+        network = models.get_model(peer_network.name, weights=None, num_classes=spec.num_classes, **options)
     return _answer(network, images, seed)
 
 
-def _timm(twin: Twin, spec: Spec, images: Tensor, seed: int) -> Answer:
+def _timm(peer_network: PeerNetwork, spec: Spec, images: Tensor, seed: int) -> Answer:
     timm = importlib.import_module("timm")
     with torch.device("meta"):
-        network = timm.create_model(twin.name, num_classes=spec.num_classes, in_chans=spec.in_channels)
+        network = timm.create_model(peer_network.name, num_classes=spec.num_classes, in_chans=spec.in_channels)
     return _answer(network, images, seed)
 
 
@@ -141,8 +141,8 @@ def _answer(network: nn.Module, images: Tensor, seed: int) -> Answer:
     return Answer(tensors, network.to(images.dtype)(images))
 
 
-def _keras(twin: Twin, spec: Spec, images: Tensor, seed: int) -> Answer:
-    logits, tensors = logits_and_weights(twin, spec, images, seed)
+def _keras(peer_network: PeerNetwork, spec: Spec, images: Tensor, seed: int) -> Answer:
+    logits, tensors = logits_and_weights(peer_network, spec, images, seed)
     return Answer(tensors, logits)
 
 

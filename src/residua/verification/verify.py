@@ -16,7 +16,7 @@ from residua.verification.counts import CountReceipt, count
 from residua.verification.parity import ParityReceipt, compare
 from residua.verification.peers import PEERS, absent
 from residua.weights.bundle.value import versions
-from residua.weights.peers.same_network import TWINS
+from residua.weights.peers.same_network import PEER_NETWORKS
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _receipt(name: str, peers: Sequence[str], edits: Sequence[str] | Mapping[str
     spec = spec.edit(**changes)
     parity, refused = [], {}
     for peer in peers:
-        if name in TWINS[peer]:
+        if name in PEER_NETWORKS[peer]:
             try:
                 parity.append(compare(name, peer, **changes))
             except InputError as error:

@@ -11,7 +11,7 @@ from residua._base.words import some
 from residua.families.build import spec_of
 from residua.specs.catalog import get_spec
 from residua.specs.schema import Spec
-from residua.weights.peers.same_network import TWINS, Twin
+from residua.weights.peers.same_network import PEER_NETWORKS, PeerNetwork
 
 _Fields = dict[str, tuple[Any, Any]]
 
@@ -144,12 +144,12 @@ class Counterpart:
 
     Attributes:
         spec: ours.
-        twin: the peer's; None where it has none.
+        peer_network: the peer's; None where it has none.
         departures: the fields that make ours compute something else: field -> (ours, the peer's).
     """
 
     spec: Spec
-    twin: Twin | None
+    peer_network: PeerNetwork | None
     departures: _Fields = field(default_factory=dict)
 
     @property
@@ -158,25 +158,29 @@ class Counterpart:
         return ", ".join(f"{name}={ours!r} (there {theirs!r})" for name, (ours, theirs) in self.departures.items())
 
     @property
-    def same(self) -> Twin | None:
+    def same(self) -> PeerNetwork | None:
         """Return the peer's network where it computes what ours computes."""
-        return None if self.departures else self.twin
+        return None if self.departures else self.peer_network
 
     @property
-    def same_state(self) -> Twin | None:
+    def same_state(self) -> PeerNetwork | None:
         """Return it where its state dict is ours too: names, shapes, heads and all."""
-        twin = self.same
-        if twin is None or not twin.same_keys or getattr(self.spec, "head", "linear") != "linear":
+        peer_network = self.same
+        if peer_network is None or not peer_network.same_keys or getattr(self.spec, "head", "linear") != "linear":
             return None
-        return twin if all(getattr(self.spec, name) == value for name, value in twin.edits.items()) else None
+        return (
+            peer_network
+            if all(getattr(self.spec, name) == value for name, value in peer_network.edits.items())
+            else None
+        )
 
 
 def counterpart(spec: Spec, peer: str, *, loading: bool = False) -> Counterpart:
     """Compare a network with the peer's network of the same structure; `loading` as in `differing`."""
-    twin = TWINS[peer].get(spec.name)
-    if twin is None:
+    peer_network = PEER_NETWORKS[peer].get(spec.name)
+    if peer_network is None:
         return Counterpart(spec, None)
-    return Counterpart(spec, twin, differing(spec, get_spec(spec.name, **twin.edits), loading=loading))
+    return Counterpart(spec, peer_network, differing(spec, get_spec(spec.name, **peer_network.edits), loading=loading))
 
 
 def differing(left: Spec, right: Spec, *, loading: bool = False) -> _Fields:

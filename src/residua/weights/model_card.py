@@ -16,10 +16,10 @@ def model_card(bundle: Bundle, parameters: int) -> str:
     """Return the model card in the Hub's form: a head of YAML, a table of facts, the classes, how to use it."""
     spec, classes, preprocess = bundle.spec, bundle.classes, bundle.preprocess
     initial_weights, metrics = bundle.initial_weights, bundle.metrics
-    twin = timm_name(spec)
+    peer = timm_name(spec)
     begun = str((initial_weights or {}).get("given", ""))
     head = {
-        "library_name": "timm" if twin else "residua",
+        "library_name": "timm" if peer else "residua",
         "pipeline_tag": "image-classification",
         "tags": ["image-classification", "residua"],
     }
@@ -44,7 +44,7 @@ def model_card(bundle: Bundle, parameters: int) -> str:
     lines += ["", "Classes, in the order of the logits:", "", "```json", json.dumps(list(classes)), "```", ""]
     lines += ["```python", "import residua as r", "", 'run = r.load("hf://ORG/REPO")  # or a folder']
     lines += ['print(r.predict(run, ["photo.jpg"]))', "```"]
-    if twin:
+    if peer:
         lines += ["", "```python", "import timm", ""]
         lines += ['model = timm.create_model("hf-hub:ORG/REPO", pretrained=True)', "```"]
     return "\n".join(lines) + "\n"

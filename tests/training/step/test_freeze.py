@@ -195,7 +195,7 @@ def test_dropout_that_parts_share_drops_in_those_that_learn() -> None:
 
 def test_freeze_and_decay_are_fields_of_the_recipe(tmp_path: Path) -> None:
     asked = ask("digits", MODEL, None, tmp_path, resume=False, freeze="layer1", layer_decay="0.75")
-    assert (asked.recipe_large.freeze, asked.recipe_large.layer_decay) == ("layer1", 0.75)
+    assert (asked.recipes.large.freeze, asked.recipes.large.layer_decay) == ("layer1", 0.75)
 
 
 @pytest.fixture(scope="module")

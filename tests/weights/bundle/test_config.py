@@ -16,7 +16,7 @@ from residua.specs.schema import Spec
 from residua.weights.bundle.config import config_of, timm_name
 from residua.weights.bundle.value import CONFIG_FILE, Bundle
 from residua.weights.bundle.write import save_bundle
-from residua.weights.peers.same_network import TWINS
+from residua.weights.peers.same_network import PEER_NETWORKS
 
 timm = pytest.importorskip("timm")
 
@@ -50,16 +50,16 @@ def test_timm_opens_a_resnet18(tmp_path: Path) -> None:
     assert resize.size == 182
 
 
-@pytest.mark.parametrize("name", list(TWINS["timm"]))
+@pytest.mark.parametrize("name", list(PEER_NETWORKS["timm"]))
 def test_every_network_named_to_timm_has_its_keys_and_shapes(name: str) -> None:
-    twin = TWINS["timm"][name]
-    spec = get_spec(name, **twin.edits)
+    network = PEER_NETWORKS["timm"][name]
+    spec = get_spec(name, **network.edits)
     with torch.device("meta"):
-        ours, theirs = build(spec).state_dict(), timm.create_model(twin.name)
+        ours, theirs = build(spec).state_dict(), timm.create_model(network.name)
     keys = {key: tensor.shape for key, tensor in theirs.state_dict().items()}
     same = {key: tensor.shape for key, tensor in ours.items()} == keys
-    assert same == twin.same_keys
-    assert timm_name(spec) == (twin.name if same else None)
+    assert same == network.same_keys
+    assert timm_name(spec) == (network.name if same else None)
     if same:
         document = config_of(_bundle(spec))
         ends = document["pretrained_cfg"]

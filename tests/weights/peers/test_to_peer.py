@@ -19,7 +19,7 @@ from residua.specs.preprocess import PreprocessSpec
 from residua.weights.bundle.value import Bundle
 from residua.weights.convert import convert
 from residua.weights.open import load
-from residua.weights.peers.same_network import TWINS
+from residua.weights.peers.same_network import PEER_NETWORKS
 from residua.weights.peers.to_peer import PEERS, write_for
 from residua.weights.run import Run
 from residua.weights.sources.read_source import get_source
@@ -55,11 +55,11 @@ def first(tensor: torch.Tensor) -> float:
     return float(tensor[(0,) * tensor.ndim])
 
 
-@pytest.mark.parametrize(("peer", "name"), [(peer, name) for peer in PEERS for name in TWINS[peer]])
+@pytest.mark.parametrize(("peer", "name"), [(peer, name) for peer in PEERS for name in PEER_NETWORKS[peer]])
 def test_every_twin_both_ways(peer: str, name: str) -> None:
-    twin, target = TWINS[peer][name], get_source(peer)
-    spec = get_spec(name, num_classes=5, **twin.edits)
-    theirs = numbered(peers_state(peer, twin.name, spec))
+    network, target = PEER_NETWORKS[peer][name], get_source(peer)
+    spec = get_spec(name, num_classes=5, **network.edits)
+    theirs = numbered(peers_state(peer, network.name, spec))
     assert target.adapt(spec, theirs) == spec
     ours = target.to_ours(spec, theirs)
     assert shapes(ours) == shapes(state_shapes(spec))

@@ -8,6 +8,7 @@ from typing import Literal
 from residua._base.console import progress_bar
 from residua._base.words import counted
 from residua.cli.show import Switch, note, percent, print_json, print_table, say
+from residua.specs.fields import BadPolicy
 
 
 def compare(
@@ -22,7 +23,7 @@ def compare(
     device: str | None = None,
     engine: Literal["eager", "compiled"] = "eager",
     precision: Literal["fp32", "bf16"] = "fp32",
-    on_bad: Literal["refuse", "skip"] | None = None,
+    on_bad: BadPolicy | None = None,
     data_dir: Path | None = None,
     json: Switch = False,
 ) -> int:

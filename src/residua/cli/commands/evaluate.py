@@ -11,6 +11,7 @@ from residua._base.console import progress_bar
 from residua._base.errors import InputError
 from residua._base.words import agree, counted, some
 from residua.cli.show import Switch, note, percent, print_json, print_table, say
+from residua.specs.fields import BadPolicy
 
 if TYPE_CHECKING:
     from residua.evaluation.measures.ensemble import Ensemble
@@ -39,7 +40,7 @@ def evaluate(
     device: str | None = None,
     engine: Literal["eager", "compiled"] = "eager",
     precision: Literal["fp32", "bf16"] = "fp32",
-    on_bad: Literal["refuse", "skip"] | None = None,
+    on_bad: BadPolicy | None = None,
     data_dir: Path | None = None,
     report: Path | None = None,
     full_provenance: Switch = False,

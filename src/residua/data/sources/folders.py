@@ -11,9 +11,10 @@ import numpy as np
 
 from residua._base.errors import InputError
 from residua._base.words import counted, some
-from residua.data.dataset import BadPolicy, Dataset, Split
+from residua.data.dataset import Dataset, Split
 from residua.data.image_source import FileImages
 from residua.data.sources.parts import LAYOUT, Layout, Part, hidden_classes, read_layout
+from residua.specs.fields import BadPolicy
 
 
 def open_folder(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = False) -> Dataset:

@@ -25,9 +25,10 @@ from residua._base.files import read_regular
 from residua._base.json_file import parse_json
 from residua._version import __version__
 from residua.data import decode as decoding
-from residua.data.dataset import BadPolicy, Split
+from residua.data.dataset import Split
 from residua.evaluation.scores.options import ScoreOptions
 from residua.evaluation.scores.scores import Scores
+from residua.specs.fields import BadPolicy
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle.value import hash_tensors

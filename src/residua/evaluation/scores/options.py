@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from residua._base.errors import InputError, at_least_one
-from residua.data.dataset import BadPolicy
+from residua._base.errors import at_least_one
 from residua.evaluation.scores.views import parse_views
 from residua.runtime.device import pick_device
 from residua.runtime.engines.engine import check_engine
+from residua.specs.fields import BadPolicy, checked
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images in total)."""
@@ -55,10 +55,7 @@ class ScoreOptions:
 
     def __post_init__(self) -> None:
         at_least_one(batch_size=self.batch_size)
-        if self.on_bad not in (None, "refuse", "skip"):
-            raise InputError(
-                f"on_bad={self.on_bad!r}", "'refuse' or 'skip'", "Leave it out for the policy of the training"
-            )
+        checked("on_bad", self.on_bad, BadPolicy | None, "Leave it out for the policy of the training")
         check_engine(self.engine, self.precision)
         _ = self.view_sets, self.where
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from residua._base.errors import InputError
-from residua.data.dataset import BadPolicy, Dataset, Split
+from residua.data.dataset import Dataset, Split
 from residua.evaluation.run_data import open_for, refuse_other_classes, with_labels_of
 from residua.evaluation.scores.cache import cache_entry
 from residua.evaluation.scores.options import ScoreOptions
 from residua.evaluation.scores.scores import Scores, collect, combined
 from residua.evaluation.scores.views import check_views
+from residua.specs.fields import BadPolicy
 from residua.weights.run import Run
 
 

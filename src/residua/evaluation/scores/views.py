@@ -23,7 +23,7 @@ from torch import Tensor
 
 from residua._base.errors import InputError, did_you_mean
 from residua.data.ahead import in_order
-from residua.data.dataset import BadPolicy, Split
+from residua.data.dataset import Split
 from residua.data.decode import Pixels
 from residua.data.decode.budget import BUDGET
 from residua.data.decoded import cache
@@ -31,6 +31,7 @@ from residua.data.loader import Loader, default_workers
 from residua.data.preprocess import normalise, resized_uint8, ten_crops_uint8
 from residua.evaluation.measures.metrics import IntArray
 from residua.families.sizes import check_input
+from residua.specs.fields import BadPolicy
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 

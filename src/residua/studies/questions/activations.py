@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from residua.studies.study import FULL, QUICK, Arm, Asked, Form, Outcome, Results, Study
+from residua.studies.study import FULL, QUICK, Arm, Form, Outcome, Results, Study, StudyOptions
 
 _BEST = "full pre-activation"
 _ORDERS: dict[str, dict[str, Any]] = {
@@ -18,9 +18,9 @@ _ORDERS: dict[str, dict[str, Any]] = {
 _PUBLISHED = dict(zip(_ORDERS, ("6.61", "8.17", "7.84", "6.71", "6.37"), strict=True))
 
 
-def grid(asked: Asked) -> list[Arm]:
+def grid(options: StudyOptions) -> list[Arm]:
     """Return the five orders at one depth: 20 layers in the quick form, 110 in the full one, or the depth given."""
-    depth = asked.one_depth(quick=20, full=110)
+    depth = options.one_depth(quick=20, full=110)
     return [Arm(label, f"cifar_resnet{depth}", edits, group="orders") for label, edits in _ORDERS.items()]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from residua.studies.study import FULL, QUICK, Arm, Asked, Form, Outcome, Results, Study
+from residua.studies.study import FULL, QUICK, Arm, Form, Outcome, Results, Study, StudyOptions
 
 _EDITS: dict[str, Any] = {"shortcut": "projection", "stem_norm": True}
 _BASIC, _BOTTLENECK = "basic", "bottleneck"
@@ -13,15 +13,15 @@ _BASIC, _BOTTLENECK = "basic", "bottleneck"
 _WIDTHS = {True: (15, 31, 59), False: (16, 33, 64)}
 
 
-def grid(asked: Asked) -> list[Arm]:
+def grid(options: StudyOptions) -> list[Arm]:
     """Return as many basic units as bottlenecks: 3 per stage in the quick form, 18 in the full one."""
-    units = 3 if asked.quick else 18
+    units = 3 if options.quick else 18
     return [
         Arm(_BASIC, f"cifar_resnet{6 * units + 2}_v2", _EDITS, group="units"),
         Arm(
             _BOTTLENECK,
             f"cifar_resnet{9 * units + 2}_v2_bottleneck",
-            {**_EDITS, "widths": _WIDTHS[asked.quick]},
+            {**_EDITS, "widths": _WIDTHS[options.quick]},
             group="units",
         ),
     ]

@@ -6,15 +6,15 @@ from typing import Any
 
 from residua._base.errors import InputError
 from residua._base.words import some
-from residua.studies.study import FULL, QUICK, Arm, Asked, Figure, Form, Outcome, Results, Study, Verdict
+from residua.studies.study import FULL, QUICK, Arm, Figure, Form, Outcome, Results, Study, StudyOptions, Verdict
 
 # Without batch normalisation the gated layers diverge at the others' learning rate.
 _HIGHWAY_RECIPE: dict[str, Any] = {"learning_rate": 0.01}
 
 
-def grid(asked: Asked) -> list[Arm]:
+def grid(options: StudyOptions) -> list[Arm]:
     """Return plain, residual and, in the full form, highway networks of each depth, 6n + 2 layers."""
-    depths = asked.depths or ((8, 20, 44) if asked.quick else (20, 32, 44, 56))
+    depths = options.depths or ((8, 20, 44) if options.quick else (20, 32, 44, 56))
     for depth in depths:
         if depth < 8 or depth % 6 != 2:
             near = max(8, 6 * round((depth - 2) / 6) + 2)
@@ -26,7 +26,7 @@ def grid(asked: Asked) -> list[Arm]:
     depths = tuple(sorted(set(depths)))
     arms = [Arm(f"plain-{depth}", f"cifar_plain{depth}", group="plain", x=depth) for depth in depths]
     arms += [Arm(f"residual-{depth}", f"cifar_resnet{depth}", group="residual", x=depth) for depth in depths]
-    if not asked.quick:
+    if not options.quick:
         arms += [
             Arm(f"highway-{depth}", "cifar_highway19", _highway(depth), _HIGHWAY_RECIPE, "highway", depth)
             for depth in depths

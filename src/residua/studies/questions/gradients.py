@@ -6,7 +6,7 @@ import math
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from residua.studies.study import FULL, QUICK, Arm, Asked, Figure, Form, Outcome, Results, Study, Table, Verdict
+from residua.studies.study import FULL, QUICK, Arm, Figure, Form, Outcome, Results, Study, StudyOptions, Table, Verdict
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,10 +19,10 @@ _BATCHES, _BATCH = 6, 64
 _START = "at the start"
 
 
-def grid(asked: Asked) -> list[Arm]:
+def grid(options: StudyOptions) -> list[Arm]:
     """Return a plain and a residual network, each after few and after more steps of the same training."""
-    depth = asked.one_depth(quick=32, full=56)
-    moments = (30, 300) if asked.quick else (500, 8000, 64000)
+    depth = options.one_depth(quick=32, full=56)
+    moments = (30, 300) if options.quick else (500, 8000, 64000)
     return [
         Arm(f"{kind}-{depth}, {steps} steps", f"cifar_{name}{depth}", {}, {"max_steps": steps}, kind, steps)
         for kind, name in (("plain", "plain"), ("residual", "resnet"))

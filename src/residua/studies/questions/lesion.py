@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Any
 from residua._base.errors import InputError
 from residua.specs.catalog import get_spec
 from residua.specs.resnet import ResNetSpec
-from residua.studies.study import FULL, QUICK, Arm, Asked, Figure, Form, Outcome, Result, Results, Study, Table, Verdict
+from residua.studies.study import (
+    FULL,
+    QUICK,
+    Arm,
+    Figure,
+    Form,
+    Outcome,
+    Result,
+    Results,
+    Study,
+    StudyOptions,
+    Table,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from residua.studies.intervals import Interval
@@ -18,9 +31,9 @@ _MOST_DELETED = 10
 _COLLAPSE = 0.5  # share of the way to guessing, for one lost unit
 
 
-def grid(asked: Asked) -> list[Arm]:
+def grid(options: StudyOptions) -> list[Arm]:
     """Return a residual network and the plain one of the same depth, or the plain one alone if it is asked for."""
-    name = asked.model or ("cifar_resnet32" if asked.quick else "cifar_resnet56")
+    name = options.model or ("cifar_resnet32" if options.quick else "cifar_resnet56")
     spec = get_spec(name)
     if not isinstance(spec, ResNetSpec):
         raise InputError(f"the network {name}", "one of residual units, or plain", "For example model='cifar_resnet20'")

@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Any
 from residua._base.errors import InputError
 from residua.specs.catalog import get_spec
 from residua.specs.resnet import ResNetSpec
-from residua.studies.study import FULL, QUICK, Arm, Asked, Figure, Form, Outcome, Result, Results, Study, Table, Verdict
+from residua.studies.study import (
+    FULL,
+    QUICK,
+    Arm,
+    Figure,
+    Form,
+    Outcome,
+    Result,
+    Results,
+    Study,
+    StudyOptions,
+    Table,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,9 +33,9 @@ if TYPE_CHECKING:
 _BATCH = 64
 
 
-def grid(asked: Asked) -> list[Arm]:
+def grid(options: StudyOptions) -> list[Arm]:
     """Return one residual network."""
-    name = asked.model or ("cifar_resnet32" if asked.quick else "cifar_resnet110")
+    name = options.model or ("cifar_resnet32" if options.quick else "cifar_resnet110")
     spec = get_spec(name)
     if not isinstance(spec, ResNetSpec) or spec.shortcut == "none":
         raise InputError(f"the network {name}", "one of residual units", "For example model='cifar_resnet20'")

@@ -6,15 +6,15 @@ import dataclasses
 from typing import Any
 
 from residua._base.errors import InputError
-from residua.studies.study import FULL, QUICK, Arm, Asked, Form, Outcome, Results, Study, Verdict
+from residua.studies.study import FULL, QUICK, Arm, Form, Outcome, Results, Study, StudyOptions, Verdict
 
 _UNSHARED, _KERNELS, _UNITS, _SMALL = "unshared", "kernels shared", "units shared", "two units a stage"
 _SHALLOWEST = 20  # three units per stage: at 14 layers there is nothing to repeat
 
 
-def grid(asked: Asked) -> list[Arm]:
+def grid(options: StudyOptions) -> list[Arm]:
     """Return a network that repeats each stage's second unit, the unshared one, and the unrepeated one."""
-    depth = asked.one_depth(quick=32, full=56)
+    depth = options.one_depth(quick=32, full=56)
     if depth < _SHALLOWEST or depth % 6 != 2:
         near = max(_SHALLOWEST, 6 * round((depth - 2) / 6) + 2)
         raise InputError(

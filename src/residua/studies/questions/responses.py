@@ -5,7 +5,20 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from residua.studies.study import FULL, QUICK, Arm, Asked, Figure, Form, Outcome, Result, Results, Study, Table, Verdict
+from residua.studies.study import (
+    FULL,
+    QUICK,
+    Arm,
+    Figure,
+    Form,
+    Outcome,
+    Result,
+    Results,
+    Study,
+    StudyOptions,
+    Table,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -14,11 +27,11 @@ if TYPE_CHECKING:
     from residua.studies.measures.subject import Subject
 
 
-def grid(asked: Asked) -> list[Arm]:
+def grid(options: StudyOptions) -> list[Arm]:
     """Return plain and residual networks of each depth; only a residual one of the largest, as in the paper."""
-    if asked.depths:
-        plain = residual = tuple(sorted(set(asked.depths)))
-    elif asked.quick:
+    if options.depths:
+        plain = residual = tuple(sorted(set(options.depths)))
+    elif options.quick:
         plain, residual = (14, 26), (14, 26, 38)
     else:
         plain, residual = (20, 56), (20, 56, 110)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from residua.studies.study import FULL, QUICK, Arm, Asked, Form, Outcome, Results, Study
+from residua.studies.study import FULL, QUICK, Arm, Form, Outcome, Results, Study, StudyOptions
 
 _BASE = "identity (A)"
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -35,9 +35,9 @@ _PUBLISHED = {
 }
 
 
-def grid(asked: Asked) -> list[Arm]:
+def grid(options: StudyOptions) -> list[Arm]:
     """Return every shortcut on one network: 20 layers in the quick form, 110 in the full one, or the depth given."""
-    depth = asked.one_depth(quick=20, full=110)
+    depth = options.one_depth(quick=20, full=110)
     name = f"cifar_resnet{depth}"
     arms = [Arm(label, name, edits, group="options A, B, C") for label, edits in _OPTIONS.items()]
     return arms + [Arm(label, name, edits, group="He 2016, table 1") for label, edits in _TABLE_1.items()]

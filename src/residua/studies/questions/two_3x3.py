@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from residua.studies.study import FULL, QUICK, Arm, Asked, Form, Outcome, Results, Study
+from residua.studies.study import FULL, QUICK, Arm, Form, Outcome, Results, Study, StudyOptions
 
 _TWO, _ONE = "two 3×3", "one 5×5"
 # The plain form of a highway network: its kernels are a field. Adam, since nothing is normalised.
 _ADAM: dict[str, Any] = {"optimizer": "adam", "nesterov": False, "weight_decay": 0.0}
 
 
-def grid(asked: Asked) -> list[Arm]:
+def grid(options: StudyOptions) -> list[Arm]:
     """Return networks of three stages, each a 3×3 that sets the width, then one 5×5 or two 3×3."""
-    widths = (16, 32, 64) if asked.quick else (64, 128, 256)
+    widths = (16, 32, 64) if options.quick else (64, 128, 256)
     common: dict[str, Any] = {"gates": False, "widths": widths, "dropouts": (0.0,) * 4, "head_width": 0}
     return [
         Arm(_TWO, "cifar_highway19", {**common, "kernels": (3,), "depths": (2, 2, 2)}, group="kernels"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from residua.studies.study import FULL, QUICK, Arm, Asked, Form, Outcome, Results, Study
+from residua.studies.study import FULL, QUICK, Arm, Form, Outcome, Results, Study, StudyOptions
 
 _WIDE = "wide"
 # Widths of three stages, near 1 : 2 : 4, whose counts come nearest to the wide network's; the table states how near.
@@ -14,9 +14,9 @@ _DEEP = {
 }
 
 
-def grid(asked: Asked) -> list[Arm]:
+def grid(options: StudyOptions) -> list[Arm]:
     """Return a wide network and two deep ones: with as many parameters, and with as many multiply-accumulates."""
-    wide, deep, parameters, macs = _DEEP[asked.quick]
+    wide, deep, parameters, macs = _DEEP[options.quick]
     return [
         Arm(_WIDE, wide, group="networks"),
         Arm("deep, equal parameters", deep, {"widths": parameters}, group="networks"),

@@ -9,35 +9,33 @@ from typing import Any
 
 from residua._base.errors import Damaged, InputError
 from residua._base.json_file import read_json
+from residua.families.members import classifier_tensors, input_tensors
 from residua.specs.schema import Spec
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle
 from residua.weights.identity import counterpart
 from residua.weights.peers.same_network import OURS
 
-# The first convolution and the classifier, by family, of the networks that have timm's names.
-_ENDS = {
-    "resnet": ("conv1", "fc"),
-    "densenet": ("features.conv0", "classifier"),
-    "inception_v3": ("Conv2d_1a_3x3.conv", "fc"),
-    "inception_v4": ("features.0.conv", "last_linear"),
-    "inception_resnet": ("conv2d_1a.conv", "classif"),
-}
-
 
 def timm_name(spec: Spec) -> str | None:
     """Return timm's name of the network whose graph and state-dict keys are ours, or None when timm has none."""
-    twin = counterpart(spec, "timm").same_state
-    return None if twin is None else twin.name
+    peer = counterpart(spec, "timm").same_state
+    return None if peer is None else peer.name
+
+
+def _ends(spec: Spec) -> tuple[str, str]:
+    """Return the modules that depend on the image's channels and on the number of classes."""
+    first, last = input_tensors(spec)[0], classifier_tensors(spec)[-1]
+    return first.rpartition(".")[0], last.rpartition(".")[0]
 
 
 def config_of(bundle: Bundle) -> dict[str, Any]:
     """Return the content of config.json: derived from the bundle, read by timm and by people."""
     spec, classes, preprocess = bundle.spec, bundle.classes, bundle.preprocess
-    twin = timm_name(spec)
-    first, last = _ENDS[spec.family] if twin else (None, None)
+    peer = timm_name(spec)
+    first, last = _ends(spec) if peer else (None, None)
     return {
-        "architecture": twin or f"{OURS}{spec.name}",
-        "library_name": "timm" if twin else "residua",
+        "architecture": peer or f"{OURS}{spec.name}",
+        "library_name": "timm" if peer else "residua",
         "num_classes": len(classes),
         "label_names": list(classes),
         "pretrained_cfg": {

@@ -23,7 +23,7 @@ from residua.weights.files.hub_config import preprocess_of
 from residua.weights.files.tf_checkpoint import checkpoint_files
 from residua.weights.identity import counterpart
 from residua.weights.named.hub import Repository, fetch_to_cache
-from residua.weights.peers.same_network import TWINS, Twin
+from residua.weights.peers.same_network import PEER_NETWORKS, PeerNetwork
 
 _PICKLED = "pytorch_model.bin"
 HUB_FILES = (MODEL_FILE, _PICKLED)  # in the order of preference
@@ -103,10 +103,10 @@ def locate(name: str | Path, spec: Spec | None = None) -> Located:
         raise InputError(
             f"{text} without a network",
             "the network that they are for",
-            f"Name it: model={next(iter(TWINS[peer]))!r}",
+            f"Name it: model={next(iter(PEER_NETWORKS[peer]))!r}",
         )
-    twin = _twin(text, peer, spec)
-    return (_from_torchvision if peer == "torchvision" else _from_timm)(text, tag, twin, spec)
+    peer_network = _peer_network(text, peer, spec)
+    return (_from_torchvision if peer == "torchvision" else _from_timm)(text, tag, peer_network, spec)
 
 
 def _from_path(path: Path) -> Located:
@@ -179,13 +179,13 @@ def _from_address(address: str) -> Located:
     return Located(public, path, sha256_file(path))
 
 
-def _twin(address: str, peer: str, spec: Spec) -> Twin:
+def _peer_network(address: str, peer: str, spec: Spec) -> PeerNetwork:
     theirs = counterpart(spec, peer, loading=True)
-    if theirs.twin is None:
-        near = did_you_mean(spec.name, TWINS[peer], 1)
+    if theirs.peer_network is None:
+        near = did_you_mean(spec.name, PEER_NETWORKS[peer], 1)
         raise InputError(
             f"{address} for {spec.name}, which {peer} does not have",
-            f"one of {some(sorted(TWINS[peer]), 60)}",
+            f"one of {some(sorted(PEER_NETWORKS[peer]), 60)}",
             near or "Leave the weights out, or give them as a file",
         )
     if theirs.departures:
@@ -194,13 +194,13 @@ def _twin(address: str, peer: str, spec: Spec) -> Twin:
             f"a {spec.name} as the catalog has it",
             "Leave the edits out, or give the weights as a file if you mean it",
         )
-    return theirs.twin
+    return theirs.peer_network
 
 
-def _from_torchvision(address: str, tag: str, twin: Twin, spec: Spec) -> Located:
+def _from_torchvision(address: str, tag: str, peer_network: PeerNetwork, spec: Spec) -> Located:
     from torchvision.models import get_model_weights
 
-    known = get_model_weights(twin.name)
+    known = get_model_weights(peer_network.name)
     names = list(known.__members__)
     if tag not in names:
         raise InputError(
@@ -222,7 +222,7 @@ def _from_torchvision(address: str, tag: str, twin: Twin, spec: Spec) -> Located
     return Located(address, path, sha256_file(path), "torchvision", preprocess, classes)
 
 
-def _from_timm(address: str, tag: str, twin: Twin, spec: Spec) -> Located:
+def _from_timm(address: str, tag: str, peer_network: PeerNetwork, spec: Spec) -> Located:
     try:
         import timm
         from timm.models import get_pretrained_cfg
@@ -231,17 +231,19 @@ def _from_timm(address: str, tag: str, twin: Twin, spec: Spec) -> Located:
             f"{address}, and timm is not installed",
             "timm, which knows where its weights are",
             'Install it: pip install "residua[timm]"; or give the Hub\'s name: hf://timm/'
-            + (f"{twin.name}.{tag}" if "." not in tag else tag),
+            + (f"{peer_network.name}.{tag}" if "." not in tag else tag),
         ) from None
-    known = [name.partition(".")[2] for name in timm.list_pretrained(f"{twin.name}.*")]
+    known = [name.partition(".")[2] for name in timm.list_pretrained(f"{peer_network.name}.*")]
     name, dot, rest = tag.partition(".")
-    short = rest if dot and name == twin.name else tag
+    short = rest if dot and name == peer_network.name else tag
     if short not in [*known, "DEFAULT"]:
         listed = ", ".join([*known, "DEFAULT"]) if known else "nothing: timm has no weights of this network"
         raise InputError(
-            f"{address} for {spec.name}, which is {twin.name} there", f"one of {listed}", did_you_mean(short, known, 1)
+            f"{address} for {spec.name}, which is {peer_network.name} there",
+            f"one of {listed}",
+            did_you_mean(short, known, 1),
         )
-    pretrained: Any = get_pretrained_cfg(twin.name if short == "DEFAULT" else f"{twin.name}.{short}")
+    pretrained: Any = get_pretrained_cfg(peer_network.name if short == "DEFAULT" else f"{peer_network.name}.{short}")
     repository = pretrained.hf_hub_id if "/" in (pretrained.hf_hub_id or "") else f"timm/{pretrained.hf_hub_id}"
     located = _from_hub(address, repository) if pretrained.hf_hub_id else _from_address(pretrained.url)
     return dataclasses.replace(

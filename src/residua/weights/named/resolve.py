@@ -22,7 +22,7 @@ from residua.weights.files.hub_config import HubConfig, read_config
 from residua.weights.files.state_file import container_of, read_state
 from residua.weights.identity import Identity, Target, identify
 from residua.weights.named.locate import Located, locate
-from residua.weights.peers.same_network import TWINS
+from residua.weights.peers.same_network import PEER_NETWORKS
 from residua.weights.sources.read_source import Converted, get_source, read_weights
 from residua.weights.state_diff import differences
 
@@ -68,8 +68,8 @@ class Weights:
 def resolve(name: str | Path, target: Target | None = None, *, new_classifier: bool = False) -> Weights:
     """Find weights by name (see `locate`), fetch them where they are not in the cache, and read them.
 
-    Which network they are of is decided here, once: what a bundle or a config.json states, else the network wanted, in
-    the form that the file has.
+    Which network they are of is decided here, once. It is what a bundle or a config.json states, else the network
+    wanted, in the form that the file has.
 
     Args:
         name: as for `locate`.
@@ -96,7 +96,7 @@ def resolve(name: str | Path, target: Target | None = None, *, new_classifier: b
     classes = located.classes or config.classes
     preprocess = located.preprocess or config.preprocess
     assumed = ""
-    if preprocess is None and read.spec.name in TWINS.get(read.source, ()):
+    if preprocess is None and read.spec.name in PEER_NETWORKS.get(read.source, ()):
         preprocess = get_source(read.source).preprocess(read.spec, located.path.name)
         assumed = (
             f"Preprocessing assumed, as {read.source}'s weights for this network expect: {describe(preprocess)}. Where "

@@ -10,7 +10,7 @@ OURS = "residua:"
 
 
 @dataclass(frozen=True)
-class Twin:
+class PeerNetwork:
     """A peer's network that computes what ours computes from the same weights.
 
     Attributes:
@@ -24,12 +24,12 @@ class Twin:
     same_keys: bool = True
 
 
-def _same(*names: str, same_keys: bool = True) -> dict[str, Twin]:
-    return {name: Twin(name, same_keys=same_keys) for name in names}
+def _same(*names: str, same_keys: bool = True) -> dict[str, PeerNetwork]:
+    return {name: PeerNetwork(name, same_keys=same_keys) for name in names}
 
 
-def _renamed(ours: str, theirs: str, numbers: tuple[int, ...]) -> dict[str, Twin]:
-    return {ours.format(n): Twin(theirs.format(n), same_keys=False) for n in numbers}
+def _renamed(ours: str, theirs: str, numbers: tuple[int, ...]) -> dict[str, PeerNetwork]:
+    return {ours.format(n): PeerNetwork(theirs.format(n), same_keys=False) for n in numbers}
 
 
 _RESNETS = (
@@ -41,26 +41,29 @@ _DENSENETS = tuple(f"densenet{depth}" for depth in (121, 161, 169, 201))
 _SE = (50, 101, 152)
 _KERAS_INCEPTION = {"bn_scale": False, "pool_counts_padding": False, "aux_heads": False, "dropout": 0.0}
 
-TWINS: dict[str, dict[str, Twin]] = {
+PEER_NETWORKS: dict[str, dict[str, PeerNetwork]] = {
     "torchvision": {
         **_same("alexnet", *_VGGS, "inception_v3", *_RESNETS, *_DENSENETS),
-        "googlenet_bn": Twin("googlenet"),
+        "googlenet_bn": PeerNetwork("googlenet"),
     },
     "timm": {
         **_same(*_RESNETS, *_DENSENETS, *(f"seresnet{depth}" for depth in _SE), "inception_v4", "inception_resnet_v2"),
         **_same(*_VGGS, same_keys=False),
         **_renamed("resnet{}_v2", "resnetv2_{}", (18, 34, 50, 101, 152)),
         **_renamed("seresnet{}_v1", "legacy_seresnet{}", _SE),
-        "senet154": Twin("legacy_senet154", same_keys=False),
-        "inception_v3": Twin("inception_v3", {"aux_heads": False}),
+        "senet154": PeerNetwork("legacy_senet154", same_keys=False),
+        "inception_v3": PeerNetwork("inception_v3", {"aux_heads": False}),
     },
     "keras": {
         **_renamed("vgg{}", "VGG{}", (16, 19)),
         **_renamed("resnet{}_keras", "ResNet{}", (50, 101, 152)),
         **_renamed("resnet{}_v2_keras", "ResNet{}V2", (50, 101, 152)),
-        **{f"densenet{depth}": Twin(f"DenseNet{depth}", {"bn_eps": 1.001e-5}, False) for depth in (121, 169, 201)},
-        "inception_v3": Twin("InceptionV3", _KERAS_INCEPTION, False),
-        "inception_resnet_v2": Twin("InceptionResNetV2", {"aux_heads": False}, False),
+        **{
+            f"densenet{depth}": PeerNetwork(f"DenseNet{depth}", {"bn_eps": 1.001e-5}, False)
+            for depth in (121, 169, 201)
+        },
+        "inception_v3": PeerNetwork("InceptionV3", _KERAS_INCEPTION, False),
+        "inception_resnet_v2": PeerNetwork("InceptionResNetV2", {"aux_heads": False}, False),
     },
 }
 
@@ -69,4 +72,4 @@ def ours_of(architecture: str, peer: str = "timm") -> str | None:
     """Return our name of the network that a peer's file names, or None where we have none of that name."""
     if architecture.startswith(OURS):
         return architecture.removeprefix(OURS)
-    return next((ours for ours, twin in TWINS[peer].items() if twin.name == architecture), None)
+    return next((ours for ours, twin in PEER_NETWORKS[peer].items() if twin.name == architecture), None)

@@ -19,7 +19,7 @@ from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.identity import counterpart
 from residua.weights.open import load
-from residua.weights.peers.same_network import TWINS, Twin
+from residua.weights.peers.same_network import PEER_NETWORKS, PeerNetwork
 from residua.weights.run import Run
 from residua.weights.sources.source import Tensors
 from residua.weights.state_diff import mismatches
@@ -74,7 +74,7 @@ def write_for(run: Run | Path | str, peer: str, out: Path | str) -> PeerWeights:
         raise InputError(f"{path} exists", "a file that does not exist yet", "Give a new out=…, or remove it first")
     run = run if isinstance(run, Run) else load(run)
     spec = run.spec
-    twin = _twin(spec, peer)
+    peer_network = _peer_network(spec, peer)
     tensors = {name: tensor.detach().cpu() for name, tensor in run.model.state_dict().items()}
     if problems := mismatches(spec, tensors):
         raise InputError(
@@ -89,25 +89,28 @@ def write_for(run: Run | Path | str, peer: str, out: Path | str) -> PeerWeights:
             safetensors.torch.save_file(state, beside, metadata={"format": "pt"})
         else:
             torch.save(state, beside)
-    return PeerWeights(path, peer, twin.name, _code(spec, peer, twin, path), run.preprocess_spec, run.classes)
+    return PeerWeights(
+        path, peer, peer_network.name, _code(spec, peer, peer_network, path), run.preprocess_spec, run.classes
+    )
 
 
-def _twin(spec: Spec, peer: str) -> Twin:
+def _peer_network(spec: Spec, peer: str) -> PeerNetwork:
     """Return the peer's network, or say why it has none."""
     theirs = counterpart(spec, peer)
-    twin = theirs.twin
-    if twin is None:
-        others = [name for name in PEERS if spec.name in TWINS[name]]
+    peer_network = theirs.peer_network
+    if peer_network is None:
+        others = [name for name in PEERS if spec.name in PEER_NETWORKS[name]]
         raise InputError(
             f"{spec.name} for {peer}, which has no network that computes the same",
-            f"one of {some(sorted(TWINS[peer]), 60)}",
+            f"one of {some(sorted(PEER_NETWORKS[peer]), 60)}",
             f"Use peer={others[0]!r}, which has it"
             if others
             else "Keep the run: model.safetensors holds plain tensors",
         )
     if theirs.departures:
         raise InputError(
-            f"a {spec.name} with {theirs.sentence}: {peer}'s {twin.name} would compute something else with them",
+            f"a {spec.name} with {theirs.sentence}: {peer}'s {peer_network.name} would compute "
+            "something else with them",
             f"a {spec.name} as the catalog has it",
             "Keep the run: model.safetensors holds plain tensors",
         )
@@ -115,12 +118,12 @@ def _twin(spec: Spec, peer: str) -> Twin:
         raise InputError(
             f"a {spec.name} with {counted(spec.in_channels, 'input channel')} for torchvision, whose networks take 3",
             "a network with 3 input channels",
-            "Use peer='timm', which builds any number" if spec.name in TWINS["timm"] else "Keep the run",
+            "Use peer='timm', which builds any number" if spec.name in PEER_NETWORKS["timm"] else "Keep the run",
         )
-    return twin
+    return peer_network
 
 
-def _code(spec: Spec, peer: str, twin: Twin, path: Path) -> str:
+def _code(spec: Spec, peer: str, peer_network: PeerNetwork, path: Path) -> str:
     """Return the lines that build the peer's network and load the file."""
     reads = (
         f"safetensors.torch.load_file({str(path)!r})" if path.suffix == ".safetensors" else f"torch.load({str(path)!r})"
@@ -128,10 +131,10 @@ def _code(spec: Spec, peer: str, twin: Twin, path: Path) -> str:
     ends = f", num_classes={spec.num_classes}"
     if peer == "timm":
         ends += "" if spec.in_channels == 3 else f", in_chans={spec.in_channels}"
-        made = f"timm.create_model({twin.name!r}{ends})"
+        made = f"timm.create_model({peer_network.name!r}{ends})"
     else:
         aux = getattr(spec, "aux_heads", None)
         # torchvision's own renormalisation would come on top of the run's preprocessing.
         ends += "" if aux is None else f", aux_logits={bool(aux)}, transform_input=False, init_weights=False"
-        made = f"torchvision.models.get_model({twin.name!r}, weights=None{ends})"
+        made = f"torchvision.models.get_model({peer_network.name!r}, weights=None{ends})"
     return f"model = {made}; model.load_state_dict({reads}, strict=True)"

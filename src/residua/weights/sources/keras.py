@@ -17,7 +17,7 @@ from residua.specs.catalog import list_models
 from residua.specs.preprocess import CIFAR_MEAN, IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.files.keras_file import UNNAMED, read_layers
-from residua.weights.peers.same_network import TWINS
+from residua.weights.peers.same_network import PEER_NETWORKS
 from residua.weights.sources.keras_graph import CONV, DENSE, NORM, Graph, Layer
 from residua.weights.sources.keras_networks import graph_of, has, old_resnet
 from residua.weights.sources.source import Tensors, add_gammas, laid_out
@@ -67,8 +67,8 @@ def adapt(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
         )
     if _is_old(spec, tensors):
         return spec.edit(bn_eps=_OLD_EPS)
-    twin = TWINS["keras"].get(spec.name)
-    return spec.edit(**twin.edits) if twin else spec
+    peer_network = PEER_NETWORKS["keras"].get(spec.name)
+    return spec.edit(**peer_network.edits) if peer_network else spec
 
 
 def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
