@@ -13,15 +13,16 @@ from PIL import ImageFont
 from laws.representatives import REPRESENTATIVES
 from residua.anatomy import inspect
 from residua.anatomy.drawing import draw, draw_columns
-from residua.anatomy.drawing.canvas import STYLE, short
+from residua.anatomy.drawing.canvas import short
 from residua.anatomy.drawing.picture import sections, side_heads
 from residua.cli.app import main
+from residua.figures.sheets import rules
 from residua.figures.widths import width_of
 from residua.specs.catalog import get_spec
 
 SVG = "{http://www.w3.org/2000/svg}"
 DRAWN = [*REPRESENTATIVES, "resnet152", "resnet200_v2_slim", "cifar_resnet1001_v2_bottleneck", "highway_mlp100"]
-SIZES = {name: float(size) for name, size in re.findall(r"\.(\w+) \{ font-size: ([\d.]+)px", STYLE)}
+SIZES = {name: float(size) for name, size in re.findall(r"\.(\w+) \{ font-size: ([\d.]+)px", rules("network.css"))}
 
 
 def _boxes_of_text(root: ElementTree.Element) -> list[tuple[str, float, float, float, float]]:

@@ -13,8 +13,8 @@ from residua.figures.intervals import Row, interval_bar, interval_chart
 def test_the_interval_is_drawn_to_scale() -> None:
     root = ElementTree.fromstring(str(interval_bar(0.9, 0.85, 0.93, 0.5)))
     (span,) = root.iter("rect")
-    assert float(str(span.get("x"))) == pytest.approx(10 + 320 * 0.85, abs=0.1)
-    assert float(str(span.get("width"))) == pytest.approx(320 * 0.08, abs=0.11)
+    assert float(str(span.get("x"))) == pytest.approx(14 + 310 * 0.85, abs=0.1)
+    assert float(str(span.get("width"))) == pytest.approx(310 * 0.08, abs=0.11)
 
 
 def test_rows_have_their_interval_and_points() -> None:

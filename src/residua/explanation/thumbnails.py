@@ -14,8 +14,8 @@ from residua.data.decode import Pixels
 from residua.data.preprocess import normalise
 from residua.explanation.activation_maps import grad_cam
 from residua.explanation.layers import has_maps
-from residua.explanation.overlay import overlay
 from residua.families.network import Classifier
+from residua.figures.overlay import overlay
 from residua.specs.preprocess import PreprocessSpec
 
 SIDE = 160

@@ -1,1 +1,1 @@
-"""Floor 1: axes, lines, bars and diagrams as SVG, and the one style sheet."""
+"""Floor 1: axes, lines, bars and diagrams as SVG, overlays and contact sheets, and the layered style sheet."""

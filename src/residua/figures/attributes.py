@@ -8,11 +8,11 @@ from __future__ import annotations
 import html
 import re
 from functools import cache
-from importlib import resources
 
 from markupsafe import Markup
 
 from residua.figures.palette import LIGHT, filled
+from residua.figures.sheets import rules
 from residua.figures.widths import width_of
 
 LOOKS: tuple[str, ...] = (
@@ -99,16 +99,15 @@ def _attributes(tag: str, classes: str) -> str:
 @cache
 def _rules() -> tuple[tuple[str, str, dict[str, str]], ...]:
     """Return element, class and declarations of each rule, the more specific ones later."""
-    sheet = resources.files("residua.figures").joinpath("templates/figures.css").read_text(encoding="utf-8")
-    rules = []
-    for order, (selector, body) in enumerate(_RULE.findall(re.sub(r"\{#.*?#\}", "", sheet, flags=re.DOTALL))):
+    known = []
+    for order, (selector, body) in enumerate(_RULE.findall(rules("figures.css"))):
         parts = _SELECTOR.fullmatch(selector.strip())
         if parts is None:
             raise ValueError(f"{selector.strip()!r} in figures.css: wanted an element, a class, or both")
         inside, element, name = parts[1] or "", parts[2] or "", parts[3] or ""
         specific = (bool(name), bool(inside) + bool(element), order)
-        rules.append((specific, (element, name, dict(_declarations(filled(body))))))
-    return tuple(rule for _, rule in sorted(rules, key=lambda pair: pair[0]))
+        known.append((specific, (element, name, dict(_declarations(filled(body))))))
+    return tuple(rule for _, rule in sorted(known, key=lambda pair: pair[0]))
 
 
 def _declarations(body: str) -> list[tuple[str, str]]:

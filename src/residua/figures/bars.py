@@ -8,18 +8,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from residua.figures.palette import literal
+from residua.figures.sheets import standing_alone
 from residua.figures.widths import width_of
 
 _EDGE, _LEFT, _MIDDLE, _RIGHT = 24, 300, 410, 250  # the least widths of labels, bars and notes
 _TOP, _BAR, _GAP, _BETWEEN = 64, 20, 6, 18
-_STYLE = literal(
-    """
-text { font: 13px var(--sans); fill: var(--soft); } .paper { fill: var(--paper); }
-.title { font-size: 18px; font-weight: 600; fill: var(--ink); } .name { fill: var(--ink); } .end { text-anchor: end; }
-.first { fill: var(--accent); } .second { fill: var(--other); } .spread { stroke: var(--ink); stroke-width: 1.2; }
-"""
-)
 
 
 @dataclass(frozen=True)
@@ -68,7 +61,7 @@ def bar_chart(title: str, bars: Sequence[Bar], foot: str) -> str:
         w=width,
         h=height,
         spoken="; ".join(bar.spoken for bar in bars),
-        style=Markup(_STYLE),
+        style=Markup(standing_alone("bars.css")),
         title=title,
         bars=Markup("").join(parts),
         below=height - 14,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from residua.figures.axes import Show, heading, image, level, linear
+from residua.figures.axes import Axis, Show, heading, image, level, linear
+from residua.figures.axes import baseline as baseline_of
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _ROW = 520, 170, 20, 30, 24
 
@@ -75,28 +76,23 @@ def interval_chart(title: str, rows: Sequence[Row], show: Show) -> Markup:
 def interval_bar(rate: float, low: float, high: float, baseline: float) -> Markup:
     """Return an SVG scale from 0 to 100% with the rate, its interval, and the baseline as a tick."""
 
-    def x_of(value: float) -> float:
-        return round(10 + 320 * value, 1)
-
+    axis = Axis((0, 0.5, 1), ("0%", "50%", "100%"), 0, 1, 14, 324)
     spoken = f"top-1 {rate:.1%}, interval {low:.1%} to {high:.1%}; most frequent class {baseline:.1%}"
     # The word moves with its tick, and stays inside the drawing at both ends.
     anchor = "start" if baseline < 0.2 else "end" if baseline > 0.8 else "middle"
-    scale = Markup("").join(
-        Markup('<text class="tick {}" x="{}" y="57">{}%</text>').format(side, x_of(at), round(100 * at))
-        for at, side in ((0, "start"), (0.5, "middle"), (1, "end"))
-    )
     parts = Markup(
-        '<line class="axis" x1="10" x2="330" y1="30" y2="30"/>{scale}'
+        "{line}{scale}"
         '<line class="base" x1="{base}" x2="{base}" y1="22" y2="38"/>'
         '<text class="tick {anchor}" x="{base}" y="14">always the most frequent class</text>'
         '<rect class="span" x="{low}" y="21" width="{width}" height="18" rx="2"/>'
         '<line class="point" x1="{rate}" x2="{rate}" y1="18" y2="42"/>'
     ).format(
-        scale=scale,
-        base=x_of(baseline),
+        line=baseline_of(axis.start, axis.end, 30),
+        scale=level(axis, 57),
+        base=axis.position(baseline),
         anchor=anchor,
-        low=x_of(low),
-        width=max(round(x_of(high) - x_of(low), 1), 1),
-        rate=x_of(rate),
+        low=axis.position(low),
+        width=max(round(axis.position(high) - axis.position(low), 1), 1),
+        rate=axis.position(rate),
     )
     return image("interval", 340, 62, spoken, [parts])

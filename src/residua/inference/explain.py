@@ -20,8 +20,8 @@ from residua.data.loader import default_workers
 from residua.evaluation.run_data import open_run
 from residua.explanation.layers import WITHOUT_LAYERS, target_layer
 from residua.explanation.methods import attribute, check_method
-from residua.explanation.sheet import ContactSheets, Panel, write_panel
 from residua.families.network import Classifier
+from residua.figures.contact_sheets import ContactSheets, Panel, write_panel
 from residua.inference.stream import (
     BadFile,
     Decoded,

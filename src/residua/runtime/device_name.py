@@ -15,5 +15,7 @@ def check_device_name(name: str) -> None:
     """
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,9})?", name):
         raise InputError(
-            f"device={name!r}", "'auto', 'cpu', 'cuda' or 'cuda:N'", "Leave it out for the GPU where there is one"
+            f"device={name!r}",
+            "'auto', 'cpu', 'cuda' or 'cuda:N'",
+            "Use device='cpu', or leave it out for the GPU where there is one",
         )

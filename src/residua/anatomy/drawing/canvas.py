@@ -1,33 +1,11 @@
-"""SVG elements, short numbers, and the style sheet of the pictures of networks."""
+"""SVG elements and short numbers for the pictures of networks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
-from residua.figures.palette import literal
-
-STYLE = """
-text { font-family: var(--measured); fill: var(--ink); }
-.paper { fill: var(--paper); } .wash { fill: var(--box); }
-.title { font-size: 30px; font-weight: 700; letter-spacing: -0.4px; } .sub { font-size: 14.5px; fill: var(--soft); }
-.big { font-size: 19px; font-weight: 650; } .small { font-size: 12px; fill: var(--soft); }
-.tiny { font-size: 11px; fill: var(--soft); } .strong { font-size: 14px; font-weight: 650; }
-.head { font-size: 13px; font-weight: 650; } .box { font-size: 12.5px; font-weight: 600; fill: var(--on-block); }
-.cell { font-size: 11px; font-weight: 600; fill: var(--on-block); }
-.pill { font-size: 11px; fill: var(--ink); } .middle { text-anchor: middle; } .end { text-anchor: end; }
-.rule { stroke: var(--line); stroke-width: 1; fill: none; }
-.flow { stroke: var(--soft); stroke-width: 1.4; fill: none; }
-.arrow { fill: var(--soft); } .op { fill: var(--paper); stroke: var(--soft); stroke-width: 1.4; }
-.conv { fill: var(--conv); } .residual { fill: var(--residual); } .plain { fill: var(--plain); }
-.gated { fill: var(--gated); } .inception { fill: var(--inception); } .dense { fill: var(--dense); }
-.norm { fill: var(--box); stroke: var(--soft); stroke-width: 1; }
-.pool { fill: var(--pool); } .linear { fill: var(--linear); } .other { fill: var(--box); stroke: var(--line); }
-.way { fill: none; stroke-width: 1.8; stroke: var(--identity); }
-.way.projection { stroke: var(--projection); } .way.padding, .way.pool { stroke-dasharray: 2 3.2; fill: none; }
-.gap { fill: var(--soft); } .bar { fill: var(--line); } .bar.params { fill: var(--linear); }
-.bar.macs { fill: var(--conv); } .slit { stroke: var(--paper); stroke-width: 1.1; }
-"""
+from residua.figures.sheets import standing_alone
 
 
 def number(value: float) -> str:
@@ -50,7 +28,7 @@ def document(body: Sequence[str], width: float, height: float, spoken: str) -> s
     """Return an SVG file that stands alone: style sheet, paper, and `body` on it; `spoken` is read aloud."""
     return element(
         "svg",
-        "".join([element("style", literal(STYLE)), box(0, 0, width, height, "paper", 0), *body]),
+        "".join([element("style", standing_alone("network.css")), box(0, 0, width, height, "paper", 0), *body]),
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {number(width)} {number(height)}",
         width=number(width),

@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from residua.data.decode import Pixels
-
+Pixels = npt.NDArray[np.uint8]
 ANCHORS = (
     (27, 33, 112), (69, 43, 143), (115, 42, 155), (151, 28, 150), (178, 8, 139), (200, 4, 125), (220, 1, 113),
     (237, 22, 98), (248, 49, 82), (252, 75, 67), (252, 98, 52), (248, 120, 38), (243, 142, 26), (243, 167, 23),

@@ -11,8 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from residua._base.files import atomic_path
-from residua.data.decode import Pixels
-from residua.explanation.overlay import coloured, overlay, shown
+from residua.figures.overlay import Pixels, coloured, overlay, shown
 from residua.figures.palette import rgb
 
 _INK, _SOFT, _WRONG, _PAPER = map(rgb, ("ink", "soft", "wrong", "paper"))
