@@ -16,8 +16,6 @@ FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 # Flags of other programs, and of commands that are printed to be run as they are.
 ALLOWED = {
-    "anatomy/drawing/canvas.py": "custom properties of a style sheet",
-    "figures/bars.py": "custom properties of a style sheet",
     "figures/palette.py": "custom properties of a style sheet",
     "runtime/environment.py": "flags of git",
     "runtime/native/library.py": "a flag of the compiler",

@@ -11,12 +11,26 @@ from typing import Any, TypedDict
 
 from residua._base.errors import Damaged, InputError
 from residua._base.files import write_text
-from residua._base.json_file import read_json
+from residua._base.json_file import parse_json, read_json
 from residua.specs.schema import Spec
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import from_dict, to_dict
 from residua.training.run_folder import is_finished
 from residua.weights.bundle.read import load_bundle
+
+
+class _Line(TypedDict):
+    name: str
+    spec: dict[str, Any]
+    recipe: dict[str, Any]
+    data: str
+    folder: str
+    record: str
+    key: str
+    data_dir: str | None
+    measure: str | None
+    arguments: dict[str, Any]
+    work: float
 
 
 @dataclass(frozen=True)
@@ -57,8 +71,12 @@ class Job:
 
     @classmethod
     def from_json(cls, line: str) -> Job:
-        """Return the job that `to_json` wrote."""
-        stated: dict[str, Any] = json.loads(line)
+        """Return the job that `to_json` wrote.
+
+        Raises:
+            Damaged: it is no such line.
+        """
+        stated: dict[str, Any] = dict(parse_json(line, _Line, Path("the line of a job")))
         paths = {name: Path(stated[name]) for name in ("folder", "record", "data_dir") if stated[name] is not None}
         built = {"spec": Spec.from_json(stated["spec"]), "recipe": from_dict(stated["recipe"])}
         return cls(**{**stated, **paths, **built})

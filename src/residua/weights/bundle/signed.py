@@ -10,31 +10,38 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from residua._base.errors import InputError
+from residua._base.errors import Damaged, InputError
+from residua._base.json_file import mismatch, parse_json
 from residua.weights.bundle.value import MODEL_FILE
 
 KEY, SCHEMA, _UNSIGNED = "residua", 1, "0" * 64
-_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "spec": dict,
-    "classes": list,
-    "preprocess": dict,
-    "metrics": dict,
-    "data": dict,
-    "recipe": (dict, type(None)),
-    "initial_weights": (dict, type(None)),
-    "calibration": (dict, type(None)),
-    "versions": dict,
-    "weights_sha256": str,
-}
-_LATER = ("initial_weights", "calibration")  # fields that the first bundles lack
 _LARGEST_HEADER = 100_000_000  # the limit of the safetensors format itself
 _REMEDY = "Copy the run folder again from where it was trained, or train again"
+
+
+class _Header(TypedDict):
+    # A TypedDict declares keys as names: safetensors calls this one so.
+    __metadata__: dict[str, str]
+
+
+class _Document(TypedDict):
+    spec: dict[str, Any]
+    classes: list[Any]
+    preprocess: dict[str, Any]
+    metrics: dict[str, Any]
+    data: dict[str, Any]
+    recipe: dict[str, Any] | None
+    versions: dict[str, Any]
+    weights_sha256: str
+    # The first bundles lack these.
+    initial_weights: NotRequired[dict[str, Any] | None]
+    calibration: NotRequired[dict[str, Any] | None]
 
 
 def read_signed(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -103,11 +110,9 @@ def _verified(path: Path, content: bytes) -> dict[str, Any]:
     """Return the document in the header, after checking the hash of the whole file against it."""
     header = content[8 : 8 + int.from_bytes(content[:8], "little")]
     try:
-        metadata = json.loads(header)["__metadata__"][KEY]
-        document = json.loads(metadata)
-        stored = document["sha256"]
-        schema = document["schema"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        document = parse_json(parse_json(header, _Header, path)["__metadata__"][KEY], dict[str, Any], path)
+        stored, schema = document["sha256"], document["schema"]
+    except (Damaged, KeyError) as error:
         plain = b'"' + KEY.encode() + b'"' not in header
         raise InputError(
             f"{path} is no Residua bundle" if plain else f"{path} is damaged: its header cannot be read",
@@ -127,18 +132,8 @@ def _verified(path: Path, content: bytes) -> dict[str, Any]:
         raise InputError(
             f"{path} has layout {schema!r}", f"layout {SCHEMA}", "Install the Residua version that wrote it"
         )
-    unfit = [
-        name
-        for name, kind in _FIELDS.items()
-        if not isinstance(document.get(name), kind) or (name not in document and name not in _LATER)
-    ]
-    if unfit:
-        raise InputError(
-            f"{path} lacks fields, or has them of another type: {', '.join(unfit)}",
-            "the header that Residua writes",
-            _REMEDY,
-        )
-    assert isinstance(document, dict)
+    if problem := mismatch(document, _Document):
+        raise InputError(f"{path}, of which {problem} in the header", "the header that Residua writes", _REMEDY)
     return document
 
 

@@ -7,16 +7,16 @@ own, which may be waited for in vain.
 from __future__ import annotations
 
 import importlib.util
-import json
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from residua._base.errors import InputError
+from residua._base.json_file import parse_json
 from residua._base.subprocesses import python_module
 from residua.weights.files import keras_hdf5
 
@@ -24,6 +24,11 @@ UNNAMED = "layers/"  # how the key of a layer begins whose own name the file doe
 _PATIENCE_S = 60.0
 _SLOWEST_DISK = 5e6  # bytes a second
 _WHOLE = "a whole file of Keras's: .h5, .weights.h5 or .keras"
+
+
+class _Answer(TypedDict):
+    names: NotRequired[list[str]]
+    error: NotRequired[str]
 
 
 def read_layers(path: Path | str) -> dict[str, NDArray[Any]]:
@@ -49,20 +54,21 @@ def read_layers(path: Path | str) -> dict[str, NDArray[Any]]:
         )
     with tempfile.TemporaryDirectory(prefix="residua-") as folder:
         target = Path(folder) / "layers.npz"
-        said = _answer(path, target)
-        if "error" in said:
-            raise _damaged(path, said["error"])
-        if not said["names"]:
+        answer = _answer(path, target)
+        if "error" in answer:
+            raise _damaged(path, answer["error"])
+        names = answer.get("names", [])
+        if not names:
             raise InputError(
                 f"{path} holds no weights of layers",
                 _WHOLE,
                 "Save the model with model.save_weights('NAME.weights.h5')",
             )
         with np.load(target, allow_pickle=False) as values:
-            return {name: values[f"arr_{index}"] for index, name in enumerate(said["names"])}
+            return {name: values[f"arr_{index}"] for index, name in enumerate(names)}
 
 
-def _answer(path: Path, target: Path) -> dict[str, Any]:
+def _answer(path: Path, target: Path) -> _Answer:
     """Return the answer of the reading process: {"names": […]}, with the values in `target`, or {"error": …}."""
     command, environment = python_module(keras_hdf5.__name__)
     patience = _PATIENCE_S + path.stat().st_size / _SLOWEST_DISK
@@ -83,8 +89,7 @@ def _answer(path: Path, target: Path) -> dict[str, Any]:
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason given"]
         raise InputError(f"{path} cannot be read: {last[0][:200]}", _WHOLE, "Check h5py: python -c 'import h5py'")
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said
+    return parse_json(done.stdout, _Answer, path)
 
 
 def _damaged(path: Path, reason: str) -> InputError:

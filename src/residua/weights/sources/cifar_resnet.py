@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 
 from residua._base.errors import InputError
 from residua.specs.preprocess import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.files.state_file import read_state
 from residua.weights.sources.source import Tensors, rename
 
-DATA: Literal["imagenet", "cifar10"] = "cifar10"
-BACKGROUND_FIRST = False
-FILES: tuple[str, ...] = ()
-TRAINING = ""
-
-
-def read(path: Path) -> Tensors:
-    """See `Source`. The checkpoints keep the state dict beside the best precision, each name with `module.`."""
-    return read_state(path)
+DATA = "cifar10"
 
 
 def recognises(names: Collection[str]) -> bool:

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 
 from residua._base.errors import InputError
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.files.state_file import read_state
 from residua.weights.sources.source import Tensors, rename
 
-DATA: Literal["imagenet", "cifar10"] = "imagenet"
-BACKGROUND_FIRST = False
-FILES: tuple[str, ...] = ()
-TRAINING = ""
-
 _BODY = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
-
-
-def read(path: Path) -> Tensors:
-    """See `Source`."""
-    return read_state(path)
 
 
 def recognises(names: Collection[str]) -> bool:

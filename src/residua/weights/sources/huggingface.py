@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 
 from residua._base.errors import InputError
 from residua.specs.preprocess import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.files.state_file import read_state
 from residua.weights.sources.source import Tensors, rename
-
-DATA: Literal["imagenet", "cifar10"] = "imagenet"
-BACKGROUND_FIRST = False
-FILES: tuple[str, ...] = ()
-TRAINING = ""
 
 _UNIT = r"encoder\.stages\.(?P<stage>\d+)\.layers\.(?P<unit>\d+)"
 # Names of transformers/models/resnet/modeling_resnet.py -> ours, which count stages and layers from 1.
@@ -31,11 +23,6 @@ _RULES = (
     (rf"{_UNIT}\.shortcut\.normalization\.(?P<leaf>.+)", "layer{stage}.{unit}.downsample.1.{leaf}"),
     (r"classifier\.1\.(?P<leaf>weight|bias)", "fc.{leaf}"),
 )
-
-
-def read(path: Path) -> Tensors:
-    """See `Source`."""
-    return read_state(path)
 
 
 def recognises(names: Collection[str]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,10 +21,7 @@ from residua.weights.sources.keras_graph import CONV, DENSE, NORM, Graph, Layer
 from residua.weights.sources.keras_networks import graph_of, has, old_resnet
 from residua.weights.sources.source import Tensors, add_gammas, laid_out
 
-DATA: Literal["imagenet", "cifar10"] = "imagenet"
-BACKGROUND_FIRST = False
 FILES: tuple[str, ...] = ("*.h5", "*.hdf5", "*.keras")
-TRAINING = ""
 
 _Layers = dict[str, dict[str, Tensor]]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 
@@ -13,18 +11,7 @@ from residua._base.errors import InputError
 from residua.families.members import state_shapes
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.files.state_file import read_state
 from residua.weights.sources.source import Tensors, rename
-
-DATA: Literal["imagenet", "cifar10"] = "imagenet"
-BACKGROUND_FIRST = False
-FILES: tuple[str, ...] = ()
-TRAINING = ""
-
-
-def read(path: Path) -> Tensors:
-    """See `Source`."""
-    return read_state(path)
 
 
 def recognises(names: Collection[str]) -> bool:

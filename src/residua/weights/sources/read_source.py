@@ -160,15 +160,14 @@ def ours_from(
 
 
 def get_source(name: str) -> Source:
-    """Return the module of a source.
+    """Return a source by its name.
 
     Raises:
         InputError: no source of that name.
     """
     if name not in SOURCES:
         raise InputError(f"source {name!r}", f"one of {', '.join(sorted(SOURCES))}", did_you_mean(name, SOURCES, 1))
-    module: Source = importlib.import_module(f"residua.weights.sources.{name}")
-    return module
+    return Source.of(importlib.import_module(f"residua.weights.sources.{name}"))
 
 
 def _read(path: Path, source: str | None) -> tuple[str, Tensors, list[str]]:

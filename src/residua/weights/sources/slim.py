@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -20,7 +19,6 @@ from residua.specs.schema import Spec
 from residua.weights.files.tf_checkpoint import read_checkpoint
 from residua.weights.sources.source import Tensors, add_gammas, laid_out
 
-DATA: Literal["imagenet", "cifar10"] = "imagenet"
 BACKGROUND_FIRST = True
 FILES: tuple[str, ...] = ("*.ckpt", "*.ckpt-*", "*.index", "*.data-*-of-*", "*.meta")
 # Counters, averages, and what optimizers keep for each variable.

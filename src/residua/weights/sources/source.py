@@ -1,10 +1,12 @@
-"""What a source of weights must say, and the helpers that its rules share."""
+"""What a source of weights must define, and the helpers that its rules share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, Protocol
+from types import ModuleType
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,62 +15,48 @@ from residua._base.errors import InputError
 from residua._base.words import some
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
+from residua.weights.files.state_file import read_state
 
 Tensors = dict[str, Tensor]
 
 
-class Source(Protocol):
-    """A module of `residua.weights.sources`: how somebody else names, lays out and feeds our networks.
+@dataclass(frozen=True)
+class Source:
+    """How somebody else names, lays out and feeds our networks: the names that a module of this package defines.
+
+    A name with a default is defined only where it differs.
 
     Attributes:
+        recognises: (names of tensors) -> whether this source writes those.
+        adapt: (spec, tensors) -> the spec with the fields that the source or this file settles, such as auxiliary heads
+            or the kind of shortcut. `num_classes` and `in_channels` are read from the converted tensors by `convert`.
+            Raises InputError if the source has this network in another form; it names the model to ask for.
+        to_ours: (spec, tensors) -> the tensors under our names and in our layouts; what no rule knows keeps its name.
+            The adapted `spec` may still have its own number of classes and channels.
+        preprocess: (spec, file) -> the evaluation transform that the source's weights were trained for. `file` is the
+            name of the file of weights, without its folder: some tell which recipe trained them.
+        read: (path) -> the file's tensors under the source's names. Nothing in it is executed. Raises InputError if
+            there is no such file, it is damaged, or it would run code.
         DATA: the data set that its published weights were trained on: gives the class names where nobody else does.
         BACKGROUND_FIRST: whether, of 1,001 outputs, the first is the background (TensorFlow's ImageNet).
         FILES: patterns of file names, in lower case, that only this source writes; () for torch's, which many share.
         TRAINING: a regular expression of the names of tensors that training keeps beside the weights; "" for none.
     """
 
-    DATA: Literal["imagenet", "cifar10"]
-    BACKGROUND_FIRST: bool
-    FILES: tuple[str, ...]
-    TRAINING: str
+    recognises: Callable[[Collection[str]], bool]
+    adapt: Callable[[Spec, Mapping[str, Tensor]], Spec]
+    to_ours: Callable[[Spec, Mapping[str, Tensor]], Tensors]
+    preprocess: Callable[[Spec, str], PreprocessSpec]
+    read: Callable[[Path], Tensors] = read_state
+    DATA: Literal["imagenet", "cifar10"] = "imagenet"
+    BACKGROUND_FIRST: bool = False
+    FILES: tuple[str, ...] = ()
+    TRAINING: str = ""
 
-    def read(self, path: Path) -> Tensors:
-        """Return the file's tensors under the source's names. Nothing in it is executed.
-
-        Raises:
-            InputError: no such file, a damaged one, or one that would run code.
-        """
-        ...
-
-    def recognises(self, names: Collection[str]) -> bool:
-        """Return whether the names of the tensors are those that this source writes."""
-        ...
-
-    def adapt(self, spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
-        """Return the spec with the fields that the source or this file settles (auxiliary heads, kind of shortcut).
-
-        `num_classes` and `in_channels` are read from the converted tensors by `convert`.
-
-        Raises:
-            InputError: the source has this network in another form; names the model to ask for.
-        """
-        ...
-
-    def to_ours(self, spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
-        """Return the tensors under our names and in our layouts; what no rule knows keeps its name.
-
-        The adapted `spec` may still have its own number of classes and channels.
-        """
-        ...
-
-    def preprocess(self, spec: Spec, file: str) -> PreprocessSpec:
-        """Return the evaluation transform that the source's weights were trained for.
-
-        Args:
-            spec: the network's.
-            file: the name of the file of weights, without its folder: some say which recipe trained them.
-        """
-        ...
+    @classmethod
+    def of(cls, module: ModuleType) -> Source:
+        """Return the source that a module defines."""
+        return cls(**{each.name: getattr(module, each.name) for each in fields(cls) if hasattr(module, each.name)})
 
 
 def rename(tensors: Mapping[str, Tensor], rule: Callable[[str], str]) -> Tensors:

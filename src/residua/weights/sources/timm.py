@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
@@ -15,13 +14,7 @@ from torch import Tensor
 from residua._base.errors import InputError
 from residua.specs.preprocess import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.files.state_file import read_state
 from residua.weights.sources.source import Tensors, rename
-
-DATA: Literal["imagenet", "cifar10"] = "imagenet"
-BACKGROUND_FIRST = False
-FILES: tuple[str, ...] = ()
-TRAINING = ""
 
 Rules = tuple[tuple[str, str], ...]
 
@@ -72,11 +65,6 @@ _FED: tuple[tuple[str, float, Literal["bilinear", "bicubic"], bool], ...] = (
     ("seresnet1??", 0.875, "bicubic", False),
     ("*", 0.95, "bicubic", False),
 )
-
-
-def read(path: Path) -> Tensors:
-    """See `Source`."""
-    return read_state(path)
 
 
 def recognises(names: Collection[str]) -> bool:

@@ -5,30 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import fields
-from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.files.state_file import read_state
 from residua.weights.sources.source import Tensors, rename
-
-DATA: Literal["imagenet", "cifar10"] = "imagenet"
-BACKGROUND_FIRST = False
-FILES: tuple[str, ...] = ()
-TRAINING = ""
 
 # A dot in a module's name was legal once: files of DenseNet from 2017 say norm.1.weight.
 _DOTTED = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:weight|bias|running_mean|running_var))$")
 # Its pretrained weights see the image as TensorFlow's do, whatever `transform_input` makes of it before.
 _HALVES = ("googlenet", "inception_v3")
-
-
-def read(path: Path) -> Tensors:
-    """See `Source`."""
-    return read_state(path)
 
 
 def recognises(names: Collection[str]) -> bool:
