@@ -231,10 +231,11 @@ def test_a_stream_is_examined_when_it_opens(
 
 def test_a_stream_is_examined_once(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "BUDGET_BYTES", 0)
-    loader(split)
+    first = loader(split)
     for module in (image_source, cache):
         monkeypatch.setattr(module, "decode_bytes", lambda _, name: pytest.fail(f"{name} was decoded again"))
-    loader(split, on_bad="skip")
+    assert (again := loader(split, on_bad="skip")).count == first.count
+    assert again.how == "stream"
 
 
 def test_a_file_that_breaks_during_training_stops_it(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:

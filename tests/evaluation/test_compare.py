@@ -72,6 +72,7 @@ def test_kept_scores_have_no_speed(runs: list[Path], capsys: Output) -> None:
     kept, new = compare(runs[:2]).runs
     assert kept.images_per_second is None
     assert new.images_per_second is not None
+    assert 0 < new.images_per_second < 1e7
     assert main(["compare", *map(str, runs[:2])]) == 0
     assert capsys.readouterr().out.count(" –\n") == 2
 

@@ -70,7 +70,8 @@ def test_the_workers_of_a_study(trapped: Path, tmp_path: Path) -> None:
 
 def test_a_command_that_asks_version_control(trapped: Path, tmp_path: Path) -> None:
     words = ["bench", "cifar_resnet8", "--batch", "1", "--batches", "1", "--warm-up", "0", "--device", "cpu", "--json"]
-    assert "results" in json.loads(_call(words, trapped, tmp_path).stdout)
+    (result,) = json.loads(_call(words, trapped, tmp_path).stdout)["results"]
+    assert result["model"] == "cifar_resnet8"
 
 
 def test_compiler_and_version_control(trapped: Path, tmp_path: Path) -> None:

@@ -62,9 +62,17 @@ def test_nothing_to_draw() -> None:
     assert line_chart("loss", "epoch", [], [], str) == ""
 
 
-def test_a_constant_line() -> None:
-    ElementTree.fromstring(draw([0.1, 0.1, 0.1]))
-    ElementTree.fromstring(draw([0.0, 0.0]))
+@pytest.mark.parametrize(
+    ("value", "labels"), [(0.1, ["0.09", "0.095", "0.1", "0.105", "0.11"]), (0.0, ["-0.5", "0", "0.5"])]
+)
+def test_a_constant_line_lies_in_the_middle_of_its_axis(value: float, labels: list[str]) -> None:
+    root = ElementTree.fromstring(draw([value] * 3))
+    left = [element for element in root.iter("text") if element.get("class") == "tick end"]
+    assert [element.text for element in left] == labels
+    edges = [float(str(element.get("y1"))) for element in root.iter("line") if element.get("class") == "grid"]
+    (path,) = root.iter("path")
+    heights = {float(point.split()[1]) for point in str(path.get("d")).removeprefix("M").split("L")}
+    assert heights == {(min(edges) + max(edges)) / 2}
 
 
 def test_labels_at_the_ends_keep_apart() -> None:

@@ -26,4 +26,8 @@ def test_bars_gaps_and_counts_are_to_scale() -> None:
 
 
 def test_no_bins() -> None:
-    ElementTree.fromstring(str(reliability_diagram("right", [], "none")))
+    root = ElementTree.fromstring(str(reliability_diagram("right", [], "none")))
+    assert root.get("aria-label") == "right: none"
+    assert not [*root.iter("rect"), *root.iter("title")]
+    words = [node.text for node in root.iter("text")]
+    assert words.count("0%") == words.count("100%") == 2, "both axes stand without bars"

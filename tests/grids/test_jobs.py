@@ -79,7 +79,8 @@ def test_a_record_belongs_to_its_job_and_its_weights(done: Job, tmp_path: Path) 
     ],
 )
 def test_a_damaged_record_counts_as_none(done: Job, damage: Callable[[dict[str, Any]], bytes]) -> None:
-    whole = done.record.read_bytes()
+    whole, record = done.record.read_bytes(), read_record(done)
+    assert record is not None
     try:
         done.record.write_bytes(damage(json.loads(whole)))
         lines: list[str] = []
@@ -87,7 +88,7 @@ def test_a_damaged_record_counts_as_none(done: Job, damage: Callable[[dict[str, 
         assert [line.partition(":")[0] for line in lines] == ["a is measured again"]
     finally:
         done.record.write_bytes(whole)
-    assert read_record(done) is not None
+    assert read_record(done) == record
 
 
 def test_a_failure_is_named_with_its_log(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from residua.specs.fields import (
     Span,
     StartBias,
 )
+from residua.specs.ranges import with_ranges
 from residua.specs.schema import Spec
 
 Widths = tuple[Channels, Channels, Channels, Channels, Channels]
@@ -29,6 +30,7 @@ Borders = tuple[Border, Border, Border, Border, Border]
 PoolBorder = Annotated[int, Span(0, 1, hint="At most half of a 3×3 window: use 0 or 1")]
 
 
+@with_ranges
 @dataclass(frozen=True)
 class AlexNetSpec(Spec):
     """Everything that makes one network; `residua.families.alexnet.Network` reads it.

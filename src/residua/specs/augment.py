@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from residua._base.errors import InputError
 from residua.specs.fields import MOST_PIXELS, Span, settle
+from residua.specs.ranges import with_ranges
 
 _OFF = "Use 0 to switch it off"
 Pixels = Annotated[int, Span(0, MOST_PIXELS, hint=_OFF)]
@@ -18,6 +19,7 @@ Alpha = Annotated[float, Span(1e-3, 1e3, off=True)]
 SMALL_IMAGE = 64  # pixels; up to this side an image shows one centred object, beyond it a scene
 
 
+@with_ranges
 @dataclass(frozen=True)
 class AugmentSpec:
     """What is done at random to a training image. The default does nothing.

@@ -19,10 +19,12 @@ from residua.specs.fields import (
     Span,
     UnitsOfStages,
 )
+from residua.specs.ranges import with_ranges
 from residua.specs.schema import Spec
 from residua.specs.series import Series
 
 
+@with_ranges
 @dataclass(frozen=True)
 class DenseNetSpec(Spec):
     """Everything that makes one densely connected network; `residua.families.densenet.Network` reads it.

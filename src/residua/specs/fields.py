@@ -102,9 +102,8 @@ Epsilon = Annotated[float, Span(1e-12, 1, hint="torch's own is 1e-5")]
 Momentum = Annotated[float, Span(0, 1, hint="torch's own is 0.1"), Role("training")]
 AuxHeads = Annotated[bool, Role("training")]
 AuxWeight = Annotated[float, Span(0, 1000, hint="Use aux_heads=False for no such loss"), Role("training")]
+BadPolicy = Literal["refuse", "skip"]  # what is done with images that cannot be read
 # Of softmax(logits / T). Beyond these ends probabilities are all but 0 and 1, or all alike.
-BadPolicy = Literal["refuse", "skip"]
-"""What is done with images that cannot be read."""
 Temperature = Annotated[float, Span(1e-4, 1e4)]
 
 

@@ -19,6 +19,7 @@ from residua.specs.fields import (
     Paper,
     Role,
 )
+from residua.specs.ranges import with_ranges
 from residua.specs.schema import Spec
 
 Branches = tuple[Channels, Channels, Channels, Channels, Channels, Channels]
@@ -40,6 +41,7 @@ _TABLE_1: tuple[Branches, ...] = (
 MODULES = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
 
 
+@with_ranges
 @dataclass(frozen=True)
 class GoogLeNetSpec(Spec):
     """Everything that makes one GoogLeNet; `residua.families.googlenet.Network` reads it.

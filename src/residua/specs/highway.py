@@ -21,9 +21,11 @@ from residua.specs.fields import (
     StartBias,
     UnitsOfStages,
 )
+from residua.specs.ranges import with_ranges
 from residua.specs.schema import Spec
 
 
+@with_ranges
 @dataclass(frozen=True)
 class HighwaySpec(Spec):
     """Everything that makes one network; `residua.families.highway.Network` reads it.

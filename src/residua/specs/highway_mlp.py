@@ -7,10 +7,12 @@ from typing import Annotated, ClassVar, Literal
 
 from residua.specs.fields import Channels, Classes, InChannels, InputSize, Name, Paper, Span, StartBias
 from residua.specs.highway import SRIVASTAVA_2015
+from residua.specs.ranges import with_ranges
 from residua.specs.schema import Spec
 from residua.specs.series import Series
 
 
+@with_ranges
 @dataclass(frozen=True)
 class HighwayMLPSpec(Spec):
     """Everything that makes one network; `residua.families.highway_mlp.Network` reads it.

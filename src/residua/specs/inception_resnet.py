@@ -22,9 +22,11 @@ from residua.specs.fields import (
     Units,
 )
 from residua.specs.inception_v4 import SZEGEDY_2016
+from residua.specs.ranges import with_ranges
 from residua.specs.schema import Spec
 
 
+@with_ranges
 @dataclass(frozen=True)
 class InceptionResNetSpec(Spec):
     """Everything that makes one Inception-ResNet-v2; `residua.families.inception_resnet.Network` reads it.

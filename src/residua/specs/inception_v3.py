@@ -19,11 +19,13 @@ from residua.specs.fields import (
     Paper,
     Role,
 )
+from residua.specs.ranges import with_ranges
 from residua.specs.schema import Spec
 
 SZEGEDY_2015 = "Szegedy 2015, arXiv 1512.00567"
 
 
+@with_ranges
 @dataclass(frozen=True)
 class InceptionV3Spec(Spec):
     """Everything that makes one Inception-v3; `residua.families.inception_v3.Network` reads it.

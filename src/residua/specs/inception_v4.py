@@ -19,11 +19,13 @@ from residua.specs.fields import (
     Paper,
     Units,
 )
+from residua.specs.ranges import with_ranges
 from residua.specs.schema import Spec
 
 SZEGEDY_2016 = "Szegedy 2016, arXiv 1602.07261"
 
 
+@with_ranges
 @dataclass(frozen=True)
 class InceptionV4Spec(Spec):
     """Everything that makes one Inception-v4; `residua.families.inception_v4.Network` reads it.

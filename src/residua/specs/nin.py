@@ -19,9 +19,11 @@ from residua.specs.fields import (
     Role,
     Side,
 )
+from residua.specs.ranges import with_ranges
 from residua.specs.schema import Spec
 
 
+@with_ranges
 @dataclass(frozen=True)
 class NiNSpec(Spec):
     """Everything that makes one network; `residua.families.nin.Network` reads it.

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from residua._base.errors import InputError
 from residua.specs.fields import MOST_PIXELS, Span, settle
+from residua.specs.ranges import with_ranges
 
 # The ends keep every pixel finite in float32, bf16 included, and a resized image of 8192² takes 0.2 GB.
 _MOST_RESIZED = 2 * MOST_PIXELS
@@ -23,6 +24,7 @@ Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lan
 CropMode = Literal["center", "squash", "border"]
 
 
+@with_ranges
 @dataclass(frozen=True)
 class PreprocessSpec:
     """Resize, crop the centre, scale to [0, 1], subtract mean, divide by std.

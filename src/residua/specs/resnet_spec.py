@@ -24,6 +24,7 @@ from residua.specs.fields import (
     StartBias,
     UnitsOfStages,
 )
+from residua.specs.ranges import with_ranges
 from residua.specs.schema import Spec
 
 Unit = Literal["basic", "bottleneck"]
@@ -40,6 +41,7 @@ EndPoints = Literal["torchvision", "slim", "keras"]
 Init = Literal["he_fan_out", "he_truncated", "glorot_uniform", "torch"]
 
 
+@with_ranges
 @dataclass(frozen=True)
 class ResNetSpec(Spec):
     """Everything that makes one residual network; `residua.families.resnet.Network` reads it.

@@ -19,9 +19,11 @@ from residua.specs.fields import (
     Side,
     UnitsOfStages,
 )
+from residua.specs.ranges import with_ranges
 from residua.specs.schema import Spec
 
 
+@with_ranges
 @dataclass(frozen=True)
 class VGGSpec(Spec):
     """Everything that makes one network; `residua.families.vgg.Network` reads it.

@@ -12,6 +12,7 @@ from residua._base.words import quoted
 from residua.runtime.device_name import check_device_name
 from residua.specs.augment import AugmentSpec
 from residua.specs.fields import MOST_PIXELS, BadPolicy, Length, Span, settle
+from residua.specs.ranges import with_ranges
 
 # Far beyond every recipe, and small enough for what is counted and multiplied from them.
 _MOST, _LARGE = 10**9, 1e6
@@ -33,6 +34,7 @@ FREE_FIELDS = (
 )
 
 
+@with_ranges
 @dataclass(frozen=True)
 class Recipe:
     """How to train. A field that is 0 (or empty) where 0 makes no sense of its own is switched off.

@@ -225,7 +225,9 @@ def test_a_full_disk_is_survived(files: list[Path], monkeypatch: pytest.MonkeyPa
 
 def test_a_system_that_cannot_reserve_space_is_served(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "posix_fallocate")
-    assert isinstance(cache.fixed(FileImages(files), SPEC, 2).stored, np.memmap)
+    decoded = cache.fixed(FileImages(files), SPEC, 2)
+    assert isinstance(decoded.stored, np.memmap)
+    assert np.array_equal(decoded.array(1), np.stack([apply_uint8(decode(file), SPEC) for file in files]))
 
 
 def test_what_a_killed_builder_left_is_removed(files: list[Path]) -> None:

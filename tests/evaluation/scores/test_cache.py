@@ -166,7 +166,9 @@ def test_the_least_recently_used_go(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     os.utime(entries[0].path, ns=(10, 10))
     entries[1].write(scores)
     os.utime(entries[1].path, ns=(5, 5))
-    assert entries[0].read(split) is not None, "reading is using"
+    read = entries[0].read(split)
+    assert read is not None
+    assert torch.equal(read.logits, scores.logits), "reading is using"
     entries[2].write(scores)
     assert [entry.path.exists() for entry in entries] == [True, False, True]
 

@@ -169,6 +169,10 @@ def test_networks_that_end_in_a_global_pool_take_multiscale() -> None:
     for name in ("cifar_resnet8", "googlenet", "cifar_nin"):
         spec = get_spec(name)
         check_views(("multiscale",), spec, PreprocessSpec(spec.input_size, spec.input_size))
+        network = build(spec).eval()
+        for side in sides(spec.input_size)[:3]:
+            with torch.inference_mode():
+                assert network(torch.zeros(1, 3, side, side)).shape == (1, spec.num_classes)
 
 
 @pytest.mark.parametrize("text", ["", "2", "10crop,", "flip,flip", "10crops"])

@@ -221,13 +221,20 @@ def test_a_config_that_is_none(tmp_path: Path, text: str) -> None:
     refused(tmp_path)
 
 
-def test_a_config_may_be_absent_or_say_more(tmp_path: Path) -> None:
+def test_a_config_may_be_absent_or_state_more(tmp_path: Path) -> None:
     save_tiny(tmp_path)
+    whole = load_bundle(tmp_path)
     path = tmp_path / CONFIG_FILE
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"license": "mit"}))
-    load_bundle(tmp_path)
-    path.unlink()
-    load_bundle(tmp_path)
+    stated = json.loads(path.read_text())
+    changes = (lambda: path.write_text(json.dumps(stated | {"license": "mit"})), path.unlink)
+    for change in changes:
+        change()
+        bundle = load_bundle(tmp_path)
+        assert (bundle.spec, bundle.classes, bundle.preprocess) == (whole.spec, whole.classes, whole.preprocess)
+        assert bundle.tensors.keys() == whole.tensors.keys()
+        assert all(torch.equal(bundle.tensors[name], whole.tensors[name]) for name in whole.tensors)
+    path.write_text(json.dumps(stated | {"num_classes": stated["num_classes"] + 1}))
+    assert "num_classes" in refused(tmp_path)
 
 
 def test_bare_weights_are_no_bundle(tmp_path: Path) -> None:

@@ -235,7 +235,10 @@ def test_a_head_beside_a_backbone_keeps_its_name(tmp_path: Path, state: State, p
     torch.save(held | {f"{head}weight": torch.zeros(3, 8), f"{head}bias": torch.zeros(3)}, tmp_path / "w.pth")
     with pytest.raises(InputError, match=r"\(torchvision\).*2 unexpected: head\.\{weight,bias\}\."):
         convert(tmp_path / "w.pth", model=tiny_spec(), out=tmp_path / "run")
-    assert create_model(tiny_spec(), num_classes=7, weights=tmp_path / "w.pth").provenance is not None
+    found = create_model(tiny_spec(), num_classes=7, weights=tmp_path / "w.pth")
+    assert found.provenance is not None
+    assert found.provenance.fresh == ("fc.weight", "fc.bias")
+    assert torch.equal(found.conv1.weight, state["conv1.weight"])  # type: ignore[union-attr]
 
 
 def test_a_fastai_body_serves_where_the_classifier_is_fresh(tmp_path: Path) -> None:

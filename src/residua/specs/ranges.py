@@ -1,0 +1,55 @@
+"""Docstrings that state what the fields of a spec take: taken from the annotations, so that the two cannot differ."""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from residua.specs.fields import Span, field_rules
+
+T = TypeVar("T")
+
+
+def with_ranges(kind: type[T]) -> type[T]:
+    """Add to the docstring of a dataclass, behind the entry of each field, the numbers that the field takes.
+
+    The entries are those of its section `Attributes:`. Without docstrings (python -OO) nothing is added.
+    """
+    for key, wanted in field_rules(kind).items():
+        if kind.__doc__ and (text := legal(wanted)):
+            entry = re.compile(rf"^( +){key}: .+(?:\n\1    .+)*", re.MULTILINE)
+            kind.__doc__ = entry.sub(lambda match, text=text: f"{match[0]}\n{match[1]}    {text}", kind.__doc__, 1)
+    return kind
+
+
+def legal(wanted: Any) -> str:
+    """Return what an annotation's rules allow: "Legal: 1 to 4,096."; "" where there is no rule for numbers."""
+    ranges = dict.fromkeys(_ranges(wanted))
+    return f"Legal: {'; '.join(ranges)}." if ranges else ""
+
+
+def _ranges(wanted: Any, each: str = "") -> Iterator[str]:
+    origin, arguments = get_origin(wanted), get_args(wanted)
+    if origin is Annotated:
+        inner = "each " if get_origin(arguments[0]) is tuple else each
+        yield from _ranges(arguments[0], each)
+        yield from (inner + _range(rule) for rule in arguments[1:] if isinstance(rule, Span))
+    elif origin is tuple:
+        yield from (text for argument in arguments for text in _ranges(argument, "each "))
+    elif origin in (types.UnionType, Union):
+        yield from (text for argument in arguments for text in _ranges(argument, each))
+
+
+def _range(span: Span) -> str:
+    """Return "1 to 16,777,216", "above 0 to 1", "0 to below 1", with ", or 0" where 0 switches off."""
+    low = "" if math.isinf(span.low) else f"{'above ' * span.above}{_number(span.low)}"
+    high = "" if math.isinf(span.high) else f"{'below ' * span.below}{_number(span.high)}"
+    text = f"{low} to {high}" if low and high else f"{low} and more" if low else f"at most {high}"
+    return text + ", or 0" * span.off
+
+
+def _number(value: float) -> str:
+    return f"{int(value):,}" if value == int(value) else f"{value:g}"
