@@ -48,7 +48,7 @@ def _home_cache(home: str | None) -> Path:
 
 
 def distrust(folder: Path) -> str:
-    """Return why what stands in an existing folder may be a stranger's, "" where only this user or root writes there.
+    """Return why other users could have written into a folder, or "" if only this user and root can.
 
     A group may write: whoever shares a cache with a group trusts it.
 

@@ -117,7 +117,7 @@ def walk(folder: Path | str) -> Iterator[Entry]:
 
 
 def here(folder: Path | str) -> tuple[list[Entry], list[Path]]:
-    """Return the entries that stand in a folder itself, and the folders in it that may hold images, sorted.
+    """List one folder: return its entries, and its sub-folders that may hold images, each sorted by name.
 
     Raises:
         OSError: it cannot be listed.

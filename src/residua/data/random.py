@@ -10,9 +10,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+# The increment of SplitMix64, and the factors of its finaliser.
 _GAMMA = 0x9E3779B97F4A7C15
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _WORD = (1 << 64) - 1
+# Purposes: draws for one never meet those for another.
 _ORDER, _UNIFORM, _STEP = 1, 2, 3
 
 

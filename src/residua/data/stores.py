@@ -26,7 +26,7 @@ Indices = npt.NDArray[np.int64]
 T = TypeVar("T")
 Finish = Callable[[Indices, torch.Tensor], T]
 _SMALL_SIDE = 128
-_BATCHES = 4
+_BATCHES = 4  # in work at a time: three beside the one that is yielded
 
 
 class Store(Protocol):

@@ -142,9 +142,9 @@ def equal_of(name: str, ours: frozenset[str]) -> Equal | None:
         words = inner.words or f"{inner.name} here: {_TIMM}, with its tag of weights"
         return inner._replace(words=f"{words}; its weights: weights='timm:{tagged[2]}'")
     for alias in ALIASES:
-        found = re.fullmatch(alias.pattern, name)
-        if found:
-            numbers = [group for group in found.groups() if group is not None]
+        match = re.fullmatch(alias.pattern, name)
+        if match:
+            numbers = [group for group in match.groups() if group is not None]
             mine = alias.name.format(*numbers)
             edits = ", ".join(f"{key}={value!r}" for key, value in alias.edits.items())
             words = f"{mine}{f' with {edits}' if edits else ''} here: {alias.origin}"

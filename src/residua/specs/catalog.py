@@ -66,12 +66,12 @@ def get_spec(name: str, **edits: Any) -> Spec:
 
 def _listed(name: str) -> Spec | None:
     """Return the spec that has this name here, None where there is none."""
-    found = _rows().get(name)
-    for series in SERIES if found is None else ():
-        found = series.match(name)
-        if found is not None:
+    spec = _rows().get(name)
+    for series in SERIES if spec is None else ():
+        spec = series.match(name)
+        if spec is not None:
             break
-    return found
+    return spec
 
 
 def _of_others(name: str) -> Spec:

@@ -196,8 +196,8 @@ def nearest_of(name: str) -> Nearest | None:
     # timm's tag of weights, and the owner on the hub, leave the network as it is.
     bare = name.rpartition("/")[2].partition(".")[0]
     for row in NO_EQUALS:
-        found = re.fullmatch(row.pattern, bare, re.IGNORECASE)
-        if found:
-            number = next((group for group in found.groups() if group), "50")
+        match = re.fullmatch(row.pattern, bare, re.IGNORECASE)
+        if match:
+            number = next((group for group in match.groups() if group), "50")
             return Nearest(row.nearest.format(number), f"{row.differs} ({row.source})")
     return None

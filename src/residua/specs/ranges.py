@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 import types
-from collections.abc import Iterator
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from collections.abc import Hashable, Iterator
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
 
 from residua.specs.fields import Span, field_rules
 
@@ -18,11 +18,16 @@ def with_ranges(kind: type[T]) -> type[T]:
 
     The entries are those of its section `Attributes:`. Without docstrings (python -OO) nothing is added.
     """
-    for key, wanted in field_rules(kind).items():
+    rules: dict[str, Any] = field_rules(cast(Hashable, kind))
+    for key, wanted in rules.items():
         if kind.__doc__ and (text := legal(wanted)):
-            entry = re.compile(rf"^( +){key}: .+(?:\n\1    .+)*", re.MULTILINE)
-            kind.__doc__ = entry.sub(lambda match, text=text: f"{match[0]}\n{match[1]}    {text}", kind.__doc__, 1)
+            kind.__doc__ = _extended(kind.__doc__, key, text)
     return kind
+
+
+def _extended(doc: str, key: str, text: str) -> str:
+    entry = re.compile(rf"^( +){key}: .+(?:\n\1    .+)*", re.MULTILINE)
+    return entry.sub(lambda match: f"{match[0]}\n{match[1]}    {text}", doc, 1)
 
 
 def legal(wanted: Any) -> str:

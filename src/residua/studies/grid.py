@@ -196,7 +196,7 @@ def _job(grid: Grid, arm: Arm, seed: int) -> Job:
 
 
 def _absolute(data: str) -> str:
-    """Return a name or address as it is, and a path as the workers find it, which stand in a different folder."""
+    """Make a path absolute, since workers run in another folder; return a name or an address unchanged."""
     return data if data in EMBEDDED or "://" in data else os.path.abspath(data)
 
 

@@ -19,7 +19,7 @@ from residua.data.dataset import Dataset
 from residua.data.decoded.contents import content_digests, file_name
 
 _BYTES = 16  # of the SHA-256 that are kept: two files alike by chance are out of reach, and 50,000 images take 800 kB
-_LARGEST_BYTES = 4 << 30
+_LARGEST_BYTES = 4 << 30  # room for thirty million images with names of 100 bytes
 _REMEDY = (
     "Restore it from a copy, or begin again in a different folder: out=FOLDER. Only this file can show that the images "
     "are the same to the byte as when the run was begun"

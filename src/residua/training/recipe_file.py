@@ -115,7 +115,8 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
 
 
 def from_dict(plain: dict[str, Any]) -> Recipe:
-    """Return the recipe that `to_dict` made plain, now or in an earlier version; a missing field takes its default.
+    """Build a recipe from what `to_dict` returned, in this version or an earlier one; a missing field takes its
+    default.
 
     Raises:
         InputError: an unknown field, or a value that the recipe refuses.

@@ -11,9 +11,9 @@ from residua._base.errors import InputError
 
 Pixels = npt.NDArray[np.uint8]
 
-MAX_PIXELS = 100_000_000
+MAX_PIXELS = 100_000_000  # photos of so many exist; what they take is bounded by a budget, docs/decisions/0142
 
-_LONGEST_REASON = 200
+_LONGEST_REASON = 200  # characters: decoders quote what a file holds, at any length
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 

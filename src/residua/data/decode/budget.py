@@ -17,7 +17,7 @@ FREE_BYTES = 4 << 20
 """Images below this are not counted: even 16 of them are a small part of the budget."""
 
 
-_TRIM_BYTES = 64 << 20
+_TRIM_BYTES = 64 << 20  # malloc_trim walks the whole heap: only large leases end with it
 
 
 class Budget:

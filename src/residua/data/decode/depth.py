@@ -24,6 +24,7 @@ from PIL import Image
 
 from residua.data.decode.bad_image import BadImage, Pixels
 
+# Tags of TIFF 6.0 and of its technical notes, then values of theirs.
 _PHOTOMETRIC, _MAX_SAMPLE, _BITS, _FORMAT = 262, 281, 258, 339
 _FLOAT_LEAST, _FLOAT_MOST = 340, 341
 _WHITE_IS_ZERO, _UNSIGNED, _SIGNED = 0, 1, 2

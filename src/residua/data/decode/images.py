@@ -21,7 +21,7 @@ _JPEG_START, _PNM_START = b"\xff\xd8", b"P"
 _MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 _DECODER_BYTES = {"WEBP": 12, "AVIF": 8, "HEIF": 8, "JXL": 8, "JPEG2000": 12}
 """Bytes per pixel beside Pillow's own, measured at 100 million pixels."""
-_SMALL_BYTES = 64 << 20
+_SMALL_BYTES = 64 << 20  # of an image: running out of memory is then no fault of its size, docs/decisions/0142
 
 
 def decode(source: bytes | Path, *, min_side: int | None = None) -> Pixels:

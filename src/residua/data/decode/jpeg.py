@@ -17,17 +17,18 @@ MAX_SCANS = 200
 # damage, hundreds of bytes are left over.
 _HARMLESS = re.compile(r" 1?\d extraneous bytes before marker 0xd9|Invalid SOS parameters for sequential JPEG")
 
+# Markers (ITU-T T.81, table B.1): frame headers, the progressive ones of them, and those without a segment.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _STANDALONE = frozenset((0x01, *range(0xD0, 0xD8)))
 
 
 class OtherSampling(Exception):
-    """Factors of chroma subsampling that libjpeg-turbo's simple interface does not know, though its full one does."""
+    """Chroma is subsampled in a way that libjpeg-turbo decodes through its full interface only."""
 
 
 class JpegHeader(NamedTuple):
-    """What stands before the pixels.
+    """The fields of a JPEG header that decoding needs.
 
     Attributes:
         height: pixels, as stored.

@@ -12,7 +12,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CRITICAL = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"))
 _NEEDED = _CRITICAL | {b"sBIT", b"eXIf"}
 _XMP = b"XML:com.adobe.xmp\0\0"
-_LONGEST_XMP = 1 << 20
+_LONGEST_XMP = 1 << 20  # a chunk of text may have any size, and an orientation needs little
 _GREY = 0
 _WITH_ALPHA = (b"\x04", b"\x06")
 

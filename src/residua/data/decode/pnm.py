@@ -14,12 +14,12 @@ from residua.data.decode.depth import Range
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])"
 _HEADER = re.compile(rb"P([2356])" + 3 * (_GAP + rb"+(\d{1,9})") + _GAP)
 _COMMENT = re.compile(rb"#[^\r\n]*")
-_BAND_VALUES = 1 << 20
+_BAND_VALUES = 1 << 20  # at a time: a conversion then takes little memory beside the image
 
 
 @dataclass(frozen=True)
 class PnmHeader:
-    """What stands before the values.
+    """The header of a PNM file.
 
     Attributes:
         height: pixels.
@@ -27,7 +27,7 @@ class PnmHeader:
         channels: 1 or 3.
         white: the greatest value, 1 to 65535.
         plain: the values are written out as text.
-        start: place of the first value.
+        start: offset of the first value, bytes.
     """
 
     height: int

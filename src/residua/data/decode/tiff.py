@@ -17,6 +17,7 @@ from PIL.TiffImagePlugin import COMPRESSION_INFO, II, MM, OPEN_INFO, ImageFileDi
 
 from residua.data.decode.bad_image import BadImage
 
+# Tags of TIFF 6.0 and of Adobe's DNG, then values of theirs.
 _SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _PLANAR, _SUB_IFDS, _FORMAT = 254, 258, 259, 262, 284, 330, 339
 _DNG_VERSION = 50706
 _REDUCED, _UNCOMPRESSED, _IN_PLANES, _SIGNED = 1, 1, 2, 2

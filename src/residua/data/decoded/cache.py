@@ -29,7 +29,7 @@ BUDGET_BYTES = 2 << 30
 LIMIT_BYTES = 20 << 30
 """Entries are removed, the least recently used first, until they are not larger together than this."""
 
-_FORMAT = 2
+_FORMAT = 2  # part of every key: raised when entries change, so that older ones are not found
 _CONTENTS = "contents"
 
 

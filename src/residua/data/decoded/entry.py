@@ -27,7 +27,7 @@ from residua.data.ahead import in_order
 from residua.data.decode import Pixels
 
 INDEX = "index"
-_LARGEST_INDEX = 1 << 30
+_LARGEST_INDEX = 1 << 30  # twenty million images of some 50 bytes each
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 """Called with (images examined, images in all)."""
 
 _STEP = 64  # images between two calls of a progress function
-_IN_FLIGHT = 1024
+_IN_FLIGHT = 1024  # images: threads go on behind one that takes long, within bounded memory
 
 
 def check(

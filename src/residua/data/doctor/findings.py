@@ -12,7 +12,7 @@ from residua._base.words import agree, counted
 from residua.data.doctor.inspect import Examined, Member
 from residua.data.doctor.report import Finding
 
-IMBALANCE = 10.0
+IMBALANCE = 10.0  # times as many images; a note only: training goes on
 FEW_LEVELS = 16
 """An image is nearly one colour when its values span fewer than this, of 256."""
 DARK_16_BIT = 64

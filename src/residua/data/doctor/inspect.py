@@ -13,7 +13,7 @@ from PIL import Image
 from residua.data.decode import FORMATS, BadImage, Pixels, decode_bytes, open_image, read
 from residua.data.decode.budget import BUDGET
 
-THUMBNAIL = 16
+THUMBNAIL = 16  # pixels: halves to the 8 × 8 of the first comparison; 768 bytes per image
 _SAME = {"MPO": "JPEG"}
 """Several JPEG pictures in one file, as phones write them, count as JPEG."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from residua._base.words import counted, visible
 
-_MOST_FILES = 20
+_MOST_FILES = 20  # per finding in text; the JSON lists all
 
 
 @dataclass(frozen=True)

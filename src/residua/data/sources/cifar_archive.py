@@ -20,7 +20,7 @@ from residua.data.sources.array_pickle import unpickle
 from residua.data.splitting import Labels
 
 _PIXELS = 3 * 32 * 32
-_NAMES_BYTES = 100_000
+_NAMES_BYTES = 100_000  # a hundred times what the names of 100 classes take
 
 
 @dataclass(frozen=True)

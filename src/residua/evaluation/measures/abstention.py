@@ -14,7 +14,7 @@ from residua.evaluation.measures.metrics import FloatArray, wilson
 WANTED = (0.9, 0.95, 0.99)
 """The accuracies for which thresholds are found."""
 
-_POINTS = 101
+_POINTS = 101  # one per percent of coverage, and both ends
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from residua._base.words import counted
 from residua.evaluation.measures.metrics import Outcome
 from residua.evaluation.measures.significance import McNemar
 
-_ROUNDS = 20_000
+_ROUNDS = 20_000  # of expectation and maximisation: a bound, where the gap does not end it first
 _GAP = 1e-9  # nats: the search ends when the likelihood is this close to its optimum
-_GREEDY_ROUNDS = 50
+_GREEDY_ROUNDS = 50  # members may repeat: weights are multiples of 1/50 or more
 
 
 @dataclass(frozen=True)

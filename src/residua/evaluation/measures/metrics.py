@@ -17,7 +17,7 @@ from residua._base.words import counted
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-_ROWS = 4096
+_ROWS = 4096  # images at a time: their logits are copied in double precision
 
 
 class NotFinite(InputError):

@@ -25,7 +25,7 @@ from residua.evaluation.measures.metrics import IntArray, Outcome, tally_of
 from residua.evaluation.report.findings import Calibrated, Mistake
 from residua.evaluation.report.report import Report
 from residua.evaluation.scores.scores import Scores
-from residua.explanation.thumbnails import overlay_uris
+from residua.explanation.thumbnails import SIDE, overlay_uris
 from residua.families.network import Classifier
 from residua.runtime.device import on_device
 from residua.runtime.environment import environment
@@ -33,7 +33,6 @@ from residua.specs.preprocess import PreprocessSpec
 from residua.weights.bundle.value import hash_tensors
 
 WORST, CONFIDENT = 24, 12
-_THUMBNAIL_SIDE = 160
 
 
 def assemble(
@@ -208,7 +207,7 @@ def _thumbnail(pixels: Pixels) -> str:
         picture.save(stream, "PNG", optimize=True)
         kind = "png"
     else:
-        picture.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
+        picture.thumbnail((SIDE, SIDE))
         picture.save(stream, "JPEG", quality=82, optimize=True)
         kind = "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"

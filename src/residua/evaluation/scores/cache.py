@@ -36,7 +36,7 @@ from residua.weights.bundle.value import hash_tensors
 LIMIT_BYTES = 2 << 30
 """The least recently used entries are removed until their total size is at most this."""
 
-_FORMAT = 2
+_FORMAT = 2  # part of every key: raised when files change, so that older ones are not found
 
 
 class _Header(TypedDict):

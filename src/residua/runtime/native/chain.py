@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from residua.runtime.native.pool import empty, empty_images
 from residua.runtime.native.structures import Chain, Layer, Shape, Weight
 
+# In the order of `ShortcutKind` in chain.h.
 NO_SHORTCUT, IDENTITY, PADDED, GIVEN = range(4)
 
 

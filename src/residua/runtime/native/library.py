@@ -22,9 +22,9 @@ from residua.runtime.processor import processor
 
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared", "-Wno-psabi")
 _COMPILERS = ("c++", "g++", "clang++")
-_SECONDS = 120
-_FORMAT = "with its SHA-256"
-_LARGEST_BYTES = 1 << 28
+_SECONDS = 120  # a compiler that hangs must not hold up the training
+_FORMAT = "with its SHA-256"  # part of the key: libraries that were built without it are not found
+_LARGEST_BYTES = 1 << 28  # far above a library of ours: nothing else is read whole
 
 
 class Unavailable(Exception):

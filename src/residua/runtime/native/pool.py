@@ -10,8 +10,8 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
-_SMALL_BYTES = 1 << 20
-_MOST_UNUSED_BYTES = 2 << 30
+_SMALL_BYTES = 1 << 20  # below, torch's own allocator serves: its blocks have few pages
+_MOST_UNUSED_BYTES = 2 << 30  # kept for the next step; what is above goes back to the system
 
 
 class _Pool:

@@ -16,7 +16,7 @@ from residua.layers.unit import PostActivationUnit
 from residua.runtime.native.chain import GIVEN, IDENTITY, NO_SHORTCUT, PADDED, Shortcut, fused_chain
 from residua.runtime.native.library import Unavailable, load
 
-_CHANNEL_MULTIPLE = 16
+_CHANNEL_MULTIPLE = 16  # floats of a vector of the kernels, LANES in simd.h
 # Beyond this, 36 matrices of the Winograd domain outgrow a core's cache, and oneDNN's direct kernels win.
 _WIDEST_WINOGRAD = 128
 

@@ -124,7 +124,7 @@ def _sides(value: Any, source: str) -> tuple[int, int]:
 
 
 def _three(value: Any, name: str, source: str) -> tuple[float, float, float]:
-    """Return a number for each of R, G, B; a single one holds for all."""
+    """Return three numbers, for R, G and B; a single number is repeated."""
     numbers = list(value) if isinstance(value, list | tuple) else [value]
     if len(numbers) not in (1, 3) or not all(map(_is_number, numbers)):
         raise _unfollowed(source, name, value, "one number, or three: R, G, B")

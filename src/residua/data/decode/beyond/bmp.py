@@ -13,7 +13,7 @@ from residua.data.decode.beyond.raw_mode import set_raw_mode
 
 _MASKS_AT = 54
 """Byte of the file where the masks of red, green, blue and alpha begin, in or behind its header."""
-_BITFIELDS = 3
+_BITFIELDS = 3  # the compression of files that state their masks
 _WITH_ALPHA_FROM = 56
 """Bytes of the header from which on it holds a mask of alpha."""
 _ORDERS = frozenset(("RGBX", "XRGB", "ARGB"))

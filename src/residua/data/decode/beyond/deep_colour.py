@@ -25,8 +25,9 @@ DEEP_KEY = "residua transparent colour"
 EXTRA_BYTES = 8
 """Bytes per pixel that are held beside Pillow's image: the lower bytes, and the result."""
 
+# Tags of TIFF 6.0, and the planar configuration of one plane per channel.
 _BITS, _PLANAR, _IN_PLANES = 258, 284, 2
-_BAND_PIXELS = 1 << 20
+_BAND_PIXELS = 1 << 20  # at a time: a conversion then takes little memory beside the image
 _OTHER_BYTE = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
 _ALPHA = frozenset(("RGBA", "RGBa", "LA"))
 
