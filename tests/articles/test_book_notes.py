@@ -17,7 +17,7 @@ from residua.specs.published import published
 from residua.studies.catalog import get_study
 from residua.studies.measures.flow import forward
 from residua.studies.measures.surgery import named_units, without
-from residua.studies.study import Asked
+from residua.studies.study import StudyOptions
 from studies.grids import result, results
 from studies.measures.test_surgery import network
 from studies.test_conclusions import measured
@@ -113,7 +113,7 @@ def test_row_038_shared_units_are_a_recurrent_network() -> None:
     assert torch.equal(state, unrolled)
     assert cost(shared.spec).params == cost(get_spec("cifar_resnet14")).params
     study = get_study("recurrence")
-    arms = study.grid(Asked(quick=True))
+    arms = study.grid(StudyOptions(quick=True))
     assert [arm.label for arm in arms] == ["unshared", "kernels shared", "units shared", "two units a stage"]
     found = [result(arm, test=error) for arm, error in zip(arms, (0.25, 0.3, 0.4, 0.45), strict=True)]
     gain = study.conclude(results(arms, found)).verdict.numbers["kernels shared beside two units a stage"]
@@ -128,7 +128,7 @@ def test_row_039_a_residual_network_is_an_ensemble() -> None:
     with without(net, ["layer1.0"]):
         torch.testing.assert_close(net.layer1(stem.clone()), net.layer1[1](stem.clone()))
     study = get_study("lesion")
-    arms = study.grid(Asked(quick=True, model="cifar_resnet20"))
+    arms = study.grid(StudyOptions(quick=True, model="cifar_resnet20"))
     assert [arm.group for arm in arms] == ["residual", "plain"]
     found = [result(arm, measured=measured(arm.group, lost)) for arm, lost in zip(arms, (0.02, 0.55), strict=True)]
     verdict = study.conclude(results(arms, found)).verdict
@@ -142,7 +142,7 @@ def test_row_039_a_residual_network_is_an_ensemble() -> None:
 def test_row_040_depth_and_width_at_equal_cost(quick: bool) -> None:
     """A wide network against deep, thin ones of as many parameters and of as many MACs, within half a percent."""
     study = get_study("width-depth")
-    wide, parameters, macs = study.grid(Asked(quick))
+    wide, parameters, macs = study.grid(StudyOptions(quick))
     names = [arm.spec.name for arm in (wide, parameters, macs)]
     assert names == [f"cifar_wrn{form}" for form in (("10_2", "34_1", "34_1") if quick else ("16_4", "52_1", "52_1"))]
     assert cost(parameters.spec).params == pytest.approx(cost(wide.spec).params, rel=0.005)

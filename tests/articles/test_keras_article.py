@@ -16,7 +16,7 @@ from residua.families.build import build
 from residua.specs.catalog import counts, get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.studies.catalog import get_study
-from residua.studies.study import Asked
+from residua.studies.study import StudyOptions
 from residua.training.recipe_file import load_recipe
 from residua.training.step.optim import learning_rate
 from residua.weights.open import load
@@ -26,7 +26,7 @@ from studies.grids import result, results
 def test_row_053_vanishing_and_exploding_gradients() -> None:
     """Norms that fall a thousandfold over the plain network, and to a half over the residual one, give "yes"."""
     study = get_study("gradients")
-    arms = study.grid(Asked(quick=True, depths=(20,)))
+    arms = study.grid(StudyOptions(quick=True, depths=(20,)))
     assert [arm.spec.name for arm in arms] == 2 * ["cifar_plain20"] + 2 * ["cifar_resnet20"]
     for factor, answer in ((1e-3, "yes"), (1e3, "yes"), (0.5, "undecided")):
         found = []

@@ -16,7 +16,7 @@ from residua.families.network import AuxLogits
 from residua.layers.norm import LocalResponseNorm
 from residua.specs.catalog import counts, get_spec
 from residua.studies.catalog import get_study
-from residua.studies.study import Asked
+from residua.studies.study import StudyOptions
 from residua.training.step.loss import training_loss
 
 
@@ -83,7 +83,7 @@ def test_row_084_a_pool_and_twice_the_channels_cost_the_same() -> None:
 
 def test_row_085_one_5x5_against_two_3x3() -> None:
     """25·C² against 18·C² weights, times H·W multiply-accumulates; both see 5×5, and the pair has a ReLU more."""
-    two, one = (inspect(arm.spec) for arm in get_study("two-3x3").grid(Asked(quick=True)))
+    two, one = (inspect(arm.spec) for arm in get_study("two-3x3").grid(StudyOptions(quick=True)))
     for channels, side in ((16, 32), (32, 16), (64, 8)):
         shape = (channels, side, side)
         first, second = (

@@ -17,7 +17,7 @@ from residua.families.build import build
 from residua.layers.gate import SqueezeExcitation
 from residua.specs.catalog import counts, get_spec
 from residua.studies.catalog import get_study
-from residua.studies.study import Asked
+from residua.studies.study import StudyOptions
 from studies.measures.test_surgery import network
 
 
@@ -39,7 +39,7 @@ def test_row_095_a_bottleneck_costs_less_and_has_a_layer_more() -> None:
         found[name] = (sum(layer.macs for layer in convs), len(relus), convs[-1].output[0])
     work = 64**2 * 56**2
     assert found == {"resnet34": (18 * work, 2, 64), "resnet50_v1": (17 * work, 3, 256)}
-    basic, bottleneck = (cost(arm.spec) for arm in get_study("bottleneck").grid(Asked(quick=False)))
+    basic, bottleneck = (cost(arm.spec) for arm in get_study("bottleneck").grid(StudyOptions(quick=False)))
     assert bottleneck.params == pytest.approx(basic.params, rel=0.01)
 
 
@@ -56,7 +56,7 @@ def test_row_096_pre_activated_units_can_be_the_identity() -> None:
             unit.bn2.bias.zero_()
         assert torch.equal(unit(x.clone()), wanted)
     assert get_spec("resnet50_v2").activation == "full_pre"
-    arms = get_study("activations").grid(Asked(quick=False))
+    arms = get_study("activations").grid(StudyOptions(quick=False))
     assert [arm.spec.activation for arm in arms] == [
         *("post", "bn_after_add", "relu_before_add", "relu_only_pre", "full_pre"),
     ]

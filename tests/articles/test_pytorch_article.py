@@ -16,7 +16,7 @@ from residua.studies.catalog import get_study
 from residua.studies.measures.flow import forward
 from residua.studies.measures.surgery import branch_end, named_units
 from residua.studies.questions.paths import along, contributions
-from residua.studies.study import Asked
+from residua.studies.study import StudyOptions
 from studies.measures.test_surgery import network
 
 IMAGES = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)).double()
@@ -50,7 +50,7 @@ def test_row_043_the_gradient_is_one_plus_that_of_the_branch(order: str) -> None
     x = step.x.detach().requires_grad_()
     (whole,) = torch.autograd.grad(named_units(net)[step.name](x.clone()), x, gradient)
     torch.testing.assert_close(whole, at_sum + through)
-    arms = get_study("gradients").grid(Asked(quick=True, depths=(20,)))
+    arms = get_study("gradients").grid(StudyOptions(quick=True, depths=(20,)))
     assert {arm.spec.name for arm in arms} == {"cifar_plain20", "cifar_resnet20"}
 
 

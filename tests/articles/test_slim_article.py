@@ -14,7 +14,7 @@ from residua.layers.conv import conv2d, initialise, max_pool2d
 from residua.layers.highway import HighwayLayer
 from residua.specs.catalog import get_spec
 from residua.studies.catalog import get_study
-from residua.studies.study import Asked
+from residua.studies.study import StudyOptions
 from residua.training.recipe import Recipe
 from residua.training.step.optim import parameter_groups
 from studies.grids import result, results
@@ -49,7 +49,7 @@ def test_row_001_highway_layers_mix_transform_and_input() -> None:
 def test_row_003_degradation_is_of_the_training_error() -> None:
     """Errors that rise in training and validation alike give "yes"; a rise in validation alone would be overfitting."""
     study = get_study("degradation")
-    arms = study.grid(Asked(quick=True, depths=(20, 56)))
+    arms = study.grid(StudyOptions(quick=True, depths=(20, 56)))
     assert [arm.label for arm in arms] == ["plain-20", "plain-56", "residual-20", "residual-56"]
     errors = {"plain-20": 0.20, "plain-56": 0.40, "residual-20": 0.18, "residual-56": 0.15}
     found = [result(arm, train=errors[arm.label], test=errors[arm.label] + 0.02) for arm in arms]

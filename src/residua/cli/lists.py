@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"[-+]?\.?\d")
 
 
 def is_list(hint: Any) -> bool:
-    """Whether an option's annotation, which may allow None, is that of a list."""
+    """Return whether an option's annotation, which may allow None, is that of a list."""
     return get_origin(plain_hint(hint)) is tuple
 
 
@@ -100,8 +100,10 @@ def spread(app: App, words: Sequence[str]) -> list[str]:
 
 def _list_options(app: App, command: str) -> dict[str, Argument]:
     """Return the list options of a command by their flags, former names included."""
-    found = app[command].assemble_argument_collection()
-    flags = ((flag, each) for each in found if is_list(each.hint) for flag in each.names if flag not in each.negatives)
+    every = app[command].assemble_argument_collection()
+    flags = (
+        (flag, each) for each in arguments if is_list(each.hint) for flag in each.names if flag not in each.negatives
+    )
     return {flag: argument for flag, argument in flags if flag.startswith("--")}
 
 

@@ -18,17 +18,17 @@ def read_edits(spec: Spec, words: Sequence[str]) -> dict[str, Any]:
     A list has commas between its entries, and brackets around the lists inside it: "kernels=[3,1],[3,3]".
 
     Raises:
-        InputError: a word without "=", a field stated twice, one that the spec does not have (its fields are named), or
-            a value that the field does not take (its legal values are named).
+        InputError: a word without "="; a field stated twice; one that the spec does not have (its fields are named); a
+            value that the field does not take (its legal values are named).
     """
     kind: Any = type(spec)
     types = field_types(kind)
     edits: dict[str, Any] = {}
     for word in words:
-        found = re.fullmatch(r"([A-Za-z_]\w*)=(.*)", word.strip(), re.DOTALL)
-        if not found:
+        match = re.fullmatch(r"([A-Za-z_]\w*)=(.*)", word.strip(), re.DOTALL)
+        if not match:
             raise InputError(f"the edit {quoted(word)}", "FIELD=VALUE", "For example shortcut=none")
-        key, text = found[1], found[2]
+        key, text = match[1], match[2]
         if key in edits:
             raise InputError(f"{key} edited twice", "one value for each field", "Leave one of them out")
         edits[key] = parsed(key, text, types[key]) if key in types else text

@@ -72,4 +72,4 @@ def ours_of(architecture: str, peer: str = "timm") -> str | None:
     """Return our name of the network that a peer's file names, or None where we have none of that name."""
     if architecture.startswith(OURS):
         return architecture.removeprefix(OURS)
-    return next((ours for ours, twin in PEER_NETWORKS[peer].items() if twin.name == architecture), None)
+    return next((ours for ours, network in PEER_NETWORKS[peer].items() if network.name == architecture), None)
