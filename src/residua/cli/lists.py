@@ -100,7 +100,7 @@ def spread(app: App, words: Sequence[str]) -> list[str]:
 
 def _list_options(app: App, command: str) -> dict[str, Argument]:
     """Return the list options of a command by their flags, former names included."""
-    every = app[command].assemble_argument_collection()
+    arguments = app[command].assemble_argument_collection()
     flags = (
         (flag, each) for each in arguments if is_list(each.hint) for flag in each.names if flag not in each.negatives
     )
