@@ -1,4 +1,4 @@
-"""Rows 100, 108 and 109 of the list of what the articles name: ResNeXt, a sheet of explanations, options with lists."""
+"""Rows 100, 101, 108, 109 of the articles' list: ResNeXt, stochastic depth, explanations, options with lists."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.ops import stochastic_depth
 
 from cli.test_lists import parsed
 from evaluation.runs import COLOURS, colour_run, paint
 from residua.cli.app import main
 from residua.families.build import build
 from residua.specs.catalog import counts, get_spec
+from residua.weights.create import create_model
 
 
 @torch.no_grad()
@@ -40,6 +42,30 @@ def test_row_100_resnext_splits_its_3x3() -> None:
     )
     wanted = (unit.bn3(merged) + unit.downsample(x)).relu()
     torch.testing.assert_close(unit(x.clone()), wanted)
+
+
+def test_row_101_stochastic_depth() -> None:
+    """Survival falls in a line to p_L; a dropped unit is its shortcut; evaluation is the plain network."""
+    torch.manual_seed(0)
+    network = create_model("cifar_resnet110", stochastic_depth=0.5)
+    units = [*network.units()]
+    survival = [1 - unit.stochastic_depth.probability for unit in units]
+    assert survival[0] == pytest.approx(1 - 0.5 / 54)
+    assert survival[-1] == 0.5
+    assert sum(survival) / 54 == pytest.approx(0.75, abs=0.01)  # 3/4 of the units on average (Huang 2016, section 3)
+    last, x = units[-1], torch.rand(16, 64, 8, 8)
+    branch = last.bn2(last.conv2(last.relu(last.bn1(last.conv1(x)))))
+    for seed in range(4):
+        torch.manual_seed(seed)
+        got = last(x.clone())
+        torch.manual_seed(seed)
+        wanted = torch.relu(x + stochastic_depth(branch, 0.5, "batch", training=True))
+        assert torch.allclose(got, wanted, rtol=1e-5, atol=1e-6)
+    plain = create_model("cifar_resnet110").eval()
+    plain.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        image = torch.rand(2, 3, 32, 32)
+        assert torch.equal(network.eval()(image), plain(image))
 
 
 def test_row_108_explain_draws_a_sheet_of_six(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

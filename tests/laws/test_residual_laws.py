@@ -16,7 +16,7 @@ from residua.specs.catalog import get_spec
 from residua.specs.resnet import ResNetSpec
 
 ORDERS = ("post", "bn_after_add", "relu_before_add", "relu_only_pre", "full_pre")
-GATES = ("none", "constant", "exclusive", "shortcut_only", "dropout")
+GATES = ("none", "constant", "exclusive", "shortcut_only", "dropout", "independent")
 SHORTCUTS = ("none", "pad", "pad_both", "projection", "projection_all", "max_pool")
 # One network of each kind keeps the sweep short; the catalog's other rows differ in depth and width alone. Those with
 # fields of their own are tested with few units a stage.

@@ -11,12 +11,12 @@ FOLDER = Path(__file__).parents[1] / "articles"
 ROWS = range(1, 110)
 # Rows without a test. The set only shrinks: a row whose test is written leaves it.
 MISSING: set[int] = {
-    *(2, 4, 9, 21, 22, 23, 28),
+    *(28,),
     *(33, 34, 36),
     *(51,),
     *(52, 54, 60, 62, 65, 67, 68, 71, 72, 73, 77, 78),
     *(94,),
-    *(101, 102, 107),
+    *(102, 107),
 }
 
 

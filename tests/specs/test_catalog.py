@@ -67,7 +67,7 @@ def test_unknown_names_name_the_nearest(name: str, near: str) -> None:
     [
         ({"shortcutt": "pad"}, "shortcut"),
         ({"shortcut": "sideways"}, "projection_all"),
-        ({"num_classes": 0}, "num_classes=0"),
+        ({"num_classes": -1}, "num_classes=-1"),
         ({"num_classes": 2.5}, "num_classes=2.5"),
         ({"widths": (64,)}, "one width for each stage"),
         ({"dropout": 1.0}, "probability"),
@@ -117,7 +117,7 @@ def test_a_bad_spec_fails_when_it_is_made(edits: dict, word: str) -> None:
 
 
 def test_every_refusal_names_a_remedy() -> None:
-    for edits in ({"num_classes": 0}, {"widths": (64,)}, {"dropout": 1.0}, {"bn_eps": 0.0}, {"se_ratio": -1}):
+    for edits in ({"num_classes": -1}, {"widths": (64,)}, {"dropout": 1.0}, {"bn_eps": 0.0}, {"se_ratio": -1}):
         with pytest.raises(InputError) as caught:
             get_spec("resnet50", **edits)
         assert caught.value.remedy

@@ -154,6 +154,12 @@ class Trace(TorchFunctionMode):
         """Return the name of a parameter, None for anything else."""
         return self._weights.get(id(tensor))
 
+    def give_weight(self, view: Tensor, weight: Tensor) -> Tensor:
+        """Record that a tensor is a parameter under another shape."""
+        self._weights[id(view)] = self._weights[id(weight)]
+        self._held.append(view)
+        return view
+
     def needs_grad(self, tensor: Any) -> bool:
         """Return whether a gradient flows to a tensor of the pass, or to a weight."""
         value = self.known(tensor)

@@ -83,6 +83,8 @@ def bench(
     # The spec's name is ours, where another library's was given.
     specs = {spec.name: _edited(spec, edits) for spec in map(spec_of, models)}
     models = tuple(specs)
+    for spec in specs.values() if mode == "train" else ():
+        spec.require_logits("a training step")
     sizes: dict[str, tuple[int, ...]] = {
         name: _several([side or specs[name].input_size for side in _several(resolution)]) for name in models
     }

@@ -34,10 +34,14 @@ def open_run(run: Run | Path | str, beside: Iterable[object] = ()) -> Run:
         beside: the paths given after it; a run among them shows that the two were swapped.
 
     Raises:
-        InputError: as `load`.
+        InputError: as `load`; a run whose network gives no logits of an image.
     """
-    if isinstance(run, Run):
-        return run
+    opened = run if isinstance(run, Run) else _loaded(run, beside)
+    opened.spec.require_logits("evaluating, predicting or explaining")
+    return opened
+
+
+def _loaded(run: Path | str, beside: Iterable[object]) -> Run:
     try:
         return load(run)
     except InputError as error:

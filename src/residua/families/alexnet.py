@@ -8,6 +8,7 @@ from torch import nn
 
 from residua.families.network import DenseHeadClassifier, Part, chain
 from residua.layers.conv import initialise_normal
+from residua.layers.head import classifier
 from residua.layers.norm import LocalResponseNorm
 from residua.specs.alexnet import AlexNetSpec
 
@@ -49,7 +50,7 @@ class Network(DenseHeadClassifier):
             nn.Dropout(spec.dropout),
             nn.Linear(spec.hidden, spec.hidden),
             nn.ReLU(inplace=True) if before else nn.Sequential(nn.ReLU(inplace=True), nn.Dropout(spec.dropout)),
-            nn.Linear(spec.hidden, spec.num_classes),
+            classifier(spec.hidden, spec.num_classes),
         )
 
     def initialise(self) -> None:

@@ -14,7 +14,7 @@ from residua._base.errors import InputError
 from residua.families.network import Classifier
 from residua.specs.catalog import get_spec
 from residua.specs.families import family_named
-from residua.specs.schema import Spec
+from residua.specs.schema import OWN, Own, Spec
 
 _MOST_UNITS = 100_000  # layers' objects alone take gigabytes then, and building takes minutes
 
@@ -67,14 +67,23 @@ def outline(spec: Spec) -> Classifier:
         ) from error
 
 
-def spec_of(model: str | Spec, num_classes: int | None = None, in_channels: int | None = None, **edits: Any) -> Spec:
-    """Return the spec of a name or a spec, with its ends and fields edited; None keeps what it has.
+def spec_of(
+    model: str | Spec, num_classes: int | Own | None = OWN, in_channels: int | None = None, **edits: Any
+) -> Spec:
+    """Return the spec of a name or a spec, with its ends and fields edited.
+
+    Args:
+        model: the name or the spec.
+        num_classes: outputs; 0 or None for a network without a classifier. Left out, those that it has.
+        in_channels: channels of the input image; None keeps what it has.
+        edits: fields of the spec.
 
     Raises:
         InputError: neither a name nor a spec; as `get_spec`.
     """
-    ends = {"num_classes": num_classes, "in_channels": in_channels}
-    changes = {key: value for key, value in ends.items() if value is not None} | edits
+    ends: dict[str, Any] = {} if num_classes is OWN else {"num_classes": 0 if num_classes is None else num_classes}
+    ends |= {} if in_channels is None else {"in_channels": in_channels}
+    changes = ends | edits
     spec = model if isinstance(model, Spec) else get_spec(model)
     return spec.edit(**changes) if changes else spec
 

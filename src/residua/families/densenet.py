@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from residua.families.network import Classifier, Part, chain
 from residua.layers.dense import DenseBlock, DenseLayer
+from residua.layers.head import classifier, pool
 from residua.specs.densenet import DenseNetSpec
 
 
@@ -39,7 +40,7 @@ class Network(Classifier):
         # torchvision numbers the last norm behind its four blocks; the name stays with three.
         features.add_module("norm5", _norm(spec, channels[-1][1]))
         self.features = features
-        self.classifier = nn.Linear(channels[-1][1], spec.num_classes)
+        self.classifier = classifier(channels[-1][1], spec.num_classes, pooled=spec.global_pool)
 
     def initialise(self) -> None:
         """Draw as torchvision does: convolutions normal with variance 2 / fan-in, BN 1 and 0, the classifier uniform
@@ -50,7 +51,8 @@ class Network(Classifier):
                 nn.init.kaiming_normal_(layer.weight)
             elif isinstance(layer, nn.BatchNorm2d | nn.Linear):
                 layer.reset_parameters()
-        nn.init.zeros_(self.classifier.bias)
+        if isinstance(self.classifier, nn.Linear):
+            nn.init.zeros_(self.classifier.bias)
 
     def parts(self) -> list[Part]:
         """Yield `stem`, `denseblock1`, `transition1`, …, and the last BN with its ReLU, `features`."""
@@ -60,7 +62,7 @@ class Network(Classifier):
 
     def forward_head(self, features: Tensor) -> Tensor:
         """Classify features (B, C', h, w): return logits (B, spec.num_classes)."""
-        logits: Tensor = self.classifier(F.adaptive_avg_pool2d(features, 1).flatten(1))
+        logits: Tensor = self.classifier(pool(features, self.spec.global_pool))
         return logits
 
     def _last_activation(self, x: Tensor) -> Tensor:

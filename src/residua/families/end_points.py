@@ -62,8 +62,8 @@ def slim_release(spec: ResNetSpec) -> int:
 
 
 def slim_scope(spec: ResNetSpec) -> str:
-    """Return TF-slim's name of a network: `resnet_v2_50`."""
-    return f"resnet_v{slim_release(spec)}_{spec.depth}"
+    """Return TF-slim's name of a network: `resnet_v2_50`, with or without its root block."""
+    return f"resnet_v{slim_release(spec)}_{spec.depth + (spec.stem == 'none')}"
 
 
 def stage_of(name: str) -> str:

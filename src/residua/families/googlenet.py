@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from residua.families.network import Classifier, Part
+from residua.layers.head import classifier
 from residua.layers.inception import ConvNormAct, draw_normal, fan_in, window_pool
 from residua.layers.norm import LocalResponseNorm
 from residua.specs.googlenet import MODULES, Branches, GoogLeNetSpec
@@ -55,13 +56,13 @@ class Network(Classifier):
             channels = widths[0] + widths[2] + widths[4] + widths[5]
             if name in _POOL_BEHIND:
                 self.add_module(_POOL_BEHIND[name], _max_pool(spec.last_pool if name == "4e" else 3))
-            if name in _AUX_BEHIND and spec.aux_heads:
+            if name in _AUX_BEHIND and spec.builds_aux_heads:
                 heads[_AUX_BEHIND[name]] = _AuxHead(spec, channels)
         for attribute, head in heads.items():
             self.add_module(attribute, head)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.avgpool = nn.AdaptiveAvgPool2d(1) if spec.global_pool else nn.Identity()
         self.dropout = nn.Dropout(spec.dropout)
-        self.fc = nn.Linear(channels, spec.num_classes)
+        self.fc = classifier(channels, spec.num_classes, pooled=spec.global_pool)
 
     def initialise(self) -> None:
         """Draw the weights by `spec.initial`."""
@@ -94,17 +95,18 @@ class Network(Classifier):
         return self._classify(self.avgpool(features))
 
     def head_parts(self) -> list[Part]:
-        """Yield the average over the map, then "logits" (Caffe's loss3/classifier)."""
-        return [(self._point("avgpool", "pool5/7x7_s1"), self.avgpool), ("logits", self._classify)]
+        """Yield the average over the map, where there is one, then "logits" (Caffe's loss3/classifier)."""
+        average = [(self._point("avgpool", "pool5/7x7_s1"), self.avgpool)] if self.spec.global_pool else []
+        return [*average, (self.answer, self._classify)]
 
     def aux_heads(self) -> dict[str, nn.Module]:
         """Yield `aux1` on the output of module 4a and `aux2` on 4d's, or none."""
-        if not self.spec.aux_heads:
+        if not self.spec.builds_aux_heads:
             return {}
         return {self._module_point(name): getattr(self, head) for name, head in _AUX_BEHIND.items()}
 
     def _classify(self, pooled: Tensor) -> Tensor:
-        logits: Tensor = self.fc(self.dropout(pooled.flatten(1)))
+        logits: Tensor = self.fc(self.dropout(pooled.flatten(1) if self.spec.global_pool else pooled))
         return logits
 
     def _point(self, attribute: str, caffe: str) -> str:

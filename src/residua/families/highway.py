@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from residua.families.network import Classifier, Part, chain
 from residua.layers.conv import conv2d, initialise_normal
+from residua.layers.head import classifier
 from residua.layers.highway import HighwayLayer, initialise_highway
 from residua.specs.highway import HighwaySpec
 
 
 class Network(Classifier):
-    """`conv1`, `conv2`, … with `transform` and, where gated, `gate`; pools between the stages; classifier `fc`.
+    """`conv1`, `conv2`, … with `transform`, where gated `gate` and perhaps `carry`; pools; classifier `fc`.
 
     Shapes: (B, spec.in_channels, H, W) -> logits (B, spec.num_classes); any H, W that leave one pixel.
     """
@@ -42,8 +43,8 @@ class Network(Classifier):
             if spec.pools[stage]:
                 self.add_module(f"pool{stage + 1}", nn.MaxPool2d(spec.pools[stage], 2, ceil_mode=True))
             self.add_module(f"drop{stage + 2}", nn.Dropout(spec.dropouts[stage + 1]))
-        self.avgpool = nn.AdaptiveAvgPool2d(spec.grid)
-        self.fc = nn.Linear(channels * spec.grid**2, spec.num_classes)
+        self.avgpool = nn.AdaptiveAvgPool2d(spec.grid) if spec.global_pool else nn.Identity()
+        self.fc = classifier(channels * spec.grid**2, spec.num_classes, pooled=spec.global_pool)
 
     def initialise(self) -> None:
         """Draw as the authors' Caffe files do; gates start at `spec.transform_bias`.
@@ -51,7 +52,8 @@ class Network(Classifier):
         Their first convolution asks for a Gaussian and leaves its deviation out; here it starts as the others do.
         """
         initialise_highway(self, "linear")
-        initialise_normal(self.fc, 0.05)
+        if isinstance(self.fc, nn.Linear):
+            initialise_normal(self.fc, 0.05)
 
     def parts(self) -> list[Part]:
         """Yield `conv1`, …, `pool1`, …. Dropout belongs to the layer behind it, the last to the head."""
@@ -68,10 +70,15 @@ class Network(Classifier):
     def forward_head(self, features: Tensor) -> Tensor:
         """Classify features (B, C', h, w): return logits (B, spec.num_classes)."""
         dropout = self.get_submodule(f"drop{len(self.spec.dropouts)}")
-        logits: Tensor = self.fc(dropout(self.avgpool(features)).flatten(1))
+        dropped = dropout(self.avgpool(features))
+        logits: Tensor = self.fc(dropped.flatten(1) if self.spec.global_pool else dropped)
         return logits
 
 
 def _gated(spec: HighwaySpec, width: int, kernel: int) -> HighwayLayer:
-    gate = conv2d(width, width, kernel, bias=True) if spec.gates else None
-    return HighwayLayer(conv2d(width, width, kernel, bias=True), nn.ReLU(inplace=True), gate, spec.transform_bias)
+    def conv() -> nn.Module:
+        return conv2d(width, width, kernel, bias=True)
+
+    gate = conv() if spec.gates else None
+    carry = conv() if spec.carry == "independent" else None
+    return HighwayLayer(conv(), nn.ReLU(inplace=True), gate, spec.transform_bias, carry, spec.carry_bias)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from residua.families.network import Classifier, Part
+from residua.layers.head import classifier
 from residua.layers.highway import HighwayLayer, initialise_highway
 from residua.specs.highway_mlp import HighwayMLPSpec
 
@@ -22,10 +23,8 @@ class Network(Classifier):
         super().__init__(spec)
         self.add_module("layer1", HighwayLayer(nn.Linear(spec.in_channels * spec.input_size**2, spec.width), _h(spec)))
         for number in range(2, spec.depth + 1):
-            gate = nn.Linear(spec.width, spec.width) if spec.gates else None
-            layer = HighwayLayer(nn.Linear(spec.width, spec.width), _h(spec), gate, spec.transform_bias)
-            self.add_module(f"layer{number}", layer)
-        self.fc = nn.Linear(spec.width, spec.num_classes)
+            self.add_module(f"layer{number}", _gated(spec))
+        self.fc = classifier(spec.width, spec.num_classes)
 
     def initialise(self) -> None:
         """Draw with He's (2015b) variance for ReLU, Glorot's (2010) for tanh; gates start at `spec.transform_bias`."""
@@ -40,6 +39,13 @@ class Network(Classifier):
         """Classify features (B, spec.width): return logits (B, spec.num_classes)."""
         logits: Tensor = self.fc(features)
         return logits
+
+
+def _gated(spec: HighwayMLPSpec) -> HighwayLayer:
+    gate = nn.Linear(spec.width, spec.width) if spec.gates else None
+    carry = nn.Linear(spec.width, spec.width) if spec.carry == "independent" else None
+    transform = nn.Linear(spec.width, spec.width)
+    return HighwayLayer(transform, _h(spec), gate, spec.transform_bias, carry, spec.carry_bias)
 
 
 def _h(spec: HighwayMLPSpec) -> nn.Module:

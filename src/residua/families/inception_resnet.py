@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from residua.families.inception_v4 import STEM, Table, reduction_a, stem_convolutions
 from residua.families.network import Classifier, Part
+from residua.layers.head import classifier, pool
 from residua.layers.inception import AuxHead
 from residua.layers.mixed import Mixed, ScaledResidual, Step, maker
 from residua.specs.inception_resnet import InceptionResNetSpec
@@ -83,7 +83,7 @@ class Network(Classifier):
         self.mixed_6a = mixed(channels, reduction_a(spec.reduction_a))
         channels = self.mixed_6a.out_channels
         self.repeat_1 = repeat(channels, _BLOCK_17, scales[1], second)
-        if spec.aux_heads:
+        if spec.builds_aux_heads:
             self.AuxLogits = AuxHead(channels, spec.num_classes, conv)
         self.mixed_7a = mixed(channels, _REDUCTION_B)
         channels = self.mixed_7a.out_channels
@@ -92,7 +92,7 @@ class Network(Classifier):
         if spec.last_width:
             self.conv2d_7b = conv(channels, spec.last_width, 1)
         self.dropout = nn.Dropout(spec.dropout)
-        self.classif = nn.Linear(spec.last_width or channels, spec.num_classes)
+        self.classif = classifier(spec.last_width or channels, spec.num_classes, pooled=spec.global_pool)
 
     def initialise(self) -> None:
         """Draw as slim does: convolutions and linear layers Glorot-uniform with biases 0, BN 1 and 0. timm leaves
@@ -141,9 +141,9 @@ class Network(Classifier):
 
     def forward_head(self, features: Tensor) -> Tensor:
         """Classify features (B, C', h, w): return logits (B, spec.num_classes)."""
-        logits: Tensor = self.classif(self.dropout(F.adaptive_avg_pool2d(features, 1).flatten(1)))
+        logits: Tensor = self.classif(self.dropout(pool(features, self.spec.global_pool)))
         return logits
 
     def aux_heads(self) -> dict[str, nn.Module]:
         """Yield `AuxLogits` on PreAuxLogits, or none."""
-        return {"PreAuxLogits": self.AuxLogits} if self.spec.aux_heads else {}
+        return {"PreAuxLogits": self.AuxLogits} if self.spec.builds_aux_heads else {}

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from residua.families.network import Classifier, Part
+from residua.layers.head import classifier
 from residua.layers.inception import AuxHead, Pair, draw_normal
 from residua.layers.mixed import Maker, maker
 from residua.specs.inception_v3 import InceptionV3Spec
@@ -94,11 +95,11 @@ class Network(Classifier):
             mixed = _Mixed(channels, branches, conv, spec.pool_counts_padding)
             self.add_module(name, mixed)
             channels = mixed.out_channels
-            if name == "Mixed_6e" and spec.aux_heads:
+            if name == "Mixed_6e" and spec.builds_aux_heads:
                 self.AuxLogits = AuxHead(channels, spec.num_classes, conv)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.avgpool = nn.AdaptiveAvgPool2d(1) if spec.global_pool else nn.Identity()
         self.dropout = nn.Dropout(spec.dropout)
-        self.fc = nn.Linear(channels, spec.num_classes)
+        self.fc = classifier(channels, spec.num_classes, pooled=spec.global_pool)
 
     def initialise(self) -> None:
         """Draw the weights by `spec.initial`; slim's 0.01 and 0.001 for the auxiliary head's last two layers.
@@ -106,7 +107,7 @@ class Network(Classifier):
         torchvision means these two as well, but its 0.01 does not reach the convolution, which starts at 0.1.
         """
         draw_normal(self, 0.1 if self.spec.initial == "normal" else None)
-        if self.spec.aux_heads:
+        if self.spec.builds_aux_heads:
             nn.init.normal_(self.AuxLogits.conv1.conv.weight, std=0.01)
             nn.init.normal_(self.AuxLogits.fc.weight, std=0.001)
 
@@ -125,12 +126,13 @@ class Network(Classifier):
 
     def forward_head(self, features: Tensor) -> Tensor:
         """Classify features (B, C', h, w): return logits (B, spec.num_classes)."""
-        logits: Tensor = self.fc(self.dropout(self.avgpool(features).flatten(1)))
+        pooled = self.avgpool(features)
+        logits: Tensor = self.fc(self.dropout(pooled.flatten(1) if self.spec.global_pool else pooled))
         return logits
 
     def aux_heads(self) -> dict[str, nn.Module]:
         """Yield `AuxLogits` on Mixed_6e, or none."""
-        return {"Mixed_6e": self.AuxLogits} if self.spec.aux_heads else {}
+        return {"Mixed_6e": self.AuxLogits} if self.spec.builds_aux_heads else {}
 
 
 def _modules(spec: InceptionV3Spec) -> dict[str, dict[str, Branch]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import string
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from residua.families.network import Classifier, Part
+from residua.layers.head import classifier, pool
 from residua.layers.inception import AuxHead, fan_in
 from residua.layers.mixed import Branch, Maker, Mixed, SplitMixed, Step, draw_truncated, maker
 from residua.specs.inception_v4 import InceptionV4Spec
@@ -86,8 +86,8 @@ class Network(Classifier):
             channels = module.out_channels
         self.features = nn.Sequential(*layers)
         self.dropout = nn.Dropout(spec.dropout)
-        self.last_linear = nn.Linear(channels, spec.num_classes)
-        if spec.aux_heads:
+        self.last_linear = classifier(channels, spec.num_classes, pooled=spec.global_pool)
+        if spec.builds_aux_heads:
             read = dict(self.parts())[self._aux_point()]
             assert isinstance(read, Mixed)
             self.AuxLogits = AuxHead(read.out_channels, spec.num_classes, conv)
@@ -113,12 +113,12 @@ class Network(Classifier):
 
     def forward_head(self, features: Tensor) -> Tensor:
         """Classify features (B, C', h, w): return logits (B, spec.num_classes)."""
-        logits: Tensor = self.last_linear(self.dropout(F.adaptive_avg_pool2d(features, 1).flatten(1)))
+        logits: Tensor = self.last_linear(self.dropout(pool(features, self.spec.global_pool)))
         return logits
 
     def aux_heads(self) -> dict[str, nn.Module]:
         """Yield `AuxLogits` on the last Inception-B, Mixed_6h as published; or none."""
-        return {self._aux_point(): self.AuxLogits} if self.spec.aux_heads else {}
+        return {self._aux_point(): self.AuxLogits} if self.spec.builds_aux_heads else {}
 
     def _aux_point(self) -> str:
         return _name(6, self.spec.depths[1])

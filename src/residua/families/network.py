@@ -57,7 +57,9 @@ class Classifier(nn.Module):
 
     A family's `Network` defines `parts` and `forward_head`, and `initialise` where its paper differs from torch.
 
-    Shapes: (B, spec.in_channels, H, W) -> logits (B, spec.num_classes).
+    Shapes: (B, spec.in_channels, H, W) -> logits (B, spec.num_classes). With `num_classes=0` what the classifier would
+    read comes out, (B, C'). With `global_pool=False`, in families that have it, logits come out at each position:
+    (B, spec.num_classes, h, w). Dropout before the classifier acts in training mode without it too.
 
     Attributes:
         layout: how images are laid out on entry. Chosen when the network comes to a device: on a CPU the faster
@@ -84,9 +86,14 @@ class Classifier(nn.Module):
         """Classify features (B, C', h, w): return logits (B, spec.num_classes)."""
         raise NotImplementedError
 
+    @property
+    def answer(self) -> str:
+        """The name of what comes out, as the last end point: "logits", or "pooled" without a classifier."""
+        return "logits" if self.spec.num_classes else "pooled"
+
     def head_parts(self) -> list[Part]:
-        """Return the steps from the features to the logits, in order; the last is named "logits"."""
-        return [("logits", self.forward_head)]
+        """Return the steps from the features to the logits, in order; the last is named as `answer` states."""
+        return [(self.answer, self.forward_head)]
 
     def aux_heads(self) -> dict[str, nn.Module]:
         """Return the auxiliary classifiers by the name of the end point that each reads."""
@@ -119,7 +126,7 @@ class Classifier(nn.Module):
         return AuxLogits(self.forward_head(x), tuple(aux))
 
     def forward_intermediates(self, x: Tensor) -> dict[str, Tensor]:
-        """Return what flows between the parts, by the names of the end points, and "logits" at the end."""
+        """Return what flows between the parts, by the names of the end points, and the `answer` at the end."""
         points = {}
         x = self.lay_out(x)
         for name, part in [*self.parts(), *self.head_parts()]:
@@ -172,9 +179,11 @@ class DenseHeadClassifier(Classifier):
     classifier: nn.Sequential
 
     def head_parts(self) -> list[Part]:
-        """Yield `fc6`, `fc7` and `logits`."""
+        """Yield `fc6`, `fc7` and `logits`; without a classifier the first two."""
         first, second, last = (chain(*list(self.classifier)[at]) for at in (slice(3), slice(3, 6), slice(6, 7)))
-        return [("fc6", lambda x: first(self.avgpool(x).flatten(1))), ("fc7", second), ("logits", last)]
+        return [("fc6", lambda x: first(self.avgpool(x).flatten(1))), ("fc7", second), ("logits", last)][
+            : 3 if self.spec.num_classes else 2
+        ]
 
     def forward_head(self, features: Tensor) -> Tensor:
         """Classify features (B, C', h, w): return logits (B, spec.num_classes)."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from residua.families.network import Classifier, Part, chain
 from residua.layers.conv import initialise_normal
+from residua.layers.head import pool
 from residua.specs.nin import NiNSpec
 
 
@@ -23,7 +23,7 @@ class Network(Classifier):
         super().__init__(spec)
         channels, mixers = spec.in_channels, 0
         *inner, last = spec.widths
-        for block, widths in enumerate([*inner, (*last, spec.num_classes)], 1):
+        for block, widths in enumerate([*inner, (*last, *([spec.num_classes] if spec.num_classes else []))], 1):
             geometry = (spec.kernels[block - 1], spec.strides[block - 1], spec.paddings[block - 1])
             for index, width in enumerate(widths):
                 if index:
@@ -58,4 +58,4 @@ class Network(Classifier):
 
     def forward_head(self, features: Tensor) -> Tensor:
         """Average features (B, spec.num_classes, h, w): return logits (B, spec.num_classes)."""
-        return F.adaptive_avg_pool2d(features, 1).flatten(1)
+        return pool(features, self.spec.global_pool)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
 import torch.nn.functional as F
@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from residua.families.end_points import PRE_ACTIVATED, slim_scope, vocabulary
 from residua.families.network import Classifier, Part
 from residua.layers.conv import conv2d, initialise, max_pool2d
-from residua.layers.gate import DropoutSum, GatedSum, ScaledSum, SqueezeExcitation
+from residua.layers.gate import DropoutSum, GatedSum, IndependentSum, ScaledSum, SqueezeExcitation
+from residua.layers.head import classifier
 from residua.layers.shared import Shared, owner
 from residua.layers.shortcut import PadShortcut, projection
+from residua.layers.stochastic_depth import StochasticDepth
 from residua.layers.unit import UNITS, ResidualUnit
 from residua.specs.resnet import ResNetSpec
 
@@ -34,29 +36,30 @@ class Network(Classifier):
         self.infers_channels_last = spec.cardinality > 1 or spec.base_width <= 64
         self.trains_channels_last = self.infers_channels_last and spec.projection_kernel == 1
         pre = spec.activation in PRE_ACTIVATED
-        stem_active = spec.stem_norm or not pre
+        stem_active = spec.stem != "none" and (spec.stem_norm or not pre)
         self.conv1 = _stem(spec)
         self.bn1 = _norm(spec, spec.stem_width) if stem_active and spec.stem != "plain" else nn.Identity()
         self.relu = nn.ReLU(inplace=True) if stem_active else nn.Identity()
-        self.maxpool = nn.Identity() if spec.stem == "cifar" else max_pool2d(3, 2, spec.pool_padding)
-        channels = spec.stem_width
+        self.maxpool = nn.Identity() if spec.stem in ("cifar", "none") else max_pool2d(3, 2, spec.pool_padding)
+        channels, count = spec.entry_width, 0
         for stage, steps in enumerate(_steps(spec)):
             units: list[ResidualUnit] = []
             for index, step in enumerate(steps):
                 activated = stem_active and stage == index == 0
                 # The first unit may change the shape: what a stage shares begins with its second.
                 owning = units[1] if spec.sharing != "none" and index >= 2 else None
-                units.append(_unit(spec, channels, stage, step, activated, owning))
-                channels = spec.widths[stage] * spec.expansion
+                out, inner = spec.unit_widths(stage, index)
+                count += 1
+                drop = spec.stochastic_depth * count / sum(spec.depths)
+                units.append(_unit(spec, (channels, inner, out), step, activated, owning, drop))
+                channels = out
             self.add_module(f"layer{stage + 1}", nn.Sequential(*units))
         if pre:
             normed = spec.activation == "full_pre" and spec.final_norm
             self.norm = _norm(spec, channels) if normed else nn.Identity()
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.avgpool = nn.AdaptiveAvgPool2d(1) if spec.global_pool else nn.Identity()
         self.dropout = nn.Dropout(spec.head_dropout) if spec.head_dropout else nn.Identity()
-        self.fc = (
-            nn.Conv2d(channels, spec.num_classes, 1) if spec.head == "conv" else nn.Linear(channels, spec.num_classes)
-        )
+        self.fc = classifier(channels, spec.num_classes, pooled=spec.global_pool, conv=spec.head == "conv")
 
     def initialise(self) -> None:
         """Draw the weights by `spec.init`; with `zero_init_last_bn` each unit starts as its shortcut."""
@@ -82,28 +85,34 @@ class Network(Classifier):
         `…/block1/unit_1/bottleneck_v2`, …, `…/postnorm`; Keras's `pool1_pool`, `conv2_block1_out`, …, `post_relu`.
         """
         names, pre = vocabulary(self.spec), self.spec.activation in PRE_ACTIVATED
-        stem = (self._stem,) if len(names.stem) == 1 else (self._activated_stem, self.maxpool)
-        parts: list[Part] = [*zip(names.stem, stem, strict=True)]
+        stem: tuple[Callable[[Tensor], Tensor], ...] = (
+            (self._stem,) if len(names.stem) == 1 else (self._activated_stem, self.maxpool)
+        )
+        # Without a stem the first unit reads the image.
+        parts: list[Part] = [] if self.spec.stem == "none" else [*zip(names.stem, stem, strict=True)]
         for stage, units in enumerate(self.stages()):
             parts += [(names.of_unit(stage, index), unit) for index, unit in enumerate(units)]
         return [*parts, (names.last, self._last_activation)] if pre or names.always_last else parts
 
     def forward_head(self, features: Tensor) -> Tensor:
         """Classify features (B, C', h, w): return logits (B, spec.num_classes)."""
-        return self._classify(self.avgpool(features)).flatten(1)
+        return self._without_positions(self._classify(self.avgpool(features)))
 
     def head_parts(self) -> list[Part]:
-        """Yield `logits`, and with TF-slim's names `global_pool`, `resnet_v2_50/logits`, `…/spatial_squeeze` before
-        it."""
+        """Yield `logits`; with TF-slim's names `global_pool`, `resnet_v2_50/logits`, `…/spatial_squeeze` before it.
+
+        Without a classifier `pooled`, behind slim's `global_pool`; without pooling `resnet_v2_50/logits` alone.
+        """
         if self.spec.end_points != "slim":
             return super().head_parts()
+        parts: list[Part] = [("global_pool", self.avgpool)] if self.spec.global_pool else []
+        if not self.spec.num_classes:
+            return [*parts, (self.answer, self._without_positions)]
         scope = slim_scope(self.spec)
-        return [
-            ("global_pool", self.avgpool),
-            (f"{scope}/logits", lambda pooled: self._classify(pooled).flatten(1)[:, :, None, None]),
-            (f"{scope}/spatial_squeeze", lambda logits: logits.flatten(1)),
-            ("logits", lambda logits: logits),
-        ]
+        parts.append((f"{scope}/logits", lambda pooled: self._with_positions(self._classify(pooled))))
+        if self.spec.global_pool:
+            parts.append((f"{scope}/spatial_squeeze", self._without_positions))
+        return [*parts, (self.answer, lambda logits: logits)]
 
     def forward_intermediates(self, x: Tensor) -> dict[str, Tensor]:
         """Return what flows between the parts, by their names, and "logits" at the end.
@@ -126,13 +135,20 @@ class Network(Classifier):
             points[name] = x
             if isinstance(part, ResidualUnit) and part in blocks:
                 points[blocks[part]] = x
-        points["predictions"] = points["logits"].softmax(1)
+        if self.spec.num_classes:
+            points["predictions"] = points["logits"].softmax(1)
         return points
 
     def _classify(self, pooled: Tensor) -> Tensor:
         pooled = self.dropout(pooled)
-        logits: Tensor = self.fc(pooled if self.spec.head == "conv" else pooled.flatten(1))
+        logits: Tensor = self.fc(pooled if self.spec.head == "conv" else self._without_positions(pooled))
         return logits
+
+    def _without_positions(self, pooled: Tensor) -> Tensor:
+        return pooled.flatten(1) if self.spec.global_pool else pooled
+
+    def _with_positions(self, logits: Tensor) -> Tensor:
+        return logits.flatten(1)[:, :, None, None] if self.spec.global_pool else logits
 
     def _activated_stem(self, x: Tensor) -> Tensor:
         out: Tensor = self.relu(self.bn1(self.conv1(x)))
@@ -151,6 +167,8 @@ class Network(Classifier):
 def _stem(spec: ResNetSpec) -> nn.Module:
     """Build the convolutions of the stem; the norm and the activation of the last are the network's `bn1` and
     `relu`."""
+    if spec.stem == "none":
+        return nn.Identity()
     stride = 1 if spec.stem == "cifar" else 2
     bias, padding = "stem" in spec.bias, spec.padding
     if spec.stem != "deep":
@@ -185,16 +203,10 @@ class _Step(NamedTuple):
 
 def _steps(spec: ResNetSpec) -> list[list[_Step]]:
     """Return the step of each unit, by stage. The stem's resolution is the first stage's."""
-    strides = [[1] * depth for depth in spec.depths]
-    for stage in range(1, len(strides)):
-        if spec.stride_site == "last_3x3":
-            strides[stage - 1][-1] *= 2
-        else:
-            strides[stage][0] *= 2
     reached, dilation = spec.stem_stride, 1
     target = spec.output_stride or spec.own_stride
     steps: list[list[_Step]] = []
-    for stage_strides in strides:
+    for stage_strides in spec.strides:
         steps.append([])
         for own in stage_strides:
             if reached < target:
@@ -207,30 +219,34 @@ def _steps(spec: ResNetSpec) -> list[list[_Step]]:
 
 
 def _unit(
-    spec: ResNetSpec, channels: int, stage: int, step: _Step, activated: bool, owning: ResidualUnit | None
+    spec: ResNetSpec,
+    channels: tuple[int, int, int],
+    step: _Step,
+    activated: bool,
+    owning: ResidualUnit | None,
+    drop: float,
 ) -> ResidualUnit:
     """Build one unit.
 
     Args:
         spec: the network.
-        channels: of the unit's input.
-        stage: counted from 0.
+        channels: of the unit's input, of its 3×3 or a basic unit's first convolution, of its output.
         step: how the unit moves through the resolutions.
         activated: whether the input comes through a ReLU of the stem.
         owning: the unit of the same shape whose layers are shared by `spec.sharing`; None: nothing is.
+        drop: probability of dropping the branch in training.
     """
+    entering, inner, out = channels
     whole = owning if spec.sharing == "units" else None
-    width, out = spec.widths[stage], spec.widths[stage] * spec.expansion
     biases = ["inner" in spec.bias] * (1 if spec.unit == "basic" else 2) + ["last" in spec.bias]
     # Input, output, side, stride, dilation, groups of each convolution.
     if spec.unit == "basic":
-        shapes = [(channels, width, 3, step.stride, step.before, 1), (width, out, 3, 1, step.after, 1)]
+        shapes = [(entering, inner, 3, step.stride, step.before, 1), (inner, out, 3, 1, step.after, 1)]
     else:
-        inner = spec.inner_width(stage)
         first = inner // spec.reduce_first
         in_1x1 = spec.stride_site == "first_1x1"
         shapes = [
-            (channels, first, 1, step.stride if in_1x1 else 1, 1, 1),
+            (entering, first, 1, step.stride if in_1x1 else 1, 1, 1),
             (first, inner, 3, 1 if in_1x1 else step.stride, step.after if in_1x1 else step.before, spec.cardinality),
             (inner, out, 1, 1, 1, 1),
         ]
@@ -246,11 +262,12 @@ def _unit(
     return UNITS[spec.activation](
         [_shared(owning, f"conv{index}", conv) for index, conv in zip(places, convs, strict=True)],
         [_shared(whole, f"bn{index}", norm) for index, norm in zip(places, norms, strict=True)],
-        _shared(whole, "downsample", _shortcut(spec, channels, out, step)),
+        _shared(whole, "downsample", _shortcut(spec, entering, out, step)),
         plain=spec.shortcut == "none",
-        join=_shared(whole, "join", _join(spec, channels, out, step.stride)),
+        join=_shared(whole, "join", _join(spec, entering, out, step.stride)),
         se=_shared(whole, "se", SqueezeExcitation(out, spec.se_ratio) if spec.se_ratio else None),
         dropout=spec.dropout,
+        stochastic_depth=StochasticDepth(drop, spec.stochastic_depth_mode) if drop else None,
         raw_projection=full_pre and spec.projection_input == "raw",
     )
 
@@ -282,6 +299,9 @@ def _join(spec: ResNetSpec, channels: int, out: int, stride: int) -> nn.Module |
             return ScaledSum(spec.shortcut_scale, spec.branch_scale)
         case "exclusive" | "shortcut_only":
             return GatedSum(channels, out, stride, spec.gate_bias, gate_branch=spec.gate == "exclusive")
+        case "independent":
+            carry_bias = -spec.gate_bias if spec.carry_bias is None else spec.carry_bias
+            return IndependentSum(channels, out, stride, spec.gate_bias, carry_bias)
         case "dropout":
             return DropoutSum(spec.shortcut_dropout)
     return None

@@ -6,6 +6,7 @@ from torch import nn
 
 from residua.families.network import DenseHeadClassifier, Part, chain
 from residua.layers.conv import conv2d, initialise
+from residua.layers.head import classifier
 from residua.specs.vgg import VGGSpec
 
 
@@ -40,7 +41,7 @@ class Network(DenseHeadClassifier):
             nn.Linear(spec.hidden, spec.hidden),
             nn.ReLU(inplace=True),
             nn.Dropout(spec.dropout),
-            nn.Linear(spec.hidden, spec.num_classes),
+            classifier(spec.hidden, spec.num_classes),
         )
 
     def initialise(self) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from residua.layers.gate import GatedSum
+from residua.layers.gate import GatedSum, IndependentSum
 
 Init = Literal["he_fan_out", "he_truncated", "glorot_uniform", "torch"]
 
@@ -72,8 +72,14 @@ class ZeroPadMaxPool2d(nn.MaxPool2d):
         return F.max_pool2d(F.pad(x, self.border), self.kernel_size, self.stride)
 
 
-def max_pool2d(kernel: int, stride: int, padding: Literal["symmetric", "zero", "same", "ceil"]) -> nn.MaxPool2d:
-    """Return a max-pool; "symmetric" pads −inf on both sides (torch), "ceil" cuts windows at the edge (Caffe)."""
+def max_pool2d(
+    kernel: int, stride: int, padding: Literal["symmetric", "zero", "same", "ceil", "valid"]
+) -> nn.MaxPool2d:
+    """Return a max-pool; "symmetric" pads −inf on both sides (torch), "ceil" cuts windows at the edge (Caffe), "valid"
+    has whole windows alone (TensorFlow's VALID).
+    """
+    if padding == "valid":
+        return nn.MaxPool2d(kernel, stride)
     if padding == "ceil":
         return nn.MaxPool2d(kernel, stride, ceil_mode=True)
     if padding == "same":
@@ -111,8 +117,10 @@ def initialise(module: nn.Module, init: Init = "he_fan_out", linear_std: float |
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     for layer in module.modules():
-        if isinstance(layer, GatedSum) and layer.conv.bias is not None:
+        if isinstance(layer, GatedSum | IndependentSum) and layer.conv.bias is not None:
             nn.init.constant_(layer.conv.bias, layer.initial_bias)
+        if isinstance(layer, IndependentSum) and layer.carry.bias is not None:
+            nn.init.constant_(layer.carry.bias, layer.carry_bias)
 
 
 def initialise_normal(layer: nn.Conv2d | nn.Linear, std: float, bias: float = 0.0) -> None:

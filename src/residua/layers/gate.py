@@ -51,6 +51,28 @@ class GatedSum(nn.Module):
         return (1 - gate) * skip + (gate * branch if self.gate_branch else branch)
 
 
+class IndependentSum(nn.Module):
+    """c · skip + g · branch, each a gate of its own, sigmoid(W x + b) (Srivastava 2015, arXiv 1505.00387, equation 2).
+
+    Args:
+        in_channels: of the unit's input, which the gates read.
+        channels: of its output.
+        stride: of the unit.
+        bias: where b starts for g, which is 1 − c of exclusive gating.
+        carry_bias: where it starts for c.
+    """
+
+    def __init__(self, in_channels: int, channels: int, stride: int, bias: float, carry_bias: float) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, channels, 1, stride)
+        self.carry = nn.Conv2d(in_channels, channels, 1, stride)
+        self.initial_bias, self.carry_bias = bias, carry_bias
+
+    def forward(self, x: Tensor, skip: Tensor, branch: Tensor) -> Tensor:
+        out: Tensor = self.carry(x).sigmoid() * skip + self.conv(x).sigmoid() * branch
+        return out
+
+
 class DropoutSum(nn.Module):
     """dropout(skip) + branch (He 2016, section 3.1: dropout shortcut)."""
 

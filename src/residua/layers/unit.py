@@ -22,6 +22,7 @@ class ResidualUnit(nn.Module):
         join: how shortcut and branch are combined; None: their sum.
         se: squeeze-and-excitation at the end of the branch.
         dropout: probability, before the last convolution.
+        stochastic_depth: drops the whole branch in training, behind `se`.
         raw_projection: a pre-activated unit's projection reads the input as it came, not its first BN-ReLU of it.
     """
 
@@ -35,6 +36,7 @@ class ResidualUnit(nn.Module):
         join: nn.Module | None = None,
         se: nn.Module | None = None,
         dropout: float = 0.0,
+        stochastic_depth: nn.Module | None = None,
         raw_projection: bool = False,
     ) -> None:
         super().__init__()
@@ -46,6 +48,7 @@ class ResidualUnit(nn.Module):
         self.plain = plain
         self.join, self.se = join, se
         self.dropout = nn.Dropout(dropout) if dropout else None
+        self.stochastic_depth = stochastic_depth
         self.depth = len(convs)
         self.raw_projection = raw_projection
 
@@ -66,6 +69,8 @@ class ResidualUnit(nn.Module):
         """Lead `x` around the branch. Pre-activated units may lead `shortcut_input` through a projection instead."""
         if self.se:
             branch = self.se(branch)
+        if self.stochastic_depth:
+            branch = self.stochastic_depth(branch)
         if self.plain:
             return branch
         skip = self.downsample(x if shortcut_input is None else shortcut_input) if self.downsample else x

@@ -60,7 +60,7 @@ class AlexNetSpec(Spec):
         init_std: weights start normal with this standard deviation, biases at 0; None: as torch's layers do.
         init_bias: where the biases of `init_bias_layers` start instead; Caffe's 0.1.
         init_bias_layers: layers counted from 1, convolutions first.
-        num_classes: outputs.
+        num_classes: outputs; 0 or None: no classifier, what it reads comes out (fc7, as TF-slim).
         in_channels: channels of the input image.
         input_size: side of the square input that the network was published for, pixels.
     """

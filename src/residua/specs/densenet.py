@@ -10,6 +10,7 @@ from residua.specs.fields import (
     Classes,
     Dropout,
     Epsilon,
+    GlobalPool,
     InChannels,
     InputSize,
     Momentum,
@@ -49,7 +50,8 @@ class DenseNetSpec(Spec):
             backward pass. Memory is then linear in the depth instead of quadratic (Pleiss 2017, arXiv 1707.06990).
         bn_eps: epsilon of batch normalisation.
         bn_momentum: weight of the new batch in the running statistics (torch's convention).
-        num_classes: outputs.
+        global_pool: False: no average; the classifier answers at each position, (B, num_classes, h, w).
+        num_classes: outputs; 0 or None: no classifier, the pooled features come out.
         in_channels: channels of the input image.
         input_size: side of the square input that the network was published for, pixels.
     """
@@ -68,6 +70,7 @@ class DenseNetSpec(Spec):
     recompute: Annotated[bool, Role("training")] = False
     bn_eps: Epsilon = 1e-5
     bn_momentum: Momentum = 0.1
+    global_pool: GlobalPool = True
     num_classes: Classes = 1000
     in_channels: InChannels = 3
     input_size: InputSize = 224

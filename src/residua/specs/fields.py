@@ -80,7 +80,7 @@ MOST_PIXELS = 4096  # side of a network's input: an image takes 0.2 GB as float3
 
 Name = Annotated[str, Length(200), Role("names")]
 Paper = Annotated[str, Length(1000), Role("names")]
-Classes = Annotated[int, Span(1, 10**9), Role("ends")]
+Classes = Annotated[int, Span(0, 10**9, hint="Use 0 for no classifier"), Role("ends")]
 InChannels = Annotated[int, Span(1, 2**24), Role("ends")]
 InputSize = Annotated[int, Span(1, MOST_PIXELS), Role("ends")]
 Units = Annotated[int, Span(1, 10**8)]  # the names of a series have eight digits; `build` takes far fewer
@@ -94,12 +94,14 @@ Border = Annotated[int, Span(0, 1024, hint="Use 0 for none")]
 Divisor = Annotated[int, Span(1, 2**24)]
 Factor = Annotated[float, Span(-1000, 1000)]
 StartBias = Annotated[float, Span(-1000, 1000), Role("start")]
+StartBiasOrNone = Annotated[float | None, Span(-1000, 1000), Role("start")]
 Deviation = Annotated[float, Span(0, 1000, above=True), Role("start")]
 Probability = Annotated[float, Span(0, 1, below=True, hint="It is a probability; customary is 0.5, and 0 is none")]
 Dropout = Annotated[Probability, Role("training")]
 # float32 holds nothing below 1e-38, and 1 / sqrt(eps) must stay harmless where a channel never varies.
 Epsilon = Annotated[float, Span(1e-12, 1, hint="torch's own is 1e-5")]
 Momentum = Annotated[float, Span(0, 1, hint="torch's own is 0.1"), Role("training")]
+GlobalPool = Annotated[bool, Role("density")]
 AuxHeads = Annotated[bool, Role("training")]
 AuxWeight = Annotated[float, Span(0, 1000, hint="Use aux_heads=False for no such loss"), Role("training")]
 BadPolicy = Literal["refuse", "skip"]  # what is done with images that cannot be read

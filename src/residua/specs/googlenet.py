@@ -12,6 +12,7 @@ from residua.specs.fields import (
     Classes,
     Dropout,
     Epsilon,
+    GlobalPool,
     InChannels,
     InputSize,
     Momentum,
@@ -68,7 +69,8 @@ class GoogLeNetSpec(Spec):
         end_points: whose names `parts` gives: "caffe" (`inception_3a/output`) or "torchvision" (`inception3a`).
         bn_eps: epsilon of batch normalisation.
         bn_momentum: weight of the new batch in the running statistics (torch's convention).
-        num_classes: outputs.
+        global_pool: False: no average; the classifier answers at each position, (B, num_classes, h, w).
+        num_classes: outputs; 0 or None: no classifier and no auxiliary ones, the pooled features come out.
         in_channels: channels of the input image.
         input_size: side of the square input that the network was published for, pixels.
     """
@@ -91,6 +93,7 @@ class GoogLeNetSpec(Spec):
     end_points: Annotated[Literal["caffe", "torchvision"], Role("names")] = "caffe"
     bn_eps: Epsilon = 1e-3
     bn_momentum: Momentum = 0.1
+    global_pool: GlobalPool = True
     num_classes: Classes = 1000
     in_channels: InChannels = 3
     input_size: InputSize = 224

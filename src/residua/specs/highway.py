@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from residua.specs.fields import (
     ChannelsOfStages,
     ChannelsOrNone,
     Classes,
+    GlobalPool,
     InChannels,
     InputSize,
     Length,
@@ -19,10 +20,13 @@ from residua.specs.fields import (
     Side,
     SideOrNone,
     StartBias,
+    StartBiasOrNone,
     UnitsOfStages,
 )
 from residua.specs.ranges import with_ranges
 from residua.specs.schema import Spec
+
+Carry = Literal["coupled", "independent"]
 
 
 @with_ranges
@@ -44,9 +48,14 @@ class HighwaySpec(Spec):
         grid: side of the map that the classifier reads, behind adaptive averages; 1 is the global average.
         dropouts: drop probabilities, of the image, then behind each stage; the last is the classifier's input.
         gates: False makes the plain network of the same depth: each layer is its H.
-        transform_bias: where the biases of the gates T start; C = 1 − T. The paper takes -2 for CIFAR, -1 for MNIST,
+        carry: the gate C of y = H·T + x·C (Srivastava 2015, arXiv 1505.00387, equations 2 and 3): "coupled", C = 1 − T,
+            as all published networks have it; or "independent", a gate with weights of its own.
+        transform_bias: where the biases of the gates T start. The paper takes -2 for CIFAR, -1 for MNIST,
             and advises -1 to -3, the more negative the deeper.
-        num_classes: outputs.
+        carry_bias: where those of independent gates C start; None: -transform_bias, so that with weights of 0 the
+            network starts as the coupled one, C = 1 − T. The papers train no independent gates and state no value.
+        global_pool: False: no average; the classifier answers at each position, (B, num_classes, h, w). For grid=1.
+        num_classes: outputs; 0 or None: no classifier, the pooled features come out.
         in_channels: channels of the input image.
         input_size: side of the square input that the network was published for, pixels.
     """
@@ -65,7 +74,10 @@ class HighwaySpec(Spec):
     grid: Side = 1
     dropouts: Annotated[tuple[Probability, ...], Role("training")] = (0.2, 0.2, 0.2, 0.2)
     gates: bool = True
+    carry: Carry = "coupled"
     transform_bias: StartBias = -2.0
+    carry_bias: StartBiasOrNone = None
+    global_pool: GlobalPool = True
     num_classes: Classes = 10
     in_channels: InChannels = 3
     input_size: InputSize = 32
@@ -84,6 +96,9 @@ class HighwaySpec(Spec):
                 f"{stages} of each for the {stages} stages of depths, and {stages + 1} dropouts",
                 "Give the lists matching lengths",
             )
+        check_carry(self)
+        if not self.global_pool and self.grid != 1:
+            self.refuse(f"global_pool=False with grid={self.grid}", "grid=1, the global average", "Use grid=1")
         if even := [kernel for kernel in self.kernels if kernel % 2 == 0]:
             self.refuse(
                 f"kernels={self.kernels}", "odd sides: a gated layer keeps its resolution", f"Use {even[0] + 1}"
@@ -97,6 +112,18 @@ class HighwaySpec(Spec):
                     "a convolution wherever the width changes: a gate carries its input",
                     f"Use another entry_kernels[{stage}], such as 3",
                 )
+
+
+def check_carry(spec: Any) -> None:
+    """Refuse an independent carry gate in a network without gates.
+
+    Raises:
+        InputError: as `Spec.refuse`.
+    """
+    if spec.carry == "independent" and not spec.gates:
+        spec.refuse(
+            "carry='independent' with gates=False", "gated layers: a plain layer carries nothing", "Leave it out"
+        )
 
 
 SRIVASTAVA_2015 = "Srivastava 2015, arXiv 1507.06228"

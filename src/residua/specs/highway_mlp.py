@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from residua.specs.fields import Channels, Classes, InChannels, InputSize, Name, Paper, Span, StartBias
-from residua.specs.highway import SRIVASTAVA_2015
+from residua.specs.fields import Channels, Classes, InChannels, InputSize, Name, Paper, Span, StartBias, StartBiasOrNone
+from residua.specs.highway import SRIVASTAVA_2015, Carry, check_carry
 from residua.specs.ranges import with_ranges
 from residua.specs.schema import Spec
 from residua.specs.series import Series
@@ -25,9 +25,11 @@ class HighwayMLPSpec(Spec):
         width: units of each layer; 50, in plain networks 71, which has as many weights a layer (section 3.1).
         activation: of H, "relu" or "tanh"; the paper searched both.
         gates: False makes the plain network of the same depth: each layer is its H.
-        transform_bias: where the biases of the gates T start; C = 1 − T. The paper searched -1 to -10 at each depth
+        carry: the gate C, "coupled" (1 − T) or "independent"; see `HighwaySpec`.
+        transform_bias: where the biases of the gates T start. The paper searched -1 to -10 at each depth
             and does not publish what it found.
-        num_classes: outputs.
+        carry_bias: where those of independent gates C start; None: -transform_bias; see `HighwaySpec`.
+        num_classes: outputs; 0 or None: no classifier, the last layer's units come out.
         in_channels: channels of the input image.
         input_size: side of the square input, pixels. It is structural: the first layer has in_channels · input_size²
             inputs, and takes no other size.
@@ -41,10 +43,15 @@ class HighwayMLPSpec(Spec):
     width: Channels = 50
     activation: Literal["relu", "tanh"] = "relu"
     gates: bool = True
+    carry: Carry = "coupled"
     transform_bias: StartBias = -4.0
+    carry_bias: StartBiasOrNone = None
     num_classes: Classes = 10
     in_channels: InChannels = 1
     input_size: InputSize = 28
+
+    def check(self) -> None:
+        check_carry(self)
 
 
 def highway_mlp(name: str, gated: int) -> HighwayMLPSpec:

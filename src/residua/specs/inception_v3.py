@@ -12,6 +12,7 @@ from residua.specs.fields import (
     Classes,
     Dropout,
     Epsilon,
+    GlobalPool,
     InChannels,
     InputSize,
     Momentum,
@@ -50,7 +51,8 @@ class InceptionV3Spec(Spec):
         initial: how weights start: "variance_scaling" (slim's: normal with variance 2 / fan-in) or "normal"
             (torchvision's: deviation 0.1). Behind batch normalisation both compute one function in training; but with
             the second, values overflow float32 in evaluation until the running statistics have followed.
-        num_classes: outputs.
+        global_pool: False: no average; the classifier answers at each position, (B, num_classes, h, w).
+        num_classes: outputs; 0 or None: no classifier and no auxiliary ones, the pooled features come out.
         in_channels: channels of the input image.
         input_size: side of the square input that the network was published for, pixels.
     """
@@ -69,6 +71,7 @@ class InceptionV3Spec(Spec):
     aux_weight: AuxWeight = 0.4
     dropout: Dropout = 0.5
     initial: Annotated[Literal["variance_scaling", "normal"], Role("start")] = "variance_scaling"
+    global_pool: GlobalPool = True
     num_classes: Classes = 1000
     in_channels: InChannels = 3
     input_size: InputSize = 299

@@ -12,6 +12,7 @@ from residua.specs.fields import (
     Classes,
     Dropout,
     Epsilon,
+    GlobalPool,
     InChannels,
     InputSize,
     Momentum,
@@ -45,7 +46,8 @@ class InceptionV4Spec(Spec):
         aux_heads: the classifier that training adds on the last Inception-B (slim). Evaluation never runs it.
         aux_weight: weight of its loss in training. The paper gives none; 0.4 is slim's (train_image_classifier.py).
         dropout: drop probability before the classifier (figure 9: keep 0.8).
-        num_classes: outputs.
+        global_pool: False: no average; the classifier answers at each position, (B, num_classes, h, w).
+        num_classes: outputs; 0 or None: no classifier and no auxiliary ones, the pooled features come out.
         in_channels: channels of the input image.
         input_size: side of the square input that the network was published for, pixels.
     """
@@ -62,6 +64,7 @@ class InceptionV4Spec(Spec):
     aux_heads: AuxHeads = False
     aux_weight: AuxWeight = 0.4
     dropout: Dropout = 0.2
+    global_pool: GlobalPool = True
     num_classes: Classes = 1000
     in_channels: InChannels = 3
     input_size: InputSize = 299

@@ -11,6 +11,7 @@ from residua.specs.fields import (
     Classes,
     Deviation,
     Dropout,
+    GlobalPool,
     InChannels,
     InputSize,
     Length,
@@ -43,7 +44,8 @@ class NiNSpec(Spec):
         init_std: weights start normal with this standard deviation, biases at 0.
         init_small_std: the deviation of `init_small` instead.
         init_small: layers counted from 1.
-        num_classes: outputs.
+        global_pool: False: no average; a map of logits comes out, (B, num_classes, h, w).
+        num_classes: outputs; 0 or None: without the last convolution; the average of what it reads comes out.
         in_channels: channels of the input image.
         input_size: side of the square input that the network was published for, pixels.
     """
@@ -62,6 +64,7 @@ class NiNSpec(Spec):
     init_std: Deviation = 0.05
     init_small_std: Deviation = 0.01
     init_small: Annotated[tuple[int, ...], Role("start")] = ()
+    global_pool: GlobalPool = True
     num_classes: Classes = 1000
     in_channels: InChannels = 3
     input_size: InputSize = 224

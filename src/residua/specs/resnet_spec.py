@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from residua._base.words import quoted, some
 from residua.specs.fields import (
     Channels,
     ChannelsOfStages,
@@ -14,6 +15,7 @@ from residua.specs.fields import (
     Dropout,
     Epsilon,
     Factor,
+    GlobalPool,
     InChannels,
     InputSize,
     Momentum,
@@ -22,19 +24,23 @@ from residua.specs.fields import (
     Role,
     Span,
     StartBias,
+    StartBiasOrNone,
     UnitsOfStages,
+    checked,
 )
 from residua.specs.ranges import with_ranges
+from residua.specs.resnet_rules import check_together
+from residua.specs.resnet_units import Units, own_strides, regular_form
 from residua.specs.schema import Spec
 
 Unit = Literal["basic", "bottleneck"]
 Activation = Literal["post", "bn_after_add", "relu_before_add", "relu_only_pre", "full_pre"]
-Stem = Literal["imagenet", "deep", "cifar", "plain"]
+Stem = Literal["imagenet", "deep", "cifar", "plain", "none"]
 StrideSite = Literal["first_1x1", "first_3x3", "last_3x3"]
 Shortcut = Literal["none", "pad", "pad_both", "projection", "projection_all", "max_pool"]
-Gate = Literal["none", "constant", "exclusive", "shortcut_only", "dropout"]
+Gate = Literal["none", "constant", "exclusive", "shortcut_only", "dropout", "independent"]
 Padding = Literal["symmetric", "same"]
-PoolPadding = Literal["symmetric", "zero", "same", "ceil"]
+PoolPadding = Literal["symmetric", "zero", "same", "ceil", "valid"]
 Sharing = Literal["none", "kernels", "units"]
 BiasSite = Literal["stem", "inner", "last", "projection"]
 EndPoints = Literal["torchvision", "slim", "keras"]
@@ -51,19 +57,25 @@ class ResNetSpec(Spec):
         paper: where the network was published.
         depths: units in each stage.
         widths: channels of each stage before `expansion`.
+        units: all units as a free list beside the two: for each stage one (depth, inner depth, stride) a unit, as
+            TF-slim's Block has them; (): the regular form. `edit(units=…)` settles the regular form with it, and a
+            contradiction between the two is refused. Depth is the output's channels, inner depth those of a
+            bottleneck's 3×3 or a basic unit's first convolution. `stride_site` states which convolution strides.
         unit: "basic" (3×3, 3×3) or "bottleneck" (1×1, 3×3, 1×1).
         expansion: output channels of a unit over the stage's width; 4 for a bottleneck (He 2015, section 4.1).
         activation: order of BN, ReLU and addition, the five of He 2016, figure 4: "post" (a, original),
             "bn_after_add" (b), "relu_before_add" (c), "relu_only_pre" (d), "full_pre" (e).
         stem: "imagenet" (7×7 stride 2, then 3×3 max-pool stride 2); "deep", with three 3×3 for the 7×7, the first two
-            half as wide (SENet-154); "cifar" (3×3); or "plain", as "imagenet" without BN between 7×7 and ReLU.
-        stem_width: channels that leave the stem.
+            half as wide (SENet-154); "cifar" (3×3); "plain", as "imagenet" without BN between 7×7 and ReLU; or "none",
+            the first stage reads the input of `in_channels` (TF-slim's include_root_block=False).
+        stem_width: channels that leave the stem; without one it has no effect.
         stem_norm: with a pre-activated order, the first unit's activation stands in the stem, before the pool and
             before the paths split (He 2016, section 4; fb.resnet.torch). False: inside the first unit, behind the
             pool, where an identity shortcut does not see it (timm). The other orders always have it in the stem.
         pool_padding: how the stem's pool pads: "symmetric", −inf on both sides (torch); "zero" (Keras); "same", −inf as
-            TensorFlow's SAME; "ceil", not at all, windows over the edge being cut (Caffe). Zeros differ on un-activated
-            values; the last two agree at even sizes, and shift the grid of the others.
+            TensorFlow's SAME; or not at all: "ceil", windows over the edge being cut (Caffe), "valid", those being left
+            out (TensorFlow's VALID). Zeros differ on un-activated values. "same" and "ceil" agree at even sizes, and
+            shift the grid of the first two; "valid" has a row and a column less.
         stride_site: where a stage halves the resolution: "first_1x1", the first unit's first convolution (He 2015,
             Caffe, Keras); "first_3x3", its 3×3 (torchvision's v1.5); "last_3x3", that of the last unit of the stage
             before (TF-slim). The first and the last compute one function at different cost.
@@ -75,10 +87,13 @@ class ResNetSpec(Spec):
         projection_norm: BN behind a projection; None: yes, unless "full_pre".
         projection_input: with "full_pre", a projection reads the "preactivated" input (He 2016) or the "raw" one.
         gate: what multiplies shortcut and branch (He 2016, table 1): "none"; "constant" (`shortcut_scale`,
-            `branch_scale`); "exclusive" (1 − g and g); "shortcut_only" (1 − g and 1); "dropout" of the shortcut.
+            `branch_scale`); "exclusive" (1 − g and g); "shortcut_only" (1 − g and 1); "dropout" of the shortcut. Not of
+            that table: "independent", c and g, each a gate of its own (Srivastava 2015, arXiv 1505.00387, equation 2).
         shortcut_scale: factor of the shortcut with gate "constant".
         branch_scale: factor of the branch with gate "constant".
         gate_bias: initial bias of g = sigmoid(1×1 convolution).
+        carry_bias: initial bias of c with gate "independent"; None: -gate_bias, so that with weights of 0 both start
+            as "exclusive" does, c = 1 − g.
         shortcut_dropout: drop probability of the shortcut with gate "dropout".
         cardinality: groups of the 3×3 in a bottleneck (ResNeXt).
         base_width: channels a group has per 64 of the stage's width (wide: 128, ResNeXt-50 32×4d: 4).
@@ -89,6 +104,10 @@ class ResNetSpec(Spec):
             (Liao 2016, arXiv 1604.03640): "none"; "kernels", the convolutions of the branch, while normalisation, gates
             and squeeze-and-excitation are each step's own; "units", everything.
         dropout: drop probability inside the unit, before its last convolution (Zagoruyko 2016).
+        stochastic_depth: probability with which training drops the branch of the last unit (1 − p_L of Huang 2016,
+            arXiv 1603.09382; there 0.5); of unit l of L, l/L of it. What is kept is divided by its probability, so
+            that evaluation is the plain network; the paper multiplies in evaluation instead.
+        stochastic_depth_mode: one draw for the "batch" (the paper) or one for each image, "row" (torchvision, timm).
         final_norm: with "full_pre", BN and ReLU before the pooling; False: the sum is pooled as it is, as widely copied
             code for CIFAR does.
         bias: sites of convolutions with a bias: "stem", "inner", "last" (of a unit), "projection".
@@ -108,8 +127,9 @@ class ResNetSpec(Spec):
         head: "linear" after global average pooling, or the same as a 1×1 convolution, "conv".
         end_points: whose names the end points have: "torchvision" (`layer1.0`), "slim"
             (`resnet_v2_50/block1/unit_1/bottleneck_v2`) or "keras" (`conv2_block1_out`).
-        num_classes: outputs.
-        in_channels: channels of the input image.
+        global_pool: False: no pooling; the classifier answers at each position, (B, num_classes, h, w).
+        num_classes: outputs; 0 or None: no classifier, the pooled features come out.
+        in_channels: channels of the input image; without a stem those that the first stage reads.
         input_size: side of the square input that the network was published for, pixels.
     """
 
@@ -120,6 +140,7 @@ class ResNetSpec(Spec):
     depths: UnitsOfStages
     widths: ChannelsOfStages
     unit: Unit
+    units: Units = ()
     expansion: Annotated[int, Span(1, 1024)] = 1
     activation: Activation = "post"
     stem: Stem = "imagenet"
@@ -135,6 +156,7 @@ class ResNetSpec(Spec):
     shortcut_scale: Factor = 1.0
     branch_scale: Factor = 1.0
     gate_bias: StartBias = -6.0
+    carry_bias: StartBiasOrNone = None
     shortcut_dropout: Dropout = 0.5
     cardinality: Divisor = 1
     base_width: Channels = 64
@@ -143,6 +165,8 @@ class ResNetSpec(Spec):
     se_ratio: Annotated[int, Span(0, 2**24, hint="Use 0 for none")] = 0
     sharing: Sharing = "none"
     dropout: Dropout = 0.0
+    stochastic_depth: Dropout = 0.0
+    stochastic_depth_mode: Annotated[Literal["batch", "row"], Role("training")] = "batch"
     final_norm: bool = True
     bias: tuple[BiasSite, ...] = ()
     padding: Padding = "symmetric"
@@ -154,6 +178,7 @@ class ResNetSpec(Spec):
     head_dropout: Dropout = 0.0
     head: Annotated[Literal["linear", "conv"], Role("layout")] = "linear"
     end_points: Annotated[EndPoints, Role("names")] = "torchvision"
+    global_pool: GlobalPool = True
     num_classes: Classes = 1000
     in_channels: InChannels = 3
     input_size: InputSize = 224
@@ -161,17 +186,35 @@ class ResNetSpec(Spec):
     @property
     def depth(self) -> int:
         """Layers with weights on the main path, as the papers count them."""
-        return sum(self.depths) * (2 if self.unit == "basic" else 3) + (4 if self.stem == "deep" else 2)
+        root = {"deep": 3, "none": 0}.get(self.stem, 1)
+        return sum(self.depths) * (2 if self.unit == "basic" else 3) + root + 1
 
     @property
     def stem_stride(self) -> int:
         """Pixels of the image per pixel of the first stage."""
-        return 1 if self.stem == "cifar" else 4
+        return 1 if self.stem in ("cifar", "none") else 4
+
+    @property
+    def entry_width(self) -> int:
+        """Channels that the first stage reads."""
+        return self.in_channels if self.stem == "none" else self.stem_width
+
+    @property
+    def strides(self) -> tuple[tuple[int, ...], ...]:
+        """The stride of each unit, by stage, without dilation."""
+        return own_strides(self)
 
     @property
     def own_stride(self) -> int:
-        """Pixels of the image per pixel of the features, without dilation: each stage but the first halves."""
-        return int(self.stem_stride * 2 ** (len(self.depths) - 1))
+        """Pixels of the image per pixel of the features, without dilation."""
+        return self.reached_strides[-1]
+
+    @property
+    def reached_strides(self) -> tuple[int, ...]:
+        """Pixels of the image per pixel at each resolution on the way, that of the first stage's input first."""
+        steps = [stride for stage in self.units for _, _, stride in stage if stride > 1]
+        steps = steps if self.units else [2] * (len(self.depths) - 1)
+        return tuple(itertools.accumulate(steps, operator.mul, initial=self.stem_stride))
 
     def inner_width(self, stage: int) -> int:
         """Return the channels of a bottleneck's 3×3 in a stage, counted from 0."""
@@ -179,123 +222,28 @@ class ResNetSpec(Spec):
             return self.inner_widths[stage]
         return self.widths[stage] * self.base_width // 64 * self.cardinality
 
+    def unit_widths(self, stage: int, index: int) -> tuple[int, int]:
+        """Return the channels of a unit's output, and those of its 3×3 or a basic unit's first convolution.
+
+        Stage and index count from 0.
+        """
+        if self.units:
+            depth, inner, _ = self.units[stage][index]
+            return depth, inner
+        inner = self.widths[stage] if self.unit == "basic" else self.inner_width(stage)
+        return self.widths[stage] * self.expansion, inner
+
+    def edit(self, **edits: Any) -> Self:
+        """Return a copy with some fields changed; `units` changes the regular form with them.
+
+        Raises:
+            InputError: as `Spec.edit`.
+        """
+        if edits.get("units"):
+            units = checked("units", edits["units"], Units, "Leave it out for the regular form")
+            if all(units):
+                edits = {**regular_form(units, self), **edits}
+        return super().edit(**edits)
+
     def check(self) -> None:
-        self._check_widths()
-        self._check_unit()
-        self._check_shortcut()
-        self._check_stride()
-        if self.end_points == "slim" and (self.unit != "bottleneck" or self.activation not in ("post", "full_pre")):
-            self.refuse(
-                f"end_points='slim' with unit={self.unit!r} and activation={self.activation!r}",
-                "a network that TF-slim names: bottlenecks, activation 'post' or 'full_pre'",
-                "Use end_points='torchvision'",
-            )
-
-    def _check_widths(self) -> None:
-        if len(self.depths) != len(self.widths):
-            self.refuse(
-                f"depths={self.depths} and widths={self.widths}",
-                "one width for each stage",
-                "Give both lists the same length",
-            )
-        if self.stem == "plain" and self.activation in ("relu_only_pre", "full_pre"):
-            self.refuse(
-                f"stem='plain' with activation={self.activation!r}",
-                "an order that activates in the stem; a pre-activated stem has no BN anyway",
-                "Use stem='imagenet' with stem_norm=False",
-            )
-        if self.stem == "deep" and self.stem_width % 2:
-            self.refuse(f"stem_width={self.stem_width} with stem='deep'", "an even number", "Customary is 128")
-        for index, inner in enumerate(self.inner_widths):
-            if inner % self.cardinality:
-                self.refuse(
-                    f"inner_widths[{index}]={inner}",
-                    f"multiples of cardinality={self.cardinality}",
-                    f"The nearest is {max(1, round(inner / self.cardinality)) * self.cardinality}",
-                )
-        if self.inner_widths and len(self.inner_widths) != len(self.depths):
-            self.refuse(
-                f"inner_widths={self.inner_widths} for depths={self.depths}",
-                "one inner width for each stage, or none",
-                "Give both lists the same length",
-            )
-
-    def _check_unit(self) -> None:
-        if self.unit == "basic":
-            # A basic unit has one width and whole convolutions.
-            only = {"cardinality": 1, "base_width": 64, "inner_widths": (), "reduce_first": 1}
-            if odd := [f"{key}={getattr(self, key)}" for key, own in only.items() if getattr(self, key) != own]:
-                self.refuse(
-                    f"{', '.join(odd)} with basic units",
-                    "a bottleneck, which alone has an inner width and a grouped 3×3",
-                    "Use unit='bottleneck', or widen with widths=",
-                )
-            return
-        inner = [self.inner_width(stage) for stage in range(len(self.depths))]
-        if min(inner) < 1:
-            self.refuse(
-                f"base_width={self.base_width} with widths={self.widths}",
-                "at least one inner channel for each group",
-                "Use wider stages, or base_width=64",
-            )
-        if any(width % self.reduce_first for width in inner):
-            self.refuse(f"reduce_first={self.reduce_first}", f"a divisor of the inner widths {inner}", "Customary is 1")
-
-    def _check_shortcut(self) -> None:
-        channels = (self.stem_width, *(width * self.expansion for width in self.widths))
-        if self.shortcut in ("pad", "pad_both") and list(channels) != sorted(channels):
-            self.refuse(
-                f"shortcut={self.shortcut!r} with {' → '.join(map(str, channels))} channels",
-                "channels that never shrink: zeros can only be added",
-                "Use shortcut='projection', or widen with widths=",
-            )
-        if self.projection_kernel not in (1, 3):
-            self.refuse(f"projection_kernel={self.projection_kernel}", "1 or 3", "Customary is 1")
-        if not self.final_norm and self.activation != "full_pre":
-            self.refuse(
-                f"final_norm=False with activation={self.activation!r}",
-                "activation='full_pre', which alone has a norm behind the last unit",
-                "Leave final_norm out",
-            )
-        if self.shortcut == "none" and self.gate != "none":
-            self.refuse(f"gate={self.gate!r} with shortcut='none'", "a shortcut to gate", "Use gate='none'")
-        reason = _NO_ZERO_INIT.get(self.activation)
-        if self.shortcut == "none":
-            reason = "without a shortcut nothing would reach the classifier, and no gradient would come back"
-        if self.zero_init_last_bn and reason:
-            self.refuse(
-                f"zero_init_last_bn with activation={self.activation!r} and shortcut={self.shortcut!r}",
-                f"a unit that can start as its shortcut; here {reason}",
-                "Use zero_init_last_bn=False",
-            )
-
-    def _check_stride(self) -> None:
-        if self.sharing != "none" and self.stride_site == "last_3x3":
-            self.refuse(
-                f"sharing={self.sharing!r} with stride_site='last_3x3'",
-                "units of one stride: the last of a stage would differ from those it shares with",
-                "Use stride_site='first_3x3' or 'first_1x1'",
-            )
-        if not self.output_stride:
-            return
-        legal = [self.stem_stride * 2**stage for stage in range(len(self.depths))]
-        if self.output_stride not in legal:
-            self.refuse(
-                f"output_stride={quoted(self.output_stride)}",
-                f"0, for its own, or one of {some(map(str, legal))}",
-                f"The nearest is {min(legal, key=lambda stride: abs(stride - self.output_stride))}",
-            )
-        in_1x1 = self.unit == "bottleneck" and self.stride_site == "first_1x1"
-        if self.padding == "same" and self.output_stride != self.own_stride and not in_1x1:
-            self.refuse(
-                f"output_stride={self.output_stride} with padding='same' and strided 3×3 convolutions",
-                f"0 or {self.own_stride}: SAME pads those on one side at even sizes, which no dilation repeats",
-                "Use padding='symmetric'",
-            )
-
-
-_NO_ZERO_INIT = {
-    "bn_after_add": "the last BN stands on the shortcut's way too, and every gradient before the classifier would be 0",
-    "relu_before_add": "the last BN is followed by a ReLU, which at 0 passes no gradient to the branch",
-    "full_pre": "the branch ends in a convolution, and has no last BN",
-}
+        check_together(self)

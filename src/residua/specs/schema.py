@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar, NoReturn, Self
+import enum
+from typing import Any, ClassVar, Final, NoReturn, Self
 
 from residua._base.errors import InputError, did_you_mean
 from residua._base.words import quoted
 from residua.specs.families import FAMILIES, family_named
 from residua.specs.fields import field_roles, settle
+
+
+class Own(enum.Enum):
+    """The value of an argument that is left out: what the network has itself, which None may not mean."""
+
+    OWN = "own"
+
+    def __repr__(self) -> str:
+        return "OWN"
+
+
+OWN: Final = Own.OWN
 
 
 class Spec:
@@ -26,8 +39,37 @@ class Spec:
     input_size: int
 
     def __post_init__(self) -> None:
+        if self.num_classes is None:  # TF-slim's word for a network without its classifier
+            object.__setattr__(self, "num_classes", 0)
         settle(self)
         self.check()
+
+    @property
+    def builds_aux_heads(self) -> bool:
+        """Whether the network has auxiliary classifiers."""
+        return self.num_classes > 0 and bool(getattr(self, "aux_heads", False))
+
+    def require_logits(self, purpose: str) -> None:
+        """Refuse a network that does not give one vector of logits an image.
+
+        Args:
+            purpose: what needs them, such as "training".
+
+        Raises:
+            InputError: the field that is in the way is named.
+        """
+        if not self.num_classes:
+            self.refuse(
+                f"{purpose} with num_classes=0",
+                "a network with a classifier: this one gives pooled features",
+                "Leave num_classes out, or state a number",
+            )
+        if not getattr(self, "global_pool", True):
+            self.refuse(
+                f"{purpose} with global_pool=False",
+                "logits of the whole image: this network gives logits at each position",
+                "Use global_pool=True: the weights are the same",
+            )
 
     def check(self) -> None:
         """Refuse fields that are legal one by one and not together, by `refuse`."""
@@ -80,8 +122,7 @@ class Spec:
     def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON values, `family` first; `from_json` undoes it exactly."""
         fields = {name: getattr(self, name) for name in _field_names(type(self))}
-        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
-        return {"family": self.family, **plain}
+        return {"family": self.family, **{key: _plain(value) for key, value in fields.items()}}
 
     @staticmethod
     def from_json(document: Any) -> Spec:
@@ -111,6 +152,10 @@ class Spec:
         except InputError as error:
             raise InputError(f"a {name} with {error.given}", error.wanted, error.remedy) from error
         return spec
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(entry) for entry in value] if isinstance(value, tuple) else value
 
 
 def _field_names(kind: type[Any]) -> list[str]:

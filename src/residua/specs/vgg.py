@@ -41,7 +41,7 @@ class VGGSpec(Spec):
             repeats 49 times; grid=1 reads it once.
         hidden: width of the first two fully connected layers.
         dropout: drop probability behind each of them.
-        num_classes: outputs.
+        num_classes: outputs; 0 or None: no classifier, what it reads comes out (fc7, as TF-slim).
         in_channels: channels of the input image.
         input_size: side of the square input that the network was published for, pixels.
     """

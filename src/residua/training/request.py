@@ -117,6 +117,7 @@ def ask(
             "a network of 3 channels: images are RGB",
             "Leave in_channels out, or edit the spec: in_channels=3",
         )
+    spec.require_logits("training")
     if large.image_size != published:
         check_input(spec, large.image_size)
     choose_hardware(large.device)

@@ -10,14 +10,14 @@ from residua._base.errors import InputError
 from residua.families.backbone import Backbone
 from residua.families.build import build
 from residua.families.network import Classifier
-from residua.specs.schema import Spec
+from residua.specs.schema import OWN, Own, Spec
 from residua.weights.identity import Target
 
 
 @overload
 def create_model(
     model: str | Spec,
-    num_classes: int | None = None,
+    num_classes: int | Own | None = OWN,
     in_channels: int | None = None,
     weights: str | Path | None = None,
     *,
@@ -27,7 +27,7 @@ def create_model(
 @overload
 def create_model(
     model: str | Spec,
-    num_classes: int | None = None,
+    num_classes: int | Own | None = OWN,
     in_channels: int | None = None,
     weights: str | Path | None = None,
     *,
@@ -38,7 +38,7 @@ def create_model(
 ) -> Backbone: ...
 def create_model(
     model: str | Spec,
-    num_classes: int | None = None,
+    num_classes: int | Own | None = OWN,
     in_channels: int | None = None,
     weights: str | Path | None = None,
     *,
@@ -51,8 +51,9 @@ def create_model(
 
     Args:
         model: a name (`residua models` lists them) or a spec.
-        num_classes: outputs; None keeps the network's own. With weights of a different number, all classifiers are
-            newly drawn, and everything else must fit.
+        num_classes: outputs; left out, the network's own. With weights of a different number, all classifiers are
+            newly drawn, and everything else must fit. 0 or None: no classifier; the pooled features come out,
+            (B, 2048) of a ResNet-50, and `.provenance` names the tensors of the weights that were left out.
         in_channels: channels of the input image; None keeps the network's own. With weights of another number, the
             first kernel is fitted so that an image whose channels are alike gives what it gave.
         weights: "torchvision:IMAGENET1K_V2", "timm:TAG", "hf://ORG/REPO", "https://…#sha256=HEX", a file, or a run
@@ -89,7 +90,7 @@ def create_model(
         from residua.weights.named.resolve import resolve
         from residua.weights.named.transfer import load_weights
 
-        resolved = resolve(weights, target, new_classifier=num_classes is not None)
+        resolved = resolve(weights, target, new_classifier=num_classes is not OWN)
         network = build(resolved.identity.network)
-        load_weights(network, resolved, new_classifier=num_classes is not None, new_input=in_channels is not None)
+        load_weights(network, resolved, new_classifier=num_classes is not OWN, new_input=in_channels is not None)
     return Backbone(network, out_indices, names) if features_only else network

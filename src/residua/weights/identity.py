@@ -10,7 +10,7 @@ from residua._base.errors import InputError
 from residua._base.words import some
 from residua.families.build import spec_of
 from residua.specs.catalog import get_spec
-from residua.specs.schema import Spec
+from residua.specs.schema import OWN, Own, Spec
 from residua.weights.peers.same_network import PEER_NETWORKS, PeerNetwork
 
 _Fields = dict[str, tuple[Any, Any]]
@@ -31,7 +31,7 @@ class Target:
 
     @classmethod
     def of(
-        cls, model: str | Spec, num_classes: int | None = None, in_channels: int | None = None, **edits: Any
+        cls, model: str | Spec, num_classes: int | Own | None = OWN, in_channels: int | None = None, **edits: Any
     ) -> Target:
         """Return what `create_model` with these arguments wants: of a name only the edits.
 

@@ -91,11 +91,18 @@ def test_runs_settle_the_form_too_and_other_networks_are_refused(tmp_path: Path)
 
 def test_edits_that_leave_the_weights_their_meaning_load(tmp_path: Path) -> None:
     save_tiny(tmp_path / "run")
-    edits = {"output_stride": 2, "init": "he_truncated", "end_points": "keras", "head_dropout": 0.5}
+    edits = {
+        "output_stride": 2,
+        "global_pool": False,
+        "init": "he_truncated",
+        "end_points": "keras",
+        "head_dropout": 0.5,
+    }
     for name in (tiny_spec(), NAME):
         network = create_model(name, weights=tmp_path / "run", num_classes=3, **edits)  # type: ignore[arg-type]
         assert {key: getattr(network.spec, key) for key in edits} == edits
-    assert load(tmp_path / "run", tiny_spec(output_stride=2)).spec == tiny_spec(output_stride=2)
+    dense = tiny_spec(output_stride=2, global_pool=False)
+    assert load(tmp_path / "run", dense).spec == dense
     # By name a run's own stride is kept; a spec asks for its own.
     save_tiny(tmp_path / "dense", tiny_model(output_stride=2))
     network = create_model(NAME, num_classes=3, weights=tmp_path / "dense")
@@ -115,6 +122,7 @@ OTHERS: dict[str, Any] = {
     "init_bias_layers": (1, 2),
     "zero_init_last_bn": True,
     "gate_bias": -1.0,
+    "carry_bias": -1.0,
     "transform_bias": -1.0,
     "dropout": 0.125,
     "dropouts": (0.1, 0.1, 0.1, 0.1),
@@ -122,6 +130,8 @@ OTHERS: dict[str, Any] = {
     "dropout_site": {"alexnet": "after"},
     "head_dropout": 0.125,
     "shortcut_dropout": 0.25,
+    "stochastic_depth": 0.5,
+    "stochastic_depth_mode": "row",
     "bn_momentum": 0.25,
     "recompute": True,
     "aux_pool": {"googlenet_bn": "window"},

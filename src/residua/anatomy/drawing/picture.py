@@ -189,7 +189,7 @@ def _block(part: str, layers: list[Layer], shapes: dict[str, tuple[int, ...]]) -
     kind: Kind
     if not adds and len(cats) > 2 and all(len(cat.inputs) == 2 for cat in cats):
         kind, members = "dense", len(cats)
-    elif "lerp" in operations or (adds and "sub" in operations):
+    elif "lerp" in operations or (adds and ("sub" in operations or _two_gates(adds[-1], layers))):
         kind = "gated"
     elif adds:
         kind, shortcut = "residual", _shortcut(adds[-1], layers)
@@ -212,6 +212,13 @@ def _block(part: str, layers: list[Layer], shapes: dict[str, tuple[int, ...]]) -
         return None
     side = output[1] if len(output) == 3 else 0
     return Block(part, kind, shortcut, tuple(layers), tuple(before), output[0], side, members)
+
+
+def _two_gates(add: Layer, layers: Sequence[Layer]) -> bool:
+    """Return whether all that an addition reads is multiplied by a gate: T · H + C · x."""
+    known = {layer.name: layer for layer in layers}
+    read = [known[name] for name in add.inputs if name in known]
+    return len(read) == len(add.inputs) and all(layer.operation == "mul" and len(layer.inputs) > 1 for layer in read)
 
 
 def _shortcut(add: Layer, layers: Sequence[Layer]) -> Shortcut:

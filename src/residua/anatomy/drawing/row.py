@@ -215,6 +215,8 @@ def _words(section: Section) -> list[str]:
             ]
         linear = [run.block.channels for run in section.runs if run.block.kind == "linear" for _ in range(run.count)]
         widths = linear or [last.channels]
+        if last.name != "logits" and all(run.block.kind == "pool" for run in section.runs):
+            return ["pooled", f"{last.channels} {agree(last.channels, 'channel', 'channels')}", "", ""]
         return ["classifier", " → ".join(map(str, widths)), "outputs" if len(widths) < 2 else "", ""]
     first, final = section.sides[0], section.sides[-1]
     size = f"{first}×{first}" if len(section.sides) == 1 else f"{first} → {final}"

@@ -174,8 +174,10 @@ def pad(trace: Trace, input: Tensor, pad: Sequence[int], mode: str = "constant",
 
 
 def getitem(trace: Trace, input: Tensor, index: Any) -> Any:
-    """Trace `x[a:b:c, …]`, which may skip positions, and `x[:, None]`; other indices run on the meta device."""
+    """Trace `x[a:b:c, …]`, which may skip positions, `x[:, None]`, both of weights too; others run on meta."""
     known = trace.known(input)
+    if known is None and trace.weight(input) is not None:
+        return trace.give_weight(input[index], input)
     if (
         known is None
         or not isinstance(index, tuple)

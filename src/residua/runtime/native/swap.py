@@ -91,7 +91,7 @@ def _eligible(module: nn.Module) -> bool:
         return isinstance(module.relu, nn.ReLU) and _fusable([(module.conv1, module.bn1)], stem=True)
     if not isinstance(module, PostActivationUnit) or module.depth > 3:
         return False
-    if module.join is not None or module.se is not None or module.dropout is not None:
+    if any(extra is not None for extra in (module.join, module.se, module.dropout, module.stochastic_depth)):
         return False
     return _fusable(_lenders(module))
 

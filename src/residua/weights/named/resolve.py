@@ -140,4 +140,6 @@ def _read(path: Path, spec: Spec, source: str | None, new_classifier: bool) -> C
         wanted = state_shapes(spec)
         if state.keys() == wanted.keys() and not differences(wanted, state):
             return Converted(spec, state, "", state.notes)
+    if not spec.num_classes:  # the file may have a classifier, which nothing takes, or none
+        spec, new_classifier = spec.edit(num_classes=get_spec(spec.name).num_classes), True
     return read_weights(path, spec, source, new_classifier=new_classifier)

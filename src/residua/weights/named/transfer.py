@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from residua._base.errors import InputError
+from residua._base.words import some
 from residua.families.members import classifier_tensors, input_tensors, state_shapes
 from residua.families.network import Classifier
 from residua.specs.provenance import Provenance
@@ -59,12 +60,19 @@ def fitted(
     tensors = dict(weights.tensors)
     fresh: tuple[str, ...] = ()
     adapted: tuple[str, ...] = ()
-    if new_classifier and (adrift or weights.headless or theirs.num_classes != spec.num_classes):
+    notes = weights.provenance.notes
+    if theirs.num_classes and not spec.num_classes:
+        kept = state_shapes(theirs.edit(num_classes=0))
+        left = [name for name in tensors if name not in kept]
+        tensors = {name: tensor for name, tensor in tensors.items() if name in kept}
+        notes += (f"The classifier was left out: {some(left, 6)}.",) if left else ()
+    elif new_classifier and (adrift or weights.headless or theirs.num_classes != spec.num_classes):
         fresh = classifier_tensors(spec)
         for name in fresh:
             tensors.pop(name, None)
     if new_input and theirs.in_channels != spec.in_channels:
-        adapted = tuple(name for name in input_tensors(spec) if name in tensors)
+        # Without a stem the input's channels are those of a stage, and its norms depend on them too.
+        adapted = tuple(name for name in input_tensors(spec) if name in tensors and tensors[name].ndim > 1)
         for name in adapted:
             tensors[name] = fit_channels(tensors[name], theirs.in_channels, spec.in_channels)
     if not getattr(spec, "aux_heads", True) and getattr(theirs, "aux_heads", False):
@@ -77,7 +85,7 @@ def fitted(
             "the weights of the same network with the same number of classes and channels",
             _remedy(spec, theirs, new_classifier, new_input),
         )
-    return tensors, replace(weights.provenance, fresh=fresh, adapted=adapted)
+    return tensors, replace(weights.provenance, fresh=fresh, adapted=adapted, notes=notes)
 
 
 def fit_channels(kernel: Tensor, channels: int, wanted: int) -> Tensor:
@@ -103,6 +111,8 @@ def fit_channels(kernel: Tensor, channels: int, wanted: int) -> Tensor:
 
 
 def _remedy(spec: Spec, theirs: Spec, new_classifier: bool, new_input: bool) -> str:
+    if not theirs.num_classes and not new_classifier:
+        return "Give num_classes=N for a new classifier: these weights have none"
     if theirs.num_classes != spec.num_classes and not new_classifier:
         return (
             f"Give num_classes={spec.num_classes} for a new classifier, or num_classes={theirs.num_classes} to keep it"
