@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +12,7 @@ from torch import nn
 import residua
 from articles import tutorial
 from residua._base.errors import InputError
+from residua.cli.app import main
 
 COUNTS = {18: 11_258_634, 34: 21_370_506}
 
@@ -64,6 +67,32 @@ def test_row_49_a_stem_without_batch_normalisation() -> None:
     torch.testing.assert_close(stem, F.max_pool2d(F.relu(F.conv2d(images, weight, None, 2, 3)), 3, 2, 1))
     with pytest.raises(InputError, match=r"stem='plain' with activation='full_pre'.*stem_norm=False"):
         residua.create_model("resnet18_v2", stem="plain")
+
+
+@pytest.mark.parametrize("depth", [18, 34])
+def test_row_51_its_own_state_dict(depth: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Positional names, matched by structure once that is confirmed; the map is shown."""
+    state = tutorial.drawn(depth)
+    file, out = tmp_path / "article.pth", tmp_path / "run"
+    torch.save(state, file)
+    words = ["convert", str(file), "--model", f"resnet{depth}_plainstem", "--out", str(out)]
+    assert main(words) == 2
+    assert "use --by-structure, and check the map" in capsys.readouterr().err
+    assert not out.exists()
+    assert main([*words, "--by-structure"]) == 0
+    printed = capsys.readouterr()
+    assert "1.0.conv1 -> layer1.0.conv1\n" in printed.err
+    assert "2.0.conv3 -> layer2.0.downsample.0\n" in printed.err
+    assert "7 -> fc\n" in printed.err
+    run = residua.load(out)
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(run.model.double()(images), tutorial.forward(_single(state), images, False))
+
+
+def _single(state: tutorial.State) -> tutorial.State:
+    """The tensors as a run keeps them."""
+    return {name: tensor.float().double() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
 def test_the_articles_weights_start_as_torchs() -> None:

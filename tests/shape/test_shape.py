@@ -83,7 +83,7 @@ OPTIONS = {
     "explain": {"run", "paths", "out", "method", "target", "layer", "top", "batch_size", "device", "json"},
     "convert": {
         *("file", "model", "out", "from", "to", "classes", "image_size"),
-        *("mean", "std", "scale", "interpolation", "crop", "json"),
+        *("mean", "std", "scale", "interpolation", "crop", "by_structure", "json"),
     },
     "bench": {
         *("models", "batch", "resolution", "mode", "engine", "precision", "peer", "batches", "warm_up", "threads"),

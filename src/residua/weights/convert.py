@@ -7,20 +7,21 @@ from pathlib import Path
 
 from residua._base.errors import InputError
 from residua._base.files import check_local
-from residua._base.words import some
+from residua._base.words import counted, some
 from residua.families.build import spec_of
 from residua.families.sizes import check_input, spec_for
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle
 from residua.weights.bundle.write import write_bundle
+from residua.weights.by_structure import match_by_structure, matches
 from residua.weights.class_names import class_names
 from residua.weights.files.hub_config import HubConfig, read_config
 from residua.weights.named.locate import sha256_weights
 from residua.weights.open import load
 from residua.weights.rgb import for_rgb, luma_of
 from residua.weights.run import Run
-from residua.weights.sources.read_source import get_source, read_weights
+from residua.weights.sources.read_source import Converted, get_source, read_weights
 from residua.weights.stated_preprocess import StatedPreprocess
 
 
@@ -38,6 +39,7 @@ def convert(
     interpolation: str | None = None,
     crop: float | None = None,
     preprocess: PreprocessSpec | None = None,
+    by_structure: bool = False,
 ) -> Run:
     """Convert a file of weights into a run folder, ready for evaluate, predict and further training.
 
@@ -58,6 +60,8 @@ def convert(
         crop: share of the resized image's side that the network sees, at most 1; None: as below.
         preprocess: the whole evaluation transform, in place of the six above. None: what a config.json beside the file
             states; else what the source's weights for this network expect, which is noted as assumed.
+        by_structure: match layers under names that no rule knows by order, shapes and kinds
+            (`residua.weights.by_structure`); `data["converted"]["layers"]` is the map, theirs -> ours.
 
     Returns:
         The run, which takes RGB images: a network for grey ones is turned into it, see `for_rgb`. Its `data` states
@@ -80,7 +84,7 @@ def convert(
     spec = spec_of(model)
     if image_size is not None:
         check_input(spec, image_size)
-    weights = read_weights(path, spec, source, keep_background=_count(classes))
+    weights, layers = _read(path, spec, source, _count(classes), by_structure)
     spec, tensors, grey = for_rgb(str(path), weights.spec, weights.tensors)
     data = "cifar10" if getattr(spec, "stem", "") == "cifar" else get_source(weights.source).DATA
     names, named = class_names(classes, spec.num_classes, data)
@@ -97,8 +101,31 @@ def convert(
         "sha256": sha256_weights(path),
         "notes": [*weights.notes, *filter(None, (grey, assumed, named))],
     }
+    if layers:
+        origin["layers"] = layers
     write_bundle(folder, Bundle(folder, spec, names, preprocess, data={"converted": origin}), tensors)
     return load(folder)
+
+
+def _read(
+    path: Path, spec: Spec, source: str | None, outputs: int | None, by_structure: bool
+) -> tuple[Converted, dict[str, str]]:
+    """Return the weights, and the map of layers where they were matched by structure."""
+    if by_structure:
+        if source is not None:
+            raise InputError(
+                f"by_structure=True with source={source!r}", "one of them: a source has names of its own", ""
+            )
+        match = match_by_structure(path, spec)
+        note = f"Matched by structure: {counted(len(match.modules), 'layer')}; check the map."
+        return Converted(match.spec, match.tensors, "torchvision", (note,)), match.modules
+    try:
+        return read_weights(path, spec, source, keep_background=outputs), {}
+    except InputError as error:
+        if source is None and path.is_file() and matches(path, spec):
+            remedy = "Its layers match by order, shapes and kinds: use by_structure=True, and check the map"
+            raise InputError(error.given, error.wanted, remedy) from error
+        raise
 
 
 def _count(classes: Path | str | Sequence[str] | None) -> int | None:

@@ -36,6 +36,7 @@ def convert(
     scale: float | None = None,
     interpolation: str | None = None,
     crop: float | None = None,
+    by_structure: Switch = False,
     json: Switch = False,
 ) -> int:
     """Turn a file of weights into a run folder, or with --to a run's weights into a file for torchvision or timm.
@@ -71,6 +72,9 @@ def convert(
         Filter of the resize: nearest, bilinear, bicubic, box, hamming or lanczos.
     crop
         Share of the resized image's side that the network sees, at most 1, such as 0.875.
+    by_structure
+        Match layers under names that no rule knows by order, shapes and kinds, and print the map; refused where more
+        than one match is possible.
     json
         Print one JSON document.
     """
@@ -104,8 +108,11 @@ def convert(
         scale=scale,
         interpolation=interpolation,
         crop=crop,
+        by_structure=by_structure,
     )
     origin = run.data["converted"]
+    for theirs, ours in origin.get("layers", {}).items():
+        note(f"{theirs} -> {ours}")
     for line in origin["notes"]:
         note(line)
     if json:
