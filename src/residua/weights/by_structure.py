@@ -172,8 +172,8 @@ def _paired(order: Sequence[str], theirs: _Modules, ours: _Modules) -> tuple[dic
             if len(set(sizes)) < len(sizes) or sorted(sizes) != sorted(map(len, right)):
                 return {}, f"{some([name for name, _ in pairs], 4)} could each be several of {unit}'s"
             for names in left:
-                mine = next(group for group in right if len(group) == len(names))
-                found |= dict(zip(names, mine, strict=True))
+                alike = next(group for group in right if len(group) == len(names))
+                found |= dict(zip(names, alike, strict=True))
     return found, ""
 
 

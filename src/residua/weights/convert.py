@@ -95,7 +95,7 @@ def convert(
         preprocess = luma_of(seen) if grey else seen
         assumed = "" if declared else stated.note(preprocess, weights.source)
     spec = spec_for(spec, preprocess)
-    origin = {
+    origin: dict[str, object] = {
         "source": weights.source,
         "file": path.name,
         "sha256": sha256_weights(path),
