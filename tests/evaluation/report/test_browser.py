@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.report.test_sections import full
+from evaluation.report.sections.test_sections import full
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--enable-logging=stderr"]
