@@ -70,8 +70,9 @@ class Recipe:
             classifier at the whole rate (ELECTRA, Clark 2020; BEiT, Bao 2021); 1 for the same rate everywhere.
         clip_norm: largest norm of the whole gradient; 0 for no limit.
         early_stop_epochs: stop after so many epochs without a better validation accuracy; 0 for never.
-        keep: which weights become the run's: "best" (by validation accuracy), "last", or "every": a file for each epoch
-            stays in checkpoints/ (never pruned), and the best, without validation the last, become the run's.
+        keep: which weights become the run's: "best" (by validation accuracy), "last", or "every". With "every", a file
+            for each epoch stays in checkpoints/ (never pruned), and the best, without validation the last, become the
+            run's.
         precision: "auto", "fp32" or "bf16" (autocast).
         channels_last: memory layout: "auto", "yes" or "no".
         compile: run the network through torch.compile.

@@ -156,7 +156,7 @@ def _others(theirs: _Modules, spec: Spec) -> str:
 
 def _paired(order: Sequence[str], theirs: _Modules, ours: _Modules) -> tuple[dict[str, str], str]:
     """Return theirs -> ours, the layers of one signature in order, and what is not certain inside a unit."""
-    found: dict[str, str] = {}
+    pairing: dict[str, str] = {}
     for signature in dict.fromkeys(ours.values()):
         there = [name for name in order if theirs[name] == signature]
         here = [name for name, own in ours.items() if own == signature]
@@ -166,15 +166,15 @@ def _paired(order: Sequence[str], theirs: _Modules, ours: _Modules) -> tuple[dic
         for unit, pairs in units.items():
             left, right = (_by_wording(names) for names in zip(*pairs, strict=True))
             if len(left) == len(right) == 1:
-                found |= dict(pairs)
+                pairing |= dict(pairs)
                 continue
             sizes = [len(names) for names in left]
             if len(set(sizes)) < len(sizes) or sorted(sizes) != sorted(map(len, right)):
                 return {}, f"{some([name for name, _ in pairs], 4)} could each be several of {unit}'s"
             for names in left:
                 alike = next(group for group in right if len(group) == len(names))
-                found |= dict(zip(names, alike, strict=True))
-    return found, ""
+                pairing |= dict(zip(names, alike, strict=True))
+    return pairing, ""
 
 
 def _contradicted(order: Sequence[str], theirs: _Modules, ordered: bool) -> str:
