@@ -72,15 +72,15 @@ def match_by_structure(path: Path, spec: Spec) -> Match:
         )
     ordered = container_of(path) == "torch"  # safetensors sorts its tensors
     order = list(theirs) if ordered else sorted(theirs, key=_natural)
-    found, doubts = _paired(order, theirs, ours)
-    doubts = _contradicted(order, theirs, ordered) or doubts or _torn(found, ours)
+    pairing, doubts = _paired(order, theirs, ours)
+    doubts = _contradicted(order, theirs, ordered) or doubts or _torn(pairing, ours)
     if doubts:
         raise InputError(
             f"{path}, of which more than one match with {spec.name} is possible: {doubts}",
             "names, in the order of the layers, that leave one match",
             "Rename the tensors in the file after ours, see build(spec).state_dict()",
         )
-    by_ours = {mine: name for name, mine in found.items()}
+    by_ours = {mine: name for name, mine in pairing.items()}
     state = {}
     for key, like in wanted.items():
         module, _, leaf = key.rpartition(".")
@@ -203,14 +203,14 @@ def _unit(module: str) -> str:
     return ".".join(module.split(".")[:2])
 
 
-def _torn(found: Mapping[str, str], ours: _Modules) -> str:
+def _torn(pairing: Mapping[str, str], ours: _Modules) -> str:
     """Return a unit of ours whose layers stand inside and outside another's, "" where there is none.
 
     Layers that only one place can take prove nothing about the order and are left out.
     """
     count = {signature: list(ours.values()).count(signature) for signature in set(ours.values())}
     units: dict[str, list[str]] = {}
-    for theirs, mine in found.items():
+    for theirs, mine in pairing.items():
         unit = _unit(mine)
         if unit != mine and count[ours[mine]] > 1:
             units.setdefault(unit, []).append(theirs)
