@@ -83,7 +83,7 @@ OPTIONS = {
     "explain": {"run", "paths", "out", "method", "target", "layer", "top", "batch_size", "device", "json"},
     "convert": {
         *("file", "model", "out", "from", "to", "classes", "image_size"),
-        *("mean", "std", "scale", "interpolation", "crop", "by_structure", "json"),
+        *("mean", "std", "scale", "mean_image", "interpolation", "crop", "by_structure", "json"),
     },
     "bench": {
         *("models", "batch", "resolution", "mode", "engine", "precision", "peer", "batches", "warm_up", "threads"),
@@ -115,6 +115,9 @@ OPTIONS = {
         "nesterov",
         "weight_decay",
         "decay_norm_and_bias",
+        "decay_head",
+        "epsilon",
+        *("center", "std", "zca", "zca_epsilon", "validate_on"),
         "schedule",
         "warmup_epochs",
         "milestones",
@@ -153,6 +156,8 @@ OPTIONS = {
         "ratio",
         "shift",
         "flip",
+        *("height_shift", "width_shift", "subpixel", "rotation", "shear", "zoom", "fill", "fill_value"),
+        *("channel_shift", "vertical_flip", "brightness"),
         "cutout",
         "color_jitter",
         "mixup",

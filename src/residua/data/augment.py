@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from residua.data.random import uniforms
+from residua.data.warp import Moves, coordinates, sample
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import PreprocessSpec
 
@@ -18,13 +19,18 @@ _BRIGHTNESS, _CONTRAST, _SATURATION, _MIX, _MIX_Y, _MIX_X = range(7, 13)
 _BOX = 13
 _ATTEMPTS = 10
 _COLUMNS = _BOX + 2 * _ATTEMPTS + 2
+_ROTATION, _SHEAR, _ROW_ZOOM, _COLUMN_ZOOM, _CHANNELS, _UPSIDE, _LEVEL = range(_COLUMNS, _COLUMNS + 7)
+_ALL_COLUMNS = _COLUMNS + 7
 
 _GREY = (0.299, 0.587, 0.114)
 """Luma of ITU-R BT.601."""
 
 
 class Augment:
-    """Executes an `AugmentSpec`; the order is crop, shift, flip, cutout, colours, then mixup or cutmix.
+    """Executes an `AugmentSpec`.
+
+    The order is crop; shift, rotation, shear and zoom; channel shift; flips; brightness; cutout; colours; mixup or
+    cutmix.
 
     Args:
         spec: what to do.
@@ -54,14 +60,18 @@ class Augment:
             indices: int64 (B,), the images' positions in their split.
 
         Returns:
-            Images (B, 3, S, S), uint8, or float32 in 0..255 where colours or mixtures were computed; labels
-            int64 (B,), or float32 (B, K) that sum to 1 under mixup and cutmix.
+            Images (B, 3, S, S), uint8, or float32 in 0..255 where levels were computed: interpolated, shifted, of
+            other colours or mixed; labels int64 (B,), or float32 (B, K) that sum to 1 under mixup and cutmix.
         """
         spec, device = self.spec, images.device
-        table = uniforms(seed, epoch, indices, _COLUMNS if spec.crop == "random_resized" else _BOX)
+        table = uniforms(seed, epoch, indices, _columns(spec))
         if spec.crop == "random_resized" and not self.cropped:
             images = self._resized_crop(images, table)
-        images = self._move(images, table)
+        images = self._warp(images, table) if spec.warps else self._move(images, table)
+        if spec.channel_shift:
+            images = self._channel_shift(images.to(torch.float32), table)
+        if spec.brightness != (1.0, 1.0):
+            images = self._brightness(images, table)
         if spec.cutout:
             images = self._cutout(images, table)
         if spec.color_jitter:
@@ -73,10 +83,11 @@ class Augment:
     def _move(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:
         """Crop from the padded image, shift and flip, in one gather of computed rows and columns."""
         spec, side = self.spec, images.shape[2]
-        padded, shifted = spec.crop == "pad" and spec.pad > 0, spec.shift > 0
-        if not (padded or shifted or spec.flip):
+        padded, (reach_y, reach_x) = spec.crop == "pad" and spec.pad > 0, spec.shifts
+        shifted = max(reach_y, reach_x) > 0
+        if not (padded or shifted or spec.flip or spec.vertical_flip):
             return images
-        if not (padded or shifted):
+        if not (padded or shifted or spec.vertical_flip):
             mirrored = torch.from_numpy(np.flatnonzero(table[:, _FLIP] < 0.5)).to(images.device)
             pixels = images.permute(0, 2, 3, 1).contiguous()
             pixels = pixels.index_copy(0, mirrored, pixels.index_select(0, mirrored).flip(2))
@@ -86,14 +97,64 @@ class Augment:
         columns = rows
         if spec.flip:
             columns = np.where(table[:, _FLIP, None] < 0.5, side - 1 - columns, columns)
+        if spec.vertical_flip:
+            rows = np.where(table[:, _UPSIDE, None] < 0.5, side - 1 - rows, rows)
         if shifted:
-            reach = round(spec.shift * side)
-            rows = np.clip(rows + _integers(table[:, _SHIFT_Y], reach), 0, side - 1)
-            columns = np.clip(columns + _integers(table[:, _SHIFT_X], reach), 0, side - 1)
+            rows = np.clip(rows + _integers(table[:, _SHIFT_Y], round(reach_y * side)), 0, side - 1)
+            columns = np.clip(columns + _integers(table[:, _SHIFT_X], round(reach_x * side)), 0, side - 1)
         if padded:
             rows = rows + _integers(table[:, _PAD_Y], spec.pad)
             columns = columns + _integers(table[:, _PAD_X], spec.pad)
         return _gather(images, rows, columns, zeros=padded)
+
+    def _warp(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:
+        """Crop from the padded image; then shift, rotate, shear, zoom and flip, all in one reading between pixels."""
+        spec, side = self.spec, images.shape[2]
+        if spec.crop == "pad" and spec.pad > 0:
+            here = np.arange(side)[None, :]
+            down, right = (_integers(table[:, column], spec.pad) for column in (_PAD_Y, _PAD_X))
+            images = _gather(images, here + down, here + right, zeros=True)
+        rows, columns = coordinates(self._moves(table, side), side, side)
+        if spec.flip:
+            rows, columns = (_turned(each, table[:, _FLIP] < 0.5, 2) for each in (rows, columns))
+        if spec.vertical_flip:
+            rows, columns = (_turned(each, table[:, _UPSIDE] < 0.5, 1) for each in (rows, columns))
+        return sample(images, rows, columns, spec.fill, spec.fill_value)
+
+    def _moves(self, table: npt.NDArray[np.float32], side: int) -> Moves:
+        """Draw how each image is moved; float64 throughout."""
+        spec = self.spec
+
+        def between(column: int, low: float, high: float) -> npt.NDArray[np.float64]:
+            drawn: npt.NDArray[np.float64] = low + (high - low) * table[:, column].astype(np.float64)
+            return drawn
+
+        def shift(column: int, reach: float) -> npt.NDArray[np.float64]:
+            if spec.subpixel:
+                return between(column, -reach * side, reach * side)
+            return _integers(table[:, column], round(reach * side))[:, 0].astype(np.float64)
+
+        turn, lean = math.radians(spec.rotation), math.radians(spec.shear)
+        return Moves(
+            rows=shift(_SHIFT_Y, spec.shifts[0]),
+            columns=shift(_SHIFT_X, spec.shifts[1]),
+            rotation=between(_ROTATION, -turn, turn),
+            shear=between(_SHEAR, -lean, lean),
+            row_zoom=between(_ROW_ZOOM, *spec.zoom),
+            column_zoom=between(_COLUMN_ZOOM, *spec.zoom),
+        )
+
+    def _channel_shift(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:
+        """Add one number to all levels of an image, clipped to the range that they had."""
+        added = torch.from_numpy(self.spec.channel_shift * (2 * table[:, _CHANNELS] - 1)).to(images)
+        least, most = (end.view(-1, 1, 1, 1) for end in images.flatten(1).aminmax(dim=1))
+        return (images + added.view(-1, 1, 1, 1)).clamp(least, most)
+
+    def _brightness(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:
+        """Multiply whole levels, round down and clip, as Pillow's ImageEnhance does for Keras."""
+        low, high = self.spec.brightness
+        factors = torch.from_numpy((low + (high - low) * table[:, _LEVEL]).astype(np.float32)).to(images.device)
+        return (images.to(torch.float32).floor() * factors.view(-1, 1, 1, 1)).floor_().clamp_(0, 255)
 
     def _cutout(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:
         batch, channels, side = images.shape[:3]
@@ -156,6 +217,13 @@ class Augment:
         return sampled.round_().clamp_(0, 255).to(torch.uint8)
 
 
+def _columns(spec: AugmentSpec) -> int:
+    """Return how many numbers per image are drawn: those before the last that an effect reads."""
+    if spec.warps or spec.channel_shift or spec.vertical_flip or spec.brightness != (1.0, 1.0):
+        return _ALL_COLUMNS
+    return _COLUMNS if spec.crop == "random_resized" else _BOX
+
+
 def random_boxes(table: npt.NDArray[np.float32], height: int, width: int, spec: AugmentSpec) -> npt.NDArray[np.int64]:
     """Return int64 (B, 4), top, left, height, width: random area and aspect (Szegedy 2015), inside the image.
 
@@ -163,7 +231,7 @@ def random_boxes(table: npt.NDArray[np.float32], height: int, width: int, spec: 
     taken.
 
     Args:
-        table: `box_uniforms`, (B, 33 or more).
+        table: `box_uniforms`, (B, 35 or more).
     """
     draws = table[:, _BOX : _BOX + 2 * _ATTEMPTS].astype(np.float64)
     low, high = spec.scale
@@ -221,6 +289,12 @@ def _gather(
 def _integers(uniform: npt.NDArray[np.float32], reach: int) -> npt.NDArray[np.int64]:
     """Map (B,) in [0, 1) to whole numbers (B, 1) from -reach to reach."""
     return np.floor(uniform.astype(np.float64) * (2 * reach + 1)).astype(np.int64)[:, None] - reach
+
+
+def _turned(places: npt.NDArray[np.float64], chosen: npt.NDArray[np.bool_], axis: int) -> npt.NDArray[np.float64]:
+    """Return (B, S, S), reversed along `axis` for the images `chosen`, (B,)."""
+    turned: npt.NDArray[np.float64] = np.where(chosen[:, None, None], np.flip(places, axis), places)
+    return turned
 
 
 def _spans(

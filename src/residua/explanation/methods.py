@@ -73,5 +73,6 @@ def check_method(name: str, layer: str | None = None) -> None:
 
 
 def black(preprocess: PreprocessSpec) -> Tensor:
-    """Return the colour black as the network sees it, (3, 1, 1)."""
-    return normalise(torch.zeros(1, 3, 1, 1, dtype=torch.uint8), preprocess)[0]
+    """Return the colour black as the network sees it, (3, 1, 1), or (3, H, W) where it differs from pixel to pixel."""
+    height, width = preprocess.size if preprocess.by_pixel else (1, 1)
+    return normalise(torch.zeros(1, 3, height, width, dtype=torch.uint8), preprocess)[0]

@@ -15,6 +15,8 @@ Pixels = Annotated[int, Span(0, MOST_PIXELS, hint=_OFF)]
 Area = Annotated[float, Span(1e-4, 1, hint="Try scale=0.25, 1: fractions of the image's area")]
 Aspect = Annotated[float, Span(0.01, 100, hint="Try ratio=0.75, 1.33: width / height")]
 Alpha = Annotated[float, Span(1e-3, 1e3, off=True)]
+Fraction = Annotated[float, Span(0, 1, below=True, hint=_OFF)]
+Factor = Annotated[float, Span(0.01, 100, hint="Use 1, 1 to switch it off")]
 
 SMALL_IMAGE = 64  # pixels; up to this side an image shows one centred object, beyond it a scene
 
@@ -24,6 +26,9 @@ SMALL_IMAGE = 64  # pixels; up to this side an image shows one centred object, b
 class AugmentSpec:
     """What is done at random to a training image. The default does nothing.
 
+    The effects of Keras's ImageDataGenerator are among them, each equal to Keras's own; `docs/guide.md` lists them
+    under its names.
+
     Attributes:
         crop: "none" (the evaluation crop), "pad" (pad by `pad` pixels of zeros, crop back at random; He 2015,
             section 4.2), "random_resized" (area and aspect at random; Szegedy 2015), or "auto": "pad" for
@@ -32,8 +37,21 @@ class AugmentSpec:
         pad: pixels on each side for `crop="pad"`; up to 4096.
         scale: range of the area of a random resized crop, as a fraction of the image's; 0.0001 to 1.
         ratio: range of its aspect ratio, width / height; 0.01 to 100.
-        shift: largest translation, fraction of the side, edges repeated (the Keras CIFAR-10 example: 0.1); below 1.
+        shift: largest translation, fraction of the side (the Keras CIFAR-10 example: 0.1); below 1.
+        height_shift: the same of rows alone, where it is not `shift`; 0 for `shift`.
+        width_shift: the same of columns alone, where it is not `shift`; 0 for `shift`.
+        subpixel: shift by fractions of a pixel, bilinear, as Keras does; else by whole pixels.
+        rotation: largest angle, degrees, bilinear.
+        shear: largest angle of the shear, degrees, bilinear.
+        zoom: range of the factor between pixels of the result, one for rows and one for columns: above 1 shows more of
+            the image, bilinear.
+        fill: what stands beyond the edges of an image that was moved. "nearest": the edge repeated. "constant":
+            `fill_value`. "reflect": the image mirrored. "wrap": the image again, its last line on its first.
+        fill_value: level of `fill="constant"`.
+        channel_shift: largest number of levels added to all channels, clipped to the image's own range.
         flip: mirror left and right with probability 1/2.
+        vertical_flip: mirror top and bottom with probability 1/2.
+        brightness: range of the factor of all levels, rounded down to whole levels.
         cutout: side of a square set to the mean, pixels; 0 for none (DeVries 2017); up to 4096.
         color_jitter: strength of brightness, contrast and saturation changes: factors from 1 - x to 1 + x; 0 to 1.
         mixup: alpha of the Beta distribution of the mixing weight; 0 for none, else 0.001 to 1000 (Zhang 2018).
@@ -44,8 +62,19 @@ class AugmentSpec:
     pad: Pixels = 4
     scale: tuple[Area, Area] = (0.25, 1.0)
     ratio: tuple[Aspect, Aspect] = (3 / 4, 4 / 3)
-    shift: Annotated[float, Span(0, 1, below=True, hint=_OFF)] = 0.0
+    shift: Fraction = 0.0
+    height_shift: Fraction = 0.0
+    width_shift: Fraction = 0.0
+    subpixel: bool = False
+    rotation: Annotated[float, Span(0, 180, hint=_OFF)] = 0.0
+    shear: Annotated[float, Span(0, 89, hint=_OFF)] = 0.0
+    zoom: tuple[Factor, Factor] = (1.0, 1.0)
+    fill: Literal["nearest", "constant", "reflect", "wrap"] = "nearest"
+    fill_value: Annotated[float, Span(0, 255)] = 0.0
+    channel_shift: Annotated[float, Span(0, 255, hint=_OFF)] = 0.0
     flip: bool = False
+    vertical_flip: bool = False
+    brightness: tuple[Factor, Factor] = (1.0, 1.0)
     cutout: Pixels = 0
     color_jitter: Annotated[float, Span(0, 1, hint=_OFF)] = 0.0
     mixup: Alpha = 0.0
@@ -53,7 +82,7 @@ class AugmentSpec:
 
     def __post_init__(self) -> None:
         settle(self)
-        for name in ("scale", "ratio"):
+        for name in ("scale", "ratio", "zoom", "brightness"):
             low, high = getattr(self, name)
             if low > high:
                 raise InputError(
@@ -61,6 +90,17 @@ class AugmentSpec:
                 )
         if self.mixup and self.cutmix:
             raise InputError("both mixup and cutmix", "one of them", "Set the other to 0")
+
+    @property
+    def shifts(self) -> tuple[float, float]:
+        """Return the largest translations of rows and of columns, fractions of height and width."""
+        return self.height_shift or self.shift, self.width_shift or self.shift
+
+    @property
+    def warps(self) -> bool:
+        """Return whether pixels are interpolated between: more is done than whole pixels moved, edges repeated."""
+        turned = self.rotation > 0 or self.shear > 0 or self.zoom != (1.0, 1.0)
+        return turned or (max(self.shifts) > 0 and (self.subpixel or self.fill != "nearest"))
 
     def resolve(self, image_size: int) -> AugmentSpec:
         """Return the same specification with crop="auto" settled for images of this side, pixels."""

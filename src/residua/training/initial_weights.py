@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from residua._base.errors import InputError
 from residua._base.http import is_address, public_address
 from residua.families.network import Classifier
-from residua.specs.fields import field_types
 from residua.specs.preprocess import PreprocessSpec, default_preprocess, resized
 from residua.specs.provenance import Provenance
 from residua.weights.identity import Target
@@ -57,7 +57,8 @@ class Initial:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
-        return asdict(self)
+        fields = {entry.name: getattr(self, entry.name) for entry in dataclass_fields(self)}
+        return fields | {"preprocess": self.preprocess and self.preprocess.to_json(whole=True)}
 
     @classmethod
     def from_dict(cls, record: InitialRecord) -> Initial:
@@ -67,10 +68,7 @@ class Initial:
             InputError: a preprocessing with a field that it does not have, or a value that it refuses.
         """
         fields = record["preprocess"]
-        known = field_types(PreprocessSpec)
-        if unknown := [key for key in fields or () if key not in known]:
-            raise InputError(f"a preprocessing with the unknown fields {unknown}", f"fields of {', '.join(known)}")
-        preprocess = None if fields is None else PreprocessSpec(**fields)
+        preprocess = None if fields is None else PreprocessSpec.from_json(fields)
         return cls(record["given"], record["sha256"], preprocess, tuple(record["classes"]), record.get("form", {}))
 
 

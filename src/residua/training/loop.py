@@ -10,6 +10,7 @@ from residua._base.files import writing
 from residua._base.lock import exclusive
 from residua._base.signals import Stopped, StopRequest
 from residua._base.words import counted
+from residua.specs.preprocess import describe
 from residua.specs.schema import Spec
 from residua.training.checkpoint import epoch_path, remove_leftovers
 from residua.training.claim import claim, opening
@@ -157,6 +158,8 @@ def _introduce(trainer: Trainer) -> None:
         )
     for note in plan.dataset.notes:
         say(note)
+    if plan.measures:
+        say(f"Images, as measured on the training part: {describe(plan.preprocess)}")
     say(f"{trainer.hardware.sentence}; {trainer.kernels.name} kernels ({trainer.kernels.reason})")
     say(
         f"Recipe {plan.recipe.name}: {counted(plan.recipe.epochs, 'epoch')}, "

@@ -20,6 +20,7 @@ from residua.data.decoded.cache import refusal
 from residua.data.loader import Loader
 from residua.data.open import open_dataset
 from residua.data.splitting import balanced
+from residua.data.statistics import measured
 from residua.families.build import outline, spec_of
 from residua.runtime.device import Hardware, choose_hardware
 from residua.specs.augment import SMALL_IMAGE
@@ -84,9 +85,14 @@ class Plan:
         return self.request.command
 
     @property
+    def measures(self) -> bool:
+        """Whether the training images' own statistics prepare the images."""
+        return self.recipe.zca or (self.recipe.center, self.recipe.std) != ("customary", "customary")
+
+    @property
     def left_out(self) -> dict[str, list[int]]:
         """Positions of the images that training and validation do without, because they do not decode."""
-        loaders = {"train": self.train, **({"val": self.val} if self.val else {})}
+        loaders = {"train": self.train, **({self.val.split.name: self.val} if self.val else {})}
         return {name: sorted(loader.skipped) for name, loader in loaders.items()}
 
 
@@ -130,11 +136,15 @@ def open_plan(request: Request) -> Plan:
     dataset = open_data(request)
     recipe = request.recipes.of(len(dataset.splits["train"]))
     spec = spec_of(request.spec, num_classes=len(dataset.classes))
-    if recipe.keep == "best" and "val" not in dataset.splits:
+    if recipe.validate_on == "test" and "test" not in dataset.splits:
+        raise InputError(
+            f"validate_on='test' of {dataset.given}, which has no test part", "test images", "Use validate_on='val'"
+        )
+    if recipe.keep == "best" and recipe.validate_on not in dataset.splits:
         raise InputError(
             "keep='best' without a validation split",
             "validation images to find the best weights with",
-            "Use keep='last', or val_fraction=0.1",
+            "Use keep='last', or val_fraction=0.1, or validate_on='test' where the test images may choose them",
         )
     hardware = choose_hardware(
         recipe.device,
@@ -142,10 +152,18 @@ def open_plan(request: Request) -> Plan:
         recipe.channels_last,
         trains_channels_last=outline(spec).trains_channels_last,
     )
-    preprocess = preprocess_for(request.initial_weights, recipe.image_size)
+    preprocess = measured(
+        dataset.splits["train"],
+        preprocess_for(request.initial_weights, recipe.image_size),
+        recipe.center,
+        recipe.std,
+        zca=recipe.zca,
+        zca_epsilon=recipe.zca_epsilon,
+        workers=recipe.workers or None,
+    )
     loaders = _loaders(recipe, dataset, preprocess, hardware)
     # After decoding, which hashes what it reads: the digests are of the bytes that are trained on.
-    digests = check_content(request, dataset, _not_reported(dataset, loaders))
+    digests = check_content(request, dataset, _not_reported(recipe, dataset, loaders))
     train = loaders["train"]
     steps_per_epoch = train.steps_per_epoch // recipe.accumulate_steps
     if not steps_per_epoch:
@@ -165,7 +183,7 @@ def open_plan(request: Request) -> Plan:
         preprocess,
         hardware,
         train,
-        loaders.get("val"),
+        loaders.get(recipe.validate_on),
         _sample(recipe, dataset, preprocess, hardware, train),
         steps_per_epoch,
         total_steps,
@@ -218,6 +236,7 @@ def _settle_length(recipe: Recipe, steps_per_epoch: int) -> tuple[Recipe, int]:
 
 def _loaders(recipe: Recipe, dataset: Dataset, preprocess: PreprocessSpec, hardware: Hardware) -> dict[str, Loader]:
     """Open every part, the one of the final report too: its bad images must not come to light after training."""
+    decisive = _decisive(recipe)
     loaders = {
         name: Loader(
             split,
@@ -225,7 +244,7 @@ def _loaders(recipe: Recipe, dataset: Dataset, preprocess: PreprocessSpec, hardw
             batch_size=recipe.batch_size if name == "train" else _many(recipe),
             augment=recipe.augment,
             train=name == "train",
-            device=hardware.device if name in ("train", "val") else "cpu",
+            device=hardware.device if name in decisive else "cpu",
             num_classes=len(dataset.classes),
             seed=recipe.seed,
             workers=recipe.workers or None,
@@ -234,7 +253,7 @@ def _loaders(recipe: Recipe, dataset: Dataset, preprocess: PreprocessSpec, hardw
         )
         for name, split in dataset.splits.items()
         # Pixels have no files that could be bad.
-        if name in ("train", "val") or split.images.pixels is None
+        if name in decisive or split.images.pixels is None
     }
     bad = [(loader.split, loader.skipped) for loader in loaders.values() if loader.skipped]
     if bad and recipe.on_bad == "refuse":
@@ -267,10 +286,15 @@ def _many(recipe: Recipe) -> int:
     return max(recipe.batch_size, 256 if recipe.image_size <= SMALL_IMAGE else 32)
 
 
-def _not_reported(dataset: Dataset, loaders: dict[str, Loader]) -> set[str]:
+def _decisive(recipe: Recipe) -> set[str]:
+    """Return the parts whose images decide the weights."""
+    return {"train", "val", recipe.validate_on}
+
+
+def _not_reported(recipe: Recipe, dataset: Dataset, loaders: dict[str, Loader]) -> set[str]:
     """Return the names of files that decide no weights and do not decode."""
     skipped = {(name, index) for name, loader in loaders.items() for index in loader.skipped}
-    skipped = {key for key in skipped if key[0] not in ("train", "val")}
+    skipped = {key for key in skipped if key[0] not in _decisive(recipe)}
     return {name for key, name in file_names(dataset).items() if key in skipped} if skipped else set()
 
 

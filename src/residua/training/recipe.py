@@ -50,8 +50,10 @@ class Recipe:
         learning_rate: the peak of the schedule.
         momentum: of SGD; the first beta of Adam and AdamW.
         nesterov: SGD looks one momentum step ahead.
+        epsilon: added to the root of Adam's and AdamW's second moment.
         weight_decay: L2 coefficient per step, as torch.optim defines it.
         decay_norm_and_bias: whether norms and biases decay too.
+        decay_head: whether the classifier's weights decay too.
         schedule: "constant", "cosine", "step" (times `gamma` at each milestone) or "one_cycle" (a line up during
             warm-up, a line down to `final_learning_rate`).
         warmup_epochs: length of the linear rise from near 0 (one_cycle: from 1/25 of the peak), in epochs.
@@ -78,7 +80,16 @@ class Recipe:
         compile: run the network through torch.compile.
         kernels: that training computes with: "auto", "eager" (torch's own) or "native" (fused, for CPUs).
         image_size: side of the network's input, pixels; 0 for the network's own.
+        center: what is subtracted from images. "customary": the mean that the weights to begin with expect, else
+            CIFAR-10's or ImageNet's. "channel" or "pixel": means of the training images. "image": its own mean. Or
+            "none".
+        std: what images are divided by then. "customary": as for `center`. "channel": deviations of the training
+            images plus 1e-6. "image": its own plus 1e-6. Or "none".
+        zca: whiten images by the training images' own covariance (Krizhevsky 2009, appendix A); for small images.
+        zca_epsilon: keeps it from enlarging what hardly varies, as Keras defines it.
         val_fraction: part of the training images set aside when the data has no validation split.
+        validate_on: "val", or "test" to choose epochs, learning rates and the best weights by the test images, as the
+            Keras example does; what they then score is optimistic. Needs val_fraction=0.
         train_images: train on at most so many images, as many of each class, drawn by the seed; 0 for all.
         measure_train: so many training images, as many of each class, are measured after each epoch as the validation
             images are, without augmentation (`train_top1` in the history); 0 for none.
@@ -102,8 +113,10 @@ class Recipe:
     learning_rate: Annotated[float, Span(0, _LARGE, above=True)] = 0.1
     momentum: Annotated[float, Span(0, 1, below=True)] = 0.9
     nesterov: bool = False
+    epsilon: Annotated[float, Span(1e-12, 1, hint="torch's own is 1e-8")] = 1e-8
     weight_decay: Strength = 1e-4
     decay_norm_and_bias: bool = True
+    decay_head: bool = True
     schedule: Literal["constant", "cosine", "step", "one_cycle"] = "constant"
     warmup_epochs: Strength = 0.0
     milestones: tuple[OneOrMore, ...] = ()
@@ -125,7 +138,12 @@ class Recipe:
     compile: bool = False
     kernels: Literal["auto", "eager", "native"] = "auto"
     image_size: Annotated[int, Span(0, MOST_PIXELS)] = 0
+    center: Literal["customary", "none", "channel", "pixel", "image"] = "customary"
+    std: Literal["customary", "none", "channel", "image"] = "customary"
+    zca: bool = False
+    zca_epsilon: Annotated[float, Span(0, 1000, above=True, hint="Keras's own is 1e-6")] = 1e-6
     val_fraction: Annotated[float, Span(0, 0.9)] = 0.1
+    validate_on: Literal["val", "test"] = "val"
     train_images: Count = 0
     measure_train: Count = 0
     workers: Annotated[int, Span(0, 1024)] = 0
@@ -182,5 +200,15 @@ def _consistent(recipe: Recipe) -> None:
             f"nesterov with {recipe.optimizer} and momentum {recipe.momentum:g}",
             "sgd with momentum > 0",
             "Use nesterov=False" if recipe.optimizer != "sgd" else "Use momentum=0.9 or nesterov=False",
+        )
+    if recipe.zca and recipe.center not in ("channel", "pixel"):
+        raise InputError(
+            f"zca with center={recipe.center!r}", "images less the mean of the training images", "Use center='channel'"
+        )
+    if recipe.validate_on == "test" and recipe.val_fraction:
+        raise InputError(
+            f"validate_on='test' with val_fraction={recipe.val_fraction:g}",
+            "no training images set aside, since the test images validate",
+            "Use val_fraction=0",
         )
     check_device_name(recipe.device)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy.typing as npt
+
 from residua._base.errors import InputError
 from residua._base.files import check_local
 from residua._base.words import counted, some
@@ -38,6 +40,7 @@ def convert(
     scale: float | None = None,
     interpolation: str | None = None,
     crop: float | None = None,
+    mean_image: Path | str | npt.ArrayLike | None = None,
     preprocess: PreprocessSpec | None = None,
     by_structure: bool = False,
 ) -> Run:
@@ -58,8 +61,10 @@ def convert(
             (level · scale / 255 - mean) / std.
         interpolation: filter of the resize: nearest, bilinear, bicubic, box, hamming or lanczos; None: as below.
         crop: share of the resized image's side that the network sees, at most 1; None: as below.
-        preprocess: the whole evaluation transform, in place of the six above. None: what a config.json beside the file
-            states; else what the source's weights for this network expect, which is noted as assumed.
+        mean_image: the mean of each pixel in the units of `scale`, in place of `mean`; None: as below. An array
+            (H, W, 3), or a `.npy` file of one, as `numpy.save` writes `x_train.mean(axis=0)`.
+        preprocess: the whole evaluation transform, in place of the seven above. None: what a config.json beside the
+            file states; else what the source's weights for this network expect, which is noted as assumed.
         by_structure: match layers under names that no rule knows by order, shapes and kinds
             (`residua.weights.by_structure`); `data["converted"]["layers"]` is the map, theirs -> ours.
 
@@ -75,10 +80,12 @@ def convert(
     check_local("file", file)
     check_local("out", out)
     path, folder = Path(file), Path(out)
-    stated = StatedPreprocess(image_size, mean, std, scale, interpolation, crop)
-    if preprocess is not None and stated != StatedPreprocess():
+    stated = StatedPreprocess(image_size, mean, std, scale, interpolation, crop, mean_image)
+    if preprocess is not None and not stated.is_empty:
         raise InputError(
-            "preprocess beside parts of it", "preprocess, or image_size, mean, std, scale, interpolation and crop", ""
+            "preprocess beside parts of it",
+            "preprocess, or image_size, mean, std, scale, interpolation, crop and mean_image",
+            "",
         )
     _refuse_used(folder)
     spec = spec_of(model)

@@ -16,7 +16,7 @@ def model_card(bundle: Bundle, parameters: int) -> str:
     """Return the model card in the Hub's form: a head of YAML, a table of facts, the classes, how to use it."""
     spec, classes, preprocess = bundle.spec, bundle.classes, bundle.preprocess
     initial_weights, metrics = bundle.initial_weights, bundle.metrics
-    peer = timm_name(spec)
+    peer = timm_name(spec, preprocess)
     begun = str((initial_weights or {}).get("given", ""))
     head = {
         "library_name": "timm" if peer else "residua",

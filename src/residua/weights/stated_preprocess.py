@@ -6,11 +6,15 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import numpy.typing as npt
 
 from residua._base.errors import InputError
 from residua._base.words import some
-from residua.specs.preprocess import PreprocessSpec, describe, resized
+from residua.specs.preprocess import PreprocessSpec, describe, resized, size_words
+from residua.weights.pixel_mean import pixel_mean
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class StatedPreprocess:
             that is not given is 0, and a std that is not given is 1.
         interpolation: filter of the resize, as in `PreprocessSpec`.
         crop: share of the resized side that is kept, above 0 and at most 1; timm's crop_pct.
+        mean_image: the mean of each pixel in units of `scale`, in place of `mean`; see `pixel_mean`.
     """
 
     image_size: int | None = None
@@ -35,6 +40,12 @@ class StatedPreprocess:
     scale: float | None = None
     interpolation: str | None = None
     crop: float | None = None
+    mean_image: Path | str | npt.ArrayLike | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing is stated."""
+        return all(getattr(self, entry.name) is None for entry in dataclasses.fields(self))
 
     def applied(self, assumed: PreprocessSpec) -> PreprocessSpec:
         """Return the transform that was stated, its other parts as in `assumed`.
@@ -43,6 +54,8 @@ class StatedPreprocess:
             InputError: a number that is out of range.
         """
         changes: dict[str, Any] = {}
+        if self.mean is not None and self.mean_image is not None:
+            raise InputError("both mean and mean_image", "one of them: mean_image has a mean for each pixel", "")
         scale = 1.0 if self.scale is None else _positive("scale", self.scale)
         for name, neutral in (("mean", 0.0), ("std", 1.0)):
             value = getattr(self, name)
@@ -59,25 +72,44 @@ class StatedPreprocess:
                 )
             sides = tuple(math.floor(side / self.crop) for side in fed.size)
             changes["resize"] = sides[0] if fed.is_square else sides
-        return dataclasses.replace(fed, **changes)
+        if self.mean_image is not None:
+            changes["mean_image"] = pixel_mean(self.mean_image, scale)
+        elif "mean" in changes:
+            changes["mean_image"] = None
+        try:
+            return dataclasses.replace(fed, **changes)
+        except InputError as error:
+            if self.mean_image is None or "mean_image" not in error.given:
+                raise
+            side = size_words(fed.size)
+            raise InputError(
+                error.given,
+                f"a mean image of {side} pixels, in units where white is {scale:g}",
+                "Give image_size=… as the images were, or scale=255 for a mean of levels",
+            ) from error
 
     def note(self, fed: PreprocessSpec, source: str) -> str:
         """Return a sentence on what of `fed` was assumed, "" where everything was stated."""
         parts = {
-            "mean": self.mean is None and self.scale is None,
+            "mean": self.mean is None and self.mean_image is None and self.scale is None,
             "std": self.std is None and self.scale is None,
             "interpolation": self.interpolation is None,
             "crop": self.crop is None,
             "image_size": self.image_size is None,
+            "scale": self.scale is None and self.mean is None and self.mean_image is None,
         }
         assumed = [name for name, is_assumed in parts.items() if is_assumed]
         if not assumed:
             return ""
         names = some([f"{name}=…" for name in assumed])
-        return (
+        sentence = (
             f"Preprocessing assumed, as {source}'s weights for this network expect: {describe(fed)}. Where the file's "
             f"own is different, give {names}."
         )
+        if parts["scale"]:
+            # Nothing in a file of weights shows it, and with the wrong scale a perfect network scores by chance.
+            sentence += " A network that takes levels of 0 to 255 needs scale=255."
+        return sentence
 
 
 def _three(name: str, value: Any) -> tuple[float, ...]:

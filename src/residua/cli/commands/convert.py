@@ -36,6 +36,7 @@ def convert(
     scale: float | None = None,
     interpolation: str | None = None,
     crop: float | None = None,
+    mean_image: Path | None = None,
     by_structure: Switch = False,
     json: Switch = False,
 ) -> int:
@@ -72,6 +73,9 @@ def convert(
         Filter of the resize: nearest, bilinear, bicubic, box, hamming or lanczos.
     crop
         Share of the resized image's side that the network sees, at most 1, such as 0.875.
+    mean_image
+        A .npy file with the mean of each pixel, (height, width, 3) in the units of --scale, in place of --mean: as
+        numpy.save writes x_train.mean(axis=0).
     by_structure
         Match layers under names that no rule knows by order, shapes and kinds, and print the map; refused where more
         than one match is possible.
@@ -87,6 +91,7 @@ def convert(
             "--scale": scale,
             "--interpolation": interpolation,
             "--crop": crop,
+            "--mean-image": mean_image,
         }
         names = [name for name, value in spare.items() if value is not None]
         if names:
@@ -108,6 +113,7 @@ def convert(
         scale=scale,
         interpolation=interpolation,
         crop=crop,
+        mean_image=mean_image,
         by_structure=by_structure,
     )
     origin = run.data["converted"]
@@ -117,7 +123,7 @@ def convert(
         note(line)
     if json:
         document = {"run": str(run.folder), "model": run.spec.name, "classes": list(run.classes)}
-        print_json(document | {"preprocess": asdict(run.preprocess_spec)} | origin)
+        print_json(document | {"preprocess": run.preprocess_spec.to_json()} | origin)
         return 0
     fed = run.preprocess_spec
     say(
@@ -146,7 +152,7 @@ def _give(run: Path, peer: str, out: Path, json: bool) -> int:
 
     written = write_for(run, peer, out)
     if json:
-        print_json(asdict(written))
+        print_json(asdict(written) | {"preprocess": written.preprocess.to_json()})
         return 0
     say(f"{written.path}: weights of {peer}'s {written.model}")
     say(written.code)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
@@ -145,7 +145,7 @@ def cache_entry(
         "versions": [__version__, torch.__version__, decoding.VERSION],
         "weights": hash_tensors(model.state_dict()),
         "spec": spec.to_json(),
-        "preprocess": asdict(preprocess),
+        "preprocess": preprocess.to_json(),
         "views": views,
         "data": [data_hash, split.name, len(split), labels, split.images.key()],
         "on_bad": on_bad,

@@ -55,7 +55,8 @@ def check_unseen(run: Run, dataset: Dataset, split: str, purpose: str) -> str:
 def chose_epoch(recipe: dict[str, Any] | None, split: str) -> bool:
     """Return whether a training by `recipe` chose its final epoch by the results on `split` of its data."""
     recipe = recipe or {}
-    return split == "val" and (recipe.get("keep") in ("best", "every") or recipe.get("early_stop_epochs", 0) > 0)
+    chosen = recipe.get("keep") in ("best", "every") or recipe.get("early_stop_epochs", 0) > 0
+    return split == recipe.get("validate_on", "val") and chosen
 
 
 def _count_seen(run: Run, dataset: Dataset, split: str) -> int:

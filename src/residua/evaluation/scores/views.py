@@ -76,10 +76,16 @@ def check_views(names: Sequence[str], spec: Spec | None, preprocess: PreprocessS
 
     Raises:
         InputError: `multiscale` of a network whose head reads a grid of fixed size, or whose layers have a weight for
-            each pixel.
+            each pixel. Also where the preprocessing has numbers for each pixel.
     """
     if "multiscale" not in names or spec is None:
         return
+    if preprocess.by_pixel:
+        raise InputError(
+            f"views 'multiscale' of {spec.name}, whose preprocessing has {' and '.join(preprocess.arrays)}",
+            "a preprocessing without numbers for each pixel, which hold for one size",
+            "Use views='10crop'",
+        )
     if (grid := getattr(spec, "grid", 1)) != 1:
         raise InputError(
             f"views 'multiscale' of {spec.name}",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
+from residua.families.members import classifier_tensors
 from residua.training.recipe import Recipe
 from residua.training.step.freeze import layer_scales
 
@@ -22,10 +23,11 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]
     scales: dict[str, float] = {}
     if recipe.layer_decay != 1:
         scales = layer_scales(model.spec, recipe.layer_decay)  # type: ignore[arg-type]
+    head: Collection[str] = () if recipe.decay_head else classifier_tensors(model.spec)
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for spared in (False, True):
         for name, p in named:
-            if (p.ndim <= 1 and not recipe.decay_norm_and_bias) == spared:
+            if (name in head or (p.ndim <= 1 and not recipe.decay_norm_and_bias)) == spared:
                 decay = 0.0 if spared else recipe.weight_decay
                 groups.setdefault((scales.get(name, 1.0), decay), []).append(p)
     held = [id(p) for group in groups.values() for p in group]
@@ -44,7 +46,7 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused
         )
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), fused=fused)
+    return kind(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), eps=recipe.epsilon, fused=fused)
 
 
 def learning_rate(recipe: Recipe, step: int, *, total_steps: int, steps_per_epoch: int) -> float:

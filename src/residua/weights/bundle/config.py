@@ -10,14 +10,23 @@ from typing import Any
 from residua._base.errors import Damaged, InputError
 from residua._base.json_file import read_json
 from residua.families.members import classifier_tensors, input_tensors
+from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle
 from residua.weights.identity import counterpart
 from residua.weights.peers.same_network import OURS
 
+OWN = "residua"  # key of the fields that timm's form lacks
+_OF_TIMM = {"image_size", "resize", "interpolation", "mean", "std", "crop_mode"}
 
-def timm_name(spec: Spec) -> str | None:
-    """Return timm's name of the network whose graph and state-dict keys are ours, or None when timm has none."""
+
+def timm_name(spec: Spec, preprocess: PreprocessSpec | None = None) -> str | None:
+    """Return timm's name of the network whose graph and state-dict keys are ours, or None when timm has none.
+
+    None too where timm could not prepare its images: it knows no numbers for each pixel or each image.
+    """
+    if preprocess is not None and preprocess.to_json().keys() - _OF_TIMM:
+        return None
     peer = counterpart(spec, "timm").same_state
     return None if peer is None else peer.name
 
@@ -31,7 +40,8 @@ def _ends(spec: Spec) -> tuple[str, str]:
 def config_of(bundle: Bundle) -> dict[str, Any]:
     """Return the content of config.json: derived from the bundle, read by timm and by people."""
     spec, classes, preprocess = bundle.spec, bundle.classes, bundle.preprocess
-    peer = timm_name(spec)
+    peer = timm_name(spec, preprocess)
+    own = {key: value for key, value in preprocess.to_json().items() if key not in _OF_TIMM}
     first, last = _ends(spec) if peer else (None, None)
     return {
         "architecture": peer or f"{OURS}{spec.name}",
@@ -50,6 +60,7 @@ def config_of(bundle: Bundle) -> dict[str, Any]:
             "first_conv": first,
             "classifier": last,
             "pool_size": None,
+            **({OWN: own} if own else {}),
         },
     }
 

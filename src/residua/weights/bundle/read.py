@@ -13,13 +13,14 @@ from residua._base.files import check_local
 from residua._version import __version__
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
+from residua.weights.bundle.arrays import apart
 from residua.weights.bundle.config import check_config
 from residua.weights.bundle.signed import read_signed
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle, is_temperature
 from residua.weights.bundle.write import refuse_mismatches
 
 # What evaluation takes from the recipe of a training; the rest is shown.
-_RECIPE: dict[str, type] = {"keep": str, "on_bad": str, "early_stop_epochs": int, "seed": int}
+_RECIPE: dict[str, type] = {"keep": str, "on_bad": str, "early_stop_epochs": int, "seed": int, "validate_on": str}
 
 
 def load_bundle(folder: Path | str) -> Bundle:
@@ -45,17 +46,18 @@ def read_bundle(folder: Path | str, config: Path | None = None) -> tuple[Bundle,
     check_local("run", folder)
     path = Path(folder)
     path = path if path.is_file() else path / MODEL_FILE
-    document, tensors = read_signed(path)
-    bundle = _bundle(path, document)
+    document, stored = read_signed(path)
+    tensors, arrays = apart(stored)
+    bundle = _bundle(path, document, arrays)
     refuse_mismatches(path.parent, bundle.spec, bundle.classes, tensors)
     check_config(config or path.with_name(CONFIG_FILE), bundle)
     return bundle, tensors
 
 
-def _bundle(path: Path, document: dict[str, Any]) -> Bundle:
+def _bundle(path: Path, document: dict[str, Any], arrays: dict[str, bytes]) -> Bundle:
     try:
         spec = Spec.from_json(document["spec"])
-        preprocess = PreprocessSpec(**document["preprocess"])
+        preprocess = PreprocessSpec.from_json(document["preprocess"], arrays)
     except (InputError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
             f"{path} holds a network or a preprocessing that this Residua cannot build: {error}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from residua._base.plain import plain
 from residua._base.words import counted
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
+from residua.weights.bundle.arrays import tensors_of
 from residua.weights.bundle.config import config_of
 from residua.weights.bundle.signed import SCHEMA, write_signed
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle, hash_tensors, versions
@@ -67,7 +68,7 @@ def write_bundle(folder: Path, bundle: Bundle, tensors: Mapping[str, Tensor]) ->
     path = folder / MODEL_FILE
     config = json.dumps(config_of(bundle), indent=2, ensure_ascii=False)
     with atomic_path(path) as beside:
-        write_signed(beside, state, _document(bundle))
+        write_signed(beside, state | tensors_of(bundle.preprocess), _document(bundle))
         # Before the model's rename: a folder that holds model.safetensors is complete.
         write_text(folder / CONFIG_FILE, config + "\n")
     return path
@@ -101,7 +102,7 @@ def _document(bundle: Bundle) -> dict[str, Any]:
         "schema": SCHEMA,
         "spec": bundle.spec.to_json(),
         "classes": list(bundle.classes),
-        "preprocess": asdict(bundle.preprocess),
+        "preprocess": bundle.preprocess.to_json(),
         "metrics": plain(bundle.metrics),
         "data": plain(bundle.data),
         "recipe": plain(bundle.recipe),

@@ -54,6 +54,12 @@ class HubConfig:
         Raises:
             InputError: it describes one that Residua cannot follow.
         """
+        if "residua" in self.fields:
+            raise InputError(
+                f"{self.path}, whose preprocessing has numbers for each pixel or each image",
+                "the model.safetensors that was written with it, which holds them",
+                "Give that run's folder",
+            )
         return preprocess_of(self.fields, str(self.path)) if self.fields else None
 
 
@@ -77,7 +83,7 @@ def read_config(path: Path) -> HubConfig:
         architecture if isinstance(architecture, str) else "",
         ours_of(architecture) if isinstance(architecture, str) else None,
         tuple(map(str, names)) if isinstance(names, list) else (),
-        {name: fields[name] for name in _DEFAULTS if fields.get(name) is not None},
+        {name: fields[name] for name in (*_DEFAULTS, "residua") if fields.get(name) is not None},
     )
 
 
