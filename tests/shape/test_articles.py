@@ -11,11 +11,10 @@ FOLDER = Path(__file__).parents[1] / "articles"
 ROWS = range(1, 110)
 # Rows without a test. The set only shrinks: a row whose test is written leaves it.
 MISSING: set[int] = {
-    *(28,),
     *(33, 34, 36),
-    *(52, 54, 65, 67, 77, 78),
+    *(52, 54, 77, 78),
     *(94,),
-    *(102, 107),
+    *(102,),
 }
 
 

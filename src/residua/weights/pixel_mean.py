@@ -14,21 +14,21 @@ from residua.specs.pixel_array import PixelArray
 _LARGEST = 1 << 30  # bytes: 4096 × 4096 pixels have 0.2 GB as float32
 
 
-def pixel_mean(given: Path | str | npt.ArrayLike, scale: float = 1.0) -> PixelArray:
+def pixel_mean(numbers: Path | str | npt.ArrayLike, scale: float = 1.0) -> PixelArray:
     """Return the mean of each pixel, float32 (H, W, 3), in units of [0, 1].
 
     Args:
-        given: an array, or a `.npy` file of one, of which nothing is executed. (H, W, 3) in R, G, B; (H, W) or
+        numbers: an array, or a `.npy` file of one, of which nothing is executed. (H, W, 3) in R, G, B; (H, W) or
             (H, W, 1) hold for all three.
         scale: the value of white in its units: 1 or 255.
 
     Raises:
         InputError: no such file, no array of that shape, or numbers that are not finite.
     """
-    name = f"mean_image={given}" if isinstance(given, Path | str) else "mean_image"
+    name = f"mean_image={numbers}" if isinstance(numbers, Path | str) else "mean_image"
     try:
-        numbers = _read(Path(given)) if isinstance(given, Path | str) else np.asarray(given)
-        values = numbers.astype(np.float64)
+        array = _read(Path(numbers)) if isinstance(numbers, Path | str) else np.asarray(numbers)
+        values = array.astype(np.float64)
     except (OSError, ValueError, TypeError, EOFError, MemoryError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(
@@ -37,7 +37,7 @@ def pixel_mean(given: Path | str | npt.ArrayLike, scale: float = 1.0) -> PixelAr
     if values.ndim == 2:
         values = values[:, :, None]
     if values.ndim != 3 or values.shape[2] not in (1, 3) or not values.size:
-        raise InputError(f"{name} of shape {numbers.shape}", "(H, W, 3) in R, G, B, or (H, W)", _SAVE)
+        raise InputError(f"{name} of shape {array.shape}", "(H, W, 3) in R, G, B, or (H, W)", _SAVE)
     if not np.isfinite(values).all() or np.abs(values).max() > 1000 * scale:
         raise InputError(
             f"{name} with numbers from {values.min():g} to {values.max():g}",
