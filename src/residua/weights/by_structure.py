@@ -215,10 +215,10 @@ def _torn(pairing: Mapping[str, str], ours: _Modules) -> str:
         if unit != mine and count[ours[mine]] > 1:
             units.setdefault(unit, []).append(theirs)
     places = {unit: _common(names) for unit, names in units.items()}
-    for unit, place in places.items():
+    for unit, path in places.items():
         for other, inner in places.items():
-            if place and len(inner) > len(place) and inner[: len(place)] == place:
-                return f"the layers of {unit} are spread over {'.'.join(place)}, which holds {other}"
+            if path and len(inner) > len(path) and inner[: len(path)] == path:
+                return f"the layers of {unit} are spread over {'.'.join(path)}, which holds {other}"
     return ""
 
 
