@@ -208,7 +208,7 @@ def _verdict(error: BaseException, words: Sequence[str]) -> tuple[str, int]:
     if isinstance(error, InputError):
         return error_as_flags(error, _options(words)), error.exit_code
     if isinstance(error, ResiduaError):
-        return str(error) or "Stopped.", error.exit_code
+        return as_flags(str(error), _options(words)) or "Stopped.", error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "Stopped.", 130
     if isinstance(error, OSError):

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from residua.specs.fields import Channels, Classes, InChannels, InputSize, Name, Paper, Span, StartBias, StartBiasOrNone
-from residua.specs.highway import SRIVASTAVA_2015, Carry, check_carry
+from residua.specs.highway import SRIVASTAVA_2015, WITHOUT_NORMS, Carry, check_carry
+from residua.specs.limits import RateLimit
 from residua.specs.ranges import with_ranges
 from residua.specs.schema import Spec
 from residua.specs.series import Series
@@ -49,6 +50,11 @@ class HighwayMLPSpec(Spec):
     num_classes: Classes = 10
     in_channels: InChannels = 1
     input_size: InputSize = 28
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """The rate at which networks of 10 to 501 layers were seen to train."""
+        return WITHOUT_NORMS
 
     def check(self) -> None:
         check_carry(self)

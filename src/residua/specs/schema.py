@@ -10,6 +10,7 @@ from residua._base.errors import InputError, did_you_mean
 from residua._base.words import quoted
 from residua.specs.families import FAMILIES, family_named
 from residua.specs.fields import field_roles, settle
+from residua.specs.limits import RateLimit
 
 
 class Own(enum.Enum):
@@ -73,6 +74,11 @@ class Spec:
 
     def check(self) -> None:
         """Refuse fields that are legal one by one and not together, by `refuse`."""
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """The largest learning rate of a recipe that the user did not set; None where each recipe's own will do."""
+        return None
 
     def refuse(self, given: str, wanted: str, remedy: str) -> NoReturn:
         """Raise the InputError of a spec that cannot be; it names the network."""

@@ -11,6 +11,7 @@ from residua.studies.study import Study
 
 NAMES = (
     "degradation",
+    "depth-without-shortcuts",
     "lesion",
     "shortcuts",
     "activations",

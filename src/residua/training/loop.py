@@ -9,6 +9,7 @@ from residua._base.console import Display
 from residua._base.files import writing
 from residua._base.lock import exclusive
 from residua._base.signals import Stopped, StopRequest
+from residua._base.wording import worded
 from residua._base.words import counted
 from residua.specs.preprocess import describe
 from residua.specs.schema import Spec
@@ -21,7 +22,8 @@ from residua.training.request import ask
 from residua.training.resume import resume as resume_from_checkpoint
 from residua.training.run_folder import checkpoints_of, is_finished
 from residua.training.step.memory import advice_while_opening, advice_while_training
-from residua.training.trainer import Trainer
+from residua.training.step.range_test import EARLY, STEPS, range_test
+from residua.training.trainer import Diverged, Trainer
 from residua.weights.open import load
 from residua.weights.run import Run
 
@@ -108,6 +110,28 @@ def train(
 
 
 def _fit(trainer: Trainer, stop: StopRequest) -> None:
+    try:
+        _train(trainer, stop)
+    except Diverged as error:
+        raise _advised(error, trainer, stop) from None
+
+
+def _advised(error: Diverged, trainer: Trainer, stop: StopRequest) -> Diverged:
+    """Return the error with a learning rate to try, which a test has found, where the run diverged at once."""
+    if error.step >= EARLY:
+        return error
+    trainer.display.say(f"The run diverged at once: a test of at most {STEPS} steps looks for a learning rate")
+    outcome = range_test(trainer, stop)
+    if outcome is None or outcome.learning_rate is None:
+        return error
+    advice = (
+        f"Try learning_rate={outcome.learning_rate:g}: in a test from the same start, over {outcome.steps} steps at "
+        f"rising rates, the loss was lowest at {outcome.best:.2g}. Or try clip_norm=1"
+    )
+    return Diverged(error.step, error.what, error.precision, error.kept, advice)
+
+
+def _train(trainer: Trainer, stop: StopRequest) -> None:
     while not trainer.done:
         number = trainer.state.epoch + 1
         trainer.display.say(f"Epoch {number}: learning rate {trainer.rate(trainer.global_step):.6g}")
@@ -165,6 +189,8 @@ def _introduce(trainer: Trainer) -> None:
         f"Recipe {plan.recipe.name}: {counted(plan.recipe.epochs, 'epoch')}, "
         f"{counted(plan.total_steps, 'step')} of {_images(plan)}"
     )
+    if plan.request.note:
+        say(worded(plan.request.note))
     if plan.recipe.keep == "every":
         size = sum(tensor.nbytes for tensor in trainer.weights().values()) / 1e6
         say(

@@ -17,7 +17,7 @@ from residua.specs.schema import Spec
 from residua.training.checkpoint import list_checkpoints
 from residua.training.initial_weights import Initial, find_initial, full_name
 from residua.training.recipe import Recipe
-from residua.training.recipe_file import FEW, RecipePair, load_recipe, override
+from residua.training.recipe_file import FEW, RecipePair, list_recipes, load_recipe, override
 from residua.training.run_folder import RunRecord, checkpoints_of, is_finished, read_origin
 from residua.training.step.freeze import frozen
 from residua.weights.identity import Target
@@ -37,6 +37,7 @@ class Request:
         recipes: by the number of training images.
         origin: what the folder recorded when the run was begun; None for a new run.
         full_provenance: whether what others read states places on this machine.
+        note: what the network changed in the recipes; "" for nothing.
     """
 
     data: str | Path
@@ -47,6 +48,7 @@ class Request:
     recipes: RecipePair
     origin: RunRecord | None
     full_provenance: bool = False
+    note: str = ""
 
     @property
     def command(self) -> str:
@@ -130,7 +132,38 @@ def ask(
     if initial is not None:
         spec = target.taking(initial.form)
     full_provenance = full_provenance or (origin is not None and origin.full_provenance)
-    return Request(data, data_dir, folder, spec, initial, RecipePair(large, small), origin, full_provenance)
+    large, small, note = _within_limit(spec, large, small, recipe, overrides, resume=origin is not None)
+    return Request(data, data_dir, folder, spec, initial, RecipePair(large, small), origin, full_provenance, note)
+
+
+def _within_limit(
+    spec: Spec,
+    large: Recipe,
+    small: Recipe,
+    named: str | Path | Recipe | None,
+    overrides: dict[str, Any],
+    *,
+    resume: bool,
+) -> tuple[Recipe, Recipe, str]:
+    """Return the recipes within the learning rate at which the network trains, and a sentence that states a change.
+
+    A rate that the user chose stands: by `learning_rate`, in a file, in a `Recipe`.
+    """
+    limit = spec.rate_limit
+    shipped = (named is None and not resume) or (isinstance(named, str) and named in list_recipes())
+    if limit is None or not shipped or "learning_rate" in {key.replace("-", "_") for key in overrides}:
+        return large, small, ""
+    note, settled = "", []
+    for recipe in (large, small):
+        if recipe.optimizer != "sgd" or recipe.learning_rate <= limit.learning_rate:
+            settled.append(recipe)
+            continue
+        settled.append(dataclasses.replace(recipe, learning_rate=limit.learning_rate))
+        note = (
+            f"learning_rate={limit.learning_rate:g} in place of the recipe's, the most for {spec.name}: "
+            f"{limit.reason}. Give learning_rate=… for another"
+        )
+    return settled[0], settled[1], note
 
 
 def _initial_weights(

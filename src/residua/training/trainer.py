@@ -50,7 +50,18 @@ _SAVING_SHARE = 0.05  # at most this share of the time goes into checkpoints at 
 
 
 class Diverged(AnswerNo):
-    """The loss or the weights turned NaN or infinite."""
+    """The loss or the weights turned NaN or infinite.
+
+    Attributes:
+        step: the optimizer step after which they did, counted from 0.
+        what: happened, at which rate.
+        precision: what to try besides a lower rate; "" for nothing.
+        kept: what the run folder keeps.
+    """
+
+    def __init__(self, step: int, what: str, precision: str, kept: str, advice: str) -> None:
+        super().__init__(f"Training diverged: {what}. {advice}{precision}, in a different folder: out=FOLDER. {kept}.")
+        self.step, self.what, self.precision, self.kept = step, what, precision, kept
 
 
 class Trainer:
@@ -79,7 +90,7 @@ class Trainer:
         self._saving_seconds = 0.0
 
     def begin(self) -> None:
-        """Load the weights that the run begins with, where it does not begin with those drawn from its seed.
+        """Load the weights that the run begins with, where it does not begin with those drawn from its seed; state it.
 
         Raises:
             InputError: they are not available, or differ from those that were asked for.
@@ -285,12 +296,13 @@ class Trainer:
 
     def diverged(self, what: str, step: int) -> Diverged:
         """Return the error that states what happened, at which learning rate, and what to try."""
-        bf16 = ", precision='fp32'" if self.hardware.bf16 else ""
         saved = "its last good checkpoint" if list_checkpoints(self.plan.checkpoints) else "no checkpoint"
         return Diverged(
-            f"Training diverged: {what}; the learning rate was {self.rate(max(0, step)):.3g}. "
-            f"Try learning_rate={self.plan.recipe.learning_rate / 4:.3g}, a longer warmup_epochs=5 or "
-            f"clip_norm=1{bf16}, in a different folder: out=FOLDER. {self.plan.folder} keeps {saved}."
+            max(0, step),
+            f"{what}; the learning rate was {self.rate(max(0, step)):.3g}",
+            ", precision='fp32'" if self.hardware.bf16 else "",
+            f"{self.plan.folder} keeps {saved}",
+            f"Try learning_rate={self.plan.recipe.learning_rate / 4:.3g}, a longer warmup_epochs=5 or clip_norm=1",
         )
 
     def _book(self, *, training: bool) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 from residua._base.errors import InputError
 from residua._base.words import some
+from residua.specs.highway import WITHOUT_NORMS
 from residua.studies.study import FULL, QUICK, Arm, Figure, Form, Outcome, Results, Study, StudyOptions, Verdict
 
 # Without batch normalisation the gated layers diverge at the others' learning rate.
-_HIGHWAY_RECIPE: dict[str, Any] = {"learning_rate": 0.01}
+_HIGHWAY_RECIPE: dict[str, Any] = {"learning_rate": WITHOUT_NORMS.learning_rate}
 
 
 def grid(options: StudyOptions) -> list[Arm]:

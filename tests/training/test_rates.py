@@ -1,0 +1,119 @@
+"""Learning rates: the limit of a family, and the rate that a run names when it diverges at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from residua import get_spec, train
+from residua.cli.app import main
+from residua.specs.highway import WITHOUT_NORMS
+from residua.training.recipe import Recipe
+from residua.training.recipe_file import load_recipe, override
+from residua.training.request import Request, ask
+from residua.training.step.range_test import RangeTest, range_test, rounded_down
+from residua.training.trainer import Diverged, Trainer
+
+SHORT: dict[str, Any] = {"train_images": 320, "epochs": 1, "device": "cpu", "precision": "fp32", "kernels": "eager"}
+
+
+def asked(model: str, recipe: str | Path | Recipe | None, folder: Path, **overrides: Any) -> Request:
+    return ask("digits", model, recipe, folder, resume=False, **overrides)
+
+
+@pytest.mark.parametrize("model", ["highway_mlp10", "highway_mlp501", "cifar_highway19"])
+def test_a_shipped_recipe_stays_within_the_limit(model: str, tmp_path: Path) -> None:
+    for named in (None, "fast", "paper"):
+        request = asked(model, named, tmp_path)
+        assert request.recipes.small.learning_rate == request.recipes.large.learning_rate == 0.01
+        assert "learning_rate=0.01 in place of the recipe's" in request.note
+        assert model in request.note
+    # Adam's rates are of another kind, and slim's is within the limit.
+    for named in ("keras", "slim"):
+        request = asked(model, named, tmp_path)
+        assert request.recipes.small.learning_rate == load_recipe(named).learning_rate
+        assert request.note == ""
+
+
+def test_a_rate_of_the_user_stands(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text("learning_rate = 0.3\n")
+    for request in (
+        asked("highway_mlp50", None, tmp_path, learning_rate=0.3),
+        asked("highway_mlp50", "fast", tmp_path, **{"learning-rate": "0.3"}),
+        asked("highway_mlp50", file, tmp_path),
+        asked("highway_mlp50", override(load_recipe("fast"), learning_rate=0.3), tmp_path),
+    ):
+        assert request.recipes.small.learning_rate == 0.3
+        assert request.note == ""
+
+
+def test_other_networks_have_no_limit(tmp_path: Path) -> None:
+    assert get_spec("resnet18").rate_limit is None
+    assert get_spec("highway_mlp50").rate_limit is WITHOUT_NORMS
+    assert (
+        asked("cifar_resnet20", None, tmp_path).recipes.small == asked("cifar_resnet20", "fast", tmp_path).recipes.small
+    )
+
+
+def test_a_run_that_diverges_at_once_names_a_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes: list[tuple[Trainer, RangeTest | None]] = []
+
+    def kept(trainer: Trainer, stop: Any) -> RangeTest | None:
+        state = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+        before = torch.get_rng_state()
+        outcome = range_test(trainer, stop)
+        assert torch.equal(torch.get_rng_state(), before)
+        same = [torch.equal(state[name], value) for name, value in trainer.model.state_dict().items()]
+        # NaN is equal to nothing: compare the tensors that are finite.
+        assert all(ok or not torch.isfinite(state[name]).all() for ok, name in zip(same, state, strict=True))
+        assert range_test(trainer, stop) == outcome, "a second test gives the same rate"
+        outcomes.append((trainer, outcome))
+        return outcome
+
+    monkeypatch.setattr("residua.training.loop.range_test", kept)
+    with pytest.raises(Diverged) as error:
+        train("digits", "highway_mlp20", out=tmp_path / "a", progress=False, **{**SHORT, "learning_rate": 3.0})
+    ((trainer, outcome),) = outcomes
+    assert outcome is not None
+    assert outcome.learning_rate is not None
+    assert 0.002 <= outcome.learning_rate <= 0.05
+    assert outcome.steps <= 40
+    assert f"Try learning_rate={outcome.learning_rate:g}: in a test" in str(error.value)
+    assert error.value.step < 100
+    assert trainer.plan.recipe.learning_rate == 3.0
+    # The rate that it names trains.
+    run = train(
+        "digits",
+        "highway_mlp20",
+        out=tmp_path / "b",
+        progress=False,
+        **{**SHORT, "learning_rate": outcome.learning_rate},
+    )
+    assert run.metrics["loss"] < 10
+
+
+def test_the_command_names_the_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "train",
+        "digits",
+        "--model",
+        "highway_mlp10",
+        "--epochs",
+        "1",
+        "--train-images",
+        "320",
+        "--kernels",
+        "eager",
+    ]
+    assert main([*words, "--out", str(tmp_path / "a"), "--learning-rate", "1000"]) == 1
+    printed = capsys.readouterr().err
+    assert "a test of at most 40 steps" in printed
+    assert "Try --learning-rate 0." in printed, printed
+
+
+def test_rates_are_rounded_down() -> None:
+    assert [rounded_down(rate) for rate in (0.0175, 0.02, 0.0049, 0.1, 0.99, 7)] == [0.01, 0.02, 0.002, 0.1, 0.5, 5.0]
