@@ -35,7 +35,6 @@ Carry = Literal["coupled", "independent"]
 WITHOUT_NORMS = RateLimit(0.01, "gated layers have no batch normalisation and diverge at larger ones")
 
 
-
 @with_ranges
 @dataclass(frozen=True)
 class HighwaySpec(Spec):
