@@ -37,6 +37,7 @@ class Source:
             name of the file of weights, without its folder: some tell which recipe trained them.
         read: (path) -> the file's tensors under the source's names. Nothing in it is executed. Raises InputError if
             there is no such file, it is damaged, or it would run code.
+        from_ours: (spec, tensors) -> the tensors under the source's names, for sources that `convert` also writes.
         DATA: the data set that its published weights were trained on: gives the class names where nobody else does.
         BACKGROUND_FIRST: whether, of 1,001 outputs, the first is the background (TensorFlow's ImageNet).
         FILES: patterns of file names, in lower case, that only this source writes; () for torch's, which many share.
@@ -48,6 +49,7 @@ class Source:
     to_ours: Callable[[Spec, Mapping[str, Tensor]], Tensors]
     preprocess: Callable[[Spec, str], PreprocessSpec]
     read: Callable[[Path], Tensors] = read_state
+    from_ours: Callable[[Spec, Mapping[str, Tensor]], Tensors] | None = None
     DATA: Literal["imagenet", "cifar10"] = "imagenet"
     BACKGROUND_FIRST: bool = False
     FILES: tuple[str, ...] = ()
