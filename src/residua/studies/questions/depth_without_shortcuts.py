@@ -50,15 +50,15 @@ def conclude(results: Results) -> Outcome:
     errors = {group: _errors(results, group) for group in results.groups()}
     depths = sorted({arm.x for arm in results.arms})
     lines = [
-        Series(group, LINES[place], [found.get(depth) for depth in depths])
-        for place, (group, found) in enumerate(errors.items())
+        Series(group, LINES[index], [by_depth.get(depth) for depth in depths])
+        for index, (group, by_depth) in enumerate(errors.items())
     ]
     figure = line_chart("training error by depth", "layers", depths, lines, points)
     caption = "Error on training images after the last epoch, without augmentation; mean over the seeds."
     header = ("network", *(f"{depth:g} layers" for depth in depths))
     rows = tuple(
-        (group, *(points(found[depth]) if depth in found else "–" for depth in depths))
-        for group, found in errors.items()
+        (group, *(points(by_depth[depth]) if depth in by_depth else "–" for depth in depths))
+        for group, by_depth in errors.items()
     )
     guess = f"Error on training images. A network that guesses errs on {points(1 - 1 / results.classes)}."
     return Outcome(
@@ -68,12 +68,12 @@ def conclude(results: Results) -> Outcome:
 
 def _errors(results: Results, group: str) -> dict[float, float]:
     """Return the mean training error by depth."""
-    found = {}
+    by_depth = {}
     for arm in results.done(group):
         known = [one.train_error for one in results.of(arm.label) if one.train_error is not None]
         if known:
-            found[arm.x] = statistics.fmean(known)
-    return found
+            by_depth[arm.x] = statistics.fmean(known)
+    return by_depth
 
 
 def _verdict(results: Results, errors: dict[str, dict[float, float]]) -> Verdict:
@@ -81,8 +81,8 @@ def _verdict(results: Results, errors: dict[str, dict[float, float]]) -> Verdict
 
     most = HARDLY * (1 - 1 / results.classes)
     deepest = {
-        group: max((depth for depth, error in found.items() if error <= most), default=0.0)
-        for group, found in errors.items()
+        group: max((depth for depth, error in by_depth.items() if error <= most), default=0.0)
+        for group, by_depth in errors.items()
     }
     words = [f"{group}: {f'up to {depth:g} layers' if depth else 'at no depth'}" for group, depth in deepest.items()]
     tried = sorted({arm.x for arm in results.arms})
