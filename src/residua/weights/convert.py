@@ -19,6 +19,7 @@ from residua.weights.bundle.write import write_bundle
 from residua.weights.by_structure import match_by_structure, matches
 from residua.weights.class_names import class_names
 from residua.weights.files.hub_config import HubConfig, read_config
+from residua.weights.files.processor_config import PROCESSOR_FILE, read_processor
 from residua.weights.named.locate import sha256_weights
 from residua.weights.open import load
 from residua.weights.rgb import for_rgb, luma_of
@@ -64,7 +65,8 @@ def convert(
         mean_image: the mean of each pixel in the units of `scale`, in place of `mean`; None: as below. An array
             (H, W, 3), or a `.npy` file of one, as `numpy.save` writes `x_train.mean(axis=0)`.
         preprocess: the whole evaluation transform, in place of the seven above. None: what a config.json beside the
-            file states; else what the source's weights for this network expect, which is noted as assumed.
+            file states, or a preprocessor_config.json of Hugging Face; else what the source's weights for this network
+            expect, which is noted as assumed.
         by_structure: match layers under names that no rule knows by order, shapes and kinds
             (`residua.weights.by_structure`); `data["converted"]["layers"]` is the map, theirs -> ours.
 
@@ -140,10 +142,14 @@ def _count(classes: Path | str | Sequence[str] | None) -> int | None:
 
 
 def _declared(path: Path) -> PreprocessSpec | None:
-    """Return the transform that a config.json beside the file declares, where it names a network of ours."""
-    config = path.with_name(CONFIG_FILE)
+    """Return the transform that a config.json beside the file declares, where it names a network of ours.
+
+    Without one, that of a preprocessor_config.json.
+    """
+    config, processor = path.with_name(CONFIG_FILE), path.with_name(PROCESSOR_FILE)
     declared = read_config(config) if config.is_file() else HubConfig()
-    return declared.preprocess if declared.network is not None else None
+    preprocess = declared.preprocess if declared.network is not None else None
+    return preprocess or (read_processor(processor) if processor.is_file() else None)
 
 
 def _refuse_used(folder: Path) -> None:

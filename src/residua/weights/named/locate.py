@@ -18,8 +18,10 @@ from residua._base.http import is_address, public_address
 from residua._base.words import some
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
+from residua.weights.bundle.signed import is_bundle
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE
 from residua.weights.files.hub_config import preprocess_of
+from residua.weights.files.processor_config import PROCESSOR_FILE
 from residua.weights.files.tf_checkpoint import checkpoint_files
 from residua.weights.identity import counterpart
 from residua.weights.named.hub import Repository, fetch_to_cache
@@ -44,6 +46,7 @@ class Located:
         preprocess: the evaluation transform, where the publisher states it.
         classes: the names of the outputs, where the publisher states them.
         config: the config.json that came with it.
+        processor: the preprocessor_config.json that came with it.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Located:
     preprocess: PreprocessSpec | None = None
     classes: tuple[str, ...] = ()
     config: Path | None = None
+    processor: Path | None = None
 
 
 def is_remote(name: str | Path) -> bool:
@@ -118,9 +122,8 @@ def _from_path(path: Path) -> Located:
                 "a run folder, or a folder in the Hub's layout",
                 "Check the path; a run that is still training has only checkpoints",
             )
-        config = path / CONFIG_FILE
-        resolved = str(path.resolve())
-        return Located(resolved, file, sha256_file(file), config=config if config.is_file() else None)
+        config, processor = (each if each.is_file() else None for each in (path / CONFIG_FILE, path / PROCESSOR_FILE))
+        return Located(str(path.resolve()), file, sha256_file(file), config=config, processor=processor)
     if not path.is_file() and not checkpoint_files(path):
         raise InputError(f"{path} does not exist", f"weights: {_FORMS}", _perhaps(str(path)))
     return Located(str(path.resolve()), path, sha256_weights(path))
@@ -147,7 +150,8 @@ def _from_hub(address: str, name: str) -> Located:
     config = repository.fetch(CONFIG_FILE)
     for file in HUB_FILES:
         if path := repository.fetch(file):
-            return Located(address, path, sha256_file(path), config=config)
+            processor = None if is_bundle(path) else repository.fetch(PROCESSOR_FILE)
+            return Located(address, path, sha256_file(path), config=config, processor=processor)
     raise InputError(
         f"{address} holds neither {' nor '.join(HUB_FILES)}",
         "one file of weights of a network that Residua has",

@@ -19,6 +19,7 @@ from residua.weights.bundle.read import read_bundle
 from residua.weights.bundle.signed import is_bundle
 from residua.weights.bundle.value import Bundle
 from residua.weights.files.hub_config import HubConfig, read_config
+from residua.weights.files.processor_config import read_processor
 from residua.weights.files.state_file import container_of, read_state
 from residua.weights.identity import Identity, Target, identify
 from residua.weights.named.locate import Located, locate
@@ -95,6 +96,8 @@ def resolve(name: str | Path, target: Target | None = None, *, new_classifier: b
     identity = identify(located.name, read.spec, target)
     classes = located.classes or config.classes
     preprocess = located.preprocess or config.preprocess
+    if preprocess is None and located.processor is not None:
+        preprocess = read_processor(located.processor)
     assumed = ""
     if preprocess is None and read.spec.name in PEER_NETWORKS.get(read.source, ()):
         preprocess = get_source(read.source).preprocess(read.spec, located.path.name)
