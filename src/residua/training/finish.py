@@ -63,7 +63,7 @@ def _kept_epoch(trainer: Trainer) -> str:
     return (
         f"{kept}, the best ({best})"
         if _is_best_kept(trainer)
-        else f"{kept}, the last; best {best} in {state.best_epoch}"
+        else f"{kept}, the last; best {best} of epoch {state.best_epoch}"
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 from residua._base.errors import Damaged, InputError
 from residua._base.json_file import read_json
@@ -120,7 +120,7 @@ def _three(path: Path, name: str, value: Any) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return type(value) in (int, float) and abs(value) < 1e9
 
 
