@@ -111,3 +111,14 @@ def test_structures_of_different_sizes_are_not_used(monkeypatch: pytest.MonkeyPa
     found = library.load.__wrapped__()
     assert isinstance(found, library.Unavailable)
     assert str(found) == f"the kernels and their caller disagree: Layer of {size - 8} bytes, not {size}"
+
+
+@needs_kernels
+def test_a_folder_named_as_the_library_keeps_nothing_away() -> None:
+    first = library._built()
+    first.unlink()
+    first.mkdir()
+    second = library._built()
+    assert second.is_file()
+    assert second.name == f"{first.stem}-1.so"
+    assert library._built() == second

@@ -94,6 +94,8 @@ def compare(
     for sentence in comparison.notes:
         note(f"Note: {sentence}.")
     say()
+    # Of at most five classes the true one is always among the first five.
+    top5 = len(comparison.classes) > 5
     print_table(
         (
             "run",
@@ -102,7 +104,7 @@ def compare(
             "MACs",
             "top-1",
             "95% interval",
-            "top-5",
+            *(["top-5"] if top5 else []),
             "loss",
             "ECE",
             "trained",
@@ -116,7 +118,7 @@ def compare(
                 f"{row.macs:,}",
                 percent(row.top1),
                 " to ".join(map(percent, row.top1_interval)),
-                percent(row.top5),
+                *([percent(row.top5)] if top5 else []),
                 f"{row.loss:.4f}",
                 percent(row.ece),
                 "–" if row.train_seconds is None else f"{row.train_seconds:,.0f} s",
@@ -124,7 +126,7 @@ def compare(
             )
             for row in comparison.runs
         ],
-        right=range(2, 11),
+        right=range(2, 11 if top5 else 10),
     )
     say()
     print_table(

@@ -71,7 +71,11 @@ def _built() -> Path:
         *(s.read_text() for s in sources),
     ):
         key.update(part.encode() + b"\0")
-    target = trusted_folder() / f"{key.hexdigest()[:24]}.so"
+    # A folder of the library's name, whoever made it, must not keep the kernels away.
+    names = (f"{key.hexdigest()[:24]}{mark}.so" for mark in ("", *(f"-{number}" for number in range(1, 10))))
+    target = next((path for path in map(trusted_folder().joinpath, names) if not path.is_dir()), None)
+    if target is None:
+        raise Unavailable(f"folders in {trusted_folder()} have the names that the library takes")
     if not (is_ours(target) and _is_whole(target)):
         # Two processes that start at once both build; each renames a whole file into place.
         with atomic_path(target) as beside:
