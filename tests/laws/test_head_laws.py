@@ -12,7 +12,7 @@ from laws.representatives import REPRESENTATIVES, image_for, network_for, spec_f
 from residua._base.errors import InputError
 from residua.anatomy import inspect
 from residua.anatomy.drawing import draw
-from residua.families.build import build, outline
+from residua.families.build import build
 from residua.families.members import members
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
@@ -187,5 +187,31 @@ def test_published_weights_come_without_theirs(tmp_path: Path) -> None:
     assert all(torch.equal(body.state_dict()[key], tensor) for key, tensor in bare.state_dict().items())
 
 
-def test_outlines_are_refused_nothing() -> None:
-    assert outline(get_spec("resnet50", num_classes=0)).fc(torch.ones(1)).item() == 1
+def test_peers_take_them_where_they_have_such_networks(tmp_path: Path) -> None:
+    import safetensors.torch
+    import timm
+
+    from residua.weights.peers.to_peer import write_for
+
+    spec = get_spec("resnet18", num_classes=0)
+    torch.manual_seed(0)
+    network = build(spec).eval()
+    parts = {"classes": (), "metrics": {}, "data": {}, "preprocess": PreprocessSpec()}
+    save_bundle(tmp_path / "run", tensors=network.state_dict(), spec=spec, **parts)
+    with pytest.raises(InputError, match="num_classes=0 for torchvision"):
+        write_for(tmp_path / "run", "torchvision", tmp_path / "theirs.safetensors")
+    write_for(tmp_path / "run", "timm", tmp_path / "theirs.safetensors")
+    theirs = timm.create_model("resnet18", num_classes=0).eval()
+    theirs.load_state_dict(safetensors.torch.load_file(tmp_path / "theirs.safetensors"), strict=True)
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(theirs(image), network(image), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("edits", [{"num_classes": 0}, {"global_pool": False}])
+def test_no_logits_are_compared(edits: dict) -> None:
+    from residua.verification.verify import verify
+
+    (receipt,) = verify("resnet18", peers="torchvision", edits=edits).receipts
+    assert not receipt.parity
+    assert "comparing logits with torchvision's with" in receipt.refused["torchvision"]

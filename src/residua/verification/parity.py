@@ -61,10 +61,11 @@ def compare(name: str, peer: str, *, seed: int = 0, **edits: Any) -> ParityRecei
         edits: of our network, beside those that make it the peer's.
 
     Raises:
-        InputError: the conversion refused the peer's tensors.
+        InputError: the conversion refused the peer's tensors, or our network gives no logits of an image.
     """
     peer_network, library = PEER_NETWORKS[peer][name], PEERS[peer]
     spec = get_spec(name, **peer_network.edits | edits)
+    spec.require_logits(f"comparing logits with {peer}'s")
     height, width = _size(spec, peer)
     generator = torch.Generator().manual_seed(seed + 1)
     images = torch.randn(2, spec.in_channels, height, width, generator=generator, dtype=library.precision)

@@ -33,7 +33,8 @@ def timm_name(spec: Spec, preprocess: PreprocessSpec | None = None) -> str | Non
 
 def _ends(spec: Spec) -> tuple[str, str]:
     """Return the modules that depend on the image's channels and on the number of classes."""
-    first, last = input_tensors(spec)[0], classifier_tensors(spec)[-1]
+    # Of a network without a classifier: where it would stand, as timm has it.
+    first, last = input_tensors(spec)[0], classifier_tensors(spec.edit(num_classes=max(1, spec.num_classes)))[-1]
     return first.rpartition(".")[0], last.rpartition(".")[0]
 
 

@@ -114,6 +114,12 @@ def _peer_network(spec: Spec, peer: str) -> PeerNetwork:
             f"a {spec.name} as the catalog has it",
             "Keep the run: model.safetensors holds plain tensors",
         )
+    if peer == "torchvision" and not spec.num_classes:
+        raise InputError(
+            f"a {spec.name} with num_classes=0 for torchvision, whose networks have a classifier",
+            "a network with a classifier",
+            "Use peer='timm', which builds networks without" if spec.name in PEER_NETWORKS["timm"] else "Keep the run",
+        )
     if peer == "torchvision" and spec.in_channels != 3:
         raise InputError(
             f"a {spec.name} with {counted(spec.in_channels, 'input channel')} for torchvision, whose networks take 3",
