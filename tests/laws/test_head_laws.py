@@ -146,6 +146,9 @@ def test_a_bundle_keeps_them_and_evaluation_refuses_them(edits: dict, tmp_path: 
     (key, value), *_ = edits.items()
     assert getattr(run.spec, key) == value
     assert len(run.classes) == run.spec.num_classes
+    card = (run.save_pretrained(tmp_path / "card") / "README.md").read_text()
+    assert ("image-feature-extraction" in card) == (key == "num_classes")
+    assert "r.predict" not in card
     assert run.model(torch.rand(2, 3, 32, 32)).shape == ((2, 64) if key == "num_classes" else (2, 10, 8, 8))
     for call in (lambda: evaluate(folder, "digits"), lambda: predict(folder, [tmp_path])):
         with pytest.raises(InputError, match=f"evaluating, predicting or explaining with {key}={value}"):

@@ -50,6 +50,11 @@ class Spec:
         """Whether the network has auxiliary classifiers."""
         return self.num_classes > 0 and bool(getattr(self, "aux_heads", False))
 
+    @property
+    def answers(self) -> bool:
+        """Whether the network gives one vector of logits an image."""
+        return self.num_classes > 0 and bool(getattr(self, "global_pool", True))
+
     def require_logits(self, purpose: str) -> None:
         """Refuse a network that does not give one vector of logits an image.
 

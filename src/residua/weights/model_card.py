@@ -17,11 +17,12 @@ def model_card(bundle: Bundle, parameters: int) -> str:
     spec, classes, preprocess = bundle.spec, bundle.classes, bundle.preprocess
     initial_weights, metrics = bundle.initial_weights, bundle.metrics
     peer = timm_name(spec, preprocess)
+    task = "image-classification" if classes else "image-feature-extraction"
     begun = str((initial_weights or {}).get("given", ""))
     head = {
         "library_name": "timm" if peer else "residua",
-        "pipeline_tag": "image-classification",
-        "tags": ["image-classification", "residua"],
+        "pipeline_tag": task,
+        "tags": [task, "residua"],
     }
     if begun.startswith("hf://"):
         head["base_model"] = begun.removeprefix("hf://").partition("@")[0]
@@ -30,7 +31,7 @@ def model_card(bundle: Bundle, parameters: int) -> str:
         "Parameters": f"{parameters:,}",
         "Input": f"{spec.in_channels} × {preprocess.height} × {preprocess.width}",
         "Preprocessing": describe(preprocess),
-        "Classes": str(len(classes)),
+        "Classes": str(len(classes)) if classes else "none: pooled features",
         "Trained on": _trained_on(bundle.data),
         "Began with": f"{begun}, SHA-256 {(initial_weights or {}).get('sha256')}" if begun else "",
         "Measured": _measured(metrics),
@@ -39,11 +40,14 @@ def model_card(bundle: Bundle, parameters: int) -> str:
     }
     # JSON is YAML, and keeps whatever a name holds from being read as more than text.
     lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", ""]
-    lines += [f"# {spec.name}, {counted(len(classes), 'class', 'classes')}", "", "| | |", "|---|---|"]
+    gives = counted(len(classes), "class", "classes") if classes else "pooled features"
+    lines += [f"# {spec.name}, {gives}", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {_cell(value)} |" for name, value in facts.items() if value]
-    lines += ["", "Classes, in the order of the logits:", "", "```json", json.dumps(list(classes)), "```", ""]
+    if classes:
+        lines += ["", "Classes, in the order of the logits:", "", "```json", json.dumps(list(classes)), "```"]
+    lines += [""]
     lines += ["```python", "import residua as r", "", 'run = r.load("hf://ORG/REPO")  # or a folder']
-    lines += ['print(r.predict(run, ["photo.jpg"]))', "```"]
+    lines += ['print(r.predict(run, ["photo.jpg"]))' if spec.answers else "print(run.model)", "```"]
     if peer:
         lines += ["", "```python", "import timm", ""]
         lines += ['model = timm.create_model("hf-hub:ORG/REPO", pretrained=True)', "```"]
