@@ -63,7 +63,7 @@ def fitted(
     notes = weights.provenance.notes
     if theirs.num_classes and not spec.num_classes:
         kept = state_shapes(theirs.edit(num_classes=0))
-        left = [name for name in tensors if name not in kept]
+        left = [name for name in state_shapes(theirs) if name in tensors and name not in kept]
         tensors = {name: tensor for name, tensor in tensors.items() if name in kept}
         notes += (f"The classifier was left out: {some(left, 6)}.",) if left else ()
     elif new_classifier and (adrift or weights.headless or theirs.num_classes != spec.num_classes):
