@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+import warnings
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from types import ModuleType
@@ -14,9 +15,10 @@ from types import ModuleType
 import pytest
 import torch
 
+from residua._base.errors import InputError
 from residua.anatomy import cost
 from residua.bench.bench import bench
-from residua.bench.case import Case, groups
+from residua.bench.case import Case, groups, ways
 from residua.bench.chart import chart
 from residua.bench.memory import PeakMemory
 from residua.bench.report import Ratio
@@ -86,18 +88,57 @@ def test_the_yardstick_multiplies() -> None:
     assert clocked(lambda: step @ step, CPU) > 0
 
 
+PLAIN = ways(("eager",), ("eager",))
+
+
+def test_engines_and_kernels_are_paired_as_they_can_be() -> None:
+    assert PLAIN == (("eager", "eager"),)
+    assert ways(("eager", "compiled"), ("eager", "native")) == (
+        *(("eager", "eager"), ("eager", "native"), ("compiled", "eager")),
+    )
+    with pytest.raises(InputError, match=r"engine='warp'.*'eager', 'compiled'"):
+        ways(("warp",), ("eager",))
+    with pytest.raises(InputError, match=r"kernels='fused'.*'eager', 'native'"):
+        ways(("eager",), ("fused",))
+
+
+def test_the_former_word_for_native_kernels_is_taken_once_more(capsys: pytest.CaptureFixture[str]) -> None:
+    for engines, wanted in (
+        (("native",), ()),
+        (("eager", "native"), PLAIN),
+        (("compiled", "native"), ways(("compiled",), ("eager",))),
+    ):
+        with pytest.warns(UserWarning, match="engine='native' is now kernels='native'"):
+            assert ways(engines, ("eager",)) == (*wanted, ("eager", "native"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(["bench", "cifar_resnet8", "--engine", "native"]) == 2
+    err = capsys.readouterr().err
+    assert "Warning: --engine native is now --kernels native" in err
+    assert "Wanted: --mode train and --precision fp32" in err
+
+
 def test_groups_take_turns_and_peers_stand_once() -> None:
-    found = groups(("a",), {"a": (32, 64)}, (1, 8), "train", ("eager", "native"), ("fp32",), {"a": ("timm", "keras")})
+    both = ways(("eager",), ("eager", "native"))
+    found = groups(("a",), {"a": (32, 64)}, (1, 8), "train", both, ("fp32",), {"a": ("timm", "keras")})
     assert len(found) == 8
-    ours = [("residua", "eager"), ("residua", "native")]
-    assert [(case.source, case.engine) for case in found[0]] == [*ours, ("timm", "eager")]
-    assert [(case.source, case.engine) for case in found[1]] == [*ours, ("keras", "eager")]
+    ours = [("residua", "eager"), ("residua", "native kernels")]
+    assert [(case.source, case.way) for case in found[0]] == [*ours, ("timm", "eager")]
+    assert [(case.source, case.way) for case in found[1]] == [*ours, ("keras", "eager")]
     first, second = groups(
-        *(("a",), {"a": (32,)}, (1,), "forward", ("eager", "compiled"), ("fp32",), {"a": ("timm", "keras")})
+        *(
+            ("a",),
+            {"a": (32,)},
+            (1,),
+            "forward",
+            PLAIN + ways(("compiled",), ("eager",)),
+            ("fp32",),
+            {"a": ("timm", "keras")},
+        )
     )
     assert [(case.source, case.engine) for case in first[2:]] == [("timm", "eager"), ("timm", "compiled")]
     assert [(case.source, case.engine) for case in second[2:]] == [("keras", "eager")]
-    (alone,) = groups(("a",), {"a": (32,)}, (1,), "forward", ("eager",), ("fp32",), {"a": ()})
+    (alone,) = groups(("a",), {"a": (32,)}, (1,), "forward", PLAIN, ("fp32",), {"a": ()})
     assert len(alone) == 1
 
 
@@ -136,9 +177,9 @@ def test_beside_keras(keras: ModuleType) -> None:
 
 
 def test_training_moves_the_weights_in_every_engine() -> None:
-    engines = ("eager",) if native.reason() else ("eager", "native")
-    report = bench("cifar_resnet8", mode="train", engine=engines, **SMALL)
-    assert [result.case.engine for result in report.results] == list(engines)
+    kinds = ("eager",) if native.reason() else ("eager", "native")
+    report = bench("cifar_resnet8", mode="train", kernels=kinds, **SMALL)
+    assert [result.case.kernels for result in report.results] == list(kinds)
     assert all(result.matmul_share > 0 for result in report.results)
 
 
@@ -169,7 +210,9 @@ def test_what_is_given_twice_is_measured_once() -> None:
         (["resnet18", "--precision", ","], "--precision"),
         (["vgg16", "--peer", "keras", "--resolution", "64", "--batch", "1"], "Leave out --resolution"),
         (["resnet18", "--engine", "warp"], "compiled"),
-        (["resnet18", "--engine", "native"], "--mode train"),
+        (["resnet18", "--kernels", "native"], "--kernels native with --mode forward and --precision fp32"),
+        (["resnet18", "--kernels", "native", "--engine", "compiled", "--mode", "train"], "--engine eager"),
+        (["resnet18", "--kernels", "fused"], 'Invalid value "fused" for --kernels. Choose from: "eager", "native"'),
         (["resnet18", "--precision", "fp8"], 'Invalid value "fp8" for --precision. Choose from: "fp32", "bf16"'),
         (["resnet18", "--peer", "caffe"], "torchvision"),
         (["resnet50_v2", "--peer", "torchvision"], "a library that has one of these networks: timm."),

@@ -7,7 +7,7 @@ import torch
 
 from residua._base.errors import InputError
 from residua.families.build import build
-from residua.families.network import Layout
+from residua.families.layout import Layout
 from residua.runtime import device as hardware
 from residua.runtime.device import choose_hardware, inference_format, on_device, pick_device
 from residua.runtime.processor import Processor, processor

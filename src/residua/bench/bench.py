@@ -11,7 +11,7 @@ import torch
 
 from residua._base.errors import InputError, nearest
 from residua._base.words import some
-from residua.bench.case import PEERS, Case, Engine, Mode, Precision, Source, groups
+from residua.bench.case import PEERS, Case, EngineWord, Kernels, Mode, Source, Way, groups, ways
 from residua.bench.memory import PeakMemory, advice_on_memory
 from residua.bench.peers import has_peer, peer_step_of, require, spec_beside
 from residua.bench.report import BenchReport, Ratio, Result
@@ -20,6 +20,7 @@ from residua.bench.timing import MatrixProduct, Timing, clocked
 from residua.families.build import spec_of
 from residua.families.sizes import check_input
 from residua.runtime.device import pick_device
+from residua.runtime.engines.names import Precision
 from residua.runtime.environment import environment
 from residua.specs.edit_text import edit_words, read_edits
 from residua.specs.schema import Spec
@@ -36,7 +37,8 @@ def bench(
     batch: int | Sequence[int] = 32,
     resolution: int | Sequence[int] = 0,
     mode: Mode = "forward",
-    engine: Engine | Sequence[Engine] = "eager",
+    engine: EngineWord | Sequence[EngineWord] = "eager",
+    kernels: Kernels | Sequence[Kernels] = "eager",
     precision: Precision | Sequence[Precision] = "fp32",
     peer: Source | Sequence[Source] = (),
     edits: Sequence[str] | Mapping[str, Any] = (),
@@ -54,7 +56,8 @@ def bench(
         batch: images per step; several sizes are measured one after the other.
         resolution: side of the images, pixels; 0 for each network's own.
         mode: "forward" (evaluation mode, no gradients) or "train" (forward, loss, backward, SGD step).
-        engine: "eager", "compiled" or "native" (fused CPU kernels, for training in fp32).
+        engine: "eager" or "compiled" (torch.compile).
+        kernels: "eager" (torch's own) or "native" (fused CPU kernels, for training in fp32 with the engine "eager").
         precision: "fp32", or "bf16" by autocast.
         peer: "torchvision", "timm", "keras": their network of the same structure, if they have it.
         edits: of the networks' specs: {"shortcut": "none"}, or words such as "shortcut=none".
@@ -75,10 +78,12 @@ def bench(
     for name, value, least in (("batches", batches, 1), ("warm_up", warm_up, 0), ("threads", threads, 0)):
         if not least <= value <= _MOST[name]:
             raise InputError(f"{name}={value}", f"{least} <= {name} <= {_MOST[name]}", f"Leave out {name}=…")
-    lists: dict[str, object] = {"batch": batch, "resolution": resolution, "engine": engine, "precision": precision}
+    lists: dict[str, object] = {"batch": batch, "resolution": resolution, "precision": precision}
+    lists |= {"engine": engine, "kernels": kernels}
     for name, values in lists.items():
         if isinstance(values, Sequence) and not values:
             raise InputError(f"no {name}", f"one or several values of {name}", f"Leave out {name}=…")
+    taken = ways(_several(engine), _several(kernels))
     where = pick_device(device)
     # The spec's name is ours, where another library's was given.
     specs = {spec.name: _edited(spec, edits) for spec in map(spec_of, models)}
@@ -105,7 +110,7 @@ def bench(
         raise InputError("peer=… with edits", "networks as the peers have them", "Leave out peer=…, or the edits")
     peers = _peers(_several(peer), models)
     beside = {name: tuple(other for other in peers if has_peer(name, other)) for name in models}
-    cases = groups(models, sizes, wanted_batches, mode, _several(engine), _several(precision), beside)
+    cases = groups(models, sizes, wanted_batches, mode, taken, _several(precision), beside)
     notes = [f"{name}: {other} has no such network" for name in models for other in peers if other not in beside[name]]
     if edits:
         notes.append(f"Networks edited: {', '.join(edits if not isinstance(edits, Mapping) else edit_words(edits))}")
@@ -171,15 +176,19 @@ def _measure(
         Result(case, Timing(tuple(seconds)), flops, peak, yardstick.rate)
         for case, seconds, peak in zip(group, times, peaks, strict=True)
     ]
-    ours = {result.case.engine: result for result in results if result.case.source == "residua"}
+    ours = {_way(result): result for result in results if result.case.source == "residua"}
     return [_compared(result, ours) for result in results]
 
 
-def _compared(result: Result, ours: dict[Engine, Result]) -> Result:
-    """Pair a peer with our case of the same engine, or else with our first."""
+def _way(result: Result) -> Way:
+    return result.case.engine, result.case.kernels
+
+
+def _compared(result: Result, ours: dict[Way, Result]) -> Result:
+    """Pair a peer with our case of the same engine and kernels, or else with our first."""
     if result.case.source == "residua":
         return result
-    own = ours.get(result.case.engine) or next(iter(ours.values()))
+    own = ours.get(_way(result)) or next(iter(ours.values()))
     return replace(result, ratio=Ratio.of(own.timing, result.timing))
 
 

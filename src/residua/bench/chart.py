@@ -18,7 +18,7 @@ def _bar(result: Result) -> Bar:
     if result.ratio:
         note += f" · ours {result.ratio.median:.2f} times as fast"
     return Bar(
-        label=f"{case.model}, {case.source}{'' if case.engine == 'eager' else ' ' + case.engine}",
+        label=f"{case.model}, {case.source}{'' if case.way == 'eager' else ' ' + case.way}",
         value=result.images_per_second,
         low=case.batch / result.timing.quantile(0.95),
         high=case.batch / result.timing.quantile(0.05),

@@ -16,6 +16,7 @@ from residua.families.build import build
 from residua.families.network import AuxLogits
 from residua.runtime import native
 from residua.runtime.compiling import compiled
+from residua.runtime.device import inference_format
 from residua.specs.schema import Spec
 from residua.training.step.loss import training_loss
 
@@ -26,17 +27,17 @@ def our_step(case: Case, spec: Spec, device: torch.device) -> Step:
     """Return a step of our network.
 
     Raises:
-        InputError: the engine cannot serve this network.
+        InputError: the native kernels cannot serve this network.
     """
     torch.manual_seed(0)
     network: nn.Module = build(spec).to(device)
     if device.type == "cuda":
-        network.to(memory_format=torch.channels_last)
-    if case.engine == "native" and not native.accelerate(network):
+        network.to(memory_format=inference_format(network, device))
+    if case.kernels == "native" and not native.accelerate(network):
         raise InputError(
-            f"engine='native' for {case.model}",
+            f"kernels='native' for {case.model}",
             "a network with layers that the fused kernels serve, on a CPU",
-            native.reason() or "Use engine='eager'",
+            native.reason() or "Use kernels='eager'",
         )
     return _step(network, case, spec, images_of(spec, case, device))
 

@@ -76,6 +76,8 @@ def options_of(app: App, command: str) -> dict[str, Render]:
     options: dict[str, Render] = {}
     for argument in app[command].assemble_argument_collection():
         name, flag = argument.field_info.name, argument.names[0]
+        if flag == "*":
+            continue  # a group of flags, which follow one by one
         no = next((flag for flag in argument.negatives if flag.startswith("--no-")), "")
         options[name] = functools.partial(_rendered, flag, no, plain_hint(argument.hint))
         if name.startswith("no_"):

@@ -6,9 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import Any, Unpack
 
 from residua._base.errors import InputError
 from residua._base.plain import plain
@@ -20,11 +18,10 @@ from residua.evaluation.measures.calibration import calibration
 from residua.evaluation.measures.significance import McNemar, holm, mcnemar
 from residua.evaluation.report.history import read_history
 from residua.evaluation.run_data import open_runs
-from residua.evaluation.scores.options import Progress, ScoreOptions
+from residua.evaluation.scores.options import ScoreKeywords, ScoreOptions, takes
 from residua.evaluation.scores.scorer import open_scorer
 from residua.evaluation.scores.scores import Scores
 from residua.evaluation.scores.seen import check_unseen
-from residua.specs.fields import BadPolicy
 from residua.weights.run import Run
 
 
@@ -112,36 +109,16 @@ class Comparison:
         return document
 
 
+@takes(ScoreKeywords)
 def compare(
-    runs: Sequence[Run | Path | str],
-    data: str | Path | None = None,
-    *,
-    split: str | None = None,
-    data_dir: Path | None = None,
-    views: str = "1",
-    cache: bool = True,
-    batch_size: int = 256,
-    device: torch.device | str | None = None,
-    on_bad: BadPolicy | None = None,
-    engine: str = "eager",
-    precision: str = "fp32",
-    progress: Progress | None = None,
+    runs: Sequence[Run | Path | str], data: str | Path | None = None, **options: Unpack[ScoreKeywords]
 ) -> Comparison:
     """Score runs on the same images and test every pair.
 
     Args:
         runs: two or more with the same classes, in any order of classes.
         data: what to score them on; by default the held-out part of the first run.
-        split: "train", "val" or "test", to choose the part.
-        data_dir: the folder of downloaded data sets.
-        views: as in `evaluate`.
-        cache: as in `evaluate`.
-        batch_size: images per forward pass.
-        device: by default the GPU where there is one.
-        on_bad: "refuse" or "skip" images that do not decode.
-        engine: as in `evaluate`.
-        precision: as in `evaluate`.
-        progress: called with (images done, images in total).
+        options: as in `evaluate`, see `ScoreOptions`.
 
     Raises:
         InputError: fewer than two runs, or one twice; classes that differ; a run that has learnt from these images;
@@ -149,22 +126,10 @@ def compare(
     """
     if len(runs) < 2:
         raise InputError(f"{len(runs)} run" + "s" * (len(runs) != 1), "two or more to compare", "Name another run")
-    options = ScoreOptions(
-        data=data,
-        split=split,
-        data_dir=data_dir,
-        views=views,
-        batch_size=batch_size,
-        device=device,
-        on_bad=on_bad,
-        cache=cache,
-        progress=progress,
-        engine=engine,
-        precision=precision,
-    )
+    scoring = ScoreOptions(data=data, **options)
     opened = open_runs(runs)
     first = opened[0]
-    scorer = open_scorer(opened, options)
+    scorer = open_scorer(opened, scoring)
     notes = [note for run in opened if (note := check_unseen(run, scorer.dataset, scorer.split, "score it"))]
     names = names_of(opened)
     rows, right = [], []
@@ -183,7 +148,7 @@ def compare(
         data=scorer.dataset.given,
         split=scorer.split,
         evaluated=relation(scorer.split, own_data=scorer.own),
-        views=",".join(options.view_sets),
+        views=",".join(scoring.view_sets),
         count=len(right[0]),
         classes=first.classes,
         runs=tuple(rows),

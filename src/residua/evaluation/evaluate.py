@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -28,11 +29,10 @@ from residua.evaluation.report.history import read_history
 from residua.evaluation.report.report import Report
 from residua.evaluation.report.study_section import FinishedStudy, read_study
 from residua.evaluation.run_data import open_run, open_runs
-from residua.evaluation.scores.options import Progress, ScoreOptions
+from residua.evaluation.scores.options import PassKeywords, ScoreKeywords, ScoreOptions, takes
 from residua.evaluation.scores.scorer import Scorer, open_scorer
 from residua.evaluation.scores.scores import Scores, collect
 from residua.evaluation.scores.seen import check_unseen, chose_epoch
-from residua.specs.fields import BadPolicy
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run
 
@@ -77,27 +77,19 @@ def quick_metrics(model: nn.Module, loader: _Batches, *, autocast: torch.dtype |
     return {"loss": metrics.loss, "top1": metrics.top1, "top5": metrics.top5, "count": metrics.count}
 
 
+@takes(ScoreKeywords)
 def evaluate(
     run: Run | Path | str,
     data: str | Path | None = None,
     *,
-    split: str | None = None,
-    data_dir: Path | None = None,
-    views: str = "1",
     members: Sequence[Run | Path | str] = (),
     weights: Weights = "equal",
     select: Literal["greedy"] | None = None,
     slices: Path | str | None = None,
     studies: Sequence[FinishedStudy | Path | str] = (),
     reestimate: bool = False,
-    cache: bool = True,
-    batch_size: int = 256,
-    device: torch.device | str | None = None,
-    on_bad: BadPolicy | None = None,
-    engine: str = "eager",
-    precision: str = "fp32",
     full_provenance: bool = False,
-    progress: Progress | None = None,
+    **options: Unpack[ScoreKeywords],
 ) -> Report:
     """Evaluate a run, or several as an ensemble: one pass per view set, and every number from its scores.
 
@@ -106,9 +98,6 @@ def evaluate(
         data: what `residua train` takes. By default, and where this is the data that the run was trained on, its
             held-out part is evaluated: test, else validation. Of other data it is test, else validation, else all. Data
             may lack classes of the run: rates are then counted over the others.
-        split: "train", "val" or "test", to choose the part.
-        data_dir: the folder of downloaded data sets.
-        views: "1", "flip", "10crop", "multiscale" or a comma list; see `residua.evaluation.scores.views`.
         members: other runs with the same classes, in any order; their probabilities are averaged with the run's.
         weights: "equal" in that average, or "val" for the least cross-entropy on the run's validation part.
         select: "greedy" takes only the members that greedy forward selection on the validation part chooses.
@@ -116,39 +105,21 @@ def evaluate(
         studies: folders of finished studies (`residua.study`) to show in the page.
         reestimate: first set batch normalisation's statistics to the exact moments over the run's training part, under
             the evaluation transform. The run's files stay as they are.
-        cache: read scores and decoded images of earlier passes, and store those of this one; else every file is read.
-        batch_size: images per forward pass; the result does not depend on it.
-        device: by default the GPU where there is one.
-        on_bad: "refuse" files that cannot be listed or do not decode, or "skip" them, which the report then states. By
-            default as in training for the run's own data, else "refuse".
-        engine: what computes the logits: "eager" or "compiled", see `residua.runtime.engines.engine.open_engine`.
-        precision: the number format that it computes in: "fp32" or "bf16".
         full_provenance: whether the report states places on this machine; by default it names data by the last part of
             the path, and files relative to the data.
-        progress: called with (images done, images in total).
+        options: which part is scored and how: `split`, `views`, `batch_size`, `device`, `engine`, `precision`,
+            `on_bad`, `cache`, `data_dir`, `progress`; see `ScoreOptions`.
 
     Raises:
         InputError: the run's data is gone or has changed; it has classes that the run does not know; no such split; bad
             files; views that a network cannot take; a member that has learnt from these images; a table that does
             not fit them; no validation part where one is needed; a folder that is no finished study.
     """
-    options = ScoreOptions(
-        data=data,
-        split=split,
-        data_dir=data_dir,
-        views=views,
-        batch_size=batch_size,
-        device=device,
-        on_bad=on_bad,
-        cache=cache,
-        progress=progress,
-        engine=engine,
-        precision=precision,
-    )
+    scoring = ScoreOptions(data=data, **options)
     finished = tuple(read_study(each) for each in studies)
     runs = open_runs([open_run(run, [data]), *members])
     table = None if slices is None else read_table(slices)
-    scorer = open_scorer(runs, options)
+    scorer = open_scorer(runs, scoring)
     first, dataset = runs[0], scorer.dataset
     part = scorer.part(first)
     keys = match(table, dataset, part) if table is not None else []
@@ -176,18 +147,21 @@ def evaluate(
     if not full_provenance:
         notes = [dataset.relative(note) for note in notes]
     single = len(runs) == 1 and scores.views == "1" and not reestimate
-    return assemble(
+    report = assemble(
         scores,
         describe(first.model, first.preprocess_spec) if len(runs) == 1 else describe_all(runs),
         part,
         explainer.preprocess_spec,
         first.classes,
-        device=options.where,
+        device=scoring.where,
         network=explainer.model,
         network_classes=explainer.classes,
         fitted=first.calibration if single else None,
         data=dataset.describe(full=full_provenance) | _facts(first, scorer, notes, full=full_provenance),
         root=Path(dataset.location) if dataset.location else None,
+    )
+    return replace(
+        report,
         name=" + ".join(each.folder.resolve().name for each in runs),
         recipe=first.recipe,
         history=history,
@@ -199,55 +173,52 @@ def evaluate(
     )
 
 
+@takes(PassKeywords)
 def evaluate_model(
     model: nn.Module,
     split: Split,
     preprocess: PreprocessSpec,
     classes: Sequence[str],
     *,
-    batch_size: int = 256,
-    device: torch.device | str | None = None,
-    on_bad: BadPolicy | None = None,
-    progress: Progress | None = None,
     name: str = "",
     data: dict[str, Any] | None = None,
     recipe: dict[str, Any] | None = None,
     history: Sequence[dict[str, Any]] = (),
     root: Path | None = None,
+    **options: Unpack[PassKeywords],
 ) -> Report:
     """Evaluate a network on a split whose labels index `classes`, and return the full report.
 
-    `name`, `data`, `recipe` and `history` are passed on to it; file names are given relative to `root`. `on_bad`
-    is by default the recipe's; the other arguments are those of `evaluate`.
+    `name`, `data`, `recipe` and `history` are passed on to it; file names are given relative to `root`. `options` are
+    `batch_size`, `device`, `engine`, `precision`, `on_bad` (by default the recipe's) and `progress`; see
+    `ScoreOptions`.
 
     Raises:
-        InputError: an empty split, a bad file, `batch_size` below 1.
+        InputError: an empty split, a bad file, an option out of range.
         NotFinite: the logits hold NaN or infinity.
     """
-    options = ScoreOptions(batch_size=batch_size, device=device, on_bad=on_bad)
+    scoring = ScoreOptions(**options)
     scores = collect(
         model,
         split,
         preprocess,
-        options,
+        scoring,
         num_classes=len(classes),
-        on_bad=on_bad or (recipe or {}).get("on_bad", "refuse"),
-        progress=progress,
+        on_bad=scoring.on_bad or (recipe or {}).get("on_bad", "refuse"),
+        progress=scoring.progress,
     )
-    return assemble(
+    report = assemble(
         scores,
         describe(model, preprocess),
         split,
         preprocess,
         classes,
-        device=options.where,
+        device=scoring.where,
         network=model,
         data=data,
         root=root,
-        name=name,
-        recipe=recipe,
-        history=tuple(history),
     )
+    return replace(report, name=name, recipe=recipe, history=tuple(history))
 
 
 def relation(chosen: str, *, own_data: bool, recipe: dict[str, Any] | None = None) -> str:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
+from residua.families.layout import Layout, layout_on_arrival
 from residua.specs.provenance import Provenance
 from residua.specs.schema import Spec
 
@@ -26,32 +27,6 @@ class AuxLogits(NamedTuple):
     aux: tuple[Tensor, ...]
 
 
-class Layout(NamedTuple):
-    """How a network lays an image out on entry, and with it all activations; None leaves it as it comes.
-
-    Attributes:
-        training: in training mode.
-        inference: in evaluation mode.
-    """
-
-    training: torch.memory_format | None = None
-    inference: torch.memory_format | None = None
-
-    def __reduce__(self) -> tuple[Callable[..., Layout], tuple[str | None, str | None]]:
-        # By name: `torch.save` cannot pickle torch's own memory formats.
-        return _layout_of, (_format_name(self.training), _format_name(self.inference))
-
-
-def _layout_of(training: str | None, inference: str | None) -> Layout:
-    """Return the layout that was pickled by the names of its formats."""
-    first, second = (None if name is None else getattr(torch, name) for name in (training, inference))
-    return Layout(first, second)
-
-
-def _format_name(layout: torch.memory_format | None) -> str | None:
-    return None if layout is None else str(layout).removeprefix("torch.")
-
-
 class Classifier(nn.Module):
     """An image classifier as its parts, its head and, in training, its auxiliary heads.
 
@@ -62,8 +37,8 @@ class Classifier(nn.Module):
     (B, spec.num_classes, h, w). Dropout before the classifier acts in training mode without it too.
 
     Attributes:
-        layout: how images are laid out on entry. Chosen when the network comes to a device: on a CPU the faster
-            layout, elsewhere `Layout()`, the caller's. Assign another to overrule it; an export wants `Layout()`.
+        layout: how images are laid out on entry. Chosen when the network comes to a device, by `layout_on_arrival`.
+            Assign another to overrule it; an export wants `Layout()`, which leaves images as they come.
         infers_channels_last: whether the forward pass alone is faster on CPUs with the channels innermost.
         trains_channels_last: whether the training step is.
         provenance: where the weights come from, once they were loaded by name.
@@ -141,31 +116,30 @@ class Classifier(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # `to`, `to_empty`, `cuda` and `cpu` all pass through here.
-        before = self._device_type()
+        before = self._device()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._settle_layout(before)
         return self
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load a state dict as torch does; one that is assigned may bring the network to a device."""
-        before = self._device_type()
+        before = self._device()
         keys = super().load_state_dict(state_dict, strict=strict, assign=assign)
         self._settle_layout(before)
         return keys
 
-    def _settle_layout(self, before: str | None) -> None:
-        if (device := self._device_type()) != before:
-            self.layout = self._fastest() if device == "cpu" else Layout()
+    def _settle_layout(self, before: torch.device | None) -> None:
+        here = self._device()
+        if here is not None and (before is None or here.type != before.type):
+            self.layout = layout_on_arrival(
+                here,
+                trains_channels_last=self.trains_channels_last,
+                infers_channels_last=self.infers_channels_last,
+            )
 
-    def _device_type(self) -> str | None:
+    def _device(self) -> torch.device | None:
         first = next(self.parameters(), None)
-        return None if first is None else first.device.type
-
-    def _fastest(self) -> Layout:
-        # oneDNN's convolutions, and all that stands between them, are faster with the channels innermost: 1.1 to 1.8
-        # times forward.
-        last = torch.channels_last
-        return Layout(last if self.trains_channels_last else None, last if self.infers_channels_last else None)
+        return None if first is None else first.device
 
 
 class DenseHeadClassifier(Classifier):

@@ -1,4 +1,4 @@
-"""The one place that picks the device, the precision and the memory layout of a computation."""
+"""The one place that picks the device and the precision of a computation, and that brings networks there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from residua._base.errors import InputError
-from residua.families.network import Classifier, Layout
+from residua.families.layout import Layout, fastest_layout
+from residua.families.network import Classifier
 from residua.runtime.device_name import check_device_name
 from residua.runtime.processor import processor
 
@@ -97,7 +98,8 @@ def choose_hardware(
     else:
         bf16, reason = precision == "bf16", "set by the recipe"
     if channels_last == "auto":
-        last = _channels_last_is_faster(where) and (trains_channels_last or where.type != "cpu")
+        fastest = fastest_layout(where, trains_channels_last=trains_channels_last)
+        last = fastest.training == torch.channels_last
     else:
         last = channels_last == "yes"
     return Hardware(where, bf16, last, torch.get_num_threads(), reason)
@@ -126,10 +128,9 @@ def pick_device(device: torch.device | str | None = None) -> torch.device:
 
 def inference_format(model: nn.Module, device: torch.device) -> torch.memory_format:
     """Return the layout in which the forward pass of a model is fastest on a device."""
-    last = _channels_last_is_faster(device)
-    if device.type == "cpu" and isinstance(model, Classifier):
-        last = model.infers_channels_last
-    return torch.channels_last if last else torch.contiguous_format
+    stated = model.infers_channels_last if isinstance(model, Classifier) else True
+    fastest = fastest_layout(device, infers_channels_last=stated).inference
+    return torch.contiguous_format if fastest is None else fastest
 
 
 def on_device(model: Module, device: torch.device) -> Module:
@@ -139,12 +140,6 @@ def on_device(model: Module, device: torch.device) -> Module:
     if isinstance(placed, Classifier):
         placed.layout = Layout(layout, layout)
     return placed
-
-
-def _channels_last_is_faster(device: torch.device) -> bool:
-    # oneDNN's and our own kernels compute in blocks of channels, and so do tensor cores (from compute capability 7.0
-    # on): the other layout costs a conversion at each convolution. Older GPUs' kernels take planes as they are.
-    return device.type == "cpu" or torch.cuda.get_device_capability(device) >= (7, 0)
 
 
 def _bf16_is_faster(device: torch.device) -> tuple[bool, str]:

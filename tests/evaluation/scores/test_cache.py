@@ -191,7 +191,6 @@ def test_fifty_thousand_images_take_two_seconds(tmp_path: Path) -> None:
         names = [str(index) for index in range(10)]
         report = assemble(
             found, model, split, PreprocessSpec(1, 1), names, device=torch.device("cpu"), fitted=fitted,
-            name="a", recipe=None, history=(),
         )  # fmt: skip
         assert report.count == 50_000
         return time.process_time() - start

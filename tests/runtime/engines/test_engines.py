@@ -11,7 +11,8 @@ import torch
 from residua._base.errors import InputError
 from residua.families.build import build
 from residua.runtime.compiling import compiled
-from residua.runtime.engines.engine import ENGINES, open_engine
+from residua.runtime.engines.engine import open_engine
+from residua.runtime.engines.names import ENGINES
 from residua.specs.catalog import get_spec
 
 

@@ -12,8 +12,10 @@ from residua._base.console import progress_bar
 from residua._base.errors import InputError
 from residua._base.files import write_text
 from residua._base.plain import plain
+from residua.bench.case import EngineWord, Kernels
 from residua.cli.edits import Edits
 from residua.cli.show import Switch, check_target, note, print_json, print_table, say
+from residua.runtime.engines.names import Precision
 
 if TYPE_CHECKING:
     from residua.bench.case import Case
@@ -24,8 +26,9 @@ def bench(
     batch: tuple[int, ...] = (32,),
     resolution: tuple[int, ...] = (),
     mode: Literal["forward", "train"] = "forward",
-    engine: tuple[Literal["eager", "compiled", "native"], ...] = ("eager",),
-    precision: tuple[Literal["fp32", "bf16"], ...] = ("fp32",),
+    engine: tuple[EngineWord, ...] = ("eager",),
+    kernels: tuple[Kernels, ...] = ("eager",),
+    precision: tuple[Precision, ...] = ("fp32",),
     peer: tuple[Literal["torchvision", "timm", "keras"], ...] = (),
     set_: Edits = (),
     batches: int = 100,
@@ -54,7 +57,9 @@ def bench(
     mode
         forward (evaluation mode), or train (forward, loss, backward, SGD step).
     engine
-        eager, compiled (torch.compile), native (fused CPU kernels; with --mode train).
+        eager, compiled (torch.compile).
+    kernels
+        Of a training step: eager (torch's own), native (fused CPU kernels; with --mode train).
     precision
         fp32, bf16 (autocast).
     peer
@@ -90,6 +95,7 @@ def bench(
             resolution=resolution or (0,),
             mode=mode,
             engine=engine,
+            kernels=kernels,
             precision=precision,
             peer=peer,
             edits=set_,

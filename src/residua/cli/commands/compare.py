@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from residua._base.console import progress_bar
 from residua._base.words import counted
+from residua.cli.score_flags import SCORING, Scoring
 from residua.cli.show import Switch, note, percent, print_json, print_table, say
-from residua.specs.fields import BadPolicy
 
 
 def compare(
@@ -16,15 +15,7 @@ def compare(
     /,
     *runs: str,
     data: str | None = None,
-    split: Literal["train", "val", "test"] | None = None,
-    views: tuple[str, ...] = ("1",),
-    no_cache: Switch = False,
-    batch_size: int = 256,
-    device: str | None = None,
-    engine: Literal["eager", "compiled"] = "eager",
-    precision: Literal["fp32", "bf16"] = "fp32",
-    on_bad: BadPolicy | None = None,
-    data_dir: Path | None = None,
+    scoring: Scoring = SCORING,
     json: Switch = False,
 ) -> int:
     """Set runs side by side on the same images, and test whether they differ.
@@ -40,25 +31,6 @@ def compare(
         Other runs with the same classes; optionally last, DATA to score them on.
     data
         The data to score them on, as `residua train` takes it; left out: the held-out part of the first run.
-    split
-        The part of the data; left out: test, else val.
-    views
-        The views of each image, as in `residua evaluate`.
-    no_cache
-        Read every image file and run the networks even where earlier passes are cached; store nothing.
-    batch_size
-        Images per forward pass.
-    device
-        "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
-    engine
-        What computes the logits: eager (torch's own operators) or compiled (torch.compile; the first batch takes
-        longer, and a C++ compiler is needed).
-    precision
-        The number format that it computes in: fp32, or bf16 (fewer bits, faster where the hardware has it).
-    on_bad
-        refuse images that do not decode, or skip them (left out and counted); left out: as in training.
-    data_dir
-        Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
     json
         Print the comparison as one JSON document.
     """
@@ -69,20 +41,7 @@ def compare(
     if data is None and len(words) > 2 and not is_remote(words[-1]) and not _is_run(Path(words[-1])):
         data = words.pop()
     with progress_bar("Evaluating", "images") as progress:
-        comparison = score_all(
-            words,
-            data,
-            split=split,
-            views=",".join(views),
-            cache=not no_cache,
-            batch_size=batch_size,
-            device=device,
-            engine=engine,
-            precision=precision,
-            on_bad=on_bad,
-            data_dir=data_dir,
-            progress=progress,
-        )
+        comparison = score_all(words, data, **scoring.keywords(progress))
     if json:
         print_json(comparison.to_dict())
         return 0

@@ -10,8 +10,8 @@ from cyclopts import Parameter
 from residua._base.console import progress_bar
 from residua._base.errors import InputError
 from residua._base.words import agree, counted, some
+from residua.cli.score_flags import SCORING, Scoring
 from residua.cli.show import Switch, note, percent, print_json, print_table, say
-from residua.specs.fields import BadPolicy
 
 if TYPE_CHECKING:
     from residua.evaluation.measures.ensemble import Ensemble
@@ -26,8 +26,7 @@ def evaluate(
     data: str | None = None,
     /,
     *,
-    split: Literal["train", "val", "test"] | None = None,
-    views: tuple[str, ...] = ("1",),
+    scoring: Scoring = SCORING,
     with_: Annotated[tuple[str, ...], Parameter(name="--with")] = (),
     weights: Literal["equal", "val"] = "equal",
     select: Literal["greedy"] | None = None,
@@ -35,13 +34,6 @@ def evaluate(
     study: tuple[Path, ...] = (),
     calibrate: Switch = False,
     reestimate_bn: Switch = False,
-    no_cache: Switch = False,
-    batch_size: int = 256,
-    device: str | None = None,
-    engine: Literal["eager", "compiled"] = "eager",
-    precision: Literal["fp32", "bf16"] = "fp32",
-    on_bad: BadPolicy | None = None,
-    data_dir: Path | None = None,
     report: Path | None = None,
     full_provenance: Switch = False,
     json: Switch = False,
@@ -54,11 +46,6 @@ def evaluate(
         The folder of a trained run, or one on the Hub: hf://ORG/REPO.
     data
         What `residua train` takes; left out: the run's own held-out part.
-    split
-        The part of the data; left out: test, else val.
-    views
-        The views of each image: 1 (centre crop), flip (and its mirror image), 10crop (corners and centre, and
-        mirrored), multiscale (the whole image at five sizes, and mirrored), or several; softmax is averaged.
     with_
         Other runs whose probabilities are averaged with the run's. Classes are matched by name.
     weights
@@ -74,21 +61,6 @@ def evaluate(
     reestimate_bn
         First re-estimate batch normalisation's statistics over the training part under the evaluation transform.
         The run itself stays as it is.
-    no_cache
-        Read every image file and run the network even where an earlier pass is cached; store nothing.
-    batch_size
-        Images per forward pass; the result does not depend on it.
-    device
-        "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
-    engine
-        What computes the logits: eager (torch's own operators) or compiled (torch.compile; the first batch takes
-        longer, and a C++ compiler is needed).
-    precision
-        The number format that it computes in: fp32, or bf16 (fewer bits, faster where the hardware has it).
-    on_bad
-        refuse images that do not decode, or skip them (left out and counted); left out: as in training.
-    data_dir
-        Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
     report
         A folder to write report.html and report.json to.
     full_provenance
@@ -101,7 +73,7 @@ def evaluate(
     from residua.evaluation.report.report import write_report
     from residua.evaluation.report.study_section import read_study
 
-    if calibrate and (with_ or reestimate_bn or views != ("1",)):
+    if calibrate and (with_ or reestimate_bn or scoring.views != ("1",)):
         raise InputError(
             "--calibrate with --with, --reestimate-bn or --views",
             "one run as `residua predict` uses it: a temperature belongs to its centre crop",
@@ -113,18 +85,7 @@ def evaluate(
         report.mkdir(parents=True, exist_ok=True)
     if calibrate:
         with progress_bar("Calibrating", "images") as progress:
-            fitted = fit(
-                run,
-                data,
-                data_dir=data_dir,
-                cache=not no_cache,
-                batch_size=batch_size,
-                device=device,
-                engine=engine,
-                precision=precision,
-                on_bad=on_bad,
-                progress=progress,
-            )
+            fitted = fit(run, data, **scoring.part_keywords(progress))
         note(
             f"Temperature {fitted.temperature:.4f}, fitted on {counted(fitted.count, 'validation image')}: loss "
             f"{fitted.loss_before:.4f} to {fitted.loss_after:.4f}. It is stored in {run}."
@@ -133,23 +94,14 @@ def evaluate(
         result = measure(
             run,
             data,
-            split=split,
-            views=",".join(views),
             members=with_,
             weights=weights,
             select=select,
             slices=slices,
             studies=studies,
             reestimate=reestimate_bn,
-            cache=not no_cache,
-            batch_size=batch_size,
-            device=device,
-            engine=engine,
-            precision=precision,
-            on_bad=on_bad,
-            data_dir=data_dir,
             full_provenance=full_provenance,
-            progress=progress,
+            **scoring.keywords(progress),
         )
     if report:
         page, _ = write_report(report, result)

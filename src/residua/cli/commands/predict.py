@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from residua._base.errors import InputError
 from residua._base.words import visible
+from residua.cli.score_flags import COMPUTING, Computing
 from residua.cli.show import Switch, answered, note, percent, printable, say
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ def predict(
     top: int = 1,
     format: Literal["table", "jsonl", "csv"] = "table",  # noqa: A002 (the option's name)
     batch_size: int = 64,
-    device: str | None = None,
-    engine: Literal["eager", "compiled"] = "eager",
-    precision: Literal["fp32", "bf16"] = "fp32",
+    computing: Computing = COMPUTING,
     json: Switch = False,
 ) -> int:
     """Classify images, and the images under folders, with a trained run.
@@ -47,13 +46,6 @@ def predict(
         table (for people), jsonl (one JSON object per line) or csv.
     batch_size
         Images per forward pass.
-    device
-        "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
-    engine
-        What computes the logits: eager (torch's own operators) or compiled (torch.compile; the first batch takes
-        longer, and a C++ compiler is needed).
-    precision
-        The number format that it computes in: fp32, or bf16 (fewer bits, faster where the hardware has it).
     json
         Print one JSON document: a list of answers.
     """
@@ -66,9 +58,7 @@ def predict(
 
     def good() -> Iterable[Prediction]:
         nonlocal answers, bad
-        for item in predict_stream(
-            run, paths, top=top, batch_size=batch_size, device=device, engine=engine, precision=precision
-        ):
+        for item in predict_stream(run, paths, top=top, batch_size=batch_size, **asdict(computing)):
             if isinstance(item, BadFile):
                 bad += 1
                 note(f"residua: {item.path}: {item.reason}")

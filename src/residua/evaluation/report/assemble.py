@@ -48,9 +48,8 @@ def assemble(
     fitted: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
     root: Path | None = None,
-    **fields: Any,
 ) -> Report:
-    """Return the report of an evaluation.
+    """Return the report of an evaluation as far as it follows from scores; the caller adds what else is known.
 
     Args:
         scores: of the images of `split`, in the order of `classes`.
@@ -64,7 +63,6 @@ def assemble(
         fitted: the calibration in the run's bundle, to be applied, or None.
         data: description of the data.
         root: file names are given relative to it.
-        fields: further fields of `Report`.
     """
     metrics, outcome = scores.tally.metrics(classes), scores.outcome
     wrong = np.flatnonzero(~outcome.correct)
@@ -85,6 +83,7 @@ def assemble(
         return tuple(_mistake(int(row), scores, outcome, split, classes, root, *pictures[int(row)]) for row in rows)
 
     return Report(
+        name="",
         model=dict(model),
         split=split.name,
         count=metrics.count,
@@ -101,7 +100,9 @@ def assemble(
         worst=mistakes(worst),
         most_confident_mistakes=mistakes(surest),
         data=_with_notes(dict(data or {}), scores.notes(split.name)),
+        recipe=None,
         environment=environment(device),
+        history=(),
         views=scores.views,
         top5_interval=metrics.top5_interval,
         log_likelihood=-metrics.loss,
@@ -111,7 +112,6 @@ def assemble(
         calibrated=_calibrated(scores, fitted) if fitted else None,
         seconds=scores.seconds,
         cached=scores.cached,
-        **fields,
     )
 
 

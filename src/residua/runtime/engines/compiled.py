@@ -13,7 +13,7 @@ from torch._dynamo.exc import BackendCompilerFailed
 from residua._base.errors import InputError
 from residua.runtime.compiling import compiled
 from residua.runtime.device import inference_format, on_device
-from residua.runtime.engines.engine import Precision
+from residua.runtime.engines.names import Precision
 
 
 class Compiled:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from residua.runtime.device import inference_format, on_device
-from residua.runtime.engines.engine import Precision
+from residua.runtime.engines.names import Precision
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from residua._base.errors import InputError, did_you_mean
 from residua.runtime.device import pick_device
-
-Name = Literal["eager", "compiled"]
-Precision = Literal["fp32", "bf16"]
-
-ENGINES: tuple[Name, ...] = get_args(Name)
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+from residua.runtime.engines.names import Precision, check_engine
 
 
 class Engine(Protocol):
@@ -56,8 +50,8 @@ def open_engine(
 
     Args:
         model: (B, C, H, W) -> (B, K).
-        name: one of `ENGINES`. "eager" computes with torch's own operators; "compiled" through torch.compile with the
-            weights frozen into the program.
+        name: one of `names.ENGINES`. "eager" computes with torch's own operators; "compiled" through torch.compile with
+            the weights frozen into the program.
         precision: "fp32" or "bf16".
         device: "cpu", "cuda" or "cuda:N"; None for the GPU where there is one.
         shape: of the batches to come, (B, C, H, W): "compiled" prepares for it; None prepares at the first batch.
@@ -70,16 +64,3 @@ def open_engine(
     opener = importlib.import_module(f"residua.runtime.engines.{name}")
     engine: Engine = opener.open_here(model, precision, pick_device(device), shape)
     return engine
-
-
-def check_engine(name: str, precision: str) -> None:
-    """Refuse an engine or a precision that does not exist.
-
-    Raises:
-        InputError: names it and the nearest.
-    """
-    if name not in ENGINES:
-        raise InputError(f"engine={name!r}", f"one of {', '.join(map(repr, ENGINES))}", did_you_mean(name, ENGINES, 1))
-    if precision not in PRECISIONS:
-        wanted = f"one of {', '.join(map(repr, PRECISIONS))}"
-        raise InputError(f"precision={precision!r}", wanted, did_you_mean(precision, PRECISIONS, 1))

@@ -1,0 +1,96 @@
+"""The flags that commands share: where and how a network computes, and which images are scored."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+from cyclopts import Parameter
+
+from residua.cli.show import Switch
+from residua.runtime.engines.names import EngineName, Precision
+from residua.specs.fields import BadPolicy
+
+if TYPE_CHECKING:
+    from residua.evaluation.scores.options import PartKeywords, Progress, ScoreKeywords
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeFlags:
+    """Where and how a network computes.
+
+    Parameters
+    ----------
+    device
+        "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
+    engine
+        What computes the logits: eager (torch's own operators) or compiled (torch.compile; the first batch takes
+        longer, and a C++ compiler is needed).
+    precision
+        The number format that it computes in: fp32, or bf16 (fewer bits, faster where the hardware has it).
+    """
+
+    device: str | None = None
+    engine: EngineName = "eager"
+    precision: Precision = "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartFlags:
+    """Which images are scored, from which views, and whether earlier scores count.
+
+    Parameters
+    ----------
+    split
+        The part of the data; left out: test, else val.
+    views
+        The views of each image: 1 (centre crop), flip (and its mirror image), 10crop (corners and centre, and
+        mirrored), multiscale (the whole image at five sizes, and mirrored), or several; softmax is averaged.
+    no_cache
+        Read every image file and run the network even where an earlier pass is cached; store nothing.
+    batch_size
+        Images per forward pass; the result does not depend on it.
+    """
+
+    split: Literal["train", "val", "test"] | None = None
+    views: tuple[str, ...] = ("1",)
+    no_cache: Switch = False
+    batch_size: int = 256
+
+
+# The order of the bases is that of the help, from the last to the first.
+@dataclass(frozen=True, kw_only=True)
+class ScoreFlags(ComputeFlags, PartFlags):
+    """The options of `residua.evaluation.scores.options.ScoreOptions`, but for the data.
+
+    Parameters
+    ----------
+    on_bad
+        refuse images that do not decode, or skip them (left out and counted); left out: as in training.
+    data_dir
+        Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
+    """
+
+    on_bad: BadPolicy | None = None
+    data_dir: Path | None = None
+
+    def keywords(self, progress: Progress) -> ScoreKeywords:
+        """Return the same as keywords of `evaluate` and `compare`."""
+        return cast("ScoreKeywords", self._options(progress))
+
+    def part_keywords(self, progress: Progress) -> PartKeywords:
+        """Return the same as keywords of `calibrate`, which settles the part and its views itself."""
+        options = self._options(progress)
+        return cast("PartKeywords", {name: options[name] for name in options if name not in ("split", "views")})
+
+    def _options(self, progress: Progress) -> dict[str, Any]:
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return values | {"views": ",".join(self.views), "cache": not values.pop("no_cache"), "progress": progress}
+
+
+# Named "*", a group is flattened: its flags stand among the command's own.
+Computing = Annotated[ComputeFlags, Parameter(name="*", help="Where and how a network computes.")]
+Scoring = Annotated[ScoreFlags, Parameter(name="*", help="Which images are scored, and how.")]
+COMPUTING, SCORING = ComputeFlags(), ScoreFlags()
