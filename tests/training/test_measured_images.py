@@ -133,7 +133,7 @@ def test_the_test_images_choose_nothing_else(tmp_path: Path, small: dict[str, An
 def test_epsilon_and_what_decays() -> None:
     model = residua.create_model("cifar_resnet8_keras")
     kernels = {id(p) for name, p in model.named_parameters() if p.ndim == 4}
-    asked = ask("digits", "cifar_resnet8_keras", "keras", "nowhere", resume=False).recipe_large
+    asked = ask("digits", "cifar_resnet8_keras", "keras", "nowhere", resume=False).recipes.large
     groups = {group["weight_decay"]: group["params"] for group in parameter_groups(model, asked)}
     assert {id(p) for p in groups[2e-4]} == kernels  # type: ignore[attr-defined]
     assert set(groups) == {2e-4, 0.0}

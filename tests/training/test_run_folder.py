@@ -27,8 +27,8 @@ def test_what_is_written_is_read(folder: Path) -> None:
     asked, found = ask("digits", MODEL, None, folder, resume=True), read_origin(folder)
     assert found is not None
     assert (found.spec.name, found.data, found.initial_weights) == (MODEL, None, None)
-    assert (asked.recipe_large, asked.recipe_small) == (found.recipe_large, found.recipe_small)
-    assert found.recipe(100) == found.recipe_small != found.recipe(10_000) == found.recipe_large
+    assert (asked.recipes.large, asked.recipes.small) == (found.recipes.large, found.recipes.small)
+    assert found.recipes.of(100) == found.recipes.small != found.recipes.of(10_000) == found.recipes.large
     assert read_origin(folder / "nothing") is None
 
 
@@ -41,7 +41,7 @@ def test_the_former_names_of_recipes_and_kernels_are_read(folder: Path) -> None:
     origin_path(folder).write_text(json.dumps({**document, "recipe": {"many": large, "few": small}}))
     found = read_origin(folder)
     assert found is not None
-    assert (found.recipe_large.kernels, found.recipe_small.kernels) == ("native", "native")
+    assert (found.recipes.large.kernels, found.recipes.small.kernels) == ("native", "native")
 
 
 def _without(name: str) -> Any:

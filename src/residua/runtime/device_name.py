@@ -13,7 +13,7 @@ def check_device_name(name: str) -> None:
     Raises:
         InputError: neither "auto", "cpu", "cuda" nor "cuda:N".
     """
-    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,9})?", name):
+    if not re.fullmatch(r"auto|(cpu|cuda)(:[0-9]{1,9})?", name):
         raise InputError(
             f"device={name!r}",
             "'auto', 'cpu', 'cuda' or 'cuda:N'",
