@@ -93,6 +93,7 @@ OPTIONS = {
         *("name", "data", "quick", "seeds", "depths", "model", "groups", "run", "recipe", "epochs"),
         *("batch_size", "train_images", "device", "out", "jobs", "data_dir", "list", "json"),
     },
+    "learn": {"out", "step", "short", "json"},
     "train": {
         "data",
         "model",

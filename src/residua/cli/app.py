@@ -56,6 +56,7 @@ _COMMANDS = {
     "explain": "Show where in an image the evidence for a class stands.",
     "convert": "Turn somebody else's weights into a run, or a run's into theirs.",
     "study": "Answer a question with a grid of networks under one recipe.",
+    "learn": "Learn what residual networks are in eight steps, each run here.",
     "bench": "Time networks on this machine, beside their peers.",
 }
 
@@ -113,6 +114,7 @@ _EXAMPLES = {
         "residua study degradation cifar10 --depths 20,56 --seeds 3 --jobs 2",
         "residua study lesion cifar10 --run runs/a",
     ),
+    "learn": ("residua learn", "residua learn --step 2 --out learn", "residua learn --json > learn.json"),
     "bench": (
         "residua bench resnet152_v2_slim --batch 32",
         "residua bench resnet50 --mode train --batch 8 --peer torchvision,timm --batches 20",

@@ -177,10 +177,11 @@ def _gathered(
 
 
 def _costs(grid: Grid) -> dict[Spec, tuple[int, int]]:
-    """Return the parameters and MACs of each network."""
+    """Return the parameters and MACs of each network, for images of the recipe's size."""
     known: dict[Spec, tuple[int, int]] = {}
     for trial in grid.trials:
         if trial.job.spec not in known:
-            anatomy = cost(trial.job.spec)
+            size = trial.job.recipe.image_size or trial.job.spec.input_size
+            anatomy = cost(trial.job.spec.edit(input_size=size))
             known[trial.job.spec] = (anatomy.params, anatomy.macs)
     return known
