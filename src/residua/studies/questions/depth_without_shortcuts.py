@@ -116,7 +116,7 @@ STUDY = Study(
     quick=Form(
         "fast",
         {**QUICK, "epochs": 6, "train_images": 1200, "measure_train": 500},
-        _SHOWS + "Images of 8 × 8 pixels, a few epochs: whether a network begins to learn shows, not where it ends.",
+        _SHOWS + "Small images and a short training: whether a network begins to learn shows, not where it ends.",
     ),
     conclude=conclude,
     takes_depths=True,
