@@ -7,7 +7,7 @@ import re
 import pytest
 
 from residua.studies.catalog import get_study, list_studies
-from residua.studies.study import Asked, Results
+from residua.studies.study import Results, StudyOptions
 from studies.grids import result, results
 
 FORMS = [(study.name, quick) for study in list_studies() for quick in (True, False)]
@@ -18,7 +18,7 @@ STRUCTURE = {"two-3x3": {"28"}}  # 18 weights of two 3×3 against 25 of a 5×5, 
 
 
 def _measured(name: str, quick: bool, depths: tuple[int, ...] = ()) -> Results:
-    arms = get_study(name).grid(Asked(quick=quick, depths=depths))
+    arms = get_study(name).grid(StudyOptions(quick=quick, depths=depths))
     return results(arms, [result(arm) for arm in arms], quick=quick)
 
 
@@ -52,7 +52,7 @@ def test_a_depth_that_was_asked_for_is_the_pages(name: str, quick: bool) -> None
 
 
 def test_depths_in_words() -> None:
-    arms = get_study("degradation").grid(Asked(quick=True, depths=(8, 20, 44)))
+    arms = get_study("degradation").grid(StudyOptions(quick=True, depths=(8, 20, 44)))
     assert results(arms, [result(arm) for arm in arms]).sizes["layers"] == "8, 20 and 44 layers"
     assert results(arms, [result(arms[0])]).sizes["layers"] == "8 layers"
     assert results(arms, []).sizes["layers"] == "their own number of layers"
