@@ -106,9 +106,12 @@ def test_what_is_customary_is_not_measured(finished: Path) -> None:
     assert residua.load(finished).preprocess_spec == default_preprocess(16)
 
 
-def test_the_test_images_choose_where_that_is_asked_for_by_name(tmp_path: Path, small: dict[str, Any]) -> None:
+def test_the_test_images_choose_where_that_is_asked_for_by_name(
+    tmp_path: Path, small: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     options = small | {"val_fraction": 0, "validate_on": "test", "keep": "best", "precision": "fp32"}
-    run = train("digits", "cifar_resnet8", out=tmp_path / "run", progress=False, **options)
+    run = train("digits", "cifar_resnet8", out=tmp_path / "run", **options)
+    assert "The test images validate" in capsys.readouterr().err
     assert run.data["counts"] == {"train": 1438, "test": 359}
     lines = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
     assert run.metrics["top1"] == max(line["val_top1"] for line in lines)

@@ -182,6 +182,8 @@ def _introduce(trainer: Trainer) -> None:
         )
     for note in plan.dataset.notes:
         say(note)
+    if plan.recipe.validate_on == "test":
+        say("The test images validate, as the recipe states: what they score in the end is optimistic")
     if plan.measures:
         say(f"Images, as measured on the training part: {describe(plan.preprocess)}")
     say(f"{trainer.hardware.sentence}; {trainer.kernels.name} kernels ({trainer.kernels.reason})")

@@ -11,6 +11,7 @@ from residua._base.errors import InputError
 from residua._base.words import some
 from residua.specs.pixel_array import PixelArray
 
+_SAVE = "Write it with numpy.save('mean.npy', x_train.mean(axis=0))"
 _LARGEST = 1 << 30  # bytes: 4096 × 4096 pixels have 0.2 GB as float32
 
 
@@ -46,9 +47,6 @@ def pixel_mean(numbers: Path | str | npt.ArrayLike, scale: float = 1.0) -> Pixel
         )
     whole = np.ascontiguousarray(np.broadcast_to(values / scale, (*values.shape[:2], 3)), np.float32)
     return PixelArray(whole.shape, whole.tobytes())
-
-
-_SAVE = "Write it with numpy.save('mean.npy', x_train.mean(axis=0))"
 
 
 def _read(path: Path) -> npt.NDArray[np.generic]:
