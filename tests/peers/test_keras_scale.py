@@ -1,4 +1,4 @@
-"""A network of Keras that takes levels of 0 to 255, or images less their mean, answers as in Keras once that is stated."""
+"""A network of Keras that takes levels of 0 to 255, or images less their mean, answers as in Keras."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from residua.specs.preprocess import PreprocessSpec, default_preprocess
 from residua.training import loop
 from residua.training.loop import train
 from residua.training.recipe import Recipe
-from residua.training.request import ask
+from residua.training.recipe_file import load_recipe
 from residua.training.run_folder import read_origin
 from residua.training.step.optim import build_optimizer, parameter_groups
 from residua.weights.run import Run
@@ -136,10 +136,10 @@ def test_the_test_images_choose_nothing_else(tmp_path: Path, small: dict[str, An
 def test_epsilon_and_what_decays() -> None:
     model = residua.create_model("cifar_resnet8_keras")
     kernels = {id(p) for name, p in model.named_parameters() if p.ndim == 4}
-    asked = ask("digits", "cifar_resnet8_keras", "keras", "nowhere", resume=False).recipes.large
-    groups = {group["weight_decay"]: group["params"] for group in parameter_groups(model, asked)}
+    recipe = load_recipe("keras")
+    groups = {group["weight_decay"]: group["params"] for group in parameter_groups(model, recipe)}
     assert {id(p) for p in groups[2e-4]} == kernels  # type: ignore[attr-defined]
     assert set(groups) == {2e-4, 0.0}
-    assert {group["eps"] for group in build_optimizer(model, asked).param_groups} == {1e-7}
+    assert {group["eps"] for group in build_optimizer(model, recipe).param_groups} == {1e-7}
     # Runs of other recipes keep torch's own.
     assert torch.optim.Adam([torch.zeros(1)]).defaults["eps"] == Recipe().epsilon
