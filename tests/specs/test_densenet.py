@@ -64,7 +64,7 @@ def test_unknown_names_name_the_nearest(name: str, near: str) -> None:
         ({"stem": "cifarr"}, "Did you mean cifar?"),
         ({"bn_eps": 0.0}, "1e-12 <= bn_eps"),
         ({"grow": 12}, "growth"),
-        ({"num_classes": 0}, "num_classes=0"),
+        ({"num_classes": -1}, "num_classes=-1"),
     ],
 )
 def test_a_bad_spec_fails_when_it_is_made(edits: dict, word: str) -> None:

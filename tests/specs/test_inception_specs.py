@@ -26,7 +26,7 @@ from residua.specs.schema import Spec
         ("inception_resnet_v2", {"stem": "v5"}, "'v3', 'v4'"),
         ("inception_resnet_v2", {"last_width": -1}, "0 <= last_width <= 16777216. Use 0 for none"),
         ("inception_resnet_v2", {"last_relu": 1}, "true or false"),
-        ("inception_resnet_v2", {"num_classes": 0}, "num_classes=0"),
+        ("inception_resnet_v2", {"num_classes": -1}, "num_classes=-1"),
         ("inception_resnet_v1", {}, "inception_resnet_v2"),
     ],
 )
