@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import accuracy_table
+import ledger_beyond
 from ledger_receipts import Entry, read
 from our_results import read_outcomes
 
@@ -32,6 +33,8 @@ def page(docs: Path) -> str:
         "## Accuracy",
         "",
         *accuracy_table.lines(published["results"], read_outcomes(docs / "results/ours")),
+        "",
+        *ledger_beyond.lines(published),
     ]
     return "\n".join(lines) + "\n"
 

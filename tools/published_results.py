@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from published_rules import network_of
+from published_rules import ensemble_of, form_of, network_of
 
 from residua._base.files import write_text
 
@@ -29,8 +29,14 @@ _VIEWS = (
 
 
 def convert(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the document: `results`, one row per top-1 or top-5 error in %, and `unmapped` with reasons."""
+    """Return the document, rows of top-1 or top-5 errors in %.
+
+    `results` are of the catalog's networks, `forms` of these with fields edited, `ensembles` of several of them;
+    `unmapped` has the others with reasons.
+    """
     results: list[dict[str, Any]] = []
+    forms: list[dict[str, Any]] = []
+    ensembles: list[dict[str, Any]] = []
     unmapped: list[dict[str, Any]] = []
     for row in rows:
         if row["verified"] not in SEEN:
@@ -38,6 +44,16 @@ def convert(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         kept = {key: row[key] for key in ("architecture", "dataset", "protocol", "source")}
         found = network_of(**{key: row[key] for key in ("architecture", "source", "dataset", "protocol")})
         metrics = errors(row["metric"], row["value"])
+        form = form_of(row["architecture"], row["source"])
+        ensemble = ensemble_of(row["architecture"], row["source"])
+        if metrics and (form or ensemble):
+            for metric, value in metrics.items():
+                measured = {"metric": metric, "value": value, "views": views(row["protocol"])} | kept
+                if form:
+                    forms.append({"network": form[0], "edits": form[1]} | measured)
+                elif ensemble:
+                    ensembles.append({"members": ensemble.members, "others": ensemble.others} | measured)
+            continue
         if isinstance(found, str) or not metrics:
             why = found if isinstance(found, str) else "no figure"
             unmapped.append({**kept, "metric": row["metric"], "value": str(row["value"]), "why": why})
@@ -52,6 +68,8 @@ def convert(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "what": "published errors in %, of networks that the catalog has; accuracies are turned into errors",
         "made_by": "tools/published_results.py",
         "results": results,
+        "forms": forms,
+        "ensembles": ensembles,
         "unmapped": unmapped,
     }
 

@@ -41,6 +41,56 @@ class Exclusion:
     why: str
 
 
+@dataclass(frozen=True)
+class Form:
+    """Maps rows to a network of ours with fields edited.
+
+    Attributes:
+        source, architecture, name: as of a `Rule`.
+        edits: fields of the spec.
+    """
+
+    source: str
+    architecture: str
+    name: str
+    edits: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Maps rows to several of our networks whose probabilities are averaged.
+
+    Attributes:
+        source, architecture: as of a `Rule`.
+        members: our names -> how many of each.
+        others: members that the source does not name.
+    """
+
+    source: str
+    architecture: str
+    members: dict[str, int]
+    others: int = 0
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What a network adds to another task in place of a former one, as a paper gives it.
+
+    Attributes:
+        task: data set, method and metric.
+        before: network of the former value.
+        after: network of the new value.
+        values: (former, new), in %.
+        source: paper, table.
+    """
+
+    task: str
+    before: str
+    after: str
+    values: tuple[float, float]
+    source: str
+
+
 _HE15, _HE16 = r"arXiv 1512\.03385", r"arXiv 1603\.05027"
 _OTHERS = "reported of other people's networks; their own source has a row of its own, or none was seen"
 
@@ -51,7 +101,6 @@ EXCLUSIONS = (
     Exclusion(
         r"\| ResNet-110 (constant|exclusive|shortcut-only|1x1|dropout)|\| Highway-110", "another shortcut or gate"
     ),
-    Exclusion(r"\| ResNet-(18|34) \(?[AC]\)? \|", "another shortcut: option A or C"),
     Exclusion(r"(BN.after.addition|ReLU before addition|ReLU-only|1-layer skip)", "another order of the unit"),
     Exclusion(
         r"\| ResNet-(164|200|1001) (original|baseline|\[1\])",
@@ -144,6 +193,45 @@ RULES = (
     Rule(r"keras\.io", r"Keras Applications InceptionResNetV2", "inception_resnet_v2", PEER),
     Rule(r"keras\.io", r"Keras Applications DenseNet(121|169|201)", "densenet{}", PEER),
 )
+
+
+FORMS = (
+    Form(_HE15, r"ResNet-(18|34) \(?A\)?", "resnet{}", {"shortcut": "pad"}),
+    Form(_HE15, r"ResNet-(34) C", "resnet{}", {"shortcut": "projection_all"}),
+)
+
+ENSEMBLES = (
+    # The paper: "six models of different depth", with two 152-layer ones; it does not name the other four.
+    Ensemble(_HE15, r"ResNet ensemble \(ILSVRC15\).*", {"resnet152_v1": 2}, 4),
+    Ensemble(r"Inception-v4 paper", r"Inception-v3 x4 ensemble", {"inception_v3": 4}),
+    Ensemble(
+        r"Inception-v4 paper",
+        r"Inception-v4 \+ 3x Inception-ResNet-v2 ensemble",
+        {"inception_v4": 1, "inception_resnet_v2": 3},
+    ),
+)
+
+TRANSFERS = (
+    # The abstract states the gain: 28%.
+    Transfer(
+        "COCO val, Faster R-CNN, mAP at IoU 0.5 to 0.95", "vgg16", "resnet101_v1", (21.2, 27.2), "He 2015, table 8"
+    ),
+)
+
+
+def form_of(architecture: str, source: str) -> tuple[str, dict[str, str]] | None:
+    """Return our name and the edits of a row's network, None where no form fits."""
+    for form in FORMS:
+        found = re.fullmatch(form.architecture, architecture)
+        if found and re.match(form.source, source):
+            return form.name.format(*found.groups()), form.edits
+    return None
+
+
+def ensemble_of(architecture: str, source: str) -> Ensemble | None:
+    """Return the members of a row's ensemble, None where it is none of those in the table."""
+    fits = (each for each in ENSEMBLES if re.fullmatch(each.architecture, architecture))
+    return next((each for each in fits if re.match(each.source, source)), None)
 
 
 def network_of(architecture: str, source: str, dataset: str, protocol: str) -> tuple[str, str] | str:

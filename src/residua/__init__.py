@@ -30,6 +30,7 @@ _HOMES = {
     "check": "residua.data.doctor.check",
     "convert": "residua.weights.convert",
     "create_model": "residua.weights.create",
+    "deepen": "residua.weights.deepen",
     "evaluate": "residua.evaluation.evaluate",
     "explain": "residua.inference.explain",
     "get_spec": "residua.specs.catalog",
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from residua.verification.verify import verify as verify
     from residua.weights.convert import convert as convert
     from residua.weights.create import create_model as create_model
+    from residua.weights.deepen import deepen as deepen
     from residua.weights.open import load as load
     from residua.weights.run import Run as Run
 

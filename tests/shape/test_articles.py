@@ -11,9 +11,8 @@ FOLDER = Path(__file__).parents[1] / "articles"
 ROWS = range(1, 110)
 # Rows without a test. The set only shrinks: a row whose test is written leaves it.
 MISSING: set[int] = {
-    *(33, 34, 36),
-    *(52, 54, 77, 78),
-    *(94,),
+    *(36,),
+    *(52, 54),
     *(102,),
 }
 

@@ -219,11 +219,11 @@ def test_a_docstring_stands_once(path: Path) -> None:
 
 def test_public_names() -> None:
     frozen = "__version__ AugmentSpec InputError PreprocessSpec Prediction Recipe Report ResNetSpec ResiduaError Run"
-    frozen += " build check convert create_model evaluate explain get_spec inspect list_models load open_dataset"
+    frozen += " build check convert create_model deepen evaluate explain get_spec inspect list_models load open_dataset"
     frozen += " predict study"
     frozen += " train verify"
     assert residua.__all__ == frozen.split()
-    assert len(residua.__all__) <= 25
+    assert len(residua.__all__) <= 30
     for name in residua.__all__:
         assert getattr(residua, name) is not None
     with pytest.raises(AttributeError):

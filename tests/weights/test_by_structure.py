@@ -13,7 +13,7 @@ import residua
 from articles import tutorial
 from residua._base.errors import InputError
 from residua.specs.catalog import get_spec
-from residua.weights.by_structure import match_by_structure
+from residua.weights.sources.by_structure import match_by_structure
 
 State = dict[str, Tensor]
 SMALL = {"depths": (2, 1, 1), "widths": (8, 16, 32), "stem_width": 8, "shortcut": "projection"}

@@ -16,7 +16,6 @@ from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle
 from residua.weights.bundle.write import write_bundle
-from residua.weights.by_structure import match_by_structure, matches
 from residua.weights.class_names import class_names
 from residua.weights.files.hub_config import HubConfig, read_config
 from residua.weights.files.processor_config import PROCESSOR_FILE, read_processor
@@ -24,6 +23,7 @@ from residua.weights.named.locate import sha256_weights
 from residua.weights.open import load
 from residua.weights.rgb import for_rgb, luma_of
 from residua.weights.run import Run
+from residua.weights.sources.by_structure import match_by_structure, matches
 from residua.weights.sources.read_source import Converted, get_source, read_weights
 from residua.weights.stated_preprocess import StatedPreprocess
 
@@ -68,7 +68,7 @@ def convert(
             file states, or a preprocessor_config.json of Hugging Face; else what the source's weights for this network
             expect, which is noted as assumed.
         by_structure: match layers under names that no rule knows by order, shapes and kinds
-            (`residua.weights.by_structure`); `data["converted"]["layers"]` is the map, theirs -> ours.
+            (`residua.weights.sources.by_structure`); `data["converted"]["layers"]` is the map, theirs -> ours.
 
     Returns:
         The run, which takes RGB images: a network for grey ones is turned into it, see `for_rgb`. Its `data` states
