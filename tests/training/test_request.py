@@ -88,7 +88,7 @@ def test_the_printed_command_resumes_an_edited_network(
             train("digits", MODEL, out=tmp_path, progress=False, model_edits={"shortcut": "none"}, **small)
     command = shlex.split(str(error.value).splitlines()[-1])
     assert command == ["residua", "train", "digits", "--out", str(tmp_path), "--resume"]
-    assert "with edits" in (tmp_path / "recipe.toml").read_text()
+    assert " --set shortcut=none " in (tmp_path / "recipe.toml").read_text()
     run = train("digits", out=tmp_path, resume=True, progress=False)
     assert run.spec.shortcut == "none"
     assert run.metrics["epochs"] == 2
