@@ -159,7 +159,7 @@ class FullPreUnit(ResidualUnit):
     def forward(self, x: Tensor) -> Tensor:
         (first, first_norm), *rest = self._layers()
         activated = first_norm(x)
-        if activated is not x:
+        if not isinstance(first_norm, nn.Identity):
             activated = self.relu(activated)
         out: Tensor = first(activated)
         for index, (conv, norm) in enumerate(rest, 2):

@@ -1,0 +1,1 @@
+"""Graphs: a network as other runtimes take it, converted here alone."""
