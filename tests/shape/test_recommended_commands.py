@@ -25,7 +25,7 @@ FIELD = re.compile(r"(?<![\w'\"./-])([a-z][a-z_0-9]*)=('[^'\n]*'|\[[^\]\n]*\]|\(
 # Words before the options that a command cannot do without.
 BASE = {"train": ["digits", "--out", "x"], "evaluate": ["a"], "compare": ["a", "b"], "convert": ["f", "--out", "x"]}
 BASE |= {"inspect": ["resnet18"], "diff": ["resnet18"], "explain": ["a"], "predict": ["a"], "check": ["digits"]}
-BASE |= {"study": ["lesion", "digits"]}
+BASE |= {"study": ["lesion", "digits"], "serve": ["a"], "conform": ["http://a"]}
 
 
 def _text(node: ast.AST) -> str:

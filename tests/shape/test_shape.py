@@ -32,6 +32,7 @@ FLOORS = {
     "inference": 5,
     "bench": 6,
     "grids": 6,
+    "serving": 6,
     "studies": 7,
     "cli": 8,
     "__main__": 9,
@@ -81,6 +82,11 @@ OPTIONS = {
     },
     "predict": {"run", "paths", "top", "format", "batch_size", "device", "engine", "precision", "json"},
     "explain": {"run", "paths", "out", "method", "target", "layer", "top", "batch_size", "device", "json"},
+    "serve": {
+        *("runs", "host", "port", "engine", "precision", "device", "max_batch", "queue", "timeout", "drain", "grace"),
+        *("token_file", "origin", "repository", "max_body", "max_images", "max_pixels", "json"),
+    },
+    "conform": {"url", "model", "request", "token_file", "timeout", "junit", "verbose", "json"},
     "convert": {
         *("file", "model", "out", "from", "to", "classes", "image_size"),
         *("mean", "std", "scale", "mean_image", "interpolation", "crop", "by_structure", "json"),

@@ -54,6 +54,8 @@ _COMMANDS = {
     "compare": "Set runs side by side on the same images, with significance.",
     "predict": "Classify images with a trained run.",
     "explain": "Show where in an image the evidence for a class stands.",
+    "serve": "Answer images over HTTP: a protocol for programs, a page for people.",
+    "conform": "Hold a server against the Open Inference Protocol, point by point.",
     "convert": "Turn somebody else's weights into a run, or a run's into theirs.",
     "study": "Answer a question with a grid of networks under one recipe.",
     "learn": "Learn what residual networks are in eight steps, each run here.",
@@ -102,6 +104,16 @@ _EXAMPLES = {
         "residua explain runs/a cat.jpg --out cat.png",
         "residua explain runs/a cat.jpg --target dog --method gradcam++ --layer layer3 --out dog.png",
         "residua explain runs/a FOLDER --method integrated-gradients --out sheet.png --json > answers.json",
+    ),
+    "serve": (
+        "residua serve runs/a",
+        "residua serve cats=runs/a cats:2=runs/b --port 8080 --max-batch 32",
+        "residua serve runs/a --host 0.0.0.0 --token-file token.txt --repository runs",
+    ),
+    "conform": (
+        "residua conform http://127.0.0.1:8000",
+        "residua conform http://triton:8000 --model resnet50 --junit conform.xml",
+        "residua conform http://127.0.0.1:8000 --json > conform.json",
     ),
     "convert": (
         "residua convert resnet50-11ad3fa6.pth --model resnet50 --out runs/resnet50",

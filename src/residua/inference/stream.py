@@ -111,24 +111,25 @@ class Predictor:
         """
         return cls(run, open_engine(run.model, engine, precision=precision, device=device))
 
-    @torch.inference_mode()
     def answer(self, images: Sequence[Pixels], top: int) -> list[Ranking]:
         """Return the ranking of each image, given uint8 (H, W, 3) as `prepared` makes them.
 
         Raises:
             NotFinite: the logits hold NaN or infinity.
         """
-        if not images:
-            return []
+        return ranked(self.run, self.logits(images), top) if images else []
+
+    @torch.inference_mode()
+    def logits(self, images: Sequence[Pixels]) -> Tensor:
+        """Return the logits (B, K) of one image or more, given uint8 (H, W, 3) as `prepared` makes them."""
         threads = torch.get_num_threads()
         if self.engine.name != "eager" or self.engine.device.type != "cpu" or threads == 1 or not self._is_small:
-            return ranked(self.run, self._logits(images), top)
+            return self._logits(images)
         # Layers of small images take some 100 µs: too short to share. On a busy machine torch's threads wait for each
         # other at every layer, five times as long as they compute. So each thread takes some images through all.
         size = -(-len(images) // threads)
         parts = [images[start : start + size] for start in range(0, len(images), size)]
-        logits = in_order(parts, self._logits, threads, in_flight=len(parts))
-        return ranked(self.run, torch.cat(list(logits)), top)
+        return torch.cat(list(in_order(parts, self._logits, threads, in_flight=len(parts))))
 
     @property
     def _is_small(self) -> bool:

@@ -1,0 +1,1 @@
+"""The endpoints: each reads a request, calls what serves, writes a response."""

@@ -1,0 +1,259 @@
+"""The models of a server: by name and version, opened, replaced and closed while requests go on."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from residua._base.errors import InputError, ResiduaError
+from residua.serving.logs import log
+from residua.serving.metrics import Metrics
+from residua.serving.model import ModelVersion
+from residua.serving.refusal import Refusal
+from residua.serving.settings import Settings
+from residua.serving.statistics import Statistics
+from residua.weights.bundle.value import MODEL_FILE
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+VERSION = re.compile(r"[1-9][0-9]{0,8}")
+Sources = Mapping[str, Mapping[str, Path | str]]
+"""Where runs lie, by name and version."""
+
+
+def named_sources(runs: Iterable[str]) -> dict[str, dict[str, Path | str]]:
+    """Return the runs of a command by name and version.
+
+    Args:
+        runs: folders, NAME=FOLDER, or NAME:VERSION=FOLDER. A folder's own name is the name; 1 is the version. A folder
+            whose sub-folders are numbers holds versions.
+
+    Raises:
+        InputError: a name that cannot stand in an address, or one version twice.
+    """
+    sources: dict[str, dict[str, Path | str]] = {}
+    for text in runs:
+        name, version, source = _parsed(text)
+        if not NAME.fullmatch(name):
+            raise InputError(
+                f"run {text!r}, whose name {name!r} cannot stand in an address",
+                "letters, digits, '_', '-' and '.'",
+                "Give it a name: NAME=FOLDER",
+            )
+        versions = {version: source} if version else versions_in(Path(source)) or {"1": source}
+        known = sources.setdefault(name, {})
+        if twice := known.keys() & versions.keys():
+            raise InputError(
+                f"model {name!r} twice as version {min(twice)}",
+                "each name and version once",
+                f"Name one of them: NAME={text} or {name}:2={text}",
+            )
+        known |= versions
+    return sources
+
+
+def _parsed(text: str) -> tuple[str, str, str]:
+    match = re.fullmatch(r"([^/\\:=]+)(?::([1-9][0-9]{0,8}))?=(.+)", text, re.DOTALL)
+    if match and not Path(text).exists():
+        return match[1], match[2] or "", match[3]
+    return (Path(text).name or Path(text).resolve().name), "", text
+
+
+def versions_in(folder: Path) -> dict[str, Path | str]:
+    """Return the runs in numbered sub-folders, by version."""
+    try:
+        return {
+            each.name: each
+            for each in sorted(folder.iterdir())
+            if VERSION.fullmatch(each.name) and (each / MODEL_FILE).is_file()
+        }
+    except OSError:
+        return {}
+
+
+class Models:
+    """The models of a server.
+
+    Args:
+        settings: of the server.
+        metrics: of the server.
+        fatal: called with a reason when a model broke and could not be opened again.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, fatal: Callable[[str], None]) -> None:
+        self._settings, self._metrics, self._fatal = settings, metrics, fatal
+        self._models: dict[str, dict[str, ModelVersion]] = {}
+        self._sources: dict[str, Mapping[str, Path | str]] = {}
+        self._errors: dict[str, str] = {}
+        self._changing = asyncio.Lock()
+        self._busy: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def put(self, opened: Iterable[ModelVersion]) -> None:
+        """Serve versions that are open; others of the same names go."""
+        fresh: dict[str, dict[str, ModelVersion]] = {}
+        for version in opened:
+            fresh.setdefault(version.name, {})[version.version] = version
+        for name, versions in fresh.items():
+            before = self._models.get(name, {})
+            for number, version in versions.items():
+                self._start(version, before.get(number))
+            self._models[name] = versions
+            self._sources[name] = {number: version.source for number, version in versions.items()}
+            for number, version in before.items():
+                self._retire(version, gone=number not in versions)
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything that is served can answer now."""
+        return all(not version.failed for versions in self._models.values() for version in versions.values())
+
+    def get(self, name: str, version: str | None = None) -> ModelVersion:
+        """Return a version, by default the one with the greatest number.
+
+        Raises:
+            Refusal: no such model or version.
+        """
+        versions = self._models.get(name)
+        if not versions:
+            raise Refusal(404, f"no model {name[:80]!r} is loaded", "unknown")
+        number = max(versions, key=int) if version is None else version
+        if number not in versions:
+            raise Refusal(404, f"model {name!r} has no version {number[:20]!r}", "unknown")
+        return versions[number]
+
+    def first(self) -> ModelVersion:
+        """Return the model that was named first.
+
+        Raises:
+            Refusal: none is loaded.
+        """
+        if not self._models:
+            raise Refusal(503, "no model is loaded", "not_ready")
+        return self.get(next(iter(self._models)))
+
+    def versions(self, name: str) -> list[str]:
+        """Return the versions of a model that are served, ascending."""
+        return sorted(self._models.get(name, {}), key=int)
+
+    def all(self) -> list[ModelVersion]:
+        """Return every version that is served."""
+        return [self.get(name, number) for name in self._models for number in self.versions(name)]
+
+    def index(self) -> list[dict[str, str]]:
+        """Return the protocol's index: what is served, and what the repository holds besides."""
+        entries = []
+        for name in sorted({*self._models, *self._in_repository()}):
+            state = self._busy.get(name)
+            for number in self.versions(name):
+                entries.append(_entry(name, number, state or "READY", self._errors.get(name, "")))
+            if name not in self._models:
+                entries.append(_entry(name, "", state or "UNAVAILABLE", self._errors.get(name, "not loaded")))
+        return entries
+
+    async def load(self, name: str) -> None:
+        """Open all versions of a model and serve them in place of those before, which finish their requests.
+
+        Raises:
+            Refusal: no such model in the repository, or one that cannot be opened: then what was served stays.
+        """
+        async with self._changing:
+            sources = self._found(name)
+            self._busy[name] = "LOADING"
+            try:
+                opened = [
+                    await asyncio.to_thread(ModelVersion.open, name, number, source, self._settings)
+                    for number, source in sources.items()
+                ]
+            except (ResiduaError, OSError) as error:
+                self._errors[name] = str(error)[:500]
+                raise Refusal(400, f"{name} could not be loaded: {str(error)[:500]}", "malformed") from None
+            finally:
+                del self._busy[name]
+            self._errors.pop(name, None)
+            self.put(opened)
+
+    async def unload(self, name: str) -> None:
+        """Stop serving a model; requests that are under way are answered.
+
+        Raises:
+            Refusal: it is not served.
+        """
+        async with self._changing:
+            if name not in self._models:
+                raise Refusal(404 if name not in self._in_repository() else 400, f"no model {name[:80]!r} is loaded")
+            for version in self._models.pop(name).values():
+                self._retire(version, gone=True)
+            self._errors.pop(name, None)
+
+    async def close(self) -> None:
+        """Stop all models, after what they have begun."""
+        for version in self.all():
+            self._retire(version, gone=False)
+        self._models.clear()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _found(self, name: str) -> Mapping[str, Path | str]:
+        if not NAME.fullmatch(name):
+            raise Refusal(400, f"{name[:80]!r} is no name of a model")
+        sources = self._in_repository().get(name) or self._sources.get(name)
+        if not sources:
+            raise Refusal(404, f"the repository has no model {name!r}", "unknown")
+        return sources
+
+    def _in_repository(self) -> dict[str, Mapping[str, Path | str]]:
+        root = self._settings.repository
+        if root is None:
+            return {}
+        found: dict[str, Mapping[str, Path | str]] = {}
+        try:
+            names = sorted(each.name for each in root.iterdir())
+        except OSError:
+            return {}
+        for name in filter(NAME.fullmatch, names):
+            versions = {"1": root / name} if (root / name / MODEL_FILE).is_file() else versions_in(root / name)
+            if versions:
+                found[name] = versions
+        return found
+
+    async def _restart(self, version: ModelVersion) -> None:
+        """Open a version again whose engine failed several times; give up the process where that fails, too."""
+        version.failed = "its engine failed"
+        log("engine_failed", model=version.name, version=version.version)
+        try:
+            fresh = await asyncio.to_thread(
+                ModelVersion.open, version.name, version.version, version.source, self._settings
+            )
+        except Exception as error:
+            self._fatal(f"{version.name}: its engine failed and could not be opened again ({error})")
+            return
+        versions = self._models.get(version.name, {})
+        if versions.get(version.version) is version:
+            self._start(fresh, version)
+            versions[version.version] = fresh
+            self._retire(version, gone=False)
+            log("engine_restarted", model=version.name, version=version.version)
+
+    def _start(self, version: ModelVersion, before: ModelVersion | None) -> None:
+        """Let a version take images; its statistics go on from those of the one before."""
+        statistics = before.statistics if before else Statistics(self._metrics, version.name, version.version)
+        version.start(statistics, lambda: self._keep(self._restart(version)))
+
+    def _retire(self, version: ModelVersion, *, gone: bool) -> None:
+        async def retire() -> None:
+            await version.close()
+            if gone and version.version not in self._models.get(version.name, {}):
+                self._metrics.forget(version.name, version.version)
+
+        self._keep(retire())
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _entry(name: str, version: str, state: str, reason: str) -> dict[str, str]:
+    return {"name": name, **({"version": version} if version else {}), "state": state, "reason": reason}

@@ -1,0 +1,1 @@
+"""The page for people: three files without any outside resource."""

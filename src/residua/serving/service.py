@@ -1,0 +1,150 @@
+"""What all endpoints share: models, limits, decoding threads; and the one way from images to logits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from residua.data.ahead import one_core_threads
+from residua.data.decode import BadImage, Pixels, size_of
+from residua.data.loader import default_workers
+from residua.inference.stream import prepared
+from residua.serving.batcher import Floats
+from residua.serving.metrics import Metrics
+from residua.serving.model import ModelVersion
+from residua.serving.models import Models
+from residua.serving.refusal import Refusal
+from residua.serving.settings import Settings
+from residua.serving.wire.body import Bodies, ClientGone, Receive
+from residua.serving.wire.request import InferRequest
+from residua.specs.preprocess import PreprocessSpec
+
+T = TypeVar("T")
+
+
+class Service:
+    """A server's state.
+
+    Attributes:
+        settings: how it is set up.
+        metrics: its numbers.
+        bodies: the memory of requests.
+        models: what it serves; made once the event loop runs.
+        draining: whether it was asked to stop.
+        fatal: why the process must end, "" where it need not.
+        explaining: the one thread that computes explanations.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.bodies = Bodies(settings.limits)
+        self.models: Models
+        self.draining = False
+        self.fatal = ""
+        self.explaining = ThreadPoolExecutor(1, "residua-explain")
+        self._decoding: ThreadPoolExecutor = one_core_threads(default_workers())
+
+    def start(self, opened: Sequence[ModelVersion]) -> None:
+        """Begin to serve; on the event loop."""
+        self.models = Models(self.settings, self.metrics, self._give_up)
+        self.models.put(opened)
+
+    async def close(self) -> None:
+        """Stop models and threads."""
+        await self.models.close()
+        for pool in (self.explaining, self._decoding):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything that should serve can serve now."""
+        ready = not self.draining and not self.fatal and self.models.ready
+        self.metrics.ready.set(int(ready))
+        return ready
+
+    def deadline(self, timeout: float | None = None) -> float:
+        """Return when a request that is complete now must be answered, in the time of `time.monotonic`."""
+        return time.monotonic() + min(self.settings.timeout, timeout or self.settings.timeout)
+
+    async def infer(self, version: ModelVersion, request: InferRequest, deadline: float) -> Floats:
+        """Return the logits of a request.
+
+        Raises:
+            Refusal: a full queue, an image that cannot be decoded, a deadline that passed, an engine that failed.
+        """
+        version.batcher.admit(request.count, deadline)
+        try:
+            images: Any = request.tensor
+            if images is None:
+                decoded = await self.decode(request.images, version)
+                if bad := [(at, each) for at, each in enumerate(decoded) if isinstance(each, BadImage)]:
+                    at, error = bad[0]
+                    raise Refusal(400, f"image {at}: {error.reason}", "bad_image")
+                images = decoded
+        except BaseException:
+            version.batcher.leave(request.count)
+            raise
+        return await version.batcher.submit(images, deadline)
+
+    async def decode(self, images: Sequence[bytes], version: ModelVersion) -> list[Pixels | BadImage]:
+        """Return encoded images as the network sees them, or what is wrong with each; in threads of their own."""
+        start = time.perf_counter()
+        spec = version.predictor.run.preprocess_spec
+        loop = asyncio.get_running_loop()
+        limit = self.settings.limits.pixels
+        work = [loop.run_in_executor(self._decoding, _decoded, image, spec, limit) for image in images]
+        try:
+            decoded = await asyncio.gather(*work)
+        finally:
+            for each in work:
+                each.cancel()
+        version.statistics.decode.add(time.perf_counter() - start, len(images))
+        return decoded
+
+    def _give_up(self, reason: str) -> None:
+        self.fatal = reason
+
+
+def _decoded(image: bytes, spec: PreprocessSpec, pixels: int) -> Pixels | BadImage:
+    try:
+        height, width = size_of(image)
+        if height * width > pixels:
+            return BadImage("the image", f"{width} × {height} pixels; at most {pixels} are decoded")
+        return prepared(image, spec)
+    except BadImage as error:
+        return error
+    except MemoryError:
+        return BadImage("the image", "needs more memory than can be had")
+
+
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Return what `work` returns; cancel it when the client leaves.
+
+    Args:
+        receive: of a request whose body was read.
+        work: what the client waits for.
+
+    Raises:
+        ClientGone: it left first.
+    """
+    task = asyncio.ensure_future(work)
+    watch = asyncio.ensure_future(_gone(receive))
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ClientGone
+    finally:
+        watch.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

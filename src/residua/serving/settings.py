@@ -1,0 +1,99 @@
+"""How a server is set up: limits and defaults, each stated once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from residua._base.errors import InputError, at_least_one
+from residua.data.decode import MAX_PIXELS
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a client may send.
+
+    Attributes:
+        body_bytes: of one body, before and after decompression.
+        bodies_bytes: of all bodies that are held at a time.
+        json_bytes: of the JSON part of a request.
+        json_depth: brackets within brackets.
+        images: of one request.
+        pixels: of one image, from its header, before it is decoded.
+        header_seconds: from the first byte of a request, or the connection, to the end of its headers.
+        body_seconds: to send the body.
+        chunks: of a chunked body.
+        connections: at a time.
+    """
+
+    body_bytes: int = 64 << 20
+    bodies_bytes: int = 512 << 20
+    json_bytes: int = 16 << 20
+    json_depth: int = 16
+    images: int = 256
+    pixels: int = MAX_PIXELS
+    header_seconds: float = 10.0
+    body_seconds: float = 30.0
+    chunks: int = 16_384
+    connections: int = 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a server is set up.
+
+    Attributes:
+        host: the address to listen on.
+        port: 0 takes a free one.
+        engine: what computes the logits.
+        precision: the number format that it computes in.
+        device: "cpu", "cuda", …; None for the GPU where there is one.
+        max_batch: images per forward pass at most.
+        queue: images that may wait per model; more are refused with 503.
+        timeout: of a request from its last byte to its answer, seconds; a request may ask for less.
+        drain: how long requests may take to end after SIGTERM, seconds.
+        grace: how long a server that was sent SIGTERM goes on to accept requests while "ready" is 503, seconds.
+        token: the bearer token of all but health and the page; None for none.
+        origins: of other sites whose pages may call; none by default.
+        repository: a folder of runs that clients may load and unload by name; None for none.
+        limits: what a client may send.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    engine: str = "eager"
+    precision: str = "fp32"
+    device: str | None = None
+    max_batch: int = 16
+    queue: int = 256
+    timeout: float = 30.0
+    drain: float = 30.0
+    grace: float = 1.0
+    token: str | None = field(default=None, repr=False)
+    origins: tuple[str, ...] = ()
+    repository: Path | None = None
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        at_least_one(max_batch=self.max_batch, queue=self.queue)
+        if not 0 <= self.port <= 65535:
+            raise InputError(f"port={self.port}", "0 <= port <= 65535", "Leave it out for 8000")
+        for name, seconds in (("timeout", self.timeout), ("drain", self.drain), ("grace", self.grace)):
+            if not 0 <= seconds <= 86_400 or (name == "timeout" and not seconds):
+                raise InputError(f"{name}={seconds}", f"seconds, 0 <= {name} <= 86400", "Leave it out for the default")
+        if self.repository is not None and not self.repository.is_dir():
+            raise InputError(f"repository={str(self.repository)!r}", "a folder of run folders", "Check the path")
+        if self.token is not None and (not self.token.isascii() or not self.token.isprintable() or not self.token):
+            raise InputError("a token with other than printable ASCII characters", "one word", "Choose another")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can connect."""
+        return self.host in LOOPBACK
+
+    @property
+    def most_images(self) -> int:
+        """The most images of one request."""
+        return min(self.limits.images, self.queue)
