@@ -95,9 +95,9 @@ class Gate:
         token = self.service.settings.token
         if token is None or scope["path"] in OPEN:
             return
-        kind, _, given = headers.get("authorization", "").partition(" ")
+        kind, _, sent = headers.get("authorization", "").partition(" ")
         # Always compared, and in constant time: how long it takes shows nothing of the token.
-        same = hmac.compare_digest(given.strip().encode("latin-1", "replace"), token.encode())
+        same = hmac.compare_digest(sent.strip().encode("latin-1", "replace"), token.encode())
         if kind.lower() != "bearer" or not same:
             challenge = {"WWW-Authenticate": "Bearer"}
             raise Refusal(401, "a bearer token is wanted", "unauthorised", challenge)

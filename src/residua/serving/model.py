@@ -110,7 +110,8 @@ class ModelVersion:
                 groups += [self.predictor.logits(pixels)] if pixels else []
                 pixels = []
                 if len(part):
-                    groups.append(self.predictor.engine(torch.from_numpy(np.ascontiguousarray(part))))
+                    # A copy: bytes of a request are read-only, which torch's tensors cannot be.
+                    groups.append(self.predictor.engine(torch.from_numpy(np.array(part))))
             else:
                 pixels += part
         return torch.cat([each.to("cpu", torch.float32) for each in groups]).numpy()

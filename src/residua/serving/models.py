@@ -207,7 +207,7 @@ class Models:
         root = self._settings.repository
         if root is None:
             return {}
-        found: dict[str, Mapping[str, Path | str]] = {}
+        runs: dict[str, Mapping[str, Path | str]] = {}
         try:
             names = sorted(each.name for each in root.iterdir())
         except OSError:
@@ -215,8 +215,8 @@ class Models:
         for name in filter(NAME.fullmatch, names):
             versions = {"1": root / name} if (root / name / MODEL_FILE).is_file() else versions_in(root / name)
             if versions:
-                found[name] = versions
-        return found
+                runs[name] = versions
+        return runs
 
     async def _restart(self, version: ModelVersion) -> None:
         """Open a version again whose engine failed several times; give up the process where that fails, too."""

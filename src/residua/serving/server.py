@@ -134,7 +134,7 @@ class HttpServer(uvicorn.Server):
         return self.exit_code
 
     def stop(self, grace: float = 0.0) -> None:
-        """Drain: "ready" is 503 from now on, and after `grace` seconds no new connection is accepted."""
+        """Begin to drain: "ready" is 503 from now on, and after `grace` seconds no new connection is accepted."""
         self._service.draining = True
         self._exit_at = min(self._exit_at, time.monotonic() + grace)
 
@@ -174,7 +174,7 @@ class HttpServer(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain; a second Ctrl-C breaks off."""
+        """Begin to drain; a second Ctrl-C breaks off."""
         if self._service.draining and sig == signal.SIGINT:
             self.force_exit = self.should_exit = True
             self.exit_code = 1

@@ -80,7 +80,7 @@ def test_images_are_classified(
         assert prediction.labels[0] in text
         assert text.startswith("Unknown.") == (prediction.probabilities[0] < 0.7)
     assert tab.run("document.querySelectorAll('.ranks li').length") == 12
-    assert tab.run("parseFloat(document.querySelector('.fill').style.width)") == pytest.approx(78.7, abs=0.1)
+    assert tab.run("parseFloat(document.querySelector('.part').style.width)") == pytest.approx(78.7, abs=0.1)
     # The keyboard alone reaches and presses the button.
     tab.run("document.querySelector('.evidence button').focus()")
     tab.press("Enter", 13)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from residua._base.errors import InputError
+from residua.cli.score_flags import COMPUTING, Computing
 from residua.cli.show import Switch, note, print_json, say
 
 _TOKEN = "RESIDUA_TOKEN"
@@ -20,9 +21,7 @@ def serve(
     *runs: str,
     host: str = "127.0.0.1",
     port: int = 8000,
-    engine: Literal["eager", "compiled"] = "eager",
-    precision: Literal["fp32", "bf16"] = "fp32",
-    device: str | None = None,
+    computing: Computing = COMPUTING,
     max_batch: int = 16,
     queue: int = 256,
     timeout: float = 30.0,
@@ -49,12 +48,6 @@ def serve(
         The address to listen on. Any other than this machine's own should come with a token.
     port
         The port; 0 for any free one.
-    engine
-        What computes the logits: eager (torch's own operators) or compiled (torch.compile).
-    precision
-        The number format that it computes in: fp32, or bf16 (faster where the hardware has it).
-    device
-        "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
     max_batch
         Images per forward pass, at most. It never waits for more than there are.
     queue
@@ -89,9 +82,9 @@ def serve(
     settings = Settings(
         host=host,
         port=port,
-        engine=engine,
-        precision=precision,
-        device=device,
+        engine=computing.engine,
+        precision=computing.precision,
+        device=computing.device,
         max_batch=max_batch,
         queue=queue,
         timeout=timeout,

@@ -64,12 +64,12 @@ def _explained(version: ModelVersion, image: Pixels, target: int) -> dict[str, A
     assert isinstance(model, Classifier)
     device = next(model.parameters()).device
     batch = as_batch([image], run.preprocess_spec, device)
-    found = attribute("gradcam", model, batch, run.preprocess_spec, torch.tensor([target], device=device))
-    evidence = found.maps[0].to("cpu", torch.float32).numpy()
+    attribution = attribute("gradcam", model, batch, run.preprocess_spec, torch.tensor([target], device=device))
+    evidence = attribution.maps[0].to("cpu", torch.float32).numpy()
     return {
         "overlay": _uri(overlay(image, evidence, _SIDE)),
         "image": _uri(shown(image, _SIDE)),
-        "method": f"gradcam of {found.layer}",
+        "method": f"gradcam of {attribution.layer}",
         "evidence": float(evidence.max()),
     }
 

@@ -51,11 +51,11 @@ async def uploads(content: bytes, headers: Headers, settings: Settings) -> list[
         text = str(getattr(error, "message", "no boundary"))
         raise Refusal(400, f"the form cannot be read: {text[:120]}; at most {most} images are taken") from None
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-    found = [Upload((each.filename or "")[:200], await each.read()) for each in files]
+    images = [Upload((each.filename or "")[:200], await each.read()) for each in files]
     await form.close()
-    if not found:
+    if not images:
         raise Refusal(400, "a form without files; send images as files of any field")
-    return found
+    return images
 
 
 class _InMemory(MultiPartParser):

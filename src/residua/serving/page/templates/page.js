@@ -115,10 +115,10 @@ function show(element, entry, milliseconds) {
     const [text, share, track, fill] = ["span", "span", "div", "div"].map((kind) => document.createElement(kind));
     text.textContent = each;
     share.textContent = percent(entry.probabilities[at]);
-    share.className = "share";
-    track.className = "track";
+    share.className = "chance";
+    track.className = "scale";
     track.setAttribute("aria-hidden", "true");
-    fill.className = "fill";
+    fill.className = "part";
     fill.style.width = `${100 * entry.probabilities[at]}%`;
     track.append(fill);
     row.append(text, share, track);
