@@ -120,8 +120,8 @@ def test_every_word_is_explained_where_it_first_appears() -> None:
 def test_text_from_outside_is_escaped() -> None:
     assert marked("a *b* <c>") == "a <b>b</b> &lt;c&gt;"
     finding = Finding(("<i>",), (Number("1", "<u>", 1.0),), (Picture("<svg/>", "<b>"),))
-    page = render_html((Step(1, lesson(1), finding, 1.0),), {}, short=False)
+    page = render_html((Step(1, lesson(1), finding, 1.0, 1.0),), {}, short=False)
     assert "&lt;i&gt;" in page
     assert "<u>" not in page
     assert opening(short=True)[-1].startswith("This page was made in the reduced form")
-    assert "| 1 | <u> |" in render_markdown((Step(1, lesson(1), finding, 1.0),), {}, short=False)
+    assert "| 1 | <u> |" in render_markdown((Step(1, lesson(1), finding, 1.0, 1.0),), {}, short=False)

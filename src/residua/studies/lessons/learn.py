@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ _FORMAT = 1  # raised when a step measures differently than before, so that no o
 class _Record(TypedDict):
     key: list[Any]
     seconds: float
+    processor_seconds: float
     environment: dict[str, str]
     sentences: list[str]
     numbers: list[dict[str, Any]]
@@ -112,15 +114,27 @@ def learn(
 
 
 def _do(course: Course, number: int, one: Lesson) -> float:
-    began = time.monotonic()
+    began, used = time.monotonic(), _processor_seconds()
     finding = one.run(course)
     seconds = round(time.monotonic() - began, 1)
-    record = {"key": _key(course), "seconds": seconds, "environment": environment(), **plain(finding)}
+    record = {
+        "key": _key(course),
+        "seconds": seconds,
+        "processor_seconds": round(_processor_seconds() - used, 1),
+        "environment": environment(),
+        **plain(finding),
+    }
     place = _place(course, number)
     with writing(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         write_text(place, json.dumps(record, ensure_ascii=False) + "\n")
     return seconds
+
+
+def _processor_seconds() -> float:
+    """Return what this process and its children that have ended have used, over all processors."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _key(course: Course) -> list[Any]:
@@ -151,7 +165,7 @@ def _gathered(course: Course) -> CourseReport:
             tuple(Number(**each) for each in record["numbers"]),
             tuple(Picture(**each) for each in record["pictures"]),
         )
-        steps.append(Step(number, lesson(number), finding, record["seconds"]))
+        steps.append(Step(number, lesson(number), finding, record["seconds"], record["processor_seconds"]))
         known = record["environment"]
     return CourseReport(tuple(steps), course.short, course.out, known)
 

@@ -29,12 +29,14 @@ class Step:
         lesson: what it explains.
         finding: what its run gave.
         seconds: that it took.
+        processor_seconds: of computing, over all processors; on a busy machine a step waits besides.
     """
 
     number: int
     lesson: Lesson
     finding: Finding
     seconds: float
+    processor_seconds: float
 
     @property
     def command(self) -> str:
@@ -48,8 +50,8 @@ class Step:
 
     @property
     def took(self) -> str:
-        """The duration, as minutes and seconds."""
-        return clock(self.seconds)
+        """The duration, in minutes and seconds."""
+        return f"It took {clock(self.seconds)}, with {clock(self.processor_seconds)} of processor time."
 
     def to_dict(self) -> dict[str, Any]:
         """Return the step as JSON values."""
@@ -60,6 +62,7 @@ class Step:
             "source": self.lesson.source,
             "command": self.command,
             "seconds": self.seconds,
+            "processor_seconds": self.processor_seconds,
             "sentences": list(self.finding.sentences),
             "numbers": numbers,
             "figures": self.figures,
@@ -83,11 +86,12 @@ def machine(known: Mapping[str, str], steps: Sequence[Step]) -> str:
     """Return the sentence that states where and how long it ran."""
     if not known:
         return ""
-    whole = clock(sum(step.seconds for step in steps))
+    whole, used = clock(sum(step.seconds for step in steps)), clock(sum(step.processor_seconds for step in steps))
     return (
         f"Run on {known.get('processor', 'an unknown processor')}, {known.get('threads', '')}, with Residua "
         f"{known.get('residua', '')} and torch {known.get('torch', '')}; {len(steps)} of {len(STEPS)} steps, "
-        f"{whole} in all. On another machine the last digits differ, and with them the numbers of trainings a little."
+        f"{whole} in all, with {used} of processor time: other work may have run beside it. On another machine the last "
+        "digits differ, and with them the numbers of trainings a little."
     )
 
 
@@ -117,7 +121,7 @@ def render_markdown(steps: Sequence[Step], known: Mapping[str, str], *, short: b
         lines += _spaced(text.replace("*", "**") for text in one.idea)
         width = max(len(formula) for formula, _ in one.formulas)
         lines += ["```text", *(f"{formula:<{width}}   {meaning}" for formula, meaning in one.formulas), "```", ""]
-        lines += [f"**Run it.** {one.runs} It took {step.took}.", "", "```sh", step.command, "```", ""]
+        lines += [f"**Run it.** {one.runs} {step.took}", "", "```sh", step.command, "```", ""]
         for name, drawn in zip(step.figures, finding.pictures, strict=True):
             lines += [f"![{drawn.caption}]({name})", "", f"*{drawn.caption}*", ""]
         lines += ["| measured | of what |", "|--:|---|"]
