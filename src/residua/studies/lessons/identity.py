@@ -10,36 +10,41 @@ if TYPE_CHECKING:
     from residua.families.resnet import Network
 
 
-def deepened(network: Network) -> Network:
-    """Return a copy with one more unit at the end of each stage, whose branch gives zeros."""
+def with_zeros(network: Network) -> Network:
+    """Return a copy of a plain network with one more unit at the end of each stage, whose last layer gives zeros."""
     import torch
 
     from residua.families.build import build
     from residua.studies.measures.surgery import branch_end, named_units, residual
 
     spec = network.spec.edit(depths=tuple(depth + 1 for depth in network.spec.depths))
-    deeper = residual(build(spec))
-    deeper.load_state_dict(network.state_dict(), strict=False)
+    longer = residual(build(spec))
+    longer.load_state_dict(network.state_dict(), strict=False)
     known = named_units(network)
     with torch.no_grad():
-        for name, unit in named_units(deeper).items():
+        for name, unit in named_units(longer).items():
             if name not in known:
-                for parameter in branch_end(unit, deeper).parameters():
+                for parameter in branch_end(unit, longer).parameters():
                     parameter.zero_()
-    return deeper.eval()
+    return longer.eval()
 
 
 def run(course: Course) -> Finding:
     """Put units with zeroed weights into trained networks, and compare the answers."""
+    from residua.families.network import Classifier
     from residua.figures.axes import points
     from residua.figures.intervals import Row, interval_chart
     from residua.studies.lessons.material import accuracy, held_out, logits_of, network_of, picture, trained
+    from residua.weights.deepen import deepen
 
     shallow = course.depths[0]
     rows, numbers, sentences = [], [], []
     for kind, style in (("residual", "c1"), ("plain", "c2")):
         network, subject = network_of(trained(course, kind, shallow))
-        deeper = deepened(network)
+        if kind == "plain":
+            deeper: Classifier = with_zeros(network)
+        else:
+            deeper = deepen(network, [depth + 1 for depth in network.spec.depths])
         batches = held_out(subject)
         before, after = logits_of(network, batches), logits_of(deeper, batches)
         apart = float((before - after).abs().max())
@@ -63,8 +68,8 @@ LESSON = Lesson(
     idea=(
         "The *identity* is the function that returns its input. Step 2 said that additional layers would only have to "
         "compute it. For a plain layer that is a hard task: its many weights must form one exact pattern. For a "
-        "residual unit it is the easiest one: all weights of the branch are 0, so F(x) = 0, and x passes. (x comes out "
-        "of a ReLU, so it is not negative, and the ReLU behind the sum leaves it as it is.)",
+        "residual unit it is the easiest one: with the weights of its branch *zeroed*, F(x) = 0, and x passes. (x "
+        "comes out of a ReLU, so it is not negative, and the ReLU behind the sum leaves it as it is.)",
         "So a shallow residual network can be copied into a deeper one exactly. Zeros in a plain layer do the "
         "opposite: they erase the image.",
     ),

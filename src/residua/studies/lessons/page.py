@@ -90,8 +90,8 @@ def machine(known: Mapping[str, str], steps: Sequence[Step]) -> str:
     return (
         f"Run on {known.get('processor', 'an unknown processor')}, {known.get('threads', '')}, with Residua "
         f"{known.get('residua', '')} and torch {known.get('torch', '')}; {len(steps)} of {len(STEPS)} steps, "
-        f"{whole} in all, with {used} of processor time: other work may have run beside it. On another machine the last "
-        "digits differ, and with them the numbers of trainings a little."
+        f"{whole} in all, with {used} of processor time: other work may have run beside it. On another machine the "
+        "last digits differ, and with them the numbers of trainings a little."
     )
 
 
