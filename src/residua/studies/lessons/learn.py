@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -115,7 +116,8 @@ def learn(
 
 def _do(course: Course, number: int, one: Lesson) -> float:
     began, used = time.monotonic(), _processor_seconds()
-    finding = one.run(course)
+    with _one_thread():
+        finding = one.run(course)
     seconds = round(time.monotonic() - began, 1)
     record = {
         "key": _key(course),
@@ -129,6 +131,19 @@ def _do(course: Course, number: int, one: Lesson) -> float:
         place.parent.mkdir(parents=True, exist_ok=True)
         write_text(place, json.dumps(record, ensure_ascii=False) + "\n")
     return seconds
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute in one thread: on maps of 8 × 8 two are no faster, and on a busy machine they wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _processor_seconds() -> float:
