@@ -10,8 +10,6 @@ import pytest
 from evaluation.runs import COLOURS, colour_run, noise, paint
 from serving.running import Running, running
 
-pytest.importorskip("starlette", reason="no server: pip install 'residua[serve]'")
-
 
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

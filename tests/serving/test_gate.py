@@ -49,6 +49,8 @@ def test_pages_of_other_sites(server: Running, run_folder: Path) -> None:
         assert other.http.get("/v2", headers=good).headers[CORS] == "https://good.example"
         assert other.http.get("/nowhere", headers=good).headers[CORS] == "https://good.example", "errors, too"
         assert other.http.get("/v2", headers=foreign).status_code == 403
+        assert other.http.get("/v2", headers={"Host": "good.example"}).status_code == 200
+        assert other.http.get("/v2", headers={"Host": "evil.example"}).status_code == 403
 
 
 def test_a_name_that_another_site_points_at_us(server: Running) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -129,6 +130,21 @@ def test_threads_do_not_grow_with_reloads(repository: Path) -> None:
             _change(server, "one", "load")
         time.sleep(0.2)
         assert threading.active_count() <= before + 2
+
+
+def test_memory_does_not_grow_with_reloads(repository: Path) -> None:
+    def resident() -> int:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    with running({"one": {"1": repository / "one"}}, repository=repository) as server:
+        for _ in range(20):
+            _change(server, "one", "load")
+        before = resident()
+        for _ in range(60):
+            assert _change(server, "one", "load") == (200, "")
+        time.sleep(0.2)
+        assert resident() - before < 12 << 20, "60 loads took more than 200 kB each"
 
 
 def test_an_engine_that_breaks_is_opened_again(

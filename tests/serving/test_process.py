@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from residua._base.errors import InputError
+from residua.cli.app import main
 from residua.serving.server import serve
 from residua.serving.settings import Settings
 from serving.running import image_input, running, tensor_input
@@ -164,6 +165,20 @@ def test_the_work_of_a_client_that_left_is_dropped(run_folder: Path, images: dic
         assert server.service.bodies.held == 0
 
 
+def test_clients_that_leave_without_reading(run_folder: Path, images: dict[str, Path]) -> None:
+    body = images["red"].read_bytes()
+    head = b"POST /predict?explain=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with running({"a": {"1": run_folder}}) as server:
+        for delay in (0.0, 0.02, 0.1) * 5:
+            with socket.create_connection(("127.0.0.1", server.port)) as connection:
+                connection.sendall((head + body) * 5)
+                time.sleep(delay)
+        time.sleep(0.5)
+        assert server.infer(content=body, headers=RAW).status_code == 200
+        assert server.service.models.get("a").batcher.waiting == 0
+        assert server.service.bodies.held == 0
+
+
 @pytest.mark.parametrize("text", [None, "", "two\nlines"])
 def test_a_token_file_that_is_none(run_folder: Path, tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "token"
@@ -173,3 +188,20 @@ def test_a_token_file_that_is_none(run_folder: Path, tmp_path: Path, text: str |
     done = subprocess.run(words, capture_output=True, text=True, env=os.environ, timeout=120)
     assert done.returncode == 2
     assert "token" in done.stderr
+
+
+def test_a_missing_extra_names_its_command(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "uvicorn" else object())
+    assert main(["serve", str(run_folder)]) == 2
+    assert "pip install 'residua[serve]'" in capsys.readouterr().err
+
+
+def test_a_server_that_is_open_to_others_without_a_token_is_warned_of(run_folder: Path) -> None:
+    with _command(str(run_folder), "--host", "0.0.0.0") as (process, started):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert process.stderr is not None
+        assert "it has no token. Give it one with --token-file" in process.stderr.read()
+        assert started["url"].startswith("http://0.0.0.0:")

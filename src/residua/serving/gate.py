@@ -83,7 +83,9 @@ class Gate:
         # A page of another site may point its own name at 127.0.0.1: the browser then takes us for that site.
         if self.service.settings.is_local and "host" in headers:
             name = urlsplit(f"//{headers['host']}").hostname or ""
-            if name not in _LOCAL_NAMES:
+            # A proxy on this machine passes on the name of its own site.
+            sites = {urlsplit(origin).hostname for origin in self.service.settings.origins}
+            if name not in _LOCAL_NAMES and name not in sites:
                 raise Refusal(403, f"host {name[:80]!r}; this server answers to localhost alone", "unauthorised")
 
     def _check_origin(self, headers: dict[str, str], allowed: str) -> None:

@@ -36,6 +36,7 @@ class Service:
         draining: whether it was asked to stop.
         fatal: why the process must end, "" where it need not.
         explaining: the one thread that computes explanations.
+        explanations: how many wait for it or are computed.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -45,6 +46,7 @@ class Service:
         self.models: Models
         self.draining = False
         self.fatal = ""
+        self.explanations = 0
         self.explaining = ThreadPoolExecutor(1, "residua-explain")
         self._decoding: ThreadPoolExecutor = one_core_threads(default_workers())
 

@@ -44,8 +44,9 @@ async def overlays(
     height, width = version.predictor.run.preprocess_spec.size
     if not has_maps(version.predictor.run.spec, height, width):
         return [{"overlay": None, "image": None, "method": None, "evidence": 0.0} for _ in pixels]
-    if service.explaining._work_queue.qsize() >= _WAITING:
+    if service.explanations + len(pixels) > _WAITING:
         raise Refusal(503, "too many explanations wait", "queue_full", {"Retry-After": "5"})
+    service.explanations += len(pixels)
     loop = asyncio.get_running_loop()
     work = [
         loop.run_in_executor(service.explaining, _explained, version, image, target)
@@ -54,6 +55,7 @@ async def overlays(
     try:
         return list(await asyncio.gather(*work))
     finally:
+        service.explanations -= len(pixels)
         for each in work:
             each.cancel()
 
