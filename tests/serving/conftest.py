@@ -28,7 +28,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return files | {"noise": folder / "noise.png"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(run_folder: Path) -> Iterator[Running]:
     """A server of that run, as model "a", with the run's parent as repository."""
     with running({"a": {"1": run_folder}}, repository=run_folder.parent) as served:
