@@ -14,7 +14,7 @@ from our_results import read_outcomes
 from residua.specs.catalog import list_models
 from residua.specs.published import conventions
 from residua.verification.peers import PEERS
-from residua.verification.table import SIGNS, paper_cells, parity_cell, record_cells, remarks, verdict
+from residua.verification.table import SIGNS, paper_cells, parity_cell, reading, record_cells, remarks, verdict
 
 
 def page(docs: Path) -> str:
@@ -54,6 +54,7 @@ def receipts(entries: Mapping[str, Entry]) -> list[str]:
         "- **paper**: the figure as the paper prints it, rounded; papers call MACs FLOPs.",
         "- **peers**: the largest difference of two logits over the largest logit, the peer's network with random "
         f"weights, all statistics and biases included, converted to ours: {limits}.",
+        *(f"- **{peer.name}**: {reading(peer)}." for peer in PEERS.values() if peer.graph),
         *(f"- {sign}: {text}." for sign, text in SIGNS.items()),
         "",
         *([f"Not compared yet: {', '.join(missing)}.", ""] if missing else []),

@@ -7,7 +7,6 @@ import inspect as signatures
 import pytest
 import torch
 
-from articles.slim_network import SlimNetwork, blocks
 from residua._base.errors import InputError
 from residua.bench.bench import bench
 from residua.bench.case import Case
@@ -16,6 +15,7 @@ from residua.bench.steps import flops_of, images_of
 from residua.bench.timing import Timing
 from residua.families.build import build
 from residua.specs.catalog import counts, get_spec
+from residua.verification.slim_peer import SlimNetwork, blocks
 from residua.weights.sources.read_source import ours_from
 
 

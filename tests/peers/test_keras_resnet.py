@@ -13,6 +13,7 @@ from torch import nn
 
 from residua.families.build import build
 from residua.specs.catalog import get_spec
+from residua.verification.keras_example import build_example
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras", reason="keras is not installed: pip install 'residua[peers]'")
@@ -114,41 +115,6 @@ def test_end_points_are_keras_layers(application: tuple[int, Any, nn.Module]) ->
         assert ((points[name] - want).abs().max() / want.abs().max()).item() <= 1e-4, name
 
 
-def _conv(x: Any, channels: int, side: int, stride: int = 1) -> Any:
-    return layers.Conv2D(channels, side, stride, padding="same", kernel_initializer="he_normal")(x)
-
-
-def _normed(x: Any, relu: bool = True) -> Any:
-    x = layers.BatchNormalization()(x)
-    return layers.ReLU()(x) if relu else x
-
-
-def _example(version: int, n: int, side: int) -> Any:
-    """The CIFAR-10 example's network, layer by layer in the order in which it makes them."""
-    image = keras.Input((side, side, 3))
-    x, width = _normed(_conv(image, 16, 3)), 16
-    for stage in range(3):
-        out = width if version == 1 else 64 * 2**stage
-        for block in range(n):
-            first = block == 0
-            stride = 2 if first and stage else 1
-            if version == 1:
-                y = _normed(_conv(x, width, 3, stride))
-                y = _normed(_conv(y, width, 3), relu=False)
-            else:
-                y = _conv(x if first and not stage else _normed(x), width, 1, stride)
-                y = _conv(_normed(y), width, 3)
-                y = _conv(_normed(y), out, 1)
-            if first and (stage or version == 2):
-                x = _conv(x, out, 1, stride)
-            x = layers.Add()([x, y])
-            x = layers.ReLU()(x) if version == 1 else x
-        width = 2 * width if version == 1 else out
-    x = x if version == 1 else _normed(x)
-    x = layers.Flatten()(layers.AveragePooling2D(8)(x))
-    return keras.Model(image, layers.Dense(10, kernel_initializer="he_normal")(x))
-
-
 def _modules_in_creation_order(network: nn.Module) -> list[str]:
     """Our modules in the order in which the example makes their layers."""
     names = ["conv1", "bn1"]
@@ -163,17 +129,17 @@ def _modules_in_creation_order(network: nn.Module) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "version", "n"),
+    ("name", "theirs"),
     [
-        ("cifar_resnet20_keras", 1, 3),
-        ("cifar_resnet32_keras", 1, 5),
-        ("cifar_resnet11_v2_keras", 2, 1),
-        ("cifar_resnet29_v2_keras", 2, 3),
+        ("cifar_resnet20_keras", "ResNet20v1"),
+        ("cifar_resnet32_keras", "ResNet32v1"),
+        ("cifar_resnet11_v2_keras", "ResNet11v2"),
+        ("cifar_resnet29_v2_keras", "ResNet29v2"),
     ],
 )
-def test_the_cifar_example(name: str, version: int, n: int) -> None:
+def test_the_cifar_example(name: str, theirs: str) -> None:
     keras.utils.set_random_seed(0)
-    peer = _example(version, n, 32)
+    peer = build_example(keras, theirs, (32, 32, 3), 10)
     _randomise(peer)
     network = build(get_spec(name))
     names = _modules_in_creation_order(network)

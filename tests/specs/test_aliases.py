@@ -13,7 +13,7 @@ from residua.cli.app import main
 from residua.specs.aliases import ALIASES, equal_of
 from residua.specs.catalog import get_spec, list_models
 from residua.specs.no_equal import NO_EQUALS, nearest_of
-from residua.weights.peers.same_network import PEER_NETWORKS
+from residua.weights.peers.same_network import peer_network_of
 
 # (theirs, ours, fields of the spec)
 NAMES = [
@@ -95,15 +95,16 @@ def test_no_name_of_ours_is_another_networks() -> None:
 
 
 def _twins() -> Iterator[tuple[str, str]]:
-    for peer in ("timm", "keras"):
-        yield from ((peer, ours) for ours in PEER_NETWORKS[peer])
+    for peer in ("timm", "keras", "slim"):
+        yield from ((peer, ours) for ours in list_models() if peer_network_of(ours, peer))
 
 
 @pytest.mark.filterwarnings("ignore::residua._base.errors.Notice")
 @pytest.mark.parametrize(("peer", "ours"), _twins())
 def test_peers_names_are_known_in_the_peers_form(peer: str, ours: str) -> None:
     """The table of twins is proved by logits; a name that the peer alone has gives the same spec."""
-    network = PEER_NETWORKS[peer][ours]
+    network = peer_network_of(ours, peer)
+    assert network is not None
     if network.name in list_models():
         return
     assert get_spec(network.name) == get_spec(ours, **network.edits)

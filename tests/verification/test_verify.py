@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from types import ModuleType
 
@@ -19,7 +20,7 @@ from residua.verification.counts import count, rounds_to
 from residua.verification.parity import compare
 from residua.verification.peers import PEERS, drawn
 from residua.verification.verify import verify
-from residua.weights.peers.same_network import PEER_NETWORKS, PeerNetwork
+from residua.weights.peers.same_network import PEER_GRAPHS, PEER_NETWORKS, PeerNetwork
 
 
 def test_equal_to_the_record_and_to_the_peers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,7 +96,10 @@ def test_every_twin_is_a_network_of_its_peer() -> None:
 
     assert {network.name for network in PEER_NETWORKS["torchvision"].values()} <= set(torchvision.models.list_models())
     assert {network.name for network in PEER_NETWORKS["timm"].values()} <= set(timm.list_models())
-    assert set(PEER_NETWORKS) == set(PEERS)
+    assert set(PEER_NETWORKS) | set(PEER_GRAPHS) == set(PEERS)
+    # A network has one reading of a peer: what its library builds is not built again.
+    for peer, graphs in PEER_GRAPHS.items():
+        assert not [name for name in PEER_NETWORKS.get(peer, ()) if any(re.fullmatch(graph, name) for graph in graphs)]
 
 
 @pytest.mark.parametrize(
@@ -104,6 +108,13 @@ def test_every_twin_is_a_network_of_its_peer() -> None:
         (["verify", "resnet5O"], "resnet50"),
         (["verify", "nonsense*"], "nonsense*"),
         (["verify", "resnet18", "--peer", "torchvison"], "torchvison"),
+        (["verify", "resnet50_v2_slim", "--peer", "slm"], '"slim"'),
+        (["verify", "resnet50_v2_slim", "--peer", "Slim"], '"slim"'),
+        (["verify", "resnet50_v2_slim", "--peer", "slim,none"], "--peer none beside slim"),
+        (["verify", "resnet50_v2_slim", "--peer", "none", "--peer", "all"], "--peer none beside all"),
+        (["verify", "resnet50_v2_slim", "--peer", "slim", "--peer", ""], "--peer"),
+        (["verify", "resnet50_v2_slim", "--peer"], "--peer"),
+        (["verify", "resnet51_v2_slim", "--peer", "slim"], "resnet50_v2_slim"),
     ],
 )
 def test_wrong_input(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,6 +127,8 @@ def test_wrong_input(words: list[str], said: str, capsys: pytest.CaptureFixture[
 def test_an_unknown_peer_of_the_library() -> None:
     with pytest.raises(InputError, match="keras"):
         verify("resnet18", peers=["kears"])
+    with pytest.raises(InputError, match="slim"):
+        verify("resnet50_v2_slim", peers="slimm")
 
 
 def test_an_absent_peer_is_named_and_fails_nothing(

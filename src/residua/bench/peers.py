@@ -12,18 +12,25 @@ from residua._base.errors import InputError
 from residua.bench.case import Case
 from residua.bench.steps import Step, images_of, peer_step
 from residua.specs.schema import Spec
-from residua.verification.keras_peer import import_keras
-from residua.weights.peers.same_network import PEER_NETWORKS
+from residua.verification.keras_peer import build_keras, has_one_size, import_keras
+from residua.weights.peers.same_network import PeerNetwork, peer_network_of
 
 
 def has_peer(model: str, source: str) -> bool:
     """Return whether a library has our network."""
-    return model in PEER_NETWORKS.get(source, {})
+    return peer_network_of(model, source) is not None
 
 
 def spec_beside(spec: Spec, source: str) -> Spec:
     """Return the spec with the peer's value of fields that differ, so that both do the same work."""
-    return spec.edit(**PEER_NETWORKS[source][spec.name].edits)
+    return spec.edit(**_peer_network(spec.name, source).edits)
+
+
+def _peer_network(model: str, source: str) -> PeerNetwork:
+    network = peer_network_of(model, source)
+    if network is None:
+        raise InputError(f"peer {source!r} for {model}", "a library that has the network", "Name a different peer")
+    return network
 
 
 def require(source: str) -> Any:
@@ -44,7 +51,7 @@ def require(source: str) -> Any:
 
 def build_peer(model: str, source: str) -> nn.Module:
     """Build a torch peer's network as its library builds it, freshly initialised, with its own number of classes."""
-    library, name = require(source), PEER_NETWORKS[source][model].name
+    library, name = require(source), _peer_network(model, source).name
     if source == "timm":
         network: nn.Module = library.create_model(name)
         return network
@@ -58,7 +65,8 @@ def peer_step_of(case: Case, spec: Spec, device: torch.device) -> Step:
     """Return a step of the peer's network.
 
     Raises:
-        InputError: Keras in bf16, on a device that its backend does not see, or with a VGG at a different size.
+        InputError: Keras in bf16, on a device that its backend does not see, or at a size at which its network is
+            another than ours.
     """
     if case.source == "keras":
         return _keras_step(case, spec, device)
@@ -70,9 +78,9 @@ def _keras_step(case: Case, spec: Spec, device: torch.device) -> Step:
     """Return a step of a Keras network: one graph over TensorFlow, its ordinary way of predicting and training."""
     if case.precision != "fp32":
         raise InputError(f"peer 'keras' in {case.precision}", "precision='fp32' beside Keras", "Leave out precision=…")
-    if spec.family == "vgg" and case.resolution != spec.input_size:
+    if has_one_size(spec) and case.resolution != spec.input_size:
         raise InputError(
-            f"peer 'keras' for {case.model} at {case.resolution} pixels, where its first dense layer has another size",
+            f"peer 'keras' for {case.model} at {case.resolution} pixels, where it is another network",
             f"{spec.input_size} pixels, for which both are the same network",
             "Leave out resolution=…",
         )
@@ -87,10 +95,8 @@ def _keras_step(case: Case, spec: Spec, device: torch.device) -> Step:
                 "a backend of Keras that computes on the same device",
                 "Use device='cpu', or install TensorFlow for the GPU",
             )
-    name = PEER_NETWORKS["keras"][case.model].name
     shape = (case.resolution, case.resolution, spec.in_channels)
-    kind = getattr(keras.applications, name)
-    network = kind(weights=None, input_shape=shape, classes=spec.num_classes, classifier_activation=None)
+    network = build_keras(keras, _peer_network(case.model, "keras"), shape, spec.num_classes)
     images = images_of(spec, case, torch.device("cpu")).permute(0, 2, 3, 1).contiguous().numpy()
     if case.mode == "forward":
         return lambda: network.predict_on_batch(images)

@@ -1,4 +1,4 @@
-"""Keras Applications as a peer: its networks with weights that hide nothing, and the logits that it computes."""
+"""Keras as a peer: its networks with weights that hide nothing, and the logits that it computes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from residua.specs.schema import Spec
 from residua.verification.draws import BIASES, LEAST_VARIANCE, MEANS_OFF, SCALES, VARIANCE_FACTORS
+from residua.verification.keras_example import build_example, is_example
 from residua.weights.peers.same_network import PeerNetwork
 from residua.weights.sources.keras import takes_bgr
 
@@ -33,10 +34,33 @@ def import_keras() -> Any:
     return importlib.import_module("keras")
 
 
+def build_keras(keras: Any, peer_network: PeerNetwork, shape: tuple[int, ...], classes: int) -> Any:
+    """Build a network of Keras Applications or of its CIFAR-10 example, freshly initialised, that gives logits.
+
+    Args:
+        keras: the module.
+        peer_network: the network.
+        shape: (H, W, C) of an image.
+        classes: number of logits.
+    """
+    if is_example(peer_network.name):
+        return build_example(keras, peer_network.name, shape, classes)
+    kind = getattr(keras.applications, peer_network.name)
+    return kind(weights=None, input_shape=shape, classes=classes, classifier_activation=None)
+
+
+def has_one_size(spec: Spec) -> bool:
+    """Return whether Keras's network is ours at the published size alone.
+
+    Keras flattens VGG's last map as it is, and pools the CIFAR example's in windows of 8, where ours pool to one size.
+    """
+    return spec.family == "vgg" or getattr(spec, "stem", "") == "cifar"
+
+
 def logits_and_weights(
     peer_network: PeerNetwork, spec: Spec, images: Tensor, seed: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Build a network of Keras Applications, draw its weights, and ask it.
+    """Build a network of Keras, draw its weights, and compute its logits.
 
     Args:
         peer_network: the network.
@@ -48,13 +72,10 @@ def logits_and_weights(
         The logits (B, num_classes), and the weights under "layer/variable", as files of Keras are read.
     """
     keras = import_keras()
-    build = getattr(keras.applications, peer_network.name)
     seen = images.flip(1) if takes_bgr(spec) else images  # the converter turns the first kernel
     pixels = seen.permute(0, 2, 3, 1).contiguous().numpy()
     with keras.device("cpu:0"), _computing_in(keras, str(pixels.dtype)):
-        network = build(
-            weights=None, input_shape=pixels.shape[1:], classes=spec.num_classes, classifier_activation=None
-        )
+        network = build_keras(keras, peer_network, pixels.shape[1:], spec.num_classes)
         _draw(keras, network, pixels, seed)
         logits = _tensor(network(pixels, training=False))
     return logits, {f"{layer.name}/{each.name}": _tensor(each) for layer in network.layers for each in layer.weights}

@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 
+from residua._base.errors import InputError
 from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.specs.schema import Spec
+from residua.verification.keras_peer import has_one_size
 from residua.verification.peers import PEERS
-from residua.weights.peers.same_network import PEER_NETWORKS
+from residua.weights.peers.same_network import peer_network_of
 from residua.weights.sources.read_source import ours_from
 
 # Height and width, pixels: unequal, so that no transposition hides; small, and legal for every network of the family.
@@ -55,15 +57,18 @@ def compare(name: str, peer: str, *, seed: int = 0, **edits: Any) -> ParityRecei
     """Give a peer's network random weights, convert them, and compare the logits of two random images.
 
     Args:
-        name: of a network in `PEER_NETWORKS[peer]`.
+        name: of a network for which `peer_network_of(name, peer)` has one.
         peer: one of `PEERS`, installed.
         seed: of the weights and the images.
         edits: of our network, beside those that make it the peer's.
 
     Raises:
-        InputError: the conversion refused the peer's tensors, or our network gives no logits of an image.
+        InputError: the peer has no such network; the conversion refused the peer's tensors; our network gives no
+            logits of an image.
     """
-    peer_network, library = PEER_NETWORKS[peer][name], PEERS[peer]
+    peer_network, library = peer_network_of(name, peer), PEERS[peer]
+    if peer_network is None:
+        raise InputError(f"{name} for peer={peer!r}", "a network that the peer has", "Name a different peer")
     spec = get_spec(name, **peer_network.edits | edits)
     spec.require_logits(f"comparing logits with {peer}'s")
     height, width = _size(spec, peer)
@@ -90,7 +95,6 @@ def compare(name: str, peer: str, *, seed: int = 0, **edits: Any) -> ParityRecei
 
 
 def _size(spec: Spec, peer: str) -> tuple[int, int]:
-    # Keras flattens VGG's last map as it is, where torch's networks pool it to the published side first.
-    if spec.family == "vgg" and peer == "keras":
+    if peer == "keras" and has_one_size(spec):
         return spec.input_size, spec.input_size
     return _SIZES.get(spec.family, _LEAST)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from residua.specs.schema import Spec
+from residua.verification import keras_peer, slim_peer
 from residua.verification.draws import BIASES, LEAST_VARIANCE, MEANS_OFF, SCALES, VARIANCE_FACTORS
-from residua.verification.keras_peer import logits_and_weights
 from residua.weights.peers.same_network import PeerNetwork
 from residua.weights.sources.source import Tensors
 
@@ -33,7 +33,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Peer:
-    """A library that has networks of ours too.
+    """A library that has networks of ours too, or an independent reading of its published graph.
 
     Attributes:
         name: of the peer, and of its module of `residua.weights.sources`.
@@ -42,6 +42,7 @@ class Peer:
         precision: what its networks compute in here.
         limit: the relative error of the logits that still counts as the same function, in that precision.
         answer: (peer_network, spec, images (B, C, H, W) float64, seed) -> its logits and its weights.
+        graph: which published graph is computed in place of the library; "" for the library itself.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Peer:
     precision: torch.dtype
     limit: float
     answer: Callable[[PeerNetwork, Spec, Tensor, int], Answer]
+    graph: str = ""
 
     @property
     def installed(self) -> bool:
@@ -58,8 +60,8 @@ class Peer:
 
     @property
     def version(self) -> str:
-        """The installed version."""
-        return importlib.metadata.version(self.modules[0])
+        """The installed version, or the graph that was read."""
+        return self.graph or importlib.metadata.version(self.modules[0])
 
 
 def drawn(network: nn.Module, images: Tensor, seed: int = 0) -> nn.Module:
@@ -142,7 +144,12 @@ def _answer(network: nn.Module, images: Tensor, seed: int) -> Answer:
 
 
 def _keras(peer_network: PeerNetwork, spec: Spec, images: Tensor, seed: int) -> Answer:
-    logits, tensors = logits_and_weights(peer_network, spec, images, seed)
+    logits, tensors = keras_peer.logits_and_weights(peer_network, spec, images, seed)
+    return Answer(tensors, logits)
+
+
+def _slim(peer_network: PeerNetwork, spec: Spec, images: Tensor, seed: int) -> Answer:
+    logits, tensors = slim_peer.logits_and_weights(peer_network, spec, images, seed)
     return Answer(tensors, logits)
 
 
@@ -150,4 +157,5 @@ PEERS: dict[str, Peer] = {
     "torchvision": Peer("torchvision", ("torchvision",), "pip install torchvision", torch.float64, 1e-9, _torchvision),
     "timm": Peer("timm", ("timm",), "pip install 'residua[peers]'", torch.float64, 1e-9, _timm),
     "keras": Peer("keras", ("keras", "tensorflow"), "pip install 'residua[peers]'", torch.float64, 1e-9, _keras),
+    "slim": Peer("slim", ("torch",), "pip install residua", torch.float64, 1e-9, _slim, slim_peer.GRAPH),
 }

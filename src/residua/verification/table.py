@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from residua.verification.parity import ParityReceipt
+from residua.verification.peers import Peer
 from residua.verification.verify import Receipt
 
 SIGNS = {
@@ -40,6 +41,11 @@ def paper_cells(receipt: Receipt) -> tuple[str, str]:
 def parity_cell(receipt: ParityReceipt | None) -> str:
     """Return one comparison: the relative error."""
     return "–" if receipt is None else f"{receipt.error:.0e}" if receipt.error else "0"
+
+
+def reading(peer: Peer) -> str:
+    """Return what a peer is that is no library."""
+    return f"an independent reading of the {peer.graph}, not the library itself"
 
 
 def remarks(receipt: Receipt) -> list[str]:

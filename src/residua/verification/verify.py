@@ -16,7 +16,7 @@ from residua.verification.counts import CountReceipt, count
 from residua.verification.parity import ParityReceipt, compare
 from residua.verification.peers import PEERS, absent
 from residua.weights.bundle.value import versions
-from residua.weights.peers.same_network import PEER_NETWORKS
+from residua.weights.peers.same_network import peer_network_of
 
 
 @dataclass(frozen=True)
@@ -98,13 +98,13 @@ def verify(
     """Count networks against what was published, and compare their logits with the peers that are installed.
 
     A peer's network gets random weights, every statistic and bias included; they are converted by the rules of
-    `residua.convert`; both see the same images. Torch's peers compute in float64 and agree to 1e-9 of the largest
-    logit, Keras in float32 and agrees to 1e-4.
+    `residua.convert`; both see the same images. All compute in float64, and must agree to 1e-9 of the largest logit.
+    TF-slim, which needs a TensorFlow of 2023, is an independent reading of its published graph.
 
     Args:
         models: names or shell patterns of names; none: every listed network.
-        peers: whom to compare with, of "torchvision", "timm", "keras"; None: all of them where `models` names any,
-            else nobody (counts of all take seconds, all logits minutes).
+        peers: whom to compare with, of "torchvision", "timm", "keras", "slim"; None: all of them where `models` names
+            any, else nobody (counts of all take seconds, all logits minutes).
         edits: of the networks' specs: {"shortcut": "none"}, or words such as "shortcut=none". Publications and peers
             stay those of the unedited networks.
         progress: called with (networks done, networks in all).
@@ -136,7 +136,7 @@ def _receipt(name: str, peers: Sequence[str], edits: Sequence[str] | Mapping[str
     spec = spec.edit(**changes)
     parity, refused = [], {}
     for peer in peers:
-        if name in PEER_NETWORKS[peer]:
+        if peer_network_of(name, peer) is not None:
             try:
                 parity.append(compare(name, peer, **changes))
             except InputError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from residua._base.console import progress_bar
+from residua._base.errors import InputError
 from residua._base.words import counted
 from residua.cli.edits import Edits
 from residua.cli.show import Switch, note, print_json, print_table, say
@@ -12,7 +13,7 @@ from residua.cli.show import Switch, note, print_json, print_table, say
 
 def verify(
     *models: str,
-    peer: tuple[Literal["torchvision", "timm", "keras", "all", "none"], ...] | None = None,
+    peer: tuple[Literal["torchvision", "timm", "keras", "slim", "all", "none"], ...] | None = None,
     set_: Edits = (),
     json: Switch = False,
 ) -> int:
@@ -28,17 +29,21 @@ def verify(
     models
         Names or shell patterns; left out: every network.
     peer
-        torchvision, timm, keras, all or none, or several; left out: all where networks are named, else none.
+        torchvision, timm, keras, slim (its published graph), all or none, or several; left out: all where networks are
+        named, else none.
     json
         Print one JSON document.
     """
     from residua.verification.peers import PEERS
-    from residua.verification.table import SIGNS, paper_cells, parity_cell, record_cells, remarks, verdict
+    from residua.verification.table import SIGNS, paper_cells, parity_cell, reading, record_cells, remarks, verdict
     from residua.verification.verify import verify as run_verification
 
     peers = None
     if peer is not None:
-        peers = tuple(PEERS) if "all" in peer else tuple(name for name in peer if name != "none")
+        others = [name for name in peer if name != "none"]
+        if others and len(others) < len(peer):
+            raise InputError(f"peer=none beside {', '.join(others)}", "none alone, or peers", "Leave out one of them")
+        peers = tuple(PEERS) if "all" in peer else tuple(others)
     with progress_bar("Verifying", "networks") as progress:
         outcome = run_verification(models, peers=peers, edits=set_, progress=progress)
     if json:
@@ -56,6 +61,10 @@ def verify(
     print_table(columns, rows, right=(1, 2, 3, 4, 6, 7))
     signs = {row[-1] for row in rows}
     say("\n" + "\n".join(f"{sign}  {text}" for sign, text in SIGNS.items() if sign in signs))
+    compared = {entry.peer for receipt in outcome.receipts for entry in receipt.parity}
+    for name in asked:
+        if name in compared and PEERS[name].graph:
+            say(f"{name}  {reading(PEERS[name])}")
     for receipt in outcome.receipts:
         if models or verdict(receipt) in "≈✗":
             for line in remarks(receipt):
@@ -64,6 +73,9 @@ def verify(
         note("Logits were not compared. All of them, in some minutes: residua verify --peer all")
     for name, command in outcome.absent.items():
         note(f"{name} is not installed and was not asked: {command}")
+    for name in asked if peer else ():
+        if name not in compared:
+            note(f"{name} has none of these networks.")
     failed = sum(not receipt.ok for receipt in outcome.receipts)
     note(f"{counted(len(outcome.receipts), 'network')}, {failed} with differences.")
     return 0 if outcome.ok else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +67,24 @@ PEER_NETWORKS: dict[str, dict[str, PeerNetwork]] = {
         "inception_resnet_v2": PeerNetwork("InceptionResNetV2", {"aux_heads": False}, False),
     },
 }
+
+
+# Networks that a peer's authors published as code, and that no library builds: the proofs build them. Of every legal
+# depth; our names, then theirs. `specs.aliases` knows the latter, and takes them for ours.
+PEER_GRAPHS: dict[str, dict[str, str]] = {
+    "keras": {r"cifar_resnet(\d+)_keras": "ResNet{}v1", r"cifar_resnet(\d+)_v2_keras": "ResNet{}v2"},
+    "slim": {r"resnet(50|101|152|200)_v2_slim": "resnet_v2_{}"},
+}
+
+
+def peer_network_of(name: str, peer: str) -> PeerNetwork | None:
+    """Return a peer's network, or published graph, that computes what ours of this name computes; None: it has none."""
+    if network := PEER_NETWORKS.get(peer, {}).get(name):
+        return network
+    for pattern, theirs in PEER_GRAPHS.get(peer, {}).items():
+        if match := re.fullmatch(pattern, name):
+            return PeerNetwork(theirs.format(match[1]), same_keys=False)
+    return None
 
 
 def ours_of(architecture: str, peer: str = "timm") -> str | None:
