@@ -77,13 +77,14 @@ def receipts(entries: Mapping[str, Entry]) -> list[str]:
 
 
 def _versions(entries: Mapping[str, Entry]) -> list[str]:
-    """Return the versions that receipts were made with, one line per set of them."""
+    """Return the versions that receipts were made with, one line per set of them, that of most networks first."""
     sets: dict[str, list[str]] = {}
     for name, entry in entries.items():
         sets.setdefault(", ".join(f"{key} {version}" for key, version in entry.versions.items()), []).append(name)
     if len(sets) <= 1:
         return [f"Versions: {text}." for text in sets]
-    return [f"- {text}: {', '.join(names)}." for text, names in sets.items()]
+    (most, _), *others = sorted(sets.items(), key=lambda item: -len(item[1]))
+    return [f"- {most}: all but those below.", *(f"- {text}: {', '.join(names)}." for text, names in others)]
 
 
 def _sentence(text: str) -> str:

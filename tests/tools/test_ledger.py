@@ -16,8 +16,10 @@ from accuracy_table import lines, verdict
 from ledger_receipts import Entry, code_hash, read, renew
 from our_results import JPEG, Outcome
 
+from residua.specs.catalog import list_models
 from residua.verification.peers import PEERS
 from residua.verification.verify import Receipt, verify
+from residua.weights.peers.same_network import peer_network_of
 
 DOCS = ledger.DOCS
 OURS = Outcome(
@@ -44,6 +46,18 @@ def test_the_page_is_made_from_the_committed_json() -> None:
     if not (DOCS / "ledger.json").is_file():
         pytest.skip("no docs/ledger.json: make ledger")
     assert (DOCS / "ledger.md").read_text("utf-8") == ledger_page.page(DOCS)
+
+
+def test_every_network_of_a_peer_is_compared() -> None:
+    """Whom a peer has too, TF-slim's and those of Keras's example included, has an equal receipt beside it."""
+    if not (DOCS / "ledger.json").is_file():
+        pytest.skip("no docs/ledger.json: make ledger")
+    entries = read(DOCS / "ledger.json")
+    wanted = {name: [peer for peer in PEERS if peer_network_of(name, peer)] for name in list_models()}
+    equal = {name: [entry.peer for entry in entries[name].receipt.parity if entry.ok] for name in wanted}
+    assert equal == wanted
+    assert equal["resnet200_v2_slim"] == ["slim"]
+    assert equal["cifar_resnet164_v2_keras"] == ["keras"]
 
 
 @pytest.fixture
@@ -97,6 +111,7 @@ def test_the_page_has_every_row(tmp_path: Path) -> None:
     assert "Not compared yet: alexnet, " in text
     entries["plain34"] = replace(entries["plain34"], versions={"torch": "1.0"})
     assert "- torch 1.0: plain34." in ledger_page.receipts(entries)
+    assert ledger_page.receipts(entries)[0].endswith(": all but those below.")
 
 
 def test_sources_are_distinguished(tmp_path: Path) -> None:
