@@ -25,19 +25,19 @@ def _every_end_point_agrees(layers: int, units: int) -> None:
     theirs = SlimNetwork(f"resnet_v2_{layers}", blocks(layers), classes=11)
     assert sum(map(len, theirs.units)) == units
     assert 3 * units + 2 == layers
-    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    image = torch.randn(1, 3, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     wanted = theirs(image)
     converted = ours_from(get_spec(f"resnet{layers}_v2_slim"), theirs.variables, "slim")
     assert converted.spec.num_classes == 11
     with torch.device("meta"):
         network = build(converted.spec).eval()
     network.load_state_dict(converted.tensors, assign=True)
-    found = network.forward_intermediates(image)
+    found = network.double().forward_intermediates(image)
     assert [name for name in found if name in wanted] == list(wanted)
     for name, value in wanted.items():
         assert found[name].shape == value.shape, name
-        assert ((found[name] - value).abs().max() / value.abs().max()).item() < 1e-4, name
-    torch.testing.assert_close(found["logits"], wanted[f"resnet_v2_{layers}/logits"].flatten(1), rtol=1e-3, atol=1e-3)
+        assert ((found[name] - value).abs().max() / value.abs().max()).item() < 1e-9, name
+    torch.testing.assert_close(found["logits"], wanted[f"resnet_v2_{layers}/logits"].flatten(1))
 
 
 def test_row_016_resnet_v2_50() -> None:

@@ -81,7 +81,7 @@ def test_torchs_padding_is_a_difference(keras: ModuleType) -> None:
 
 
 def test_the_command_shows_both(keras: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["verify", "cifar_resnet20_keras", "ResNet29v2", "--peer", "keras", "--json"]
+    words = ["verify", "cifar_resnet20_keras", "cifar_resnet29_v2_keras", "--peer", "keras", "--json"]
     assert main(words) == 0
     document = json.loads(capsys.readouterr().out)
     compared = [(row["name"], entry["model"]) for row in document["networks"] for entry in row["parity"]]
