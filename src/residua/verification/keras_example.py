@@ -48,11 +48,11 @@ class _Example:
         self.layers = layers
 
     def conv(self, x: Any, channels: int, side: int, stride: int = 1) -> Any:
-        """Convolve with a bias, padded as TensorFlow's SAME."""
+        """Apply a convolution with a bias, padded as TensorFlow's SAME."""
         return self.layers.Conv2D(channels, side, stride, padding="same", kernel_initializer="he_normal")(x)
 
     def norm_relu(self, x: Any) -> Any:
-        """Normalise and activate."""
+        """Apply batch normalisation and ReLU."""
         return self.layers.Activation("relu")(self.layers.BatchNormalization()(x))
 
     def basic_stages(self, x: Any, blocks: int) -> Any:

@@ -95,7 +95,7 @@ class SlimNetwork:
         return points
 
     def _conv(self, x: Tensor, name: str, width: int, side: int, stride: int = 1, bare: bool = False) -> Tensor:
-        """Convolve, side − 1 zeros around; then normalise and activate, or add a bias where it is `bare`."""
+        """Apply a convolution, (side − 1) / 2 zeros on each side; then norm and ReLU, or a bias where it is `bare`."""
         kernel = self._kernel(f"{name}/weights", (side, side, x.shape[1], width)).to(x.dtype).permute(3, 2, 0, 1)
         bias = self._uniform(f"{name}/biases", width, BIASES).to(x.dtype) if bare else None
         around = (side - 1) // 2
