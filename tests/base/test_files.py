@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +104,19 @@ def test_the_room_is_that_of_the_nearest_folder(tmp_path: Path) -> None:
 def test_the_longest_name_is_written(name: str, tmp_path: Path) -> None:
     write_text(tmp_path / name, "a")
     assert os.listdir(tmp_path) == [name]
+
+
+def test_names_that_are_no_utf8_are_escaped(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.png")
+    write_text(tmp_path / "plain.txt", f"é {name}")
+    assert (tmp_path / "plain.txt").read_bytes() == "é ".encode() + b"\\udcff.png"
+    write_text(tmp_path / "document.json", json.dumps([name], ensure_ascii=False))
+    assert json.loads((tmp_path / "document.json").read_text(encoding="utf-8")) == [name]
+
+
+def test_writing_leaves_the_umask_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(os, "umask", asked.append)
+    write_text(tmp_path / "a", "a")
+    assert not asked, f"set in {threading.current_thread().name}, it holds for every thread"
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o666 & ~files._UMASK

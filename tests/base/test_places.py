@@ -15,6 +15,7 @@ import pytest
 from residua._base import places
 from residua._base.errors import InputError
 from residua._base.places import cache_root, home_cache
+from residua.runtime.native.keeping import cache_folder
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +90,10 @@ def test_without_any_folder_the_variable_is_asked_for(nobody: Path, monkeypatch:
     monkeypatch.setattr(tempfile, "tempdir", str(nobody / "none"))
     with pytest.raises(InputError, match="Set RESIDUA_CACHE"):
         cache_root()
+
+
+def test_one_root_of_all_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESIDUA_CACHE", str(tmp_path))
+    assert (cache_root(), cache_folder()) == (tmp_path, tmp_path / "native")
+    monkeypatch.setenv("RESIDUA_CACHE", "")
+    assert cache_root() == Path.home() / ".cache/residua"

@@ -78,5 +78,19 @@ def test_tests_mirror_the_package() -> None:
             assert mirrored.is_dir(), f"{folder} tests no folder of the package"
 
 
+def test_tests_of_a_module_stand_in_its_folder() -> None:
+    """A file of tests that has the name of a module stands where that module does."""
+    folders: dict[str, set[Path]] = {}
+    for module in SOURCE.rglob("*.py"):
+        folders.setdefault(module.stem, set()).add(module.parent.relative_to(SOURCE))
+    astray = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        first, *rest = path.parent.relative_to(ROOT / "tests").parts
+        places = folders.get(path.stem.removeprefix("test_"))
+        if first not in APART and places and Path("_base" if first == "base" else first, *rest) not in places:
+            astray.append(f"{path.relative_to(ROOT)} (the module is in {', '.join(map(str, sorted(places)))})")
+    assert not astray, "\n".join(astray)
+
+
 def test_the_version_is_stated_once() -> None:
     assert residua.__version__ not in (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[tool")[0]
