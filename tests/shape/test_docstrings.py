@@ -33,7 +33,7 @@ walk warn withdraw word wrap write yield
 """
 # Attributes by another name: a noun names what they hold.
 PROPERTIES = {"property", "cached_property"}
-MESSAGES = {"InputError", "refuse", "Damaged", "BadImage"}
+MESSAGES = {"InputError", "refuse", "Damaged", "FormatError", "BadImage"}
 ENTRY = re.compile(r"^[\w., *]+:\s")
 SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Yields):$")
 

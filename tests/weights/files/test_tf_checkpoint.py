@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from residua._base.errors import InputError
 from residua.weights.files import snappy, wire
 from residua.weights.files.crc32c import crc32c, masked
-from residua.weights.files.damage import Damaged
+from residua.weights.files.format_error import FormatError
 from residua.weights.files.tf_checkpoint import read_checkpoint
 from weights.files import tables
 
@@ -57,14 +57,14 @@ def test_snappy_returns_what_was_compressed(pieces: list[bytes]) -> None:
 @settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_snappy_survives_anything(data: bytes) -> None:
-    with contextlib.suppress(Damaged):
+    with contextlib.suppress(FormatError):
         assert len(snappy.decompress(memoryview(data))) <= 64 * len(data)
 
 
 @settings(max_examples=300)
 @given(st.binary(max_size=100))
 def test_records_survive_anything(data: bytes) -> None:
-    with contextlib.suppress(Damaged):
+    with contextlib.suppress(FormatError):
         assert all(number >= 0 for number, _ in wire.fields(memoryview(data)))
 
 

@@ -72,7 +72,11 @@ def read_config(path: Path) -> HubConfig:
     try:
         content = read_json(path, dict[str, Any])
     except Damaged as error:
-        raise InputError(f"{path} cannot be read: {error.reason}", "a config.json in timm's layout") from None
+        raise InputError(
+            f"{path} cannot be read: {error.reason}",
+            "a config.json in timm's layout",
+            "Fetch it again, or leave it out",
+        ) from None
     architecture = content.get("architecture")
     names = content.get("label_names")
     # Before 2023 the fields of the preprocessing stood at the top.

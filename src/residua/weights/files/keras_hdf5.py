@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from residua._base.words import some
-from residua.weights.files.damage import Damaged
+from residua.weights.files.format_error import FormatError
 
 Array = NDArray[Any]
 
@@ -41,7 +41,7 @@ def read(path: Path) -> dict[str, Array]:
     """Return the weights; see `residua.weights.files.keras_file.read_layers`.
 
     Raises:
-        Damaged: a file that is damaged, hostile or none of Keras's.
+        FormatError: a file that is damaged, hostile or none of Keras's.
         OSError: a file that cannot be read.
     """
     try:
@@ -54,7 +54,7 @@ def read(path: Path) -> dict[str, Array]:
         *(OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError, EOFError, OverflowError),
         *(MemoryError, NotImplementedError, RecursionError, zipfile.BadZipFile, zlib.error),
     ) as error:
-        raise Damaged((str(error).strip() or type(error).__name__).splitlines()[0][:200]) from error
+        raise FormatError((str(error).strip() or type(error).__name__).splitlines()[0][:200]) from error
 
 
 def _read_archive(stream: BinaryIO) -> dict[str, Array]:
@@ -69,14 +69,14 @@ def _read_archive(stream: BinaryIO) -> dict[str, Array]:
 
 def _member(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
     if name not in archive.namelist():
-        raise Damaged(f"the archive holds {some(archive.namelist(), 5) or 'nothing'}, and no {name}")
+        raise FormatError(f"the archive holds {some(archive.namelist(), 5) or 'nothing'}, and no {name}")
     claimed = archive.getinfo(name).file_size
     if claimed > _LARGEST_EXPANSION * size:
-        raise Damaged(f"{name} claims {claimed} bytes in an archive of {size}")
+        raise FormatError(f"{name} claims {claimed} bytes in an archive of {size}")
     with archive.open(name) as member:
         content = member.read(claimed + 1)
     if len(content) != claimed:
-        raise Damaged(f"{name} is not as long as it claims")
+        raise FormatError(f"{name} is not as long as it claims")
     return content
 
 
@@ -105,14 +105,14 @@ def _read_hdf5(stream: BinaryIO, size: int, names: Mapping[str, str]) -> dict[st
         datasets = dict(_datasets(file, "", set()))
         claimed = sum(data.size * data.dtype.itemsize for data in datasets.values())
         if claimed > _LARGEST_EXPANSION * size:
-            raise Damaged(f"its tensors claim {claimed} bytes in a file of {size}")
+            raise FormatError(f"its tensors claim {claimed} bytes in a file of {size}")
         root = file.get("model_weights", file)
         legacy = "layer_names" in root.attrs or "layer_names0" in root.attrs
         layers = _legacy(root, datasets, size) if legacy else _grouped(datasets, names)
         arrays: dict[str, Array] = {}
         for layer, variable, data in layers:
             if f"{layer}/{variable}" in arrays:
-                raise Damaged(f"two layers are named {layer}")
+                raise FormatError(f"two layers are named {layer}")
             arrays[f"{layer}/{variable}"] = _values(data)
         return arrays
 
@@ -123,11 +123,11 @@ def _datasets(group: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, An
 
     address = h5py.h5o.get_info(group.id).addr
     if address in seen or prefix.count("/") > _DEEPEST:
-        raise Damaged(f"its groups hold each other, at {prefix!r}")
+        raise FormatError(f"its groups hold each other, at {prefix!r}")
     seen.add(address)
     for key in group:
         if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-            raise Damaged(f"{prefix}{key} is a link to another place; nothing was followed")
+            raise FormatError(f"{prefix}{key} is a link to another place; nothing was followed")
         entry = group[key]
         # Keras on Windows has joined with backslashes.
         path = prefix + key.replace("\\", "/")
@@ -135,7 +135,7 @@ def _datasets(group: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, An
             yield from _datasets(entry, f"{path}/", seen)
         elif isinstance(entry, h5py.Dataset):
             if entry.external or entry.is_virtual:
-                raise Damaged(f"{path} lives in other files; nothing was followed")
+                raise FormatError(f"{path} lives in other files; nothing was followed")
             yield path, entry
 
 
@@ -187,7 +187,7 @@ def _listed(group: Any, name: str, size: int) -> list[str]:
     for key in keys:
         stored = group.attrs.get_id(key)
         if math.prod(stored.shape) * stored.dtype.itemsize > size:
-            raise Damaged(f"the list {key} claims more bytes than the file has")
+            raise FormatError(f"the list {key} claims more bytes than the file has")
         names += [entry.decode() if isinstance(entry, bytes) else str(entry) for entry in group.attrs[key]]
     return names
 
@@ -197,7 +197,7 @@ def _values(data: Any) -> Array:
         bits: Array = data[()].view("<u2").astype("<u4") << 16
         return bits.view("<f4")
     if data.dtype.kind not in "fiu":
-        raise Damaged(f"{data.name} holds {data.dtype}, no numbers")
+        raise FormatError(f"{data.name} holds {data.dtype}, no numbers")
     values: Array = np.asarray(data[()])
     return values.astype(np.float32) if data.dtype.kind == "f" else values
 
@@ -212,7 +212,7 @@ def main(path: str, target: str) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
     try:
         arrays = read(Path(path))
-    except Damaged as error:
+    except FormatError as error:
         print(json.dumps({"error": str(error)}))
         return
     np.savez(target, *arrays.values())

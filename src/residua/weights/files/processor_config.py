@@ -38,7 +38,9 @@ def read_processor(path: Path) -> PreprocessSpec:
     try:
         content = read_json(path, dict[str, Any])
     except Damaged as error:
-        raise InputError(f"{path} cannot be read: {error.reason}", "an image processor's configuration") from None
+        raise InputError(
+            f"{path} cannot be read: {error.reason}", "an image processor's configuration", "Fetch it again"
+        ) from None
     for name in _UNKNOWN:
         if content.get(name):
             raise _unfollowed(path, name, content[name], f"{name} false")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from residua.weights.files.damage import Damaged
+from residua.weights.files.format_error import FormatError
 from residua.weights.files.wire import varint
 
 _LARGEST_EXPANSION = 64  # a copy of 64 bytes takes at least two
@@ -12,11 +12,11 @@ def decompress(data: memoryview) -> bytes:
     """Return what `data` was compressed from.
 
     Raises:
-        Damaged: a length or an offset that cannot be; nothing larger than 64 times `data` is ever made.
+        FormatError: a length or an offset that cannot be; nothing larger than 64 times `data` is ever made.
     """
     length, position = varint(data, 0)
     if length > _LARGEST_EXPANSION * len(data):
-        raise Damaged(f"a compressed block of {len(data)} bytes claims to hold {length}")
+        raise FormatError(f"a compressed block of {len(data)} bytes claims to hold {length}")
     out = bytearray()
     while position < len(data):
         tag = data[position]
@@ -39,7 +39,7 @@ def decompress(data: memoryview) -> bytes:
                 offset = int.from_bytes(_take(data, position, width), "little")
                 position += width
             if not 0 < offset <= len(out):
-                raise Damaged(f"a compressed block copies from {offset} bytes before its byte {len(out)}")
+                raise FormatError(f"a compressed block copies from {offset} bytes before its byte {len(out)}")
             start = len(out) - offset
             # A copy may read what it writes: then the last `offset` bytes repeat.
             piece = out[start : start + size]
@@ -47,11 +47,11 @@ def decompress(data: memoryview) -> bytes:
         if len(out) > length:
             break
     if len(out) != length:
-        raise Damaged(f"a compressed block holds {len(out)} bytes or more and claims {length}")
+        raise FormatError(f"a compressed block holds {len(out)} bytes or more and claims {length}")
     return bytes(out)
 
 
 def _take(data: memoryview, position: int, size: int) -> memoryview:
     if position + size > len(data):
-        raise Damaged("a compressed block ends in the middle of an element")
+        raise FormatError("a compressed block ends in the middle of an element")
     return data[position : position + size]

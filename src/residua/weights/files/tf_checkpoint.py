@@ -22,7 +22,7 @@ from residua._base.errors import InputError
 from residua._base.words import some
 from residua.weights.files import table
 from residua.weights.files.crc32c import crc32c, masked
-from residua.weights.files.damage import Damaged
+from residua.weights.files.format_error import FormatError
 from residua.weights.files.wire import content, fields, number, text, varint
 
 Array = NDArray[Any]
@@ -116,7 +116,7 @@ def _guarded(path: Path, read: Callable[[BinaryIO, int], dict[str, Array]]) -> d
     try:
         with path.open("rb") as stream:
             return read(stream, os.fstat(stream.fileno()).st_size)
-    except (ValueError, OverflowError, MemoryError) as error:  # Damaged is one; the others are numpy's
+    except (ValueError, OverflowError, MemoryError) as error:  # FormatError is one; the others are numpy's
         raise InputError(f"{path} is damaged or no checkpoint: {error}", _WHOLE, _REMEDY) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}", "a readable file", _REMEDY) from error
@@ -162,7 +162,7 @@ def _read_v2(prefix: Path, stream: BinaryIO, size: int) -> dict[str, Array]:
         elif key[0]:  # a slice's key begins with 0; the whole variable has an entry too
             known[_name(key)] = _entry(value)
     if not shards:
-        raise Damaged("it has no header")
+        raise FormatError("it has no header")
     sliced = [name for name, entry in known.items() if entry.sliced]
     if sliced:
         raise _sliced(sliced)
@@ -175,7 +175,7 @@ def _read_v2(prefix: Path, stream: BinaryIO, size: int) -> dict[str, Array]:
             arrays |= _guarded(path, lambda data, length, entries=entries: _read_shard(data, length, entries))  # type: ignore[misc]
     lost = [name for name in numeric if name not in arrays]
     if lost:
-        raise Damaged(f"shards beyond the {shards} that there are hold {some(lost, 3)}")
+        raise FormatError(f"shards beyond the {shards} that there are hold {some(lost, 3)}")
     return {name: arrays[name] for name in numeric}
 
 
@@ -185,16 +185,16 @@ def _read_shard(stream: BinaryIO, size: int, entries: dict[str, _Entry]) -> dict
     for name, entry in ordered:
         wanted = entry.kind.size * np.dtype(_TYPES[entry.kind.dtype]).itemsize
         if entry.size != wanted:
-            raise Damaged(f"{name} has {entry.size} bytes where its shape {entry.kind.shape} has {wanted}")
+            raise FormatError(f"{name} has {entry.size} bytes where its shape {entry.kind.shape} has {wanted}")
         # Tensors that share bytes could ask for any amount of memory.
         if entry.offset < end or entry.offset + entry.size > size:
-            raise Damaged(f"{name} stands at bytes {entry.offset} to {entry.offset + entry.size} of {size}")
+            raise FormatError(f"{name} stands at bytes {entry.offset} to {entry.offset + entry.size} of {size}")
         end = entry.offset + entry.size
     for name, entry in ordered:
         stream.seek(entry.offset)
         data = stream.read(entry.size)
         if len(data) != entry.size or masked(crc32c(data)) != entry.checksum:
-            raise Damaged(f"{name} does not give its checksum")
+            raise FormatError(f"{name} does not give its checksum")
         values = np.frombuffer(bytearray(data), _TYPES[entry.kind.dtype])
         arrays[name] = entry.kind.settled(values)
     return arrays
@@ -206,9 +206,9 @@ def _header(message: memoryview) -> int:
         if field == 1:
             shards = number(value)
         elif field == 2 and number(value):
-            raise Damaged("its numbers are big-endian; only little-endian ones are read")
+            raise FormatError("its numbers are big-endian; only little-endian ones are read")
     if not 0 < shards < 100_000:
-        raise Damaged(f"it claims {shards} shards")
+        raise FormatError(f"it claims {shards} shards")
     return shards
 
 
@@ -232,7 +232,7 @@ def _entry(message: memoryview) -> _Entry:
             entry.sliced = True
     entry.kind = _Kind(dtype, shape)
     if min(entry.shard, entry.offset, entry.size) < 0:
-        raise Damaged("a tensor at a negative place")
+        raise FormatError("a tensor at a negative place")
     return entry
 
 
@@ -249,12 +249,12 @@ def _read_v1(stream: BinaryIO, size: int) -> dict[str, Array]:
             elif field == 2:
                 name, values = _saved(content(part), kinds)
                 if name in arrays:
-                    raise Damaged(f"{name} is stored twice")
+                    raise FormatError(f"{name} is stored twice")
                 if values is not None:
                     arrays[name] = values
     lost = [name for name, kind in kinds.items() if kind.dtype in _VALUES and name not in arrays]
     if lost or not kinds:
-        raise Damaged(f"it has no values for {some(lost, 3)}" if lost else "it describes no tensors")
+        raise FormatError(f"it has no values for {some(lost, 3)}" if lost else "it describes no tensors")
     return arrays
 
 
@@ -288,7 +288,7 @@ def _saved(message: memoryview, kinds: dict[str, _Kind]) -> tuple[str, Array | N
         elif field == 3:
             proto = content(value)
     if name not in kinds:
-        raise Damaged(f"values of {name[:80]!r}, which it does not describe")
+        raise FormatError(f"values of {name[:80]!r}, which it does not describe")
     kind = kinds[name]
     if kind.dtype not in _VALUES:
         return name, None
@@ -297,12 +297,12 @@ def _saved(message: memoryview, kinds: dict[str, _Kind]) -> tuple[str, Array | N
     if stored:
         data = bytearray().join(content(part) for part in parts)
         if len(data) % np.dtype(stored).itemsize:
-            raise Damaged(f"{name} has {len(data)} bytes, no whole number of values")
+            raise FormatError(f"{name} has {len(data)} bytes, no whole number of values")
         values = np.frombuffer(data, stored)
     else:
         values = _whole_numbers(parts, kind)
     if values.size != kind.size:
-        raise Damaged(f"{name} has {values.size} values where its shape {kind.shape} has {kind.size}")
+        raise FormatError(f"{name} has {values.size} values where its shape {kind.shape} has {kind.size}")
     return name, kind.settled(values)
 
 
@@ -320,7 +320,7 @@ def _whole_numbers(parts: list[int | memoryview], kind: _Kind) -> Array:
     stored = np.dtype("<u2" if kind.dtype == 19 else _TYPES[kind.dtype])
     limits = np.iinfo(stored)
     if not all(limits.min <= value <= limits.max for value in numbers):
-        raise Damaged("a whole number that its type does not hold")
+        raise FormatError("a whole number that its type does not hold")
     return np.array(numbers, stored).view(_TYPES[kind.dtype])
 
 
@@ -332,16 +332,16 @@ def _shape(message: memoryview) -> tuple[int, ...]:
             sides.append([0, *(number(part) for inner, part in fields(content(value)) if inner == 1)][-1])
     places = math.prod(side or 1 for side in sides)  # numpy refuses an empty array too, of more than 2^60
     if len(sides) > _MOST_DIMENSIONS or min(sides, default=1) < 0 or places > 1 << 60:
-        raise Damaged(f"a tensor of shape {sides[:10]}")
+        raise FormatError(f"a tensor of shape {sides[:10]}")
     return tuple(sides)
 
 
-def _sliced(names: list[str]) -> Damaged:
-    return Damaged(f"it holds {some(names, 3)} in slices; save it again without a partitioner")
+def _sliced(names: list[str]) -> FormatError:
+    return FormatError(f"it holds {some(names, 3)} in slices; save it again without a partitioner")
 
 
 def _name(key: bytes) -> str:
     try:
         return key.decode()
     except UnicodeDecodeError as error:
-        raise Damaged("a name that is no text") from error
+        raise FormatError("a name that is no text") from error

@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 
-class Damaged(ValueError):
+class FormatError(ValueError):
     """Bytes that break the rules of their format; the message names the rule."""
