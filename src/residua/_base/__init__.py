@@ -1,1 +1,1 @@
-"""Floor 0: what every other floor may use. No torch, no numpy."""
+"""What every other floor may use. No torch, no numpy."""

@@ -1,4 +1,4 @@
-"""Floor 3: what a network is made of and what it costs, from one pass over its shapes."""
+"""What a network is made of and what it costs, from one pass over its shapes."""
 
 from residua.anatomy.anatomy import Anatomy as Anatomy
 from residua.anatomy.cost import Cost as Cost

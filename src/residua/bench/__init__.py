@@ -1,1 +1,1 @@
-"""Floor 6: speed beside peers, taking turns in one process."""
+"""Speed beside peers, taking turns in one process."""

@@ -1,1 +1,1 @@
-"""Floor 7: the command. Each subcommand is one library call and the printing of its result."""
+"""The command. Each subcommand is one library call and the printing of its result."""

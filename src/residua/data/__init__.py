@@ -1,1 +1,1 @@
-
+"""Images: where they come from, decoded, cached, augmented, in batches."""

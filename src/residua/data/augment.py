@@ -11,7 +11,7 @@ import torch
 from residua.data.random import uniforms
 from residua.data.warp import Moves, coordinates, sample
 from residua.specs.augment import AugmentSpec
-from residua.specs.preprocess import PreprocessSpec
+from residua.specs.preprocess import LUMA, PreprocessSpec
 
 # Each effect owns columns of the table of uniforms, so that switching one on leaves the others as they were.
 _FLIP, _PAD_Y, _PAD_X, _SHIFT_Y, _SHIFT_X, _CUT_Y, _CUT_X = range(7)
@@ -21,9 +21,6 @@ _ATTEMPTS = 10
 _COLUMNS = _BOX + 2 * _ATTEMPTS + 2
 _ROTATION, _SHEAR, _ROW_ZOOM, _COLUMN_ZOOM, _CHANNELS, _UPSIDE, _LEVEL = range(_COLUMNS, _COLUMNS + 7)
 _ALL_COLUMNS = _COLUMNS + 7
-
-_GREY = (0.299, 0.587, 0.114)
-"""Luma of ITU-R BT.601."""
 
 
 class Augment:
@@ -172,7 +169,7 @@ class Augment:
         strength = self.spec.color_jitter
         factors = 1 + strength * (2 * table[:, _BRIGHTNESS : _SATURATION + 1] - 1)
         brightness, contrast, saturation = factors.T.view(3, -1, 1, 1, 1)
-        weights = torch.tensor(_GREY, device=images.device).view(1, 3, 1, 1)
+        weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
         images = (images * brightness).clamp_(0, 255)
         mean = (images * weights).sum(1, keepdim=True).mean((2, 3), keepdim=True)
         images = torch.lerp(mean, images, contrast).clamp_(0, 255)
@@ -315,7 +312,7 @@ def _spans(
 
 def _beta(uniform: npt.NDArray[np.float32], alpha: float) -> npt.NDArray[np.float32]:
     """Return quantiles of Beta(alpha, alpha)."""
-    from scipy.special import betaincinv  # comes with scikit-learn
+    from scipy.special import betaincinv  # late: only mixup and cutmix need it
 
     quantiles: npt.NDArray[np.float32] = betaincinv(alpha, alpha, uniform.astype(np.float64)).astype(np.float32)
     return quantiles

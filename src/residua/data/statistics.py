@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +15,8 @@ from residua.data.dataset import Split
 from residua.data.loader import Loader
 from residua.data.preprocess import STD_EPSILON, normalise
 from residua.specs.pixel_array import PixelArray
-from residua.specs.preprocess import PreprocessSpec, size_words
+from residua.specs.preprocess import Center, PreprocessSpec, Std, size_words
 
-Center = Literal["customary", "none", "channel", "pixel", "image"]
-Std = Literal["customary", "none", "channel", "image"]
 Floats = npt.NDArray[np.float64]
 
 _MOST_NUMBERS = 4096  # of an image that is whitened: 36 × 36 pixels; its matrix of 0.1 GB takes a minute

@@ -1,1 +1,1 @@
-"""Floor 2: one file a family, each an `nn.Module` that reads its spec."""
+"""One file a family, each an `nn.Module` that reads its spec."""

@@ -16,6 +16,7 @@ from residua.specs.resnet import ResNetSpec
 from residua.specs.schema import Spec
 from residua.specs.vgg import VGGSpec
 
+_MORE = "Give the units that each stage is to have, new ones included"
 _NO_DEPTHS = {
     "densenet": "each layer's output is read by all later layers: one more changes the channels of each",
     "highway": "a gate that is closed entirely passes no gradient, and an open one is no identity",
@@ -35,9 +36,9 @@ def deeper(network: Classifier, depths: Sequence[int]) -> Classifier:
         raise InputError(f"{spec.name} to deepen: {reason}", "a residual or plain network, or a VGG", "Deepen another")
     target = spec.edit(depths=tuple(depths))
     if len(target.depths) != len(spec.depths) or any(a < b for a, b in zip(target.depths, spec.depths, strict=True)):
-        raise InputError(f"depths={target.depths}", f"as many stages as {spec.depths}, each at least as deep", "")
+        raise InputError(f"depths={target.depths}", f"as many stages as {spec.depths}, each at least as deep", _MORE)
     if target.depths == spec.depths:
-        raise InputError(f"depths={target.depths}, which the network has", "at least one unit more", "")
+        raise InputError(f"depths={target.depths}, which the network has", "at least one unit more", _MORE)
     if isinstance(spec, ResNetSpec):
         _refuse_units(spec, target.depths)
     first = next(network.parameters())
@@ -123,7 +124,7 @@ def _refuse_units(spec: ResNetSpec, depths: tuple[int, ...]) -> None:
     Raises:
         InputError: there is a reason.
     """
-    reason = _reason(spec) or _reason_of_plain(spec)
+    reason = _reason_with_shortcut(spec) or _reason_without_shortcut(spec)
     if reason is None and spec.stride_site == "last_3x3":
         # A stage of one unit changes channels and resolution in one: its two tasks cannot be taken apart.
         stages = [at for at, (old, new) in enumerate(zip(spec.depths, depths, strict=True), 1) if old == 1 < new]
@@ -133,11 +134,11 @@ def _refuse_units(spec: ResNetSpec, depths: tuple[int, ...]) -> None:
         raise InputError(f"{spec.name} to deepen: {reason}", "units that can be the identity", "Deepen another network")
 
 
-def _reason(spec: ResNetSpec) -> str | None:
+def _reason_with_shortcut(spec: ResNetSpec) -> str | None:
     """Return why a unit with a shortcut cannot be the identity and learn."""
     if spec.sharing != "none":
         return f"with sharing={spec.sharing!r}, a new unit has the weights of the others"
-    if getattr(spec, "units", ()):
+    if spec.units:
         return "its units are a free list"
     if spec.shortcut == "none":
         return None
@@ -152,7 +153,7 @@ def _reason(spec: ResNetSpec) -> str | None:
     return None
 
 
-def _reason_of_plain(spec: ResNetSpec) -> str | None:
+def _reason_without_shortcut(spec: ResNetSpec) -> str | None:
     """Return why a unit without a shortcut cannot be the identity."""
     if spec.shortcut != "none":
         return None

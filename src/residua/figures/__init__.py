@@ -1,1 +1,1 @@
-"""Floor 1: axes, lines, bars and diagrams as SVG, overlays and contact sheets, and the layered style sheet."""
+"""Axes, lines, bars and diagrams as SVG, overlays and contact sheets, and the layered style sheet."""

@@ -1,1 +1,1 @@
-"""Floor 6: many runs at once, each in a process of its own."""
+"""Many runs at once, each in a process of its own."""

@@ -1,1 +1,1 @@
-"""Floor 5: images in, answers out."""
+"""Images in, answers out."""

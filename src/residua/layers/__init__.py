@@ -1,1 +1,1 @@
-
+"""From tensor to tensor: what networks are made of. No specs."""

@@ -1,1 +1,1 @@
-
+"""Networks, preprocessing and augmentation as frozen values. No torch."""

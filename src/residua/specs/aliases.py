@@ -52,7 +52,7 @@ _KUANGLIU = "a name in kuangliu/pytorch-cifar"
 _INCEPTION = "a name in Szegedy 2016 (arXiv 1512.00567, 1602.07261)"
 
 # The forms of Keras Applications and of TF-slim; `weights.peers.same_network` and `weights.sources` prove them.
-_KERAS_INCEPTION = {"bn_scale": False, "pool_counts_padding": False, "aux_heads": False, "dropout": 0.0}
+KERAS_INCEPTION = {"bn_scale": False, "pool_counts_padding": False, "aux_heads": False, "dropout": 0.0}
 _FOR_CIFAR = {"stem": "cifar", "num_classes": 10, "input_size": 32}
 
 # The first pattern that matches decides.
@@ -67,7 +67,7 @@ ALIASES: tuple[Alias, ...] = (
     Alias(r"ResNet(50|101|152)", "resnet{}_keras", _KERAS),
     Alias(r"VGG(16|19)", "vgg{}", _KERAS),
     Alias(r"DenseNet(121|169|201)", "densenet{}", _KERAS, {"bn_eps": 1.001e-5}),
-    Alias(r"InceptionV3", "inception_v3", _KERAS, _KERAS_INCEPTION),
+    Alias(r"InceptionV3", "inception_v3", _KERAS, KERAS_INCEPTION),
     Alias(r"InceptionResNetV2", "inception_resnet_v2", _KERAS, {"aux_heads": False}),
     Alias(r"ResNet(\d+)v1", "cifar_resnet{}_keras", _EXAMPLE),
     Alias(r"ResNet(\d+)v2", "cifar_resnet{}_v2_keras", _EXAMPLE),

@@ -34,10 +34,10 @@ class AugmentSpec:
             section 4.2), "random_resized" (area and aspect at random; Szegedy 2015), or "auto": "pad" for
             images up to 64 pixels, whose objects fill the frame, "random_resized" for larger ones; `resolve`
             settles it before any image is read.
-        pad: pixels on each side for `crop="pad"`; up to 4096.
-        scale: range of the area of a random resized crop, as a fraction of the image's; 0.0001 to 1.
-        ratio: range of its aspect ratio, width / height; 0.01 to 100.
-        shift: largest translation, fraction of the side (the Keras CIFAR-10 example: 0.1); below 1.
+        pad: pixels on each side for `crop="pad"`.
+        scale: range of the area of a random resized crop, as a fraction of the image's.
+        ratio: range of its aspect ratio, width / height.
+        shift: largest translation, fraction of the side (the Keras CIFAR-10 example: 0.1).
         height_shift: the same of rows alone, where it is not `shift`; 0 for `shift`.
         width_shift: the same of columns alone, where it is not `shift`; 0 for `shift`.
         subpixel: shift by fractions of a pixel, bilinear, as Keras does; else by whole pixels.
@@ -52,10 +52,10 @@ class AugmentSpec:
         flip: mirror left and right with probability 1/2.
         vertical_flip: mirror top and bottom with probability 1/2.
         brightness: range of the factor of all levels, rounded down to whole levels.
-        cutout: side of a square set to the mean, pixels; 0 for none (DeVries 2017); up to 4096.
-        color_jitter: strength of brightness, contrast and saturation changes: factors from 1 - x to 1 + x; 0 to 1.
-        mixup: alpha of the Beta distribution of the mixing weight; 0 for none, else 0.001 to 1000 (Zhang 2018).
-        cutmix: alpha of the Beta distribution of the pasted area; 0 for none, else 0.001 to 1000 (Yun 2019).
+        cutout: side of a square set to the mean, pixels; 0 for none (DeVries 2017).
+        color_jitter: strength of brightness, contrast and saturation changes: factors from 1 - x to 1 + x.
+        mixup: alpha of the Beta distribution of the mixing weight; 0 for none (Zhang 2018).
+        cutmix: alpha of the Beta distribution of the pasted area; 0 for none (Yun 2019).
     """
 
     crop: Literal["auto", "none", "pad", "random_resized"] = "none"

@@ -19,11 +19,16 @@ ResizedSide = Annotated[int, Span(1, _MOST_RESIZED)]
 Mean = Annotated[float, Span(-1000, 1000)]
 Deviation = Annotated[float, Span(1e-6, 1000, hint="Use 1 to leave a channel's scale")]
 
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of R, G, B in grey (ITU-R BT.601, as in Pillow's mode L and OpenCV's grey)."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
 CropMode = Literal["center", "squash", "border"]
+# What a recipe measures for the transform; "customary" is what is here already.
+Center = Literal["customary", "none", "channel", "pixel", "image"]
+Std = Literal["customary", "none", "channel", "image"]
 
 _LATER = ("mean_image", "image_center", "image_std", "whitening")
 
@@ -37,13 +42,13 @@ class PreprocessSpec:
     that of `standardize` of Keras's ImageDataGenerator.
 
     Attributes:
-        image_size: side of the square that the network receives, pixels; 1 to 4096. Or a pair, (height, width), for
+        image_size: side of the square that the network receives, pixels. Or a pair, (height, width), for
             oblong images; a pair of equal numbers becomes one number.
-        resize: length of the resized side before the crop, pixels; at least `image_size`, at most 8192. A pair where
+        resize: length of the resized side before the crop, pixels; at least `image_size`. A pair where
             `image_size` is one: both sides divided by the same share and rounded down, see `crop_share`.
         interpolation: Pillow filter of the resize, antialiased, uint8 in and uint8 out.
-        mean: per channel R, G, B, in units of [0, 1]; -1000 to 1000.
-        std: per channel R, G, B, in units of [0, 1]; 0.000001 to 1000.
+        mean: per channel R, G, B, in units of [0, 1].
+        std: per channel R, G, B, in units of [0, 1].
         crop_mode: what becomes `resize` long, in timm's words. "center": the shorter side, and the longer one in
             proportion. "squash": both sides. "border": the longer side, and what is missing is filled with the mean.
             Of oblong images, "center" covers the rectangle `resize` and "border" fits into it, both in proportion.
@@ -74,7 +79,7 @@ class PreprocessSpec:
     def _settle_sizes(self) -> None:
         pair = f"image_size={self.image_size}, resize={self.resize}"
         if isinstance(self.image_size, tuple) != isinstance(self.resize, tuple):
-            raise InputError(pair, "a number for both, or a pair (height, width) for both", "")
+            raise InputError(pair, "a number for both, or a pair (height, width) for both", "Give one kind")
         if any(whole < side for whole, side in zip(self.resized_size, self.size, strict=True)):
             raise InputError(pair, "image_size <= resize", f"Use resize={self.image_size} or more")
         if (self.height, self.resized_size[0]) == (self.width, self.resized_size[1]):
@@ -91,12 +96,14 @@ class PreprocessSpec:
                 raise InputError(
                     f"{name} of shape {array.shape} for images of {size_words(self.size)} pixels",
                     f"numbers of shape {shapes[name]}",
-                    "",
+                    f"Compute {name} on images of that size",
                 )
         if self.mean_image is not None:
             mean = self.mean_image.channel_means()
             if max(map(abs, mean)) > 1000:
-                raise InputError(f"mean_image with the channel means {mean}", "-1000 <= mean <= 1000", "")
+                raise InputError(
+                    f"mean_image with the channel means {mean}", "-1000 <= mean <= 1000", "Use units of [0, 1]"
+                )
             object.__setattr__(self, "mean", mean)
 
     @property

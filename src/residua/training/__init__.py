@@ -1,1 +1,1 @@
-"""Floor 5: recipes, optimizers, checkpoints and the training loop."""
+"""Recipes, optimizers, checkpoints and the training loop."""

@@ -16,6 +16,7 @@ from residua.training.recipe import FREE_FIELDS
 from residua.training.recipe_file import FEW, differences
 from residua.training.request import Request
 from residua.training.run_folder import DataRecord, RunRecord, checkpoints_of, digests_path, origin_path, write_origin
+from residua.weights.local import CHECKPOINTS
 
 
 def claim(request: Request) -> None:
@@ -151,7 +152,7 @@ def _refuse(request: Request, changes: Sequence[str]) -> None:
 def _is_ours(entry: Path) -> bool:
     """Return whether a new run may find this entry in its folder: its lock, a leftover of a killed
     writer, or the folder of checkpoints."""
-    return entry.name == ".lock" or entry.name.endswith(".part") or entry.name == "checkpoints"
+    return entry.name == ".lock" or entry.name.endswith(".part") or entry.name == CHECKPOINTS
 
 
 def _departures(request: Request, origin: RunRecord) -> list[str]:

@@ -102,8 +102,8 @@ def load_initial(initial: Initial, network: Classifier, classes: Sequence[str]) 
             "the weights that the run was begun with",
             "Restore them, or begin a run in a different folder: out=FOLDER",
         )
-    adrift = bool(weights.classes) and tuple(weights.classes) != tuple(classes)
-    loaded = load_weights(network, weights, new_classifier=True, new_input=True, adrift=adrift)
+    other_classes = bool(weights.classes) and tuple(weights.classes) != tuple(classes)
+    loaded = load_weights(network, weights, new_classifier=True, new_input=True, other_classes=other_classes)
     # The network has their form by now, so that the comparison finds nothing to settle.
     network.provenance = replace(loaded, form=tuple(initial.form.items()))
     return network.provenance

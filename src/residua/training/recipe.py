@@ -12,6 +12,7 @@ from residua._base.words import quoted
 from residua.runtime.device_name import check_device_name
 from residua.specs.augment import AugmentSpec
 from residua.specs.fields import MOST_PIXELS, BadPolicy, Length, Span, settle
+from residua.specs.preprocess import Center, Std
 from residua.specs.ranges import with_ranges
 
 # Far beyond every recipe, and small enough for what is counted and multiplied from them.
@@ -138,8 +139,8 @@ class Recipe:
     compile: bool = False
     kernels: Literal["auto", "eager", "native"] = "auto"
     image_size: Annotated[int, Span(0, MOST_PIXELS)] = 0
-    center: Literal["customary", "none", "channel", "pixel", "image"] = "customary"
-    std: Literal["customary", "none", "channel", "image"] = "customary"
+    center: Center = "customary"
+    std: Std = "customary"
     zca: bool = False
     zca_epsilon: Annotated[float, Span(0, 1000, above=True, hint="Keras's own is 1e-6")] = 1e-6
     val_fraction: Annotated[float, Span(0, 0.9)] = 0.1

@@ -14,6 +14,7 @@ from residua.specs.schema import Spec
 from residua.training.checkpoint import list_checkpoints
 from residua.training.initial_weights import Initial, InitialRecord
 from residua.training.recipe_file import RecipePair, from_dict, to_dict
+from residua.weights.local import CHECKPOINTS, ORIGIN
 
 RUN_FILES = ("model.safetensors", "config.json", "recipe.toml", "history.jsonl", "report.json", "report.html")
 
@@ -64,12 +65,12 @@ class RunRecord:
 
 def checkpoints_of(folder: Path) -> Path:
     """Return the folder of a run's checkpoints."""
-    return folder / "checkpoints"
+    return folder / CHECKPOINTS
 
 
 def origin_path(folder: Path) -> Path:
     """Return the file that records how a run was begun."""
-    return checkpoints_of(folder) / "origin.json"
+    return folder / ORIGIN
 
 
 def digests_path(folder: Path) -> Path:

@@ -54,7 +54,7 @@ class Diverged(AnswerNo):
 
     Attributes:
         step: the optimizer step after which they did, counted from 0.
-        what: happened, at which rate.
+        what: what happened, and at which learning rate.
         precision: what to try besides a lower rate; "" for nothing.
         kept: what the run folder keeps.
     """

@@ -87,7 +87,7 @@ def convert(
         raise InputError(
             "preprocess beside parts of it",
             "preprocess, or image_size, mean, std, scale, interpolation, crop and mean_image",
-            "",
+            "Leave the parts out, or put them into the PreprocessSpec",
         )
     _refuse_used(folder)
     spec = spec_of(model)
@@ -123,7 +123,9 @@ def _read(
     if by_structure:
         if source is not None:
             raise InputError(
-                f"by_structure=True with source={source!r}", "one of them: a source has names of its own", ""
+                f"by_structure=True with source={source!r}",
+                "one of them: a source has names of its own",
+                "Leave by_structure=True out",
             )
         match = match_by_structure(path, spec)
         note = f"Matched by structure: {counted(len(match.modules), 'layer')}; check the map."

@@ -52,5 +52,9 @@ def deepen(network: Classifier | Run, depths: Sequence[int]) -> Classifier | Run
 
 def _network(network: object) -> Classifier:
     if not isinstance(network, Classifier):
-        raise InputError(f"a {type(network).__name__} to deepen", "a network of create_model, or a run", "")
+        raise InputError(
+            f"a {type(network).__name__} to deepen",
+            "a network of create_model, or a run",
+            "Build it with residua.build",
+        )
     return network

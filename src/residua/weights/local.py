@@ -8,7 +8,8 @@ from typing import NotRequired, TypedDict
 from residua._base.errors import Damaged
 from residua._base.json_file import read_json
 
-ORIGIN = Path("checkpoints") / "origin.json"
+CHECKPOINTS = "checkpoints"
+ORIGIN = Path(CHECKPOINTS) / "origin.json"
 """Where a run folder records what a resumption repeats."""
 
 

@@ -11,11 +11,8 @@ from torch import Tensor
 from residua._base.errors import InputError
 from residua._base.words import counted
 from residua.families.members import input_tensors
-from residua.specs.preprocess import PreprocessSpec
+from residua.specs.preprocess import LUMA, PreprocessSpec
 from residua.specs.schema import Spec
-
-# Luma of R, G, B (ITU-R BT.601, as in Pillow's mode L and OpenCV's grey).
-LUMA = (0.299, 0.587, 0.114)
 
 
 def spread_over_rgb(kernel: Tensor) -> Tensor:

@@ -55,7 +55,9 @@ class StatedPreprocess:
         """
         changes: dict[str, Any] = {}
         if self.mean is not None and self.mean_image is not None:
-            raise InputError("both mean and mean_image", "one of them: mean_image has a mean for each pixel", "")
+            raise InputError(
+                "both mean and mean_image", "one of them: mean_image has a mean for each pixel", "Leave mean out"
+            )
         scale = 1.0 if self.scale is None else _positive("scale", self.scale)
         for name, neutral in (("mean", 0.0), ("std", 1.0)):
             value = getattr(self, name)

@@ -95,7 +95,11 @@ def convert(
         }
         names = [name for name, value in spare.items() if value is not None]
         if names:
-            raise InputError(f"--to with {' and '.join(names)}", "--to with --out alone: the run states the rest", "")
+            raise InputError(
+                f"--to with {' and '.join(names)}",
+                "--to with --out alone: the run states the rest",
+                "Leave the others out",
+            )
         return _give(file, to, out, json)
     if model is None:
         raise _neither(file, out)

@@ -18,7 +18,7 @@ def tensors_of(preprocess: PreprocessSpec) -> dict[str, Tensor]:
     return {f"{PREFIX}{name}": torch.from_numpy(np.array(each.view())) for name, each in preprocess.arrays.items()}
 
 
-def apart(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, bytes]]:
+def split_stored(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, bytes]]:
     """Return the weights of a bundle's tensors, and the bytes of its preprocessing's arrays by field."""
     weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(PREFIX)}
     others = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}

@@ -13,7 +13,7 @@ from residua._base.files import check_local
 from residua._version import __version__
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.bundle.arrays import apart
+from residua.weights.bundle.arrays import split_stored
 from residua.weights.bundle.config import check_config
 from residua.weights.bundle.signed import read_signed
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle, is_temperature
@@ -47,7 +47,7 @@ def read_bundle(folder: Path | str, config: Path | None = None) -> tuple[Bundle,
     path = Path(folder)
     path = path if path.is_file() else path / MODEL_FILE
     document, stored = read_signed(path)
-    tensors, arrays = apart(stored)
+    tensors, arrays = split_stored(stored)
     bundle = _bundle(path, document, arrays)
     refuse_mismatches(path.parent, bundle.spec, bundle.classes, tensors)
     check_config(config or path.with_name(CONFIG_FILE), bundle)

@@ -24,7 +24,7 @@ def load_weights(
     *,
     new_classifier: bool = False,
     new_input: bool = False,
-    adrift: bool = False,
+    other_classes: bool = False,
 ) -> Provenance:
     """Load weights into the network that was decided on for them, all of them or nothing; see `fitted`.
 
@@ -35,14 +35,16 @@ def load_weights(
         InputError: a network other than `weights.identity.network`; as `fitted`. The network is unchanged.
     """
     weights.identity.require(network.spec)
-    tensors, provenance = fitted(weights, new_classifier=new_classifier, new_input=new_input, adrift=adrift)
+    tensors, provenance = fitted(
+        weights, new_classifier=new_classifier, new_input=new_input, other_classes=other_classes
+    )
     network.load_state_dict(tensors, strict=False)
     network.provenance = provenance
     return provenance
 
 
 def fitted(
-    weights: Weights, *, new_classifier: bool = False, new_input: bool = False, adrift: bool = False
+    weights: Weights, *, new_classifier: bool = False, new_input: bool = False, other_classes: bool = False
 ) -> tuple[dict[str, Tensor], Provenance]:
     """Return the tensors that `weights.identity.network` takes from `weights`, and what was done to them.
 
@@ -51,7 +53,7 @@ def fitted(
         new_classifier: another number of classes is meant: the tensors of the classifier, and of auxiliary ones,
             are left to the network; every other tensor must fit.
         new_input: another number of channels is meant: the first kernel is fitted, see `fit_channels`.
-        adrift: the classes differ even where their number is the same: the classifier is left out.
+        other_classes: the classes differ even where their number is the same: the classifier is left out.
 
     Raises:
         InputError: tensors that do not fit: all are named.
@@ -66,7 +68,7 @@ def fitted(
         left = [name for name in state_shapes(theirs) if name in tensors and name not in kept]
         tensors = {name: tensor for name, tensor in tensors.items() if name in kept}
         notes += (f"The classifier was left out: {some(left, 6)}.",) if left else ()
-    elif new_classifier and (adrift or weights.headless or theirs.num_classes != spec.num_classes):
+    elif new_classifier and (other_classes or weights.headless or theirs.num_classes != spec.num_classes):
         fresh = classifier_tensors(spec)
         for name in fresh:
             tensors.pop(name, None)

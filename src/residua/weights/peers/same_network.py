@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from residua.specs.aliases import KERAS_INCEPTION
+
 OURS = "residua:"
 """What begins the architecture's name in our config.json where timm has no such network."""
 
@@ -40,7 +42,6 @@ _RESNETS = (
 _VGGS = tuple(f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn"))
 _DENSENETS = tuple(f"densenet{depth}" for depth in (121, 161, 169, 201))
 _SE = (50, 101, 152)
-_KERAS_INCEPTION = {"bn_scale": False, "pool_counts_padding": False, "aux_heads": False, "dropout": 0.0}
 
 PEER_NETWORKS: dict[str, dict[str, PeerNetwork]] = {
     "torchvision": {
@@ -63,7 +64,7 @@ PEER_NETWORKS: dict[str, dict[str, PeerNetwork]] = {
             f"densenet{depth}": PeerNetwork(f"DenseNet{depth}", {"bn_eps": 1.001e-5}, False)
             for depth in (121, 169, 201)
         },
-        "inception_v3": PeerNetwork("InceptionV3", _KERAS_INCEPTION, False),
+        "inception_v3": PeerNetwork("InceptionV3", KERAS_INCEPTION, False),
         "inception_resnet_v2": PeerNetwork("InceptionResNetV2", {"aux_heads": False}, False),
     },
 }

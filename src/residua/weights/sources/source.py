@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -81,6 +82,16 @@ def rename(tensors: Mapping[str, Tensor], rule: Callable[[str], str]) -> Tensors
             "The file mixes two ways to name this network: save its state dict again",
         )
     return renamed
+
+
+def with_aux_heads(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
+    """Return the spec with auxiliary heads where the file has them, under torchvision's names; without, else.
+
+    A network of a family that has none stays as it is.
+    """
+    if not hasattr(spec, "aux_heads"):
+        return spec
+    return spec.edit(aux_heads=any(re.match("aux|AuxLogits", name) for name in tensors))
 
 
 def laid_out(kernel: Tensor, like: Tensor | None = None) -> Tensor:

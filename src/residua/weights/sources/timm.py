@@ -6,7 +6,6 @@ import fnmatch
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import fields
 from typing import Literal
 
 from torch import Tensor
@@ -14,7 +13,7 @@ from torch import Tensor
 from residua._base.errors import InputError
 from residua.specs.preprocess import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.sources.source import Tensors, rename
+from residua.weights.sources.source import Tensors, rename, with_aux_heads
 
 Rules = tuple[tuple[str, str], ...]
 
@@ -83,9 +82,7 @@ def adapt(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
         raise InputError(
             f"{spec.name} for weights of timm's {form}", f"the network of that form, {wanted}", f"Use model={wanted!r}"
         )
-    if any(field.name == "aux_heads" for field in fields(spec)):  # type: ignore[arg-type]
-        return spec.edit(aux_heads=any(re.match("aux|AuxLogits", name) for name in tensors))
-    return spec
+    return with_aux_heads(spec, tensors)
 
 
 def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:

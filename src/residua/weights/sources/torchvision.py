@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import fields
 
 from torch import Tensor
 
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.sources.source import Tensors, rename
+from residua.weights.sources.source import Tensors, rename, with_aux_heads
 
 # A dot in a module's name was legal once: files of DenseNet from 2017 say norm.1.weight.
 _DOTTED = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:weight|bias|running_mean|running_var))$")
@@ -25,9 +24,7 @@ def recognises(names: Collection[str]) -> bool:
 
 def adapt(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
     """See `Source`. A file may have auxiliary heads or none."""
-    if any(field.name == "aux_heads" for field in fields(spec)):  # type: ignore[arg-type]
-        return spec.edit(aux_heads=any(re.match("aux|AuxLogits", name) for name in tensors))
-    return spec
+    return with_aux_heads(spec, tensors)
 
 
 def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
