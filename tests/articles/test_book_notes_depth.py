@@ -24,7 +24,7 @@ def test_row_036_highway_networks_train_by_the_default_recipe(
     assert accuracy > 50
 
 
-def test_row_036_a_study_shows_plain_highway_and_residual() -> None:
+def test_a_study_shows_plain_highway_and_residual() -> None:
     study = get_study("depth-without-shortcuts")
     arms = study.grid(StudyOptions(quick=True))
     assert sorted({arm.x for arm in arms}) == [14, 50, 200, 500]

@@ -21,7 +21,7 @@ def test_row_102_the_residual_is_explained(tmp_path: Path) -> None:
     assert "residua learn" in (DOCS / "guide.md").read_text(encoding="utf-8")
 
 
-def test_row_102_the_committed_page_has_every_step_from_a_run() -> None:
+def test_the_committed_page_has_every_step_from_a_run() -> None:
     text = (DOCS / "learn.md").read_text(encoding="utf-8")
     for number in range(1, len(STEPS) + 1):
         one = lesson(number)

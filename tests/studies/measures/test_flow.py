@@ -15,7 +15,7 @@ from residua.specs.catalog import get_spec
 from residua.studies.catalog import get_study
 from residua.studies.measures.flow import split_gradient
 from residua.studies.measures.surgery import named_units
-from residua.studies.study import Asked
+from residua.studies.study import StudyOptions
 from studies.grids import result, results
 from studies.measures.test_surgery import ORDERS, network
 
@@ -65,7 +65,7 @@ def test_a_plain_network_has_no_one() -> None:
 
 def test_the_page_states_both_terms_of_the_run() -> None:
     study = get_study("gradients")
-    arms = study.grid(Asked(quick=True, depths=(20,)))
+    arms = study.grid(StudyOptions(quick=True, depths=(20,)))
     shares = {"plain": [], "resnet": [[0.6, 0.9]], "residual": [[0.6, 0.9]]}
 
     def measured(group: str) -> dict[str, Any]:
