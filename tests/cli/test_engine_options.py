@@ -11,7 +11,7 @@ import torch
 
 from evaluation.runs import COLOURS, colour_folder, colour_run, paint
 from residua.cli.app import main
-from residua.runtime.engines import compiled
+from residua.runtime.engines import auto, compiled, openvino
 
 Output = pytest.CaptureFixture[str]
 
@@ -75,3 +75,26 @@ def test_what_does_not_exist_is_refused(run: str, command: str, capsys: Output) 
         error = capsys.readouterr().err
         assert option in error
         assert known in error
+
+
+@pytest.mark.filterwarnings("always::UserWarning")
+def test_auto_names_the_engine_and_scores_are_kept_under_its_name(
+    run: str, tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "CANDIDATES", ("openvino",))
+    monkeypatch.setattr(auto, "_least", lambda engine, images: {"eager": 2.0, "openvino": 1.0}[engine.name])
+    files = [str(paint(tmp_path / f"{name}.png", colour)) for name, colour in COLOURS.items()]
+    code = main(["predict", run, *files, "--engine", "auto", "--device", "cpu", "--json"])
+    assert code == 0, capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert [answer["labels"] for answer in json.loads(shown.out)] == [[name] for name in COLOURS]
+    assert shown.err.count("Engine openvino: times eager's speed at batch 32, measured now: openvino 2.00") == 1
+    chosen = _document(["evaluate", run, "--engine", "auto", "--device", "cpu"], capsys)
+    eager = _document(["evaluate", run, "--device", "cpu"], capsys)
+    assert chosen["loss"] == pytest.approx(eager["loss"], rel=1e-4)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("scores of this engine are cached")
+
+    monkeypatch.setattr(openvino, "open_here", refuse)
+    assert _document(["evaluate", run, "--engine", "openvino", "--device", "cpu"], capsys)["loss"] == chosen["loss"]

@@ -56,7 +56,7 @@ def bench(
         batch: images per step; several sizes are measured one after the other.
         resolution: side of the images, pixels; 0 for each network's own.
         mode: "forward" (evaluation mode, no gradients) or "train" (forward, loss, backward, SGD step).
-        engine: "eager" or "compiled" (torch.compile).
+        engine: "eager", "compiled" (torch.compile), or for mode "forward" on CPUs "onnxruntime" or "openvino".
         kernels: "eager" (torch's own) or "native" (fused CPU kernels, for training in fp32 with the engine "eager").
         precision: "fp32", or "bf16" by autocast.
         peer: "torchvision", "timm", "keras": their network of the same structure, if they have it.

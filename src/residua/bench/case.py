@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from residua._base.errors import InputError, did_you_mean
-from residua.runtime.engines.names import EngineName, Precision, check_engine
+from residua.runtime.engines.names import CONVERTED, EngineName, Precision, check_engine
 
 Mode = Literal["forward", "train"]
 Kernels = Literal["eager", "native"]
@@ -29,7 +29,7 @@ class Case:
         model: our name of the network.
         source: the library that implements it.
         mode: "forward" (evaluation mode, no gradients) or "train" (forward, cross-entropy, backward, SGD step).
-        engine: "eager" (torch's own operators) or "compiled" (torch.compile).
+        engine: "eager" (torch's own operators), "compiled" (torch.compile), "onnxruntime" or "openvino".
         precision: "fp32", or "bf16" by autocast.
         batch: images per step.
         resolution: side of the square images, pixels.
@@ -70,14 +70,14 @@ def ways(engines: Sequence[str], kernels: Sequence[str]) -> tuple[Way, ...]:
             raise InputError(
                 f"kernels={name!r}", f"one of {', '.join(map(repr, KERNELS))}", did_you_mean(name, KERNELS, 1)
             )
-    pairs: list[Way] = [pair for pair in itertools.product(known, kernels) if pair != ("compiled", "native")]  # type: ignore[misc]
+    pairs: list[Way] = [pair for pair in itertools.product(known, kernels) if pair[0] == "eager" or pair[1] == "eager"]  # type: ignore[misc]
     if "native" in engines:
         warnings.warn("engine='native' is now kernels='native'; the old word goes with the next release", stacklevel=3)
         pairs.append(("eager", "native"))
     if not pairs:
         raise InputError(
-            "kernels='native' with engine='compiled'",
-            "engine='eager': torch.compile makes kernels of its own",
+            f"kernels='native' with engine={', '.join(map(repr, known))}",
+            "engine='eager': the others have kernels of their own",
             "Leave out engine=…",
         )
     return tuple(dict.fromkeys(pairs))
@@ -95,7 +95,7 @@ def groups(
     """Return the cases in groups, within which they alternate: ours in every way, and one peer's.
 
     Raises:
-        InputError: native kernels for a forward pass or in bf16.
+        InputError: native kernels for a forward pass or in bf16; an engine that does not train or lacks the precision.
     """
     engines = [engine for engine, _ in taken]
     if ("eager", "native") in taken and (mode != "train" or precisions != ("fp32",)):
@@ -104,6 +104,14 @@ def groups(
             "mode='train' and precision='fp32': the native kernels are for training on CPUs",
             "Leave out kernels=…",
         )
+    if mode == "train" and (inferring := [engine for engine in engines if engine in CONVERTED]):
+        raise InputError(
+            f"engine={inferring[0]!r} with mode='train'",
+            "an engine that can train: 'eager' or 'compiled'",
+            "Leave it out",
+        )
+    for engine, precision in itertools.product(engines, precisions):
+        check_engine(engine, precision)
     cases = []
     for name in names:
         for batch, resolution, precision in itertools.product(batches, resolutions[name], precisions):

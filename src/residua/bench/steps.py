@@ -17,6 +17,8 @@ from residua.families.network import AuxLogits
 from residua.runtime import native
 from residua.runtime.compiling import compiled
 from residua.runtime.device import inference_format
+from residua.runtime.engines.engine import open_engine
+from residua.runtime.engines.names import CONVERTED
 from residua.specs.schema import Spec
 from residua.training.step.loss import training_loss
 
@@ -27,7 +29,7 @@ def our_step(case: Case, spec: Spec, device: torch.device) -> Step:
     """Return a step of our network.
 
     Raises:
-        InputError: the native kernels cannot serve this network.
+        InputError: the native kernels cannot serve this network; an engine is not installed or does not compute here.
     """
     torch.manual_seed(0)
     network: nn.Module = build(spec).to(device)
@@ -39,7 +41,14 @@ def our_step(case: Case, spec: Spec, device: torch.device) -> Step:
             "a network with layers that the fused kernels serve, on a CPU",
             native.reason() or "Use kernels='eager'",
         )
-    return _step(network, case, spec, images_of(spec, case, device))
+    images = images_of(spec, case, device)
+    if case.engine in CONVERTED:
+        images = images.contiguous(memory_format=inference_format(network, device))
+        engine = open_engine(
+            network, case.engine, precision=case.precision, device=device, shape=(case.batch, *images.shape[1:])
+        )
+        return lambda: engine(images)
+    return _step(network, case, spec, images)
 
 
 def peer_step(case: Case, network: nn.Module, spec: Spec, device: torch.device) -> Step:

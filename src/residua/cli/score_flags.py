@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from cyclopts import Parameter
 
 from residua.cli.show import Switch
-from residua.runtime.engines.names import EngineName, Precision
+from residua.runtime.engines.names import EngineChoice, Precision
 from residua.specs.fields import BadPolicy
 
 if TYPE_CHECKING:
@@ -26,14 +26,15 @@ class ComputeFlags:
     device
         "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
     engine
-        What computes the logits: eager (torch's own operators) or compiled (torch.compile; the first batch takes
-        longer, and a C++ compiler is needed).
+        What computes the logits: eager (torch's own operators), compiled (torch.compile; the first batch takes
+        longer, and a C++ compiler is needed), onnxruntime or openvino (on the CPU; with the extra of that name).
+        auto measures once which is fastest here, and keeps the choice.
     precision
         The number format that it computes in: fp32, or bf16 (fewer bits, faster where the hardware has it).
     """
 
     device: str | None = None
-    engine: EngineName = "eager"
+    engine: EngineChoice = "eager"
     precision: Precision = "fp32"
 
 

@@ -81,7 +81,7 @@ def predict_stream(
         top: classes per prediction; all where there are fewer.
         batch_size: images per forward pass.
         device: "cpu", "cuda", …; by default the GPU where there is one.
-        engine: what computes the logits: "eager" or "compiled".
+        engine: what computes the logits: "eager", "compiled", "onnxruntime", "openvino" or "auto".
         precision: the number format that it computes in: "fp32" or "bf16".
         workers: decoding threads; by default one per processor that this process may use, at most 16.
 
@@ -92,7 +92,9 @@ def predict_stream(
     workers = default_workers() if workers is None else workers
     at_least_one(top=top, batch_size=batch_size, workers=workers)
     files = each_path(paths)
-    predictor = Predictor.open(open_run(run, listed(paths)), device=device, engine=engine, precision=precision)
+    predictor = Predictor.open(
+        open_run(run, listed(paths)), device=device, engine=engine, precision=precision, batch_size=batch_size
+    )
     return _stream(predictor, files, top, batch_size, workers)
 
 

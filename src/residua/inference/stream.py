@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from residua._base.errors import InputError
+from residua._base.errors import InputError, Notice
 from residua._base.files import check_name
 from residua._base.http import is_address, public_address
 from residua._base.words import counted, some
@@ -27,6 +27,7 @@ from residua.data.decode import BadImage, Pixels, decode
 from residua.data.listing import Listing, walk
 from residua.data.preprocess import normalise, read_uint8
 from residua.evaluation.measures.metrics import NotFinite
+from residua.runtime.engines.auto import choose_engine
 from residua.runtime.engines.engine import Engine, open_engine
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run
@@ -102,13 +103,23 @@ class Predictor:
 
     @classmethod
     def open(
-        cls, run: Run, *, device: torch.device | str | None = None, engine: str = "eager", precision: str = "fp32"
+        cls,
+        run: Run,
+        *,
+        device: torch.device | str | None = None,
+        engine: str = "eager",
+        precision: str = "fp32",
+        batch_size: int = 64,
     ) -> Predictor:
-        """Open an engine for the run.
+        """Open an engine for the run; "auto" measures which is fastest at `batch_size`.
 
         Raises:
-            InputError: an unknown device, engine or precision.
+            InputError: an unknown device, engine or precision, or an engine that is not installed.
         """
+        if engine == "auto":
+            shape = (batch_size, run.spec.in_channels, *run.preprocess_spec.size)
+            engine, sentence = choose_engine(run.model, shape, precision=precision, device=device)
+            warnings.warn(sentence, Notice, stacklevel=2)
         return cls(run, open_engine(run.model, engine, precision=precision, device=device))
 
     def answer(self, images: Sequence[Pixels], top: int) -> list[Ranking]:

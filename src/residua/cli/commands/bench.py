@@ -57,7 +57,7 @@ def bench(
     mode
         forward (evaluation mode), or train (forward, loss, backward, SGD step).
     engine
-        eager, compiled (torch.compile).
+        eager, compiled (torch.compile), onnxruntime, openvino (forward, on the CPU; with the extra of that name).
     kernels
         Of a training step: eager (torch's own), native (fused CPU kernels; with --mode train).
     precision

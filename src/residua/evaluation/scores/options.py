@@ -19,7 +19,7 @@ import torch
 from residua._base.errors import at_least_one
 from residua.evaluation.scores.views import parse_views
 from residua.runtime.device import pick_device
-from residua.runtime.engines.names import check_engine
+from residua.runtime.engines.names import check_choice
 from residua.specs.fields import BadPolicy, checked
 
 Progress = Callable[[int, int], None]
@@ -68,7 +68,7 @@ class ScoreOptions:
             None for the policy of the training on its own data, and "refuse" on other data.
         cache: read scores and decoded images of earlier passes, and store those of this one; else every file is read.
         progress: called with (images done, images in total), or None.
-        engine: what computes the logits, one of `residua.runtime.engines.names.ENGINES`.
+        engine: what computes the logits, one of `residua.runtime.engines.names.ENGINES`, or "auto".
         precision: "fp32" or "bf16", the number format that it computes in.
 
     Raises:
@@ -90,7 +90,7 @@ class ScoreOptions:
     def __post_init__(self) -> None:
         at_least_one(batch_size=self.batch_size)
         checked("on_bad", self.on_bad, BadPolicy | None, "Leave it out for the policy of the training")
-        check_engine(self.engine, self.precision)
+        check_choice(self.engine, self.precision)
         _ = self.view_sets, self.where
 
     @cached_property

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from residua._base.errors import InputError
+from residua._base.errors import InputError, Notice
 from residua.data.dataset import Dataset, Split
 from residua.evaluation.run_data import open_for, refuse_other_classes, with_labels_of
 from residua.evaluation.scores.cache import cache_entry
 from residua.evaluation.scores.options import ScoreOptions
 from residua.evaluation.scores.scores import Scores, collect, combined
 from residua.evaluation.scores.views import check_views
+from residua.runtime.engines.auto import choose_engine
 from residua.specs.fields import BadPolicy
 from residua.weights.run import Run
 
@@ -62,7 +64,7 @@ class Scorer:
         return replace(scores, logits=scores.logits[:, order], labels=self.part(first, split).labels[scores.indices])
 
     def _one(self, run: Run, part: Split, views: str) -> Scores:
-        options, entry = self.options, None
+        options, entry = self._settled(run), None
         if options.cache:
             entry = cache_entry(
                 run.model,
@@ -92,6 +94,16 @@ class Scorer:
         if entry is not None:
             entry.write(scores)
         return scores
+
+    def _settled(self, run: Run) -> ScoreOptions:
+        """Return the options with an engine by name: scores are cached under it."""
+        options = self.options
+        if options.engine != "auto":
+            return options
+        shape = (options.batch_size, run.spec.in_channels, *run.preprocess_spec.size)
+        engine, sentence = choose_engine(run.model, shape, precision=options.precision, device=options.where)
+        warnings.warn(sentence, Notice, stacklevel=2)
+        return replace(options, engine=engine)
 
     def _report(self, done: int, count: int) -> None:
         if self.options.progress is not None:

@@ -51,13 +51,14 @@ def open_engine(
     Args:
         model: (B, C, H, W) -> (B, K).
         name: one of `names.ENGINES`. "eager" computes with torch's own operators; "compiled" through torch.compile with
-            the weights frozen into the program.
+            the weights frozen into the program. "onnxruntime" and "openvino" compute a converted graph on the CPU.
         precision: "fp32" or "bf16".
         device: "cpu", "cuda" or "cuda:N"; None for the GPU where there is one.
-        shape: of the batches to come, (B, C, H, W): "compiled" prepares for it; None prepares at the first batch.
+        shape: of the batches to come, (B, C, H, W), which engines prepare for; None prepares at the first batch.
 
     Raises:
-        InputError: an unknown engine or precision, or a device that this machine does not have.
+        InputError: an unknown engine or precision, or one that the engine or the processor does not have; a device
+            that this machine does not have, or the engine does not compute on; an extra that is not installed.
     """
     check_engine(name, precision)
     # Imported when asked for: later engines need packages that not everybody has.

@@ -6,12 +6,29 @@ from typing import Literal, get_args
 
 from residua._base.errors import InputError, did_you_mean
 
-EngineName = Literal["eager", "compiled"]
+EngineName = Literal["eager", "compiled", "onnxruntime", "openvino"]
 """Each is a module of this folder with `open_here`; see `engine.open_engine`."""
 Precision = Literal["fp32", "bf16"]
 
+EngineChoice = Literal[EngineName, "auto"]
+"""What a user asks for: "auto" is settled by `auto.choose_engine` before an engine is opened."""
+CONVERTED: tuple[EngineName, ...] = ("onnxruntime", "openvino")
+"""Runtimes of their own: they take the network as a graph, compute on CPUs and do not train."""
+
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+
+def check_choice(name: str, precision: str) -> None:
+    """Refuse what is neither "auto" nor an engine, or an unknown precision.
+
+    Raises:
+        InputError: names it and the nearest.
+    """
+    if name not in (*ENGINES, "auto"):
+        known = (*ENGINES, "auto")
+        raise InputError(f"engine={name!r}", f"one of {', '.join(map(repr, known))}", did_you_mean(name, known, 1))
+    check_engine("eager" if name == "auto" else name, precision)
 
 
 def check_engine(name: str, precision: str) -> None:
@@ -22,6 +39,12 @@ def check_engine(name: str, precision: str) -> None:
     """
     if name not in ENGINES:
         raise InputError(f"engine={name!r}", f"one of {', '.join(map(repr, ENGINES))}", did_you_mean(name, ENGINES, 1))
+    if name == "onnxruntime" and precision == "bf16":
+        raise InputError(
+            "engine='onnxruntime' in bf16",
+            "precision='fp32': its convolutions for CPUs have no bf16",
+            "Leave out precision=…, or use engine='openvino'",
+        )
     if precision not in PRECISIONS:
         wanted = f"one of {', '.join(map(repr, PRECISIONS))}"
         raise InputError(f"precision={precision!r}", wanted, did_you_mean(precision, PRECISIONS, 1))

@@ -34,7 +34,7 @@ def package(name: str, extra: str) -> Any:
 
 @contextlib.contextmanager
 def _without_telemetry() -> Iterator[None]:
-    """Hide `openvino_telemetry`, which reports each import to Intel unless its user opted out.
+    """Keep `openvino_telemetry` from being imported, which reports each import to Intel unless its user opted out.
 
     OpenVINO and NNCF then take their own stubs. A module that is imported already stays.
     """
