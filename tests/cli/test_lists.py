@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -25,7 +27,8 @@ LISTS = [
 
 def parsed(*words: str) -> dict[str, Any]:
     _, bound, _ = APP.parse_args(spread(APP, words), exit_on_error=False, print_error=False)
-    return bound.arguments | bound.arguments.get("fields", {})
+    groups = [vars(value) for value in bound.arguments.values() if is_dataclass(value)]
+    return bound.arguments | bound.arguments.get("fields", {}) | dict(ChainMap(*groups))
 
 
 def _entries(hint: Any, flag: str) -> tuple[list[str], tuple[Any, ...]]:

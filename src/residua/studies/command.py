@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,16 @@ def command_of(
     if isinstance(recipe, Recipe) or not overrides.keys() <= set(_OPTIONS):
         arguments = "".join(f", {key}={value!r}" for key, value in options.items())
         return f"residua.study({grid.study.name!r}, {shown(grid.data)!r}{arguments})"
-    words = ["residua", "study", grid.study.name, shown(grid.data)]
+    return shlex.join(["residua", "study", grid.study.name, shown(grid.data), *flags(options)])
+
+
+def flags(options: Mapping[str, Any]) -> list[str]:
+    """Return options as words for the shell: True is a bare flag, a tuple has commas between its values."""
+    words: list[str] = []
     for key, value in options.items():
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         words += [f"--{key.replace('_', '-')}", *([] if value is True else [text])]
-    return shlex.join(words)
+    return words
 
 
 def command_of_runs(

@@ -8,7 +8,7 @@ from residua.cli.show import Switch, print_json, say
 
 
 def learn(*, out: Path = Path("learn"), step: tuple[int, ...] = (), short: Switch = False, json: Switch = False) -> int:
-    """Learn what residual networks are in eight steps, each run on this machine; ends in one page.
+    """Show what residual networks are in eight steps, each run on this machine; ends in one page.
 
     Each step takes at most two minutes on two processors. A course can be killed at any moment: the same command
     continues it, and what is done is not repeated.

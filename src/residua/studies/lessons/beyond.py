@@ -34,14 +34,14 @@ def run(course: Course) -> Finding:
         loaded = load(_trained(course, name, seed))
         subject = subject_of(loaded)
         batches = held_out(subject)
-        found = logits_of(subject.model, batches)
-        error = 1 - accuracy(found, batches)
+        answers = logits_of(subject.model, batches)
+        error = 1 - accuracy(answers, batches)
         if kind == "residual":
-            logits.append(found)
+            logits.append(answers)
             singles.append(error)
         if seed == 0:
             anatomy = inspect(loaded.spec, input_shape=(3, 8, 8))
-            around = rate([error], len(found))
+            around = rate([error], len(answers))
             rows.append(Row(kind, error, around.low, around.high, (), "c1"))
             meaning = f"test error, {kind} ({name}): {anatomy.params:,} weights, {anatomy.macs / 1e6:.1f} M MACs"
             numbers.append(Number(f"{100 * error:.1f}%", meaning, error))

@@ -14,5 +14,6 @@ STEPS = ("unit", "degradation", "identity", "gradient", "preactivation", "paths"
 @cache
 def lesson(number: int) -> Lesson:
     """Return the lesson of a step, counted from 1."""
-    found: Lesson = importlib.import_module(f"residua.studies.lessons.{STEPS[number - 1]}").LESSON
-    return found
+    module = importlib.import_module(f"residua.studies.lessons.{STEPS[number - 1]}")
+    step: Lesson = module.LESSON
+    return step

@@ -15,11 +15,11 @@ _BATCH = 64
 def norms(passed: Pass) -> list[float]:
     """Return the norm of the loss's gradient at each unit's input, then at the last unit's output."""
     gradient = passed.gradient
-    found = [float(gradient.norm())]
+    backwards = [float(gradient.norm())]
     for step in reversed(passed.steps):
         gradient, _ = step.back(gradient)
-        found.append(float(gradient.norm()))
-    return found[::-1]
+        backwards.append(float(gradient.norm()))
+    return backwards[::-1]
 
 
 def gap_of(passed: Pass) -> float:
@@ -57,9 +57,9 @@ def run(course: Course) -> Finding:
         network, subject = network_of(trained(course, kind, deep))
         batch = next(iter(subject.batches("train", _BATCH, _BATCH)))
         passed = forward(network, batch.images, batch.labels)
-        found = norms(passed)
-        lines.append(Series(kind, style, found))
-        ratios[kind] = found[0] / found[-1]
+        by_unit = norms(passed)
+        lines.append(Series(kind, style, by_unit))
+        ratios[kind] = by_unit[0] / by_unit[-1]
         if kind == "residual":
             gap = gap_of(passed)
             shares = [unit.shortcut_share for unit in split_gradient(network, batch.images, batch.labels)]

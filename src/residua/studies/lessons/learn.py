@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from residua._base.signals import Interrupted
 from residua._base.words import clock, some
 from residua._version import __version__
 from residua.runtime.environment import environment
+from residua.studies.command import flags
 from residua.studies.lessons.course import STEPS, lesson
 from residua.studies.lessons.lesson import DATA, Course, Finding, Lesson, Number, Picture
 from residua.studies.lessons.page import Step, render_html, render_markdown
@@ -102,7 +104,7 @@ def learn(
             try:
                 seconds = _do(course, number, one)
             except Interrupted as error:
-                again = f"residua learn --out {folder}" + " --short" * short
+                again = shlex.join(["residua", "learn", *flags({"out": folder} | ({"short": True} if short else {}))])
                 raise Interrupted(
                     f"Stopped in step {number}; all is saved. Go on with:\n  {again}", error.exit_code
                 ) from None
@@ -126,10 +128,10 @@ def _do(course: Course, number: int, one: Lesson) -> float:
         "environment": environment(),
         **plain(finding),
     }
-    place = _place(course, number)
-    with writing(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_text(place, json.dumps(record, ensure_ascii=False) + "\n")
+    file = _place(course, number)
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, json.dumps(record, ensure_ascii=False) + "\n")
     return seconds
 
 

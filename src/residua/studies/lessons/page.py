@@ -46,7 +46,7 @@ class Step:
     @property
     def figures(self) -> list[str]:
         """The files of its pictures, from the page's folder."""
-        return [f"figures/{self.number}-{place}.svg" for place in range(1, len(self.finding.pictures) + 1)]
+        return [f"figures/{self.number}-{index}.svg" for index in range(1, len(self.finding.pictures) + 1)]
 
     @property
     def took(self) -> str:
@@ -147,7 +147,7 @@ def _anchor(step: Step) -> str:
 def _code(text: str) -> str:
     """Return HTML text with what stands between backticks as code."""
     parts = text.split("`")
-    return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))
+    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
 
 
 def _address(svg: str) -> str:

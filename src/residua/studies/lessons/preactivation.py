@@ -20,12 +20,12 @@ def along_shortcuts(passed: Pass) -> list[float]:
     """Return what is left, at each unit's input, of a gradient that takes shortcuts alone; 1 at the end."""
     gradient = passed.gradient
     start = float(gradient.norm())
-    found = [1.0]
+    backwards = [1.0]
     for step in reversed(passed.steps):
         whole, through = step.back(gradient)
         gradient = whole - through
-        found.append(float(gradient.norm()) / start)
-    return found[::-1]
+        backwards.append(float(gradient.norm()) / start)
+    return backwards[::-1]
 
 
 def run(course: Course) -> Finding:
@@ -45,13 +45,13 @@ def run(course: Course) -> Finding:
     batch = next(iter(subject.batches("train", _BATCH, _BATCH)))
     lines, numbers = [], []
     per_stage = (deep - 2) // 6
-    for place, (label, edits) in enumerate(_ORDERS.items()):
+    for index, (label, edits) in enumerate(_ORDERS.items()):
         torch.manual_seed(0)
         network = residual(build(get_spec(f"cifar_resnet{deep}", input_size=8, **edits)))
-        found = along_shortcuts(forward(network, batch.images, batch.labels))
-        lines.append(Series(label.split(",")[0], f"c{2 - place}", found))
+        shares = along_shortcuts(forward(network, batch.images, batch.labels))
+        lines.append(Series(label.split(",")[0], f"c{2 - index}", shares))
         # Behind the first unit of the last stage every shortcut is the identity.
-        left = found[-per_stage]
+        left = shares[-per_stage]
         numbers.append(Number(f"{left:.4g}", f"left after the last stage's identity shortcuts; ReLU {label}", left))
     chart = line_chart("gradient through shortcuts alone", "units passed", range(len(lines[0].values)), lines, points)
     after, before = (number.value for number in numbers)

@@ -20,7 +20,7 @@ def run(course: Course) -> Finding:
     network = residual(build(get_spec(f"cifar_resnet{shallow}", input_size=8)))
     unit = named_units(network)["layer1.0"]
     kept: list[torch.Tensor] = []
-    hook = branch_end(unit, network).register_forward_hook(lambda module, given, out: kept.append(out.clone()))
+    hook = branch_end(unit, network).register_forward_hook(lambda module, inputs, out: kept.append(out.clone()))
     x = torch.randn(4, 16, 8, 8).relu()
     with torch.no_grad():
         output = unit(x.clone())

@@ -1,7 +1,7 @@
 """preprocessor_config.json of Hugging Face's image processors: the evaluation transform that it states.
 
-Fields and their meaning are those of transformers' `ConvNextImageProcessor`, which its ResNets have, and of processors
-that resize to `size` and may crop `crop_size` from the centre (ViT, DeiT, BiT).
+Fields and their meaning are those of transformers' `ConvNextImageProcessor`, which its ResNets have. Processors that
+resize to `size` and may crop `crop_size` from the centre (ViT, DeiT, BiT) are read too.
 """
 
 from __future__ import annotations
