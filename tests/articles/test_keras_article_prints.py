@@ -25,6 +25,14 @@ def _history(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
 
 
+def test_row_054_shapes_and_counts_of_the_data_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As x_train.shape, the counts and y_train.shape."""
+    _train(tmp_path / "a")
+    printed = capsys.readouterr().err
+    assert "train: images (160, 3, 16, 16) as the network sees them, labels (160,) of 10 classes" in printed
+    assert "test: images (359, 3, 16, 16) as the network sees them, labels (359,) of 10 classes" in printed
+
+
 def test_row_065_the_learning_rate_of_each_epoch_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _train(tmp_path / "a")
     printed = capsys.readouterr().err
@@ -33,9 +41,6 @@ def test_row_065_the_learning_rate_of_each_epoch_is_printed(tmp_path: Path, caps
         ("2", "0.0001"),
         ("3", "1e-05"),
     ]
-    # The shapes and counts of the data, as x_train.shape and y_train.shape.
-    assert "train: images (160, 3, 16, 16) as the network sees them, labels (160,) of 10 classes" in printed
-    assert "test: images (359, 3, 16, 16) as the network sees them, labels (359,) of 10 classes" in printed
 
 
 def test_row_067_what_improved_and_what_was_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
