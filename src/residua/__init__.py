@@ -33,6 +33,7 @@ _HOMES = {
     "deepen": "residua.weights.deepen",
     "evaluate": "residua.evaluation.evaluate",
     "explain": "residua.inference.explain",
+    "export": "residua.exporting.export",
     "get_spec": "residua.specs.catalog",
     "inspect": "residua.anatomy.inspect",
     "list_models": "residua.specs.catalog",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from residua.data.open import open_dataset as open_dataset
     from residua.evaluation.evaluate import evaluate as evaluate
     from residua.evaluation.report.report import Report as Report
+    from residua.exporting.export import export as export
     from residua.families.build import build as build
     from residua.inference.explain import explain as explain
     from residua.inference.predict import Prediction as Prediction

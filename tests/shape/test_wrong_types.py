@@ -19,6 +19,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "create_model": {},
     "evaluate": {},
     "explain": {"paths": "a.png"},
+    "export": {"format": "onnx", "out": "export"},
     "get_spec": {},
     "inspect": {},
     "list_models": {},

@@ -57,6 +57,7 @@ _COMMANDS = {
     "serve": "Answer images over HTTP: a protocol for programs, a page for people.",
     "conform": "Hold a server against the Open Inference Protocol, point by point.",
     "convert": "Turn somebody else's weights into a run, or a run's into theirs.",
+    "export": "Export a run for other runtimes, proven beside the run.",
     "study": "Answer a question with a grid of networks under one recipe.",
     "learn": "Learn what residual networks are in eight steps, each run here.",
     "bench": "Time networks on this machine, beside their peers.",
@@ -119,6 +120,12 @@ _EXAMPLES = {
         "residua convert resnet50-11ad3fa6.pth --model resnet50 --out runs/resnet50",
         "residua convert model.safetensors --model resnet50_v2 --from timm --out runs/v2",
         "residua convert runs/a --to timm --out a.safetensors",
+    ),
+    "export": (
+        "residua export runs/a --format onnx --out exports/a",
+        "residua export runs/a --format openvino --with-preprocessing --out exports/a-openvino",
+        "residua export --check exports/a",
+        "residua export runs/a --check exports/a --json",
     ),
     "study": (
         "residua study",

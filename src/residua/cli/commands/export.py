@@ -1,0 +1,146 @@
+"""`residua export`: one call of `residua.export`, or of `check_export`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from residua._base.console import progress_bar
+from residua._base.errors import InputError
+from residua.cli.show import Switch, note, percent, print_json, print_table, say
+from residua.exporting.names import CERTIFICATE, PAGE, ExportPrecision, FormatName
+from residua.specs.fields import BadPolicy
+
+if TYPE_CHECKING:
+    from residua.exporting.gate import Verdict
+    from residua.exporting.proof import ProofRow
+
+_ANSWERS = {"passes": "passes", "fails": "FAILS", "undecided": "cannot be decided"}
+_OUT = "The folder to write, new or empty: the graph, golden images, certificate.json and certificate.html."
+
+
+def export(
+    run: str | None = None,
+    data: str | None = None,
+    /,
+    *,
+    format_: Annotated[FormatName | None, Parameter(name="--format")] = None,
+    precision: ExportPrecision = "fp32",
+    out: Annotated[Path | None, Parameter(help=_OUT)] = None,
+    with_preprocessing: Switch = False,
+    golden_only: Switch = False,
+    check: Path | None = None,
+    on_bad: BadPolicy | None = None,
+    data_dir: Path | None = None,
+    json: Switch = False,
+) -> int:
+    """Export a run as a file for another runtime, and prove it; or prove an export again (--check).
+
+    The files are opened again and run beside eager: on golden images in batches of 1, 2, 7 and 32, and on the run's
+    validation part (the test part where there is none). In fp32 every answer must agree, and outputs may differ by
+    1e-4 of the largest. Where the gate fails, nothing is written, and the exit code is 1.
+
+    Parameters
+    ----------
+    run
+        The run to export; with --check the run that was exported, left out for golden images alone.
+    data
+        Where the run's data lies now, or other labelled images.
+    format_
+        onnx (one file), openvino (model.xml and model.bin) or torch (torch.export, model.pt2).
+    precision
+        fp32.
+    with_preprocessing
+        Put normalisation and softmax inside: the graph takes uint8 (B, H, W, 3), resized and cropped, and gives
+        probabilities. Else it takes normalised float32 (B, 3, H, W) and gives logits.
+    golden_only
+        Prove on golden images alone, where the data is not available.
+    check
+        The folder of an export: refuse altered files, then prove it again on this machine.
+    on_bad
+        refuse images that do not decode, or skip them (left out and counted); left out: as in training.
+    data_dir
+        Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
+    json
+        Print one JSON document.
+    """
+    if check is not None:
+        return _check(check, run, data, on_bad, data_dir, json)
+    if run is None or format_ is None or out is None:
+        missing = [flag for flag, value in (("RUN", run), ("--format", format_), ("--out", out)) if value is None]
+        raise InputError(
+            f"no {' and no '.join(missing)}",
+            "a run, --format and --out; or --check with the folder of an export",
+            "residua export RUN --format onnx --out FOLDER",
+        )
+    from residua.exporting.export import GateFailed
+    from residua.exporting.export import export as run_export
+
+    with progress_bar("Proving", "images") as progress:
+        try:
+            written = run_export(
+                run,
+                data,
+                format=format_,
+                precision=precision,
+                out=out,
+                with_preprocessing=with_preprocessing,
+                golden_only=golden_only,
+                on_bad=on_bad,
+                data_dir=data_dir,
+                progress=progress,
+            )
+            certificate, folder = written.certificate, written.folder
+        except GateFailed as error:
+            certificate, folder = error.certificate, None
+    if json:
+        print_json({"folder": folder and str(folder)} | certificate.to_dict())
+        return int(folder is None)
+    say(f"{certificate.run['model']} of {run} as {format_}, {precision}")
+    for sentence in certificate.conversion:
+        say(f"  {sentence}")
+    _print(certificate.rows, certificate.verdict, certificate.notes)
+    if folder is None:
+        note("Nothing was written.")
+        return 1
+    note(f"Written: {folder}. How far to trust it: {folder / PAGE}, and for programs {CERTIFICATE}.")
+    note(f"On the machine that serves it: {shlex.join(['residua', 'export', '--check', str(folder)])}")
+    return 0
+
+
+def _check(
+    folder: Path, run: str | None, data: str | None, on_bad: BadPolicy | None, data_dir: Path | None, json: bool
+) -> int:
+    from residua.exporting.recheck import check_export
+
+    with progress_bar("Proving", "images") as progress:
+        outcome = check_export(folder, run, data, on_bad=on_bad, data_dir=data_dir, progress=progress)
+    if json:
+        print_json(outcome.to_dict())
+    else:
+        say(f"{outcome.run['model']} of {outcome.run['name']} as {outcome.format}, {outcome.precision}: files as written")
+        _print(outcome.rows, outcome.verdict, outcome.notes)
+    return int(outcome.verdict.answer == "fails")
+
+
+def _print(rows: Sequence[ProofRow], verdict: Verdict, notes: Sequence[str]) -> None:
+    say()
+    columns = ("images", "batches", "count", "agreement", "error", "eager top-1", "top-1", "difference, 95% interval")
+    print_table(columns, [_cells(row) for row in rows], right=(2, 3, 4, 5, 6, 7))
+    say()
+    say(f"The gate {_ANSWERS[verdict.answer]}: {verdict.sentence}.")
+    for sentence in notes:
+        note(f"Note: {sentence}.")
+
+
+def _cells(row: ProofRow) -> tuple[str, ...]:
+    error = "not finite" if row.error is None else f"{row.error:.1e}"
+    cells = (row.images, ",".join(map(str, row.batches)), f"{row.count:,}", percent(row.agreement), error)
+    if row.eager_top1 is None or row.top1 is None or row.difference is None or row.interval is None:
+        return (*cells, "–", "–", "–")
+    low, high = (f"{100 * bound:+.2f}" for bound in row.interval)
+    return (*cells, percent(row.eager_top1), percent(row.top1), f"{100 * row.difference:+.2f} ({low} to {high})")

@@ -1,0 +1,147 @@
+"""Each format's file: written from a traced graph, and opened again to be run."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+
+from residua._base.errors import Damaged
+from residua.exporting.graph_input import Answers
+from residua.exporting.names import FILES, ExportPrecision, FormatName
+from residua.runtime.graphs.onnx import to_onnx
+from residua.runtime.graphs.openvino import to_openvino
+from residua.runtime.graphs.packages import package
+
+PREFIX = "residua"
+"""Metadata stands under `residua.KEY` in ONNX, under `residua/KEY` in OpenVINO's rt_info, in residua.json in a .pt2."""
+_EXTRA = "residua.json"
+
+
+def write_graph(
+    name: FormatName, program: ExportedProgram, folder: Path, metadata: Mapping[str, str], output: str
+) -> None:
+    """Write a traced graph as the files of a format.
+
+    Args:
+        name: of the format.
+        program: see `residua.runtime.graphs.program`.
+        folder: where the files go.
+        metadata: texts by key, stored inside.
+        output: the name of the graph's output.
+
+    Raises:
+        InputError: a package of the format's extra is missing.
+    """
+    if name == "torch":
+        text = json.dumps(dict(metadata), ensure_ascii=False)
+        torch.export.save(program, folder / FILES["torch"][0], extra_files={_EXTRA: text})
+    elif name == "onnx":
+        write_onnx(to_onnx(program, outputs=(output,)), folder, metadata)
+    else:
+        write_openvino(to_openvino(program, outputs=(output,)), folder, metadata)
+
+
+def write_onnx(model: Any, folder: Path, metadata: Mapping[str, str]) -> None:
+    """Write an `onnx.ModelProto` with metadata, in one file."""
+    model.producer_name = PREFIX
+    del model.metadata_props[:]
+    for key, value in metadata.items():
+        model.metadata_props.add(key=f"{PREFIX}.{key}", value=value)
+    (folder / FILES["onnx"][0]).write_bytes(model.SerializeToString())
+
+
+def write_openvino(model: Any, folder: Path, metadata: Mapping[str, str]) -> None:
+    """Write an `openvino.Model` with metadata, its weights as they are: float32 stays float32."""
+    for key, value in metadata.items():
+        model.set_rt_info(value, [PREFIX, key])
+    package("openvino", "openvino").save_model(model, folder / FILES["openvino"][0], compress_to_fp16=False)
+
+
+def open_graph(name: FormatName, folder: Path, precision: ExportPrecision) -> tuple[Answers, dict[str, str]]:
+    """Open the files of a format; return what runs them, and their metadata.
+
+    Precision asked for is precision run: OpenVINO takes bf16 by itself where a processor has it.
+
+    Args:
+        name: of the format.
+        folder: where the files are.
+        precision: of the export.
+
+    Raises:
+        InputError: a package of the format's extra is missing.
+        Damaged: the file holds more than a graph and its weights.
+    """
+    path = folder / FILES[name][0]
+    if name == "torch":
+        return _open_torch(path)
+    return _open_onnx(path) if name == "onnx" else _open_openvino(path, precision)
+
+
+def _open_torch(path: Path) -> tuple[Answers, dict[str, str]]:
+    _refuse_pickles(path)
+    extra = {_EXTRA: ""}
+    program = torch.export.load(path, extra_files=extra).module()
+
+    def answers(images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            outputs: Tensor = program(images)
+        return outputs
+
+    return answers, json.loads(extra[_EXTRA])
+
+
+def _refuse_pickles(path: Path) -> None:
+    """Refuse a .pt2 with anything that torch would unpickle: weights as raw bytes are enough for every network."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.namelist():
+                where = entry.partition("/")[2]
+                raw = where.startswith("data/weights/weight_") or where.startswith("data/constants/tensor_")
+                if where.startswith("data/sample_inputs/"):
+                    # torch unpickles whatever it is where this refuses.
+                    torch.load(io.BytesIO(archive.read(entry)), weights_only=True)
+                elif where.startswith("data/") and not raw and not where.endswith(".json"):
+                    raise Damaged(path, f"it holds {where}, which torch would unpickle")
+                if where.endswith("_config.json") and b'"use_pickle": true' in archive.read(entry):
+                    raise Damaged(path, "it holds tensors that torch would unpickle")
+    except zipfile.BadZipFile:
+        raise Damaged(path, "it is no archive") from None
+    except pickle.UnpicklingError:
+        raise Damaged(path, "its sample inputs are more than tensors") from None
+
+
+def _open_onnx(path: Path) -> tuple[Answers, dict[str, str]]:
+    runtime = package("onnxruntime", "onnx")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+
+    def answers(images: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {given.name: images.numpy()})[0])
+
+    stored = session.get_modelmeta().custom_metadata_map
+    return answers, {key.removeprefix(f"{PREFIX}."): value for key, value in stored.items()}
+
+
+def _open_openvino(path: Path, precision: ExportPrecision) -> tuple[Answers, dict[str, str]]:
+    core = package("openvino", "openvino").Core()
+    model = core.read_model(path)
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    compiled = core.compile_model(model, "CPU", options)
+
+    def answers(images: Tensor) -> Tensor:
+        return torch.from_numpy(compiled(images.numpy())[0].copy())
+
+    stored = model.get_rt_info()[PREFIX] if model.has_rt_info([PREFIX]) else {}
+    return answers, {key: model.get_rt_info([PREFIX, key]).astype(str) for key in stored}

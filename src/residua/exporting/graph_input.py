@@ -1,0 +1,108 @@
+"""What a graph takes and gives: normalised floats and logits, or pixels and probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from residua.data.decode import Pixels
+from residua.data.preprocess import STD_EPSILON, normalise
+from residua.specs.preprocess import PreprocessSpec
+from residua.weights.run import Run
+
+
+class FromPixels(nn.Module):
+    """The network with its preprocessing inside, but for resize and crop: uint8 (B, H, W, 3) -> probabilities (B, K).
+
+    It normalises as `residua.data.preprocess.normalise` does, in the same order, and divides logits by the temperature.
+    """
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self, network: nn.Module, preprocess: PreprocessSpec, temperature: float) -> None:
+        super().__init__()
+        self.network, self.temperature = network, temperature
+        self._center, self._std = preprocess.image_center, preprocess.image_std
+        white = 1 if self._center or self._std else 255
+        mean = torch.tensor(preprocess.mean) if preprocess.mean_image is None else _tensor(preprocess.mean_image)
+        self.register_buffer("scale", torch.tensor([1 / (white * deviation) for deviation in preprocess.std]))
+        self.register_buffer("offset", -mean / torch.tensor(preprocess.std))
+        self.register_buffer("whitening", None if preprocess.whitening is None else _tensor(preprocess.whitening))
+
+    def forward(self, images: Tensor) -> Tensor:
+        levels = images.float()
+        if self._center or self._std:
+            levels = levels * (1 / 255)
+            if self._center:
+                levels = levels - levels.mean((1, 2, 3), keepdim=True)
+            if self._std:
+                centred = levels - levels.mean((1, 2, 3), keepdim=True)
+                levels = levels / ((centred * centred).mean((1, 2, 3), keepdim=True).sqrt() + STD_EPSILON)
+        values = levels * self.scale + self.offset
+        if self.whitening is not None:
+            values = (values.flatten(1) @ self.whitening).reshape(values.shape)
+        logits: Tensor = self.network(values.permute(0, 3, 1, 2))
+        return (logits / self.temperature).softmax(1)
+
+
+@dataclass(frozen=True, eq=False)
+class GraphForm:
+    """What a graph takes and gives.
+
+    Attributes:
+        preprocess: of the run.
+        temperature: of the run.
+        with_preprocessing: whether the graph takes uint8 (B, H, W, 3) and gives probabilities; else it takes
+            normalised float32 (B, 3, H, W) and gives logits.
+    """
+
+    preprocess: PreprocessSpec
+    temperature: float
+    with_preprocessing: bool
+
+    @classmethod
+    def of(cls, run: Run, *, with_preprocessing: bool) -> GraphForm:
+        """Return the form of a run's graph."""
+        return cls(run.preprocess_spec, run.temperature, with_preprocessing)
+
+    @property
+    def output(self) -> str:
+        """Return the name of the graph's output."""
+        return "probabilities" if self.with_preprocessing else "logits"
+
+    def example(self, count: int) -> Tensor:
+        """Return zeros of the shape and type of a batch."""
+        height, width = self.preprocess.size
+        if self.with_preprocessing:
+            return torch.zeros(count, height, width, 3, dtype=torch.uint8)
+        return torch.zeros(count, 3, height, width)
+
+    def around(self, network: nn.Module) -> nn.Module:
+        """Return the module to export, given (B, 3, H, W) -> logits."""
+        if not self.with_preprocessing:
+            return network
+        return FromPixels(network, self.preprocess, self.temperature).eval()
+
+    def fed(self, pixels: Pixels) -> Tensor:
+        """Return what the graph takes for uint8 (B, H, W, 3), resized and cropped."""
+        batch = torch.from_numpy(np.ascontiguousarray(pixels))
+        if self.with_preprocessing:
+            return batch
+        return normalise(batch.permute(0, 3, 1, 2), self.preprocess).contiguous()
+
+    def expected(self, logits: Tensor) -> Tensor:
+        """Return what the graph should give where the network gives these logits."""
+        return (logits.float() / self.temperature).softmax(1) if self.with_preprocessing else logits.float()
+
+
+Answers = Callable[[Tensor], Tensor]
+"""A graph that was opened: what it takes -> what it gives, on the CPU."""
+
+
+def _tensor(array: object) -> Tensor:
+    return torch.from_numpy(np.array(array.view()))  # type: ignore[attr-defined]

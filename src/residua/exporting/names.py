@@ -1,0 +1,63 @@
+"""The formats and precisions of an export, its files and its gates: stated here alone, and without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from residua._base.errors import InputError
+from residua.specs.fields import Span, checked
+
+FormatName = Literal["onnx", "openvino", "torch"]
+ExportPrecision = Literal["fp32"]
+MaxDrop = Annotated[float, Span(0, 1, above=True, below=True)]
+
+FILES: dict[FormatName, tuple[str, ...]] = {
+    "onnx": ("model.onnx",),
+    "openvino": ("model.xml", "model.bin"),
+    "torch": ("model.pt2",),
+}
+"""The files of each format; the first is the one to open."""
+CERTIFICATE, PAGE, GOLDEN = "certificate.json", "certificate.html", "golden.safetensors"
+BATCHES = (1, 2, 7, 32)
+"""The batch sizes at which an export is run."""
+
+_PRECISIONS: dict[FormatName, tuple[ExportPrecision, ...]] = {
+    "onnx": ("fp32",),
+    "openvino": ("fp32",),
+    "torch": ("fp32",),
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an export of one precision must hold.
+
+    Attributes:
+        agreement: the least share of images with the same top-1 as eager.
+        error: the largest difference of two outputs over the largest output of eager; None where none is set.
+    """
+
+    agreement: float
+    error: float | None
+
+
+LIMITS: dict[ExportPrecision, Limits] = {"fp32": Limits(1.0, 1e-4)}
+
+
+def check_form(format: str, precision: str) -> tuple[FormatName, ExportPrecision]:  # noqa: A002
+    """Return a format and a precision that go together.
+
+    Raises:
+        InputError: an unknown one, or a precision that the format does not have.
+    """
+    name: FormatName = checked("format", format, FormatName)
+    chosen: ExportPrecision = checked("precision", precision, ExportPrecision)
+    if chosen not in _PRECISIONS[name]:
+        able = [repr(each) for each, precisions in _PRECISIONS.items() if chosen in precisions]
+        raise InputError(
+            f"precision={chosen!r} with format={name!r}",
+            f"precision={' or '.join(map(repr, _PRECISIONS[name]))} for this format",
+            f"Use format={' or '.join(able)}",
+        )
+    return name, chosen
