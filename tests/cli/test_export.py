@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from exporting.runs import digits_run
 
+from exporting.runs import digits_run
 from residua.cli.app import main
 from residua.exporting import gate
 from residua.exporting.names import Limits
@@ -65,8 +65,6 @@ def test_a_gate_that_fails_exits_with_1_and_the_table(
         (["runs/nowhere", "--format", "onnx", "--out", "x"], "runs/nowhere"),
     ],
 )
-def test_words_that_do_not_fit_are_refused(
-    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_words_that_do_not_fit_are_refused(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", *words]) == 2
     assert message in capsys.readouterr().err

@@ -20,7 +20,9 @@ SIDE = 16
 PREPROCESS = PreprocessSpec(SIDE, SIDE, mean=(0.3, 0.3, 0.3), std=(0.35, 0.35, 0.35))
 
 
-def digits_run(folder: Path, name: str = "cifar_resnet8", preprocess: PreprocessSpec = PREPROCESS, **bundle: Any) -> Path:
+def digits_run(
+    folder: Path, name: str = "cifar_resnet8", preprocess: PreprocessSpec = PREPROCESS, **bundle: Any
+) -> Path:
     """Save a run whose network, of the family of CIFAR's ResNets, classifies some 90% of the digits."""
     dataset = open_dataset("digits")
     spec = get_spec(name, num_classes=10, input_size=preprocess.height)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from exporting.runs import PREPROCESS, digits_run
 
 import residua
+from exporting.runs import PREPROCESS, digits_run
 from residua._base.errors import InputError
 from residua.exporting import export as exporting
 from residua.exporting.certificate import read_certificate
@@ -113,9 +113,7 @@ def test_without_images_golden_ones_remain_and_the_certificate_states_it(run: re
     assert "accuracy was not measured" in written.certificate.notes[0]
 
 
-def test_an_export_that_fails_leaves_nothing(
-    run: residua.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_export_that_fails_leaves_nothing(run: residua.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = exporting.open_graph
 
     def wrong(*arguments: object) -> object:
@@ -123,7 +121,7 @@ def test_an_export_that_fails_leaves_nothing(
         return lambda images: answers(images).roll(1, 1), metadata
 
     monkeypatch.setattr(exporting, "open_graph", wrong)
-    with pytest.raises(GateFailed, match="golden in batches of 1: .* answers differ") as caught:
+    with pytest.raises(GateFailed, match=r"golden in batches of 1: .* answers differ") as caught:
         export(run, format="torch", out=tmp_path / "out")
     assert caught.value.exit_code == 1
     assert caught.value.certificate.rows[-1].agreement < 0.5
@@ -140,7 +138,7 @@ def test_a_slightly_wrong_export_fails_by_its_error(
         return lambda images: answers(images) * 1.001, metadata
 
     monkeypatch.setattr(exporting, "open_graph", wrong)
-    with pytest.raises(GateFailed, match="an output differs by 1.0e-03 of the largest, at most 1e-04 may"):
+    with pytest.raises(GateFailed, match=r"an output differs by 1.0e-03 of the largest, at most 1e-04 may"):
         export(run, format="torch", out=tmp_path / "out", golden_only=True)
 
 

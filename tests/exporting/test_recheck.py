@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from exporting.runs import digits_run
 
+from exporting.runs import digits_run
 from residua._base.errors import Damaged, InputError
 from residua.exporting.certificate import _signature, hashed
 from residua.exporting.export import export
@@ -85,7 +85,7 @@ def test_another_run_is_refused(copied: Path, tmp_path: Path) -> None:
 
 def test_a_folder_without_an_export_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(InputError, match="holds no certificate.json"):
+        with pytest.raises(InputError, match=r"holds no certificate.json"):
             check_export(folder)
 
 

@@ -230,19 +230,11 @@ def test_a_docstring_stands_once(path: Path) -> None:
 
 def test_public_names() -> None:
     frozen = "__version__ AugmentSpec InputError PreprocessSpec Prediction Recipe Report ResNetSpec ResiduaError Run"
-<<<<<<< HEAD
-    frozen += " build check convert create_model deepen evaluate explain get_spec inspect list_models load open_dataset"
-    frozen += " predict study"
+    frozen += " build check convert create_model deepen evaluate explain export get_spec inspect list_models load"
+    frozen += " open_dataset predict study"
     frozen += " train verify"
     assert residua.__all__ == frozen.split()
     assert len(residua.__all__) <= 30
-=======
-    frozen += " build check convert create_model evaluate explain export get_spec inspect list_models load open_dataset"
-    frozen += " predict study"
-    frozen += " train verify"
-    assert residua.__all__ == frozen.split()
-    assert len(residua.__all__) <= 40
->>>>>>> 7fe8265 (Export runs to ONNX, OpenVINO and torch.export, each run beside eager, with a certificate)
     for name in residua.__all__:
         assert getattr(residua, name) is not None
     with pytest.raises(AttributeError):

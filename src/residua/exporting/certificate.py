@@ -158,4 +158,3 @@ def processor_flags() -> tuple[str, ...]:
 def _signature(document: dict[str, Any]) -> str:
     text = json.dumps(document, sort_keys=True, ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-

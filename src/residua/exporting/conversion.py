@@ -48,8 +48,8 @@ def stored_run(run: Run) -> StoredRun:
 def metadata(run: Run, form: GraphForm, precision: str) -> dict[str, str]:
     """Return what a served graph needs beside its tensors, as texts by key.
 
-    `preprocess` is the evaluation transform as JSON; of numbers for each pixel it has shape and hash alone, and only a
-    graph with the preprocessing inside can be used without the run. `thresholds` gives for some accuracies the
+    `preprocess` is the evaluation transform as JSON. Of numbers for each pixel it has shape and hash alone: then only
+    a graph with the preprocessing inside can be used without the run. `thresholds` gives for some accuracies the
     probability from which on an answer is given; "{}" where the run has none.
     """
     return {

@@ -9,8 +9,8 @@ from residua._base.errors import AnswerNo
 from residua.evaluation.run_data import open_run
 from residua.evaluation.scores.options import Progress
 from residua.exporting.certificate import Certificate, hashed, processor_flags, surroundings
-from residua.exporting.folder import atomic_folder, check_empty
 from residua.exporting.conversion import golden_of, metadata, stored_run, trace
+from residua.exporting.folder import atomic_folder, check_empty
 from residua.exporting.formats import open_graph, write_graph
 from residua.exporting.gate import judge
 from residua.exporting.golden import Golden
@@ -65,9 +65,9 @@ def export(
 ) -> Export:
     """Export a run, and prove the files: they are opened again and run beside eager.
 
-    The export sees golden images in batches of 1, 2, 7 and 32, and the run's validation part (the test part where
-    there is none) in batches of these sizes in turn. Written in fp32 it must give the same top-1 for every image, and
-    outputs within 1e-4 of the largest.
+    The export sees golden images in batches of 1, 2, 7 and 32. It also sees the run's validation part, or the test
+    part where there is none, in batches of these sizes in turn. In fp32 it must give the same top-1 for every image,
+    and outputs within 1e-4 of the largest.
 
     Args:
         run: a `Run`, its folder or a name that `load` takes.
@@ -104,7 +104,6 @@ def export(
         (beside / PAGE).write_text(render(certificate), encoding="utf-8")
         certificate.write(beside)
     return Export(folder, certificate)
-
 
 
 def _certified(

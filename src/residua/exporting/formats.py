@@ -105,7 +105,7 @@ def _refuse_pickles(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.namelist():
                 where = entry.partition("/")[2]
-                raw = where.startswith("data/weights/weight_") or where.startswith("data/constants/tensor_")
+                raw = where.startswith(("data/weights/weight_", "data/constants/tensor_"))
                 if where.startswith("data/sample_inputs/"):
                     # torch unpickles whatever it is where this refuses.
                     torch.load(io.BytesIO(archive.read(entry)), weights_only=True)
@@ -125,10 +125,10 @@ def _open_onnx(path: Path) -> tuple[Answers, dict[str, str]]:
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    (given,) = session.get_inputs()
+    (entry,) = session.get_inputs()
 
     def answers(images: Tensor) -> Tensor:
-        return torch.from_numpy(session.run(None, {given.name: images.numpy()})[0])
+        return torch.from_numpy(session.run(None, {entry.name: images.numpy()})[0])
 
     stored = session.get_modelmeta().custom_metadata_map
     return answers, {key.removeprefix(f"{PREFIX}."): value for key, value in stored.items()}

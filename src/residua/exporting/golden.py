@@ -1,4 +1,4 @@
-"""Golden images: the same for every export, kept beside it with eager's answers, so that it can be proven without a run.
+"""Golden images, the same for every export, kept beside it with eager's answers: it can be proven without its run.
 
 They are patterns, not photos: noise of every coarseness and contrast, the ends of the range, ramps. Whatever computes
 a layer differently shows on them. How often answers on photos change does not.

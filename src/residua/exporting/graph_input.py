@@ -23,6 +23,7 @@ class FromPixels(nn.Module):
 
     scale: Tensor
     offset: Tensor
+    whitening: Tensor | None
 
     def __init__(self, network: nn.Module, preprocess: PreprocessSpec, temperature: float) -> None:
         super().__init__()

@@ -66,7 +66,7 @@ def check_export(
     data_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> Check:
-    """Prove an export again: the hashes of its files first, then golden images, and with the run the part too.
+    """Verify an export again: the hashes of its files first, then golden images, and with the run the part too.
 
     Args:
         folder: of the export.

@@ -56,7 +56,7 @@ def test_a_loss_on_the_limit_is_never_decided() -> None:
 
 def test_without_a_difference_the_bound_is_near_the_rule_of_three() -> None:
     gate = accuracy_drop(*answers(900, 0, 0), 0.003)
-    z2 = 1.6448536 ** 2
+    z2 = 1.6448536**2
     assert gate.upper == pytest.approx(z2 / (900 + z2), rel=1e-6)
     assert gate.lower == pytest.approx(-gate.upper, rel=1e-6)
 

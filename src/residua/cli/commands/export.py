@@ -40,9 +40,9 @@ def export(
 ) -> int:
     """Export a run as a file for another runtime, and prove it; or prove an export again (--check).
 
-    The files are opened again and run beside eager: on golden images in batches of 1, 2, 7 and 32, and on the run's
-    validation part (the test part where there is none). In fp32 every answer must agree, and outputs may differ by
-    1e-4 of the largest. Where the gate fails, nothing is written, and the exit code is 1.
+    The files are opened again and run beside eager, in batches of 1, 2, 7 and 32. The images are golden ones and the
+    run's validation part, or its test part where there is none. In fp32 every answer must agree, and outputs may
+    differ by 1e-4 of the largest. Where the gate fails, nothing is written, and the exit code is 1.
 
     Parameters
     ----------
@@ -122,7 +122,8 @@ def _check(
     if json:
         print_json(outcome.to_dict())
     else:
-        say(f"{outcome.run['model']} of {outcome.run['name']} as {outcome.format}, {outcome.precision}: files as written")
+        network = f"{outcome.run['model']} of {outcome.run['name']}"
+        say(f"{network} as {outcome.format}, {outcome.precision}: files as written")
         _print(outcome.rows, outcome.verdict, outcome.notes)
     return int(outcome.verdict.answer == "fails")
 
