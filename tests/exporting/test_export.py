@@ -13,7 +13,7 @@ import torch
 import residua
 from exporting.runs import PREPROCESS, digits_run
 from residua._base.errors import InputError
-from residua.exporting import export as exporting
+from residua.exporting import trial
 from residua.exporting.certificate import read_certificate
 from residua.exporting.export import GateFailed, export
 from residua.exporting.formats import open_graph
@@ -114,13 +114,13 @@ def test_without_images_golden_ones_remain_and_the_certificate_states_it(run: re
 
 
 def test_an_export_that_fails_leaves_nothing(run: residua.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = exporting.open_graph
+    original = trial.open_graph
 
     def wrong(*arguments: object) -> object:
         answers, metadata = original(*arguments)  # type: ignore[arg-type]
         return lambda images: answers(images).roll(1, 1), metadata
 
-    monkeypatch.setattr(exporting, "open_graph", wrong)
+    monkeypatch.setattr(trial, "open_graph", wrong)
     with pytest.raises(GateFailed, match=r"golden in batches of 1: .* answers differ") as caught:
         export(run, format="torch", out=tmp_path / "out")
     assert caught.value.exit_code == 1
@@ -131,13 +131,13 @@ def test_an_export_that_fails_leaves_nothing(run: residua.Run, tmp_path: Path, m
 def test_a_slightly_wrong_export_fails_by_its_error(
     run: residua.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = exporting.open_graph
+    original = trial.open_graph
 
     def wrong(*arguments: object) -> object:
         answers, metadata = original(*arguments)  # type: ignore[arg-type]
         return lambda images: answers(images) * 1.001, metadata
 
-    monkeypatch.setattr(exporting, "open_graph", wrong)
+    monkeypatch.setattr(trial, "open_graph", wrong)
     with pytest.raises(GateFailed, match=r"an output differs by 1.0e-03 of the largest, at most 1e-04 may"):
         export(run, format="torch", out=tmp_path / "out", golden_only=True)
 
@@ -146,13 +146,13 @@ def test_a_slightly_wrong_export_fails_by_its_error(
 def test_an_output_that_is_no_number_fails(
     value: float, run: residua.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = exporting.open_graph
+    original = trial.open_graph
 
     def wrong(*arguments: object) -> object:
         answers, metadata = original(*arguments)  # type: ignore[arg-type]
         return lambda images: torch.full_like(answers(images), value), metadata
 
-    monkeypatch.setattr(exporting, "open_graph", wrong)
+    monkeypatch.setattr(trial, "open_graph", wrong)
     with pytest.raises(GateFailed, match="NaN or infinite"):
         export(run, format="torch", out=tmp_path / "out", golden_only=True)
 

@@ -93,8 +93,8 @@ OPTIONS = {
         *("mean", "std", "scale", "mean_image", "interpolation", "crop", "by_structure", "json"),
     },
     "export": {
-        *("run", "data", "format", "precision", "out", "with_preprocessing", "golden_only", "check", "on_bad"),
-        *("data_dir", "json"),
+        *("run", "data", "format", "precision", "out", "with_preprocessing", "golden_only", "check"),
+        *("max_drop", "on_bad", "data_dir", "json"),
     },
     "bench": {
         *("models", "batch", "resolution", "mode", "engine", "kernels", "precision", "peer", "batches", "warm_up"),

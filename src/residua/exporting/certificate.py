@@ -13,7 +13,7 @@ from residua._base.errors import Damaged
 from residua._base.files import sha256_file
 from residua._base.json_file import read_json
 from residua._base.plain import plain
-from residua.exporting.gate import Verdict
+from residua.exporting.gate import Step, Verdict
 from residua.exporting.names import CERTIFICATE, ExportPrecision, FormatName
 from residua.exporting.proof import ProofRow
 from residua.runtime.environment import environment
@@ -63,8 +63,10 @@ class Certificate:
         format: "onnx", "openvino" or "torch".
         precision: of the export.
         with_preprocessing: whether it takes pixels and gives probabilities.
+        max_drop: the loss of top-1 that int8 may have, a fraction of 1; None for other precisions.
         conversion: how the graph was made, sentences.
         files: hash and size of each file, by name.
+        steps: what each step of the ladder to int8 gave, in order; the last that did not fail was taken.
         verdict: the gate's answer.
         rows: the export beside eager.
         environment: versions and machine of the proof.
@@ -76,8 +78,10 @@ class Certificate:
     format: FormatName
     precision: ExportPrecision
     with_preprocessing: bool
+    max_drop: float | None
     conversion: tuple[str, ...]
     files: dict[str, StoredFile]
+    steps: tuple[Step, ...]
     verdict: Verdict
     rows: tuple[ProofRow, ...]
     environment: dict[str, str]
@@ -105,6 +109,7 @@ class Stored(TypedDict):
     format: str
     precision: str
     with_preprocessing: bool
+    max_drop: float | None
     conversion: list[str]
     files: dict[str, StoredFile]
 

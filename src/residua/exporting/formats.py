@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from residua._base.errors import Damaged
+from residua._base.errors import Damaged, InputError
 from residua.exporting.graph_input import Answers
 from residua.exporting.names import FILES, ExportPrecision, FormatName
 from residua.runtime.graphs.onnx import to_onnx
@@ -77,7 +77,7 @@ def open_graph(name: FormatName, folder: Path, precision: ExportPrecision) -> tu
         precision: of the export.
 
     Raises:
-        InputError: a package of the format's extra is missing.
+        InputError: a package of the format's extra is missing; bf16 on a processor without it.
         Damaged: the file holds more than a graph and its weights.
     """
     path = folder / FILES[name][0]
@@ -137,7 +137,14 @@ def _open_onnx(path: Path) -> tuple[Answers, dict[str, str]]:
 def _open_openvino(path: Path, precision: ExportPrecision) -> tuple[Answers, dict[str, str]]:
     core = package("openvino", "openvino").Core()
     model = core.read_model(path)
-    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise InputError(
+            "precision='bf16' on a processor without bf16 arithmetic",
+            "a processor that computes in bf16: OpenVINO would compute in float32 and not state it",
+            "Use precision='fp32', or prove the export where it is served",
+        )
+    hint = "bf16" if precision == "bf16" else "f32"
+    options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     compiled = core.compile_model(model, "CPU", options)
 
     def answers(images: Tensor) -> Tensor:

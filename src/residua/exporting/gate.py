@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from residua._base.words import counted
-from residua.evaluation.measures.drop import AccuracyDrop, Answer
-from residua.exporting.names import LIMITS, ExportPrecision
+from residua.evaluation.measures.drop import AccuracyDrop, Answer, accuracy_drop
+from residua.exporting.names import LIMITS, MAX_DROP, ExportPrecision
 from residua.exporting.proof import Proof, ProofRow
 
 
@@ -26,14 +26,50 @@ class Verdict:
     drop: AccuracyDrop | None = None
 
 
-def judge(proof: Proof, precision: ExportPrecision) -> Verdict:
-    """Hold a proof against the limits of a precision: every row of it for fp32."""
+@dataclass(frozen=True)
+class Step:
+    """A step of the ladder to int8.
+
+    Attributes:
+        recipe: how the network was quantised.
+        verdict: the gate's answer.
+    """
+
+    recipe: str
+    verdict: Verdict
+
+
+def judge(proof: Proof, precision: ExportPrecision, max_drop: float = MAX_DROP) -> Verdict:
+    """Hold a proof against what a precision promises.
+
+    fp32 must hold its limits on every row, and bf16 on the labelled images, or on the golden ones where there are no
+    others. int8 must not lose more than `max_drop` of top-1, a fraction of 1, on the labelled images.
+    """
+    if precision == "int8":
+        return _judge_drop(proof, max_drop)
     limits = LIMITS[precision]
-    rows = proof.rows
+    rows = proof.rows[-1:] if precision == "bf16" and proof.right is not None else proof.rows
     failed = [text for row in rows if (text := _failure(row, limits.agreement, limits.error))]
     if failed:
         return Verdict("fails", "; ".join(failed))
     return Verdict("passes", _held(rows))
+
+
+def _judge_drop(proof: Proof, max_drop: float) -> Verdict:
+    row = proof.rows[-1]
+    if row.error is None:
+        return Verdict("fails", f"{row.images}: an output is NaN or infinite")
+    if proof.right is None:
+        sentence = f"golden images have no labels; {row.agreement:.2%} of the answers for them agree with eager's"
+        return Verdict("undecided", sentence)
+    drop = accuracy_drop(*proof.right, max_drop)
+    bounds = f"{100 * drop.lower:+.2f} to {100 * drop.upper:+.2f} points at 95% confidence on either side"
+    lost = f"top-1 falls by {100 * drop.drop:+.2f} points ({bounds}) on {counted(drop.count, 'image')}"
+    sentence = f"{lost}, at most {100 * max_drop:g} may; {row.agreement:.2%} of the answers agree with eager's"
+    if drop.answer == "undecided":
+        more = "no number of images" if drop.needed is None else f"about {counted(drop.needed, 'image')}"
+        sentence += f"; at these rates {more} would decide"
+    return Verdict(drop.answer, sentence, drop)
 
 
 def _failure(row: ProofRow, agreement: float, error: float | None) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 from residua._base.errors import InputError
-from residua.specs.fields import Span, checked
+from residua.specs.fields import checked
 
 FormatName = Literal["onnx", "openvino", "torch"]
-ExportPrecision = Literal["fp32"]
-MaxDrop = Annotated[float, Span(0, 1, above=True, below=True)]
-
+ExportPrecision = Literal["fp32", "bf16", "int8"]
 FILES: dict[FormatName, tuple[str, ...]] = {
     "onnx": ("model.onnx",),
     "openvino": ("model.xml", "model.bin"),
@@ -24,7 +22,7 @@ BATCHES = (1, 2, 7, 32)
 
 _PRECISIONS: dict[FormatName, tuple[ExportPrecision, ...]] = {
     "onnx": ("fp32",),
-    "openvino": ("fp32",),
+    "openvino": ("fp32", "bf16", "int8"),
     "torch": ("fp32",),
 }
 
@@ -42,7 +40,10 @@ class Limits:
     error: float | None
 
 
-LIMITS: dict[ExportPrecision, Limits] = {"fp32": Limits(1.0, 1e-4)}
+LIMITS: dict[ExportPrecision, Limits] = {"fp32": Limits(1.0, 1e-4), "bf16": Limits(0.995, None)}
+"""int8 is held against the loss of accuracy instead."""
+MAX_DROP = 0.003
+"""The loss of top-1 that int8 may have, a fraction of 1."""
 
 
 def check_form(format: str, precision: str) -> tuple[FormatName, ExportPrecision]:  # noqa: A002

@@ -23,6 +23,7 @@ def render(certificate: Certificate) -> str:
         .get_template("certificate.html.j2")
         .render(
             certificate=certificate,
+            answers=ANSWERS,
             answer=ANSWERS[certificate.verdict.answer],
             format=FORMATS[certificate.format],
         )

@@ -17,7 +17,7 @@ from residua.exporting.formats import open_graph
 from residua.exporting.gate import Verdict, judge
 from residua.exporting.golden import Golden
 from residua.exporting.graph_input import GraphForm
-from residua.exporting.names import CERTIFICATE, GOLDEN, ExportPrecision, FormatName, check_form
+from residua.exporting.names import CERTIFICATE, GOLDEN, MAX_DROP, ExportPrecision, FormatName, check_form
 from residua.exporting.part import Part, open_part
 from residua.exporting.proof import ProofRow, prove
 from residua.specs.fields import BadPolicy
@@ -101,7 +101,7 @@ def check_export(
         run=stored["run"],
         format=name,
         precision=precision,
-        verdict=judge(proof, precision),
+        verdict=judge(proof, precision, stored["max_drop"] or MAX_DROP),
         rows=proof.rows,
         environment=surroundings(),
         flags=processor_flags(),

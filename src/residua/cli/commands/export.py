@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from residua._base.console import progress_bar
 from residua._base.errors import InputError
 from residua.cli.show import Switch, note, percent, print_json, print_table, say
-from residua.exporting.names import CERTIFICATE, PAGE, ExportPrecision, FormatName
+from residua.exporting.names import CERTIFICATE, MAX_DROP, PAGE, ExportPrecision, FormatName
 from residua.specs.fields import BadPolicy
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def export(
     precision: ExportPrecision = "fp32",
     out: Annotated[Path | None, Parameter(help=_OUT)] = None,
     with_preprocessing: Switch = False,
+    max_drop: float = MAX_DROP,
     golden_only: Switch = False,
     check: Path | None = None,
     on_bad: BadPolicy | None = None,
@@ -53,10 +54,13 @@ def export(
     format_
         onnx (one file), openvino (model.xml and model.bin) or torch (torch.export, model.pt2).
     precision
-        fp32.
+        fp32; for openvino also bf16 (float32 files, opened for bf16) and int8 (NNCF, calibrated on training images).
     with_preprocessing
         Put normalisation and softmax inside: the graph takes uint8 (B, H, W, 3), resized and cropped, and gives
         probabilities. Else it takes normalised float32 (B, 3, H, W) and gives logits.
+    max_drop
+        The loss of top-1 that int8 may have, a fraction of 1. Steps from a plain recipe to careful ones are tried, and
+        the first that passes is taken; where the images cannot decide, that is stated.
     golden_only
         Prove on golden images alone, where the data is not available.
     check
@@ -89,6 +93,7 @@ def export(
                 precision=precision,
                 out=out,
                 with_preprocessing=with_preprocessing,
+                max_drop=max_drop,
                 golden_only=golden_only,
                 on_bad=on_bad,
                 data_dir=data_dir,
@@ -103,6 +108,8 @@ def export(
     say(f"{certificate.run['model']} of {run} as {format_}, {precision}")
     for sentence in certificate.conversion:
         say(f"  {sentence}")
+    for step in certificate.steps:
+        say(f"  tried: {step.recipe}: {_ANSWERS[step.verdict.answer]}")
     _print(certificate.rows, certificate.verdict, certificate.notes)
     if folder is None:
         note("Nothing was written.")

@@ -1,0 +1,111 @@
+"""Write a graph, open it again and run it; for int8, once per step of the ladder."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from torch.export import ExportedProgram
+
+from residua._base.words import counted
+from residua.evaluation.measures.drop import accuracy_drop
+from residua.evaluation.scores.options import Progress
+from residua.exporting.formats import open_graph, write_graph, write_openvino
+from residua.exporting.gate import Step, Verdict, judge
+from residua.exporting.golden import Golden
+from residua.exporting.graph_input import GraphForm
+from residua.exporting.ladder import calibration_images, quantised
+from residua.exporting.names import FILES, ExportPrecision, FormatName
+from residua.exporting.part import Part
+from residua.exporting.proof import Proof, prove
+from residua.runtime.graphs.openvino import to_openvino
+
+_BF16 = "the files hold float32; open them with INFERENCE_PRECISION_HINT=bf16, as they were proven"
+
+
+class Outcome(NamedTuple):
+    """What became of a graph.
+
+    Attributes:
+        proof: of the files that were kept.
+        verdict: the gate's answer to it.
+        steps: of the ladder to int8; none for other precisions.
+        sentences: on how the graph was made.
+    """
+
+    proof: Proof
+    verdict: Verdict
+    steps: tuple[Step, ...]
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What a graph is held against.
+
+    Attributes:
+        format: of the files.
+        precision: of the export.
+        form: what the graph takes and gives.
+        golden: golden images with eager's answers.
+        part: labelled images with eager's logits, or None.
+        max_drop: the loss of top-1 that int8 may have, a fraction of 1.
+        progress: called with (images done, images in total) of the part.
+    """
+
+    format: FormatName
+    precision: ExportPrecision
+    form: GraphForm
+    golden: Golden
+    part: Part | None
+    max_drop: float
+    progress: Progress | None
+
+    def run(self, program: ExportedProgram, metadata: Mapping[str, str], folder: Path) -> Outcome:
+        """Write a graph's files into `folder`, and run them from there."""
+        if self.precision == "int8":
+            assert self.part is not None
+            return self._climb(program, metadata, folder, self.part)
+        write_graph(self.format, program, folder, metadata, self.form.output)
+        proof, verdict = self._proven(folder)
+        return Outcome(proof, verdict, (), (_BF16,) if self.precision == "bf16" else ())
+
+    def _proven(self, folder: Path) -> tuple[Proof, Verdict]:
+        answers, _ = open_graph(self.format, folder, self.precision)
+        proof = prove(answers, self.form, self.golden, self.part, self.progress)
+        return proof, judge(proof, self.precision, self.max_drop)
+
+    def _climb(self, program: ExportedProgram, metadata: Mapping[str, str], folder: Path, part: Part) -> Outcome:
+        """Try the steps of the ladder until one passes; else keep the first that does not fail.
+
+        Where the images are too few to decide even a network that answers all of them alike, no further step can pass.
+        """
+        images = calibration_images(part, self.form)
+        alike = np.ones(len(part), bool)
+        decidable = accuracy_drop(alike, alike, self.max_drop).answer == "passes"
+        steps: list[Step] = []
+        kept: tuple[str, Proof, Verdict] | None = None
+        model = to_openvino(program, outputs=(self.form.output,))
+        for recipe, smaller in quantised(model, images):
+            with tempfile.TemporaryDirectory() as scratch:
+                written = Path(scratch)
+                write_openvino(smaller, written, metadata)
+                proof, verdict = self._proven(written)
+                steps.append(Step(recipe, verdict))
+                better = kept is None or verdict.answer == "passes"
+                better = better or (kept is not None and kept[2].answer == "fails" and verdict.answer != "fails")
+                if better:
+                    kept = recipe, proof, verdict
+                    for name in FILES[self.format]:
+                        shutil.copyfile(written / name, folder / name)
+            if verdict.answer == "passes" or (verdict.answer == "undecided" and not decidable):
+                break
+        assert kept is not None
+        recipe, proof, verdict = kept
+        sentence = f"int8 by NNCF, calibrated on {counted(len(images), 'training image')}; recipe taken: {recipe}"
+        return Outcome(proof, verdict, tuple(steps), (sentence,))

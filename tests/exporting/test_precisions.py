@@ -1,0 +1,158 @@
+"""bf16 and int8: what they promise, and the three answers of the gate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import residua
+from exporting.runs import digits_run
+from residua._base.errors import InputError
+from residua.exporting import formats, trial
+from residua.exporting.export import GateFailed, export
+from residua.exporting.formats import open_graph
+from residua.exporting.gate import judge
+from residua.exporting.graph_input import GraphForm
+from residua.exporting.ladder import calibration_images
+from residua.exporting.names import CERTIFICATE
+from residua.exporting.part import open_part
+from residua.exporting.proof import Proof, ProofRow
+from residua.exporting.recheck import check_export
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> residua.Run:
+    return residua.load(digits_run(tmp_path_factory.mktemp("precisions") / "run"))
+
+
+def test_int8_takes_the_first_step_that_passes_and_states_it(run: residua.Run, tmp_path: Path) -> None:
+    written = export(run, format="openvino", precision="int8", out=tmp_path / "out", max_drop=0.2)
+    certificate = written.certificate
+    assert certificate.verdict.answer == "passes"
+    assert [step.verdict.answer for step in certificate.steps] == ["passes"]
+    assert "calibrated on 300 training images; recipe taken: plain" in certificate.conversion[-1]
+    drop = certificate.verdict.drop
+    assert drop is not None
+    assert (drop.count, drop.limit) == (143, 0.2)
+    assert drop.drop <= drop.upper <= 0.2
+    row = certificate.rows[-1]
+    assert row.error is not None
+    assert 1e-4 < row.error < 0.5
+    xml = (tmp_path / "out" / "model.xml").read_text()
+    assert 'type="FakeQuantize"' in xml
+    assert 'element_type="i8"' in xml
+    stored = json.loads((tmp_path / "out" / CERTIFICATE).read_text())
+    assert stored["steps"][0]["recipe"].startswith("plain")
+    assert "The ladder of recipes" in (tmp_path / "out" / "certificate.html").read_text()
+    again = check_export(tmp_path / "out", run)
+    assert (again.verdict.answer, again.rows[-1]) == ("passes", row)
+    assert check_export(tmp_path / "out").verdict.answer == "undecided"
+
+
+def test_few_images_cannot_decide_and_the_certificate_states_how_many_would(
+    run: residua.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "quantised", lambda model, images: iter([("none", model), ("never tried", None)]))
+    verdict = export(run, format="openvino", precision="int8", out=tmp_path / "out").certificate.verdict
+    assert verdict.answer == "undecided"
+    assert "at these rates about 900 images would decide" in verdict.sentence
+    assert (tmp_path / "out" / "model.xml").is_file()
+
+
+def test_the_ladder_goes_on_after_a_step_that_fails(
+    run: residua.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that ruins the network, then one that leaves it alone."""
+
+    def steps(model: object, images: object) -> object:
+        ruined = model.clone()  # type: ignore[attr-defined]
+        last = [node for node in ruined.get_ordered_ops() if node.get_type_name() == "MatMul"][-1]
+        weights = last.input_value(1).get_node()
+        if weights.get_type_name() != "Constant":
+            weights = weights.input_value(0).get_node()
+        weights.data[:] = np.roll(weights.data, 1, 0)
+        yield "ruin", ruined
+        yield "leave", model
+        yield "never tried", None
+
+    monkeypatch.setattr(trial, "quantised", steps)
+    certificate = export(run, format="openvino", precision="int8", out=tmp_path / "out", max_drop=0.05).certificate
+    assert [(step.recipe, step.verdict.answer) for step in certificate.steps] == [
+        ("ruin", "fails"),
+        ("leave", "passes"),
+    ]
+    assert check_export(tmp_path / "out", run).verdict.answer == "passes"
+
+    monkeypatch.setattr(trial, "quantised", lambda model, images: iter([next(steps(model, images))]))  # type: ignore[call-overload]
+    with pytest.raises(GateFailed, match="top-1 falls by"):
+        export(run, format="openvino", precision="int8", out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_calibration_sees_training_images_alone(run: residua.Run) -> None:
+    part = open_part(run, None, data_dir=None, on_bad=None, progress=None)
+    assert part.split.name == "val"
+    arrays = calibration_images(part, GraphForm.of(run, with_preprocessing=True))
+    assert (len(arrays), arrays[0].shape) == (300, (1, 16, 16, 3))
+    measured = {pixels.tobytes() for _, batch in part.batches() for pixels in batch}
+    train = part.dataset.splits["train"]
+    both = measured & {train.images.read(index).tobytes() for index in range(len(train))}
+    assert not both & {array[0].tobytes() for array in arrays}
+
+
+def test_bf16_is_run_as_bf16_or_refused(run: residua.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    openvino = pytest.importorskip("openvino")
+    able = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if able:
+        written = export(run, format="openvino", precision="bf16", out=tmp_path / "out", golden_only=True)
+        error = written.certificate.rows[0].error
+        assert error is not None
+        assert 1e-4 < error < 0.05, "float32 arithmetic would differ by 1e-6"
+        assert "INFERENCE_PRECISION_HINT=bf16" in written.certificate.conversion[-1]
+        _, metadata = open_graph("openvino", tmp_path / "out", "bf16")
+        assert metadata["precision"] == "bf16"
+
+    class Core:
+        def get_property(self, *names: str) -> list[str]:
+            return ["FP32"]
+
+        def read_model(self, path: Path) -> None:
+            return None
+
+    class Package:
+        pass
+
+    Package.Core = Core  # type: ignore[attr-defined]
+    monkeypatch.setattr(formats, "package", lambda *names: Package)
+    with pytest.raises(InputError, match="without bf16 arithmetic"):
+        open_graph("openvino", tmp_path / "out", "bf16")
+
+
+def test_bf16_may_change_one_answer_in_two_hundred() -> None:
+    right = np.ones(1000, bool)
+    golden = ProofRow("golden", (1,), 32, 0.9, 0.01)
+    for agreement, answer in ((0.995, "passes"), (0.994, "fails")):
+        row = ProofRow("val", (1, 2, 7, 32), 1000, agreement, 0.01, 1.0, 1.0, 0.0, (0.0, 0.0))
+        assert judge(Proof((golden, row), (right, right)), "bf16").answer == answer
+    assert judge(Proof((golden,), None), "bf16").answer == "fails"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"format": "onnx", "precision": "bf16"}, "precision='bf16' with format='onnx'.*format='openvino'"),
+        ({"format": "torch", "precision": "int8"}, "precision='int8' with format='torch'"),
+        ({"format": "openvino", "precision": "int8", "golden_only": True}, "int8' without images"),
+        ({"format": "openvino", "precision": "int8", "max_drop": 0.0}, "max_drop=0.0"),
+        ({"format": "openvino", "precision": "int8", "max_drop": 30}, "max_drop=30"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    arguments: dict[str, object], words: str, run: residua.Run, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=words):
+        export(run, out=tmp_path / "out", **arguments)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
