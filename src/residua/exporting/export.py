@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from residua._base.errors import AnswerNo, InputError
+from residua._base.files import atomic_folder, check_empty
 from residua.evaluation.measures.drop import MaxDrop
 from residua.evaluation.run_data import open_run
 from residua.evaluation.scores.options import Progress
 from residua.exporting.certificate import Certificate, hashed, processor_flags, surroundings
 from residua.exporting.conversion import golden_of, metadata, stored_run, trace
-from residua.exporting.folder import atomic_folder, check_empty
 from residua.exporting.graph_input import GraphForm
 from residua.exporting.names import GOLDEN, MAX_DROP, PAGE, check_form
 from residua.exporting.page import render
