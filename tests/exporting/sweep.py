@@ -24,6 +24,8 @@ SIDE = 64
 def random_run(name: str, side: int = SIDE) -> Run:
     """Return a run of a network whose batch normalisation has statistics and factors as training leaves them."""
     spec = get_spec(name)
+    if spec.in_channels != 3:
+        spec = spec.edit(in_channels=3)  # as runs have it: what decodes images gives three channels
     size = nearest_size(spec, side)
     spec = spec.edit(input_size=size) if spec.input_size != size else spec
     torch.manual_seed(0)
