@@ -69,9 +69,10 @@ def test_the_ladder_goes_on_after_a_step_that_fails(
 
     def steps(model: object, images: object) -> object:
         openvino = pytest.importorskip("openvino")
-        changes = openvino.preprocess.PrePostProcessor(model.clone())  # type: ignore[attr-defined]
-        changes.output().postprocess().custom(lambda output: openvino.opset13.multiply(output, np.float32([-1])))
-        ruined = changes.build()
+        copied = model.clone()  # type: ignore[attr-defined]
+        (result,) = copied.get_results()
+        negative = openvino.opset13.multiply(result.input_value(0), np.float32([-1]))
+        ruined = openvino.Model([openvino.opset13.result(negative)], copied.get_parameters(), "ruined")
         yield "ruin", ruined
         yield "leave", model
         yield "never tried", None
