@@ -130,6 +130,7 @@ def test_a_bomb_is_noticed_before_it_is_held() -> None:
 @pytest.mark.parametrize(
     "content",
     [b"hello", gzip.compress(b"{}" * 1000)[:-4], gzip.compress(b"{}")[:8], gzip.compress(b"{}") + b"x", b""],
+    ids=["plain text", "without its end", "the header alone", "with a rest", "empty"],
 )
 def test_compression_that_is_damaged(strict: Running, content: bytes) -> None:
     response = strict.infer(content=content, headers={"Content-Encoding": "gzip"})
