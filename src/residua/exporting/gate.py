@@ -63,9 +63,9 @@ def _judge_drop(proof: Proof, max_drop: float) -> Verdict:
         sentence = f"golden images have no labels; {row.agreement:.2%} of the answers for them agree with eager's"
         return Verdict("undecided", sentence)
     drop = accuracy_drop(*proof.right, max_drop)
-    bounds = f"{100 * drop.lower:+.2f} to {100 * drop.upper:+.2f} points at 95% confidence on either side"
-    lost = f"top-1 falls by {100 * drop.drop:+.2f} points ({bounds}) on {counted(drop.count, 'image')}"
-    sentence = f"{lost}, at most {100 * max_drop:g} may; {row.agreement:.2%} of the answers agree with eager's"
+    bounds = f"one-sided 95% bounds {100 * drop.lower:.2f} and {100 * drop.upper:.2f}"
+    lost = f"top-1 falls by {100 * drop.drop:.2f} points ({bounds}) on {counted(drop.count, 'image')}"
+    sentence = f"{lost}; the limit is {100 * max_drop:g}; {row.agreement:.2%} of the answers agree with eager's"
     if drop.answer == "undecided":
         more = "no number of images" if drop.needed is None else f"about {counted(drop.needed, 'image')}"
         sentence += f"; at these rates {more} would decide"

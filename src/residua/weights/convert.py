@@ -24,7 +24,7 @@ from residua.weights.open import load
 from residua.weights.rgb import for_rgb, luma_of
 from residua.weights.run import Run
 from residua.weights.sources.by_structure import match_by_structure, matches
-from residua.weights.sources.read_source import Converted, get_source, read_weights
+from residua.weights.sources.read_source import Converted, get_source, read_weights, trained_on
 from residua.weights.stated_preprocess import StatedPreprocess
 
 
@@ -95,8 +95,7 @@ def convert(
         check_input(spec, image_size)
     weights, layers = _read(path, spec, source, _count(classes), by_structure)
     spec, tensors, grey = for_rgb(str(path), weights.spec, weights.tensors)
-    data = "cifar10" if getattr(spec, "stem", "") == "cifar" else get_source(weights.source).DATA
-    names, named = class_names(classes, spec.num_classes, data)
+    names, named = class_names(classes, spec.num_classes, trained_on(spec, weights.source))
     assumed = ""
     if preprocess is None:
         declared = _declared(path)

@@ -21,7 +21,7 @@ from residua.weights.identity import Target
 from residua.weights.named.locate import HUB_FILES, is_remote, public_name
 from residua.weights.named.resolve import Weights, resolve
 from residua.weights.rgb import for_rgb, luma_of
-from residua.weights.sources.read_source import get_source
+from residua.weights.sources.read_source import trained_on
 
 
 def open_bundle(name: Path | str, model: str | Spec | None = None) -> tuple[Bundle, dict[str, Tensor]]:
@@ -76,14 +76,15 @@ def _published(name: Path | str, weights: Weights) -> Bundle:
             "input_size declares",
             stacklevel=2,
         )
-    data = get_source(known.source).DATA if known.source else ""
     spec = spec_for(weights.identity.opened, weights.preprocess)
+    names, assumed_names = class_names(weights.classes or None, spec.num_classes, trained_on(spec, known.source))
+    notes = [*known.notes, *filter(None, (assumed_names,))]
     return Bundle(
         located.path.parent,
         spec,
-        weights.classes or class_names(None, spec.num_classes, data)[0],
+        names,
         weights.preprocess,
-        data={"notes": list(known.notes)} if known.notes else {},
+        data={"notes": notes} if notes else {},
         initial_weights={"given": known.given, "sha256": known.sha256},
         weights_sha256=hash_tensors(weights.tensors),
     )

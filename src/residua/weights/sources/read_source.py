@@ -170,6 +170,13 @@ def get_source(name: str) -> Source:
     return Source.of(importlib.import_module(f"residua.weights.sources.{name}"))
 
 
+def trained_on(spec: Spec, source: str) -> str:
+    """Return the data set whose class names weights have that come without any: of small images, or the source's."""
+    if getattr(spec, "stem", "") == "cifar":
+        return "cifar10"
+    return get_source(source).DATA if source else ""
+
+
 def _read(path: Path, source: str | None) -> tuple[str, Tensors, list[str]]:
     """Return the source's name, its tensors, and a note where the source was guessed."""
     if source is not None:
