@@ -188,7 +188,10 @@ def test_the_committed_records_are_the_references(reference_file: Callable[[str]
     found = json.loads(reference_file("reference/architectures.json").read_text())["records"]
     keys = ("params", "macs", "input", "num_classes")
     measured = {r["reference"]: [r[key] for key in keys] for r in found if r["params"] is not None}
-    ours = {reference: [row[key] for key in keys] for reference, row in RECORDS.items()}
+    # The PyTorch article's two networks: counts of the article's own code, which the references do not list.
+    added = {"resnet18_plainstem", "resnet34_plainstem"}
+    assert added.isdisjoint(measured)
+    ours = {reference: [row[key] for key in keys] for reference, row in RECORDS.items() if reference not in added}
     assert {reference: [*row[:2], list(row[2]), row[3]] for reference, row in ours.items()} == measured
     named = {r["reference"]: r["residua"] for r in found if r["residua"] and r["params"] is not None}
     assert {reference: RECORDS[reference]["name"] for reference in named} == named

@@ -18,8 +18,6 @@ MOST_MODULES = 14
 LISTS = {"families", "specs", "cli/commands", "studies/questions", "weights/sources", "data/sources"}
 # Folders of tests that belong to no folder of the package.
 APART = {"laws", "peers", "faults", "shape", "tools", "reference", "articles"}
-# Files of tests beside the folder of their module. The set only shrinks.
-ASTRAY = {"serving/test_infer.py", "serving/test_people.py"}
 PLACES = ("src", "tests", "tools", "benchmarks", "proofs")
 FILES = sorted(path.relative_to(ROOT).as_posix() for place in PLACES for path in (ROOT / place).rglob("*.py"))
 
@@ -89,8 +87,7 @@ def test_tests_of_a_module_stand_in_its_folder() -> None:
         places = {module.parent for module in package.rglob(f"{path.stem.removeprefix('test_')}.py")}
         if first not in APART and places and package.joinpath(*rest) not in places:
             astray.append(path.relative_to(ROOT / "tests").as_posix())
-    assert sorted(set(astray) - ASTRAY) == [], "move them to the folder of their module"
-    assert sorted(ASTRAY - set(astray)) == [], "take them off the list"
+    assert sorted(set(astray)) == [], "move them to the folder of their module"
 
 
 def test_the_version_is_stated_once() -> None:
