@@ -1,7 +1,8 @@
-"""Rows 53 to 64 of the list of what the articles name: Keras's CIFAR-10 example, its networks and its schedule."""
+"""Rows 52 to 64 of the list of what the articles name: Keras's CIFAR-10 example, its networks and its schedule."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import ModuleType
 
@@ -21,6 +22,26 @@ from residua.training.recipe_file import load_recipe
 from residua.training.step.optim import learning_rate
 from residua.weights.open import load
 from studies.grids import result, results
+
+
+def test_row_052_twenty_layers_against_fifty_six() -> None:
+    """The committed outcome: two seeds, forty epochs or more, plain and residual, with what was cut."""
+    folder = Path(__file__).parents[2] / "docs" / "studies" / "degradation"
+    outcome = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    arms = {arm["arm"]: arm for arm in outcome["arms"]}
+    assert set(arms) == {"plain-20", "plain-56", "residual-20", "residual-56"}
+    assert {arm["test_error"]["n"] for arm in arms.values()} == {2}
+    assert "trained for 40 epochs" in outcome["length"]
+    # He 2015, table 6: 0.27 and 0.85 million parameters; option A adds none.
+    assert {name: round(arm["params"] / 1e6, 2) for name, arm in arms.items() if "residual" in name} == {
+        "residual-20": 0.27,
+        "residual-56": 0.85,
+    }
+    assert all(arms[f"plain-{depth}"]["params"] == arms[f"residual-{depth}"]["params"] for depth in (20, 56))
+    means = {name: arm["train_error"]["mean"] for name, arm in arms.items()}
+    plain = means["plain-56"] - means["plain-20"]
+    assert outcome["verdict"]["numbers"]["plain"]["value"] == pytest.approx(plain)
+    assert "Cut:" in (folder / "recipe.toml").read_text(encoding="utf-8")
 
 
 def test_row_053_vanishing_and_exploding_gradients() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parents[1] / "articles"
 ROWS = range(1, 110)
 # Rows without a test. The set only shrinks: a row whose test is written leaves it.
-MISSING: set[int] = {52}
+MISSING: set[int] = set()
 
 
 def _tests() -> Counter[int]:

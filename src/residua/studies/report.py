@@ -90,7 +90,10 @@ class StudyReport:
                 "Finished runs were measured as they are, and nothing was trained. Differences between their trainings "
                 "count too; each run's own report states how it was trained."
             )
-        return self.study.form(self.results.quick).shows.format_map(self.results.sizes)
+        form = self.study.form(self.results.quick)
+        if (name := self.recipe.get("name")) != form.recipe:
+            return f"A recipe of its own, {name}, in place of the form's: it shows what that training shows."
+        return form.shows.format_map(self.results.sizes)
 
     @property
     def length(self) -> str:
