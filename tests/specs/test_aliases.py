@@ -9,6 +9,7 @@ import pytest
 
 import residua
 from residua._base.errors import InputError, Notice
+from residua.anatomy import inspect
 from residua.cli.app import main
 from residua.specs.aliases import ALIASES, equal_of
 from residua.specs.catalog import get_spec, list_models
@@ -19,7 +20,7 @@ from residua.weights.peers.same_network import peer_network_of
 NAMES = [
     ("resnet_v2_50", "resnet50_v2_slim", {}),
     ("resnet_v2_200", "resnet200_v2_slim", {}),
-    ("resnet_v1_101", "resnet101_v1", {"pool_padding": "same"}),
+    ("resnet_v1_101", "resnet101_v1", {"pool_padding": "same", "stride_site": "last_3x3", "shortcut": "max_pool"}),
     ("ResNet50", "resnet50_keras", {}),
     ("ResNet50V2", "resnet50_v2_keras", {}),
     ("ResNet152v2", "resnet152_v2_keras", {}),
@@ -177,3 +178,12 @@ def test_create_model_takes_them() -> None:
         network = residua.create_model("PreActResNet18")
     # As kuangliu/pytorch-cifar's PreActResNet18 has them.
     assert sum(parameter.numel() for parameter in network.parameters()) == 11_171_146
+
+
+def test_slims_v1_networks_stride_in_the_last_unit() -> None:
+    """Block 1 of resnet_v1.py ends at 28 × 28."""
+    with pytest.warns(Notice, match="resnet50_v1 with pool_padding='same', stride_site='last_3x3'"):
+        spec = get_spec("resnet_v1_50")
+    by_name = {layer.name: layer for layer in inspect(spec).layers}
+    assert by_name["layer1.1.conv2"].output[-1] == 56
+    assert by_name["layer1.2.conv2"].output[-1] == 28

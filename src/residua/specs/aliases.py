@@ -53,13 +53,15 @@ _INCEPTION = "a name in Szegedy 2016 (arXiv 1512.00567, 1602.07261)"
 
 # The forms of Keras Applications and of TF-slim; `weights.peers.same_network` and `weights.sources` prove them.
 KERAS_INCEPTION = {"bn_scale": False, "pool_counts_padding": False, "aux_heads": False, "dropout": 0.0}
+# Slim strides in the last unit of a block and subsamples its identity, in its v1 networks too (resnet_v1.py).
+_SLIM_V1 = {"pool_padding": "same", "stride_site": "last_3x3", "shortcut": "max_pool"}
 _FOR_CIFAR = {"stem": "cifar", "num_classes": 10, "input_size": 32}
 
 # The first pattern that matches decides.
 ALIASES: tuple[Alias, ...] = (
     # TF-slim
     Alias(r"resnet_v2_(\d+)", "resnet{}_v2_slim", _SLIM),
-    Alias(r"resnet_v1_(\d+)", "resnet{}_v1", _SLIM, {"pool_padding": "same"}),
+    Alias(r"resnet_v1_(\d+)", "resnet{}_v1", _SLIM, _SLIM_V1),
     Alias(r"vgg_a", "vgg11", _SLIM),
     Alias(r"vgg_(16|19)", "vgg{}", _SLIM),
     # Keras

@@ -101,6 +101,15 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, capsys: Output
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_a_run_is_no_folder_of_a_course(tmp_path: Path, capsys: Output) -> None:
+    """A folder with a lock and files of its own, such as a run, gets nothing."""
+    for name in (".lock", "model.safetensors"):
+        (tmp_path / name).touch()
+    assert main(["learn", "--step", "1", "--out", str(tmp_path)]) == 2
+    assert "already holds model.safetensors" in capsys.readouterr().err
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".lock", "model.safetensors"]
+
+
 def test_every_word_is_explained_where_it_first_appears() -> None:
     known: list[str] = []
     for number in range(1, len(STEPS) + 1):

@@ -28,6 +28,7 @@ from residua.studies.lessons.lesson import DATA, Course, Finding, Lesson, Number
 from residua.studies.lessons.page import Step, render_html, render_markdown
 
 PAGE, TEXT, DOCUMENT = "index.html", "learn.md", "learn.json"
+_OWN = {PAGE, TEXT, DOCUMENT, "figures", "runs", "steps", ".lock"}
 _FORMAT = 1  # raised when a step measures differently than before, so that no older record is used
 
 
@@ -89,8 +90,8 @@ def learn(
         if not 1 <= number <= len(STEPS):
             raise InputError(f"step={number}", f"a step from 1 to {len(STEPS)}", "Leave it out for all of them")
     others = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-    if others and not {"steps", ".lock"} & set(others):
-        raise InputError(f"{folder} already holds {some(others)}", "a folder of its own", "Give a different out=…")
+    if foreign := [name for name in others if name not in _OWN and not name.endswith(".part")]:
+        raise InputError(f"{folder} already holds {some(foreign)}", "a folder of its own", "Give a different out=…")
     course = Course(folder, short, progress)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
