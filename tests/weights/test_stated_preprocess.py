@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -69,6 +70,9 @@ def test_the_scale_is_what_white_becomes(tmp_path: Path) -> None:
         ({"scale": 0}, "scale=0"),
         ({"scale": float("nan")}, "scale=nan"),
         ({"mean": float("nan")}, "mean"),
+        ({"mean": (125, 123, 114)}, "mean up to 125, where white is 1"),
+        ({"scale": 2, "mean": 2.5}, "mean up to 2.5, where white is 2"),
+        ({"mean_image": np.full((32, 32, 3), 128.0)}, "mean_image up to 128, where white is 1"),
         ({"crop": 1.5}, "crop=1.5"),
         ({"crop": 0}, "crop=0"),
         ({"interpolation": "cubic"}, "Did you mean bicubic"),

@@ -78,6 +78,7 @@ class StatedPreprocess:
             changes["mean_image"] = pixel_mean(self.mean_image, scale)
         elif "mean" in changes:
             changes["mean_image"] = None
+        self._refuse_levels(changes, scale)
         try:
             return dataclasses.replace(fed, **changes)
         except InputError as error:
@@ -89,6 +90,20 @@ class StatedPreprocess:
                 f"a mean image of {side} pixels, in units where white is {scale:g}",
                 "Give image_size=… as the images were, or scale=255 for a mean of levels",
             ) from error
+
+    def _refuse_levels(self, changes: dict[str, Any], scale: float) -> None:
+        """Refuse a mean that no image can have: levels of 0 to 255, where white is 1."""
+        each = changes.get("mean_image")
+        highest = max(changes.get("mean", ()), default=0.0)
+        if each is not None:
+            highest = max(highest, *memoryview(each.data).cast("f"))
+        if highest > 1:
+            name = "mean_image" if each is not None else "mean"
+            raise InputError(
+                f"{name} up to {highest * scale:g}, where white is {scale:g}",
+                "a mean between black and white",
+                "Give scale=255 for a mean of levels",
+            )
 
     def note(self, fed: PreprocessSpec, source: str) -> str:
         """Return a sentence on what of `fed` was assumed, "" where everything was stated."""
