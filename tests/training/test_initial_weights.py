@@ -260,3 +260,13 @@ def test_the_command_takes_weights(base: Path, tmp_path: Path) -> None:
     assert run.initial_weights["given"] == base.name
     assert run.recipe is not None
     assert (run.recipe["freeze"], run.recipe["layer_decay"]) == ("2", 0.75)
+
+
+def test_weights_of_a_map_of_logits_are_refused_before_anything_is_written(tmp_path: Path, few: dict[str, Any]) -> None:
+    spec = get_spec(MODEL, num_classes=10, input_size=16, global_pool=False)
+    fields: dict[str, Any] = {"metrics": {}, "data": {}, "preprocess": PREPROCESS}
+    classes = tuple("abcdefghij")
+    save_bundle(tmp_path / "map", tensors=build(spec).state_dict(), spec=spec, classes=classes, **fields)
+    with pytest.raises(InputError, match="training with global_pool=False"):
+        train("digits", MODEL, out=tmp_path / "run", progress=False, weights=tmp_path / "map", **few)
+    assert not (tmp_path / "run").exists()

@@ -131,6 +131,7 @@ def ask(
     initial = _initial_weights(weights, target, folder, origin)
     if initial is not None:
         spec = target.taking(initial.form)
+        spec.require_logits("training")  # again: the form of the weights may give none
     full_provenance = full_provenance or (origin is not None and origin.full_provenance)
     large, small, note = _within_limit(spec, large, small, recipe, overrides, resume=origin is not None)
     return Request(data, data_dir, folder, spec, initial, RecipePair(large, small), origin, full_provenance, note)
