@@ -18,7 +18,7 @@ INPUT = "images"
 BATCH: Mapping[int, str] = {0: "batch"}
 """The free axes of a graph by default."""
 LEAST_EXAMPLES = 2
-"""Images in an example batch: torch.export takes a batch of one for a constant (pytorch#157621)."""
+"""Images in an example batch: torch.export takes a batch of one for a constant (PyTorch's issue 157621)."""
 
 
 def example_images(shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
