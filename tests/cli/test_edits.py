@@ -121,3 +121,10 @@ def test_train_records_edits_as_python_does(tmp_path: Path) -> None:
     origin = read_origin(tmp_path / "c")
     assert origin is not None
     assert origin.spec.shortcut == "none"  # type: ignore[attr-defined]
+
+
+def test_the_data_decides_how_many_classes_a_training_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "digits", "--model", "cifar_resnet8", "--set", "num_classes=7", "--out", str(tmp_path / "run")]
+    assert main(words) == 2
+    assert "as many classes as the data has" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

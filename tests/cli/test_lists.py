@@ -65,6 +65,7 @@ def test_the_milestones_that_a_message_recommends() -> None:
     found = parsed("train", "digits", "--out", "x", "--milestones", "60,120", "--gamma", "0.2", "--scale", "0.25,1.0")
     assert found["milestones"] == (60, 120)
     assert found["gamma"] == (0.2,)
+    assert parsed("train", "digits", "--out", "x", "--milestones", "[60, 120]")["milestones"] == (60, 120)
     assert found["scale"] == (0.25, 1.0)
     assert parsed("train", "digits", "--out", "x", "--milestone_steps", "6,12")["milestone_steps"] == (6, 12)
     assert parsed("train", "digits", "--out", "x", "--no-milestones")["milestones"] == ()
@@ -97,6 +98,12 @@ def test_a_pair_needs_two_entries(words: list[str]) -> None:
     [
         ["train", "digits", "--out", "x", "--milestones", "60,many"],
         ["train", "digits", "--out", "x", "--milestones", ","],
+        ["train", "digits", "--out", "x", "--milestones", "60,,120"],
+        ["train", "digits", "--out", "x", "--milestones", "60,1.5"],
+        ["train", "digits", "--out", "x", "--epochs", "1.5"],
+        ["train", "digits", "--out", "x", "--batch-size=1e1"],
+        ["train", "digits", "--out", "x", "--seed", "1e999"],
+        ["bench", "resnet18", "--batches", ".5"],
         ["bench", "resnet18", "--engine", "eager,fast"],
         ["bench", "resnet18", "--batch", "1,0"],
         ["bench", "resnet18", "--batch", "x"],

@@ -19,6 +19,7 @@ from residua._base.errors import InputError
 EDITS = "--set"
 """The option whose entries are FIELD=VALUE: a comma separates two of them only before a field's name."""
 
+_FRACTION = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?")
 _NUMBER = re.compile(r"[-+]?\.?\d")
 
 
@@ -49,21 +50,29 @@ def split(word: str, flag: str, hint: Any) -> list[str]:
     if flag == EDITS:
         return [entry.strip() for entry in re.split(r",(?=\s*[a-z_][a-z_0-9]*\s*=)", word)]
     kind = get_args(plain_hint(hint))[0]
+    if kind in (int, float) and word.startswith("[") and word.endswith("]"):
+        word = word[1:-1]
     if kind in (str, Path) and "," in word and Path(word).exists():
         return [word]
     entries = [entry.strip().replace(r"\,", ",") for entry in re.split(r"(?<!\\),", word)]
-    return [entry for entry in entries if entry] or [word]
+    if "" in entries and any(entries):
+        kept = joined([entry for entry in entries if entry])
+        raise InputError(f"{flag} {word}", "an entry beside each comma", f"Write {flag} {kept}")
+    if kind is int:
+        for entry in entries:
+            _refuse_fraction(flag, entry)
+    return entries if any(entries) else [word]
 
 
 def spread(app: App, words: Sequence[str]) -> list[str]:
     """Return the words of a command with every list option as the parser takes it: one entry per flag.
 
     Raises:
-        InputError: an option of a fixed number of entries has another number.
+        InputError: an option of a fixed number of entries has another number; a fraction stands for a whole number.
     """
     if not words or words[0].startswith("-") or words[0] not in app:
         return list(words)
-    options = _list_options(app, words[0])
+    options, whole = _list_options(app, words[0]), _whole_options(app, words[0])
     result: list[str] = []
     pairs: dict[str, list[str]] = {}
     rest = list(words)
@@ -74,6 +83,8 @@ def spread(app: App, words: Sequence[str]) -> list[str]:
             break
         flag, sign, value = word.partition("=")
         flag = flag.replace("_", "-")
+        if flag in whole and (sign or rest):
+            _refuse_fraction(flag, value if sign else rest[0])
         if flag not in options or not (sign or rest):
             result.append(word)
             continue
@@ -105,6 +116,18 @@ def _list_options(app: App, command: str) -> dict[str, Argument]:
         (flag, each) for each in arguments if is_list(each.hint) for flag in each.names if flag not in each.negatives
     )
     return {flag: argument for flag, argument in flags if flag.startswith("--")}
+
+
+def _whole_options(app: App, command: str) -> set[str]:
+    """Return the flags of a command that take one whole number."""
+    arguments = app[command].assemble_argument_collection()
+    return {flag for each in arguments if plain_hint(each.hint) is int for flag in each.names if flag.startswith("--")}
+
+
+def _refuse_fraction(flag: str, word: str) -> None:
+    """Refuse a fraction, which the parser would round."""
+    if _FRACTION.fullmatch(word):
+        raise InputError(f"{flag} {word}", "a whole number", "Write its digits alone, such as 30")
 
 
 def _is_entry(word: str) -> bool:

@@ -133,8 +133,8 @@ class Predictor:
     @torch.inference_mode()
     def logits(self, images: Sequence[Pixels]) -> Tensor:
         """Return the logits (B, K) of one image or more, given uint8 (H, W, 3) as `prepared` makes them."""
-        threads = torch.get_num_threads()
-        if self.engine.name != "eager" or self.engine.device.type != "cpu" or threads == 1 or not self._is_small:
+        threads = min(torch.get_num_threads(), len(images))
+        if self.engine.name != "eager" or self.engine.device.type != "cpu" or threads < 2 or not self._is_small:
             return self._logits(images)
         # Layers of small images take some 100 µs: too short to share. On a busy machine torch's threads wait for each
         # other at every layer, five times as long as they compute. So each thread takes some images through all.

@@ -112,6 +112,12 @@ def ask(
     # A name stands for a network that fits the images; a spec states its channels itself.
     published = spec.input_size
     ends = {"input_size": large.image_size, **({"in_channels": 3} if isinstance(model, str) else {})}
+    if "num_classes" in (model_edits or {}):
+        raise InputError(
+            f"num_classes={(model_edits or {})['num_classes']} for training",
+            "as many classes as the data has",
+            "Leave num_classes out",
+        )
     spec = spec_of(spec, **{**ends, **(model_edits or {})})
     if spec.in_channels != 3:
         raise InputError(

@@ -84,3 +84,20 @@ def test_the_page_states_both_terms_of_the_run() -> None:
 def test_the_guide_states_the_formula() -> None:
     guide = Path(__file__).parents[3] / "docs/guide.md"
     assert "d(x + F(x))/dx = 1 + ∂F/∂x" in guide.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (IMAGES, LABELS[:2]),
+        (IMAGES[:, :1], LABELS),
+        (IMAGES, LABELS + 100),
+        (IMAGES, LABELS - 5),
+        (IMAGES / 0, LABELS),
+        (IMAGES[0], LABELS),
+    ],
+    ids=["fewer labels", "one channel", "no such class", "below 0", "not finite", "no batch"],
+)
+def test_a_batch_that_does_not_fit_is_refused(images: torch.Tensor, labels: torch.Tensor) -> None:
+    with pytest.raises(InputError, match=r"images of shape|labels of shape"):
+        split_gradient(network(), images, labels)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from residua._base.errors import InputError
 from residua.families.network import Classifier
 from residua.families.resnet import Network
 from residua.layers.unit import ResidualUnit
@@ -103,14 +104,32 @@ def split_gradient(
         One entry per unit, the first unit first.
 
     Raises:
-        InputError: the network is of a different family.
+        InputError: the network is of a different family; images or labels that do not fit it.
     """
-    flow = forward(residual(model), images, labels, training=training)
+    network = residual(model)
+    _check_batch(network, images, labels)
+    flow = forward(network, images, labels, training=training)
     gradient, split = flow.gradient, []
     for step in reversed(flow.steps):
         gradient, branch = step.back(gradient)
         split.append(UnitGradient(step.name, gradient - branch, branch))
     return tuple(reversed(split))
+
+
+def _check_batch(network: Network, images: Tensor, labels: Tensor) -> None:
+    spec = network.spec
+    if images.ndim != 4 or images.shape[1] != spec.in_channels or not bool(images.isfinite().all()):
+        raise InputError(
+            f"images of shape {tuple(images.shape)}",
+            f"finite numbers of shape (B, {spec.in_channels}, H, W)",
+            "Normalise images as the network takes them, without NaN or infinity",
+        )
+    if labels.shape != images.shape[:1] or not bool(((labels >= 0) & (labels < spec.num_classes)).all()):
+        raise InputError(
+            f"labels of shape {tuple(labels.shape)}",
+            f"one label per image, 0 to {spec.num_classes - 1}",
+            "Give as many labels as images",
+        )
 
 
 def forward(network: Network, images: Tensor, labels: Tensor, *, training: bool = True) -> Pass:
