@@ -62,7 +62,7 @@ NAMES = [
     ("vgg_a", "vgg11", {}),
     ("vgg_16", "vgg16", {}),
     ("VGG19", "vgg19", {}),
-    ("InceptionResNetV2", "inception_resnet_v2", {"aux_heads": False}),
+    ("InceptionResNetV2", "inception_resnet_v2", {"bn_scale": False, "dropout": 0.0}),
     ("legacy_seresnet50", "seresnet50_v1", {}),
     ("gluon_resnet50_v1b", "resnet50", {}),
     ("resnet50_v1c", "resnet50", {"stem": "deep"}),
@@ -187,3 +187,10 @@ def test_slims_v1_networks_stride_in_the_last_unit() -> None:
     by_name = {layer.name: layer for layer in inspect(spec).layers}
     assert by_name["layer1.1.conv2"].output[-1] == 56
     assert by_name["layer1.2.conv2"].output[-1] == 28
+
+
+def test_inception_resnet_of_keras_has_no_gamma() -> None:
+    """Keras's summary states 55,813,192 trainable parameters."""
+    with pytest.warns(Notice, match="bn_scale=False"):
+        spec = get_spec("InceptionResNetV2")
+    assert inspect(spec).params == 55_813_192

@@ -53,6 +53,7 @@ _INCEPTION = "a name in Szegedy 2016 (arXiv 1512.00567, 1602.07261)"
 
 # The forms of Keras Applications and of TF-slim; `weights.peers.same_network` and `weights.sources` prove them.
 KERAS_INCEPTION = {"bn_scale": False, "pool_counts_padding": False, "aux_heads": False, "dropout": 0.0}
+KERAS_INCEPTION_RESNET = {"bn_scale": False, "dropout": 0.0}
 # Slim strides in the last unit of a block and subsamples its identity, in its v1 networks too (resnet_v1.py).
 _SLIM_V1 = {"pool_padding": "same", "stride_site": "last_3x3", "shortcut": "max_pool"}
 _FOR_CIFAR = {"stem": "cifar", "num_classes": 10, "input_size": 32}
@@ -70,7 +71,7 @@ ALIASES: tuple[Alias, ...] = (
     Alias(r"VGG(16|19)", "vgg{}", _KERAS),
     Alias(r"DenseNet(121|169|201)", "densenet{}", _KERAS, {"bn_eps": 1.001e-5}),
     Alias(r"InceptionV3", "inception_v3", _KERAS, KERAS_INCEPTION),
-    Alias(r"InceptionResNetV2", "inception_resnet_v2", _KERAS, {"aux_heads": False}),
+    Alias(r"InceptionResNetV2", "inception_resnet_v2", _KERAS, KERAS_INCEPTION_RESNET),
     Alias(r"ResNet(\d+)v1", "cifar_resnet{}_keras", _EXAMPLE),
     Alias(r"ResNet(\d+)v2", "cifar_resnet{}_v2_keras", _EXAMPLE),
     # timm

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from residua.specs.aliases import KERAS_INCEPTION
+from residua.specs.aliases import KERAS_INCEPTION, KERAS_INCEPTION_RESNET
 
 OURS = "residua:"
 """What begins the architecture's name in our config.json where timm has no such network."""
@@ -65,7 +65,7 @@ PEER_NETWORKS: dict[str, dict[str, PeerNetwork]] = {
             for depth in (121, 169, 201)
         },
         "inception_v3": PeerNetwork("InceptionV3", KERAS_INCEPTION, False),
-        "inception_resnet_v2": PeerNetwork("InceptionResNetV2", {"aux_heads": False}, False),
+        "inception_resnet_v2": PeerNetwork("InceptionResNetV2", KERAS_INCEPTION_RESNET, False),
     },
 }
 
