@@ -6,9 +6,11 @@ import json
 import os
 import shlex
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,14 +19,17 @@ from residua._base.files import sha256_file
 from residua._base.signals import Interrupted
 from residua.families.build import build, spec_of
 from residua.specs.catalog import get_spec
+from residua.specs.pixel_array import PixelArray
 from residua.specs.preprocess import PreprocessSpec, default_preprocess
 from residua.training.initial_weights import Initial, preprocess_for
 from residua.training.loop import train
+from residua.training.request import ask
 from residua.training.run_folder import read_origin
 from residua.training.trainer import Trainer
 from residua.weights.bundle.read import read_bundle
 from residua.weights.bundle.write import save_bundle
 from residua.weights.open import load
+from residua.weights.run import Run
 
 MODEL = "cifar_resnet8"
 PREPROCESS = PreprocessSpec(16, 18, "bicubic", (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
@@ -270,3 +275,13 @@ def test_weights_of_a_map_of_logits_are_refused_before_anything_is_written(tmp_p
     with pytest.raises(InputError, match="training with global_pool=False"):
         train("digits", MODEL, out=tmp_path / "run", progress=False, weights=tmp_path / "map", **few)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_mean_image_that_gives_way_is_reported(base: Path, tmp_path: Path) -> None:
+    run, mean = load(base), np.full((16, 16, 3), 0.4, np.float32)
+    fed = replace(run.preprocess_spec, std=(1.0,) * 3, mean_image=PixelArray(mean.shape, mean.tobytes()))
+    Run(run.model, replace(run.bundle, preprocess=fed)).save_pretrained(tmp_path / "mean")
+    words: dict[str, Any] = {"resume": False, "weights": tmp_path / "mean"}
+    (note,) = ask("digits", MODEL, None, tmp_path / "a", image_size=24, **words).notes
+    assert note.startswith("The weights' mean image of 16 × 16 pixels gives way to its mean per channel")
+    assert ask("digits", MODEL, None, tmp_path / "b", image_size=16, **words).notes == ()

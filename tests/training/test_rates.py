@@ -29,13 +29,13 @@ def test_a_shipped_recipe_stays_within_the_limit(model: str, tmp_path: Path) -> 
     for named in (None, "fast", "paper"):
         request = asked(model, named, tmp_path)
         assert request.recipes.small.learning_rate == request.recipes.large.learning_rate == 0.01
-        assert "learning_rate=0.01 in place of the recipe's" in request.note
-        assert model in request.note
+        assert "learning_rate=0.01 in place of the recipe's" in request.notes[0]
+        assert model in request.notes[0]
     # Adam's rates are of another kind, and slim's is within the limit.
     for named in ("keras", "slim"):
         request = asked(model, named, tmp_path)
         assert request.recipes.small.learning_rate == load_recipe(named).learning_rate
-        assert request.note == ""
+        assert request.notes == ()
 
 
 def test_a_rate_of_the_user_stands(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_rate_of_the_user_stands(tmp_path: Path) -> None:
         asked("highway_mlp50", override(load_recipe("fast"), learning_rate=0.3), tmp_path),
     ):
         assert request.recipes.small.learning_rate == 0.3
-        assert request.note == ""
+        assert request.notes == ()
 
 
 def test_other_networks_have_no_limit(tmp_path: Path) -> None:

@@ -191,8 +191,8 @@ def _introduce(trainer: Trainer) -> None:
         f"Recipe {plan.recipe.name}: {counted(plan.recipe.epochs, 'epoch')}, "
         f"{counted(plan.total_steps, 'step')} of {_images(plan)}"
     )
-    if plan.request.note:
-        say(worded(plan.request.note))
+    for note in plan.request.notes:
+        say(worded(note))
     if plan.recipe.keep == "every":
         size = sum(tensor.nbytes for tensor in trainer.weights().values()) / 1e6
         say(

@@ -13,6 +13,7 @@ from residua._base.files import check_local
 from residua.families.build import spec_of
 from residua.families.sizes import check_batch, check_input
 from residua.runtime.device import choose_hardware
+from residua.specs.preprocess import size_words
 from residua.specs.schema import Spec
 from residua.training.checkpoint import list_checkpoints
 from residua.training.initial_weights import Initial, find_initial, full_name
@@ -37,7 +38,7 @@ class Request:
         recipes: by the number of training images.
         origin: what the folder recorded when the run was begun; None for a new run.
         full_provenance: whether what others read states places on this machine.
-        note: what the network changed in the recipes; "" for nothing.
+        notes: what the network changed in the recipes, and the image size in the preprocessing of the weights.
     """
 
     data: str | Path
@@ -48,7 +49,7 @@ class Request:
     recipes: RecipePair
     origin: RunRecord | None
     full_provenance: bool = False
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
@@ -140,7 +141,19 @@ def ask(
         spec.require_logits("training")  # again: the form of the weights may give none
     full_provenance = full_provenance or (origin is not None and origin.full_provenance)
     large, small, note = _within_limit(spec, large, small, recipe, overrides, resume=origin is not None)
-    return Request(data, data_dir, folder, spec, initial, RecipePair(large, small), origin, full_provenance, note)
+    notes = tuple(filter(None, (note, _lost_mean_image(initial, large.image_size))))
+    return Request(data, data_dir, folder, spec, initial, RecipePair(large, small), origin, full_provenance, notes)
+
+
+def _lost_mean_image(initial: Initial | None, image_size: int) -> str:
+    """Return a sentence where the weights' mean image does not fit the size, "" elsewhere; see `resized`."""
+    fed = initial and initial.preprocess
+    if not fed or fed.mean_image is None or fed.size == (image_size, image_size):
+        return ""
+    return (
+        f"The weights' mean image of {size_words(fed.size)} pixels gives way to its mean per channel at "
+        f"image_size={image_size}. Give image_size={fed.height} to keep it"
+    )
 
 
 def _within_limit(
