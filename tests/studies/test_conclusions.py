@@ -79,6 +79,11 @@ def test_intervals_of_one_seed_and_of_several() -> None:
     assert [over_units([values]).over, over_units(seeds).over] == ["units", "seeds"]
 
 
+def test_a_rate_of_few_seeds_stays_a_rate() -> None:
+    """Student's t of two seeds has one degree of freedom, and reaches beyond 0 and 1."""
+    assert (rate([0.02, 0.10], 1000).low, rate([0.90, 0.98], 1000).high) == (0.0, 1.0)
+
+
 def test_the_difference_of_two_rates_is_newcombes() -> None:
     # Newcombe 1998, table II, example (g): 10/10 and 0/10; method 10 gives 0.6075 to 1.
     found = difference([1.0], [0.0], 10, seed_sd=0.0)

@@ -56,13 +56,14 @@ class Spread:
 def rate(values: Sequence[float], count: int) -> Interval:
     """Return the mean of a rate that was measured with each seed on `count` images.
 
-    Several seeds: Student's t. One seed, or equal values: Wilson's interval (1927).
+    Several seeds: Student's t, within 0 and 1. One seed, or equal values: Wilson's interval (1927).
     """
     spread = Spread.of(values)
     if not spread.sd:
         return Interval(spread.mean, *wilson(round(spread.mean * count), count, LEVEL), "images")
     half = _student(spread.n - 1, LEVEL) * spread.sd / math.sqrt(spread.n)
-    return Interval(spread.mean, spread.mean - half, spread.mean + half, "seeds")
+    # Student's interval of few seeds reaches beyond what a rate can be.
+    return Interval(spread.mean, max(0.0, spread.mean - half), min(1.0, spread.mean + half), "seeds")
 
 
 def difference(
