@@ -97,9 +97,12 @@ class Trial:
                 write_openvino(smaller, written, metadata)
                 proof, verdict = self._proven(written)
                 steps.append(Step(recipe, verdict))
-                better = kept is None or verdict.answer == "passes"
-                better = better or (kept is not None and kept[2].answer == "fails" and verdict.answer != "fails")
-                if better:
+                # The first that does not fail stays, unless a later one passes.
+                if (
+                    kept is None
+                    or verdict.answer == "passes"
+                    or (kept[2].answer == "fails" and verdict.answer != "fails")
+                ):
                     kept = recipe, proof, verdict
                     for name in FILES[self.format]:
                         shutil.copyfile(written / name, folder / name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -89,3 +90,19 @@ def test_an_engine_that_disagrees_or_is_missing_is_left_out_with_the_reason(
     name, line = choose_engine(network, (3, 3, 32, 32), device="cpu")
     assert name == "eager"
     assert "openvino left out (openvino, which cannot be imported" in line
+
+
+def test_a_runtime_that_cannot_open_the_network_is_left_out(
+    network: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = auto.open_engine
+
+    def opening(model: torch.nn.Module, name: str, **fields: Any) -> Any:
+        if name == "openvino":
+            raise RuntimeError("no such operation\nmore")
+        return real(model, name, **fields)
+
+    monkeypatch.setattr(auto, "open_engine", opening)
+    engine, line = choose_engine(network, SHAPE, device="cpu")
+    assert engine == "eager"
+    assert line.endswith("eager 1.00, openvino left out (it cannot be opened: no such operation)")
