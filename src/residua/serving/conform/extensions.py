@@ -26,12 +26,8 @@ from residua.serving.conform.check import (
     volume,
 )
 from residua.serving.conform.exchange import Answer
-from residua.serving.wire.tensors import bytes_of_elements
+from residua.serving.wire.tensors import NUMBERS, bytes_of_elements
 
-NUMPY = {
-    "BOOL": "?", "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "i1", "INT16": "<i2",
-    "INT32": "<i4", "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
-}  # fmt: skip
 _LENGTH = "Inference-Header-Content-Length"
 
 
@@ -39,7 +35,7 @@ def _bytes(entry: dict[str, Any]) -> bytes:
     data = flat(entry["data"])
     if entry["datatype"] == "BYTES":
         return bytes_of_elements([str(each).encode() for each in data])
-    return np.array(data).astype(NUMPY[entry["datatype"]]).tobytes()
+    return np.array(data).astype(NUMBERS[entry["datatype"]]).tobytes()
 
 
 def _binary_request(subject: Subject, size: int = 0, **edits: Any) -> tuple[bytes, bytes]:
@@ -85,7 +81,7 @@ def _check_binary(document: dict[str, Any], tail: bytes, wanted: list[dict[str, 
         at += size
         if output["datatype"] == "BYTES":
             continue
-        values = np.frombuffer(content, NUMPY[output["datatype"]])
+        values = np.frombuffer(content, NUMBERS[output["datatype"]])
         expect(len(values) == volume(output["shape"]), f"{output['name']} has {size} bytes for {output['shape']}")
         same = np.allclose(values, np.array(flat(other["data"])), rtol=1e-5, atol=1e-6, equal_nan=True)
         expect(same, f"{output['name']} differs between binary and JSON")

@@ -11,12 +11,15 @@ import numpy.typing as npt
 
 from residua.serving.refusal import Refusal
 
-FLOATS: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"), "FP16": np.dtype("<f2")}
-DATATYPES = (
-    *("BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"),
-    *FLOATS,
-    "BYTES",
-)
+NUMBERS: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype("?"),
+    **{f"UINT{8 * size}": np.dtype(f"<u{size}") for size in (1, 2, 4, 8)},
+    **{f"INT{8 * size}": np.dtype(f"<i{size}") for size in (1, 2, 4, 8)},
+    **{f"FP{8 * size}": np.dtype(f"<f{size}") for size in (4, 8, 2)},
+}
+"""The protocol's datatypes of numbers, as binary tensors hold them: little-endian."""
+FLOATS = {name: kind for name, kind in NUMBERS.items() if kind.kind == "f"}
+DATATYPES = (*NUMBERS, "BYTES")
 MOST_BYTES = 2**31 - 1
 """Lengths that signed 32-bit clients can state."""
 _LENGTH_BYTES = 4
