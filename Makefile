@@ -31,6 +31,7 @@ check: setup  ## format, lint, types
 proofs: setup  ## the long proofs; outcomes go to docs/proofs
 	$(BIN)/python proofs/kill_resume.py
 	$(BIN)/python proofs/fuzz.py --seconds 30
+	$(BIN)/python proofs/export_sweep.py
 
 bench: setup  ## benchmarks beside their peers: make bench CIFAR=FOLDER PHOTOS=FOLDER, each with train/ and test/ or val/
 	@test -n "$(CIFAR)" -a -n "$(PHOTOS)" || { echo "Wanted: make bench CIFAR=FOLDER PHOTOS=FOLDER; CIFAR holds CIFAR-10 as JPEG in train/ and test/, PHOTOS holds photos in train/" >&2; exit 2; }

@@ -12,6 +12,7 @@ from torch import nn
 from residua.exporting.export import GateFailed, export
 from residua.families.build import build
 from residua.families.sizes import nearest_size
+from residua.runtime.graphs.fold import fold_batch_norm
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.bundle.value import Bundle
@@ -19,6 +20,9 @@ from residua.weights.run import Run
 
 SIDE = 64
 """Pixels; a network that takes no such images gets the nearest size that it takes."""
+
+FOLDING_ERROR = 1e-6
+"""In float64, of the largest logit."""
 
 
 def random_run(name: str, side: int = SIDE) -> Run:
@@ -42,6 +46,26 @@ def random_run(name: str, side: int = SIDE) -> Run:
                     tensor.data.uniform_(middle - 0.2, middle + 0.2)
     classes = tuple(f"class_{index}" for index in range(spec.num_classes))
     return Run(model, Bundle(Path(name), spec, classes, PreprocessSpec(size, size)))
+
+
+def folded(name: str, side: int = SIDE) -> dict[str, Any]:
+    """Fold a network's batch normalisation in float64 and hold it against the network; return JSON values."""
+    run = random_run(name, side)
+    network, size = run.model.double(), run.preprocess_spec.size
+    folding = fold_batch_norm(network, (2, 3, *size))
+    images = torch.randn(2, 3, *size, dtype=torch.float64)
+    with torch.inference_mode():
+        wanted, logits = network(images), folding.network(images)
+    error = ((logits - wanted).abs().max() / wanted.abs().max()).item()
+    return {
+        "network": name,
+        "format": "folding",
+        "side": size[0],
+        "answer": "passes" if error <= FOLDING_ERROR else "fails",
+        "agreement": (logits.argmax(1) == wanted.argmax(1)).double().mean().item(),
+        "error": error,
+        "folding": folding.sentence,
+    }
 
 
 def swept(name: str, format_: str, side: int = SIDE) -> dict[str, Any]:

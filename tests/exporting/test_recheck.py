@@ -116,6 +116,30 @@ def test_sample_inputs_that_are_no_tensors_are_not_opened(copied: Path) -> None:
         open_graph("torch", copied, "fp32")
 
 
+@pytest.mark.parametrize(
+    ("location", "error", "words"),
+    [("../weights.bin", InputError, "weights in '../weights.bin'"), ("weights.bin", Damaged, "does not name it")],
+)
+def test_weights_that_the_certificate_does_not_name_are_not_opened(
+    location: str, error: type[Exception], words: str, run: Path, tmp_path: Path
+) -> None:
+    """A stranger signs a certificate of their own for a file that reads another."""
+    onnx = pytest.importorskip("onnx")
+    out = export(run, format="onnx", out=tmp_path / "out", golden_only=True).folder
+    model = onnx.load(out / "model.onnx")
+    tensor = model.graph.initializer[0]
+    weights = onnx.numpy_helper.to_array(tensor).tobytes()
+    for field in ("raw_data", "float_data"):
+        tensor.ClearField(field)
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    (out / "model.onnx").write_bytes(model.SerializeToString())
+    _sign_again(out)
+    (out / location).write_bytes(weights)
+    with pytest.raises(error, match=words):
+        check_export(out)
+
+
 def _sign_again(folder: Path) -> None:
     document = json.loads((folder / CERTIFICATE).read_text())
     document.pop("sha256")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from exporting.sweep import swept
+from exporting.sweep import folded, swept
+from residua.runtime.graphs import fold
 
 
 @pytest.mark.parametrize("format_", ["onnx", "openvino"])
@@ -14,3 +15,11 @@ def test_a_network_exports(name: str, format_: str) -> None:
     assert outcome["answer"] == "passes", outcome
     assert outcome["agreement"] == 1
     assert outcome["error"] < 1e-4
+
+
+def test_the_sweep_sees_a_wrong_folding(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = folded("cifar_resnet8", side=32)
+    assert (outcome["answer"], outcome["agreement"]) == ("passes", 1)
+    assert 0 < outcome["error"] < 1e-12
+    monkeypatch.setattr(fold, "_factors", lambda norm: (norm.weight.double(), norm.bias.double()))
+    assert folded("cifar_resnet8", side=32)["answer"] == "fails"

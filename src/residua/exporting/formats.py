@@ -17,6 +17,7 @@ from torch.export import ExportedProgram
 from residua._base.errors import Damaged, InputError
 from residua.exporting.graph_input import Answers
 from residua.exporting.names import FILES, ExportPrecision, FormatName
+from residua.runtime.graphs.external_data import check_external_data
 from residua.runtime.graphs.onnx import to_onnx
 from residua.runtime.graphs.openvino import to_openvino
 from residua.runtime.graphs.packages import package
@@ -77,7 +78,8 @@ def open_graph(name: FormatName, folder: Path, precision: ExportPrecision) -> tu
         precision: of the export.
 
     Raises:
-        InputError: a package of the format's extra is missing; bf16 on a processor without it.
+        InputError: a package of the format's extra is missing; bf16 on a processor without it; an ONNX file that reads
+            weights from outside its folder.
         Damaged: the file holds more than a graph and its weights.
     """
     path = folder / FILES[name][0]
@@ -121,6 +123,7 @@ def _refuse_pickles(path: Path) -> None:
 
 def _open_onnx(path: Path) -> tuple[Answers, dict[str, str]]:
     runtime = package("onnxruntime", "onnx")
+    check_external_data(path)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3

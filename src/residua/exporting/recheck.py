@@ -17,9 +17,10 @@ from residua.exporting.formats import open_graph
 from residua.exporting.gate import Verdict, judge
 from residua.exporting.golden import Golden
 from residua.exporting.graph_input import GraphForm
-from residua.exporting.names import CERTIFICATE, GOLDEN, MAX_DROP, ExportPrecision, FormatName, check_form
+from residua.exporting.names import CERTIFICATE, FILES, GOLDEN, MAX_DROP, ExportPrecision, FormatName, check_form
 from residua.exporting.part import Part, open_part
 from residua.exporting.proof import ProofRow, prove
+from residua.runtime.graphs.external_data import check_external_data
 from residua.specs.fields import BadPolicy
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run
@@ -78,7 +79,7 @@ def check_export(
 
     Raises:
         InputError: the folder holds no export; a run with other weights; errors of `evaluate`.
-        Damaged: a file is missing or was altered.
+        Damaged: a file is missing, was altered or is read without being named in the certificate.
     """
     check_local("check", folder)
     folder = Path(folder)
@@ -92,6 +93,10 @@ def check_export(
     form = GraphForm(preprocess, stored["run"]["temperature"], stored["with_preprocessing"])
     part = None if run is None else _part(stored["run"], run, data, data_dir, on_bad, progress)
     golden = Golden.read(folder / GOLDEN)
+    if name == "onnx":
+        for file in check_external_data(folder / FILES["onnx"][0]):
+            if file not in stored["files"]:
+                raise Damaged(folder / file, "model.onnx reads weights from it, and the certificate does not name it")
     answers, _ = open_graph(name, folder, precision)
     if golden.pixels.shape[1:] != (*preprocess.size, 3):
         raise Damaged(folder / GOLDEN, "its images are not of the size that the network receives")
