@@ -40,6 +40,7 @@ _HOMES = {
     "load": "residua.weights.open",
     "open_dataset": "residua.data.open",
     "predict": "residua.inference.predict",
+    "predict_to": "residua.inference.answers.predict_to",
     "study": "residua.studies.run_study",
     "train": "residua.training.loop",
     "verify": "residua.verification.verify",
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from residua.exporting.export import export as export
     from residua.families.build import build as build
     from residua.inference.explain import explain as explain
+    from residua.inference.answers.predict_to import predict_to as predict_to
     from residua.inference.predict import Prediction as Prediction
     from residua.inference.predict import predict as predict
     from residua.specs.augment import AugmentSpec as AugmentSpec

@@ -81,7 +81,9 @@ OPTIONS = {
         *("run", "runs", "data", "split", "views", "no_cache", "batch_size", "device", "engine", "precision"),
         *("on_bad", "data_dir", "json"),
     },
-    "predict": {"run", "paths", "top", "format", "batch_size", "device", "engine", "precision", "json"},
+    "predict": {
+        *("run", "paths", "top", "format", "out", "on_bad", "batch_size", "device", "engine", "precision", "json"),
+    },
     "explain": {"run", "paths", "out", "method", "target", "layer", "top", "batch_size", "device", "json"},
     "serve": {
         *("runs", "host", "port", "engine", "precision", "device", "max_batch", "queue", "timeout", "drain", "grace"),
@@ -231,7 +233,7 @@ def test_a_docstring_stands_once(path: Path) -> None:
 def test_public_names() -> None:
     frozen = "__version__ AugmentSpec InputError PreprocessSpec Prediction Recipe Report ResNetSpec ResiduaError Run"
     frozen += " build check convert create_model deepen evaluate explain export get_spec inspect list_models load"
-    frozen += " open_dataset predict study"
+    frozen += " open_dataset predict predict_to study"
     frozen += " train verify"
     assert residua.__all__ == frozen.split()
     assert len(residua.__all__) <= 30

@@ -100,6 +100,7 @@ _EXAMPLES = {
     "predict": (
         "residua predict runs/a cat.jpg dog.jpg",
         "residua predict runs/a FOLDER --top 3 --format jsonl > answers.jsonl",
+        "residua predict runs/a MILLION --out answers.parquet --engine auto",
     ),
     "explain": (
         "residua explain runs/a cat.jpg --out cat.png",

@@ -7,6 +7,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -96,15 +97,41 @@ class Listing:
 
     def left_out(self) -> list[str]:
         """Return a sentence per kind of entry that is not data: other files, traces of systems and tools, runs."""
+        passed = LeftOut()
+        for entry in (*self.others, *self.system, *self.runs):
+            passed.add(entry)
+        return passed.sentences()
+
+
+class LeftOut:
+    """Counts what stands in a folder and is no data: a million such files take no more memory than one of each kind."""
+
+    def __init__(self) -> None:
+        self._endings: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+        self._names: Counter[str] = Counter()
+        self._runs: list[str] = []
+
+    def add(self, entry: Entry) -> None:
+        """Count an entry of the kind "other", "system" or "run"."""
+        if entry.kind == "other":
+            self._endings[entry.detail] += 1
+            self._examples.setdefault(entry.detail, os.path.basename(entry.path))
+        elif entry.kind == "system":
+            self._names[os.path.basename(entry.path) + entry.detail] += 1
+        else:
+            self._runs.append(entry.path)
+
+    def sentences(self) -> list[str]:
+        """Return a sentence per kind."""
         sentences = []
-        if self.others:
-            what = counted(len(self.others), "file is no image by its ending", "files are no images by their ending")
-            sentences.append(f"{what}: {by_ending(self.others)}")
-        if self.system:
-            names = Counter(os.path.basename(entry.path) + entry.detail for entry in self.system)
-            sentences.append("left by systems or tools, and no data: " + some(_times(names), 8))
-        if self.runs:
-            sentences.append("written by training, and no data: " + some(entry.path for entry in self.runs))
+        if count := self._endings.total():
+            what = counted(count, "file is no image by its ending", "files are no images by their ending")
+            sentences.append(f"{what}: {_endings(self._endings, self._examples)}")
+        if self._names:
+            sentences.append("left by systems or tools, and no data: " + some(_times(self._names), 8))
+        if self._runs:
+            sentences.append("written by training, and no data: " + some(self._runs))
         return sentences
 
 
@@ -124,23 +151,38 @@ def here(folder: Path | str) -> tuple[list[Entry], list[Path]]:
     """
     entries: list[Entry] = []
     folders: list[Path] = []
-    with os.scandir(folder) as scanned:
-        for each in sorted(scanned, key=lambda each: each.name):
-            entry = _classified(each)
-            if entry is None and is_run(each.path):
-                entry = Entry(each.path, "run")
-            if entry is None:
-                folders.append(Path(each.path))
-            else:
-                entries.append(entry)
+    for each in _listed(str(folder)):
+        if isinstance(each, Entry):
+            entries.append(each)
+        else:
+            folders.append(Path(each))
     return entries, folders
 
 
 def by_ending(entries: tuple[Entry, ...]) -> str:
     """Return counts by ending, each with an example: "12 .txt (such as notes.txt), 1 without ending (such as IMG)"."""
     counts = Counter(entry.detail for entry in entries)
-    examples = {entry.detail: os.path.basename(entry.path) for entry in reversed(entries)}
+    return _endings(counts, {entry.detail: os.path.basename(entry.path) for entry in reversed(entries)})
+
+
+def _endings(counts: Counter[str], examples: dict[str, str]) -> str:
     return some(f"{count} {kind} (such as {examples[kind]})" for kind, count in counts.most_common())
+
+
+def _listed(folder: str) -> Iterator[Entry | str]:
+    """Yield what one folder holds, sorted by name: entries, and sub-folders that may hold images as their paths.
+
+    Names alone are held for the order: a million entries of the system's listing would take half a gigabyte.
+
+    Raises:
+        OSError: it cannot be listed; raised before the first entry.
+    """
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        entry = _classified(name, path)
+        if entry is None and is_run(path):
+            entry = Entry(path, "run")
+        yield path if entry is None else entry
 
 
 def _walk(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
@@ -150,38 +192,44 @@ def _walk(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
         if this in above:
             yield Entry(folder, "loop", "a link to a folder that contains it")
             return
-        entries, folders = here(folder)
+        listed = _listed(folder)
+        first = next(listed, None)
     except OSError as error:
         yield Entry(folder, "unusable folder", f"cannot be listed ({error.strerror})")
         return
-    yield from entries
-    for each in folders:
-        yield from _walk(str(each), (*above, this))
+    folders: list[str] = []
+    for each in chain(() if first is None else (first,), listed):
+        if isinstance(each, Entry):
+            yield each
+        else:
+            folders.append(each)
+    for path in folders:
+        yield from _walk(path, (*above, this))
 
 
-def _classified(entry: os.DirEntry[str]) -> Entry | None:
+def _classified(name: str, path: str) -> Entry | None:
     """Return what an entry is, or None for a folder."""
+    ending = os.path.splitext(name)[1].lower()
+    named = ending in EXTENSIONS
+    status: os.stat_result | None = None
+    reason: str | None = ""
     try:
-        is_folder = entry.is_dir()
-    except OSError:  # A link to itself.
-        is_folder = False
-    if entry.name.startswith(".") or entry.name.lower() in LEFT_BY_SYSTEMS:
-        return Entry(entry.path, "system", "/" * is_folder)
+        status = os.stat(path)
+    except OSError as error:  # Such as a link to itself.
+        reason = "a broken link" if isinstance(error, FileNotFoundError) and os.path.islink(path) else error.strerror
+    is_folder = status is not None and stat.S_ISDIR(status.st_mode)
+    if name.startswith(".") or name.lower() in LEFT_BY_SYSTEMS:
+        return Entry(path, "system", "/" * is_folder)
     if is_folder:
         return None
-    ending = os.path.splitext(entry.name)[1].lower()
-    named = ending in EXTENSIONS
-    try:
-        status = entry.stat()
-    except OSError as error:
-        reason = "a broken link" if isinstance(error, FileNotFoundError) and entry.is_symlink() else error.strerror
-        return Entry(entry.path, "unusable file" if named else "other", str(reason))
+    if status is None:
+        return Entry(path, "unusable file" if named else "other", str(reason))
     if not stat.S_ISREG(status.st_mode):
         kind = next((kind for test, kind in _KINDS if test(status.st_mode)), "special file")
-        return Entry(entry.path, "unusable file" if named else "other", f"a {kind}" if named else kind)
-    if named or (not ending and _begins_like_an_image(entry.path)):
-        return Entry(entry.path, "image", size=status.st_size)
-    return Entry(entry.path, "other", ending or "without ending")
+        return Entry(path, "unusable file" if named else "other", f"a {kind}" if named else kind)
+    if named or (not ending and _begins_like_an_image(path)):
+        return Entry(path, "image", size=status.st_size)
+    return Entry(path, "other", ending or "without ending")
 
 
 def _begins_like_an_image(path: str) -> bool:

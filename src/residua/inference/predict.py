@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from residua.evaluation.run_data import open_run
 from residua.inference.stream import (
     BadFile,
     Decoded,
+    ImageFile,
     Paths,
     Predictor,
     all_or_refuse,
@@ -101,14 +102,27 @@ def predict_stream(
 def _stream(
     predictor: Predictor, paths: Iterable[Path], top: int, batch_size: int, workers: int
 ) -> Iterator[Prediction | BadFile]:
-    spec = predictor.run.preprocess_spec
-    for batch in batches(image_files(paths), spec, batch_size=batch_size, workers=workers):
+    for batch in answered_batches(predictor, image_files(paths), top, batch_size, workers):
+        yield from batch
+
+
+def answered_batches(
+    predictor: Predictor, files: Iterable[ImageFile | BadFile], top: int, batch_size: int, workers: int
+) -> Generator[list[Prediction | BadFile], None, None]:
+    """Yield the answers of `batch_size` files at a time, in the order given; see `predict_stream`.
+
+    Raises:
+        NotFinite: the logits hold NaN or infinity.
+    """
+    for batch in batches(files, predictor.run.preprocess_spec, batch_size=batch_size, workers=workers):
         answers = iter(predictor.answer([each.pixels for each in batch if isinstance(each, Decoded)], top))
+        done: list[Prediction | BadFile] = []
         for each in batch:
             if isinstance(each, BadFile):
-                yield each
+                done.append(each)
             else:
                 answer = next(answers)
-                yield Prediction(str(each.file.path), answer.labels, answer.probabilities)
+                done.append(Prediction(str(each.file.path), answer.labels, answer.probabilities))
         # Answered pixels are released before the next batch is collected.
         batch.clear()
+        yield done

@@ -24,7 +24,7 @@ from residua._base.http import is_address, public_address
 from residua._base.words import counted, some
 from residua.data.ahead import in_order
 from residua.data.decode import BadImage, Pixels, decode
-from residua.data.listing import Listing, walk
+from residua.data.listing import LeftOut, walk
 from residua.data.preprocess import normalise, read_uint8
 from residua.evaluation.measures.metrics import NotFinite
 from residua.runtime.engines.auto import choose_engine
@@ -233,18 +233,18 @@ def image_files(paths: Iterable[Path]) -> Iterator[ImageFile | BadFile]:
 
 def _walk(folder: Path) -> Iterator[ImageFile | BadFile]:
     """Yield the images below a folder and what cannot be read; warn of what is no image, with counts."""
-    count, passed = 0, []
+    count, passed = 0, LeftOut()
     for entry in walk(folder):
         if entry.kind == "image":
             count += 1
             yield ImageFile(Path(entry.path), folder)
         elif entry.kind in ("other", "system", "run"):
-            passed.append(entry)
+            passed.add(entry)
         else:
             count += 1
             reason = f"cannot be read ({entry.detail})" if entry.kind == "unusable file" else entry.detail
             yield BadFile(entry.path, reason)
-    if sentences := Listing.of(passed).left_out():
+    if sentences := passed.sentences():
         warnings.warn(f"{folder}: {'; '.join(sentences)}.", stacklevel=2)
     if not count:
         yield BadFile(str(folder), "a folder without images")

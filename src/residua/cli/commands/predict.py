@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import json as jsonlib
 import sys
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from residua._base.console import Display
 from residua._base.errors import InputError
-from residua._base.words import visible
-from residua.cli.score_flags import COMPUTING, Computing
-from residua.cli.show import Switch, answered, note, percent, printable, say
+from residua._base.words import clock, counted, visible
+from residua.cli.score_flags import COMPUTING, ComputeFlags, Computing
+from residua.cli.show import Switch, answered, note, percent, print_json, printable, say
+from residua.inference.answers.names import OnBad
 
 if TYPE_CHECKING:
     from residua.inference.predict import Prediction
@@ -25,6 +28,8 @@ def predict(
     *paths: Path,
     top: int = 1,
     format: Literal["table", "jsonl", "csv"] = "table",  # noqa: A002 (the option's name)
+    out: Path | None = None,
+    on_bad: OnBad = "record",
     batch_size: int = 64,
     computing: Computing = COMPUTING,
     json: Switch = False,
@@ -33,6 +38,9 @@ def predict(
 
     Answers are printed as they come, in the order given; memory does not grow with their number. Files that cannot be
     read are named on stderr, the others go on, and the exit code is 1.
+
+    With --out they go to a file, which appears when all are there. Until then the rows stand beside it, in
+    FILE.partial. The same command goes on after a kill, with no row lost or doubled.
 
     Parameters
     ----------
@@ -44,16 +52,22 @@ def predict(
         Classes per image, most probable first.
     format
         table (for people), jsonl (one JSON object per line) or csv.
+    out
+        A new file ending in .jsonl, .csv or .parquet (extra shards) to write the answers to, a row per image.
+    on_bad
+        With --out, what becomes of a file that cannot be read: record (a row with an error; exit code 1) or skip.
     batch_size
         Images per forward pass.
     json
-        Print one JSON document: a list of answers.
+        Print one JSON document: a list of answers; with --out, what was written.
     """
     from residua.inference.predict import predict_stream
     from residua.inference.stream import BadFile
 
     if not paths:
         raise InputError("no image", "image files or folders", f"For example: residua predict {run} photo.jpg")
+    if out is not None:
+        return _write(run, paths, out, top, on_bad, batch_size, computing, json)
     answers = bad = 0
 
     def good() -> Iterable[Prediction]:
@@ -68,6 +82,63 @@ def predict(
 
     (_print_list if json else _PRINTERS[format])(good())
     return answered(answers, bad)
+
+
+def _write(
+    run: str,
+    paths: tuple[Path, ...],
+    out: Path,
+    top: int,
+    on_bad: OnBad,
+    batch_size: int,
+    computing: ComputeFlags,
+    json: bool,
+) -> int:
+    """Write the answers to a file, showing how far it is, and return the exit code."""
+    from residua.inference.answers.predict_to import predict_to
+
+    started, before = time.monotonic(), -1
+
+    with Display() as display:
+
+        def show(done: int, total: int) -> None:
+            nonlocal before
+            # Images that an earlier process answered are no work of this one.
+            before = max(0, done - batch_size) if before < 0 else before
+            if display.due():
+                display.show(_moment(done, total, (done - before) / max(time.monotonic() - started, 1e-9)))
+
+        try:
+            written = predict_to(
+                run,
+                paths,
+                out,
+                top=top,
+                batch_size=batch_size,
+                on_bad=on_bad,
+                progress=show,
+                **asdict(computing),
+            )
+        except KeyboardInterrupt:
+            note(f"residua: the answers so far stand in {out}.partial; the same command goes on from there")
+            raise
+    if json:
+        print_json(asdict(written))
+    else:
+        more = f", {written.resumed:,} of them by an earlier process" if written.resumed else ""
+        note(f"Written: {out}, {counted(written.rows, 'row')} for {counted(written.files, 'image')}{more}")
+    if written.bad:
+        kept = "without a row" if on_bad == "skip" else "each with a row that states why"
+        note(f"residua: {written.bad:,} of {counted(written.files, 'file')} gave no answer, {kept}")
+    # Who skips them has decided that they do not count.
+    return 1 if written.bad and (on_bad == "record" or written.bad == written.files) else 0
+
+
+def _moment(done: int, total: int, rate: float) -> str:
+    """Return where a long job stands, such as "1,280 of 50,000 images, 310 per second, 2:37 left"."""
+    of = f" of {total:,}" if total else ""
+    left = f", {clock((total - done) / rate)} left" if total and rate else ""
+    return f"{done:,}{of} images, {rate:,.0f} per second{left}"
 
 
 def _print_table(answers: Iterable[Prediction]) -> None:

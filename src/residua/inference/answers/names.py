@@ -1,0 +1,10 @@
+"""The words of files of answers: stated here alone, and without torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+OnBad = Literal["record", "skip"]
+"""What becomes of a file that gives no answer: a row with an error, or none."""
+SUFFIXES = (".jsonl", ".csv", ".parquet")
+"""The endings of a file of answers."""

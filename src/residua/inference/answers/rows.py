@@ -1,0 +1,81 @@
+"""What a file of answers holds of one image, as a line of JSON or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from typing import TypedDict
+
+from residua._base.words import visible
+from residua.inference.predict import Prediction
+from residua.inference.stream import BadFile
+
+# Halves of pairs, from file names that are no UTF-8; JSON reads the escape back as it was.
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class Row(TypedDict):
+    """One image.
+
+    Attributes:
+        path: the file.
+        label: the most probable class; None where there is an error.
+        probability: its probability, a fraction of 1.
+        labels: the most probable classes, the first of them `label`.
+        probabilities: in the order of `labels`.
+        error: why there is no answer; None where there is one.
+    """
+
+    path: str
+    label: str | None
+    probability: float | None
+    labels: list[str]
+    probabilities: list[float]
+    error: str | None
+
+
+def row_of(item: Prediction | BadFile) -> Row:
+    """Return the row of an image."""
+    if isinstance(item, BadFile):
+        return Row(path=item.path, label=None, probability=None, labels=[], probabilities=[], error=item.reason)
+    labels, probabilities = list(item.labels), list(item.probabilities)
+    return Row(
+        path=item.path,
+        label=labels[0],
+        probability=probabilities[0],
+        labels=labels,
+        probabilities=probabilities,
+        error=None,
+    )
+
+
+def json_line(row: Row) -> str:
+    """Return a row as one JSON object, without the line's end."""
+    text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    return _SURROGATES.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def csv_header(ranks: int) -> str:
+    """Return the names of the columns: path, label, probability, then of each further rank two, and error."""
+    more = (f"{word}{rank}" for rank in range(2, ranks + 1) for word in ("label", "probability"))
+    return _csv(["path", "label", "probability", *more, "error"])
+
+
+def csv_line(row: Row, ranks: int) -> str:
+    """Return a row as CSV (RFC 4180) without the line's end; control characters are escaped."""
+    pairs = zip(row["labels"], row["probabilities"], strict=True)
+    cells = [cell for label, probability in pairs for cell in (text(label), repr(probability))]
+    return _csv([text(row["path"]), *cells, *[""] * (2 * ranks - len(cells)), text(row["error"] or "")])
+
+
+def text(value: str) -> str:
+    """Return text that UTF-8 can carry, in one line."""
+    return visible(value).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _csv(cells: list[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(cells)
+    return line.getvalue()

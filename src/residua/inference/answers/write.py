@@ -1,0 +1,117 @@
+"""Write a file of answers: skip what stands there, append batch by batch, publish when all are there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from residua._base.errors import InputError
+from residua._base.files import check_local, writing
+from residua.inference.answers.journal import Journal, State, check_job, journal_of, partial_of, read_journal
+from residua.inference.answers.names import SUFFIXES
+from residua.inference.answers.parquet import require_parquet, write_parquet
+from residua.inference.answers.partial import Partial, opened, publish
+from residua.inference.answers.rows import csv_header, csv_line, json_line, row_of
+from residua.inference.predict import Prediction
+from residua.inference.stream import BadFile, ImageFile
+
+Answer = Prediction | BadFile
+Answers = Callable[[Iterable[ImageFile | BadFile]], Generator[list[Answer], None, None]]
+"""Files -> batches of answers, in their order."""
+
+
+def check_out(out: Path | str) -> Path:
+    """Return the file to write, before any work.
+
+    Raises:
+        InputError: it exists, has another ending, or stands in no folder; pyarrow is needed and not installed.
+    """
+    check_local("out", out)
+    path = Path(out)
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(
+            f"out={path}", f"a file ending in {', '.join(SUFFIXES)}", f"Use {path.with_suffix('.jsonl').name}"
+        )
+    if path.suffix.lower() == ".parquet":
+        require_parquet()
+    if not path.absolute().parent.is_dir() or path.is_dir():
+        raise InputError(f"out={path}", "a file in a folder that exists", "Create the folder, or give another path")
+    if path.exists() and _ended(path) is None:
+        raise InputError(f"out={path}, which exists", "a file that does not", "Give another name, or delete it")
+    return path
+
+
+def write_answers(
+    out: Path,
+    job: dict[str, Any],
+    files: Iterator[ImageFile | BadFile],
+    answers: Answers,
+    progress: Callable[[int], None],
+) -> tuple[State, int]:
+    """Write the answers for files; return the last state, and how many an earlier process had answered.
+
+    Args:
+        out: see `check_out`.
+        job: see `job_of`.
+        files: all of them, in order.
+        answers: computes them; `files` has lost those that were answered before.
+        progress: called with the number of files answered, after each batch.
+
+    Raises:
+        InputError: as `opened` and `Partial.skip`.
+    """
+    if ended := _ended(out):
+        # A kill came between the file's own name and the end of its journal.
+        check_job(ended, job, out)
+        _tidy(out)
+        return ended.state, ended.state["files"]
+    with opened(out, job) as partial:
+        partial.skip(_name(file) for file in files)
+        if not partial.state["done"]:
+            _append(partial, job, files, answers, progress)
+        if job["out"] == ".parquet":
+            with writing(out):
+                write_parquet(partial_of(out), out)
+            _tidy(out)
+        else:
+            publish(out)
+        return partial.state, partial.resumed
+
+
+def _append(
+    partial: Partial,
+    job: dict[str, Any],
+    files: Iterator[ImageFile | BadFile],
+    answers: Answers,
+    progress: Callable[[int], None],
+) -> None:
+    is_csv, ranks, skipping = job["out"] == ".csv", job["top"], job["on_bad"] == "skip"
+    partial.begin(csv_header(ranks) if is_csv else "")
+    with closing(answers(files)) as batches:
+        for batch in batches:
+            bad = sum(isinstance(item, BadFile) for item in batch)
+            rows = [row_of(item) for item in batch if not (skipping and isinstance(item, BadFile))]
+            lines = [csv_line(row, ranks) if is_csv else json_line(row) for row in rows]
+            partial.add([item.path for item in batch], lines, bad)
+            progress(partial.state["files"])
+    partial.save(done=True)
+
+
+def _name(file: ImageFile | BadFile) -> str:
+    return str(file.path)
+
+
+def _ended(out: Path) -> Journal | None:
+    """Return the journal that a kill left beside a whole file; None where there is none."""
+    if not out.exists():
+        return None
+    journal = read_journal(journal_of(out), sys.maxsize)
+    return journal if journal is not None and journal.state["done"] else None
+
+
+def _tidy(out: Path) -> None:
+    partial_of(out).unlink(missing_ok=True)
+    journal_of(out).unlink(missing_ok=True)
