@@ -59,8 +59,8 @@ if TYPE_CHECKING:
     from residua.evaluation.report.report import Report as Report
     from residua.exporting.export import export as export
     from residua.families.build import build as build
-    from residua.inference.explain import explain as explain
     from residua.inference.answers.predict_to import predict_to as predict_to
+    from residua.inference.explain import explain as explain
     from residua.inference.predict import Prediction as Prediction
     from residua.inference.predict import predict as predict
     from residua.specs.augment import AugmentSpec as AugmentSpec
