@@ -13,6 +13,7 @@ from residua import Run
 from residua._base.errors import InputError
 from residua.families.build import build
 from residua.specs.catalog import get_spec
+from residua.specs.preprocess import default_preprocess
 from residua.weights.bundle.read import load_bundle
 from residua.weights.bundle.value import hash_tensors
 from residua.weights.bundle.write import save_bundle
@@ -130,7 +131,8 @@ def test_names_of_the_hub_and_folders(tmp_path: Path, monkeypatch: pytest.Monkey
         residua.load("runs/b")
 
 
-def test_a_strangers_tensors_want_their_network_and_preprocessing(tmp_path: Path) -> None:
+def test_a_strangers_tensors_want_their_network_and_state_what_is_assumed(tmp_path: Path) -> None:
     torch.save(tiny_model().state_dict(), tmp_path / "w.pth")
-    with pytest.raises(InputError, match="does not say how images are to be prepared"):
-        residua.load(tmp_path / "w.pth", model=tiny_model().spec)  # type: ignore[arg-type]
+    with pytest.warns(UserWarning, match=r"w\.pth: Preprocessing assumed, as Residua trains cifar_resnet8"):
+        run = residua.load(tmp_path / "w.pth", model=tiny_model().spec)  # type: ignore[arg-type]
+    assert run.preprocess_spec == default_preprocess(32)

@@ -234,13 +234,18 @@ def describe(preprocess: PreprocessSpec) -> str:
     return f"{resize} ({preprocess.interpolation}), centre crop {crop}{border}, mean {mean}, deviation {std}{others}"
 
 
+def is_thumbnail(image_size: int) -> bool:
+    """Return whether images of this side, pixels, are prepared as CIFAR's of 32 and Tiny ImageNet's of 64 are."""
+    return image_size <= 64
+
+
 def default_preprocess(image_size: int) -> PreprocessSpec:
     """Return the transform that a network of this input size is trained with.
 
     Images up to 64 pixels keep their whole area and CIFAR-10's statistics; larger ones get ImageNet's
     statistics and the customary crop of 7/8 (224 out of 256).
     """
-    if image_size <= 64:
+    if is_thumbnail(image_size):
         return PreprocessSpec(image_size, image_size, mean=CIFAR_MEAN, std=CIFAR_STD)
     return PreprocessSpec(image_size, round(image_size * 256 / 224))
 

@@ -15,8 +15,8 @@ class Provenance:
     Attributes:
         given: what was asked for: "torchvision:IMAGENET1K_V2", "hf://org/repo", an address, a path.
         sha256: of the file that held them.
+        preprocess: the evaluation transform that they were trained for, stated or assumed.
         source: whose names the file has: "torchvision", "timm", …; "" for our own.
-        preprocess: the evaluation transform that they were trained for; None where that is not known.
         classes: the names of the outputs that they were trained for; () where they are not known.
         fresh: tensors of the network that were drawn at random: the file has a different number of classes.
         adapted: tensors that were fitted to another number of channels of the image.
@@ -26,8 +26,8 @@ class Provenance:
 
     given: str
     sha256: str
+    preprocess: PreprocessSpec
     source: str = ""
-    preprocess: PreprocessSpec | None = None
     classes: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
     adapted: tuple[str, ...] = ()

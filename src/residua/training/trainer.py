@@ -102,7 +102,7 @@ class Trainer:
         self.display.say(f"Begins with {loaded}")
         for sentence in loaded.notes:
             self.display.say(sentence)
-        if loaded.preprocess is not None and not loaded.preprocess.is_square:
+        if not loaded.preprocess.is_square:
             size, side = size_words(loaded.preprocess.size), self.plan.preprocess.side
             self.display.say(f"The weights are for images of {size} pixels; this run trains on squares of {side}")
         if self.average:

@@ -17,15 +17,14 @@ from residua.specs.schema import Spec
 from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle
 from residua.weights.bundle.write import write_bundle
 from residua.weights.class_names import class_names
-from residua.weights.files.hub_config import HubConfig, read_config
-from residua.weights.files.processor_config import PROCESSOR_FILE, read_processor
 from residua.weights.named.locate import sha256_weights
 from residua.weights.open import load
-from residua.weights.rgb import for_rgb, luma_of
+from residua.weights.preprocess.settle import Statements, settle_preprocess
+from residua.weights.preprocess.stated import StatedPreprocess
+from residua.weights.rgb import for_rgb
 from residua.weights.run import Run
 from residua.weights.sources.by_structure import match_by_structure, matches
-from residua.weights.sources.read_source import Converted, get_source, read_weights, trained_on
-from residua.weights.stated_preprocess import StatedPreprocess
+from residua.weights.sources.read_source import Converted, read_weights, trained_on
 
 
 def convert(
@@ -64,9 +63,8 @@ def convert(
         crop: share of the resized image's side that the network sees, at most 1; None: as below.
         mean_image: the mean of each pixel in the units of `scale`, in place of `mean`; None: as below. An array
             (H, W, 3), or a `.npy` file of one, as `numpy.save` writes `x_train.mean(axis=0)`.
-        preprocess: the whole evaluation transform, in place of the seven above. None: what a config.json beside the
-            file states, or a preprocessor_config.json of Hugging Face; else what the source's weights for this network
-            expect, which is noted as assumed.
+        preprocess: the whole evaluation transform, in place of the seven above. None: by the rule of
+            `residua.weights.preprocess.settle`; what it assumes is noted.
         by_structure: match layers under names that no rule knows by order, shapes and kinds
             (`residua.weights.sources.by_structure`); `data["converted"]["layers"]` is the map, theirs -> ours.
 
@@ -98,10 +96,8 @@ def convert(
     names, named = class_names(classes, spec.num_classes, trained_on(spec, weights.source))
     assumed = ""
     if preprocess is None:
-        declared = _declared(path)
-        seen = stated.applied(declared or get_source(weights.source).preprocess(spec, path.name))
-        preprocess = luma_of(seen) if grey else seen
-        assumed = "" if declared else stated.note(preprocess, weights.source)
+        settled = settle_preprocess(spec, weights.source, path, Statements.beside(path), stated, grey=bool(grey))
+        preprocess, assumed = settled.spec, settled.assumption
     spec = spec_for(spec, preprocess)
     origin: dict[str, object] = {
         "source": weights.source,
@@ -128,7 +124,7 @@ def _read(
             )
         match = match_by_structure(path, spec)
         note = f"Matched by structure: {counted(len(match.modules), 'layer')}; check the map."
-        return Converted(match.spec, match.tensors, "torchvision", (note,)), match.modules
+        return Converted(match.spec, match.tensors, "", (note,)), match.modules
     try:
         return read_weights(path, spec, source, keep_background=outputs), {}
     except InputError as error:
@@ -140,17 +136,6 @@ def _read(
 
 def _count(classes: Path | str | Sequence[str] | None) -> int | None:
     return None if classes is None else len(class_names(classes, None, "imagenet")[0])
-
-
-def _declared(path: Path) -> PreprocessSpec | None:
-    """Return the transform that a config.json beside the file declares, where it names a network of ours.
-
-    Without one, that of a preprocessor_config.json.
-    """
-    config, processor = path.with_name(CONFIG_FILE), path.with_name(PROCESSOR_FILE)
-    declared = read_config(config) if config.is_file() else HubConfig()
-    preprocess = declared.preprocess if declared.network is not None else None
-    return preprocess or (read_processor(processor) if processor.is_file() else None)
 
 
 def _refuse_used(folder: Path) -> None:

@@ -19,7 +19,7 @@ from torchvision.transforms._presets import ImageClassification
 import residua
 from residua._base.errors import InputError
 from residua._base.places import cache_root
-from residua.specs.preprocess import PreprocessSpec
+from residua.specs.preprocess import PreprocessSpec, default_preprocess
 from residua.weights.create import create_model
 from residua.weights.identity import Target
 from residua.weights.named.locate import locate
@@ -209,7 +209,7 @@ def test_a_bare_file_does_not_say_its_network(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"which of our networks.*model=NAME"):
         resolve(tmp_path / "w.pth")
     found = resolve(tmp_path / "w.pth", Target(tiny_spec(num_classes=7)))
-    assert (found.spec.num_classes, found.preprocess, found.classes) == (3, None, ())
+    assert (found.spec.num_classes, found.preprocess, found.classes) == (3, default_preprocess(32), ())
 
 
 def test_a_damaged_bundle_in_the_hubs_layout_is_no_strangers(tmp_path: Path) -> None:

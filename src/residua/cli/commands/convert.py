@@ -130,10 +130,8 @@ def convert(
         print_json(document | {"preprocess": run.preprocess_spec.to_json()} | origin)
         return 0
     fed = run.preprocess_spec
-    say(
-        f"{run.folder}: {run.spec.name} from {file} ({origin['source']}), "
-        f"{counted(len(run.classes), 'class', 'classes')}"
-    )
+    whose = "matched by structure" if "layers" in origin else origin["source"] or "under Residua's names"
+    say(f"{run.folder}: {run.spec.name} from {file} ({whose}), {counted(len(run.classes), 'class', 'classes')}")
     say(f"Images: {describe(fed)}")
     note(f"Next: {shlex.join(['residua', 'evaluate', str(run.folder)])} DATA")
     return 0

@@ -16,6 +16,7 @@ from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_name, sha256_file
 from residua._base.http import is_address, public_address
 from residua._base.words import some
+from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle.signed import is_bundle
@@ -218,7 +219,7 @@ def _from_torchvision(address: str, tag: str, peer_network: PeerNetwork, spec: S
     shown = weights.transforms()
     # What the file was trained with; mean and deviation from our own table, since torchvision's GoogLeNet and
     # Inception undo the ones that its transforms name.
-    peer = importlib.import_module("residua.weights.sources.torchvision").preprocess(spec, path.name)
+    peer = importlib.import_module("residua.weights.sources.torchvision").preprocess(get_spec(spec.name), path.name)
     preprocess = PreprocessSpec(
         shown.crop_size[0], shown.resize_size[0], shown.interpolation.value, mean=peer.mean, std=peer.std
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from residua._base.errors import InputError
 from residua._base.files import check_name
 from residua._base.http import public_address
 from residua.families.sizes import spec_for
@@ -47,7 +46,7 @@ def _opened(name: Path | str, model: str | Spec | None) -> tuple[Bundle, dict[st
     weights = resolve(name, None if model is None else Target.of(model))
     if weights.bundle is not None:
         return replace(weights.bundle, spec=weights.identity.opened), weights.tensors
-    return _published(name, weights), weights.tensors
+    return _published(weights), weights.tensors
 
 
 def is_published(name: Path | str) -> bool:
@@ -59,13 +58,7 @@ def is_published(name: Path | str) -> bool:
     return bool(held) and (path / CONFIG_FILE).is_file() and not is_bundle(path / MODEL_FILE)
 
 
-def _published(name: Path | str, weights: Weights) -> Bundle:
-    if weights.preprocess is None:
-        raise InputError(
-            f"{public_address(str(name))}, which does not say how images are to be prepared",
-            "a run, weights of torchvision or timm, or a config.json with mean, std and size",
-            "Make a run of it: residua convert FILE --model MODEL --out RUN",
-        )
+def _published(weights: Weights) -> Bundle:
     located, known = weights.located, weights.provenance
     if weights.assumed:
         warnings.warn(f"{public_name(located.name)}: {weights.assumed}", stacklevel=2)

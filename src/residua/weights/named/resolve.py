@@ -12,19 +12,18 @@ from residua._base.errors import InputError
 from residua._base.http import public_address
 from residua.families.members import state_shapes
 from residua.specs.catalog import get_spec
-from residua.specs.preprocess import PreprocessSpec, describe
+from residua.specs.preprocess import PreprocessSpec
 from residua.specs.provenance import Provenance
 from residua.specs.schema import Spec
 from residua.weights.bundle.read import read_bundle
 from residua.weights.bundle.signed import is_bundle
 from residua.weights.bundle.value import Bundle
 from residua.weights.files.hub_config import HubConfig, read_config
-from residua.weights.files.processor_config import read_processor
 from residua.weights.files.state_file import container_of, read_state
 from residua.weights.identity import Identity, Target, identify
-from residua.weights.named.locate import Located, locate
-from residua.weights.peers.same_network import PEER_NETWORKS
-from residua.weights.sources.read_source import Converted, get_source, read_weights
+from residua.weights.named.locate import Located, is_remote, locate
+from residua.weights.preprocess.settle import Statements, settle_preprocess
+from residua.weights.sources.read_source import Converted, guessed_source, read_weights
 from residua.weights.state_diff import differences
 
 
@@ -56,8 +55,8 @@ class Weights:
         return self.identity.theirs
 
     @property
-    def preprocess(self) -> PreprocessSpec | None:
-        """Return the evaluation transform that they were trained for; None where it is unknown."""
+    def preprocess(self) -> PreprocessSpec:
+        """Return the evaluation transform that they were trained for, stated or assumed."""
         return self.provenance.preprocess
 
     @property
@@ -88,33 +87,28 @@ def resolve(name: str | Path, target: Target | None = None, *, new_classifier: b
         bundle, tensors = read_bundle(located.path, located.config)
         identity = identify(located.name, bundle.spec, target)
         provenance = Provenance(
-            located.name, located.sha256, "", bundle.preprocess, bundle.classes, form=tuple(identity.form.items())
+            located.name, located.sha256, bundle.preprocess, "", bundle.classes, form=tuple(identity.form.items())
         )
         return Weights(located, identity, tensors, provenance, bundle)
     config = read_config(located.config) if located.config else HubConfig()
     read = _read(located.path, _stated(name, config, target), located.source or config.source, new_classifier)
     identity = identify(located.name, read.spec, target)
     classes = located.classes or config.classes
-    preprocess = located.preprocess or config.preprocess
-    if preprocess is None and located.processor is not None:
-        preprocess = read_processor(located.processor)
-    assumed = ""
-    if preprocess is None and read.spec.name in PEER_NETWORKS.get(read.source, ()):
-        preprocess = get_source(read.source).preprocess(read.spec, located.path.name)
-        assumed = (
-            f"Preprocessing assumed, as {read.source}'s weights for this network expect: {describe(preprocess)}. Where "
-            "the file's own is different, convert the file and state it."
-        )
+    remote = is_remote(located.name)
+    statements = Statements(located.preprocess, located.config, located.processor)
+    settled = settle_preprocess(
+        read.spec, read.source, located.path, statements if remote else Statements.beside(located.path)
+    )
     provenance = Provenance(
         located.name,
         located.sha256,
+        settled.spec,
         read.source,
-        preprocess,
         classes if len(classes) == read.spec.num_classes else (),
         form=tuple(identity.form.items()),
-        notes=(*read.notes, *([assumed] if assumed else [])),
+        notes=(*read.notes, *filter(None, (settled.assumption,))),
     )
-    return Weights(located, identity, read.tensors, provenance, headless=read.headless, assumed=assumed)
+    return Weights(located, identity, read.tensors, provenance, headless=read.headless, assumed=settled.assumption)
 
 
 def _stated(name: str | Path, config: HubConfig, target: Target | None) -> Spec:
@@ -142,7 +136,7 @@ def _read(path: Path, spec: Spec, source: str | None, new_classifier: bool) -> C
         state = read_state(path)
         wanted = state_shapes(spec)
         if state.keys() == wanted.keys() and not differences(wanted, state):
-            return Converted(spec, state, "", state.notes)
+            return Converted(spec, state, guessed_source(spec, state.keys()), state.notes)
     if not spec.num_classes:  # the file may have a classifier, which nothing takes, or none
         spec, new_classifier = spec.edit(num_classes=get_spec(spec.name).num_classes), True
     return read_weights(path, spec, source, new_classifier=new_classifier)

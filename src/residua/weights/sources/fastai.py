@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from torch import Tensor
 
 from residua._base.errors import InputError
-from residua.specs.preprocess import PreprocessSpec
+from residua.specs.preprocess import PreprocessSpec, default_preprocess, is_thumbnail
 from residua.specs.schema import Spec
 from residua.weights.sources.source import Tensors, rename
 
@@ -36,9 +36,9 @@ def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
     return rename(tensors, _ours)
 
 
-def preprocess(spec: Spec, file: str) -> PreprocessSpec:
+def preprocess(spec: Spec, file: str) -> PreprocessSpec | None:
     """See `Source`."""
-    return PreprocessSpec(spec.input_size, round(spec.input_size * 256 / 224))
+    return None if is_thumbnail(spec.input_size) else default_preprocess(spec.input_size)
 
 
 def _ours(name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from torch import Tensor
 
 from residua._base.errors import InputError
-from residua.specs.preprocess import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec
+from residua.specs.preprocess import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec, is_thumbnail
 from residua.specs.schema import Spec
 from residua.weights.sources.source import Tensors, rename
 
@@ -46,9 +46,11 @@ def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
     return rename(tensors, _ours)
 
 
-def preprocess(spec: Spec, file: str) -> PreprocessSpec:
+def preprocess(spec: Spec, file: str) -> PreprocessSpec | None:
     """See `Source`. As the image processor of microsoft/resnet-50 has it: crop 0.875, bicubic."""
     size = spec.input_size
+    if is_thumbnail(size):
+        return None
     return PreprocessSpec(size, round(size / 0.875), "bicubic", IMAGENET_MEAN, IMAGENET_STD)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from residua._base.errors import InputError
 from residua.families.members import state_shapes
-from residua.specs.preprocess import PreprocessSpec
+from residua.specs.preprocess import PreprocessSpec, default_preprocess, is_thumbnail
 from residua.specs.schema import Spec
 from residua.weights.sources.source import Tensors, rename
 
@@ -41,6 +41,6 @@ def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
     return rename(tensors, rule)
 
 
-def preprocess(spec: Spec, file: str) -> PreprocessSpec:
+def preprocess(spec: Spec, file: str) -> PreprocessSpec | None:
     """See `Source`. Its test pipeline: the shorter side to 256, a centre crop of 224, ImageNet's mean and deviation."""
-    return PreprocessSpec(spec.input_size, round(spec.input_size * 256 / 224))
+    return None if is_thumbnail(spec.input_size) else default_preprocess(spec.input_size)

@@ -6,7 +6,7 @@ import fnmatch
 import importlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from residua.specs.schema import Spec
 from residua.weights.bundle.signed import is_bundle
 from residua.weights.bundle.value import MODEL_FILE
 from residua.weights.files.state_file import container_of
+from residua.weights.peers.same_network import PEER_NETWORKS
 from residua.weights.sources.names import SOURCES as SOURCES
 from residua.weights.sources.source import Source, Tensors
 from residua.weights.state_diff import differences, listed
@@ -31,6 +32,7 @@ _HEAD = re.compile(
 )
 _ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar", ".h5", ".keras", ".index")
 _LARGEST_COUNT = 2**53  # above it, not every whole number is a float
+_FALLBACK = "torchvision"  # whose rules read what no source knows: its names are ours
 _BACKGROUND = 1  # outputs that TensorFlow's ImageNet networks have more than classes
 
 
@@ -40,7 +42,7 @@ class Converted(NamedTuple):
     Attributes:
         spec: the network, its classes, channels and source-dependent fields as the file has them.
         tensors: the state dict of that network, every difference excluded.
-        source: the name of the source.
+        source: the name of the source; "" for our own names.
         notes: what was assumed or left out, a sentence each.
         headless: whether the file has no classifier, and `tensors` lack it.
     """
@@ -84,12 +86,12 @@ def read_weights(
         raise InputError(
             f"{path} is a Residua bundle", "somebody else's weights", "Use its folder as the run that it is"
         )
-    name, tensors, notes = _read(path, source)
+    name, tensors, notes = _read(path, source, spec)
     weights = ours_from(
         spec,
         tensors,
         name,
-        subject=f"{path} ({name})",
+        subject=f"{path} ({name})" if name else str(path),
         keep_background=keep_background,
         new_classifier=new_classifier,
     )
@@ -110,7 +112,7 @@ def ours_from(
     Args:
         spec: the network; its classes and channels follow the tensors.
         tensors: under the source's names.
-        source: one of `SOURCES`.
+        source: one of `SOURCES`; "" for our own names.
         subject: what an error calls them.
         keep_background: as in `read_weights`.
         new_classifier: as in `read_weights`.
@@ -152,7 +154,7 @@ def ours_from(
     if problems:
         raise InputError(
             f"{subject or source} does not fit {spec.name}: {'; '.join(problems)}",
-            f"the weights of {spec.name}, as {source} writes them",
+            f"the weights of {spec.name}, as {source or 'Residua'} writes them",
             "Name the network that the file is for with model=…, or its source with source=…",
         )
     state = {key: state[key].to(tensor.dtype) for key, tensor in wanted.items()}
@@ -160,14 +162,23 @@ def ours_from(
 
 
 def get_source(name: str) -> Source:
-    """Return a source by its name.
+    """Return a source by its name; "" for our own names, which are torchvision's.
 
     Raises:
         InputError: no source of that name.
     """
+    name = name or _FALLBACK
     if name not in SOURCES:
         raise InputError(f"source {name!r}", f"one of {', '.join(sorted(SOURCES))}", did_you_mean(name, SOURCES, 1))
     return Source.of(importlib.import_module(f"residua.weights.sources.{name}"))
+
+
+def guessed_source(spec: Spec, names: Collection[str]) -> str:
+    """Return the source that writes these names of tensors; "" where they are ours, of a network that it lacks."""
+    name = next((name for name in SOURCES if get_source(name).recognises(names)), _FALLBACK)
+    own = {key for key in state_shapes(spec) if not key.endswith("num_batches_tracked")}
+    is_ours = name == _FALLBACK or own <= set(names)
+    return "" if is_ours and spec.name not in PEER_NETWORKS.get(name, ()) else name
 
 
 def trained_on(spec: Spec, source: str) -> str:
@@ -177,7 +188,7 @@ def trained_on(spec: Spec, source: str) -> str:
     return get_source(source).DATA if source else ""
 
 
-def _read(path: Path, source: str | None) -> tuple[str, Tensors, list[str]]:
+def _read(path: Path, source: str | None, spec: Spec) -> tuple[str, Tensors, list[str]]:
     """Return the source's name, its tensors, and a note where the source was guessed."""
     if source is not None:
         tensors = get_source(source).read(path)
@@ -191,10 +202,10 @@ def _read(path: Path, source: str | None) -> tuple[str, Tensors, list[str]]:
             continue
         if any(fnmatch.fnmatchcase(path.name.lower(), pattern) for pattern in get_source(name).FILES):
             return name, get_source(name).read(path), [f"Source guessed from the name {path.name}: {name}."]
-    tensors = get_source("torchvision").read(path)
-    name = next((n for n in SOURCES if get_source(n).recognises(tensors.keys())), "torchvision")
-    notes = [*getattr(tensors, "notes", ()), f"Source guessed from the names of the tensors: {name}."]
-    return name, tensors, notes
+    tensors = get_source(_FALLBACK).read(path)
+    name = guessed_source(spec, tensors.keys())
+    notes = [f"Source guessed from the names of the tensors: {name}."] if name else []
+    return name, tensors, [*getattr(tensors, "notes", ()), *notes]
 
 
 def _without_head(

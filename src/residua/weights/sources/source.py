@@ -34,8 +34,9 @@ class Source:
             Raises InputError if the source has this network in another form; it names the model to ask for.
         to_ours: (spec, tensors) -> the tensors under our names and in our layouts; what no rule knows keeps its name.
             The adapted `spec` may still have its own number of classes and channels.
-        preprocess: (spec, file) -> the evaluation transform that the source's weights were trained for. `file` is the
-            name of the file of weights, without its folder: some tell which recipe trained them.
+        preprocess: (spec, file) -> the evaluation transform that the source's weights of this network were trained
+            for; None where it has none of it. `file` is the name of the file of weights, without its folder: some
+            tell which recipe trained them.
         read: (path) -> the file's tensors under the source's names. Nothing in it is executed. Raises InputError if
             there is no such file, it is damaged, or it would run code.
         from_ours: (spec, tensors) -> the tensors under the source's names, for sources that `convert` also writes.
@@ -48,7 +49,7 @@ class Source:
     recognises: Callable[[Collection[str]], bool]
     adapt: Callable[[Spec, Mapping[str, Tensor]], Spec]
     to_ours: Callable[[Spec, Mapping[str, Tensor]], Tensors]
-    preprocess: Callable[[Spec, str], PreprocessSpec]
+    preprocess: Callable[[Spec, str], PreprocessSpec | None]
     read: Callable[[Path], Tensors] = read_state
     from_ours: Callable[[Spec, Mapping[str, Tensor]], Tensors] | None = None
     DATA: Literal["imagenet", "cifar10"] = "imagenet"

@@ -11,8 +11,9 @@ from typing import Literal
 from torch import Tensor
 
 from residua._base.errors import InputError
-from residua.specs.preprocess import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec
+from residua.specs.preprocess import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec, is_thumbnail
 from residua.specs.schema import Spec
+from residua.weights.peers.same_network import PEER_NETWORKS
 from residua.weights.sources.source import Tensors, rename, with_aux_heads
 
 Rules = tuple[tuple[str, str], ...]
@@ -112,8 +113,10 @@ def from_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
     return {name: t for name, t in renamed.items() if not name.startswith("AuxLogits.")}
 
 
-def preprocess(spec: Spec, file: str) -> PreprocessSpec:
+def preprocess(spec: Spec, file: str) -> PreprocessSpec | None:
     """See `Source`. What the weights ask for that timm takes by default; other tags may crop otherwise."""
+    if spec.name not in PEER_NETWORKS["timm"] or is_thumbnail(spec.input_size):
+        return None
     crop, interpolation, halves = next(row[1:] for row in _FED if fnmatch.fnmatchcase(spec.name, row[0]))
     mean, std = ((0.5,) * 3, (0.5,) * 3) if halves else (IMAGENET_MEAN, IMAGENET_STD)
     return PreprocessSpec(spec.input_size, math.floor(spec.input_size / crop), interpolation, mean, std)

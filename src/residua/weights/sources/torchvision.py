@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
-from residua.specs.preprocess import PreprocessSpec
+from residua.specs.preprocess import PreprocessSpec, is_thumbnail
 from residua.specs.schema import Spec
+from residua.weights.peers.same_network import PEER_NETWORKS
 from residua.weights.sources.source import Tensors, rename, with_aux_heads
 
 # A dot in a module's name was legal once: files of DenseNet from 2017 say norm.1.weight.
@@ -41,8 +42,10 @@ def from_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:
     return {name: t.flatten(1) if name == "fc.weight" else t for name, t in tensors.items()}
 
 
-def preprocess(spec: Spec, file: str) -> PreprocessSpec:
+def preprocess(spec: Spec, file: str) -> PreprocessSpec | None:
     """See `Source`."""
+    if spec.name not in PEER_NETWORKS["torchvision"] or is_thumbnail(spec.input_size):
+        return None
     if spec.family in _HALVES:
         size = spec.input_size
         return PreprocessSpec(

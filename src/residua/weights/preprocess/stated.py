@@ -1,4 +1,4 @@
-"""The preprocessing of converted weights: what a user states of it, and what is assumed instead."""
+"""What a user states of the preprocessing of a file of weights, and which parts of it were not stated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from residua._base.errors import InputError
 from residua._base.words import some
 from residua.specs.preprocess import PreprocessSpec, describe, resized, size_words
-from residua.weights.pixel_mean import pixel_mean
+from residua.weights.preprocess.pixel_mean import pixel_mean
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,13 @@ class StatedPreprocess:
                 "Give scale=255 for a mean of levels",
             )
 
-    def note(self, fed: PreprocessSpec, source: str) -> str:
-        """Return a sentence on what of `fed` was assumed, "" where everything was stated."""
+    def assumption(self, settled: PreprocessSpec, whose: str) -> str:
+        """Return a sentence on what of `settled` was assumed, "" where everything was stated.
+
+        Args:
+            settled: the whole transform.
+            whose: where the rest of it comes from, as "timm's weights for this network expect".
+        """
         parts = {
             "mean": self.mean is None and self.mean_image is None and self.scale is None,
             "std": self.std is None and self.scale is None,
@@ -120,8 +125,7 @@ class StatedPreprocess:
             return ""
         names = some([f"{name}=…" for name in assumed])
         sentence = (
-            f"Preprocessing assumed, as {source}'s weights for this network expect: {describe(fed)}. Where the file's "
-            f"own is different, give {names}."
+            f"Preprocessing assumed, as {whose}: {describe(settled)}. Where the file's own is different, give {names}."
         )
         if parts["scale"]:
             # Nothing in a file of weights shows it, and with the wrong scale a perfect network scores by chance.

@@ -19,7 +19,7 @@ from residua.cli.app import main
 from residua.specs.preprocess import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec
 from residua.weights.convert import convert
 from residua.weights.create import create_model
-from residua.weights.stated_preprocess import StatedPreprocess
+from residua.weights.preprocess.stated import StatedPreprocess
 from weights.bundles import tiny_model, tiny_spec
 
 ASSUMED = PreprocessSpec(32, 36, "bilinear", IMAGENET_MEAN, IMAGENET_STD)

@@ -1,0 +1,1 @@
+"""How images of a file of weights are prepared: stated, given or assumed, by one rule."""
