@@ -55,7 +55,7 @@ def _saved(path: Path, spec: Any, rule: Callable[[str], str]) -> Path:
         ("cifar_seresnet20", {}, _as_ours, CIFAR, "Residua trains cifar_seresnet20"),
         (
             "cifar_resnet8",
-            {},
+            {"shortcut": "pad_both"},
             _as_cifar,
             PreprocessSpec(32, 32, mean=IMAGENET_MEAN, std=IMAGENET_STD),
             "cifar_resnet's",
