@@ -96,7 +96,7 @@ OPTIONS = {
     },
     "export": {
         *("run", "data", "format", "precision", "out", "with_preprocessing", "golden_only", "check"),
-        *("max_drop", "on_bad", "data_dir", "json"),
+        *("max_drop", "ladder_seconds", "on_bad", "data_dir", "json"),
     },
     "bench": {
         *("models", "batch", "resolution", "mode", "engine", "kernels", "precision", "peer", "batches", "warm_up"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 from residua._base.errors import AnswerNo, InputError
 from residua._base.files import atomic_folder, check_empty
@@ -12,12 +14,13 @@ from residua.evaluation.run_data import open_run
 from residua.evaluation.scores.options import Progress
 from residua.exporting.certificate import Certificate, hashed, processor_flags, surroundings
 from residua.exporting.conversion import golden_of, metadata, stored_run, trace
+from residua.exporting.gate import Step
 from residua.exporting.graph_input import GraphForm
-from residua.exporting.names import GOLDEN, MAX_DROP, PAGE, check_form
+from residua.exporting.names import GOLDEN, LADDER_SECONDS, MAX_DROP, PAGE, check_form
 from residua.exporting.page import render
 from residua.exporting.part import open_part
 from residua.exporting.trial import Trial
-from residua.specs.fields import BadPolicy, checked
+from residua.specs.fields import BadPolicy, Span, checked
 from residua.weights.run import Run
 
 NO_IMAGES = "no labelled images: accuracy was not measured, and agreement on golden images alone"
@@ -57,10 +60,12 @@ def export(
     precision: str = "fp32",
     with_preprocessing: bool = False,
     max_drop: float = MAX_DROP,
+    ladder_seconds: float = LADDER_SECONDS,
     golden_only: bool = False,
     on_bad: BadPolicy | None = None,
     data_dir: Path | None = None,
     progress: Progress | None = None,
+    on_step: Callable[[Step], None] | None = None,
 ) -> Export:
     """Export a run, and prove the files: they are opened again and run beside eager.
 
@@ -74,7 +79,8 @@ def export(
         data: where the run's data lies now, or other labelled images; None for the recorded place.
         format: "onnx", "openvino" or "torch" (torch.export, .pt2).
         out: the folder to write, new or empty. It appears when all is proven.
-        precision: "fp32"; for OpenVINO also "int8", and "bf16": its files hold float32 and are opened for bf16.
+        precision: "fp32"; "int8" for ONNX and OpenVINO; "bf16" for OpenVINO, whose files hold float32 and are opened
+            for bf16.
         with_preprocessing: whether the graph takes uint8 (B, H, W, 3), resized and cropped, and gives probabilities;
             else it takes normalised float32 (B, 3, H, W) and gives logits.
         max_drop: the loss of top-1 that int8 may have, a fraction of 1. The steps of a ladder of recipes are tried,
@@ -83,6 +89,7 @@ def export(
         on_bad: "refuse" images that do not decode, or "skip" them; None for the policy of the training.
         data_dir: the folder of downloaded data sets.
         progress: called with (images done, images in total).
+        on_step: called with each step to int8 that was tried.
 
     Raises:
         InputError: `out` holds something; an unknown format or precision; int8 without images to calibrate and to
@@ -91,6 +98,7 @@ def export(
     """
     name, chosen = check_form(format, precision)
     limit: float = checked("max_drop", max_drop, MaxDrop, "Use max_drop=0.003 for 0.3 points")
+    time: float = checked("ladder_seconds", ladder_seconds, Annotated[float, Span(0, above=True)])
     opened = open_run(run, [data])
     folder = check_empty(out)
     part = None
@@ -104,7 +112,7 @@ def export(
         )
     form = GraphForm.of(opened, with_preprocessing=with_preprocessing)
     golden = golden_of(opened, form)
-    trial = Trial(name, chosen, form, golden, part, limit, progress)
+    trial = Trial(name, chosen, form, golden, part, limit, time, progress, on_step)
     with atomic_folder(folder) as beside:
         program, conversion = trace(opened, form)
         outcome = trial.run(program, metadata(opened, form, chosen), beside)

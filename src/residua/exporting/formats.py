@@ -27,31 +27,34 @@ PREFIX = "residua"
 _EXTRA = "residua.json"
 
 
-def write_graph(
-    name: FormatName, program: ExportedProgram, folder: Path, metadata: Mapping[str, str], output: str
-) -> None:
-    """Write a traced graph as the files of a format.
+def converted(name: FormatName, program: ExportedProgram, output: str) -> Any:
+    """Return a traced graph as a format's own model: an `onnx.ModelProto`, an `openvino.Model`, or itself.
 
     Args:
         name: of the format.
         program: see `residua.runtime.graphs.program`.
-        folder: where the files go.
-        metadata: texts by key, stored inside.
         output: the name of the graph's output.
 
     Raises:
         InputError: a package of the format's extra is missing.
     """
     if name == "torch":
+        return program
+    return to_onnx(program, outputs=(output,)) if name == "onnx" else to_openvino(program, outputs=(output,))
+
+
+def write_model(name: FormatName, model: Any, folder: Path, metadata: Mapping[str, str]) -> None:
+    """Write a model of `converted` as the files of its format, with metadata: texts by key, stored inside."""
+    if name == "torch":
         text = json.dumps(dict(metadata), ensure_ascii=False)
-        torch.export.save(program, folder / FILES["torch"][0], extra_files={_EXTRA: text})
+        torch.export.save(model, folder / FILES["torch"][0], extra_files={_EXTRA: text})
     elif name == "onnx":
-        write_onnx(to_onnx(program, outputs=(output,)), folder, metadata)
+        _write_onnx(model, folder, metadata)
     else:
-        write_openvino(to_openvino(program, outputs=(output,)), folder, metadata)
+        _write_openvino(model, folder, metadata)
 
 
-def write_onnx(model: Any, folder: Path, metadata: Mapping[str, str]) -> None:
+def _write_onnx(model: Any, folder: Path, metadata: Mapping[str, str]) -> None:
     """Write an `onnx.ModelProto` with metadata, in one file."""
     model.producer_name = PREFIX
     del model.metadata_props[:]
@@ -60,7 +63,7 @@ def write_onnx(model: Any, folder: Path, metadata: Mapping[str, str]) -> None:
     (folder / FILES["onnx"][0]).write_bytes(model.SerializeToString())
 
 
-def write_openvino(model: Any, folder: Path, metadata: Mapping[str, str]) -> None:
+def _write_openvino(model: Any, folder: Path, metadata: Mapping[str, str]) -> None:
     """Write an `openvino.Model` with metadata, its weights as they are: float32 stays float32."""
     for key, value in metadata.items():
         model.set_rt_info(value, [PREFIX, key])

@@ -21,7 +21,7 @@ BATCHES = (1, 2, 7, 32)
 """The batch sizes at which an export is run."""
 
 _PRECISIONS: dict[FormatName, tuple[ExportPrecision, ...]] = {
-    "onnx": ("fp32",),
+    "onnx": ("fp32", "int8"),
     "openvino": ("fp32", "bf16", "int8"),
     "torch": ("fp32",),
 }
@@ -44,6 +44,8 @@ LIMITS: dict[ExportPrecision, Limits] = {"fp32": Limits(1.0, 1e-4), "bf16": Limi
 """int8 is held against the loss of accuracy instead."""
 MAX_DROP = 0.003
 """The loss of top-1 that int8 may have, a fraction of 1."""
+LADDER_SECONDS = 1800.0
+"""The time after which no further step to int8 is begun."""
 
 
 def check_form(format: str, precision: str) -> tuple[FormatName, ExportPrecision]:  # noqa: A002

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch.export import ExportedProgram
@@ -15,15 +15,16 @@ from torch.export import ExportedProgram
 from residua._base.words import counted
 from residua.evaluation.measures.drop import accuracy_drop
 from residua.evaluation.scores.options import Progress
-from residua.exporting.formats import open_graph, write_graph, write_openvino
+from residua.exporting.formats import converted, open_graph, write_model
 from residua.exporting.gate import Step, Verdict, judge
 from residua.exporting.golden import Golden
 from residua.exporting.graph_input import GraphForm
-from residua.exporting.ladder import calibration_images, quantised
+from residua.exporting.ladders.calibration import Calibration
+from residua.exporting.ladders.nncf import quantised_openvino
+from residua.exporting.ladders.onnxruntime import quantised_onnx
 from residua.exporting.names import FILES, ExportPrecision, FormatName
 from residua.exporting.part import Part
 from residua.exporting.proof import Proof, prove
-from residua.runtime.graphs.openvino import to_openvino
 
 _BF16 = "the files hold float32; open them with INFERENCE_PRECISION_HINT=bf16, as they were proven"
 
@@ -55,7 +56,9 @@ class Trial:
         golden: golden images with eager's answers.
         part: labelled images with eager's logits, or None.
         max_drop: the loss of top-1 that int8 may have, a fraction of 1.
+        ladder_seconds: the time after which no further step to int8 is begun.
         progress: called with (images done, images in total) of the part.
+        on_step: called with each step of the ladder that was tried.
     """
 
     format: FormatName
@@ -64,14 +67,16 @@ class Trial:
     golden: Golden
     part: Part | None
     max_drop: float
+    ladder_seconds: float
     progress: Progress | None
+    on_step: Callable[[Step], None] | None
 
     def run(self, program: ExportedProgram, metadata: Mapping[str, str], folder: Path) -> Outcome:
         """Write a graph's files into `folder`, and run them from there."""
         if self.precision == "int8":
             assert self.part is not None
             return self._climb(program, metadata, folder, self.part)
-        write_graph(self.format, program, folder, metadata, self.form.output)
+        write_model(self.format, converted(self.format, program, self.form.output), folder, metadata)
         proof, verdict = self._proven(folder)
         return Outcome(proof, verdict, (), (_BF16,) if self.precision == "bf16" else ())
 
@@ -85,18 +90,20 @@ class Trial:
 
         Where the images are too few to decide even a network that answers all of them alike, no further step can pass.
         """
-        images = calibration_images(part, self.form)
+        calibration = Calibration.of(part, self.form, self.ladder_seconds)
         alike = np.ones(len(part), bool)
         decidable = accuracy_drop(alike, alike, self.max_drop).answer == "passes"
         steps: list[Step] = []
         kept: tuple[str, Proof, Verdict] | None = None
-        model = to_openvino(program, outputs=(self.form.output,))
-        for recipe, smaller in quantised(model, images):
+        model = converted(self.format, program, self.form.output)
+        for recipe, smaller in quantised(self.format, model, calibration, self.max_drop):
             with tempfile.TemporaryDirectory() as scratch:
                 written = Path(scratch)
-                write_openvino(smaller, written, metadata)
+                write_model(self.format, smaller, written, metadata)
                 proof, verdict = self._proven(written)
                 steps.append(Step(recipe, verdict))
+                if self.on_step is not None:
+                    self.on_step(steps[-1])
                 # The first that does not fail stays, unless a later one passes.
                 if (
                     kept is None
@@ -108,7 +115,20 @@ class Trial:
                         shutil.copyfile(written / name, folder / name)
             if verdict.answer == "passes" or (verdict.answer == "undecided" and not decidable):
                 break
+            if calibration.is_over:
+                break
         assert kept is not None
         recipe, proof, verdict = kept
-        sentence = f"int8 by NNCF, calibrated on {counted(len(images), 'training image')}; recipe taken: {recipe}"
-        return Outcome(proof, verdict, tuple(steps), (sentence,))
+        tool = "NNCF" if self.format == "openvino" else "ONNX Runtime"
+        images = counted(len(calibration.images), "training image")
+        sentences = [f"int8 by {tool}, calibrated on {images}; recipe taken: {recipe}"]
+        if calibration.is_over and verdict.answer != "passes":
+            sentences.append(f"the ladder ended after {self.ladder_seconds:g} seconds; further steps were not tried")
+        return Outcome(proof, verdict, tuple(steps), tuple(sentences))
+
+
+def quantised(name: FormatName, model: Any, calibration: Calibration, max_drop: float) -> Iterator[tuple[str, Any]]:
+    """Yield (recipe, model) for each step of a format's ladder, each made when it is asked for."""
+    if name == "onnx":
+        return quantised_onnx(model, calibration)
+    return quantised_openvino(model, calibration, max_drop)

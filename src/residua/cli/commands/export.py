@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from residua._base.console import progress_bar
 from residua._base.errors import InputError
 from residua.cli.show import Switch, note, percent, print_json, print_table, say
-from residua.exporting.names import CERTIFICATE, MAX_DROP, PAGE, ExportPrecision, FormatName
+from residua.exporting.names import CERTIFICATE, LADDER_SECONDS, MAX_DROP, PAGE, ExportPrecision, FormatName
 from residua.specs.fields import BadPolicy
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def export(
     out: Annotated[Path | None, Parameter(help=_OUT)] = None,
     with_preprocessing: Switch = False,
     max_drop: float = MAX_DROP,
+    ladder_seconds: float = LADDER_SECONDS,
     golden_only: Switch = False,
     check: Path | None = None,
     on_bad: BadPolicy | None = None,
@@ -54,13 +55,16 @@ def export(
     format_
         onnx (one file), openvino (model.xml and model.bin) or torch (torch.export, model.pt2).
     precision
-        fp32; for openvino also bf16 (float32 files, opened for bf16) and int8 (NNCF, calibrated on training images).
+        fp32; int8 for onnx and openvino, calibrated on training images; bf16 for openvino (float32 files, opened for
+        bf16).
     with_preprocessing
         Put normalisation and softmax inside: the graph takes uint8 (B, H, W, 3), resized and cropped, and gives
         probabilities. Else it takes normalised float32 (B, 3, H, W) and gives logits.
     max_drop
         The loss of top-1 that int8 may have, a fraction of 1. Steps from a plain recipe to careful ones are tried, and
         the first that passes is taken; where the images cannot decide, that is stated.
+    ladder_seconds
+        The time after which no further step to int8 is begun.
     golden_only
         Prove on golden images alone, where the data is not available.
     check
@@ -94,10 +98,12 @@ def export(
                 out=out,
                 with_preprocessing=with_preprocessing,
                 max_drop=max_drop,
+                ladder_seconds=ladder_seconds,
                 golden_only=golden_only,
                 on_bad=on_bad,
                 data_dir=data_dir,
                 progress=progress,
+                on_step=lambda step: note(f"Tried: {step.recipe}: {_ANSWERS[step.verdict.answer]}."),
             )
             certificate, folder = written.certificate, written.folder
         except GateFailed as error:
