@@ -83,6 +83,7 @@ OPTIONS = {
     },
     "predict": {
         *("run", "paths", "top", "format", "out", "on_bad", "batch_size", "device", "engine", "precision", "json"),
+        *("actors", "actor_engine"),
     },
     "explain": {"run", "paths", "out", "method", "target", "layer", "top", "batch_size", "device", "json"},
     "serve": {

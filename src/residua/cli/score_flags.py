@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from cyclopts import Parameter
 
 from residua.cli.show import Switch
-from residua.runtime.engines.names import EngineChoice, Precision
+from residua.runtime.engines.names import EngineChoice, EngineName, Precision
 from residua.specs.fields import BadPolicy
 
 if TYPE_CHECKING:
@@ -36,6 +36,32 @@ class ComputeFlags:
     device: str | None = None
     engine: EngineChoice = "eager"
     precision: Precision = "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictFlags(ComputeFlags):
+    """Where and how a network computes, on this machine or on many.
+
+    Parameters
+    ----------
+    engine
+        What computes the logits: eager (torch's own operators), compiled (torch.compile; the first batch takes
+        longer, and a C++ compiler is needed), onnxruntime or openvino (on the CPU; with the extra of that name).
+        auto measures once which is fastest here, and keeps the choice. ray (with --out; extra ray) spreads the
+        images over the machines of a Ray cluster.
+    actors
+        With --engine ray, how many processes open the run; 0: one per machine.
+    actor_engine
+        With --engine ray, what computes in each of them.
+    """
+
+    engine: Literal[EngineChoice, "ray"] = "eager"  # type: ignore[assignment]
+    actors: int = 0
+    actor_engine: EngineName = "eager"
+
+    def local(self) -> dict[str, Any]:
+        """Return the keywords of what computes on this machine alone."""
+        return {"device": self.device, "engine": self.engine, "precision": self.precision}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,5 +119,6 @@ class ScoreFlags(ComputeFlags, PartFlags):
 
 # Named "*", a group is flattened: its flags stand among the command's own.
 Computing = Annotated[ComputeFlags, Parameter(name="*", help="Where and how a network computes.")]
+Predicting = Annotated[PredictFlags, Parameter(name="*", help="Where and how the network computes.")]
 Scoring = Annotated[ScoreFlags, Parameter(name="*", help="Which images are scored, and how.")]
-COMPUTING, SCORING = ComputeFlags(), ScoreFlags()
+COMPUTING, PREDICTING, SCORING = ComputeFlags(), PredictFlags(), ScoreFlags()

@@ -233,3 +233,5 @@ def test_the_command(run: Path, photos: Path, tmp_path: Path, capsys: pytest.Cap
     assert f"2 of {IMAGES + 2} files gave no answer, each with a row" in captured.err
     assert main([*words, "--out", str(tmp_path / "b.csv"), "--on-bad", "skip"]) == 0
     assert main([*words, "--out", str(tmp_path / "b.csv")]) == 2
+    assert main([*words, "--engine", "ray"]) == 2
+    assert "--out" in capsys.readouterr().err

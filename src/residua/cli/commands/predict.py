@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from residua._base.console import Display
 from residua._base.errors import InputError
 from residua._base.words import clock, counted, visible
-from residua.cli.score_flags import COMPUTING, ComputeFlags, Computing
+from residua.cli.score_flags import PREDICTING, PredictFlags, Predicting
 from residua.cli.show import Switch, answered, note, percent, print_json, printable, say
 from residua.inference.answers.names import OnBad
 
@@ -31,7 +31,7 @@ def predict(
     out: Path | None = None,
     on_bad: OnBad = "record",
     batch_size: int = 64,
-    computing: Computing = COMPUTING,
+    computing: Predicting = PREDICTING,
     json: Switch = False,
 ) -> int:
     """Classify images, and the images under folders, with a trained run.
@@ -68,11 +68,13 @@ def predict(
         raise InputError("no image", "image files or folders", f"For example: residua predict {run} photo.jpg")
     if out is not None:
         return _write(run, paths, out, top, on_bad, batch_size, computing, json)
+    if computing.engine == "ray":
+        raise InputError("engine='ray' without out=FILE", "a file for the answers of many machines", "Give out=FILE")
     answers = bad = 0
 
     def good() -> Iterable[Prediction]:
         nonlocal answers, bad
-        for item in predict_stream(run, paths, top=top, batch_size=batch_size, **asdict(computing)):
+        for item in predict_stream(run, paths, top=top, batch_size=batch_size, **computing.local()):
             if isinstance(item, BadFile):
                 bad += 1
                 note(f"residua: {item.path}: {item.reason}")
@@ -91,7 +93,7 @@ def _write(
     top: int,
     on_bad: OnBad,
     batch_size: int,
-    computing: ComputeFlags,
+    computing: PredictFlags,
     json: bool,
 ) -> int:
     """Write the answers to a file, showing how far it is, and return the exit code."""

@@ -10,37 +10,53 @@ from typing import Any
 
 from residua._version import __version__
 from residua.inference.answers.names import OnBad
-from residua.runtime.engines.engine import Engine
+from residua.runtime.engines.names import EngineName
 from residua.weights.bundle.value import hash_tensors
 from residua.weights.run import Run
 
-_PACKAGES = {"eager": ("torch",), "compiled": ("torch",), "onnxruntime": ("onnxruntime",), "openvino": ("openvino",)}
+_PACKAGES: dict[EngineName, tuple[str, ...]] = {
+    "eager": ("torch",),
+    "compiled": ("torch",),
+    "onnxruntime": ("onnxruntime",),
+    "openvino": ("openvino",),
+}
 
 
 def job_of(
-    run: Run, engine: Engine, out: Path, *, top: int, batch_size: int, on_bad: OnBad, cluster: str = ""
+    run: Run,
+    out: Path,
+    *,
+    engine: EngineName,
+    precision: str,
+    device: str,
+    top: int,
+    batch_size: int,
+    on_bad: OnBad,
+    cluster: str = "",
 ) -> dict[str, Any]:
     """Return by name, as JSON values, all that the rows of a file depend on, but for the images.
 
     Args:
         run: its weights are hashed as they are now, not as they were saved.
-        engine: that computes.
         out: its ending is the form of the rows.
+        engine: that computes the logits.
+        precision: in which it computes.
+        device: the kind of device where it computes.
         top: classes per row.
         batch_size: images per forward pass; logits depend on it by some units in the last place.
         on_bad: what becomes of a file without an answer.
         cluster: what spreads the work over machines, "" for nothing.
     """
     rest = [run.spec.to_json(), run.preprocess_spec.to_json(), list(run.classes), run.temperature]
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES[engine.name]}
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES[engine]}
     return {
         "residua": __version__,
         **versions,
         "weights": hash_tensors(run.model.state_dict()),
         "network": hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest(),
-        "engine": engine.name,
-        "precision": engine.precision,
-        "device": engine.device.type,
+        "engine": engine,
+        "precision": precision,
+        "device": device,
         "batch_size": batch_size,
         "top": min(top, len(run.classes)),
         "on_bad": on_bad,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 
@@ -15,9 +16,11 @@ from residua.inference.answers.counting import Progress, counting
 from residua.inference.answers.job import job_of
 from residua.inference.answers.journal import journal_of, read_journal
 from residua.inference.answers.names import OnBad
-from residua.inference.answers.write import Answer, check_out, write_answers
+from residua.inference.answers.on_ray import pool_of
+from residua.inference.answers.write import Answer, Answers, check_out, write_answers
 from residua.inference.predict import answered_batches
 from residua.inference.stream import BadFile, ImageFile, Paths, Predictor, each_path, image_files, listed
+from residua.runtime.engines.names import EngineName, check_engine
 from residua.specs.fields import checked
 from residua.weights.run import Run
 
@@ -59,6 +62,8 @@ def predict_to(
     precision: str = "fp32",
     workers: int | None = None,
     on_bad: OnBad = "record",
+    actors: int = 0,
+    actor_engine: EngineName = "eager",
     progress: Progress | None = None,
 ) -> AnswersFile:
     """Write a row per image to a file, which appears under its name when all are there.
@@ -76,10 +81,13 @@ def predict_to(
         batch_size: images per forward pass.
         device: "cpu", "cuda", …; by default the GPU where there is one.
         engine: what computes the logits: "eager", "compiled", "onnxruntime", "openvino" or "auto". A job that goes on
-            keeps the engine that "auto" chose.
+            keeps the engine that "auto" chose. "ray" spreads the batches over the machines of a Ray cluster, or over
+            this one (extra `ray`); run and images lie under the same paths on all of them.
         precision: the number format that it computes in.
         workers: decoding threads; by default one per processor that this process may use, at most 16.
         on_bad: what becomes of a file that gives no answer: "record" writes a row with an error, "skip" none.
+        actors: with engine "ray", how many processes open the run; 0 for one per machine.
+        actor_engine: with engine "ray", what computes in each of them.
         progress: called with (images done, images in total) after each batch; the total is 0 until they are counted.
 
     Raises:
@@ -91,13 +99,22 @@ def predict_to(
     policy: OnBad = checked("on_bad", on_bad, OnBad, "Use on_bad='record' for rows with an error")
     file = check_out(out)
     chosen = open_run(run, listed(paths))
-    if engine == "auto":
-        engine = _begun_with(file) or engine
-    predictor = Predictor.open(chosen, device=device, engine=engine, precision=precision, batch_size=batch_size)
-    job = job_of(chosen, predictor.engine, file, top=top, batch_size=batch_size, on_bad=policy)
+    form: dict[str, Any] = {"top": min(top, len(chosen.classes)), "batch_size": batch_size, "on_bad": policy}
+    answers: Answers
+    if engine == "ray":
+        check_engine(actor_engine, precision)
+        pool = pool_of(chosen, actor_engine, precision, device, form["top"], batch_size, actors)
+        answers, name = pool.answers, actor_engine
+        job = job_of(chosen, file, engine=name, precision=precision, device=pool.device, cluster="ray", **form)
+    else:
+        engine = (_begun_with(file) or engine) if engine == "auto" else engine
+        predictor = Predictor.open(chosen, device=device, engine=engine, precision=precision, batch_size=batch_size)
+        opened = predictor.engine
+        name = cast(EngineName, opened.name)
+        job = job_of(chosen, file, engine=name, precision=opened.precision, device=opened.device.type, **form)
 
-    def answers(files: Iterable[ImageFile | BadFile]) -> Generator[list[Answer], None, None]:
-        return answered_batches(predictor, files, top, batch_size, workers)
+        def answers(files: Iterable[ImageFile | BadFile]) -> Generator[list[Answer], None, None]:
+            return answered_batches(predictor, files, top, batch_size, workers)
 
     with counting(paths, progress) as counted:
         state, resumed = write_answers(file, job, image_files(each_path(paths)), answers, counted)
@@ -108,8 +125,8 @@ def predict_to(
         rows=state["files"] - (state["bad"] if policy == "skip" else 0),
         resumed=resumed,
         seconds=state["seconds"],
-        engine=predictor.engine.name,
-        precision=predictor.engine.precision,
+        engine=name,
+        precision=precision,
     )
 
 

@@ -1,0 +1,187 @@
+"""Answers from many machines: Ray Data hands batches of paths to a pool of actors, each with an engine of its own.
+
+Machines see the run and the images under the same paths. Batches are those of one machine, and come back in order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+import warnings
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from residua._base.errors import InputError, at_least_one
+from residua.inference.predict import Prediction, answered_batches
+from residua.inference.stream import BadFile, ImageFile, Predictor
+from residua.runtime.graphs.packages import package
+from residua.weights.bundle.value import hash_tensors
+from residua.weights.open import load
+from residua.weights.run import Run
+
+_BATCHES_OF_A_WAVE = 1024
+"""Batches that are handed to Ray at a time: they bound what the driver holds."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What the actors need, and how many there are.
+
+    Attributes:
+        source: the run, as `load` takes it on every machine.
+        weights: SHA-256 of its weights: a machine whose run is another answers nothing.
+        engine: that each actor opens.
+        precision: in which it computes.
+        device: "cpu", or "cuda" for a GPU per actor.
+        top: classes per answer.
+        batch_size: images per forward pass.
+        actors: how many; 0 for one per machine.
+    """
+
+    source: str
+    weights: str
+    engine: str
+    precision: str
+    device: str
+    top: int
+    batch_size: int
+    actors: int = 0
+
+    def answers(self, files: Iterable[ImageFile | BadFile]) -> Generator[list[Prediction | BadFile], None, None]:
+        """Yield the answers of `batch_size` files at a time, in the order given.
+
+        Raises:
+            InputError: the extra `ray` is not installed, or the machines have too few processors for the actors.
+        """
+        ray = _started()
+        from ray.data import ActorPoolStrategy, DataContext
+
+        context = DataContext.get_current()
+        context.execution_options.preserve_order = True
+        context.enable_progress_bars = False
+        actors, processors = self._sizes(ray)
+        source = iter(files)
+        batches = iter(lambda: list(itertools.islice(source, self.batch_size)), [])
+        while wave := [_packed(batch) for batch in itertools.islice(batches, _BATCHES_OF_A_WAVE)]:
+            answered = ray.data.from_items(
+                [{"number": number, "batch": batch} for number, batch in enumerate(wave)],
+                override_num_blocks=len(wave),
+            ).map_batches(
+                _Actor,
+                fn_constructor_args=(self, processors),
+                batch_size=1,
+                batch_format="numpy",
+                compute=ActorPoolStrategy(size=min(actors, len(wave))),
+                num_cpus=processors,
+                num_gpus=1 if self.device == "cuda" else 0,
+            )
+            for number, row in enumerate(answered.iter_rows()):
+                # Rows would belong to other paths: worth a check, whatever Ray promises.
+                assert int(row["number"]) == number, "Ray changed the order of batches"
+                yield [_unpacked(item) for item in json.loads(row["batch"])]
+
+    def _sizes(self, ray: Any) -> tuple[int, int]:
+        """Return the number of actors and the processors of each: all that fit, since engines use several."""
+        nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+        nodes = [count for count in nodes if count]
+        actors = self.actors or len(nodes)
+        at_least_one(actors=actors)
+        for processors in range(max(nodes, default=0), 0, -1):
+            if sum(count // processors for count in nodes) >= actors:
+                return actors, processors
+        raise InputError(
+            f"actors={actors} on machines with {sum(nodes)} processors in all",
+            "at most one actor per processor",
+            "Leave out actors=… for one per machine",
+        )
+
+
+def pool_of(
+    run: Run,
+    engine: str,
+    precision: str,
+    device: torch.device | str | None,
+    top: int,
+    batch_size: int,
+    actors: int,
+) -> Pool:
+    """Return the pool for a run, which every machine loads from where this one did.
+
+    Raises:
+        InputError: a negative number of actors, or a GPU by its number: Ray gives each actor its own.
+    """
+    name = "cpu" if device is None else str(device)
+    if name not in ("cpu", "cuda"):
+        raise InputError(f"device={name!r} with engine='ray'", "'cpu' or 'cuda'", "Ray gives each actor a GPU")
+    if actors:
+        at_least_one(actors=actors)
+    weights = hash_tensors(run.model.state_dict())
+    return Pool(str(run.folder.absolute()), weights, engine, precision, name, top, batch_size, actors)
+
+
+class _Actor:
+    """One of the pool: opens the run once, then answers batches."""
+
+    def __init__(self, pool: Pool, threads: int) -> None:
+        torch.set_num_threads(threads)
+        run = load(pool.source)
+        if hash_tensors(run.model.state_dict()) != pool.weights:
+            raise InputError(
+                f"{pool.source}, whose weights are others on this machine",
+                "the same run under the same path on every machine",
+                "Copy it there",
+            )
+        self._pool, self._threads = pool, threads
+        self._predictor = Predictor.open(
+            run, device=pool.device, engine=pool.engine, precision=pool.precision, batch_size=pool.batch_size
+        )
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        import numpy as np
+
+        texts = []
+        for text in batch["batch"]:
+            files = [_file(path, reason) for path, reason in json.loads(text)]
+            (answers,) = answered_batches(self._predictor, files, self._pool.top, self._pool.batch_size, self._threads)
+            texts.append(json.dumps([_row(item) for item in answers]))
+        return {"number": batch["number"], "batch": np.array(texts, dtype=object)}
+
+
+def _packed(batch: list[ImageFile | BadFile]) -> str:
+    # JSON carries names that are no UTF-8, which Arrow's strings cannot.
+    return json.dumps([[str(file.path), file.reason if isinstance(file, BadFile) else None] for file in batch])
+
+
+def _file(path: str, reason: str | None) -> ImageFile | BadFile:
+    return ImageFile(Path(path), Path(path)) if reason is None else BadFile(path, reason)
+
+
+def _row(item: Prediction | BadFile) -> list[Any]:
+    if isinstance(item, BadFile):
+        return [item.path, item.reason]
+    return [item.path, list(item.labels), list(item.probabilities)]
+
+
+def _unpacked(row: list[Any]) -> Prediction | BadFile:
+    return BadFile(*row) if len(row) == 2 else Prediction(row[0], tuple(row[1]), tuple(row[2]))
+
+
+def _started() -> Any:
+    """Return ray, connected to the cluster that RAY_ADDRESS names, or to this machine alone."""
+    # Without this Ray reports its use to its makers.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray = package("ray", "ray")
+    package("ray.data", "ray")
+    logging.getLogger("ray").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    if not ray.is_initialized():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING)
+    return ray

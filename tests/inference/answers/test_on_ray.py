@@ -1,0 +1,58 @@
+"""Answers from a Ray cluster of this machine: two actors give the rows of one process, and go on after a stop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from evaluation.runs import COLOURS, colour_run, paint
+from residua._base.errors import InputError
+from residua.inference.answers import on_ray, partial
+from residua.inference.answers.predict_to import predict_to
+
+ray = pytest.importorskip("ray", reason="Ray, of the extra ray, is not installed")
+pytest.importorskip("ray.data", reason="Ray Data, of the extra ray, is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def test_two_actors_give_the_rows_of_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = colour_run(tmp_path / "run")
+    files = [paint(tmp_path / f"{index:02}.png", COLOURS[name]) for index, name in enumerate(list(COLOURS) * 7)]
+    files.insert(5, tmp_path / "nowhere.png")
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    files.insert(9, tmp_path / "bad.png")
+    alone = predict_to(run, files, tmp_path / "alone.jsonl", batch_size=4, device="cpu")
+    monkeypatch.setattr(on_ray, "_BATCHES_OF_A_WAVE", 4)  # two waves
+    monkeypatch.setattr(partial, "_EVERY_SECONDS", 0.0)
+    out = tmp_path / "many.jsonl"
+
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        if done >= 8:
+            raise Stop
+
+    options = {"batch_size": 4, "engine": "ray", "actors": 2}
+    with pytest.raises(Stop):
+        predict_to(run, files, out, progress=stop, **options)
+    many = predict_to(run, files, out, **options)
+    assert (many.files, many.bad, many.resumed, many.engine) == (23, 2, 8, "eager")
+    rows, wanted = ([json.loads(line) for line in each.path.read_text().splitlines()] for each in (many, alone))
+    for row, other in zip(rows, wanted, strict=True):
+        assert row["probabilities"] == pytest.approx(other["probabilities"], rel=1e-5)
+        assert {**row, "probability": 0, "probabilities": 0} == {**other, "probability": 0, "probabilities": 0}
+    with pytest.raises(InputError, match="at most one actor per processor"):
+        predict_to(run, files, tmp_path / "c.jsonl", **{**options, "actors": 3})
+    with pytest.raises(InputError, match="'cpu' or 'cuda'"):
+        predict_to(run, files, tmp_path / "c.jsonl", device="cuda:1", **options)
