@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.errors import Damaged, InputError
-from residua._base.http import is_address, public_address
+from residua._base.public import is_address, public_address
 from residua._base.words import some
 
 # Read once: asking means setting it, and for that moment every thread's files would be open to all.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from residua._base.errors import InputError
 from residua._base.files import UNSUPPORTED, read_regular
+from residua._base.run_files import LOCK_FILE
 
 _WITHOUT = UNSUPPORTED | {errno.ENOLCK}
 _warned: set[Path] = set()
@@ -60,7 +61,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         InputError: another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = folder / ".lock"
+    lock = folder / LOCK_FILE
     try:
         descriptor = _acquired(lock, wait=False)
     except BlockingIOError:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from residua._base.errors import InputError
+from residua._base.public import public_name, public_within
 from residua._base.words import counted
 from residua.data.image_source import ImageSource
 from residua.data.splitting import Labels
@@ -95,13 +94,13 @@ class Dataset:
 
     def relative(self, text: str) -> str:
         """Return a text with the files of this data set named relative to its folder."""
-        return _relative(text, self.given, self.location)
+        return public_within(text, (self.given, self.location), self.name)
 
     def describe(self, *, full: bool = False) -> dict[str, Any]:
         """Return what reports print and `reopen` needs, as JSON-able values.
 
         Args:
-            full: with places on this machine, which are left out of whatever others read; see `without_places`.
+            full: with places on this machine, which are left out of whatever others read; see `public_description`.
         """
         described = {
             "given": self.given,
@@ -118,33 +117,26 @@ class Dataset:
             },
             "notes": list(self.notes),
         }
-        return described if full else without_places(described)
+        return described if full else public_description(described)
 
 
-def without_places(described: Mapping[str, Any]) -> dict[str, Any]:
+def public_description(described: Mapping[str, Any]) -> dict[str, Any]:
     """Return the description of a data set for others: no `location`, and paths relative to the data.
 
     What is described may come from a bundle that an older version wrote.
     """
-    name, location = str(described.get("given", "")), str(described.get("location") or "")
+    argument, location = str(described.get("given", "")), str(described.get("location") or "")
     kept = {key: value for key, value in described.items() if key != "location"}
     if "given" in kept:
-        kept["given"] = _name(name, location)
+        kept["given"] = _name(argument, location)
     if "notes" in kept:
-        kept["notes"] = [_relative(str(note), name, location) for note in kept["notes"]]
+        name = _name(argument, location)
+        kept["notes"] = [public_within(str(note), (argument, location), name) for note in kept["notes"]]
     return kept
 
 
 def _name(argument: str, location: str) -> str:
-    return argument if argument in EMBEDDED else Path(location or argument).name or argument
-
-
-def _relative(text: str, argument: str, location: str) -> str:
-    roots = "|".join(re.escape(root) for root in (argument, location) if Path(root).name)
-    if not roots:
-        return text
-    name = _name(argument, location)
-    return re.sub(rf"(?<![\w./-])(?:{roots})(/|(?![\w.-]))", lambda match: "" if match[1] else name, text)
+    return public_name(argument if argument in EMBEDDED else location or argument)
 
 
 def hash_of_pixels(classes: Sequence[str], splits: Mapping[str, Split]) -> str:

@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
+from residua._base.run_files import is_run
 from residua._base.words import counted, some
 from residua.data.decode import FORMATS
 from residua.data.decode.formats import format_of
@@ -23,9 +24,6 @@ LEFT_BY_SYSTEMS = frozenset(
     | {"system volume information", "lost+found", "__pycache__"}
 )
 """Names, in lower case, of what Windows, macOS and network storage put into folders of photos; hidden names beside."""
-
-# What a run writes (`residua.training`), of which a run that has just begun has the lock alone.
-_RUN_MODEL, _RUN_LOCK, _RUN_CHECKPOINTS = "model.safetensors", ".lock", "checkpoints"
 
 # First bytes that a text file may have by chance, or that are guessed from a header without a signature.
 _UNCERTAIN = {"", "PPM", "TGA", "BMP"}
@@ -236,18 +234,6 @@ def _begins_like_an_image(path: str) -> bool:
     try:
         with open(path, "rb") as stream:
             return format_of(stream.read(64)) not in _UNCERTAIN
-    except OSError:
-        return False
-
-
-def is_run(folder: Path | str) -> bool:
-    """Return whether training wrote this folder, or has just claimed it."""
-    if os.path.isfile(os.path.join(folder, _RUN_MODEL)):
-        return True
-    if os.path.isfile(os.path.join(folder, _RUN_CHECKPOINTS, "origin.json")):
-        return True
-    try:
-        return os.listdir(folder) == [_RUN_LOCK]
     except OSError:
         return False
 

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 import torch
 
 from residua._base.errors import InputError
+from residua._base.run_files import MODEL_FILE
 from residua.evaluation.measures.abstention import find_thresholds
 from residua.evaluation.measures.calibration import Temperature, fit_temperature
 from residua.evaluation.measures.metrics import tally_of
@@ -16,7 +17,6 @@ from residua.evaluation.run_data import open_run
 from residua.evaluation.scores.options import PartKeywords, ScoreOptions, takes
 from residua.evaluation.scores.scorer import open_scorer
 from residua.weights.bundle.calibration import store_calibration
-from residua.weights.bundle.value import MODEL_FILE
 from residua.weights.named.open_bundle import is_published
 from residua.weights.run import Run
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from residua._base.words import agree, counted
-from residua.data.dataset import Split, without_places
+from residua.data.dataset import Split, public_description
 from residua.evaluation.batch_norm import Reestimated
 from residua.evaluation.ensemble_runs import (
     Weights,
@@ -240,7 +240,7 @@ def relation(chosen: str, *, own_data: bool, recipe: dict[str, Any] | None = Non
 
 
 def _facts(run: Run, scorer: Scorer, notes: Sequence[str], *, full: bool) -> dict[str, Any]:
-    dataset, trained = scorer.dataset, run.data if full else without_places(run.data)
+    dataset, trained = scorer.dataset, run.data if full else public_description(run.data)
     return {
         "evaluated": relation(scorer.split, own_data=scorer.own, recipe=run.recipe),
         "trained_on": {key: trained[key] for key in ("given", "hash", "counts") if key in trained},

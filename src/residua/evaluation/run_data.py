@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from residua._base.errors import InputError
+from residua._base.run_files import is_run
 from residua._base.words import counted, some
 from residua.data.dataset import Dataset, Split
 from residua.data.decode import FORMATS
 from residua.data.open import open_dataset, reopen
 from residua.specs.fields import BadPolicy
 from residua.weights.bundle.signed import is_bundle
-from residua.weights.bundle.value import MODEL_FILE
 from residua.weights.local import location_of_data
 from residua.weights.open import load
 from residua.weights.run import Run
@@ -45,9 +45,9 @@ def _loaded(run: Path | str, beside: Iterable[object]) -> Run:
     try:
         return load(run)
     except InputError as error:
-        if not isinstance(run, str | Path) or not Path(run).exists() or _holds_run(Path(run)):
+        if not isinstance(run, str | Path) or not Path(run).exists() or is_run_or_bundle(Path(run)):
             raise
-        swapped = next((each for each in beside if isinstance(each, str | Path) and _holds_run(Path(each))), None)
+        swapped = next((each for each in beside if isinstance(each, str | Path) and is_run_or_bundle(Path(each))), None)
         if swapped is not None:
             raise InputError(
                 f"{run}, which is no run, before {swapped}, which is one",
@@ -61,9 +61,10 @@ def _loaded(run: Path | str, beside: Iterable[object]) -> Run:
         raise
 
 
-def _holds_run(path: Path) -> bool:
+def is_run_or_bundle(path: Path | str) -> bool:
+    """Return whether a path is a run's folder, or the model file of one by itself."""
     try:
-        return (path / MODEL_FILE).is_file() or is_bundle(path)
+        return is_run(path) or is_bundle(Path(path))
     except (OSError, ValueError):
         return False
 

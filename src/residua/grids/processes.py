@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from residua._base.run_files import HISTORY_FILE
 from residua._base.subprocesses import python_module
 from residua._base.words import clock
 from residua.grids.jobs import Job
@@ -136,7 +137,7 @@ def _reason(worker: _Worker) -> str:
 
 def _moment(job: Job) -> str:
     try:
-        epochs = len((job.folder / "history.jsonl").read_text(encoding="utf-8").splitlines())
+        epochs = len((job.folder / HISTORY_FILE).read_text(encoding="utf-8").splitlines())
     except OSError:
         epochs = 0
     return f"{job.name} after epoch {epochs}" + (f" of {job.recipe.epochs}" if job.recipe.epochs else "")

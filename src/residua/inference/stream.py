@@ -20,7 +20,7 @@ from torch import Tensor
 
 from residua._base.errors import InputError, Notice
 from residua._base.files import check_name
-from residua._base.http import is_address, public_address
+from residua._base.public import is_address, public_address
 from residua._base.words import counted, some
 from residua.data.ahead import in_order
 from residua.data.decode import BadImage, Pixels, decode

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.errors import InputError, ResiduaError
+from residua._base.run_files import MODEL_FILE
 from residua.serving.logs import log
 from residua.serving.metrics import Metrics
 from residua.serving.model import ModelVersion
 from residua.serving.refusal import Refusal
 from residua.serving.settings import Settings
 from residua.serving.statistics import Statistics
-from residua.weights.bundle.value import MODEL_FILE
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 VERSION = re.compile(r"[1-9][0-9]{0,8}")

@@ -77,7 +77,7 @@ def _listed(name: str) -> Spec | None:
 def _of_others(name: str) -> Spec:
     """Return the spec that others call by this name."""
     # Here alone: urllib is slow to import, and most commands go without.
-    from residua._base.http import public_address
+    from residua._base.public import public_address
 
     shown = repr(public_address(name))
     equal = equal_of(name, frozenset(_rows()))

@@ -6,7 +6,7 @@ import importlib
 
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_name
-from residua._base.http import public_address
+from residua._base.public import public_address
 from residua.studies.study import Study
 
 NAMES = (

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from residua._base.public import public_path
 from residua.studies.grid import Grid
-from residua.studies.places import last_part
 from residua.training.recipe import Recipe
 
 # The recipe's fields that `residua study` takes.
@@ -28,7 +28,7 @@ def command_of(
     choice = grid.options
 
     def shown(path: str | Path) -> str:
-        return last_part(path) if named else str(path)
+        return public_path(path) if named else str(path)
 
     options: dict[str, Any] = {
         "quick": choice.quick,
@@ -63,7 +63,7 @@ def command_of_runs(
     """Return the command of a study of finished runs; `named` as for `command_of`."""
 
     def shown(path: str | Path) -> str:
-        return last_part(path) if named else str(path)
+        return public_path(path) if named else str(path)
 
     words = ["residua", "study", name, shown(data), *(["--quick"] if quick else [])]
     for run in runs:

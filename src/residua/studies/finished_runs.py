@@ -10,6 +10,7 @@ from residua._base.errors import InputError
 from residua._base.files import writing
 from residua._base.lock import exclusive
 from residua._base.plain import plain
+from residua._base.run_files import LOCK_FILE
 from residua._base.words import some
 from residua.anatomy.cost import cost
 from residua.evaluation.evaluate import evaluate_model
@@ -23,7 +24,7 @@ from residua.studies.report import FIGURES, StudyReport, conclude, described, wr
 from residua.studies.study import Arm, Result, Results, Study, StudyOptions
 from residua.weights.open import load
 
-FILES = (STUDY_HTML, STUDY_JSON, FIGURES, ".lock")
+FILES = (STUDY_HTML, STUDY_JSON, FIGURES, LOCK_FILE)
 
 
 def study_runs(

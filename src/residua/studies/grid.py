@@ -14,6 +14,7 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.files import write_text
 from residua._base.json_file import read_json
+from residua._base.run_files import LOCK_FILE
 from residua._base.words import some
 from residua.data.dataset import EMBEDDED, Dataset
 from residua.data.open import open_dataset
@@ -138,7 +139,7 @@ def claim(grid: Grid) -> None:
     path = grid.folder / GRID_FILE
     now = json.loads(json.dumps(_settled(grid)))
     if not path.exists():
-        others = sorted(entry.name for entry in grid.folder.iterdir() if entry.name != ".lock")
+        others = sorted(entry.name for entry in grid.folder.iterdir() if entry.name != LOCK_FILE)
         others = [name for name in others if not name.endswith(".part")]
         if others:
             raise InputError(

@@ -11,6 +11,7 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.files import write_text
 from residua._base.plain import plain
+from residua._base.public import public_name, public_text
 from residua._base.words import counted
 from residua.data.dataset import Dataset
 from residua.evaluation.report.study_section import STUDY_HTML, STUDY_JSON
@@ -18,7 +19,6 @@ from residua.evaluation.report.text import shown
 from residua.figures.attributes import alone
 from residua.studies.intervals import Spread
 from residua.studies.page import Networks, Provenance, StudyPage, render
-from residua.studies.places import name_of, without_places
 from residua.studies.study import Outcome, Results, Study, Verdict
 
 FIGURES = "figures"
@@ -190,11 +190,11 @@ class StudyReport:
 
 
 def described(dataset: Dataset, known: Iterable[str | Path | None]) -> dict[str, Any]:
-    """Return what a report states of its data, without the folders of this machine; `known` as for `without_places`."""
+    """Return what a report states of its data, without the folders of this machine; `known` as for `public_text`."""
     description = dataset.describe()
-    notes = [without_places(note, known) for note in dataset.notes]
+    notes = [public_text(note, known) for note in dataset.notes]
     return {
-        "given": name_of(dataset.given),
+        "given": public_name(dataset.given),
         "hash": description["hash"],
         "counts": description["counts"],
         "notes": notes,

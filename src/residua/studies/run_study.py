@@ -11,6 +11,7 @@ from residua._base.console import Display
 from residua._base.errors import InputError
 from residua._base.files import writing
 from residua._base.lock import exclusive
+from residua._base.public import public_text
 from residua._base.signals import StopRequest
 from residua.anatomy.cost import cost
 from residua.grids.jobs import read_record
@@ -20,7 +21,6 @@ from residua.studies.catalog import get_study
 from residua.studies.command import command_of
 from residua.studies.finished_runs import study_runs
 from residua.studies.grid import Grid, Trial, claim, make_grid
-from residua.studies.places import without_places
 from residua.studies.report import StudyReport, conclude, described, write_study
 from residua.studies.results import result_of_trial
 from residua.studies.study import Result, Results, Study, StudyOptions
@@ -115,7 +115,7 @@ def study(
         report = conclude(
             chosen,
             Results(grid.arms, results, quick, len(grid.dataset.classes)),
-            failed={name: without_places(reason, known) for name, reason in (unread | failed).items()},
+            failed={name: public_text(reason, known) for name, reason in (unread | failed).items()},
             data=described(grid.dataset, known),
             recipe=to_dict(grid.recipe),
             seeds=grid.seeds,

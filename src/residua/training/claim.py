@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from residua._base.errors import InputError
+from residua._base.run_files import CHECKPOINTS, LOCK_FILE
 from residua._base.words import counted, some
 from residua.data.dataset import Dataset
 from residua.training.image_digests import ImageDigests, changed_names, file_names, read_digests
@@ -16,7 +17,6 @@ from residua.training.recipe import FREE_FIELDS
 from residua.training.recipe_file import FEW, differences
 from residua.training.request import Request
 from residua.training.run_folder import DataRecord, RunRecord, checkpoints_of, digests_path, origin_path, write_origin
-from residua.weights.local import CHECKPOINTS
 
 
 def claim(request: Request) -> None:
@@ -59,7 +59,7 @@ def opening(request: Request, *, new: bool) -> Iterator[None]:
             with suppress(OSError):
                 checkpoints_of(request.folder).rmdir()
                 if new:
-                    (request.folder / ".lock").unlink()
+                    (request.folder / LOCK_FILE).unlink()
                     request.folder.rmdir()
         raise
 
@@ -152,7 +152,7 @@ def _refuse(request: Request, changes: Sequence[str]) -> None:
 def _is_ours(entry: Path) -> bool:
     """Return whether a new run may find this entry in its folder: its lock, a leftover of a killed
     writer, or the folder of checkpoints."""
-    return entry.name == ".lock" or entry.name.endswith(".part") or entry.name == CHECKPOINTS
+    return entry.name == LOCK_FILE or entry.name.endswith(".part") or entry.name == CHECKPOINTS
 
 
 def _departures(request: Request, origin: RunRecord) -> list[str]:

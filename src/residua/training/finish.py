@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.files import writing
+from residua._base.run_files import MODEL_FILE
 from residua._base.signals import StopRequest
 from residua._base.words import clock, counted
 from residua.evaluation.evaluate import evaluate_model, relation
@@ -29,7 +30,7 @@ def finish(trainer: Trainer, stop: StopRequest) -> None:
     report = _evaluate(trainer, stop)
     stop.check()
     request, initial = plan.request, plan.request.named_weights
-    with writing(plan.folder / "model.safetensors"):
+    with writing(plan.folder / MODEL_FILE):
         save_bundle(
             plan.folder,
             tensors=_kept(trainer),

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from residua._base.errors import InputError
-from residua._base.http import is_address, public_address
+from residua._base.public import is_address, public_address, public_name
 from residua.families.network import Classifier
 from residua.specs.preprocess import PreprocessSpec, default_preprocess, resized
 from residua.specs.provenance import Provenance
 from residua.weights.identity import Target
-from residua.weights.named.locate import is_remote, public_name
+from residua.weights.named.locate import is_remote
 from residua.weights.named.resolve import resolve
 from residua.weights.named.transfer import fitted, load_weights
 

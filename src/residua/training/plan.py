@@ -14,6 +14,7 @@ import numpy as np
 
 from residua._base.errors import InputError
 from residua._base.files import write_text, writing
+from residua._base.run_files import RECIPE_FILE
 from residua._base.words import agree, counted, some
 from residua.data.dataset import Dataset
 from residua.data.decoded.cache import refusal
@@ -193,7 +194,7 @@ def open_plan(request: Request) -> Plan:
 def write_plan(plan: Plan) -> None:
     """Write what a resumption compares with, and recipe.toml for people."""
     record(plan.request, plan.dataset, plan.digests)
-    path = plan.folder / "recipe.toml"
+    path = plan.folder / RECIPE_FILE
     with writing(path):
         write_text(path, _recipe_text(plan))
 
@@ -206,7 +207,7 @@ def _recipe_text(plan: Plan) -> str:
     options = ["--weights", initial.given] if initial else []
     edits = _edits_of(plan.spec)
     options += [word for edit in edit_words(edits or {}) for word in ("--set", edit)]
-    again = ["residua", "train", *source, "--model", name, *options, "--recipe", "recipe.toml", "--out", "ANOTHER"]
+    again = ["residua", "train", *source, "--model", name, *options, "--recipe", RECIPE_FILE, "--out", "ANOTHER"]
     head = f"{name} on {source[0]}: the complete recipe. Repeat the run with\n{shlex.join(again)}"
     if initial:
         head += f"\nSHA-256 of the weights that it begins with: {initial.sha256}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from residua._base.errors import InputError
 from residua._base.files import check_local
+from residua._base.run_files import RECIPE_FILE
 from residua.families.build import spec_of
 from residua.families.sizes import check_batch, check_input
 from residua.runtime.device import choose_hardware
@@ -105,7 +106,7 @@ def ask(
         )
     spec = origin.spec if origin and model is None else spec_of(model or "resnet18")
     # recipe.toml is for people and for other runs: its number of epochs is computed, not the one asked for.
-    if origin and (recipe is None or recipe == str(folder / "recipe.toml") or recipe == folder / "recipe.toml"):
+    if origin and (recipe is None or recipe in (str(folder / RECIPE_FILE), folder / RECIPE_FILE)):
         pair = [(origin.recipes.large, FEW), (origin.recipes.small, 0)]
         large, small = (_settle(own, spec, overrides, images) for own, images in pair)
     else:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from residua._base.console import Display
 from residua._base.errors import AnswerNo
 from residua._base.files import write_text, writing
+from residua._base.run_files import HISTORY_FILE
 from residua._base.signals import Interruptible, StopRequest
 from residua.data.loader import Batch, Loader
 from residua.data.random import step_seed
@@ -290,7 +291,7 @@ class Trainer:
 
     def write_history(self) -> None:
         """Write history.jsonl as the state has it: lines from after a checkpoint are cut off again."""
-        path = self.plan.folder / "history.jsonl"
+        path = self.plan.folder / HISTORY_FILE
         with writing(path):
             write_text(path, "".join(json.dumps(line) + "\n" for line in self.state.history))
 

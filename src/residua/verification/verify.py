@@ -8,7 +8,7 @@ from typing import Any
 
 from residua._base.console import Progress
 from residua._base.errors import InputError, did_you_mean
-from residua._base.http import public_address
+from residua._base.public import public_address
 from residua._base.words import some
 from residua.specs.catalog import get_spec, list_models
 from residua.specs.edit_text import read_edits

@@ -9,12 +9,13 @@ import numpy.typing as npt
 
 from residua._base.errors import InputError
 from residua._base.files import check_local
+from residua._base.run_files import CONFIG_FILE, MODEL_FILE
 from residua._base.words import counted, some
 from residua.families.build import spec_of
 from residua.families.sizes import check_input, spec_for
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle
+from residua.weights.bundle.value import Bundle
 from residua.weights.bundle.write import write_bundle
 from residua.weights.class_names import class_names
 from residua.weights.named.locate import sha256_weights

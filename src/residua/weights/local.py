@@ -7,10 +7,7 @@ from typing import NotRequired, TypedDict
 
 from residua._base.errors import Damaged
 from residua._base.json_file import read_json
-
-CHECKPOINTS = "checkpoints"
-ORIGIN = Path(CHECKPOINTS) / "origin.json"
-"""Where a run folder records what a resumption repeats."""
+from residua._base.run_files import ORIGIN
 
 
 class _Data(TypedDict):

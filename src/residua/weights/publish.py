@@ -8,11 +8,11 @@ from pathlib import Path
 from torch import nn
 
 from residua._base.files import write_text
-from residua.data.dataset import without_places
+from residua._base.public import public_name
+from residua.data.dataset import public_description
 from residua.weights.bundle.value import Bundle, hash_tensors, versions
 from residua.weights.bundle.write import write_bundle
 from residua.weights.model_card import model_card
-from residua.weights.named.locate import public_name
 
 _CARD = "README.md"
 
@@ -21,7 +21,7 @@ def publish(model: nn.Module, bundle: Bundle, folder: Path) -> Path:
     """Write a run's network, as it is now, in the Hub's layout; see `Run.save_pretrained`."""
     tensors = model.state_dict()
     if folder.resolve() != bundle.folder.resolve():
-        bundle = _without_places(bundle)
+        bundle = _public_bundle(bundle)
     weights_sha256 = hash_tensors(tensors)
     if weights_sha256 != bundle.weights_sha256:
         # A calibration holds for the weights that it was fitted for, and for no others.
@@ -33,9 +33,9 @@ def publish(model: nn.Module, bundle: Bundle, folder: Path) -> Path:
     return folder
 
 
-def _without_places(bundle: Bundle) -> Bundle:
+def _public_bundle(bundle: Bundle) -> Bundle:
     """Return a bundle, which an older version may have written, without places on this machine."""
     initial = bundle.initial_weights
     if initial is not None:
         initial = initial | {"given": public_name(str(initial.get("given", "")))}
-    return replace(bundle, data=without_places(bundle.data), initial_weights=initial)
+    return replace(bundle, data=public_description(bundle.data), initial_weights=initial)

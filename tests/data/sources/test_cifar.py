@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from residua._base.download import RemoteFile
 from residua._base.errors import InputError
+from residua._base.web.download import RemoteFile
 from residua.data.open import open_dataset
 from residua.data.sources.cifar import LAYOUTS, open_cifar
 from residua.data.sources.cifar_archive import Layout, read_archive

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from residua._base.run_files import REPORT_DOCUMENT, REPORT_PAGE
 from residua.evaluation.evaluate import evaluate_model
 from residua.evaluation.measures.metrics import Tally
 from residua.evaluation.report.findings import Mistake
 from residua.evaluation.report.matrix import confused_pairs
-from residua.evaluation.report.report import HTML_FILE, JSON_FILE, Report, write_report
+from residua.evaluation.report.report import Report, write_report
 
 EVIL = ("<script>alert(1)</script>", "\" onload='x' &amp; &", "\u202eright to left", "plain")
 HISTORY = tuple(
@@ -151,8 +152,8 @@ def test_json_is_json_even_of_numbers_that_it_lacks() -> None:
 
 def test_both_files_are_written(tmp_path: Path) -> None:
     page, document = write_report(tmp_path, make())
-    assert (page, document) == (tmp_path / HTML_FILE, tmp_path / JSON_FILE)
-    assert sorted(item.name for item in tmp_path.iterdir()) == [HTML_FILE, JSON_FILE]
+    assert (page, document) == (tmp_path / REPORT_PAGE, tmp_path / REPORT_DOCUMENT)
+    assert sorted(item.name for item in tmp_path.iterdir()) == [REPORT_PAGE, REPORT_DOCUMENT]
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 

@@ -16,10 +16,11 @@ import safetensors.torch
 import torch
 
 from residua._base.errors import InputError
+from residua._base.run_files import CONFIG_FILE, MODEL_FILE
 from residua.specs.schema import Spec
 from residua.weights.bundle import write as module
 from residua.weights.bundle.read import load_bundle, read_bundle
-from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, hash_tensors
+from residua.weights.bundle.value import hash_tensors
 from residua.weights.open import load
 from weights.bundles import CLASSES, DATA, PREPROCESS, save_tiny, tiny_model, tiny_spec
 

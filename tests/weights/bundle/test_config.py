@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from residua._base.run_files import CONFIG_FILE
 from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec, default_preprocess
 from residua.specs.schema import Spec
 from residua.weights.bundle.config import config_of, timm_name
-from residua.weights.bundle.value import CONFIG_FILE, Bundle
+from residua.weights.bundle.value import Bundle
 from residua.weights.bundle.write import save_bundle
 from residua.weights.peers.same_network import PEER_NETWORKS
 

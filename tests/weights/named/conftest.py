@@ -15,7 +15,7 @@ from servers import Behaviour, serving
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviour]:
     """A server in the Hub's place, an empty cache, and no time to lose between attempts."""
     monkeypatch.setenv("RESIDUA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("residua._base.http.time.sleep", lambda _: None)
+    monkeypatch.setattr("residua._base.web.http.time.sleep", lambda _: None)
     for name in ("RESIDUA_OFFLINE", "HF_HUB_OFFLINE", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     with serving() as hub:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from residua._base.console import progress_bar
 from residua._base.words import counted
 from residua.cli.score_flags import SCORING, Scoring
@@ -35,10 +33,11 @@ def compare(
         Print the comparison as one JSON document.
     """
     from residua.evaluation.compare import compare as score_all
+    from residua.evaluation.run_data import is_run_or_bundle
     from residua.weights.named.locate import is_remote
 
     words = [run, *runs]
-    if data is None and len(words) > 2 and not is_remote(words[-1]) and not _is_run(Path(words[-1])):
+    if data is None and len(words) > 2 and not is_remote(words[-1]) and not is_run_or_bundle(words[-1]):
         data = words.pop()
     with progress_bar("Evaluating", "images") as progress:
         comparison = score_all(words, data, **scoring.keywords(progress))
@@ -107,7 +106,3 @@ def compare(
     )
     say("Differences are in points of top-1, the first run less the second. Adjusted for the number of pairs: Holm.")
     return 0
-
-
-def _is_run(path: Path) -> bool:
-    return path.is_file() or (path / "model.safetensors").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from residua._base.errors import InputError
-from residua._base.http import public_address
+from residua._base.public import public_address
 from residua.cli.show import Switch, answered, note, percent, print_json, say
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.console import BYTES, Progress, progress_bar
-from residua._base.download import RemoteFile, fetch, verify
 from residua._base.places import home_cache
+from residua._base.web.download import RemoteFile, fetch, verify
 from residua.data.dataset import Dataset, hash_of_pixels
 from residua.data.sources.cifar_archive import Layout, read_archive
 

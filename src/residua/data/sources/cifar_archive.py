@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from residua._base.download import RemoteFile
 from residua._base.errors import InputError
+from residua._base.web.download import RemoteFile
 from residua._base.words import counted
 from residua.data.dataset import Split
 from residua.data.decode import Pixels

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from residua._base.errors import InputError
+from residua._base.run_files import is_run
 from residua._base.words import agree, counted, some
-from residua.data.listing import Entry, Listing, here, is_run, walk
+from residua.data.listing import Entry, Listing, here, walk
 
 LAYOUT = "a folder of class folders with images, or one with train/ and val/ or test/ that hold such"
 

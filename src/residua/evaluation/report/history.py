@@ -8,8 +8,7 @@ from typing import Any, NotRequired, TypedDict
 
 from residua._base.errors import Damaged
 from residua._base.json_file import read_json_lines
-
-HISTORY_FILE = "history.jsonl"
+from residua._base.run_files import HISTORY_FILE
 
 
 class Epoch(TypedDict):

@@ -9,10 +9,9 @@ from typing import Any
 
 from residua._base.files import write_text
 from residua._base.plain import plain
+from residua._base.run_files import REPORT_DOCUMENT, REPORT_PAGE
 from residua.evaluation.report.findings import Findings
 from residua.evaluation.report.page import render
-
-HTML_FILE, JSON_FILE = "report.html", "report.json"
 
 
 class Report(Findings):
@@ -57,7 +56,7 @@ class Report(Findings):
 
 def write_report(folder: Path, report: Report) -> tuple[Path, Path]:
     """Write report.html and report.json into `folder`, atomically, and return their paths."""
-    page, document = folder / HTML_FILE, folder / JSON_FILE
+    page, document = folder / REPORT_PAGE, folder / REPORT_DOCUMENT
     write_text(document, report.to_json())
     write_text(page, report.to_html())
     return page, document

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
+from residua._base.public import public_name
 from residua._base.words import some
 
 
@@ -56,5 +56,5 @@ def listed(names: Sequence[str]) -> Markup:
 
 
 def data_name(data: Mapping[str, Any]) -> str:
-    """Return the name of a data set from its description: the last part of its path."""
-    return Path(str(data["given"])).name or str(data["given"]) if "given" in data else "images"
+    """Return the public name of a data set from its description."""
+    return public_name(str(data["given"])) if "given" in data else "images"

@@ -18,6 +18,7 @@ from residua._base.files import check_local, write_text, writing
 from residua._base.json_file import read_json
 from residua._base.lock import exclusive
 from residua._base.plain import plain
+from residua._base.run_files import LOCK_FILE
 from residua._base.signals import Interrupted
 from residua._base.words import clock, some
 from residua._version import __version__
@@ -28,7 +29,7 @@ from residua.studies.lessons.lesson import DATA, Course, Finding, Lesson, Number
 from residua.studies.lessons.page import Step, render_html, render_markdown
 
 PAGE, TEXT, DOCUMENT = "index.html", "learn.md", "learn.json"
-_OWN = {PAGE, TEXT, DOCUMENT, "figures", "runs", "steps", ".lock"}
+_OWN = {PAGE, TEXT, DOCUMENT, "figures", "runs", "steps", LOCK_FILE}
 _FORMAT = 1  # raised when a step measures differently than before, so that no older record is used
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.files import atomic_path
 from residua._base.plain import plain
+from residua._base.run_files import MODEL_FILE
 from residua.weights.bundle.read import load_bundle
 from residua.weights.bundle.signed import read_signed, write_signed
-from residua.weights.bundle.value import MODEL_FILE, hash_tensors, is_temperature
+from residua.weights.bundle.value import hash_tensors, is_temperature
 
 
 def store_calibration(folder: Path, calibration: Mapping[str, Any], weights_sha256: str) -> Path:

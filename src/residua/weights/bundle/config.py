@@ -9,10 +9,11 @@ from typing import Any
 
 from residua._base.errors import Damaged, InputError
 from residua._base.json_file import read_json
+from residua._base.run_files import CONFIG_FILE, MODEL_FILE
 from residua.families.members import classifier_tensors, input_tensors
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
-from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle
+from residua.weights.bundle.value import Bundle
 from residua.weights.identity import counterpart
 from residua.weights.peers.same_network import OURS
 

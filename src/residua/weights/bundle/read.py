@@ -10,13 +10,14 @@ from torch import Tensor
 
 from residua._base.errors import InputError
 from residua._base.files import check_local
+from residua._base.run_files import CONFIG_FILE, MODEL_FILE
 from residua._version import __version__
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle.arrays import split_stored
 from residua.weights.bundle.config import check_config
 from residua.weights.bundle.signed import read_signed
-from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle, is_temperature
+from residua.weights.bundle.value import Bundle, is_temperature
 from residua.weights.bundle.write import refuse_mismatches
 
 # What evaluation takes from the recipe of a training; the rest is shown.

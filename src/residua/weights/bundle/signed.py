@@ -18,7 +18,7 @@ from torch import Tensor
 
 from residua._base.errors import Damaged, InputError
 from residua._base.json_file import mismatch, parse_json
-from residua.weights.bundle.value import MODEL_FILE
+from residua._base.run_files import MODEL_FILE
 
 KEY, SCHEMA, _UNSIGNED = "residua", 1, "0" * 64
 _LARGEST_HEADER = 100_000_000  # the limit of the safetensors format itself

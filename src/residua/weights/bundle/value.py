@@ -19,8 +19,6 @@ from residua.specs.fields import Temperature, checked
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 
-MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
-
 
 @dataclass(frozen=True, eq=False)
 class Bundle:

@@ -13,13 +13,14 @@ from torch import Tensor
 from residua._base.errors import InputError
 from residua._base.files import atomic_path, write_text
 from residua._base.plain import plain
+from residua._base.run_files import CONFIG_FILE, MODEL_FILE
 from residua._base.words import counted
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle.arrays import tensors_of
 from residua.weights.bundle.config import config_of
 from residua.weights.bundle.signed import SCHEMA, write_signed
-from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle, hash_tensors, versions
+from residua.weights.bundle.value import Bundle, hash_tensors, versions
 from residua.weights.state_diff import mismatches
 
 

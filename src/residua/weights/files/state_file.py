@@ -9,9 +9,9 @@ import safetensors
 import safetensors.torch
 
 from residua._base.errors import InputError
+from residua._base.run_files import MODEL_FILE
 from residua.weights.bundle.read import read_bundle
 from residua.weights.bundle.signed import is_bundle
-from residua.weights.bundle.value import MODEL_FILE
 from residua.weights.files.torch_file import load_torch
 from residua.weights.files.unwrap import State, unwrap
 

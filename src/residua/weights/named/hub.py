@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from residua._base.console import BYTES, progress_bar
-from residua._base.download import RemoteFile, fetch
 from residua._base.errors import Damaged, InputError
 from residua._base.files import write_text
-from residua._base.http import ERRORS, Head, head, is_offline, number_in, public_address, require_http
 from residua._base.json_file import read_json
 from residua._base.lock import waiting
 from residua._base.places import cache_root
+from residua._base.public import public_address
+from residua._base.web.download import RemoteFile, fetch
+from residua._base.web.http import ERRORS, Head, head, is_offline, number_in, require_http
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _ADDRESS = re.compile(rf"({_NAME}/{_NAME}|{_NAME})(?:@([A-Za-z0-9._/-]+))?")

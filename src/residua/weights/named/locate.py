@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from residua._base.download import RemoteFile
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_name, sha256_file
-from residua._base.http import is_address, public_address
+from residua._base.public import is_address, public_address
+from residua._base.run_files import CONFIG_FILE, MODEL_FILE
+from residua._base.web.download import RemoteFile
 from residua._base.words import some
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle.signed import is_bundle
-from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE
 from residua.weights.files.hub_config import preprocess_of
 from residua.weights.files.processor_config import PROCESSOR_FILE
 from residua.weights.files.tf_checkpoint import checkpoint_files
@@ -63,11 +63,6 @@ class Located:
 def is_remote(name: str | Path) -> bool:
     """Return whether a name of weights is anything but a path."""
     return isinstance(name, str) and bool(re.match(r"(torchvision|timm):|hf://|(?i:https?://)", name))
-
-
-def public_name(name: str) -> str:
-    """Return what others read of a name of weights: an address without secrets, of a path the last part."""
-    return public_address(name) if is_remote(name) or is_address(name) else Path(name).name
 
 
 def hub_name(name: Path | str) -> Path | str:

@@ -9,15 +9,16 @@ from pathlib import Path
 from torch import Tensor
 
 from residua._base.files import check_name
-from residua._base.http import public_address
+from residua._base.public import public_address, public_name
+from residua._base.run_files import CONFIG_FILE, MODEL_FILE
 from residua.families.sizes import spec_for
 from residua.specs.schema import Spec
 from residua.weights.bundle.read import read_bundle
 from residua.weights.bundle.signed import is_bundle
-from residua.weights.bundle.value import CONFIG_FILE, MODEL_FILE, Bundle, hash_tensors
+from residua.weights.bundle.value import Bundle, hash_tensors
 from residua.weights.class_names import class_names
 from residua.weights.identity import Target
-from residua.weights.named.locate import HUB_FILES, is_remote, public_name
+from residua.weights.named.locate import HUB_FILES, is_remote
 from residua.weights.named.resolve import Weights, resolve
 from residua.weights.rgb import for_rgb, luma_of
 from residua.weights.sources.read_source import trained_on

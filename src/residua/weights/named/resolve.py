@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from residua._base.errors import InputError
-from residua._base.http import public_address
+from residua._base.public import public_address
 from residua.families.members import state_shapes
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec

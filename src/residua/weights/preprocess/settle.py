@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from residua._base.run_files import CONFIG_FILE
 from residua.specs.preprocess import PreprocessSpec, default_preprocess, describe
 from residua.specs.schema import Spec
-from residua.weights.bundle.value import CONFIG_FILE
 from residua.weights.files.hub_config import read_config
 from residua.weights.files.processor_config import PROCESSOR_FILE, read_processor
 from residua.weights.preprocess.stated import StatedPreprocess

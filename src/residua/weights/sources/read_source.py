@@ -15,11 +15,11 @@ from torch import Tensor
 
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_local
+from residua._base.run_files import MODEL_FILE
 from residua._base.words import counted, some
 from residua.families.members import classifier_tensors, input_tensors, state_shapes
 from residua.specs.schema import Spec
 from residua.weights.bundle.signed import is_bundle
-from residua.weights.bundle.value import MODEL_FILE
 from residua.weights.files.state_file import container_of
 from residua.weights.peers.same_network import PEER_NETWORKS
 from residua.weights.sources.names import SOURCES as SOURCES

@@ -18,14 +18,13 @@ from email.message import Message
 from typing import Any
 
 from residua._base.errors import InputError
+from residua._base.public import public_address
 
 _TIMEOUT_SECONDS = 30
 _ATTEMPTS = 4
 _LONGEST_WAIT_SECONDS = 60
 _HOPS = 5
 _TRUE = ("1", "true", "yes", "on")
-# A `Path` of an address has one slash left. Two letters at least, since C:/ is a drive.
-_SCHEME = re.compile("([A-Za-z][A-Za-z0-9+.-]+):/(/?)")
 # What is tried again: a server that is busy, slow or restarting (RFC 9110, section 15; 429: RFC 6585).
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 
@@ -56,32 +55,6 @@ def require_http(url: str) -> str:
     if not usable:
         raise InputError(f"the address {public_address(url)!r}", "http://HOST/… or https://HOST/…", "Check the address")
     return url
-
-
-def is_address(source: str | os.PathLike[str]) -> bool:
-    """Return whether text or a path is an address, SCHEME://…, of whatever scheme.
-
-    A path keeps one of the two slashes. Where a file or folder of that name exists, it is a path.
-    """
-    text = os.fspath(source)
-    match = _SCHEME.match(text)
-    return match is not None and (bool(match[2]) or not os.path.exists(text))
-
-
-def public_address(url: str) -> str:
-    """Return an address without what may be secret: user and password, query, and fragment.
-
-    Signed addresses carry their signature in the query. A fragment that is a hash (#sha256=HEX) stays. Text that is no
-    address comes back as it is.
-    """
-    if not is_address(url):
-        return url
-    address, _, fragment = url.partition("#")
-    scheme, _, rest = address.partition("?")[0].partition(":/")
-    rest = rest.removeprefix("/")
-    host, slash, path = rest.partition("/")
-    kept = f"#{fragment}" if re.fullmatch("sha256=[0-9A-Fa-f]*", fragment) else ""
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}{kept}"
 
 
 def open_url(

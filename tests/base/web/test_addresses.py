@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from residua._base.download import RemoteFile, fetch
 from residua._base.errors import InputError
 from residua._base.files import check_local
-from residua._base.http import ERRORS, Refused, head, is_address, number_in, public_address
+from residua._base.public import is_address, public_address
+from residua._base.web.download import RemoteFile, fetch
+from residua._base.web.http import ERRORS, Refused, head, number_in
 from servers import Behaviour, serving
 
 CONTENT, OTHER = bytes(range(256)) * 40, b"changed"
@@ -23,7 +24,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Behaviour]:
     """A server with one file, and no time to lose between attempts."""
-    monkeypatch.setattr("residua._base.http.time.sleep", lambda _: None)
+    monkeypatch.setattr("residua._base.web.http.time.sleep", lambda _: None)
     for name in ("RESIDUA_OFFLINE", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     with serving(files={"/data.bin": CONTENT}) as behaviour:

@@ -17,8 +17,9 @@ from typing import Any, Literal
 from residua._base.console import Progress
 from residua._base.errors import InputError
 from residua._base.files import read_regular, sync
-from residua._base.http import ERRORS, Patience, Refused, is_offline, number_in, open_url, public_address, require_http
 from residua._base.lock import waiting
+from residua._base.public import public_address
+from residua._base.web.http import ERRORS, Patience, Refused, is_offline, number_in, open_url, require_http
 
 _PIECE = 1 << 18
 _LARGEST = 1 << 36  # 64 GiB: where a server announces no length, a download ends there

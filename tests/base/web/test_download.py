@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from residua._base import download, http
+from residua._base.web import download, http
 from residua._base.console import BYTES, progress_bar
-from residua._base.download import RemoteFile, fetch
 from residua._base.errors import InputError
+from residua._base.web.download import RemoteFile, fetch
 from servers import Behaviour, serving
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 1_500_000, dtype=np.uint8).tobytes()
