@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from residua._base.web import download, http
 from residua._base.console import BYTES, progress_bar
 from residua._base.errors import InputError
+from residua._base.web import download, http
 from residua._base.web.download import RemoteFile, fetch
 from servers import Behaviour, serving
 
