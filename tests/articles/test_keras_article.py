@@ -12,7 +12,7 @@ import torch
 
 from peers.test_keras_weights import _cifar_v1, _cifar_v2
 from residua.cli.app import main
-from residua.data.preprocess import normalise
+from residua.data.preprocess.normalise import normalise
 from residua.families.build import build
 from residua.specs.catalog import counts, get_spec
 from residua.specs.preprocess import PreprocessSpec

@@ -12,7 +12,7 @@ import torch
 import residua
 from residua.data.augment import Augment
 from residua.data.open import open_dataset
-from residua.data.preprocess import normalise
+from residua.data.preprocess.normalise import normalise
 from residua.runtime.device import choose_hardware
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import PreprocessSpec

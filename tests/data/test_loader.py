@@ -16,11 +16,13 @@ from residua._base.errors import InputError
 from residua.data import image_source
 from residua.data.dataset import Split
 from residua.data.decode import BadImage, decode, decode_bytes
+from residua.data.decode.workers import default_workers
 from residua.data.decoded import cache
 from residua.data.image_source import ArrayImages
-from residua.data.loader import Batch, Loader, default_workers
+from residua.data.loader import Batch, Loader
 from residua.data.open import open_dataset
-from residua.data.preprocess import apply_uint8, normalise
+from residua.data.preprocess.normalise import normalise
+from residua.data.preprocess.resize import apply_uint8
 from residua.data.random import order
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import PreprocessSpec

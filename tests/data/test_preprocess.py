@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ from torchvision.transforms import v2
 
 from data.pictures import encoded, picture
 from residua.data.decode import decode
-from residua.data.preprocess import apply_uint8, normalise, ten_crops_uint8
+from residua.data.preprocess.arrays import normalised_array
+from residua.data.preprocess.normalise import normalise
+from residua.data.preprocess.resize import apply_uint8, ten_crops_uint8
+from residua.specs.pixel_array import PixelArray
 from residua.specs.preprocess import CropMode, Interpolation, PreprocessSpec, default_preprocess
 
 
@@ -143,3 +147,25 @@ def test_one_image_goes_through_in_training_and_in_prediction() -> None:
     results = [apply_uint8(decode(data), default_preprocess(16)) for data in forms]
     for result in results[1:]:
         assert np.array_equal(result, results[0])
+
+
+@pytest.mark.parametrize(
+    "edits", [{}, {"mean_image": True}, {"image_center": True, "image_std": True}, {"whitening": True}]
+)
+def test_numpy_normalises_as_torch_does(edits: dict[str, Any]) -> None:
+    numbers = np.random.default_rng(0)
+    shapes = {"mean_image": (12, 8, 3), "whitening": (288, 288)}
+    own = {
+        name: PixelArray(shapes[name], numbers.normal(size=shapes[name]).astype(np.float32).tobytes())
+        if name in shapes
+        else value
+        for name, value in edits.items()
+    }
+    spec = PreprocessSpec((12, 8), (12, 8), mean=(0.1, 0.5, 0.9), std=(0.2, 0.3, 0.7), **own)
+    images = numbers.integers(0, 256, (5, 12, 8, 3), np.uint8)
+    theirs = normalise(torch.from_numpy(images).permute(0, 3, 1, 2), spec, channels_last=True).permute(0, 2, 3, 1)
+    ours = normalised_array(images, spec)
+    if "whitening" in edits or "image_std" in edits:
+        assert np.allclose(ours, theirs.numpy(), rtol=1e-5, atol=1e-5)
+    else:
+        assert np.array_equal(ours, theirs.numpy()), "bit for bit"

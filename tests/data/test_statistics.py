@@ -14,7 +14,7 @@ import torch
 from residua._base.errors import InputError
 from residua.data.dataset import Split
 from residua.data.image_source import ArrayImages
-from residua.data.preprocess import normalise
+from residua.data.preprocess.normalise import normalise
 from residua.data.statistics import measured
 from residua.specs.pixel_array import PixelArray
 from residua.specs.preprocess import PreprocessSpec, describe, resized

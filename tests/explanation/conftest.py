@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from residua.data.open import open_dataset
-from residua.data.preprocess import normalise
+from residua.data.preprocess.normalise import normalise
 from residua.families.build import build
 from residua.families.network import Classifier
 from residua.specs.catalog import get_spec

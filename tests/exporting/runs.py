@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from residua.data.open import open_dataset
-from residua.data.preprocess import apply_uint8, normalise
+from residua.data.preprocess.normalise import normalise
+from residua.data.preprocess.resize import apply_uint8
 from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec

@@ -14,11 +14,11 @@ import residua
 from exporting.runs import PREPROCESS, digits_run
 from residua._base.errors import InputError
 from residua.exporting import trial
-from residua.exporting.certificate import read_certificate
 from residua.exporting.export import GateFailed, export
 from residua.exporting.formats import open_graph
 from residua.exporting.graph_input import GraphForm
 from residua.exporting.names import BATCHES, CERTIFICATE, FILES, GOLDEN, PAGE
+from residua.exporting.reading.stored import read_certificate
 from residua.exporting.recheck import check_export
 from residua.specs.pixel_array import PixelArray
 from residua.specs.preprocess import PreprocessSpec

@@ -13,10 +13,11 @@ import torch
 
 from exporting.runs import digits_run
 from residua._base.errors import Damaged, InputError
-from residua.exporting.certificate import _signature, hashed
+from residua.exporting.certificate import hashed
 from residua.exporting.export import export
 from residua.exporting.formats import open_graph
 from residua.exporting.names import CERTIFICATE, GOLDEN
+from residua.exporting.reading.stored import signature
 from residua.exporting.recheck import check_export
 
 
@@ -72,7 +73,7 @@ def test_a_certificate_reaches_no_file_outside(copied: Path) -> None:
     document = json.loads((copied / CERTIFICATE).read_text())
     document.pop("sha256")
     document["files"]["../secret"] = {"sha256": "0", "bytes": 1}
-    (copied / CERTIFICATE).write_text(json.dumps(document | {"sha256": _signature(document)}))
+    (copied / CERTIFICATE).write_text(json.dumps(document | {"sha256": signature(document)}))
     with pytest.raises(Damaged, match="no such file"):
         check_export(copied)
 
@@ -144,4 +145,4 @@ def _sign_again(folder: Path) -> None:
     document = json.loads((folder / CERTIFICATE).read_text())
     document.pop("sha256")
     document["files"] = hashed(folder)
-    (folder / CERTIFICATE).write_text(json.dumps(document | {"sha256": _signature(document)}))
+    (folder / CERTIFICATE).write_text(json.dumps(document | {"sha256": signature(document)}))

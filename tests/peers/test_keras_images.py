@@ -12,7 +12,7 @@ import torch
 from residua.data.augment import Augment
 from residua.data.dataset import Split
 from residua.data.image_source import ArrayImages
-from residua.data.preprocess import normalise
+from residua.data.preprocess.normalise import normalise
 from residua.data.statistics import measured
 from residua.data.warp import Moves, coordinates, sample
 from residua.specs.augment import AugmentSpec

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from residua._base.errors import InputError
-from residua.data.preprocess import apply_uint8, normalise
+from residua.data.preprocess.normalise import normalise
+from residua.data.preprocess.resize import apply_uint8
 from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import CIFAR_MEAN, resized

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchvision.models.googlenet import BasicConv2d, Inception, InceptionAux
 
 from peers.randomised import randomised
-from residua.data.preprocess import normalise
+from residua.data.preprocess.normalise import normalise
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.create import create_model
 

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,41 +23,21 @@ from residua._base.errors import InputError
 from residua.cli.app import main
 from residua.serving.server import serve
 from residua.serving.settings import Settings
+from serving.commands import started
 from serving.running import image_input, running, tensor_input
 
 RAW = {"Inference-Header-Content-Length": "0"}
 
 
-@contextlib.contextmanager
-def _command(*words: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    command = [sys.executable, "-m", "residua", "serve", *words, "--port", "0", "--json"]
-    # The working directory is no part of the import path: the command finds Residua as its user's does.
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            text = ""
-            while True:
-                line = process.stdout.readline()
-                assert line, process.stderr.read() if process.stderr else ""
-                text += line
-                with contextlib.suppress(ValueError):
-                    document = json.loads(text)
-                    break
-            yield process, document
-        finally:
-            process.kill()
-            process.communicate()
-
-
 def test_sigterm_under_load(run_folder: Path, images: dict[str, Path]) -> None:
     content = images["red"].read_bytes()
-    with _command(str(run_folder), "--grace", "1.5", "--drain", "10") as (process, started):
-        assert started["models"] == [{"name": "a", "version": "1"}]
+    with started(str(run_folder), "--grace", "1.5", "--drain", "10") as (process, document):
+        assert document["models"] == [{"name": "a", "version": "1"}]
         statuses: list[int] = []
 
         def ask() -> None:
             ended = contextlib.suppress(httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError)
-            with httpx.Client(base_url=started["url"], timeout=20, trust_env=False) as http, ended:
+            with httpx.Client(base_url=document["url"], timeout=20, trust_env=False) as http, ended:
                 while True:
                     statuses.append(http.post("/v2/models/a/infer", content=content, headers=RAW).status_code)
 
@@ -68,9 +47,9 @@ def test_sigterm_under_load(run_folder: Path, images: dict[str, Path]) -> None:
         time.sleep(1)
         process.send_signal(signal.SIGTERM)
         time.sleep(0.4)
-        ready = httpx.get(f"{started['url']}/v2/health/ready", trust_env=False)
+        ready = httpx.get(f"{document['url']}/v2/health/ready", trust_env=False)
         assert (ready.status_code, ready.json()["ready"]) == (503, False)
-        assert httpx.get(f"{started['url']}/v2/health/live", trust_env=False).json()["live"] is True
+        assert httpx.get(f"{document['url']}/v2/health/live", trust_env=False).json()["live"] is True
         for thread in threads:
             thread.join(20)
         assert process.wait(20) == 0
@@ -79,8 +58,8 @@ def test_sigterm_under_load(run_folder: Path, images: dict[str, Path]) -> None:
 
 
 def test_ctrl_c_ends_it(run_folder: Path) -> None:
-    with _command(f"cats:3={run_folder}") as (process, started):
-        assert started["models"] == [{"name": "cats", "version": "3"}]
+    with started(f"cats:3={run_folder}") as (process, document):
+        assert document["models"] == [{"name": "cats", "version": "3"}]
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
 
@@ -199,9 +178,9 @@ def test_a_missing_extra_names_its_command(
 
 
 def test_a_server_that_is_open_to_others_without_a_token_is_warned_of(run_folder: Path) -> None:
-    with _command(str(run_folder), "--host", "0.0.0.0") as (process, started):
+    with started(str(run_folder), "--host", "0.0.0.0") as (process, document):
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
         assert process.stderr is not None
         assert "it has no token. Give it one with --token-file" in process.stderr.read()
-        assert started["url"].startswith("http://0.0.0.0:")
+        assert document["url"].startswith("http://0.0.0.0:")

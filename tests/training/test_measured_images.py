@@ -14,7 +14,7 @@ from PIL import Image
 import residua
 from residua._base.errors import InputError
 from residua.data.open import open_dataset
-from residua.data.preprocess import apply_uint8
+from residua.data.preprocess.resize import apply_uint8
 from residua.evaluation.evaluate import evaluate
 from residua.inference.explain import explain
 from residua.specs.preprocess import PreprocessSpec, default_preprocess

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +13,9 @@ from residua._base.errors import InputError
 from residua._base.words import some
 from residua.data.augment import Augment
 from residua.data.dataset import Split
+from residua.data.decode.workers import default_workers
 from residua.data.decoded.cache import refusal
-from residua.data.preprocess import normalise
+from residua.data.preprocess.normalise import normalise
 from residua.data.random import order
 from residua.data.stores import open_store
 from residua.specs.augment import AugmentSpec
@@ -161,12 +161,3 @@ class Loader:
             images, labels = self._augment(images, labels, indices, self.seed, epoch)
         values = normalise(images, self.preprocess, dtype=self.dtype, channels_last=self.channels_last)
         return Batch(values, labels, positions)
-
-
-def default_workers() -> int:
-    """Return the number of decoding threads: one per processor that this process may use, at most 16."""
-    try:
-        usable = len(os.sched_getaffinity(0))
-    except AttributeError:
-        usable = os.cpu_count() or 1
-    return min(usable, 16)

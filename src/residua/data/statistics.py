@@ -13,9 +13,9 @@ import torch
 from residua._base.errors import InputError
 from residua.data.dataset import Split
 from residua.data.loader import Loader
-from residua.data.preprocess import STD_EPSILON, normalise
+from residua.data.preprocess.normalise import normalise
 from residua.specs.pixel_array import PixelArray
-from residua.specs.preprocess import Center, PreprocessSpec, Std, size_words
+from residua.specs.preprocess import STD_EPSILON, Center, PreprocessSpec, Std, size_words
 
 Floats = npt.NDArray[np.float64]
 

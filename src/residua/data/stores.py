@@ -18,7 +18,7 @@ from residua.data.decode import Pixels, decode_bytes, orientation_of, size_of
 from residua.data.decode.budget import BUDGET
 from residua.data.decoded import cache
 from residua.data.image_source import ImageSource
-from residua.data.preprocess import apply_uint8, read_uint8
+from residua.data.preprocess.resize import apply_uint8, read_uint8
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import PreprocessSpec
 

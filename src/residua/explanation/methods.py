@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from residua._base.errors import InputError, did_you_mean
-from residua.data.preprocess import normalise
+from residua.data.preprocess.normalise import normalise
 from residua.explanation.activation_maps import grad_cam, grad_cam_plus_plus
 from residua.explanation.attribution import Attribution, Method
 from residua.explanation.input_gradients import integrated_gradients, smooth_grad

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from residua.data.decode import Pixels
-from residua.data.preprocess import normalise
+from residua.data.preprocess.normalise import normalise
 from residua.explanation.activation_maps import grad_cam
 from residua.explanation.layers import has_maps
 from residua.families.network import Classifier

@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any
 
-from residua._base.errors import Damaged
 from residua._base.files import sha256_file
-from residua._base.json_file import read_json
 from residua._base.plain import plain
 from residua.exporting.gate import Step, Verdict
 from residua.exporting.names import CERTIFICATE, ExportPrecision, FormatName
 from residua.exporting.proof import ProofRow
+from residua.exporting.reading.stored import SCHEMA, StoredFile, StoredRun, signature
 from residua.runtime.environment import environment
 from residua.runtime.processor import processor
 
-SCHEMA = 1
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
 _FLAGS = ("avx", "amx", "fma", "f16c", "sse4", "asimd", "bf16", "i8mm", "sve")
-
-
-class StoredFile(TypedDict):
-    """A file of an export.
-
-    Attributes:
-        sha256: of its bytes.
-        bytes: its size.
-    """
-
-    sha256: str
-    bytes: int
-
-
-class StoredRun(TypedDict):
-    """The run that was exported.
-
-    Attributes:
-        name: of its folder.
-        model: the name of its network.
-        weights_sha256: of its tensors.
-        temperature: what its logits are divided by.
-        preprocess: the evaluation transform.
-    """
-
-    name: str
-    model: str
-    weights_sha256: str
-    temperature: float
-    preprocess: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -96,43 +63,8 @@ class Certificate:
     def write(self, folder: Path) -> None:
         """Write certificate.json into `folder`, signed: its "sha256" is that of the rest."""
         document = {"schema": SCHEMA, **self.to_dict()}
-        text = json.dumps(document | {"sha256": _signature(document)}, indent=2, ensure_ascii=False)
+        text = json.dumps(document | {"sha256": signature(document)}, indent=2, ensure_ascii=False)
         (folder / CERTIFICATE).write_text(text + "\n", encoding="utf-8")
-
-
-class Stored(TypedDict):
-    """The part of certificate.json that proving an export again reads."""
-
-    schema: int
-    sha256: str
-    run: StoredRun
-    format: str
-    precision: str
-    with_preprocessing: bool
-    max_drop: float | None
-    conversion: list[str]
-    files: dict[str, StoredFile]
-
-
-def read_certificate(folder: Path) -> Stored:
-    """Return the certificate of a folder, after checking its signature and the hashes of all files.
-
-    Raises:
-        Damaged: the certificate is absent or was altered; a file is missing, was altered, or is one that the
-            certificate does not name.
-    """
-    path = folder / CERTIFICATE
-    stored = read_json(path, Stored)
-    unsigned = {key: value for key, value in cast("dict[str, Any]", stored).items() if key != "sha256"}
-    if stored["schema"] != SCHEMA or _signature(unsigned) != stored["sha256"]:
-        raise Damaged(path, "it was altered: it does not give the SHA-256 that was written with it")
-    for name, entry in stored["files"].items():
-        file = folder / name
-        if Path(name).name != name or not file.is_file():
-            raise Damaged(file, "there is no such file", absent=True)
-        if sha256_file(file) != entry["sha256"]:
-            raise Damaged(file, "it was altered: its bytes do not give the SHA-256 in the certificate")
-    return stored
 
 
 def hashed(folder: Path) -> dict[str, StoredFile]:
@@ -158,8 +90,3 @@ def surroundings() -> dict[str, str]:
 def processor_flags() -> tuple[str, ...]:
     """Return the features of this processor that decide how a network is computed, sorted."""
     return tuple(sorted(flag for flag in processor().flags if flag.startswith(_FLAGS)))
-
-
-def _signature(document: dict[str, Any]) -> str:
-    text = json.dumps(document, sort_keys=True, ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -8,10 +8,10 @@ import torch
 from torch.export import ExportedProgram
 
 from residua._version import __version__
-from residua.data.preprocess import normalise
-from residua.exporting.certificate import StoredRun
+from residua.data.preprocess.normalise import normalise
 from residua.exporting.golden import Golden, golden_pixels
 from residua.exporting.graph_input import GraphForm
+from residua.exporting.reading.stored import StoredRun
 from residua.runtime.engines.engine import open_engine
 from residua.runtime.graphs.fold import fold_batch_norm
 from residua.runtime.graphs.program import LEAST_EXAMPLES, export_program

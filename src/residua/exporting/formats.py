@@ -17,6 +17,7 @@ from torch.export import ExportedProgram
 from residua._base.errors import Damaged, InputError
 from residua.exporting.graph_input import Answers
 from residua.exporting.names import FILES, ExportPrecision, FormatName
+from residua.runtime.engines.sessions import openvino_metadata
 from residua.runtime.graphs.external_data import check_external_data
 from residua.runtime.graphs.onnx import to_onnx
 from residua.runtime.graphs.openvino import to_openvino
@@ -156,5 +157,4 @@ def _open_openvino(path: Path, precision: ExportPrecision) -> tuple[Answers, dic
     def answers(images: Tensor) -> Tensor:
         return torch.from_numpy(compiled(images.numpy())[0].copy())
 
-    stored = model.get_rt_info()[PREFIX] if model.has_rt_info([PREFIX]) else {}
-    return answers, {key: model.get_rt_info([PREFIX, key]).astype(str) for key in stored}
+    return answers, openvino_metadata(model)

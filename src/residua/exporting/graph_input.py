@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from residua.data.decode import Pixels
-from residua.data.preprocess import STD_EPSILON, normalise
-from residua.specs.preprocess import PreprocessSpec
+from residua.data.preprocess.normalise import normalise
+from residua.specs.preprocess import STD_EPSILON, PreprocessSpec
 from residua.weights.run import Run
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from residua.data.ahead import in_order
 from residua.data.dataset import Dataset, Split
 from residua.data.decode import Pixels
-from residua.data.loader import default_workers
-from residua.data.preprocess import read_uint8
+from residua.data.decode.workers import default_workers
+from residua.data.preprocess.resize import read_uint8
 from residua.evaluation.measures.metrics import IntArray
 from residua.evaluation.scores.options import Progress, ScoreOptions
 from residua.evaluation.scores.scorer import open_scorer

@@ -11,7 +11,7 @@ from residua._base.files import check_local
 from residua._base.plain import plain
 from residua.evaluation.run_data import open_run
 from residua.evaluation.scores.options import Progress
-from residua.exporting.certificate import StoredRun, processor_flags, read_certificate, surroundings
+from residua.exporting.certificate import processor_flags, surroundings
 from residua.exporting.export import NO_IMAGES
 from residua.exporting.formats import open_graph
 from residua.exporting.gate import Verdict, judge
@@ -20,6 +20,7 @@ from residua.exporting.graph_input import GraphForm
 from residua.exporting.names import CERTIFICATE, FILES, GOLDEN, MAX_DROP, ExportPrecision, FormatName, check_form
 from residua.exporting.part import Part, open_part
 from residua.exporting.proof import ProofRow, prove
+from residua.exporting.reading.stored import StoredRun, read_certificate
 from residua.runtime.graphs.external_data import check_external_data
 from residua.specs.fields import BadPolicy
 from residua.specs.preprocess import PreprocessSpec

@@ -16,7 +16,7 @@ from torch import nn
 from residua._base.errors import InputError, at_least_one, did_you_mean
 from residua._base.words import some
 from residua.data.decode import Pixels
-from residua.data.loader import default_workers
+from residua.data.decode.workers import default_workers
 from residua.evaluation.run_data import open_run
 from residua.explanation.layers import WITHOUT_LAYERS, target_layer
 from residua.explanation.methods import attribute, check_method

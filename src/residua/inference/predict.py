@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from residua._base.errors import at_least_one
-from residua.data.loader import default_workers
+from residua.data.decode.workers import default_workers
 from residua.evaluation.run_data import open_run
 from residua.inference.stream import (
     BadFile,

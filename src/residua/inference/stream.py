@@ -25,7 +25,8 @@ from residua._base.words import counted, some
 from residua.data.ahead import in_order
 from residua.data.decode import BadImage, Pixels, decode
 from residua.data.listing import LeftOut, walk
-from residua.data.preprocess import normalise, read_uint8
+from residua.data.preprocess.normalise import normalise
+from residua.data.preprocess.resize import read_uint8
 from residua.evaluation.measures.metrics import NotFinite
 from residua.runtime.engines.auto import choose_engine
 from residua.runtime.engines.engine import Engine, open_engine

@@ -12,15 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from residua._base.errors import ResiduaError
-from residua.data.decode import Pixels
+from residua.serving.networks.network import Floats, Images
 from residua.serving.refusal import Refusal
 
-Floats = npt.NDArray[np.float32]
-Images = Sequence[Pixels] | Floats
-"""Images of one request: uint8 (H, W, 3) each, or float32 (N, 3, H, W), prepared."""
 Compute = Callable[[Sequence[Images]], Floats]
 """Images of several requests -> their logits (B, K), in order."""
 

@@ -13,6 +13,7 @@ from residua._base.run_files import MODEL_FILE
 from residua.serving.logs import log
 from residua.serving.metrics import Metrics
 from residua.serving.model import ModelVersion
+from residua.serving.networks.open import can_be_served
 from residua.serving.refusal import Refusal
 from residua.serving.settings import Settings
 from residua.serving.statistics import Statistics
@@ -65,9 +66,7 @@ def versions_in(folder: Path) -> dict[str, Path | str]:
     """Return the runs in numbered sub-folders, by version."""
     try:
         return {
-            each.name: each
-            for each in sorted(folder.iterdir())
-            if VERSION.fullmatch(each.name) and (each / MODEL_FILE).is_file()
+            each.name: each for each in sorted(folder.iterdir()) if VERSION.fullmatch(each.name) and can_be_served(each)
         }
     except OSError:
         return {}
@@ -213,7 +212,7 @@ class Models:
         except OSError:
             return {}
         for name in filter(NAME.fullmatch, names):
-            versions = {"1": root / name} if (root / name / MODEL_FILE).is_file() else versions_in(root / name)
+            versions = {"1": root / name} if can_be_served(root / name) else versions_in(root / name)
             if versions:
                 runs[name] = versions
         return runs

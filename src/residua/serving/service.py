@@ -8,14 +8,13 @@ from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from residua.data.ahead import one_core_threads
-from residua.data.decode import BadImage, Pixels, size_of
-from residua.data.loader import default_workers
-from residua.inference.stream import prepared
-from residua.serving.batcher import Floats
+from residua.data.decode import BadImage, Pixels, decode, size_of
+from residua.data.decode.workers import default_workers
+from residua.data.preprocess.resize import read_uint8
 from residua.serving.metrics import Metrics
 from residua.serving.model import ModelVersion
 from residua.serving.models import Models
+from residua.serving.networks.network import Floats
 from residua.serving.refusal import Refusal
 from residua.serving.settings import Settings
 from residua.serving.wire.body import Bodies, ClientGone, Receive
@@ -48,7 +47,7 @@ class Service:
         self.fatal = ""
         self.explanations = 0
         self.explaining = ThreadPoolExecutor(1, "residua-explain")
-        self._decoding: ThreadPoolExecutor = one_core_threads(default_workers())
+        self._decoding = ThreadPoolExecutor(default_workers(), "residua-decode")
 
     def start(self, opened: Sequence[ModelVersion]) -> None:
         """Begin to serve; on the event loop."""
@@ -95,7 +94,7 @@ class Service:
     async def decode(self, images: Sequence[bytes], version: ModelVersion) -> list[Pixels | BadImage]:
         """Return encoded images as the network sees them, or what is wrong with each; in threads of their own."""
         start = time.perf_counter()
-        spec = version.predictor.run.preprocess_spec
+        spec = version.description.preprocess
         loop = asyncio.get_running_loop()
         limit = self.settings.limits.pixels
         work = [loop.run_in_executor(self._decoding, _decoded, image, spec, limit) for image in images]
@@ -116,7 +115,7 @@ def _decoded(image: bytes, spec: PreprocessSpec, pixels: int) -> Pixels | BadIma
         height, width = size_of(image)
         if height * width > pixels:
             return BadImage("the image", f"{width} × {height} pixels; at most {pixels} are decoded")
-        return prepared(image, spec)
+        return read_uint8(lambda: decode(image), spec)
     except BadImage as error:
         return error
     except MemoryError:

@@ -23,6 +23,8 @@ LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G, B in grey (ITU-R BT.601, as in Pillow's mode L and OpenCV's grey)."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+STD_EPSILON = 1e-6
+"""Added to a measured deviation before it divides, as Keras's ImageDataGenerator adds it."""
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"]
 CropMode = Literal["center", "squash", "border"]

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from residua._base.errors import InputError
 from residua.data.decode import decode, decode_opened
-from residua.data.preprocess import normalise, read_uint8
+from residua.data.preprocess.normalise import normalise
+from residua.data.preprocess.resize import read_uint8
 from residua.families.build import outline
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec

@@ -13,7 +13,7 @@ import pytest
 from data.pictures import encoded, picture
 from residua.data.decode import BadImage, decode, images
 from residua.data.decode.budget import BUDGET, LIMIT_BYTES, Budget
-from residua.data.preprocess import read_uint8
+from residua.data.preprocess.resize import read_uint8
 from residua.specs.preprocess import PreprocessSpec
 
 
@@ -98,7 +98,7 @@ def test_a_decoded_image_counts_until_it_is_resized(monkeypatch: pytest.MonkeyPa
     taken: list[int] = []
     shared = Budget()
     monkeypatch.setattr(images, "BUDGET", shared)
-    monkeypatch.setattr("residua.data.preprocess.BUDGET", shared)
+    monkeypatch.setattr("residua.data.preprocess.resize.BUDGET", shared)
     data = encoded(picture(1, 1000, 1500), "PNG")
 
     def read() -> np.ndarray:

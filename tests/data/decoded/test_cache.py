@@ -20,7 +20,7 @@ from residua.data.decode import BadImage, decode
 from residua.data.decoded import cache
 from residua.data.decoded.entry import Decoded, Index
 from residua.data.image_source import FileImages
-from residua.data.preprocess import apply_uint8
+from residua.data.preprocess.resize import apply_uint8
 from residua.specs.preprocess import PreprocessSpec
 
 SPEC = PreprocessSpec(16, 20)

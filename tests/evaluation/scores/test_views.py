@@ -16,7 +16,8 @@ from evaluation.runs import colour_folder, colour_run
 from residua._base.errors import InputError
 from residua.data.dataset import Split
 from residua.data.image_source import ArrayImages, FileImages
-from residua.data.preprocess import normalise, resized_uint8, ten_crops_uint8
+from residua.data.preprocess.normalise import normalise
+from residua.data.preprocess.resize import resized_uint8, ten_crops_uint8
 from residua.evaluation.evaluate import evaluate
 from residua.evaluation.measures.metrics import NotFinite
 from residua.evaluation.scores.options import ScoreOptions

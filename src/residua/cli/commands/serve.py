@@ -43,7 +43,8 @@ def serve(
     Parameters
     ----------
     runs
-        Folders of trained runs. The folder's name is the model's; NAME=FOLDER and NAME:VERSION=FOLDER give another.
+        Folders of trained runs or of exports. The folder's name is the model's; NAME=FOLDER and NAME:VERSION=FOLDER
+        give another.
     host
         The address to listen on. Any other than this machine's own should come with a token.
     port
@@ -63,7 +64,7 @@ def serve(
     origin
         Another site whose pages may call this server, such as https://example.org.
     repository
-        A folder of run folders, which clients may load and unload by name.
+        A folder of runs and exports, which clients may load and unload by name.
     max_body
         Bytes of a request, at most, before and after decompression.
     max_images

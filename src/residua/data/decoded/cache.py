@@ -20,7 +20,7 @@ from residua.data.dataset import Split
 from residua.data.decode import BadImage, Pixels, decode_bytes
 from residua.data.decoded.entry import INDEX, Decoded, Index, load
 from residua.data.image_source import ImageSource
-from residua.data.preprocess import read_uint8
+from residua.data.preprocess.resize import read_uint8
 from residua.specs.preprocess import PreprocessSpec
 
 BUDGET_BYTES = 2 << 30

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from residua.data.dataset import Split
+from residua.data.decode.workers import default_workers
 from residua.data.decoded import cache
-from residua.data.loader import default_workers
 
 
 def content_digests(split: Split, root: Path | str = "", workers: int | None = None) -> dict[str, str]:

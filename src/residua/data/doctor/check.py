@@ -12,11 +12,11 @@ from residua._base.files import check_local
 from residua._base.words import counted, some
 from residua.data.ahead import in_order
 from residua.data.dataset import EMBEDDED
+from residua.data.decode.workers import default_workers
 from residua.data.doctor.findings import broken, imbalance, odd
 from residua.data.doctor.inspect import Examined, Member, examine_file, examine_pixels
 from residua.data.doctor.repeated import NEAR_LIMIT, repeated
 from residua.data.doctor.report import CheckReport, Finding
-from residua.data.loader import default_workers
 from residua.data.open import open_dataset
 from residua.data.sources.cifar import open_cifar
 from residua.data.sources.parts import Part, hidden_classes, read_layout

@@ -18,7 +18,7 @@ from residua._base.errors import InputError
 from residua.anatomy.inspect import inspect
 from residua.data.dataset import Split
 from residua.data.decode import Pixels
-from residua.data.preprocess import apply_uint8
+from residua.data.preprocess.resize import apply_uint8
 from residua.evaluation.measures.abstention import abstention, apply_threshold
 from residua.evaluation.measures.calibration import calibration
 from residua.evaluation.measures.metrics import IntArray, Outcome, tally_of

@@ -26,9 +26,11 @@ from residua.data.ahead import in_order
 from residua.data.dataset import Split
 from residua.data.decode import Pixels
 from residua.data.decode.budget import BUDGET
+from residua.data.decode.workers import default_workers
 from residua.data.decoded import cache
-from residua.data.loader import Loader, default_workers
-from residua.data.preprocess import normalise, resized_uint8, ten_crops_uint8
+from residua.data.loader import Loader
+from residua.data.preprocess.normalise import normalise
+from residua.data.preprocess.resize import resized_uint8, ten_crops_uint8
 from residua.evaluation.measures.metrics import IntArray
 from residua.families.sizes import check_input
 from residua.specs.fields import BadPolicy

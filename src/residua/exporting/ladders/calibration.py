@@ -14,7 +14,7 @@ import numpy as np
 
 from residua._base.errors import InputError
 from residua.data.decode import BadImage
-from residua.data.preprocess import read_uint8
+from residua.data.preprocess.resize import read_uint8
 from residua.data.splitting import balanced
 from residua.exporting.graph_input import GraphForm
 from residua.exporting.part import Part

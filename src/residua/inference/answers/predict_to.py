@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 
 from residua._base.errors import at_least_one
-from residua.data.loader import default_workers
+from residua.data.decode.workers import default_workers
 from residua.evaluation.run_data import open_run
 from residua.inference.answers.counting import Progress, counting
 from residua.inference.answers.job import job_of

@@ -40,7 +40,7 @@ async def infer(request: Request) -> Response:
         encoding = time.perf_counter()
         values = version.outputs(logits)
         content, headers = infer_response(
-            version.name, version.version, parsed.id, parsed.outputs, values, version.predictor.run.classes
+            version.name, version.version, parsed.id, parsed.outputs, values, version.description.classes
         )
         response = await packed_reply(request, content, headers)
         now = time.perf_counter()

@@ -16,6 +16,7 @@ from residua.serving.endpoints.overlays import MOST, overlays
 from residua.serving.endpoints.replies import packed_reply, service_of
 from residua.serving.endpoints.uploads import Upload, uploads
 from residua.serving.model import ModelVersion
+from residua.serving.networks.network import Picture
 from residua.serving.refusal import Refusal
 from residua.serving.service import Service, unless_gone
 from residua.serving.wire.body import Body
@@ -73,7 +74,7 @@ async def _answers(
     except BaseException:
         version.batcher.leave(admitted)
         raise
-    probabilities = version.probabilities(await version.batcher.submit(good, deadline))
+    probabilities = version.network.probabilities(await version.batcher.submit(good, deadline))
     maps = iter(await _maps(service, version, good, probabilities)) if explain else None
     rows = iter(probabilities)
     entries = []
@@ -82,22 +83,22 @@ async def _answers(
             entries.append({"name": image.name, "error": pixels.reason})
         else:
             entry = {"name": image.name} | _ranking(version, next(rows), top)
-            entries.append(entry if maps is None else entry | next(maps))
+            entries.append(entry if maps is None else entry | dict(next(maps)))
     return entries
 
 
 async def _maps(
     service: Service, version: ModelVersion, pixels: Sequence[Pixels], probabilities: np.ndarray[Any, Any]
-) -> list[dict[str, Any]]:
+) -> list[Picture]:
     return await overlays(service, version, pixels, probabilities.argmax(axis=1).tolist())
 
 
 def _ranking(version: ModelVersion, probabilities: np.ndarray[Any, Any], top: int) -> dict[str, Any]:
     """Return the `top` classes, as `predict` ranks them, and whether the answer is sure enough to be one."""
     order = np.argsort(-probabilities, kind="stable")[:top].tolist()
-    threshold = version.threshold
+    threshold = version.description.threshold
     return {
-        "labels": [version.predictor.run.classes[index] for index in order],
+        "labels": [version.description.classes[index] for index in order],
         "probabilities": [float(probabilities[index]) for index in order],
         "unknown": None if threshold is None else bool(probabilities[order[0]] < threshold),
         "threshold": threshold,

@@ -1,0 +1,87 @@
+"""certificate.json of an export, read back and checked; without torch, for servers that do without it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+from residua._base.errors import Damaged
+from residua._base.files import sha256_file
+from residua._base.json_file import read_json
+from residua.exporting.names import CERTIFICATE
+
+SCHEMA = 1
+
+
+class StoredFile(TypedDict):
+    """A file of an export.
+
+    Attributes:
+        sha256: of its bytes.
+        bytes: its size.
+    """
+
+    sha256: str
+    bytes: int
+
+
+class StoredRun(TypedDict):
+    """The run that was exported.
+
+    Attributes:
+        name: of its folder.
+        model: the name of its network.
+        weights_sha256: of its tensors.
+        temperature: what its logits are divided by.
+        preprocess: the evaluation transform.
+    """
+
+    name: str
+    model: str
+    weights_sha256: str
+    temperature: float
+    preprocess: dict[str, Any]
+
+
+class Stored(TypedDict):
+    """The part of certificate.json that proving an export again and serving it read."""
+
+    schema: int
+    sha256: str
+    run: StoredRun
+    format: str
+    precision: str
+    with_preprocessing: bool
+    max_drop: float | None
+    conversion: list[str]
+    files: dict[str, StoredFile]
+    rows: list[dict[str, Any]]
+
+
+def read_certificate(folder: Path) -> Stored:
+    """Return the certificate of a folder, after checking its signature and the hashes of all files.
+
+    Raises:
+        Damaged: the certificate is absent or was altered; a file is missing, was altered, or is one that the
+            certificate does not name.
+    """
+    path = folder / CERTIFICATE
+    stored = read_json(path, Stored)
+    unsigned = {key: value for key, value in cast("dict[str, Any]", stored).items() if key != "sha256"}
+    if stored["schema"] != SCHEMA or signature(unsigned) != stored["sha256"]:
+        raise Damaged(path, "it was altered: it does not give the SHA-256 that was written with it")
+    for name, entry in stored["files"].items():
+        file = folder / name
+        if Path(name).name != name or not file.is_file():
+            raise Damaged(file, "there is no such file", absent=True)
+        if sha256_file(file) != entry["sha256"]:
+            raise Damaged(file, "it was altered: its bytes do not give the SHA-256 in the certificate")
+    return stored
+
+
+def signature(document: dict[str, Any]) -> str:
+    """Return the SHA-256 of a certificate without its own."""
+    text = json.dumps(document, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

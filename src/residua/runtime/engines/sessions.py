@@ -1,0 +1,142 @@
+"""Graphs opened by runtimes of their own: NumPy in, NumPy out, without torch."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from residua._base.errors import InputError
+from residua.runtime.graphs.packages import package
+
+Floats = npt.NDArray[np.float32]
+
+
+class Session(Protocol):
+    """A graph that computes."""
+
+    def __call__(self, images: Floats) -> Floats:
+        """Return the outputs (B, K) of images (B, H, W, C), channels innermost."""
+        ...
+
+
+def usable_processors() -> int:
+    """Return how many processors this process may use; OMP_NUM_THREADS sets another number, as it does for torch."""
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    if stated.isascii() and stated.isdigit() and int(stated) > 0:
+        return int(stated)
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def openvino_core(precision: str) -> Any:
+    """Return OpenVINO's core, after checking that it computes in `precision` here.
+
+    Raises:
+        InputError: the extra is not installed; bf16 on a processor without it.
+    """
+    core = package("openvino", "openvino").Core()
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise InputError(
+            "engine='openvino' in bf16, which this processor has no instructions for",
+            "precision='fp32' on this machine",
+            "Leave out precision=…",
+        )
+    return core
+
+
+class OpenVINOSession:
+    """See `Session`. OpenVINO computes in bf16 of its own accord where it can: here the precision is always stated.
+
+    Args:
+        graph: an `openvino.Model`, or the .xml file of one; a file's weights are mapped.
+        precision: "fp32" or "bf16"; a graph of int8 computes the rest in fp32.
+        threads: of the CPU.
+
+    Attributes:
+        metadata: what an export stored in the graph, texts by key.
+
+    Raises:
+        InputError: as `openvino_core`; or OpenVINO computes in another precision.
+    """
+
+    def __init__(self, graph: Any, precision: str, threads: int) -> None:
+        core = openvino_core(precision)
+        openvino = package("openvino", "openvino")
+        model = core.read_model(graph) if isinstance(graph, Path) else graph
+        self.metadata = openvino_metadata(model)
+        steps = package("openvino.preprocess", "openvino").PrePostProcessor(model)
+        # Images come with the channels innermost: taken as they are, nothing is copied.
+        steps.input(0).tensor().set_layout(openvino.Layout("NHWC"))
+        steps.input(0).model().set_layout(openvino.Layout("NCHW"))
+        hint, wanted = ("bf16", openvino.Type.bf16) if precision == "bf16" else ("f32", openvino.Type.f32)
+        settings = {
+            "INFERENCE_PRECISION_HINT": hint,
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            # Pinned threads of two processes on one machine would share a core.
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._compiled = core.compile_model(steps.build(), "CPU", settings)
+        computed = self._compiled.get_property("INFERENCE_PRECISION_HINT")
+        if computed != wanted:
+            raise InputError(
+                f"engine='openvino' in {precision}, where OpenVINO computes in {computed.get_type_name()}",
+                "the precision that was asked for",
+                "Use engine='eager'",
+            )
+        # A request answers one batch at a time.
+        self._lock = threading.Lock()
+
+    def __call__(self, images: Floats) -> Floats:
+        """See `Session`."""
+        with self._lock:
+            outputs: Floats = self._compiled(images, share_inputs=True, share_outputs=False)[0]
+        return outputs
+
+
+def openvino_metadata(model: Any) -> dict[str, str]:
+    """Return what an export stored in an `openvino.Model`, texts by key."""
+    stored = model.get_rt_info()["residua"] if model.has_rt_info(["residua"]) else {}
+    return {key: model.get_rt_info(["residua", key]).astype(str) for key in stored}
+
+
+class OnnxRuntimeSession:
+    """See `Session`.
+
+    Args:
+        graph: the .onnx file, or its bytes.
+        threads: of the CPU.
+
+    Attributes:
+        metadata: what an export stored in the graph, texts by key.
+
+    Raises:
+        InputError: the extra is not installed.
+    """
+
+    def __init__(self, graph: Path | bytes, threads: int) -> None:
+        runtime = package("onnxruntime", "onnx")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Idle threads would keep their processors busy, which decoding needs: measured, it gains nothing.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        source = str(graph) if isinstance(graph, Path) else graph
+        self._session = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        stored = self._session.get_modelmeta().custom_metadata_map
+        self.metadata = {key.removeprefix("residua."): value for key, value in stored.items()}
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, images: Floats) -> Floats:
+        """See `Session`."""
+        planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        outputs: Floats = self._session.run(None, {self._input: planes})[0]
+        return outputs

@@ -1,0 +1,1 @@
+"""What computes the logits of a served model: a run by torch, or a converted graph without it."""

@@ -1,0 +1,152 @@
+"""What a served network is: it describes itself, computes logits, and explains them where it can."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from residua._base.plain import plain
+from residua.data.decode import Pixels
+from residua.specs.preprocess import PreprocessSpec
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Images = Sequence[Pixels] | Floats
+"""Images of one request: uint8 (H, W, 3) each, or float32 (N, 3, H, W), prepared."""
+WANTED_ACCURACY = "0.95"
+"""Which of a calibrated run's thresholds decides that an answer is "unknown"."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a served network is, without its weights.
+
+    Attributes:
+        network: the name of its spec.
+        classes: names in the order of the logits.
+        preprocess: the evaluation transform.
+        temperature: what logits are divided by before they become probabilities.
+        threshold: the probability below which an answer is "unknown"; None where the run has none.
+        top1: measured accuracy, a fraction of 1; None where none was.
+        count: images that it was measured on; None where none were.
+        split: the part of the data that they are, "" for none.
+        data: what the run was trained on, as it was named; "" where that is unknown.
+        calibrated: whether the run was calibrated.
+        engine: what computes the logits.
+        precision: that it computes in.
+        explains: whether an answer can be explained.
+    """
+
+    network: str
+    classes: tuple[str, ...]
+    preprocess: PreprocessSpec
+    temperature: float
+    threshold: float | None
+    top1: float | None
+    count: int | None
+    split: str
+    data: str
+    calibrated: bool
+    engine: str
+    precision: str
+    explains: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON holds them."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        document: dict[str, Any] = plain(values | {"preprocess": self.preprocess.to_json(whole=True)})
+        return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Description:
+        """Undo `to_json`.
+
+        Raises:
+            InputError: a preprocessing that this version does not know.
+        """
+        preprocess = PreprocessSpec.from_json(document["preprocess"])
+        return cls(**{**document, "classes": tuple(document["classes"]), "preprocess": preprocess})
+
+
+class Picture(TypedDict):
+    """An explained answer.
+
+    Attributes:
+        overlay: the evidence over the image, a PNG in a data URI; None where the network has no maps.
+        image: the image as the network saw it, the same.
+        method: what computed it.
+        evidence: the greatest value of the map; 0 means no evidence for the class.
+    """
+
+    overlay: str | None
+    image: str | None
+    method: str | None
+    evidence: float
+
+
+class Network(Protocol):
+    """A network made ready to answer.
+
+    Attributes:
+        description: what it is.
+    """
+
+    @property
+    def description(self) -> Description: ...
+
+    def logits(self, parts: Sequence[Images]) -> Floats:
+        """Return the logits (B, K) of the images of several requests, in order."""
+        ...
+
+    def probabilities(self, logits: Floats) -> Doubles:
+        """Return softmax at the network's temperature: (B, K) -> (B, K)."""
+        ...
+
+    def explained(self, image: Pixels, target: int) -> Picture:
+        """Return the evidence for class `target` in an image as the network sees it; takes as long as three passes."""
+        ...
+
+
+def softmax(logits: Floats, temperature: float) -> Doubles:
+    """Return softmax of logits (B, K) over a temperature, in double precision."""
+    values = logits.astype(np.float64) / temperature
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    result: Doubles = powers / powers.sum(axis=1, keepdims=True)
+    return result
+
+
+def grouped(parts: Sequence[Images]) -> list[list[Pixels] | Floats]:
+    """Return the parts, in order, those of encoded images side by side as one list: they are computed as one stack."""
+    groups: list[list[Pixels] | Floats] = []
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            groups.append(part)
+        elif groups and isinstance(groups[-1], list):
+            groups[-1] += part
+        else:
+            groups.append(list(part))
+    return groups
+
+
+@dataclass(frozen=True)
+class Computing:
+    """Who computes the logits of what a server opens.
+
+    Attributes:
+        engine: what computes them; a folder of an export has its own.
+        precision: the number format that it computes in; an export has its own.
+        device: "cpu", "cuda", …; None for the GPU where there is one.
+    """
+
+    engine: str = "eager"
+    precision: str = "fp32"
+    device: str | None = None
+
+
+Source = Path | str
+"""A folder of a run or of an export, or weights by name."""

@@ -1,0 +1,166 @@
+"""What is served without torch: converted graphs of runs from the cache, exports; and that torch stays away."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from residua._base.errors import Damaged, InputError
+from residua.data.decode import decode
+from residua.data.preprocess.resize import apply_uint8
+from residua.exporting.export import export
+from residua.inference.predict import predict
+from residua.serving.networks import kept_graph
+from residua.serving.networks.conversion import convert
+from residua.serving.networks.network import Computing, Network
+from residua.serving.networks.open import open_network
+from serving.commands import started
+from serving.running import running
+
+pytest.importorskip("openvino", reason="OpenVINO is not installed")
+RAW = {"Inference-Header-Content-Length": "0"}
+OPENVINO = Computing("openvino")
+CONVERT = kept_graph._convert
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache of all tests; runs are converted in this process, which has torch already."""
+    folder = tmp_path_factory.getbasetemp() / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RESIDUA_CACHE", str(folder))
+        patch.setattr(kept_graph, "_convert", convert)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def converted(cache: Path, run_folder: Path) -> Network:
+    """The run's graph, converted now."""
+    return open_network(run_folder, OPENVINO)
+
+
+@pytest.fixture(scope="module")
+def exported(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export of the run."""
+    return export(run_folder, format="openvino", out=tmp_path_factory.mktemp("export") / "out").folder
+
+
+def _images(count: int = 5) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), np.uint8)
+
+
+def test_a_converted_graph_gives_the_logits_of_predict(
+    converted: Network, run_folder: Path, images: dict[str, Path]
+) -> None:
+    own = open_network(run_folder, Computing("eager"))
+    images_of_requests = [list(_images()[:2]), np.float32(_images(1).transpose(0, 3, 1, 2) / 255), list(_images()[2:])]
+    logits = converted.logits(images_of_requests)
+    assert logits.shape == (6, 3)
+    assert np.abs(logits - own.logits(images_of_requests)).max() < 1e-5
+    assert np.abs(converted.probabilities(logits) - own.probabilities(logits)).max() < 1e-15
+    (answer,) = predict(run_folder, [images["red"]], engine="openvino")
+    pixels = apply_uint8(decode(images["red"]), converted.description.preprocess)
+    ours = converted.probabilities(converted.logits([[pixels]]))[0]
+    assert sorted(ours, reverse=True) == pytest.approx(answer.probabilities, rel=1e-15)
+
+
+def test_descriptions_agree(converted: Network, exported: Path, run_folder: Path) -> None:
+    own = open_network(run_folder, Computing("eager")).description
+    kept, export_ = converted.description, open_network(exported, Computing()).description
+    assert kept.to_json() == own.to_json() | {"engine": "openvino"}
+    same = ("network", "classes", "preprocess", "temperature", "threshold", "calibrated", "precision")
+    assert [getattr(export_, name) for name in same] == [getattr(own, name) for name in same]
+    assert (export_.engine, export_.explains, kept.explains) == ("openvino", False, True)
+
+
+def test_the_command_does_not_import_torch(
+    converted: Network, run_folder: Path, exported: Path, images: dict[str, Path]
+) -> None:
+    red = images["red"].read_bytes()
+    words = [f"kept={run_folder}", f"out={exported}", "--engine", "openvino"]
+    with started(*words) as (process, listening):
+        for name in ("kept", "out"):
+            answer = httpx.post(f"{listening['url']}/predict?model={name}", content=red, trust_env=False).json()
+            assert answer["images"][0]["labels"][0] == "red"
+        maps = Path(f"/proc/{process.pid}/maps")
+        if not maps.exists():
+            pytest.skip("no /proc to see what a process has loaded")
+        loaded = maps.read_text()
+        assert "openvino" in loaded
+        assert "libtorch" not in loaded
+
+
+def test_explanations(converted: Network, exported: Path) -> None:
+    """Of a converted run torch explains; an export has nothing to explain with."""
+    overlay = converted.explained(_images(1)[0], 0)["overlay"]
+    assert overlay is not None
+    assert overlay.startswith("data:image/png")
+    assert open_network(exported, Computing()).explained(_images(1)[0], 0)["overlay"] is None
+
+
+def test_a_replaced_run_is_checked_again(
+    cache: Path, run_folder: Path, tmp_path: Path, images: dict[str, Path]
+) -> None:
+    run = Path(shutil.copytree(run_folder, tmp_path / "a"))
+    weights = run / "model.safetensors"
+    with running({"a": {"1": run}}, engine="openvino", repository=tmp_path) as server:
+        red = images["red"].read_bytes()
+        before = server.infer(content=red, headers=RAW).json()
+        whole = weights.read_bytes()
+        weights.write_bytes(whole[:-8] + b"\xff" * 8)
+        refused = server.http.post("/v2/repository/models/a/load")
+        assert (refused.status_code, "model.safetensors is damaged" in refused.json()["error"]) == (400, True)
+        assert server.infer(content=red, headers=RAW).json() == before
+        weights.write_bytes(whole)
+        assert server.http.post("/v2/repository/models/a/load").status_code == 200
+
+
+def test_a_damaged_entry_is_converted_again(
+    converted: Network, cache: Path, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(cache / "graphs", tmp_path / "graphs")
+    monkeypatch.setenv("RESIDUA_CACHE", str(tmp_path))
+    for weights in (tmp_path / "graphs").glob("*/model.bin"):
+        weights.write_bytes(b"\1" * weights.stat().st_size)
+    with pytest.warns(UserWarning, match="made again"):
+        again = open_network(run_folder, OPENVINO)
+    assert np.array_equal(again.logits([list(_images())]), converted.logits([list(_images())]))
+
+
+def test_exports_that_cannot_be_served(exported: Path, run_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="an export for openvino"):
+        open_network(exported, Computing("onnxruntime"))
+    with pytest.raises(InputError, match="an export in fp32"):
+        open_network(exported, Computing("openvino", "bf16"))
+    altered = Path(shutil.copytree(exported, tmp_path / "altered"))
+    (altered / "model.bin").write_bytes(b"garbage")
+    with pytest.raises(Damaged, match="altered"):
+        open_network(altered, Computing())
+    whole = export(run_folder, format="openvino", out=tmp_path / "whole", with_preprocessing=True).folder
+    with pytest.raises(InputError, match="probabilities alone"):
+        open_network(whole, Computing())
+
+
+def test_onnxruntime_serves_both_too(cache: Path, run_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    want = open_network(run_folder, Computing("eager")).logits([list(_images())])
+    out = export(run_folder, format="onnx", out=tmp_path / "out").folder
+    for source, computing in ((run_folder, Computing("onnxruntime")), (out, Computing())):
+        network = open_network(source, computing)
+        assert network.description.engine == "onnxruntime"
+        assert np.abs(network.logits([list(_images())]) - want).max() < 1e-5
+
+
+def test_a_process_converts_and_names_what_it_refuses(run_folder: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(run_folder, tmp_path / "a"))
+    config = run / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"num_classes": 7}))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match="disagrees with the weights"):
+        CONVERT(run, "openvino", tmp_path / "out")
