@@ -17,8 +17,8 @@ Floats = npt.NDArray[np.float32]
 def normalised_array(images: Pixels, spec: PreprocessSpec) -> Floats:
     """Normalise uint8 (B, H, W, 3) of `spec.size`: float32 (B, H, W, 3), as `normalise` does, channels innermost.
 
-    The result is that of `normalise` bit for bit, but for what sums over an image (`image_center`, `image_std`,
-    `whitening`): there the order of the additions differs, and with it some units in the last place.
+    The result is that of `normalise` bit for bit, except with `image_center`, `image_std` or `whitening`. These sum
+    over an image, in another order: some units in the last place differ.
     """
     values = images.astype(np.float32)
     by_image = spec.image_center or spec.image_std
