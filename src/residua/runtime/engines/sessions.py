@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from residua._base.errors import InputError
+from residua.runtime.graphs.external_data import check_external_data
 from residua.runtime.graphs.packages import package
 
 Floats = npt.NDArray[np.float32]
@@ -118,7 +119,7 @@ class OnnxRuntimeSession:
         metadata: what an export stored in the graph, texts by key.
 
     Raises:
-        InputError: the extra is not installed.
+        InputError: the extra is not installed; a file that reads weights from outside its folder.
     """
 
     def __init__(self, graph: Path | bytes, threads: int) -> None:
@@ -129,6 +130,8 @@ class OnnxRuntimeSession:
         options.log_severity_level = 3
         # Idle threads would keep their processors busy, which decoding needs: measured, it gains nothing.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if isinstance(graph, Path):
+            check_external_data(graph)
         source = str(graph) if isinstance(graph, Path) else graph
         self._session = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         stored = self._session.get_modelmeta().custom_metadata_map

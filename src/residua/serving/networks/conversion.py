@@ -10,7 +10,7 @@ import torch
 
 from residua._base.errors import InputError
 from residua._base.files import sha256_file
-from residua.exporting.formats import write_graph
+from residua.exporting.formats import converted, write_model
 from residua.exporting.names import FILES
 from residua.runtime.graphs.fold import fold_batch_norm
 from residua.runtime.graphs.program import LEAST_EXAMPLES, example_images, export_program
@@ -32,7 +32,7 @@ def convert(folder: Path, engine: str, out: Path) -> None:
         network = fold_batch_norm(run.model, (LEAST_EXAMPLES, *size)).network
         program = export_program(network, example_images(size))
     form = FORMATS[engine]
-    write_graph(form, program, out, {}, "logits")
+    write_model(form, converted(form, program, "logits"), out, {})
     files = {name: sha256_file(out / name) for name in FILES[form]}
     document = {"network": describe_run(run, engine, "fp32").to_json(), "files": files}
     (out / DESCRIPTION).write_text(json.dumps(document), encoding="utf-8")
