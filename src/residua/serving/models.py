@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.errors import InputError, ResiduaError
-from residua._base.run_files import MODEL_FILE
 from residua.serving.logs import log
 from residua.serving.metrics import Metrics
 from residua.serving.model import ModelVersion
