@@ -11,7 +11,7 @@ from typing import Any
 from residua._base.files import sha256_file
 from residua._base.plain import plain
 from residua.exporting.gate import Step, Verdict
-from residua.exporting.names import CERTIFICATE, ExportPrecision, FormatName
+from residua.exporting.names import CERTIFICATE, ExportPrecision, FormatName, Layout
 from residua.exporting.proof import ProofRow
 from residua.exporting.reading.stored import SCHEMA, StoredFile, StoredRun, signature
 from residua.runtime.environment import environment
@@ -29,6 +29,7 @@ class Certificate:
         run: the run that was exported.
         format: "onnx", "openvino" or "torch".
         precision: of the export.
+        layout: of the folder: "plain", "triton" or "ovms".
         with_preprocessing: whether it takes pixels and gives probabilities.
         max_drop: the loss of top-1 that int8 may have, a fraction of 1; None for other precisions.
         conversion: how the graph was made, sentences.
@@ -44,6 +45,7 @@ class Certificate:
     run: StoredRun
     format: FormatName
     precision: ExportPrecision
+    layout: Layout
     with_preprocessing: bool
     max_drop: float | None
     conversion: tuple[str, ...]
@@ -68,11 +70,11 @@ class Certificate:
 
 
 def hashed(folder: Path) -> dict[str, StoredFile]:
-    """Return hash and size of each file in `folder`, by name."""
+    """Return hash and size of each file in `folder` or below, by its path there."""
     return {
-        path.name: {"sha256": sha256_file(path), "bytes": path.stat().st_size}
-        for path in sorted(folder.iterdir())
-        if path.name != CERTIFICATE
+        path.relative_to(folder).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.rglob("*"))
+        if path.name != CERTIFICATE and path.is_file()
     }
 
 

@@ -16,7 +16,8 @@ from residua.exporting.certificate import Certificate, hashed, processor_flags, 
 from residua.exporting.conversion import golden_of, metadata, stored_run, trace
 from residua.exporting.gate import Step
 from residua.exporting.graph_input import GraphForm
-from residua.exporting.names import GOLDEN, LADDER_SECONDS, MAX_DROP, PAGE, check_form
+from residua.exporting.layouts.layout import check_layout, write_layout
+from residua.exporting.names import GOLDEN, LADDER_SECONDS, MAX_DROP, PAGE, check_form, graph_folder
 from residua.exporting.page import render
 from residua.exporting.part import open_part
 from residua.exporting.trial import Trial
@@ -58,6 +59,7 @@ def export(
     format: str,  # noqa: A002
     out: Path | str,
     precision: str = "fp32",
+    layout: str = "plain",
     with_preprocessing: bool = False,
     max_drop: float = MAX_DROP,
     ladder_seconds: float = LADDER_SECONDS,
@@ -81,6 +83,7 @@ def export(
         out: the folder to write, new or empty. It appears when all is proven.
         precision: "fp32"; "int8" for ONNX and OpenVINO; "bf16" for OpenVINO, whose files hold float32 and are opened
             for bf16.
+        layout: "plain"; or a folder that a model server loads as it is: "triton" or "ovms" (OpenVINO Model Server).
         with_preprocessing: whether the graph takes uint8 (B, H, W, 3), resized and cropped, and gives probabilities;
             else it takes normalised float32 (B, 3, H, W) and gives logits.
         max_drop: the loss of top-1 that int8 may have, a fraction of 1. The steps of a ladder of recipes are tried,
@@ -97,6 +100,7 @@ def export(
         GateFailed: the export does not hold what its precision promises; nothing was written.
     """
     name, chosen = check_form(format, precision)
+    arranged = check_layout(layout, name, chosen)
     limit: float = checked("max_drop", max_drop, MaxDrop, "Use max_drop=0.003 for 0.3 points")
     time: float = checked("ladder_seconds", ladder_seconds, Annotated[float, Span(0, above=True)])
     opened = open_run(run, [data])
@@ -115,12 +119,24 @@ def export(
     trial = Trial(name, chosen, form, golden, part, limit, time, progress, on_step)
     with atomic_folder(folder) as beside:
         program, conversion = trace(opened, form)
-        outcome = trial.run(program, metadata(opened, form, chosen), beside)
+        graph = graph_folder(beside, arranged, opened.spec.name)
+        graph.mkdir(parents=True, exist_ok=True)
+        outcome = trial.run(program, metadata(opened, form, chosen), graph)
+        write_layout(
+            beside,
+            arranged,
+            network=opened.spec.name,
+            classes=opened.classes,
+            name=name,
+            precision=chosen,
+            form=form,
+        )
         golden.write(beside / GOLDEN)
         certificate = Certificate(
             run=stored_run(opened),
             format=name,
             precision=chosen,
+            layout=arranged,
             with_preprocessing=with_preprocessing,
             max_drop=limit if chosen == "int8" else None,
             conversion=(*conversion, *outcome.sentences),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from residua._base.errors import InputError
@@ -10,6 +12,8 @@ from residua.specs.fields import checked
 
 FormatName = Literal["onnx", "openvino", "torch"]
 ExportPrecision = Literal["fp32", "bf16", "int8"]
+Layout = Literal["plain", "triton", "ovms"]
+"""The folders: the files alone, Triton's model repository, OpenVINO Model Server's."""
 FILES: dict[FormatName, tuple[str, ...]] = {
     "onnx": ("model.onnx",),
     "openvino": ("model.xml", "model.bin"),
@@ -64,3 +68,13 @@ def check_form(format: str, precision: str) -> tuple[FormatName, ExportPrecision
             f"Use format={' or '.join(able)}",
         )
     return name, chosen
+
+
+def model_name(network: str) -> str:
+    """Return the name under which a server offers a network: letters, digits, '_', '-' and '.'."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", network).lstrip(".") or "model"
+
+
+def graph_folder(folder: Path, layout: Layout, network: str) -> Path:
+    """Return the folder of an export's graph."""
+    return folder if layout == "plain" else folder / model_name(network) / "1"

@@ -20,7 +20,7 @@ from residua.exporting.graph_input import GraphForm
 from residua.exporting.names import CERTIFICATE, FILES, GOLDEN, MAX_DROP, ExportPrecision, FormatName, check_form
 from residua.exporting.part import Part, open_part
 from residua.exporting.proof import ProofRow, prove
-from residua.exporting.reading.stored import StoredRun, read_certificate
+from residua.exporting.reading.stored import StoredRun, graph_of, read_certificate
 from residua.runtime.graphs.external_data import check_external_data
 from residua.specs.fields import BadPolicy
 from residua.specs.preprocess import PreprocessSpec
@@ -93,12 +93,13 @@ def check_export(
     preprocess = PreprocessSpec.from_json(stored["run"]["preprocess"])
     form = GraphForm(preprocess, stored["run"]["temperature"], stored["with_preprocessing"])
     part = None if run is None else _part(stored["run"], run, data, data_dir, on_bad, progress)
+    graph = graph_of(folder, stored).parent
     golden = Golden.read(folder / GOLDEN)
     if name == "onnx":
-        for file in check_external_data(folder / FILES["onnx"][0]):
-            if file not in stored["files"]:
-                raise Damaged(folder / file, "model.onnx reads weights from it, and the certificate does not name it")
-    answers, _ = open_graph(name, folder, precision)
+        for file in check_external_data(graph / FILES["onnx"][0]):
+            if (graph / file).relative_to(folder).as_posix() not in stored["files"]:
+                raise Damaged(graph / file, "model.onnx reads weights from it, and the certificate does not name it")
+    answers, _ = open_graph(name, graph, precision)
     if golden.pixels.shape[1:] != (*preprocess.size, 3):
         raise Damaged(folder / GOLDEN, "its images are not of the size that the network receives")
     proof = prove(answers, form, golden, part, progress)

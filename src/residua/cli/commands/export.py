@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from residua._base.console import progress_bar
 from residua._base.errors import InputError
 from residua.cli.show import Switch, note, percent, print_json, print_table, say
-from residua.exporting.names import CERTIFICATE, LADDER_SECONDS, MAX_DROP, PAGE, ExportPrecision, FormatName
+from residua.exporting.names import CERTIFICATE, LADDER_SECONDS, MAX_DROP, PAGE, ExportPrecision, FormatName, Layout
 from residua.specs.fields import BadPolicy
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def export(
     format_: Annotated[FormatName | None, Parameter(name="--format")] = None,
     precision: ExportPrecision = "fp32",
     out: Annotated[Path | None, Parameter(help=_OUT)] = None,
+    layout: Layout = "plain",
     with_preprocessing: Switch = False,
     max_drop: float = MAX_DROP,
     ladder_seconds: float = LADDER_SECONDS,
@@ -57,6 +58,8 @@ def export(
     precision
         fp32; int8 for onnx and openvino, calibrated on training images; bf16 for openvino (float32 files, opened for
         bf16).
+    layout
+        plain; or a folder that a server loads as it is: triton (a model repository) or ovms (OpenVINO Model Server).
     with_preprocessing
         Put normalisation and softmax inside: the graph takes uint8 (B, H, W, 3), resized and cropped, and gives
         probabilities. Else it takes normalised float32 (B, 3, H, W) and gives logits.
@@ -96,6 +99,7 @@ def export(
                 format=format_,
                 precision=precision,
                 out=out,
+                layout=layout,
                 with_preprocessing=with_preprocessing,
                 max_drop=max_drop,
                 ladder_seconds=ladder_seconds,

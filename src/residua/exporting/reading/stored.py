@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
-from typing import Any, TypedDict, cast
+from pathlib import Path, PureWindowsPath
+from typing import Any, NotRequired, TypedDict, cast
 
 from residua._base.errors import Damaged
 from residua._base.files import sha256_file
 from residua._base.json_file import read_json
-from residua.exporting.names import CERTIFICATE
+from residua.exporting.names import CERTIFICATE, FILES, Layout, check_form, graph_folder
+from residua.specs.fields import checked
 
 SCHEMA = 1
 
@@ -53,6 +54,7 @@ class Stored(TypedDict):
     run: StoredRun
     format: str
     precision: str
+    layout: NotRequired[str]
     with_preprocessing: bool
     max_drop: float | None
     conversion: list[str]
@@ -74,11 +76,28 @@ def read_certificate(folder: Path) -> Stored:
         raise Damaged(path, "it was altered: it does not give the SHA-256 that was written with it")
     for name, entry in stored["files"].items():
         file = folder / name
-        if Path(name).name != name or not file.is_file():
+        if not _inside(name) or not file.is_file():
             raise Damaged(file, "there is no such file", absent=True)
         if sha256_file(file) != entry["sha256"]:
             raise Damaged(file, "it was altered: its bytes do not give the SHA-256 in the certificate")
     return stored
+
+
+def graph_of(folder: Path, stored: Stored) -> Path:
+    """Return the file of an export to open.
+
+    Raises:
+        InputError: an unknown format or layout.
+    """
+    name, _ = check_form(stored["format"], stored["precision"])
+    layout: Layout = checked("layout", stored.get("layout", "plain"), Layout)
+    return graph_folder(folder, layout, stored["run"]["model"]) / FILES[name][0]
+
+
+def _inside(name: str) -> bool:
+    """Return whether a path stays in the folder that it starts from."""
+    path = PureWindowsPath(name)  # it splits at both kinds of slash
+    return bool(path.parts) and not path.anchor and ".." not in path.parts and "\0" not in name
 
 
 def signature(document: dict[str, Any]) -> str:

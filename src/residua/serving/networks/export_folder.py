@@ -8,7 +8,7 @@ from typing import Any
 
 from residua._base.errors import Damaged, InputError
 from residua.exporting.names import CERTIFICATE
-from residua.exporting.reading.stored import Stored, read_certificate
+from residua.exporting.reading.stored import Stored, graph_of, read_certificate
 from residua.serving.networks.graph_network import FORMATS, GraphNetwork, open_session
 from residua.serving.networks.network import WANTED_ACCURACY, Computing, Description
 from residua.specs.preprocess import PreprocessSpec
@@ -44,7 +44,7 @@ def open_export(folder: Path, computing: Computing) -> GraphNetwork:
             "Export it again without with_preprocessing",
         )
     _check_computing(folder, engine, stored["precision"], computing)
-    session = open_session(engine, stored["precision"], folder)
+    session = open_session(engine, stored["precision"], graph_of(folder, stored).parent)
     return GraphNetwork(session, _described(folder, stored, engine, session.metadata))
 
 

@@ -1,0 +1,1 @@
+"""The folders that other model servers load as they are."""
