@@ -11,7 +11,7 @@ from residua.exporting.names import ExportPrecision
 
 
 def ovms_config(served: str, precision: ExportPrecision) -> str:
-    """Return config.json, for `ovms --config_path FOLDER/config.json`.
+    """Return config.json, which the server is started with.
 
     It states the arithmetic: OpenVINO takes bf16 by itself where a processor has it. The path of the model is that
     beside config.json.
