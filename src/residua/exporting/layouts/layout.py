@@ -26,7 +26,7 @@ def check_layout(layout: str, name: FormatName, precision: ExportPrecision) -> L
         raise InputError(
             f"layout={chosen!r} with format={name!r}",
             "format='onnx' or 'openvino' for this layout",
-            "Use format='onnx'",
+            "Name one of these formats",
         )
     if chosen == "triton" and precision == "bf16":
         raise InputError(
