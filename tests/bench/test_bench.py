@@ -202,7 +202,7 @@ def test_what_is_given_twice_is_measured_once() -> None:
         (["resnet51"], "resnet50"),
         (["resnet18", "--batch", "0"], "--batch 0"),
         (["resnet18", "--batch", "two"], 'unable to convert "two"'),
-        (["resnet18", "--batch", "1", "--mode", "train"], "2 <= --batch"),
+        (["resnet18", "--batch", "1", "--mode", "train"], "--batch 1. Wanted: a whole number, 2 to 1,000,000"),
         (["resnet18", "--batches", "0"], "--batches 0"),
         (["resnet18", "--resolution", "-1"], "--resolution -1"),
         (["resnet18", "--batch", ","], "--batch"),

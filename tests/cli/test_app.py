@@ -45,7 +45,7 @@ def refused(output: Output, *words: object, code: int = 2) -> str:
         (["predict", "RUN", "PICTURE", "--top", "many"], "residua predict --help"),
         (
             ["predict", "RUN", "PICTURE", "--batch-size", "0"],
-            "Given: --batch-size 0. Wanted: a whole number, --batch-size >= 1.",
+            "Given: --batch-size 0. Wanted: a whole number, 1 and more.",
         ),
         (["predict", "RUN", "PICTURE", "--device", "nonsense"], "nonsense"),
         (["predict", "RUN", "PICTURE", "--format", "xml"], "xml"),
@@ -53,7 +53,7 @@ def refused(output: Output, *words: object, code: int = 2) -> str:
         (["predict", "NOWHERE", "PICTURE"], "holds no model.safetensors"),
         (["predict"], "residua predict --help"),
         (["predict", "RUN", "-"], "residua predict --help"),
-        (["evaluate", "RUN", "--batch-size", "0"], "Given: --batch-size 0. Wanted: a whole number, --batch-size >= 1."),
+        (["evaluate", "RUN", "--batch-size", "0"], "Given: --batch-size 0. Wanted: a whole number, 1 and more."),
         (["evaluate", "RUN", "--device", "nonsense"], "nonsense"),
         (["evaluate", "RUN", "--split", "test"], "split 'test'"),
         (["evaluate", "RUN", "--split", "test"], "Choose --split val"),

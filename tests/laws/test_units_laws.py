@@ -82,7 +82,7 @@ def test_depths_may_differ_inside_a_stage() -> None:
         ({"units": REGULAR, "stride_site": "first_3x3"}, "units[0][2] of stride 2 with stride_site='first_3x3'"),
         ({"units": [[]]}, "at least one unit per stage"),
         ({"units": [[(256, 64)]]}, "a list of 3 whole numbers"),
-        ({"units": [[(256, 64, 0)]]}, "1 <= units[0][0][2] <= 64"),
+        ({"units": [[(256, 64, 0)]]}, "units[0][0][2]=0. Wanted: a whole number, 1 to 64"),
         ({"units": [[(256, 64, 1)]], "cardinality": 48}, "multiples of cardinality=48"),
         ({"units": [[(64, 8, 1)], [(32, 8, 1)]], "shortcut": "pad"}, "channels that never shrink"),
         ({"units": BLOCKS, "output_stride": 8}, "one of 4, 12"),

@@ -92,7 +92,7 @@ BAD_FILES = [
     ("[few]\nseed = 3", ["seed in [few] of my.toml"]),
     ("photos = 3", ["photos=3", "table [photos]"]),
     ("epochs 3", ["my.toml is not TOML"]),
-    ("batch_size = 0", ["batch_size=0", "1 <= batch_size", "my.toml"]),
+    ("batch_size = 0", ["batch_size=0", "a whole number, 1 to", "my.toml"]),
     ("learning_rate = -0.1", ["learning_rate=-0.1", "my.toml"]),
     ("learning_rate = 0.0", ["learning_rate=0.0"]),
     ("learning_rate = nan", ["learning_rate=nan"]),

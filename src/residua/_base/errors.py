@@ -75,7 +75,7 @@ def at_least_one(**numbers: object) -> None:
     """
     for name, value in numbers.items():
         if not isinstance(value, int) or value < 1:
-            raise InputError(f"{name}={value!r}", f"a whole number, {name} >= 1", "Leave it out for the default")
+            raise InputError(f"{name}={value!r}", "a whole number, 1 and more", "Leave it out for the default")
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:

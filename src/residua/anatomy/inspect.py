@@ -6,7 +6,7 @@ import copy
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from residua.anatomy.rules.table import RULES
 from residua.anatomy.trace import Operation, Storage, Trace, Value
 from residua.families.build import outline, spec_of
 from residua.families.network import Classifier
+from residua.specs.fields import Span, checked
 from residua.specs.schema import Spec
 
 _LARGEST_SIDE = 65_535
@@ -49,8 +50,7 @@ def inspect(
     """
     if optimizer not in ("sgd", "adam"):
         raise InputError(f"optimizer={optimizer!r}", "'sgd' or 'adam'", "Adam keeps two values a weight, SGD one")
-    if not _is_count(batch, _LARGEST_BATCH):
-        raise InputError(f"batch={batch!r}", f"a whole number from 1 to {_LARGEST_BATCH:,}", "Use 1 for one image")
+    checked("batch", batch, Annotated[int, Span(1, _LARGEST_BATCH)], "Use 1 for one image")
     network = model if isinstance(model, nn.Module) else outline(spec_of(model))
     spec: Spec | None = getattr(network, "spec", None)
     shape = _shape(input_shape, spec)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import torch
 
@@ -23,6 +23,7 @@ from residua.runtime.device import pick_device
 from residua.runtime.engines.names import Precision
 from residua.runtime.environment import environment
 from residua.specs.edit_text import edit_words, read_edits
+from residua.specs.fields import Span, checked
 from residua.specs.schema import Spec
 from residua.weights.peers.same_network import PEER_NETWORKS
 
@@ -76,8 +77,7 @@ def bench(
     if not models:
         raise InputError("no network", "one or several names", "For example: residua bench resnet50")
     for name, value, least in (("batches", batches, 1), ("warm_up", warm_up, 0), ("threads", threads, 0)):
-        if not least <= value <= _MOST[name]:
-            raise InputError(f"{name}={value}", f"{least} <= {name} <= {_MOST[name]}", f"Leave out {name}=…")
+        checked(name, value, Annotated[int, Span(least, _MOST[name])], f"Leave out {name}=…")
     lists: dict[str, object] = {"batch": batch, "resolution": resolution, "precision": precision}
     lists |= {"engine": engine, "kernels": kernels}
     for name, values in lists.items():
@@ -96,10 +96,7 @@ def bench(
     wanted_batches = _several(batch)
     least = 2 if mode == "train" else 1
     for size in wanted_batches:
-        if not least <= size <= _MOST["batch"]:
-            raise InputError(
-                f"batch={size}", f"{least} <= batch <= {_MOST['batch']} to {mode}", f"Use batch={max(least, 32)}"
-            )
+        checked("batch", size, Annotated[int, Span(least, _MOST["batch"])], "Use batch=32")
     for side in _several(resolution):
         if side < 0:
             raise InputError(f"resolution={side}", "a side of at least 1 pixel", "Leave out resolution=…")

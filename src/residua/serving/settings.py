@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from residua._base.errors import InputError, at_least_one
 from residua.data.decode import MAX_PIXELS
+from residua.specs.fields import Span, checked
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -78,11 +80,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         at_least_one(max_batch=self.max_batch, queue=self.queue)
-        if not 0 <= self.port <= 65535:
-            raise InputError(f"port={self.port}", "0 <= port <= 65535", "Leave it out for 8000")
+        checked("port", self.port, Annotated[int, Span(0, 65535)], "Leave it out for 8000")
         for name, seconds in (("timeout", self.timeout), ("drain", self.drain), ("grace", self.grace)):
-            if not 0 <= seconds <= 86_400 or (name == "timeout" and not seconds):
-                raise InputError(f"{name}={seconds}", f"seconds, 0 <= {name} <= 86400", "Leave it out for the default")
+            wanted = Annotated[float, Span(0, 86_400, above=name == "timeout")]
+            checked(name, seconds, wanted, "Leave it out for the default; it is in seconds")
         if self.repository is not None and not self.repository.is_dir():
             raise InputError(f"repository={str(self.repository)!r}", "a folder of run folders", "Check the path")
         if self.token is not None and (not self.token.isascii() or not self.token.isprintable() or not self.token):

@@ -18,7 +18,7 @@ from residua.specs.fields import (
     Paper,
     Role,
     Span,
-    UnitsOfStages,
+    UnitCounts,
 )
 from residua.specs.ranges import with_ranges
 from residua.specs.schema import Spec
@@ -60,7 +60,7 @@ class DenseNetSpec(Spec):
 
     name: Name
     paper: Paper
-    depths: UnitsOfStages
+    depths: UnitCounts
     growth: Channels
     stem: Literal["imagenet", "cifar"] = "imagenet"
     stem_width: Channels = 64

@@ -47,11 +47,13 @@ class Span:
         low = self.low < number if self.above else self.low <= number
         return low and (number < self.high if self.below else number <= self.high)
 
-    def words(self, key: str) -> str:
-        """Return "1 <= widths <= 16777216"."""
-        low = "" if self.low == -math.inf else f"{_number(self.low)} {'<' if self.above else '<='} "
-        high = "" if self.high == math.inf else f" {'<' if self.below else '<='} {_number(self.high)}"
-        return f"{low}{key}{high}" + (f", or {key}=0 to switch it off" if self.off else "")
+    @property
+    def words(self) -> str:
+        """Return "1 to 16,777,216", "above 0 to 1", "0 to below 1", with ", or 0" where 0 switches off."""
+        low = "" if math.isinf(self.low) else f"{'above ' * self.above}{_number(self.low)}"
+        high = "" if math.isinf(self.high) else f"{'below ' * self.below}{_number(self.high)}"
+        text = f"{low} to {high}" if low and high else f"{low} and more" if low else f"at most {high}"
+        return text + ", or 0" * self.off
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ Paper = Annotated[str, Length(1000), Role("names")]
 Classes = Annotated[int, Span(0, 10**9, hint="Use 0 for no classifier"), Role("ends")]
 InChannels = Annotated[int, Span(1, 2**24), Role("ends")]
 InputSize = Annotated[int, Span(1, MOST_PIXELS), Role("ends")]
-Units = Annotated[int, Span(1, 10**8)]  # the names of a series have eight digits; `build` takes far fewer
-UnitsOfStages = Annotated[tuple[Units, ...], Length(_MOST_ENTRIES, 1)]
+UnitCount = Annotated[int, Span(1, 10**8)]  # the names of a series have eight digits; `build` takes far fewer
+UnitCounts = Annotated[tuple[UnitCount, ...], Length(_MOST_ENTRIES, 1)]
 Channels = Annotated[int, Span(1, 2**24)]
 ChannelsOfStages = Annotated[tuple[Channels, ...], Length(_MOST_ENTRIES, 1)]
 ChannelsOrNone = Annotated[int, Span(0, 2**24, hint="Use 0 for none")]
@@ -287,7 +289,7 @@ def _obey(key: str, value: Any, rule: Any, remedy: str) -> None:
         for number in entries:
             if not rule.holds(number):
                 kind = "a finite number, " if isinstance(number, float) else "a whole number, "
-                raise InputError(f"{key}={quoted(value)}", kind + rule.words(key), rule.hint or remedy)
+                raise InputError(f"{key}={quoted(value)}", kind + rule.words, rule.hint or remedy)
     if isinstance(rule, Length) and not rule.least <= len(value) <= rule.most:
         kind = "characters" if isinstance(value, str) else "entries"
         raise InputError(f"{key} of {len(value):,} {kind}", f"{rule.least:,} to {rule.most:,} {kind}", remedy)
@@ -307,4 +309,4 @@ def _plain(wanted: Any) -> Any:
 
 
 def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) and abs(value) < 2**63 else f"{value:g}"
+    return f"{int(value):,}" if value == int(value) and abs(value) < 2**63 else f"{value:g}"

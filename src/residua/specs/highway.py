@@ -21,7 +21,7 @@ from residua.specs.fields import (
     SideOrNone,
     StartBias,
     StartBiasOrNone,
-    UnitsOfStages,
+    UnitCounts,
 )
 from residua.specs.limits import RateLimit
 from residua.specs.ranges import with_ranges
@@ -70,7 +70,7 @@ class HighwaySpec(Spec):
 
     name: Name
     paper: Paper
-    depths: UnitsOfStages
+    depths: UnitCounts
     widths: ChannelsOfStages
     kernels: Annotated[tuple[Side, ...], Length(1000, 1)] = (3,)
     entry_kernels: tuple[SideOrNone, ...] = (3, 3, 3)

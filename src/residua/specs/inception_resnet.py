@@ -20,7 +20,7 @@ from residua.specs.fields import (
     Momentum,
     Name,
     Paper,
-    Units,
+    UnitCount,
 )
 from residua.specs.inception_v4 import SZEGEDY_2016
 from residua.specs.ranges import with_ranges
@@ -66,7 +66,7 @@ class InceptionResNetSpec(Spec):
 
     name: Name
     paper: Paper = SZEGEDY_2016
-    depths: tuple[Units, Units, Units] = (10, 20, 10)
+    depths: tuple[UnitCount, UnitCount, UnitCount] = (10, 20, 10)
     residual_scales: tuple[Factor, Factor, Factor] = (0.17, 0.10, 0.20)
     last_scale: Factor = 1.0
     last_relu: bool = False

@@ -18,7 +18,7 @@ from residua.specs.fields import (
     Momentum,
     Name,
     Paper,
-    Units,
+    UnitCount,
 )
 from residua.specs.ranges import with_ranges
 from residua.specs.schema import Spec
@@ -56,7 +56,7 @@ class InceptionV4Spec(Spec):
 
     name: Name
     paper: Paper = SZEGEDY_2016
-    depths: tuple[Units, Units, Units] = (4, 7, 3)
+    depths: tuple[UnitCount, UnitCount, UnitCount] = (4, 7, 3)
     reduction_a: tuple[Channels, Channels, Channels, Channels] = (192, 224, 256, 384)
     bn_scale: bool = True
     bn_eps: Epsilon = 1e-3

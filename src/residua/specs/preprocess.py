@@ -104,7 +104,7 @@ class PreprocessSpec:
             mean = self.mean_image.channel_means()
             if max(map(abs, mean)) > 1000:
                 raise InputError(
-                    f"mean_image with the channel means {mean}", "-1000 <= mean <= 1000", "Use units of [0, 1]"
+                    f"mean_image with the channel means {mean}", "means from -1,000 to 1,000", "Use units of [0, 1]"
                 )
             object.__setattr__(self, "mean", mean)
 

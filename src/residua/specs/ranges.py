@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import types
 from collections.abc import Hashable, Iterator
@@ -41,20 +40,8 @@ def _ranges(wanted: Any, each: str = "") -> Iterator[str]:
     if origin is Annotated:
         inner = "each " if get_origin(arguments[0]) is tuple else each
         yield from _ranges(arguments[0], each)
-        yield from (inner + _range(rule) for rule in arguments[1:] if isinstance(rule, Span))
+        yield from (inner + rule.words for rule in arguments[1:] if isinstance(rule, Span))
     elif origin is tuple:
         yield from (text for argument in arguments for text in _ranges(argument, "each "))
     elif origin in (types.UnionType, Union):
         yield from (text for argument in arguments for text in _ranges(argument, each))
-
-
-def _range(span: Span) -> str:
-    """Return "1 to 16,777,216", "above 0 to 1", "0 to below 1", with ", or 0" where 0 switches off."""
-    low = "" if math.isinf(span.low) else f"{'above ' * span.above}{_number(span.low)}"
-    high = "" if math.isinf(span.high) else f"{'below ' * span.below}{_number(span.high)}"
-    text = f"{low} to {high}" if low and high else f"{low} and more" if low else f"at most {high}"
-    return text + ", or 0" * span.off
-
-
-def _number(value: float) -> str:
-    return f"{int(value):,}" if value == int(value) else f"{value:g}"

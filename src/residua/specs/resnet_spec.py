@@ -25,7 +25,7 @@ from residua.specs.fields import (
     Span,
     StartBias,
     StartBiasOrNone,
-    UnitsOfStages,
+    UnitCounts,
     checked,
 )
 from residua.specs.ranges import with_ranges
@@ -137,7 +137,7 @@ class ResNetSpec(Spec):
 
     name: Name
     paper: Paper
-    depths: UnitsOfStages
+    depths: UnitCounts
     widths: ChannelsOfStages
     unit: Unit
     units: Units = ()

@@ -17,7 +17,7 @@ from residua.specs.fields import (
     Name,
     Paper,
     Side,
-    UnitsOfStages,
+    UnitCounts,
 )
 from residua.specs.ranges import with_ranges
 from residua.specs.schema import Spec
@@ -50,7 +50,7 @@ class VGGSpec(Spec):
 
     name: Name
     paper: Paper
-    depths: UnitsOfStages
+    depths: UnitCounts
     widths: ChannelsOfStages = (64, 128, 256, 512, 512)
     batch_norm: bool = False
     bn_eps: Epsilon = 1e-5
