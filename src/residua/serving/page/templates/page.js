@@ -1,10 +1,5 @@
 "use strict";
 
-const $ = (id) => document.getElementById(id);
-const percent = (share) => `${(100 * share).toFixed(share > 0.999 || share < 0.001 ? 2 : 1)}%`;
-const AT_A_TIME = 4;
-const MOST = 50;
-let models = [];
 let token = "";
 
 async function ask(path, options = {}) {
@@ -26,51 +21,7 @@ async function ask(path, options = {}) {
   }
 }
 
-function say(text, wrong = false) {
-  $("status").textContent = text;
-  $("status").classList.toggle("wrong", wrong);
-}
-
-async function begin() {
-  try {
-    models = (await ask("about")).models;
-    $("access").hidden = true;
-    say("");
-  } catch (error) {
-    $("about").textContent = "";
-    say(error.message, true);
-    return;
-  }
-  const options = models.map((model, at) => new Option(`${model.name}, version ${model.version}`, at));
-  $("model").replaceChildren(...options);
-  $("choice").hidden = models.length < 2;
-  describe();
-}
-
-function describe() {
-  const model = models[$("model").value || 0];
-  if (!model) {
-    $("about").textContent = "No model is loaded yet.";
-    return;
-  }
-  const name = document.createElement("b");
-  name.textContent = model.name;
-  const parts = document.createDocumentFragment();
-  parts.append(name, ` is a ${model.network} with ${model.classes} classes. `);
-  if (model.top1 === null) {
-    parts.append("How good it is was not recorded.");
-  } else {
-    const part = { val: "held-out", test: "test" }[model.split] || model.split || "measured";
-    parts.append(`It was right on ${percent(model.top1)}`);
-    parts.append(model.count ? ` of ${model.count.toLocaleString("en")} ${part} images` : ` of the ${part} images`);
-    parts.append(model.data ? ` of ${model.data}.` : ".");
-  }
-  if (model.threshold !== null) parts.append(` Below ${percent(model.threshold)} it answers "unknown".`);
-  $("about").replaceChildren(parts);
-}
-
-function address(explain) {
-  const model = models[$("model").value || 0];
+function address(model, explain) {
   const query = new URLSearchParams({ top: "5" });
   if (model) {
     query.set("model", model.name);
@@ -80,139 +31,22 @@ function address(explain) {
   return `predict?${query}`;
 }
 
-function card(file) {
-  const element = $("card").content.firstElementChild.cloneNode(true);
-  const part = (selector) => element.querySelector(selector);
-  const name = file.name || "Pasted image";
-  part("h3").textContent = name;
-  part(".verdict").textContent = "Waiting…";
-  part(".evidence").hidden = true;
-  const photo = part(".photo");
-  photo.alt = name;
-  photo.src = URL.createObjectURL(file);
-  photo.addEventListener("load", () => URL.revokeObjectURL(photo.src), { once: true });
-  photo.addEventListener("error", () => { photo.hidden = true; }, { once: true });
-  $("results").append(element);
-  return element;
-}
+const answers = {
+  where: "on the server",
+  explains: true,
+  atATime: 4,
+  async models() {
+    const { models } = await ask("about");
+    $("access").hidden = true;
+    return models;
+  },
+  classify: (file, model, explain) => ask(address(model, explain), { method: "POST", body: file }),
+};
 
-function show(element, entry, milliseconds) {
-  const part = (selector) => element.querySelector(selector);
-  const verdict = part(".verdict");
-  const [label] = entry.labels;
-  const sure = percent(entry.probabilities[0]);
-  const best = document.createElement("b");
-  if (entry.unknown) {
-    best.textContent = "Unknown. ";
-    verdict.replaceChildren(best, `The best guess, ${label}, has ${sure}; an answer needs ${percent(entry.threshold)}.`);
-    element.classList.add("unknown");
-  } else {
-    best.textContent = label;
-    verdict.replaceChildren(best, ` ${sure}`);
-  }
-  part(".ranks").replaceChildren(...entry.labels.map((each, at) => {
-    const row = document.createElement("li");
-    const [text, share, track, fill] = ["span", "span", "div", "div"].map((kind) => document.createElement(kind));
-    text.textContent = each;
-    share.textContent = percent(entry.probabilities[at]);
-    share.className = "chance";
-    track.className = "scale";
-    track.setAttribute("aria-hidden", "true");
-    fill.className = "part";
-    fill.style.width = `${100 * entry.probabilities[at]}%`;
-    track.append(fill);
-    row.append(text, share, track);
-    return row;
-  }));
-  part(".evidence").hidden = false;
-  part(".timing").textContent = `${milliseconds.toFixed(0)} ms on the server`;
-}
+{% include "classify.js" %}
 
-function fail(element, message) {
-  const verdict = element.querySelector(".verdict");
-  verdict.textContent = message;
-  verdict.classList.add("wrong");
-}
-
-async function explain(element, file) {
-  const button = element.querySelector(".evidence button");
-  button.disabled = true;
-  try {
-    const answer = await ask(address(true), { method: "POST", body: file });
-    const [entry] = answer.images;
-    const map = element.querySelector(".map");
-    const note = element.querySelector(".strength small");
-    if (!entry.overlay) throw new Error("This network has no feature maps to explain.");
-    const photo = element.querySelector(".photo");
-    photo.hidden = false;
-    // Both as the network saw them, so that the map lies where its evidence is.
-    photo.src = entry.image;
-    map.src = entry.overlay;
-    map.alt = `Evidence for ${entry.labels[0]}, ${entry.method}`;
-    map.hidden = false;
-    note.textContent = entry.evidence > 0 ? `for ${entry.labels[0]} (${entry.method})` : "none was found";
-    element.querySelector(".evidence").hidden = true;
-    const strength = element.querySelector(".strength");
-    strength.hidden = false;
-    const slider = strength.querySelector("input");
-    slider.addEventListener("input", () => { map.style.opacity = slider.value / 100; });
-    slider.focus();
-  } catch (error) {
-    button.disabled = false;
-    say(error.message, true);
-  }
-}
-
-async function classify(files) {
-  const images = [...files].filter((file) => !file.type || file.type.startsWith("image/")).slice(0, MOST);
-  if (!images.length) {
-    say("No image among these files.", true);
-    return;
-  }
-  $("heading").hidden = false;
-  $("results").replaceChildren();
-  const work = images.map((file) => [file, card(file)]);
-  const left = files.length - images.length;
-  let done = 0;
-  let failed = 0;
-  const one = async ([file, element]) => {
-    try {
-      const answer = await ask(address(false), { method: "POST", body: file });
-      show(element, answer.images[0], answer.milliseconds);
-      element.querySelector(".evidence button").addEventListener("click", () => explain(element, file));
-    } catch (error) {
-      failed += 1;
-      fail(element, error.message);
-    }
-    done += 1;
-    const bad = failed ? `, ${failed} without an answer` : "";
-    const over = left > 0 ? ` ${left} files were left out: no images, or more than ${MOST}.` : "";
-    say(`${done} of ${images.length} images done${bad}.${over}`);
-  };
-  const queue = [...work];
-  const worker = async () => { while (queue.length) await one(queue.shift()); };
-  await Promise.all(Array.from({ length: AT_A_TIME }, worker));
-}
-
-for (const id of ["files", "camera"]) {
-  $(id).addEventListener("change", (event) => {
-    classify(event.target.files).finally(() => { event.target.value = ""; });
-  });
-}
-document.addEventListener("paste", (event) => {
-  if (event.clipboardData.files.length) classify(event.clipboardData.files);
-});
-for (const kind of ["dragover", "dragleave", "drop"]) {
-  document.addEventListener(kind, (event) => {
-    event.preventDefault();
-    $("drop").classList.toggle("over", kind === "dragover");
-    if (kind === "drop" && event.dataTransfer.files.length) classify(event.dataTransfer.files);
-  });
-}
-$("model").addEventListener("change", describe);
 $("access").addEventListener("submit", (event) => {
   event.preventDefault();
   token = $("token").value.trim();
   begin();
 });
-begin();
