@@ -31,6 +31,8 @@ _HOMES = {
     "convert": "residua.weights.convert",
     "create_model": "residua.weights.create",
     "deepen": "residua.weights.deepen",
+    "embed": "residua.inference.embedding.embed",
+    "embed_to": "residua.inference.embedding.embed_to",
     "evaluate": "residua.evaluation.evaluate",
     "explain": "residua.inference.explain",
     "export": "residua.exporting.export",
@@ -41,6 +43,7 @@ _HOMES = {
     "open_dataset": "residua.data.open",
     "predict": "residua.inference.predict",
     "predict_to": "residua.inference.answers.predict_to",
+    "similar": "residua.inference.embedding.similar",
     "study": "residua.studies.run_study",
     "train": "residua.training.loop",
     "verify": "residua.verification.verify",
@@ -60,6 +63,9 @@ if TYPE_CHECKING:
     from residua.exporting.export import export as export
     from residua.families.build import build as build
     from residua.inference.answers.predict_to import predict_to as predict_to
+    from residua.inference.embedding.embed import embed as embed
+    from residua.inference.embedding.embed_to import embed_to as embed_to
+    from residua.inference.embedding.similar import similar as similar
     from residua.inference.explain import explain as explain
     from residua.inference.predict import Prediction as Prediction
     from residua.inference.predict import predict as predict

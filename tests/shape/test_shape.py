@@ -85,6 +85,8 @@ OPTIONS = {
         *("run", "paths", "top", "format", "out", "on_bad", "batch_size", "device", "engine", "precision", "json"),
         *("actors", "actor_engine"),
     },
+    "embed": {"run", "paths", "out", "point", "no_normalise", "batch_size", "device", "json"},
+    "similar": {"run", "query", "photos", "out", "count", "point", "batch_size", "device", "json"},
     "explain": {"run", "paths", "out", "method", "target", "layer", "top", "batch_size", "device", "json"},
     "serve": {
         *("runs", "host", "port", "engine", "precision", "device", "max_batch", "queue", "timeout", "drain", "grace"),
@@ -233,11 +235,11 @@ def test_a_docstring_stands_once(path: Path) -> None:
 
 def test_public_names() -> None:
     frozen = "__version__ AugmentSpec InputError PreprocessSpec Prediction Recipe Report ResNetSpec ResiduaError Run"
-    frozen += " build check convert create_model deepen evaluate explain export get_spec inspect list_models load"
-    frozen += " open_dataset predict predict_to study"
+    frozen += " build check convert create_model deepen embed embed_to evaluate explain export get_spec inspect"
+    frozen += " list_models load open_dataset predict predict_to similar study"
     frozen += " train verify"
     assert residua.__all__ == frozen.split()
-    assert len(residua.__all__) <= 30
+    assert len(residua.__all__) <= 40
     for name in residua.__all__:
         assert getattr(residua, name) is not None
     with pytest.raises(AttributeError):

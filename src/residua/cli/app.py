@@ -54,6 +54,8 @@ _COMMANDS = {
     "compare": "Set runs side by side on the same images, with significance.",
     "predict": "Classify images with a trained run.",
     "explain": "Show where in an image the evidence for a class stands.",
+    "embed": "Turn images into vectors: what a trained run holds of each.",
+    "similar": "Find the images most like a query, as a trained run sees them.",
     "serve": "Answer images over HTTP: a protocol for programs, a page for people.",
     "conform": "Hold a server against the Open Inference Protocol, point by point.",
     "convert": "Turn somebody else's weights into a run, or a run's into theirs.",
@@ -106,6 +108,14 @@ _EXAMPLES = {
         "residua explain runs/a cat.jpg --out cat.png",
         "residua explain runs/a cat.jpg --target dog --method gradcam++ --layer layer3 --out dog.png",
         "residua explain runs/a FOLDER --method integrated-gradients --out sheet.png --json > answers.json",
+    ),
+    "embed": (
+        "residua embed runs/a PHOTOS --out photos.npy",
+        "residua embed runs/a PHOTOS --out photos.parquet --point layer3 --no-normalise",
+    ),
+    "similar": (
+        "residua similar runs/a query.jpg PHOTOS --out similar.html",
+        "residua similar runs/a query.jpg photos.parquet --count 5 --json",
     ),
     "serve": (
         "residua serve runs/a",

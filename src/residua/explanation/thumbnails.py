@@ -16,10 +16,8 @@ from residua.explanation.activation_maps import grad_cam
 from residua.explanation.layers import has_maps
 from residua.families.network import Classifier
 from residua.figures.overlay import overlay
+from residua.figures.pictures import SIDE
 from residua.specs.preprocess import PreprocessSpec
-
-SIDE = 160
-"""Side of a thumbnail, pixels."""
 
 
 def overlay_uris(

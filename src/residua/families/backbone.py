@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from residua._base.errors import InputError, did_you_mean
+from residua._base.errors import InputError
 from residua.families.build import outline
+from residua.families.end_points import resolve_point
 from residua.families.members import members
 from residua.families.network import Classifier
 from residua.specs.schema import Spec
@@ -145,7 +146,8 @@ def _chosen(
         raise InputError(f"out_indices={out_indices} with names={names}", "one of the two", "Leave one out")
     names = [names] if isinstance(names, str) else names
     pairs = names.items() if isinstance(names, Mapping) else [(name, name) for name in names]
-    chosen = {_resolved(spec, points, name): key for name, key in pairs}
+    known = [point.name for point in points]
+    chosen = {resolve_point(name, known, spec.name): key for name, key in pairs}
     if not chosen or len({*chosen.values()}) < len(names):
         raise InputError(f"names={names}", "end points and keys, each once", "Name at least one, and none twice")
     return chosen
@@ -163,18 +165,6 @@ def _indices(spec: Spec, points: list[_Point], count: int, asked: int | Sequence
             "Or name end points with names=",
         )
     return indices
-
-
-def _resolved(spec: Spec, points: list[_Point], name: str) -> str:
-    known = [point.name for point in points]
-    within = [point for point in known if point == name or point.startswith((f"{name}.", f"{name}/"))]
-    if not within:
-        raise InputError(
-            f"end point {name!r} of {spec.name}",
-            f"one of {', '.join(known) if len(known) <= 12 else f'{known[0]}, {known[1]}, … {known[-1]}'}",
-            did_you_mean(name, known),
-        )
-    return within[-1]
 
 
 def _remove_unused(module: nn.Module, used: Collection[str], prefix: str = "") -> None:

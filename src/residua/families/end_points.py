@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from residua._base.errors import InputError, did_you_mean
 from residua.specs.resnet import ResNetSpec
 
 PRE_ACTIVATED = ("relu_only_pre", "full_pre")
@@ -70,3 +72,24 @@ def stage_of(name: str) -> str:
     """Return the stage that an end point belongs to: "layer1" for "layer1.0", "conv3" for "conv3_2"; else itself."""
     match = _STAGES.fullmatch(name)
     return name if match is None else next(group for group in match.groups() if group)
+
+
+def resolve_point(name: str, known: Sequence[str], network: str) -> str:
+    """Return the end point that a name means: itself, or the last of those that begin with it, as `layer4` does.
+
+    Args:
+        name: what was asked for.
+        known: the names of the end points, in the order of the network.
+        network: its name, for the error.
+
+    Raises:
+        InputError: there is none; names the nearest.
+    """
+    within = [point for point in known if point == name or point.startswith((f"{name}.", f"{name}/"))]
+    if not within:
+        raise InputError(
+            f"end point {name!r} of {network}",
+            f"one of {', '.join(known) if len(known) <= 12 else f'{known[0]}, {known[1]}, … {known[-1]}'}",
+            did_you_mean(name, known),
+        )
+    return within[-1]

@@ -7,7 +7,7 @@ engine, and logits become probabilities at the run's temperature. A file that gi
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -134,22 +134,27 @@ class Predictor:
     @torch.inference_mode()
     def logits(self, images: Sequence[Pixels]) -> Tensor:
         """Return the logits (B, K) of one image or more, given uint8 (H, W, 3) as `prepared` makes them."""
-        threads = min(torch.get_num_threads(), len(images))
-        if self.engine.name != "eager" or self.engine.device.type != "cpu" or threads < 2 or not self._is_small:
+        if self.engine.name != "eager" or self.engine.device.type != "cpu":
             return self._logits(images)
-        # Layers of small images take some 100 µs: too short to share. On a busy machine torch's threads wait for each
-        # other at every layer, five times as long as they compute. So each thread takes some images through all.
-        size = -(-len(images) // threads)
-        parts = [images[start : start + size] for start in range(0, len(images), size)]
-        return torch.cat(list(in_order(parts, self._logits, threads, in_flight=len(parts))))
-
-    @property
-    def _is_small(self) -> bool:
-        return max(self.run.preprocess_spec.size) <= _SMALL_SIDE
+        return computed(images, self.run.preprocess_spec, self._logits)
 
     @torch.inference_mode()
     def _logits(self, images: Sequence[Pixels]) -> Tensor:
         return self.engine(as_batch(images, self.run.preprocess_spec, self.engine.device))
+
+
+def computed(images: Sequence[Pixels], spec: PreprocessSpec, compute: Callable[[Sequence[Pixels]], Tensor]) -> Tensor:
+    """Return what torch's operators compute of images on a CPU, one row per image; small ones by thread.
+
+    Layers of small images take some 100 µs: too short to share. On a busy machine torch's threads wait for each other
+    at every layer, five times as long as they compute. So each thread takes some images through all.
+    """
+    threads = min(torch.get_num_threads(), len(images))
+    if threads < 2 or max(spec.size) > _SMALL_SIDE:
+        return compute(images)
+    size = -(-len(images) // threads)
+    parts = [images[start : start + size] for start in range(0, len(images), size)]
+    return torch.cat(list(in_order(parts, compute, threads, in_flight=len(parts))))
 
 
 def as_batch(images: Sequence[Pixels], spec: PreprocessSpec, device: torch.device) -> Tensor:

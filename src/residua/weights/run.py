@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,16 @@ from residua.data.decode import decode, decode_opened
 from residua.data.preprocess.normalise import normalise
 from residua.data.preprocess.resize import read_uint8
 from residua.families.build import outline
+from residua.families.features import PENULTIMATE, FeatureNetwork, unit_length
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle.value import Bundle
 from residua.weights.named.locate import hub_name
 from residua.weights.named.open_bundle import open_bundle
 from residua.weights.publish import publish
+
+Picture = Path | str | bytes | Image.Image | np.ndarray[Any, Any]
+"""An image as `Run.preprocess` takes it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +110,7 @@ class Run:
         """What logits are divided by before they become probabilities; 1 where none was fitted."""
         return float(self.calibration["temperature"]) if self.calibration else 1.0
 
-    def preprocess(self, image: Path | str | bytes | Image.Image | np.ndarray[Any, Any]) -> Tensor:
+    def preprocess(self, image: Picture) -> Tensor:
         """Return the float tensor (3, H, W) that the network expects, of `preprocess_spec.size`.
 
         Args:
@@ -118,6 +122,28 @@ class Run:
         pixels = read_uint8(lambda: _pixels(image), self.preprocess_spec)
         batch = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
         return normalise(batch, self.preprocess_spec)[0]
+
+    def embed(
+        self, images: Picture | Sequence[Picture], *, point: str = PENULTIMATE, normalise: bool = True
+    ) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Return what the network holds of each image, float32 (N, D), in one batch where `model` is.
+
+        Args:
+            images: one image as `preprocess` takes it, or several.
+            point: the end point to read: "penultimate" for what the classifier reads, or a name that
+                `forward_intermediates` has, such as "layer3". A map becomes its mean over positions.
+            normalise: divide each vector by its length, so that a product of two is their cosine.
+
+        Raises:
+            InputError: as `preprocess`; an unknown end point; no image.
+        """
+        several = images if isinstance(images, Sequence) and not isinstance(images, str | bytes) else [images]
+        if not several:
+            raise InputError("no image", "at least one image")
+        device = next(self.model.parameters()).device
+        batch = torch.stack([self.preprocess(image) for image in several]).to(device)
+        features = FeatureNetwork(self.model, point).features(batch)
+        return (unit_length(features) if normalise else features).cpu().numpy()
 
     def save_pretrained(self, folder: Path | str) -> Path:
         """Write the run in the Hub's layout: model.safetensors, config.json (timm's form), README.md; return `folder`.
@@ -139,9 +165,7 @@ class Run:
         return cls.of(*open_bundle(hub_name(name), model))
 
 
-def _pixels(
-    image: Path | str | bytes | Image.Image | np.ndarray[Any, Any],
-) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _pixels(image: Picture) -> np.ndarray[Any, np.dtype[np.uint8]]:
     if isinstance(image, (str, Path)):
         return decode(Path(image))
     if isinstance(image, Image.Image):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from residua._base.errors import InputError
@@ -25,8 +22,9 @@ from residua.evaluation.measures.metrics import IntArray, Outcome, tally_of
 from residua.evaluation.report.findings import Calibrated, Mistake
 from residua.evaluation.report.report import Report
 from residua.evaluation.scores.scores import Scores
-from residua.explanation.thumbnails import SIDE, overlay_uris
+from residua.explanation.thumbnails import overlay_uris
 from residua.families.network import Classifier
+from residua.figures.pictures import thumbnail_uri
 from residua.runtime.device import on_device
 from residua.runtime.environment import environment
 from residua.specs.preprocess import PreprocessSpec
@@ -77,7 +75,7 @@ def assemble(
         order = [list(network_classes or classes).index(name) for name in classes]
         shown = [order[class_index] for class_index in outcome.predicted[drawn]]
         overlays = overlay_uris(on_device(network, device), pixels, shown, preprocess)
-    pictures = {row: (_thumbnail(seen), overlay) for row, seen, overlay in zip(drawn, pixels, overlays, strict=True)}
+    pictures = {row: (thumbnail_uri(seen), overlay) for row, seen, overlay in zip(drawn, pixels, overlays, strict=True)}
 
     def mistakes(rows: IntArray) -> tuple[Mistake, ...]:
         return tuple(_mistake(int(row), scores, outcome, split, classes, root, *pictures[int(row)]) for row in rows)
@@ -198,16 +196,3 @@ def _where(split: Split, index: int, root: Path | None) -> str:
 
 def _seen(split: Split, index: int, preprocess: PreprocessSpec) -> Pixels:
     return np.ascontiguousarray(apply_uint8(split.images.read(index), preprocess))
-
-
-def _thumbnail(pixels: Pixels) -> str:
-    picture = Image.fromarray(pixels)
-    stream = io.BytesIO()
-    if max(picture.size) <= 64:
-        picture.save(stream, "PNG", optimize=True)
-        kind = "png"
-    else:
-        picture.thumbnail((SIDE, SIDE))
-        picture.save(stream, "JPEG", quality=82, optimize=True)
-        kind = "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ Answers = Callable[[Iterable[ImageFile | BadFile]], Generator[list[Answer], None
 """Files -> batches of answers, in their order."""
 
 
-def check_out(out: Path | str) -> Path:
+def check_out(out: Path | str, suffixes: Sequence[str] = SUFFIXES) -> Path:
     """Return the file to write, before any work.
 
     Raises:
@@ -31,15 +31,15 @@ def check_out(out: Path | str) -> Path:
     """
     check_local("out", out)
     path = Path(out)
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in suffixes:
         raise InputError(
-            f"out={path}", f"a file ending in {', '.join(SUFFIXES)}", f"Use {path.with_suffix('.jsonl').name}"
+            f"out={path}", f"a file ending in {', '.join(suffixes)}", f"Use {path.with_suffix(suffixes[0]).name}"
         )
     if path.suffix.lower() == ".parquet":
         require_parquet()
     if not path.absolute().parent.is_dir() or path.is_dir():
         raise InputError(f"out={path}", "a file in a folder that exists", "Create the folder, or give another path")
-    if path.exists() and _ended(path) is None:
+    if path.exists() and ended_journal(path) is None:
         raise InputError(f"out={path}, which exists", "a file that does not", "Give another name, or delete it")
     return path
 
@@ -63,10 +63,10 @@ def write_answers(
     Raises:
         InputError: as `opened` and `Partial.skip`.
     """
-    if ended := _ended(out):
+    if ended := ended_journal(out):
         # A kill came between the file's own name and the end of its journal.
         check_job(ended, job, out)
-        _tidy(out)
+        tidy(out)
         return ended.state, ended.state["files"]
     with opened(out, job) as partial:
         partial.skip(_name(file) for file in files)
@@ -75,7 +75,7 @@ def write_answers(
         if job["out"] == ".parquet":
             with writing(out):
                 write_parquet(partial_of(out), out)
-            _tidy(out)
+            tidy(out)
         else:
             publish(out)
         return partial.state, partial.resumed
@@ -104,7 +104,7 @@ def _name(file: ImageFile | BadFile) -> str:
     return str(file.path)
 
 
-def _ended(out: Path) -> Journal | None:
+def ended_journal(out: Path) -> Journal | None:
     """Return the journal that a kill left beside a whole file; None where there is none."""
     if not out.exists():
         return None
@@ -112,6 +112,7 @@ def _ended(out: Path) -> Journal | None:
     return journal if journal is not None and journal.state["done"] else None
 
 
-def _tidy(out: Path) -> None:
+def tidy(out: Path) -> None:
+    """Remove what stood beside a file that is whole."""
     partial_of(out).unlink(missing_ok=True)
     journal_of(out).unlink(missing_ok=True)

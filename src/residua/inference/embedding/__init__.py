@@ -1,0 +1,1 @@
+"""Images as vectors: embeddings, their files, and the images most alike."""
