@@ -16,8 +16,8 @@ from residua.families.network import Classifier
 from residua.specs.catalog import get_spec
 
 # One of each kind of head.
-KINDS = "alexnet vgg11_bn nin cifar_nin googlenet resnet18 resnet50_v2_slim resnet50_v2_keras densenet121".split()
-KINDS += ["cifar_resnet20_v2", "cifar_highway19", "highway_mlp10"]
+KINDS = ["alexnet", "vgg11_bn", "nin", "cifar_nin", "googlenet", "resnet18", "resnet50_v2_slim", "resnet50_v2_keras"]
+KINDS += ["densenet121", "cifar_resnet20_v2", "cifar_highway19", "highway_mlp10"]
 
 
 def network(name: str = "cifar_resnet8", **edits: object) -> Classifier:

@@ -98,7 +98,7 @@ def point_names(network: Classifier) -> list[str]:
 
 
 def unit_length(features: Tensor) -> Tensor:
-    """Divide each row (B, D) by its length; a row of zeros stays."""
+    """Return each row (B, D) divided by its length; a row of zeros stays."""
     return nn.functional.normalize(features.double()).float()
 
 

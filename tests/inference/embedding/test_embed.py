@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,12 +141,12 @@ def test_files_that_are_none(run: Run, photos: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def command(run: Run, photos: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
+def command(run: Run, photos: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     def call(*words: str) -> tuple[int, str, str]:
         code = main(["embed", *words])
         return code, *capsys.readouterr()
 
-    yield call
+    return call
 
 
 def test_the_command(command: Any, run: Run, photos: Path, tmp_path: Path) -> None:

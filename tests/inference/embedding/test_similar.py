@@ -70,9 +70,7 @@ def test_nothing_to_compare_with(run: Run, photos: Path, tmp_path: Path) -> None
         similar(run, photos / "red.png", photos, count=0)
 
 
-def test_the_command_and_its_page(
-    run: Run, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_and_its_page(run: Run, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     query, page = paint(tmp_path / "a <b>.png", COLOURS["blue"]), tmp_path / "similar.html"
     words = ["similar", str(run.folder), str(query), str(photos), "--count", "3"]
     assert main([*words, "--out", str(page), "--json"]) == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from residua._base.console import progress_bar
 from residua._base.errors import InputError
-from residua._base.http import public_address
+from residua._base.public import public_address
 from residua._base.words import counted
 from residua.cli.show import Switch, answered, note, print_json
 

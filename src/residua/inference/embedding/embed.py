@@ -13,7 +13,7 @@ from torch import Tensor
 
 from residua._base.errors import at_least_one
 from residua.data.decode import Pixels
-from residua.data.loader import default_workers
+from residua.data.decode.workers import default_workers
 from residua.evaluation.measures.metrics import NotFinite
 from residua.evaluation.run_data import open_run
 from residua.families.features import PENULTIMATE, FeatureNetwork, unit_length
@@ -86,7 +86,7 @@ class Embedder:
     def open(
         cls, run: Run, *, point: str = PENULTIMATE, normalise: bool = True, device: torch.device | str | None = None
     ) -> Embedder:
-        """Bring the network to a device.
+        """Return an embedder with the network on a device.
 
         Raises:
             InputError: an unknown end point or device.

@@ -15,7 +15,7 @@ import torch
 from residua._base.errors import InputError, at_least_one
 from residua._base.files import writing
 from residua._version import __version__
-from residua.data.loader import default_workers
+from residua.data.decode.workers import default_workers
 from residua.evaluation.run_data import open_run
 from residua.families.features import PENULTIMATE
 from residua.inference.answers.counting import Progress, counting
@@ -93,8 +93,11 @@ def embed_to(
     at_least_one(batch_size=batch_size, workers=workers)
     file = check_out(out, SUFFIXES)
     if file.suffix.lower() == ".npy" and paths_file(file).exists() and not file.exists():
-        given = f"out={file} beside {paths_file(file)}, which exists"
-        raise InputError(given, "a name beside which no file of paths stands", "Give another name, or delete it")
+        raise InputError(
+            f"out={file} beside {paths_file(file)}, which exists",
+            "a name beside which no file of paths stands",
+            "Give another name, or delete it",
+        )
     chosen = open_run(run, listed(paths))
     embedder = Embedder.open(chosen, point=point, normalise=normalise, device=device)
     job = _job(embedder, file, batch_size)

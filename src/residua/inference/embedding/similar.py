@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from residua._base.errors import InputError, at_least_one
-from residua.data.loader import default_workers
+from residua.data.decode.workers import default_workers
 from residua.evaluation.measures.neighbours import Nearest
 from residua.evaluation.run_data import open_run
 from residua.families.features import PENULTIMATE
