@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evaluation.runs import COLOURS, colour_run, noise, paint
+from residua.exporting.export import export
 from serving.running import Running, running
 
 
@@ -17,6 +18,13 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     calibration = {"temperature": 2.0, "thresholds": {"0.9": 0.5, "0.95": 0.7, "0.99": None}}
     metrics = {"split": "val", "count": 40, "top1": 0.975, "loss": 0.1}
     return colour_run(tmp_path_factory.mktemp("runs") / "a", calibration=calibration, metrics=metrics)
+
+
+@pytest.fixture(scope="session")
+def exported(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export of that run for OpenVINO, which opens without torch and so at once."""
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    return export(run_folder, format="openvino", out=tmp_path_factory.mktemp("exports") / "a").folder
 
 
 @pytest.fixture(scope="session")

@@ -188,6 +188,36 @@ def test_an_engine_that_stays_broken_ends_the_process(
         assert server.server.exit_code == 1
 
 
+def test_an_engine_that_hangs_ends_the_process(run_folder: Path, images: dict[str, Path]) -> None:
+    """A thread cannot be broken off: ready is 503, and the process ends."""
+    release = threading.Event()
+    with running({"a": {"1": run_folder}}, stall=0.3, drain=2, timeout=1) as server:
+        batcher = server.service.models.get("a").batcher
+        compute = batcher._compute
+        batcher._compute = lambda parts: (release.wait(20), compute(parts))[1]
+        statuses: list[int] = []
+
+        def ask() -> None:
+            statuses.append(server.infer(content=images["red"].read_bytes(), headers=RAW).status_code)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        for _ in range(50):
+            if server.service.fatal:
+                break
+            time.sleep(0.05)
+        assert "has not returned after 0.3 s" in server.service.fatal
+        assert (server.service.ready, server.service.hung) == (False, True)
+        thread.join(10)
+        assert statuses == [504]
+        for _ in range(100):
+            if server.server.exit_code:
+                break
+            time.sleep(0.05)
+        assert server.server.exit_code == 1
+        release.set()
+
+
 def test_names_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     colour_run(tmp_path / "runs" / "a")

@@ -90,6 +90,7 @@ OPTIONS = {
     "explain": {"run", "paths", "out", "method", "target", "layer", "top", "batch_size", "device", "json"},
     "serve": {
         *("runs", "host", "port", "engine", "precision", "device", "max_batch", "queue", "timeout", "drain", "grace"),
+        *("stall", "workers"),
         *("token_file", "origin", "repository", "max_body", "max_images", "max_pixels", "json"),
     },
     "conform": {"url", "model", "request", "token_file", "timeout", "junit", "verbose", "json"},

@@ -62,7 +62,7 @@ def build_app(service: Service, opened: Sequence[ModelVersion]) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        service.start(opened)
+        await service.start(opened)
         yield
         await service.close()
 

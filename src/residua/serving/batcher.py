@@ -60,17 +60,29 @@ class Batcher:
         most_waiting: images that may wait.
         observer: counts what happens.
         broken: called after several passes in a row failed, once.
+        hung: called when a pass has not returned after `stall` seconds.
+        stall: seconds.
 
     Attributes:
         waiting: images that were admitted and whose pass has not begun.
+        is_hung: whether a pass has not returned in time.
     """
 
     def __init__(
-        self, compute: Compute, *, max_batch: int, most_waiting: int, observer: Observer, broken: Callable[[], None]
+        self,
+        compute: Compute,
+        *,
+        max_batch: int,
+        most_waiting: int,
+        observer: Observer,
+        broken: Callable[[], None],
+        hung: Callable[[], None],
+        stall: float,
     ) -> None:
         self.waiting = 0
+        self.is_hung = False
         self._compute, self._max_batch, self._most_waiting = compute, max_batch, most_waiting
-        self._observer, self._broken = observer, broken
+        self._observer, self._broken, self._hung, self._stall = observer, broken, hung, stall
         self._jobs: deque[_Job] = deque()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "residua-engine")
@@ -140,7 +152,7 @@ class Batcher:
 
     async def close(self) -> None:
         """Let what is queued end, then stop."""
-        while self._jobs or self._computing:
+        while (self._jobs or self._computing) and not self.is_hung:
             await asyncio.sleep(0.01)
         self._task.cancel()
         self._thread.shutdown(wait=False)
@@ -204,10 +216,20 @@ class Batcher:
 
     async def _logits(self, jobs: list[_Job]) -> Floats:
         images: list[Any] = [job.images for job in jobs]
-        logits = await asyncio.get_running_loop().run_in_executor(self._thread, self._compute, images)
+        loop = asyncio.get_running_loop()
+        # A thread cannot be broken off: whoever owns the process has to know.
+        watchdog = loop.call_later(self._stall, self._give_up)
+        try:
+            logits = await loop.run_in_executor(self._thread, self._compute, images)
+        finally:
+            watchdog.cancel()
         if len(logits) != sum(job.size for job in jobs):
             raise RuntimeError(f"{len(logits)} answers for {sum(job.size for job in jobs)} images")
         return logits
+
+    def _give_up(self) -> None:
+        self.is_hung = True
+        self._hung()
 
     def _failed(self, job: _Job, error: Exception) -> None:
         self._failures += 1

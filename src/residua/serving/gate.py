@@ -106,13 +106,9 @@ class Gate:
 
     def _count(self, exchange: _Exchange, seconds: float, reason: str) -> None:
         route = exchange.scope.get("residua.route", "none")
-        metrics = self.service.metrics
         status = exchange.status or 499
-        metrics.requests.labels(route, str(status)).inc()
-        metrics.seconds.labels(route).observe(seconds)
         reason = reason or exchange.scope.get("residua.reason", "")
-        if reason:
-            metrics.rejects.labels(reason).inc()
+        self.service.metrics.answered(route, status, seconds, reason)
         fields = {"model": exchange.scope.get("residua.model"), "images": exchange.scope.get("residua.images")}
         shown = {name: value for name, value in fields.items() if value is not None}
         log(

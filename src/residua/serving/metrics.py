@@ -45,6 +45,13 @@ class Metrics:
         self.depth = Gauge("residua_queue_images", "Images that wait", _MODEL, registry=registry)
         self.ready = Gauge("residua_ready", "1 where the server is ready", registry=registry)
 
+    def answered(self, route: str, status: int, seconds: float, reason: str) -> None:
+        """Count a request; `reason` is that of a refusal, "" for none."""
+        self.requests.labels(route, str(status)).inc()
+        self.seconds.labels(route).observe(seconds)
+        if reason:
+            self.rejects.labels(reason).inc()
+
     def forget(self, name: str, version: str) -> None:
         """Drop the series of a model that is no longer served."""
         for metric in (self.queue, self.compute, self.batch, self.images, self.depth):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 
 from residua._base.errors import InputError
+from residua.data.decode import Pixels
 from residua.serving.batcher import Batcher
-from residua.serving.networks.network import Computing, Description, Floats, Network, Source
+from residua.serving.networks.network import Computing, Description, Floats, Network, Picture, Source
 from residua.serving.networks.open import open_network
 from residua.serving.settings import Settings
 from residua.serving.statistics import Statistics
@@ -55,7 +57,7 @@ class ModelVersion:
             raise InputError(f"{source} gives logits that are NaN or infinite", "finite logits", "Train it again")
         return opened
 
-    def start(self, statistics: Statistics, broken: Any) -> None:
+    def start(self, statistics: Statistics, broken: Callable[[], None], hung: Callable[[], None]) -> None:
         """Begin to take images; on the event loop."""
         self.statistics = statistics
         self.batcher = Batcher(
@@ -64,6 +66,8 @@ class ModelVersion:
             most_waiting=self._settings.queue,
             observer=statistics,
             broken=broken,
+            hung=hung,
+            stall=self._settings.stall,
         )
 
     @contextlib.contextmanager
@@ -90,6 +94,10 @@ class ModelVersion:
     def signature(self) -> Signature:
         """What it takes and gives."""
         return Signature(*self.description.preprocess.size, len(self.description.classes))
+
+    async def explained(self, threads: Executor, image: Pixels, target: int) -> Picture:
+        """Return the evidence for class `target` in an image as the network sees it; computed in one of `threads`."""
+        return await asyncio.get_running_loop().run_in_executor(threads, self.network.explained, image, target)
 
     def outputs(self, logits: Floats) -> dict[str, Floats]:
         """Return all outputs of the protocol by name."""

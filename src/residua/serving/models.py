@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +77,19 @@ class Models:
     Args:
         settings: of the server.
         metrics: of the server.
-        fatal: called with a reason when a model broke and could not be opened again.
+        fatal: called with a reason when a model broke and could not be opened again, or hangs; and whether it hangs.
+        changed: awaited after what is served has changed, before whoever changed it is answered.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, fatal: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        fatal: Callable[[str, bool], None],
+        changed: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._settings, self._metrics, self._fatal = settings, metrics, fatal
+        self._changed = changed or _nothing
         self._models: dict[str, dict[str, ModelVersion]] = {}
         self._sources: dict[str, Mapping[str, Path | str]] = {}
         self._errors: dict[str, str] = {}
@@ -140,7 +148,15 @@ class Models:
         """Return every version that is served."""
         return [self.get(name, number) for name in self._models for number in self.versions(name)]
 
-    def index(self) -> list[dict[str, str]]:
+    def sources(self) -> dict[str, dict[str, str]]:
+        """Return where what is served was loaded from, by name and version."""
+        return {name: {n: str(v.source) for n, v in versions.items()} for name, versions in self._models.items()}
+
+    async def stats(self, versions: Sequence[ModelVersion]) -> list[dict[str, Any]]:
+        """Return the protocol's statistics of some versions."""
+        return [each.statistics.to_dict() for each in versions]
+
+    async def index(self) -> list[dict[str, str]]:
         """Return the protocol's index: what is served, and what the repository holds besides."""
         entries = []
         for name in sorted({*self._models, *self._in_repository()}):
@@ -172,6 +188,7 @@ class Models:
                 del self._busy[name]
             self._errors.pop(name, None)
             self.put(opened)
+            await self._changed()
 
     async def unload(self, name: str) -> None:
         """Stop serving a model; requests that are under way are answered.
@@ -185,6 +202,7 @@ class Models:
             for version in self._models.pop(name).values():
                 self._retire(version, gone=True)
             self._errors.pop(name, None)
+            await self._changed()
 
     async def close(self) -> None:
         """Stop all models, after what they have begun."""
@@ -220,24 +238,30 @@ class Models:
         """Open a version again whose engine failed several times; give up the process where that fails, too."""
         version.failed = "its engine failed"
         log("engine_failed", model=version.name, version=version.version)
+        await self._changed()
         try:
             fresh = await asyncio.to_thread(
                 ModelVersion.open, version.name, version.version, version.source, self._settings
             )
         except Exception as error:
-            self._fatal(f"{version.name}: its engine failed and could not be opened again ({error})")
+            self._fatal(f"{version.name}: its engine failed and could not be opened again ({error})", False)
             return
         versions = self._models.get(version.name, {})
         if versions.get(version.version) is version:
             self._start(fresh, version)
             versions[version.version] = fresh
             self._retire(version, gone=False)
+            await self._changed()
             log("engine_restarted", model=version.name, version=version.version)
 
     def _start(self, version: ModelVersion, before: ModelVersion | None) -> None:
         """Let a version take images; its statistics go on from those of the one before."""
         statistics = before.statistics if before else Statistics(self._metrics, version.name, version.version)
-        version.start(statistics, lambda: self._keep(self._restart(version)))
+        version.start(statistics, lambda: self._keep(self._restart(version)), lambda: self._hang(version))
+
+    def _hang(self, version: ModelVersion) -> None:
+        version.failed = "its engine does not return"
+        self._fatal(f"{version.name}: a forward pass has not returned after {self._settings.stall:g} s", True)
 
     def _retire(self, version: ModelVersion, *, gone: bool) -> None:
         async def retire() -> None:
@@ -251,6 +275,10 @@ class Models:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _nothing() -> None:
+    pass
 
 
 def _entry(name: str, version: str, state: str, reason: str) -> dict[str, str]:

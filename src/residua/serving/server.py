@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import logging
+import os
 import signal
 import socket
 import threading
@@ -23,6 +25,7 @@ from residua.serving.models import Sources
 from residua.serving.protocol import StrictProtocol
 from residua.serving.service import Service
 from residua.serving.settings import Settings
+from residua.serving.workers.supervisor import Supervisor
 
 _KEEP_ALIVE_SECONDS = 75
 
@@ -58,17 +61,25 @@ def serve(sources: Sources, settings: Settings, announce: Callable[[Listening], 
     """
     if not any(sources.values()) and settings.repository is None:
         raise InputError("no run", "run folders, or a repository of them", "For example: residua serve runs/a")
-    listener = listen(settings)
-    with contextlib.closing(listener):
+    with contextlib.closing(listen(settings)) as listener:
+        if settings.workers > 1:
+            supervisor = Supervisor(sources, settings, listener)
+            return supervisor.run(lambda models: announce(_listening(listener, models, settings)))
         opened = [
             ModelVersion.open(name, version, source, settings)
             for name, versions in sources.items()
             for version, source in versions.items()
         ]
+        models = [(each.name, each.version) for each in opened]
         start_logs()
-        return HttpServer(Service(settings), opened, lambda: announce(_listening(listener, opened, settings))).answer(
-            listener
-        )
+        service = Service(settings)
+        server = HttpServer(service, opened, lambda: announce(_listening(listener, models, settings)))
+        code = server.answer(listener)
+    if service.hung:
+        # Python would wait for the thread that computes, for ever.
+        logging.shutdown()
+        os._exit(code)
+    return code
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -89,7 +100,7 @@ def listen(settings: Settings) -> socket.socket:
         ) from None
 
 
-def _listening(listener: socket.socket, opened: Sequence[ModelVersion], settings: Settings) -> Listening:
+def _listening(listener: socket.socket, models: Sequence[tuple[str, str]], settings: Settings) -> Listening:
     host, port = listener.getsockname()[:2]
     address = ipaddress.ip_address(host)
     shown = f"[{host}]" if address.version == 6 else host
@@ -99,7 +110,7 @@ def _listening(listener: socket.socket, opened: Sequence[ModelVersion], settings
             f"Everybody who reaches {host}:{port} can use this server: it has no token. "
             "Give it one with token_file=…, or leave host out for this machine alone."
         )
-    return Listening(f"http://{shown}:{port}", tuple((each.name, each.version) for each in opened), warning)
+    return Listening(f"http://{shown}:{port}", tuple(models), warning)
 
 
 class HttpServer(uvicorn.Server):

@@ -34,6 +34,7 @@ class Service:
         models: what it serves; made once the event loop runs.
         draining: whether it was asked to stop.
         fatal: why the process must end, "" where it need not.
+        hung: whether a forward pass does not return.
         explaining: the one thread that computes explanations.
         explanations: how many wait for it or are computed.
     """
@@ -45,11 +46,12 @@ class Service:
         self.models: Models
         self.draining = False
         self.fatal = ""
+        self.hung = False
         self.explanations = 0
         self.explaining = ThreadPoolExecutor(1, "residua-explain")
         self._decoding = ThreadPoolExecutor(default_workers(), "residua-decode")
 
-    def start(self, opened: Sequence[ModelVersion]) -> None:
+    async def start(self, opened: Sequence[ModelVersion]) -> None:
         """Begin to serve; on the event loop."""
         self.models = Models(self.settings, self.metrics, self._give_up)
         self.models.put(opened)
@@ -63,9 +65,12 @@ class Service:
     @property
     def ready(self) -> bool:
         """Whether everything that should serve can serve now."""
-        ready = not self.draining and not self.fatal and self.models.ready
-        self.metrics.ready.set(int(ready))
-        return ready
+        return not self.draining and not self.fatal and self.models.ready
+
+    async def metrics_text(self) -> bytes:
+        """Return the metrics for Prometheus."""
+        self.metrics.ready.set(int(self.ready))
+        return self.metrics.text()
 
     def deadline(self, timeout: float | None = None) -> float:
         """Return when a request that is complete now must be answered, in the time of `time.monotonic`."""
@@ -103,11 +108,11 @@ class Service:
         finally:
             for each in work:
                 each.cancel()
-        version.statistics.decode.add(time.perf_counter() - start, len(images))
+        version.statistics.decoded(len(images), time.perf_counter() - start)
         return decoded
 
-    def _give_up(self, reason: str) -> None:
-        self.fatal = reason
+    def _give_up(self, reason: str, hung: bool) -> None:
+        self.fatal, self.hung = reason, hung
 
 
 def _decoded(image: bytes, spec: PreprocessSpec, pixels: int) -> Pixels | BadImage:

@@ -57,6 +57,8 @@ class Settings:
         timeout: of a request from its last byte to its answer, seconds; a request may ask for less.
         drain: how long requests may take to end after SIGTERM, seconds.
         grace: how long a server that was sent SIGTERM goes on to accept requests while "ready" is 503, seconds.
+        stall: seconds of one forward pass after which its engine counts as hung, and the process ends.
+        workers: processes that read requests and decode; with more than one, another process computes for all.
         token: the bearer token of all but health and the page; None for none.
         origins: of other sites whose pages may call; none by default.
         repository: a folder of runs that clients may load and unload by name; None for none.
@@ -73,17 +75,19 @@ class Settings:
     timeout: float = 30.0
     drain: float = 30.0
     grace: float = 1.0
+    stall: float = 120.0
+    workers: int = 1
     token: str | None = field(default=None, repr=False)
     origins: tuple[str, ...] = ()
     repository: Path | None = None
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
-        at_least_one(max_batch=self.max_batch, queue=self.queue)
+        at_least_one(max_batch=self.max_batch, queue=self.queue, workers=self.workers)
         checked("port", self.port, Annotated[int, Span(0, 65535)], "Leave it out for 8000")
-        for name, seconds in (("timeout", self.timeout), ("drain", self.drain), ("grace", self.grace)):
-            wanted = Annotated[float, Span(0, 86_400, above=name == "timeout")]
-            checked(name, seconds, wanted, "Leave it out for the default; it is in seconds")
+        for name in ("timeout", "drain", "grace", "stall"):
+            wanted = Annotated[float, Span(0, 86_400, above=name in ("timeout", "stall"))]
+            checked(name, getattr(self, name), wanted, "Leave it out for the default; it is in seconds")
         if self.repository is not None and not self.repository.is_dir():
             raise InputError(f"repository={str(self.repository)!r}", "a folder of run folders", "Check the path")
         if self.token is not None and (not self.token.isascii() or not self.token.isprintable() or not self.token):

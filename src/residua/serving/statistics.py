@@ -74,6 +74,14 @@ class Statistics:
         self.success.add(seconds)
         self._metrics.images.labels(*self._labels).inc(images)
 
+    def decoded(self, images: int, seconds: float) -> None:
+        """Count images that were decoded."""
+        self.decode.add(seconds, images)
+
+    def encoded(self, seconds: float) -> None:
+        """Count an answer that was written."""
+        self.encode.add(seconds)
+
     def failed(self, seconds: float) -> None:
         """Count a request that was refused after its model was known."""
         self.fail.add(seconds)

@@ -45,12 +45,6 @@ def converted(cache: Path, run_folder: Path) -> Network:
     return open_network(run_folder, OPENVINO)
 
 
-@pytest.fixture(scope="module")
-def exported(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An export of the run."""
-    return export(run_folder, format="openvino", out=tmp_path_factory.mktemp("export") / "out").folder
-
-
 def _images(count: int = 5) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), np.uint8)
 

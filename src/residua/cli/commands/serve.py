@@ -27,6 +27,8 @@ def serve(
     timeout: float = 30.0,
     drain: float = 30.0,
     grace: float = 1.0,
+    stall: float = 120.0,
+    workers: int = 1,
     token_file: Path | None = None,
     origin: Annotated[tuple[str, ...], Parameter(negative_iterable=())] = (),
     repository: Path | None = None,
@@ -59,6 +61,11 @@ def serve(
         Seconds that requests may take to end after SIGTERM.
     grace
         Seconds between SIGTERM, when "ready" becomes 503, and the end of new connections.
+    stall
+        Seconds of one forward pass after which the engine counts as hung; the process that computes then ends.
+    workers
+        Processes that speak HTTP and decode. With more than one, a further process computes for all of them: models
+        are in memory once. What dies is started again.
     token_file
         A file that holds the bearer token which clients must send; or the variable RESIDUA_TOKEN.
     origin
@@ -91,6 +98,8 @@ def serve(
         timeout=timeout,
         drain=drain,
         grace=grace,
+        stall=stall,
+        workers=workers,
         token=token_in(token_file),
         origins=origin,
         repository=repository,

@@ -78,14 +78,12 @@ async def stats(request: Request) -> Response:
     else:
         name = model_of(request).name
         chosen = [models.get(name, number) for number in models.versions(name)]
-    return reply({"model_stats": [each.statistics.to_dict() for each in chosen]})
+    return reply({"model_stats": await models.stats(chosen)})
 
 
 async def metrics(request: Request) -> Response:
     """Return the metrics for Prometheus."""
-    service = service_of(request)
-    service.metrics.ready.set(int(service.ready))
-    return Response(service.metrics.text(), headers={"content-type": CONTENT_TYPE})
+    return Response(await service_of(request).metrics_text(), headers={"content-type": CONTENT_TYPE})
 
 
 async def about(request: Request) -> Response:

@@ -44,6 +44,6 @@ async def infer(request: Request) -> Response:
         )
         response = await packed_reply(request, content, headers)
         now = time.perf_counter()
-        version.statistics.encode.add(now - encoding)
+        version.statistics.encoded(now - encoding)
         version.statistics.answered(parsed.count, now - start)
         return response

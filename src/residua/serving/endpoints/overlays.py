@@ -33,9 +33,8 @@ async def overlays(
     if service.explanations + len(pixels) > _WAITING:
         raise Refusal(503, "too many explanations wait", "queue_full", {"Retry-After": "5"})
     service.explanations += len(pixels)
-    loop = asyncio.get_running_loop()
     work = [
-        loop.run_in_executor(service.explaining, version.network.explained, image, target)
+        asyncio.ensure_future(version.explained(service.explaining, image, target))
         for image, target in zip(pixels, targets, strict=True)
     ]
     try:

@@ -21,7 +21,7 @@ async def index(request: Request) -> Response:
     only_ready = document.get("ready", False)
     if not isinstance(only_ready, bool):
         raise Refusal(400, "ready: true or false is wanted")
-    entries = service.models.index()
+    entries = await service.models.index()
     return reply([each for each in entries if each["state"] == "READY" or not only_ready])
 
 
