@@ -49,7 +49,7 @@ def run(work: Callable[..., Coroutine[Any, Any, Any]], compute: Any = identity, 
     async def whole() -> Any:
         counts, broken = Counts(), threading.Event()
         settings = {"max_batch": 4, "most_waiting": 100} | options
-        batcher = Batcher(compute, observer=counts, broken=broken.set, **settings)
+        batcher = Batcher(compute, observer=counts, broken=broken.set, hung=broken.set, stall=60.0, **settings)
         try:
             return await work(batcher, counts, broken)
         finally:

@@ -90,10 +90,10 @@ class Engine:
         """Tell all workers what is served now, and wait until they have taken it in."""
         with atomic_path(_served(self._socket)) as beside:
             beside.write_text(json.dumps(self._service.models.sources()), encoding="utf-8")
-        told = [asyncio.create_task(channel.ask(self._catalogue(channel))) for channel in self._workers]
-        if told:
+        asked = [asyncio.create_task(channel.ask(self._catalogue(channel))) for channel in self._workers]
+        if asked:
             # A worker that is stuck must not hold up the others: it learns of it when it goes on.
-            done, _ = await asyncio.wait(told, timeout=_ACKNOWLEDGE_SECONDS)
+            done, _ = await asyncio.wait(asked, timeout=_ACKNOWLEDGE_SECONDS)
             for task in done:
                 task.exception()
 

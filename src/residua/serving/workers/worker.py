@@ -41,7 +41,7 @@ class FairListener(socket.socket):
     _took = False
 
     def accept(self) -> tuple[socket.socket, object]:
-        """Accept a connection, or say that none waits, by turns."""
+        """Take a connection, or raise BlockingIOError as if none waited, by turns."""
         self._took = not self._took
         if not self._took:
             raise BlockingIOError
