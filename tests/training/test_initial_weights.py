@@ -196,7 +196,7 @@ def test_unusable_weights_are_refused_before_the_folder_is_taken(
 def test_weights_of_another_network_are_refused_before_the_data_is_opened(
     base: Path, tmp_path: Path, few: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("residua.training.plan.open_dataset", lambda *_, **__: pytest.fail("the data was opened"))
+    monkeypatch.setattr("residua.data.open.open_dataset", lambda *_, **__: pytest.fail("the data was opened"))
     with pytest.raises(InputError, match="holds a cifar_resnet8 for a cifar_resnet14"):
         train("digits", "cifar_resnet14", out=tmp_path / "run", progress=False, weights=base, **few)
     assert not (tmp_path / "run").exists()

@@ -17,7 +17,6 @@ from residua._base.json_file import read_json
 from residua._base.run_files import LOCK_FILE
 from residua._base.words import some
 from residua.data.dataset import EMBEDDED, Dataset
-from residua.data.open import open_dataset
 from residua.grids.jobs import Job
 from residua.studies.study import Arm, Study, StudyOptions
 from residua.training.recipe import FREE_FIELDS, Recipe
@@ -105,14 +104,7 @@ def make_grid(
     if not arms or len(set(labels)) != len(labels):
         raise InputError(f"the arms {some(labels)}", "at least one, each named once", "Give other depths")
     settled = _recipe(recipe, form.recipe, form.fields, overrides, options.quick, images=0)
-    dataset = open_dataset(
-        data,
-        data_dir=data_dir,
-        val_fraction=settled.val_fraction,
-        seed=0,
-        train_images=settled.train_images,
-        on_bad=settled.on_bad,
-    )
+    dataset = dataclasses.replace(settled, seed=0).open_data(data, data_dir)
     common = _recipe(recipe, form.recipe, form.fields, overrides, options.quick, images=len(dataset.splits["train"]))
     grid = Grid(study, options, str(data), data_dir, dataset, common, seeds, folder, ())
     trials = tuple(Trial(arm, seed, _job(grid, arm, seed)) for arm in arms for seed in range(seeds))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from residua.data.open import open_dataset
 from residua.grids.jobs import Job
 from residua.studies.catalog import get_study
 from residua.studies.measures.subject import Subject
@@ -16,13 +15,5 @@ def measure(run: Run, job: Job, *, study: str, quick: bool) -> dict[str, Any]:
     measuring = get_study(study).measure
     if measuring is None:
         return {}
-    recipe = job.recipe
-    dataset = open_dataset(
-        job.data,
-        data_dir=job.data_dir,
-        val_fraction=recipe.val_fraction,
-        seed=recipe.seed,
-        train_images=recipe.train_images,
-        on_bad=recipe.on_bad,
-    )
-    return measuring(Subject(run, dataset, quick, recipe.seed))
+    dataset = job.recipe.open_data(job.data, job.data_dir)
+    return measuring(Subject(run, dataset, quick, job.recipe.seed))

@@ -19,7 +19,6 @@ from residua._base.words import agree, counted, some
 from residua.data.dataset import Dataset
 from residua.data.decoded.cache import refusal
 from residua.data.loader import Loader
-from residua.data.open import open_dataset
 from residua.data.splitting import balanced
 from residua.data.statistics import measured
 from residua.families.build import outline, spec_of
@@ -104,14 +103,7 @@ def open_data(request: Request) -> Dataset:
         InputError: data that cannot be used, or that has changed since the run was begun.
     """
     recipe = request.recipes.large  # what chooses the images is the same in both
-    dataset = open_dataset(
-        request.data,
-        data_dir=request.data_dir,
-        val_fraction=recipe.val_fraction,
-        seed=recipe.seed,
-        train_images=recipe.train_images,
-        on_bad=recipe.on_bad,
-    )
+    dataset = recipe.open_data(request.data, request.data_dir)
     refuse_different_names(request, dataset)
     return dataset
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import warnings
 from dataclasses import InitVar, dataclass, field
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from residua._base.errors import InputError
 from residua._base.words import quoted
@@ -14,6 +15,9 @@ from residua.specs.augment import AugmentSpec
 from residua.specs.fields import MOST_PIXELS, BadPolicy, Length, Span, settle
 from residua.specs.preprocess import Center, Std
 from residua.specs.ranges import with_ranges
+
+if TYPE_CHECKING:
+    from residua.data.dataset import Dataset
 
 # Far beyond every recipe, and small enough for what is counted and multiplied from them.
 _MOST, _LARGE = 10**9, 1e6
@@ -163,6 +167,24 @@ class Recipe:
             warn_of_engine()
         settle(self)
         _consistent(self)
+
+    def open_data(self, data: str | Path, data_dir: Path | None = None) -> Dataset:
+        """Open the data as this recipe splits and thins it.
+
+        Raises:
+            InputError: as `open_dataset`.
+        """
+        # Here, so that the flags of the command line, which are this class's fields, need no numpy.
+        from residua.data.open import open_dataset
+
+        return open_dataset(
+            data,
+            data_dir=data_dir,
+            val_fraction=self.val_fraction,
+            seed=self.seed,
+            train_images=self.train_images,
+            on_bad=self.on_bad,
+        )
 
 
 @functools.cache
