@@ -47,7 +47,7 @@ def test_a_disk_without_room_for_more_files(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_what_is_no_refused_write_passes(tmp_path: Path) -> None:
-    for error in (KeyError("x"), InputError("a", "b")):
+    for error in (KeyError("x"), InputError("a", "b", "c")):
         with pytest.raises(type(error)), writing(tmp_path):
             raise error
     with pytest.raises(InputError, match="12 requested and 4 written"), writing(tmp_path):

@@ -175,7 +175,7 @@ def test_an_engine_that_stays_broken_ends_the_process(
     with running({"a": {"1": run_folder}}) as server:
 
         def fail(*arguments: object) -> None:
-            raise InputError("gone", "a run")
+            raise InputError("gone", "a run", "Check the path")
 
         monkeypatch.setattr(server.service.models.get("a").batcher, "_compute", fail)
         monkeypatch.setattr(ModelVersion, "open", fail)

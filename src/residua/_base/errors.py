@@ -21,10 +21,10 @@ class InputError(ResiduaError, ValueError):
     Args:
         given: what was received, quoting the offender.
         wanted: what would have been accepted.
-        remedy: what to do now; a command where there is one.
+        remedy: what to do now; a command where there is one. "" where `wanted` lists all that can be given.
     """
 
-    def __init__(self, given: str, wanted: str, remedy: str = "") -> None:
+    def __init__(self, given: str, wanted: str, remedy: str) -> None:
         self.given, self.wanted, self.remedy = given, wanted, remedy
         parts = (f"Given: {given}", f"Wanted: {wanted}", remedy)
         super().__init__(" ".join(_sentence(part) for part in parts if part))

@@ -38,6 +38,7 @@ class Split:
                 f"split {self.name!r} with {counted(len(self.images), 'image')} and "
                 f"{counted(len(self.labels), 'label')}",
                 "one label per image",
+                "Give labels that are as long as the images",
             )
 
     def __len__(self) -> int:

@@ -79,7 +79,7 @@ def reestimate_bn(model: nn.Module, loader: _Batches, *, passes: int = PASSES) -
         NotFinite: a layer's inputs hold NaN or infinity.
     """
     if passes < 1:
-        raise InputError(f"passes={passes}", "at least one pass over the images")
+        raise InputError(f"passes={passes}", "at least one pass over the images", "Use passes=1")
     norms = [layer for layer in model.modules() if isinstance(layer, _BatchNorm) and layer.running_mean is not None]
     if not norms:
         name = getattr(getattr(model, "spec", None), "name", type(model).__name__)
@@ -90,7 +90,7 @@ def reestimate_bn(model: nn.Module, loader: _Batches, *, passes: int = PASSES) -
         )
     leader = next((batch.images.clone() for batch in loader.epoch(0)), None)
     if leader is None:
-        raise InputError("a loader without images", "images to average over")
+        raise InputError("a loader without images", "images to average over", "Give a loader of at least one image")
     modes = {module: module.training for module in model.modules()}
     model.eval()
     watches = [_Watch(layer) for layer in norms]

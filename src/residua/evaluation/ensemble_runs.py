@@ -49,7 +49,11 @@ def open_weighing(runs: Sequence[Run], scorer: Scorer, weights: str, select: str
             is to be scored as well, or that a member has learnt from.
     """
     if weights not in ("equal", "val") or select not in (None, "greedy"):
-        raise InputError(f"weights={weights!r}, select={select!r}", "weights 'equal' or 'val', select 'greedy' or none")
+        raise InputError(
+            f"weights={weights!r}, select={select!r}",
+            "weights 'equal' or 'val', select 'greedy' or none",
+            "Leave both out for equal weights of all members",
+        )
     if weights == "equal" and select is None:
         return Weighing("equal", None, None)
     asked = "weights='val'" if weights == "val" else "select='greedy'"

@@ -194,7 +194,7 @@ def parsed(key: str, text: str, wanted: Any) -> Any:
     try:
         return _meant(text.strip(), wanted)
     except (ValueError, KeyError):
-        raise InputError(f"{key}={quoted(text)}", expected(wanted)) from None
+        raise InputError(f"{key}={quoted(text)}", expected(wanted), "Leave it out for the default") from None
 
 
 def written(value: Any) -> str:

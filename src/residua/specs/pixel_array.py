@@ -13,6 +13,7 @@ from residua._base.errors import InputError
 
 _BYTES = 4  # of a float32
 _MOST_NUMBERS = 2**28  # 1 GB: a matrix of 16,384 rows
+_REMEDY = "Restore the file that holds them from a copy"
 
 
 class PixelArray:
@@ -34,11 +35,17 @@ class PixelArray:
         count = math.prod(self.shape)
         if min(self.shape, default=0) < 1 or count > _MOST_NUMBERS or len(self.data) != _BYTES * count:
             raise InputError(
-                f"{len(self.data):,} bytes for numbers of shape {self.shape}", f"{_BYTES} bytes per number", ""
+                f"{len(self.data):,} bytes for numbers of shape {self.shape}",
+                f"{_BYTES} bytes per number",
+                "Give float32 numbers of that shape",
             )
         # Of finite float32, no sum of so few leaves the range of a float64.
         if not math.isfinite(sum(memoryview(self.data).cast("f"))):
-            raise InputError(f"numbers of shape {self.shape}, not all of them finite", "finite numbers", "")
+            raise InputError(
+                f"numbers of shape {self.shape}, not all of them finite",
+                "finite numbers",
+                "Leave out what is NaN or infinite before the mean is computed",
+            )
         self.sha256 = hashlib.sha256(f"{list(self.shape)}\n".encode() + self.data).hexdigest()
 
     def __eq__(self, other: object) -> bool:
@@ -76,12 +83,12 @@ class PixelArray:
             array = cls(shape, base64.b64decode(stated["float32"], validate=True) if data is None else data)
         except (KeyError, TypeError, ValueError, binascii.Error, OverflowError) as error:
             raise InputError(
-                f"numbers of pixels that cannot be read: {error}", "shape, sha256 and float32", ""
+                f"numbers of pixels that cannot be read: {error}", "shape, sha256 and float32", _REMEDY
             ) from None
         if array.sha256 != stated.get("sha256"):
             raise InputError(
                 f"numbers of pixels with SHA-256 {array.sha256[:16]}…",
                 f"{str(stated.get('sha256'))[:16]}…, as stated",
-                "",
+                _REMEDY,
             )
         return array

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Literal
 
-from residua._base.errors import InputError
+from residua._base.errors import InputError, did_you_mean
 from residua.specs.fields import MOST_PIXELS, Span, settle
 from residua.specs.pixel_array import PixelArray
 from residua.specs.ranges import with_ranges
@@ -145,7 +145,11 @@ class PreprocessSpec:
         """
         known = {entry.name: entry for entry in fields(cls)}
         if unknown := [key for key in document if key not in known]:
-            raise InputError(f"a preprocessing with the unknown fields {unknown}", f"fields of {', '.join(known)}")
+            raise InputError(
+                f"a preprocessing with the unknown fields {unknown}",
+                f"fields of {', '.join(known)}",
+                did_you_mean(unknown[0], known, 1) or "Leave them out; a newer Residua may have written them",
+            )
         values = dict(document)
         for name in ("mean_image", "whitening"):
             if isinstance(values.get(name), Mapping):

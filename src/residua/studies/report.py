@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from residua._base.public import public_name, public_text
 from residua._base.words import counted
 from residua.data.dataset import Dataset
 from residua.evaluation.report.study_section import STUDY_HTML, STUDY_JSON
-from residua.evaluation.report.text import shown
+from residua.evaluation.report.text import flat_fields
 from residua.figures.attributes import alone
 from residua.studies.intervals import Spread
 from residua.studies.page import Networks, Provenance, StudyPage, render
@@ -184,7 +184,7 @@ class StudyReport:
                 self.command,
                 tuple(str(note) for note in self.data.get("notes", ())),
                 tuple(facts.items()),
-                tuple(_flat(self.recipe or {})),
+                tuple(row for row in flat_fields(self.recipe or {}) if row[0] != "seed"),
             ),
         )
 
@@ -233,14 +233,6 @@ def _cells(row: Row) -> tuple[str, ...]:
     counts = (f"{row.params:,}", f"{row.macs:,}")
     errors = (train, row.test_error.percent())
     return (row.arm, row.network, *counts, *errors, str(row.test_error.n), _minutes(row.minutes))
-
-
-def _flat(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in recipe.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif key != "seed":
-            yield prefix + key, shown(value)
 
 
 def _minutes(value: float) -> str:

@@ -67,6 +67,7 @@ def load_recipe(name_or_path: str | Path, *, image_size: int = 32, images: int =
             raise InputError(
                 f"the recipe {path} cannot be read: {reason}",
                 f"a TOML file, or one of {', '.join(list_recipes())}",
+                "Check the path, or name a recipe: recipe='fast'",
             ) from None
         return from_toml(text, source=str(path), image_size=image_size, images=images)
     if str(name_or_path) not in list_recipes():
@@ -89,7 +90,11 @@ def from_toml(text: str, *, source: str = "the recipe", image_size: int = 32, im
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         # Besides its own error, the reader raises these for numbers of thousands of digits and for deep nesting.
-        raise InputError(f"{source} is not TOML: {error}", "lines such as `epochs = 10`") from None
+        raise InputError(
+            f"{source} is not TOML: {error}",
+            "lines such as `epochs = 10`",
+            "Write one field a line; text stands in quotes",
+        ) from None
     holds = {"few": images < FEW, "photos": image_size > SMALL_IMAGE}
     fields = _fields(table, source, holds)
     try:
@@ -124,7 +129,11 @@ def from_dict(plain: dict[str, Any]) -> Recipe:
     table = {("kernels" if key == "engine" else key): value for key, value in plain.items()}
     augment = table.pop("augment", {})
     if not isinstance(augment, dict):
-        raise InputError(f"augment={augment!r}", "the fields of the augmentation")
+        raise InputError(
+            f"augment={augment!r}",
+            "the fields of the augmentation",
+            "Give them by name, such as flip=true in a table [augment]",
+        )
     fields = _checked(table, _FIELDS, "the recipe")
     return Recipe(**fields, augment=AugmentSpec(**_checked(augment, _AUGMENT, "augment of the recipe")))
 
@@ -141,7 +150,11 @@ def override(recipe: Recipe, **fields: Any) -> Recipe:
     fields = {key.replace("-", "_"): value for key, value in fields.items()}
     augmentation = fields.pop("augment", None)
     if augmentation is not None and not isinstance(augmentation, AugmentSpec):
-        raise InputError(f"augment={quoted(augmentation)}", "an AugmentSpec, or its fields by name, such as flip=True")
+        raise InputError(
+            f"augment={quoted(augmentation)}",
+            "an AugmentSpec, or its fields by name, such as flip=True",
+            "Leave it out for the augmentation of the recipe",
+        )
     known = {**_FIELDS, **_AUGMENT}
     changes: dict[str, Any] = {}
     _rename_engine(fields)
@@ -168,7 +181,9 @@ def _fields(table: dict[str, Any], source: str, holds: dict[str, bool]) -> dict[
     tables = {key: table.pop(key) for key in ("augment", *holds) if key in table}
     for key, value in tables.items():
         if not isinstance(value, dict):
-            raise InputError(f"{key}={quoted(value)} in {source}", f"a table [{key}]")
+            raise InputError(
+                f"{key}={quoted(value)} in {source}", f"a table [{key}]", f"Write its fields below a line [{key}]"
+            )
     _rename_engine(table)
     values = _checked(table, _FIELDS, source)
     values["augment"] = _checked(tables.pop("augment", {}), _AUGMENT, f"[augment] of {source}")
@@ -178,7 +193,11 @@ def _fields(table: dict[str, Any], source: str, holds: dict[str, bool]) -> dict[
         others = {name: held for name, held in holds.items() if name != key}
         inner = _fields(tables[key], f"[{key}] of {source}", others)
         if fixed := [name for name in _BEFORE_DATA if name in inner]:
-            raise InputError(f"{fixed[0]} in [{key}] of {source}", "a field that does not choose the images")
+            raise InputError(
+                f"{fixed[0]} in [{key}] of {source}",
+                "a field that does not choose the images",
+                "Write it above the tables: it holds for all of them",
+            )
         if holds[key]:
             values = {**values, **inner, "augment": {**values["augment"], **inner["augment"]}}
     return values

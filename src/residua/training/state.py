@@ -59,10 +59,18 @@ class State:
         """
         known = get_type_hints(cls)
         if fields.keys() != known.keys():
-            raise InputError(f"the fields {sorted(fields)}", f"the fields {sorted(known)}")
+            raise InputError(
+                f"the fields {sorted(fields)}",
+                f"the fields {sorted(known)}",
+                "Resume from an older checkpoint, or begin the run again",
+            )
         for name, kind in known.items():
             if reason := mismatch(fields[name], kind, name):
-                raise InputError(f"a state of which {reason}", "the state of a run")
+                raise InputError(
+                    f"a state of which {reason}",
+                    "the state of a run",
+                    "Resume from an older checkpoint, or begin the run again",
+                )
         return cls(**fields)
 
     @property

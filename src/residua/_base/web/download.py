@@ -56,7 +56,9 @@ class RemoteFile:
         most = 64 if self.kind == "sha256" else 40
         if not re.fullmatch(f"[0-9a-f]{{8,{most}}}", self.digest):
             raise InputError(
-                f"the hash {self.digest!r} of {self.public_url}", f"8 to {most} hexadecimal digits, lower case"
+                f"the hash {self.digest!r} of {self.public_url}",
+                f"8 to {most} hexadecimal digits, lower case",
+                "Check the hash: `sha256sum FILE` prints it",
             )
 
     @property

@@ -70,7 +70,11 @@ _NDARRAY = _NdarrayName()
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> Any:
     if kind is not _NDARRAY or tuple(shape) != (0,):
-        raise InputError(f"a pickled array of kind {kind!r}", "a plain array")
+        raise InputError(
+            f"a pickled array of kind {kind!r}",
+            "a plain array",
+            "Fetch the archive again: the published one holds nothing else",
+        )
     return np.ndarray(shape, np.uint8)
 
 
@@ -78,11 +82,19 @@ def _dtype(code: Any, *_: Any) -> np.dtype[Any]:
     kind: np.dtype[Any] = np.dtype(code.decode("latin-1") if isinstance(code, bytes) else str(code))
     # Types of free length could claim any size.
     if kind.kind not in "biuf":
-        raise InputError(f"a pickled array of type {code!r}", "numbers")
+        raise InputError(
+            f"a pickled array of type {code!r}",
+            "numbers",
+            "Fetch the archive again: the published one holds nothing else",
+        )
     return kind
 
 
 def _encode(text: str, codec: str) -> bytes:
     if codec not in ("latin1", "latin-1"):
-        raise InputError(f"a pickle that asks for the codec {codec!r}", "latin1")
+        raise InputError(
+            f"a pickle that asks for the codec {codec!r}",
+            "latin1",
+            "Fetch the archive again: the published one holds nothing else",
+        )
     return text.encode("latin-1")

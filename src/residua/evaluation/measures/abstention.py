@@ -82,7 +82,11 @@ def find_thresholds(
     thresholds: dict[float, float | None] = {}
     for rate in wanted:
         if not 0 < rate <= 1:
-            raise InputError(f"a wanted accuracy of {rate}", "a fraction of 1, such as 0.95")
+            raise InputError(
+                f"a wanted accuracy of {rate}",
+                "a fraction of 1, such as 0.95",
+                "Give accuracies as fractions: 0.95 for 95%",
+            )
         reached = np.flatnonzero(right >= rate * answered - 1e-9)
         thresholds[rate] = float(levels[reached[-1]]) if len(reached) else None
     return thresholds
@@ -108,7 +112,7 @@ def _levels(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
     """Return for each distinct confidence, highest first: images answered, right answers, the confidence."""
     if not len(confidence):
-        raise InputError("no images", "at least one image to compute a curve from")
+        raise InputError("no images", "at least one image to compute a curve from", "Score at least one image first")
     order = np.argsort(-confidence, kind="stable")
     sorted_confidence = confidence[order]
     ends = np.append(np.flatnonzero(np.diff(sorted_confidence)), len(order) - 1)

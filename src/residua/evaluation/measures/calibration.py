@@ -90,10 +90,12 @@ def calibration(confidence: FloatArray, correct: npt.NDArray[np.bool_], count: i
     confidence = np.asarray(confidence, np.float64)
     correct = np.asarray(correct, bool)
     if count < 1:
-        raise InputError(f"{count} bins", "at least one")
+        raise InputError(f"{count} bins", "at least one", "Use count=15, which is customary")
     if confidence.ndim != 1 or confidence.shape != correct.shape or not len(confidence):
         raise InputError(
-            f"confidences of shape {confidence.shape} and answers of shape {correct.shape}", "one of each per image"
+            f"confidences of shape {confidence.shape} and answers of shape {correct.shape}",
+            "one of each per image",
+            "Give both as (N,), in the same order",
         )
     # Comparisons with NaN are false: written this way, NaN is refused too.
     if not ((confidence >= 0) & (confidence <= 1 + 1e-9)).all():
@@ -131,7 +133,9 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> Temperature:
     scores, truth = logits.detach().to("cpu", torch.float64), labels.detach().to("cpu", torch.int64)
     if len(scores) == 0 or scores.shape[:1] != truth.shape:
         raise InputError(
-            f"logits of shape {tuple(scores.shape)}, labels of shape {tuple(truth.shape)}", "one label per image"
+            f"logits of shape {tuple(scores.shape)}, labels of shape {tuple(truth.shape)}",
+            "one label per image",
+            "Give logits (N, classes) and labels (N,) of the same images",
         )
     # Subtracting a constant per image changes no probability and avoids cancellation between large logits.
     scores = scores - scores.gather(1, truth[:, None])

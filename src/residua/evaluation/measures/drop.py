@@ -69,7 +69,9 @@ def accuracy_drop(before: Right, after: Right, limit: float) -> AccuracyDrop:
     before, after = np.asarray(before, bool), np.asarray(after, bool)
     if before.shape != after.shape or before.ndim != 1 or not len(before):
         raise InputError(
-            f"answers of shapes {before.shape} and {after.shape}", "both networks' answers to the same images"
+            f"answers of shapes {before.shape} and {after.shape}",
+            "both networks' answers to the same images",
+            "Score both networks on the same images, in the same order",
         )
     count = len(before)
     lost, gained = int((before & ~after).sum()), int((after & ~before).sum())

@@ -167,6 +167,7 @@ def _of_truth(log_probabilities: Sequence[Tensor], labels: Tensor) -> Tensor:
         raise InputError(
             f"{counted(len(log_probabilities), 'member')} and {counted(len(labels), 'image')} to weight them on",
             "at least one of each",
+            "Use weights='equal', which needs no images",
         )
     truth = labels.to(torch.int64)[:, None]
     return torch.stack([log.gather(1, truth)[:, 0].to(torch.float64) for log in log_probabilities])

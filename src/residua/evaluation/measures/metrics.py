@@ -120,9 +120,13 @@ def wilson(successes: int, count: int, level: float = 0.95) -> tuple[float, floa
         InputError: `successes` outside 0 to `count`, or `level` outside (0, 1).
     """
     if not 0 <= successes <= count:
-        raise InputError(f"{successes} successes of {count} trials", "0 <= successes <= trials")
+        raise InputError(
+            f"{successes} successes of {count} trials",
+            "0 <= successes <= trials",
+            "Count the successes among the trials",
+        )
     if not 0 < level < 1:
-        raise InputError(f"level={level}", "a confidence between 0 and 1, such as 0.95")
+        raise InputError(f"level={level}", "a confidence between 0 and 1, such as 0.95", "Leave it out for 0.95")
     if count == 0:
         return 0.0, 1.0
     z2 = NormalDist().inv_cdf(0.5 + level / 2) ** 2
@@ -150,7 +154,9 @@ class Tally:
 
     def __post_init__(self) -> None:
         if self.num_classes < 1:
-            raise InputError(f"num_classes={self.num_classes}", "at least one class")
+            raise InputError(
+                f"num_classes={self.num_classes}", "at least one class", "Give the number of the network's outputs"
+            )
         self.confusion = np.zeros((self.num_classes, self.num_classes), np.int64)
 
     def update(self, logits: Tensor, labels: Tensor) -> Outcome:
@@ -171,11 +177,13 @@ class Tally:
             raise InputError(
                 f"logits of shape {tuple(scores.shape)} and labels of shape {tuple(truth.shape)}",
                 f"logits (B, {self.num_classes}) and labels (B,)",
+                "Give the logits of one batch and its labels",
             )
         if truth.numel() and (truth.min() < 0 or truth.max() >= self.num_classes):
             raise InputError(
                 f"labels from {int(truth.min())} to {int(truth.max())}",
                 f"class indices from 0 to {self.num_classes - 1}",
+                "Count the classes from 0, in the order of the outputs",
             )
         refuse_not_finite(scores)
         log_probabilities = scores.log_softmax(dim=1)
@@ -223,10 +231,16 @@ class Tally:
         """
         names = tuple(classes) if classes is not None else tuple(str(i) for i in range(self.num_classes))
         if len(names) != self.num_classes:
-            raise InputError(counted(len(names), "class name"), f"{self.num_classes}, one per class")
+            raise InputError(
+                counted(len(names), "class name"),
+                f"{self.num_classes}, one per class",
+                "Name every class, or none: they are numbered then",
+            )
         count = self.count
         if count == 0:
-            raise InputError("no images", "at least one image to compute metrics from")
+            raise InputError(
+                "no images", "at least one image to compute metrics from", "Update the tally with a batch first"
+            )
         correct = np.diagonal(self.confusion)
         support, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
         precision = correct / np.maximum(predicted, 1)

@@ -56,7 +56,9 @@ def mcnemar(first: Right, second: Right) -> McNemar:
     first, second = np.asarray(first, bool), np.asarray(second, bool)
     if first.shape != second.shape or first.ndim != 1 or not len(first):
         raise InputError(
-            f"answers of shapes {first.shape} and {second.shape}", "both models' answers to the same images"
+            f"answers of shapes {first.shape} and {second.shape}",
+            "both models' answers to the same images",
+            "Score both models on the same images, in the same order",
         )
     b, c, count = int((first & ~second).sum()), int((second & ~first).sum()), len(first)
     both = int((first & second).sum())

@@ -55,6 +55,15 @@ def listed(names: Sequence[str]) -> Markup:
     return Markup(some([Markup("<bdi>{}</bdi>").format(name) for name in names], 8))
 
 
+def flat_fields(recipe: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return the fields of a recipe as (name, value) in text, those of its parts as "augment.flip"."""
+    rows: list[tuple[str, str]] = []
+    for key, value in recipe.items():
+        name = f"{prefix}{key}"
+        rows += flat_fields(value, f"{name}.") if isinstance(value, Mapping) else [(name, shown(value))]
+    return rows
+
+
 def data_name(data: Mapping[str, Any]) -> str:
     """Return the public name of a data set from its description."""
     return public_name(str(data["given"])) if "given" in data else "images"

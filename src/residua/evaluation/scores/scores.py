@@ -166,7 +166,11 @@ def combined(scores: Sequence[Scores], weights: Sequence[float] | None = None) -
 def _checked(logits: Tensor, num_classes: int) -> Tensor:
     outputs = logits.cpu()
     if outputs.ndim != 2 or outputs.shape[1] != num_classes:
-        raise InputError(f"logits of shape {tuple(outputs.shape)}", f"logits (B, {num_classes})")
+        raise InputError(
+            f"logits of shape {tuple(outputs.shape)}",
+            f"logits (B, {num_classes})",
+            "Give a network whose classifier has an output for each class",
+        )
     refuse_not_finite(outputs)
     return outputs
 

@@ -31,7 +31,11 @@ def store_calibration(folder: Path, calibration: Mapping[str, Any], weights_sha2
     """
     calibration = plain(calibration)
     if not is_temperature(calibration):
-        raise InputError(f"temperature {calibration.get('temperature')!r}", "a number above 0")
+        raise InputError(
+            f"temperature {calibration.get('temperature')!r}",
+            "a number above 0",
+            "Calibrate the run again",
+        )
     load_bundle(folder)
     path = folder / MODEL_FILE
     document, tensors = read_signed(path)

@@ -7,10 +7,9 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
-from residua._base.errors import InputError
 from residua.specs.preprocess import PreprocessSpec, default_preprocess, is_thumbnail
 from residua.specs.schema import Spec
-from residua.weights.sources.source import Tensors, rename
+from residua.weights.sources.source import Tensors, rename, require_resnet
 
 _BODY = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 
@@ -22,13 +21,7 @@ def recognises(names: Collection[str]) -> bool:
 
 def adapt(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
     """See `Source`. Its head of two linear layers on two pools is none of ours, but a new classifier may follow."""
-    if spec.family != "resnet":
-        raise InputError(
-            f"{spec.name} for weights of fastai",
-            "a ResNet, such as resnet34",
-            "Use model='resnet34', or the file's depth",
-        )
-    return spec
+    return require_resnet(spec, "fastai")
 
 
 def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:

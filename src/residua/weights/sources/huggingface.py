@@ -7,10 +7,9 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
-from residua._base.errors import InputError
 from residua.specs.preprocess import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec, is_thumbnail
 from residua.specs.schema import Spec
-from residua.weights.sources.source import Tensors, rename
+from residua.weights.sources.source import Tensors, rename, require_resnet
 
 _UNIT = r"encoder\.stages\.(?P<stage>\d+)\.layers\.(?P<unit>\d+)"
 # Names of transformers/models/resnet/modeling_resnet.py -> ours, which count stages and layers from 1.
@@ -32,13 +31,7 @@ def recognises(names: Collection[str]) -> bool:
 
 def adapt(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
     """See `Source`. Its default stride is in the 3×3; the names do not show where a file differs."""
-    if spec.family != "resnet" or getattr(spec, "activation", "") != "post":
-        raise InputError(
-            f"{spec.name} for weights of transformers' ResNet",
-            "a ResNet with activation after the sum, such as resnet50",
-            "Use model='resnet50', or the file's depth",
-        )
-    return spec
+    return require_resnet(spec, "transformers' ResNet", post=True)
 
 
 def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:

@@ -7,11 +7,10 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
-from residua._base.errors import InputError
 from residua.families.members import state_shapes
 from residua.specs.preprocess import PreprocessSpec, default_preprocess, is_thumbnail
 from residua.specs.schema import Spec
-from residua.weights.sources.source import Tensors, rename
+from residua.weights.sources.source import Tensors, rename, require_resnet
 
 
 def recognises(names: Collection[str]) -> bool:
@@ -21,13 +20,7 @@ def recognises(names: Collection[str]) -> bool:
 
 def adapt(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
     """See `Source`. Its style "pytorch" has the stride in the 3×3; the names do not show where a file differs."""
-    if spec.family != "resnet":
-        raise InputError(
-            f"{spec.name} for weights of mmpretrain's ResNet",
-            "a ResNet, such as resnet50",
-            "Use model='resnet50', or the file's depth",
-        )
-    return spec
+    return require_resnet(spec, "mmpretrain's ResNet")
 
 
 def to_ours(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensors:

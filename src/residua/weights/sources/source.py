@@ -95,6 +95,27 @@ def with_aux_heads(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
     return spec.edit(aux_heads=any(re.match("aux|AuxLogits", name) for name in tensors))
 
 
+def require_resnet(spec: Spec, whose: str, *, post: bool = False) -> Spec:
+    """Return the spec of a ResNet, for sources whose names fit no other network.
+
+    Args:
+        spec: the network that was asked for.
+        whose: the source, as an error names it.
+        post: whether the source has the activation behind the sum alone.
+
+    Raises:
+        InputError: another network.
+    """
+    if spec.family != "resnet" or (post and getattr(spec, "activation", "") != "post"):
+        form = " with activation after the sum" if post else ""
+        raise InputError(
+            f"{spec.name} for weights of {whose}",
+            f"a ResNet{form}, such as resnet50",
+            "Use model='resnet50', or the file's depth",
+        )
+    return spec
+
+
 def laid_out(kernel: Tensor, like: Tensor | None = None) -> Tensor:
     """Return TensorFlow's kernel as torch's: HWIO as OIHW, (in, out) as (out, in).
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from residua.evaluation.report.findings import Findings
 from residua.evaluation.report.sections.section import Link
-from residua.evaluation.report.text import sentence, shown
+from residua.evaluation.report.text import flat_fields, sentence
 
 Fact = tuple[str, str]
 """(name, value)."""
@@ -53,7 +53,7 @@ class ProvenanceSection:
             counts=tuple(_counts(counts, findings.data.get("classes", ()))),
             data=tuple(_data(findings.data)),
             member=findings.ensemble.members[0].name if findings.ensemble else "",
-            recipe=tuple(_flat(findings.recipe or {})),
+            recipe=tuple(flat_fields(findings.recipe or {})),
             environment=(*findings.environment.items(), *((name, value) for name, value in weights if value)),
         )
 
@@ -69,13 +69,3 @@ def _data(data: Mapping[str, Any]) -> list[Fact]:
     if trained.get("hash") not in (None, data.get("hash")):
         facts += [("trained on", trained.get("given")), ("hash of that", trained.get("hash"))]
     return [(name, str(value)) for name, value in facts if value]
-
-
-def _flat(recipe: Mapping[str, Any], prefix: str = "") -> list[Fact]:
-    rows: list[Fact] = []
-    for key, value in recipe.items():
-        if isinstance(value, Mapping):
-            rows += _flat(value, f"{prefix}{key}.")
-        else:
-            rows.append((prefix + str(key), shown(value)))
-    return rows
