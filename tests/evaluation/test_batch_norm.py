@@ -16,7 +16,7 @@ from residua.evaluation.batch_norm import reestimate_bn
 from residua.evaluation.evaluate import evaluate
 from residua.evaluation.measures.metrics import NotFinite
 from residua.families.build import build
-from residua.layers.shared import Shared
+from residua.layers.shared import SharedLayer
 from residua.specs.catalog import get_spec
 
 
@@ -108,7 +108,7 @@ def test_a_layer_at_several_places_has_the_moments_of_all() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.conv, self.norm = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
-            self.again = Shared(self.norm)
+            self.again = SharedLayer(self.norm)
             self.seen: list[Tensor] = []
 
         def forward(self, x: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from laws.representatives import REPRESENTATIVES, image_for, network_for
 from peers.randomised import randomised
 from residua._base.errors import InputError
 from residua.families import resnet
-from residua.families.backbone import Backbone, Removed
+from residua.families.backbone import Backbone, RemovedModule
 from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.weights.create import create_model
@@ -116,7 +116,7 @@ def test_what_comes_after_the_last_map_is_gone() -> None:
     assert (backbone.keys, backbone.channels, backbone.strides) == (("layer1.2", "layer2.3"), (256, 512), (4, 8))
     left = {name.split(".")[0] for name in backbone.network.state_dict()}
     assert left == {"conv1", "bn1", "layer1", "layer2"}
-    assert isinstance(backbone.network.fc, Removed)
+    assert isinstance(backbone.network.fc, RemovedModule)
     loss = sum(found.mean() for found in backbone(torch.randn(2, 3, 32, 32)).values())
     loss.backward()
     assert [name for name, p in backbone.named_parameters() if p.grad is None] == []

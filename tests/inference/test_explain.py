@@ -17,7 +17,7 @@ from residua._base.errors import InputError
 from residua.cli.app import main
 from residua.evaluation.evaluate import evaluate
 from residua.explanation.methods import METHODS
-from residua.inference.explain import Explained, explain_stream
+from residua.inference.explain import Explanation, explain_stream
 from residua.inference.stream import BadFile
 from residua.weights.run import Run
 
@@ -104,8 +104,8 @@ def test_bad_files_are_passed_over_in_order(run: Run, tmp_path: Path, batch_size
     paths += [tmp_path / "c.png", paint(tmp_path / "d.png", COLOURS["green"])]
     found = list(explain_stream(run, paths, batch_size=batch_size, out=tmp_path / "sheet.png"))
     assert [Path(item.path).name for item in found] == ["a.png", "gone.png", "b.png", "c.png", "d.png"]
-    assert [type(item) for item in found] == [Explained, BadFile, Explained, BadFile, Explained]
-    assert {item.file for item in found if isinstance(item, Explained)} == {str(tmp_path / "sheet.png")}
+    assert [type(item) for item in found] == [Explanation, BadFile, Explanation, BadFile, Explanation]
+    assert {item.file for item in found if isinstance(item, Explanation)} == {str(tmp_path / "sheet.png")}
     with pytest.raises(InputError, match=r"2 of 5 files.*gone\.png"):
         explain(run, paths)
 
@@ -114,7 +114,7 @@ def test_a_sheet_that_answers_name_is_written(run: Run, tmp_path: Path) -> None:
     paths = [paint(tmp_path / f"{name}.png", COLOURS["red"]) for name in "ab"]
     stream = explain_stream(run, paths, batch_size=1, out=tmp_path / "sheet.png")
     answer = next(stream)
-    assert isinstance(answer, Explained)
+    assert isinstance(answer, Explanation)
     with pytest.raises(KeyboardInterrupt):
         stream.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
     assert answer.file is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,3 +42,29 @@ def test_vague_names_are_seen() -> None:
     source = "class A:\n    given: str\ndef f(place):\n    found = [given for given in place]\n"
     source += "    return lambda thing: found"
     assert sorted(_bound(ast.parse(source))) == [(3, "place"), (4, "found"), (4, "given"), (5, "thing")]
+
+
+_PARTICIPLE = re.compile(r"(?<=[a-z])(?<!Se)(?<!Ne)(ed|tten|zen)$")
+# Exceptions state what happened, as Python's own do; their bases are told by these words.
+_EXCEPTIONS = ("Error", "Exception", "AnswerNo")
+
+
+def _participles(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield (line, name) of each class that is called by what was done to it, exceptions aside."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ClassDef) or any(ast.unparse(base).endswith(_EXCEPTIONS) for base in node.bases):
+            continue
+        if _PARTICIPLE.search(node.name):
+            yield node.lineno, node.name
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_classes_are_named_by_a_noun(file: str) -> None:
+    tree = ast.parse((SOURCE / file).read_text(encoding="utf-8"))
+    assert not list(_participles(tree)), file
+
+
+def test_participles_are_seen() -> None:
+    names = ("Explained", "_Mixed", "Forgotten", "Frozen", "Stopped(OSError)", "Seed", "Weighing", "ExplainedImage")
+    source = "".join(f"class {name}: ...\n" for name in names)
+    assert [name for _, name in _participles(ast.parse(source))] == ["Explained", "_Mixed", "Forgotten", "Frozen"]

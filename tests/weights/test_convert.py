@@ -22,7 +22,7 @@ from residua.weights import convert as module
 from residua.weights.convert import convert
 from residua.weights.named.locate import locate, sha256_weights
 from residua.weights.open import load
-from residua.weights.sources.read_source import SOURCES, Converted, get_source, ours_from
+from residua.weights.sources.read_source import SOURCES, ConvertedWeights, get_source, ours_from
 from weights.bundles import tiny_model, tiny_spec
 
 IMAGE = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -159,7 +159,7 @@ def test_the_hash_of_a_checkpoint_covers_all_its_files(tmp_path: Path, monkeypat
     assert {locate(name).sha256 for name in names} == {digest}
     # The receipt's measurement, without the hundred megabytes of a network that slim has.
     model = tiny_model()
-    found = Converted(model.spec, model.state_dict(), "slim", ())  # type: ignore[arg-type]
+    found = ConvertedWeights(model.spec, model.state_dict(), "slim", ())  # type: ignore[arg-type]
     monkeypatch.setattr(module, "read_weights", lambda *_, **__: found)
     for place, name in enumerate((prefix, names[1])):
         run = convert(name, model=tiny_spec(), out=tmp_path / f"run{place}", image_size=16)

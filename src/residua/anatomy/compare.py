@@ -14,7 +14,7 @@ Unit = Literal["count", "bytes", "KB", "k", "MFLOP"]
 
 
 @dataclass(frozen=True)
-class Compared:
+class CostComparison:
     """A cost of several networks: one value a network, in their order."""
 
     cost: str
@@ -28,7 +28,7 @@ class Compared:
         return tuple(value / largest if largest else 0.0 for value in self.values)
 
 
-def side_by_side(anatomies: Sequence[Anatomy], until: str | int | None = None) -> list[Compared]:
+def side_by_side(anatomies: Sequence[Anatomy], until: str | int | None = None) -> list[CostComparison]:
     """Return the costs of networks beside each other: of the whole, or of the part that `layers_until` gives.
 
     Peaks of memory are of whole networks and are left out for parts.
@@ -52,10 +52,10 @@ def side_by_side(anatomies: Sequence[Anatomy], until: str | int | None = None) -
     if until is None:
         costs.append(("inference peak", "bytes", [each.inference_peak_bytes for each in anatomies]))
         costs.append(("training peak", "bytes", [each.training.peak for each in anatomies]))
-    return [Compared(cost, unit, tuple(values)) for cost, unit, values in costs]
+    return [CostComparison(cost, unit, tuple(values)) for cost, unit, values in costs]
 
 
-def lecture_side_by_side(anatomies: Sequence[Anatomy], until: str | int | None = None) -> list[Compared]:
+def lecture_side_by_side(anatomies: Sequence[Anatomy], until: str | int | None = None) -> list[CostComparison]:
     """Return the sums of the lecture's three columns beside each other, for the whole or down to `until`."""
     tables = [lecture_table(each, until) for each in anatomies]
     columns: list[tuple[str, Unit, str]] = [
@@ -64,6 +64,6 @@ def lecture_side_by_side(anatomies: Sequence[Anatomy], until: str | int | None =
         ("MFLOP", "MFLOP", "mflop"),
     ]
     return [
-        Compared(cost, unit, tuple(sum(getattr(row, key) for row in rows) for rows in tables))
+        CostComparison(cost, unit, tuple(sum(getattr(row, key) for row in rows) for rows in tables))
         for cost, unit, key in columns
     ]

@@ -9,7 +9,7 @@ from residua.cli.show import print_json, print_table, say
 
 if TYPE_CHECKING:
     from residua.anatomy import Anatomy
-    from residua.anatomy.compare import Compared
+    from residua.anatomy.compare import CostComparison
 
 _BAR = 20
 
@@ -68,7 +68,7 @@ def short_bytes(number: float) -> str:
     return f"{number} B"
 
 
-def _shown(row: Compared, value: float) -> str:
+def _shown(row: CostComparison, value: float) -> str:
     if row.unit == "bytes":
         return short_bytes(value)
     return short_count(value) if row.unit == "count" else f"{value:,.0f}"

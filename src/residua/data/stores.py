@@ -123,14 +123,14 @@ class ThreadStore:
 
     def _places(
         self, indices: Indices, seed: int, epoch: int, finish: Finish[T] | None
-    ) -> Iterator[tuple[_Unfinished[T], int]]:
+    ) -> Iterator[tuple[_PendingBatch[T], int]]:
         """Yield (batch, place in it) of each image; the batch's memory is taken when the first is asked for."""
         shape = (len(indices), *self._size, 3)
         pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
-        batch = _Unfinished(indices, pixels, box_uniforms(seed, epoch, indices) if self.crops else None, finish)
+        batch = _PendingBatch(indices, pixels, box_uniforms(seed, epoch, indices) if self.crops else None, finish)
         yield from ((batch, row) for row in range(len(indices)))
 
-    def _fill(self, item: tuple[_Unfinished[T], int]) -> _Unfinished[T] | None:
+    def _fill(self, item: tuple[_PendingBatch[T], int]) -> _PendingBatch[T] | None:
         """Make one image; return its batch for the last place of a batch, where all others are done before."""
         batch, row_index = item
         row = None if batch.table is None else batch.table[row_index : row_index + 1]
@@ -139,7 +139,7 @@ class ThreadStore:
         return batch if row_index == len(batch.indices) - 1 else None
 
 
-class _Unfinished(Generic[T]):
+class _PendingBatch(Generic[T]):
     """A batch under way; the thread that makes its last image finishes it, where `finish` is given."""
 
     def __init__(

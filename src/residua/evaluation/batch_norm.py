@@ -30,7 +30,7 @@ class _Batches(Protocol):
 
 
 @dataclass(frozen=True)
-class Reestimated:
+class Reestimation:
     """The account of a re-estimation.
 
     Attributes:
@@ -53,7 +53,7 @@ class Reestimated:
 
 
 @torch.no_grad()
-def reestimate_bn(model: nn.Module, loader: _Batches, *, passes: int = PASSES) -> Reestimated:
+def reestimate_bn(model: nn.Module, loader: _Batches, *, passes: int = PASSES) -> Reestimation:
     """Set the running mean and variance of every batch normalisation to the moments of its inputs in evaluation.
 
     Training leaves moving averages over the last batches, whose weights have changed since. Here each statistic is the
@@ -112,7 +112,7 @@ def reestimate_bn(model: nn.Module, loader: _Batches, *, passes: int = PASSES) -
             handle.remove()
         for module, training in modes.items():
             module.training = training
-    return Reestimated(len(norms), count, done, change)
+    return Reestimation(len(norms), count, done, change)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 
 from residua._base.errors import InputError
 from residua.data.loader import Loader
-from residua.evaluation.batch_norm import Reestimated, reestimate_bn
+from residua.evaluation.batch_norm import Reestimation, reestimate_bn
 from residua.evaluation.measures.ensemble import Ensemble, Member, diversity, fit_weights, heaviest, select_greedily
 from residua.evaluation.measures.significance import mcnemar
 from residua.evaluation.report.assemble import describe
@@ -134,7 +134,7 @@ def describe_all(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def reestimated_runs(runs: Sequence[Run], scorer: Scorer) -> tuple[list[Run], list[Reestimated]]:
+def reestimated_runs(runs: Sequence[Run], scorer: Scorer) -> tuple[list[Run], list[Reestimation]]:
     """Return copies of the runs with batch normalisation's statistics over each run's own training part.
 
     The second value is the account of each re-estimation.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from residua._base.words import agree, counted
 from residua.data.dataset import Split, public_description
-from residua.evaluation.batch_norm import Reestimated
+from residua.evaluation.batch_norm import Reestimation
 from residua.evaluation.ensemble_runs import (
     Weights,
     describe_all,
@@ -127,7 +127,7 @@ def evaluate(
     weighing = open_weighing(runs, scorer, weights, select)
     notes += [note for each in runs[1:] if (note := check_unseen(each, dataset, scorer.split, "score it"))]
     notes += weighing.notes
-    reestimated: Reestimated | None = None
+    reestimated: Reestimation | None = None
     if reestimate:
         runs, reports = reestimated_runs(runs, scorer)
         first, reestimated = runs[0], reports[0]
@@ -259,7 +259,7 @@ def _notes(scorer: Scorer, run: Run) -> list[str]:
     return notes
 
 
-def _unsettled(run: Run, reestimated: Reestimated) -> str:
+def _unsettled(run: Run, reestimated: Reestimation) -> str:
     return (
         f"the batch normalisation of {run.folder.resolve().name} has not settled: after "
         f"{counted(reestimated.passes, 'pass', 'passes')} over its "

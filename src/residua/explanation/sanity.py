@@ -25,7 +25,7 @@ _WINDOW, _APART = 7, 0x5A17_0000
 
 
 @dataclass(frozen=True)
-class Forgotten:
+class RandomisedLayer:
     """The similarity of the maps when the layers from the classifier down to this one have random weights.
 
     Attributes:
@@ -55,7 +55,7 @@ class Sanity:
     """
 
     method: str
-    steps: tuple[Forgotten, ...]
+    steps: tuple[RandomisedLayer, ...]
     passed: bool
     limit: float
     reason: str
@@ -110,7 +110,7 @@ def sanity(
         varied = [rank_correlation(a, b) for a, b in pairs if np.ptp(b)]
         correlation = float(np.mean(varied)) if varied else 0.0
         alike = float(np.mean([structural_similarity(_scaled(a), _scaled(b)) for a, b in pairs]))
-        steps.append(Forgotten(member.name, correlation, alike, len(pairs) - len(varied)))
+        steps.append(RandomisedLayer(member.name, correlation, alike, len(pairs) - len(varied)))
     reason = _objection(learnt, steps[-1].rank_correlation, limit)
     return Sanity(name, tuple(steps), not reason, limit, reason)
 

@@ -87,7 +87,7 @@ class Backbone(nn.Module):
         return f"keys={self.keys}, channels={self.channels}, strides={self.strides}"
 
 
-class Removed(nn.Identity):
+class RemovedModule(nn.Identity):
     """Stands where a module was that no feature map needs."""
 
 
@@ -178,4 +178,4 @@ def _remove_unused(module: nn.Module, used: Collection[str], prefix: str = "") -
         if container or any(key == path or key.startswith(f"{path}.") for key in used):
             _remove_unused(child, used, f"{path}.")
         else:
-            module._modules[name] = Removed()
+            module._modules[name] = RemovedModule()

@@ -10,7 +10,7 @@ from residua.families.inception_v4 import STEM, Table, reduction_a, stem_convolu
 from residua.families.network import Classifier, Part
 from residua.layers.head import classifier, pool
 from residua.layers.inception import AuxHead
-from residua.layers.mixed import Mixed, ScaledResidual, Step, maker
+from residua.layers.mixed import MixedBlock, ScaledResidual, Step, maker
 from residua.specs.inception_resnet import InceptionResNetSpec
 
 # As Inception-v3 begins its 35×35, with 96 instead of 64 in the first branch (slim, Mixed_5b).
@@ -57,8 +57,8 @@ class Network(Classifier):
         super().__init__(spec)
         conv = maker(eps=spec.bn_eps, momentum=spec.bn_momentum, scale=spec.bn_scale)
 
-        def mixed(channels: int, table: Table) -> Mixed:
-            return Mixed(channels, table, conv)
+        def mixed(channels: int, table: Table) -> MixedBlock:
+            return MixedBlock(channels, table, conv)
 
         def repeat(channels: int, table: Table, scale: float, times: int) -> nn.Sequential:
             return nn.Sequential(*(ScaledResidual(channels, table, conv, scale=scale) for _ in range(times)))

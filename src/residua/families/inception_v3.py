@@ -92,7 +92,7 @@ class Network(Classifier):
         self.maxpool2 = nn.MaxPool2d(3, 2)
         channels = 192
         for name, branches in _modules(spec).items():
-            mixed = _Mixed(channels, branches, conv, spec.pool_counts_padding)
+            mixed = _MixedBlock(channels, branches, conv, spec.pool_counts_padding)
             self.add_module(name, mixed)
             channels = mixed.out_channels
             if name == "Mixed_6e" and spec.builds_aux_heads:
@@ -142,7 +142,7 @@ def _modules(spec: InceptionV3Spec) -> dict[str, dict[str, Branch]]:
     return fine | {"Mixed_6a": _REDUCE_6A} | middle | {"Mixed_7a": _REDUCE_7A} | coarse
 
 
-class _Mixed(nn.Module):
+class _MixedBlock(nn.Module):
     """Branches side by side. `branch_pool` follows an average pool; a module without one ends in a max-pool, stride 2.
 
     Shapes: (B, in_channels, H, W) -> (B, out_channels, H, W); with the max-pool (H - 1) // 2 and (W - 1) // 2.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from residua.families.network import Classifier, Part
 from residua.layers.head import classifier, pool
 from residua.layers.inception import AuxHead, fan_in
-from residua.layers.mixed import Branch, Maker, Mixed, SplitMixed, Step, draw_truncated, maker
+from residua.layers.mixed import Branch, Maker, MixedBlock, SplitMixedBlock, Step, draw_truncated, maker
 from residua.specs.inception_v4 import InceptionV4Spec
 
 Table = dict[str, Branch]
@@ -81,7 +81,7 @@ class Network(Classifier):
         conv = maker(eps=spec.bn_eps, momentum=spec.bn_momentum, scale=spec.bn_scale)
         layers, channels = stem_convolutions(spec.in_channels, conv), 64
         for table in _tables(spec).values():
-            module = Mixed(channels, table, conv) if table else SplitMixed(channels, conv)
+            module = MixedBlock(channels, table, conv) if table else SplitMixedBlock(channels, conv)
             layers.append(module)
             channels = module.out_channels
         self.features = nn.Sequential(*layers)
@@ -89,7 +89,7 @@ class Network(Classifier):
         self.last_linear = classifier(channels, spec.num_classes, pooled=spec.global_pool)
         if spec.builds_aux_heads:
             read = dict(self.parts())[self._aux_point()]
-            assert isinstance(read, Mixed)
+            assert isinstance(read, MixedBlock)
             self.AuxLogits = AuxHead(read.out_channels, spec.num_classes, conv)
 
     def initialise(self) -> None:

@@ -48,7 +48,7 @@ def members(spec: Spec) -> tuple[Member, ...]:
     taken: set[str] = set()
     heads = network.aux_heads()
     result = []
-    with torch.no_grad(), _Tracing(network) as traced:
+    with torch.no_grad(), _TraceMode(network) as traced:
         for name, part in network.parts():
             x, member = _member(name, part, x, traced, taken)
             if name in heads:
@@ -89,7 +89,7 @@ def _depending(spec: Spec, other: Spec) -> tuple[str, ...]:
 
 
 def _member(
-    name: str, part: Callable[[Tensor], Tensor], x: Tensor, traced: _Tracing, taken: set[str]
+    name: str, part: Callable[[Tensor], Tensor], x: Tensor, traced: _TraceMode, taken: set[str]
 ) -> tuple[Tensor, Member]:
     with traced.noting() as noted:
         x = part(x)
@@ -103,7 +103,7 @@ def _member(
     return x, Member(name, tuple(noted), tuple(parameters))
 
 
-class _Tracing(TorchFunctionMode):
+class _TraceMode(TorchFunctionMode):
     """Notes the modules that are called, and those whose tensors a function takes without calling them."""
 
     def __init__(self, network: Classifier) -> None:

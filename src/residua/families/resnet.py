@@ -13,7 +13,7 @@ from residua.families.network import Classifier, Part
 from residua.layers.conv import conv2d, initialise, max_pool2d
 from residua.layers.gate import DropoutSum, GatedSum, IndependentSum, ScaledSum, SqueezeExcitation
 from residua.layers.head import classifier
-from residua.layers.shared import Shared, owner
+from residua.layers.shared import SharedLayer, owner
 from residua.layers.shortcut import PadShortcut, projection
 from residua.layers.stochastic_depth import StochasticDepth
 from residua.layers.unit import UNITS, ResidualUnit
@@ -272,9 +272,9 @@ def _unit(
     )
 
 
-def _shared(owning: ResidualUnit | None, name: str, own: _Layer) -> _Layer | Shared:
+def _shared(owning: ResidualUnit | None, name: str, own: _Layer) -> _Layer | SharedLayer:
     """Return `own`, or the layer of that name in the unit that it is shared with."""
-    return own if owning is None or own is None else Shared(getattr(owning, name))
+    return own if owning is None or own is None else SharedLayer(getattr(owning, name))
 
 
 def _shortcut(spec: ResNetSpec, channels: int, out: int, step: _Step) -> nn.Module | None:

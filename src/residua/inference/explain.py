@@ -24,7 +24,7 @@ from residua.families.network import Classifier
 from residua.figures.contact_sheets import ContactSheets, Panel, write_panel
 from residua.inference.stream import (
     BadFile,
-    Decoded,
+    DecodedImage,
     ImageFile,
     Paths,
     all_or_refuse,
@@ -39,7 +39,7 @@ from residua.weights.run import Run
 
 
 @dataclass(frozen=True)
-class Explained:
+class Explanation:
     """A network's answer for an image, and the map of its evidence.
 
     Attributes:
@@ -80,7 +80,7 @@ def explain(
     top: int = 3,
     batch_size: int = 16,
     device: torch.device | str | None = None,
-) -> list[Explained]:
+) -> list[Explanation]:
     """Explain a run's answers for image files, and for all images under folders, in the order given.
 
     The arguments are those of `explain_stream`. The answers hold their maps, 200 kB each at 224 pixels.
@@ -105,8 +105,8 @@ def explain_stream(
     top: int = 3,
     batch_size: int = 16,
     device: torch.device | str | None = None,
-) -> Iterator[Explained | BadFile]:
-    """Yield one `Explained` or `BadFile` per file, in the order given, holding two batches and a sheet at most.
+) -> Iterator[Explanation | BadFile]:
+    """Yield one `Explanation` or `BadFile` per file, in the order given, holding two batches and a sheet at most.
 
     Args:
         run: a `Run` or its folder.
@@ -160,7 +160,7 @@ def _checked_out(out: Path) -> Path:
     return out
 
 
-def _stream(job: _Job, listed: list[Path], batch_size: int, out: Path | None) -> Iterator[Explained | BadFile]:
+def _stream(job: _Job, listed: list[Path], batch_size: int, out: Path | None) -> Iterator[Explanation | BadFile]:
     model = on_device(job.run.model, job.device)
     single = len(listed) == 1 and os.path.isfile(listed[0])
     sheets = None if out is None or single else ContactSheets(out, _title(job))
@@ -168,7 +168,7 @@ def _stream(job: _Job, listed: list[Path], batch_size: int, out: Path | None) ->
     with nullcontext() if sheets is None else closing(sheets):
         spec = job.run.preprocess_spec
         for batch in batches(image_files(listed), spec, batch_size=batch_size, workers=default_workers()):
-            good = [each for each in batch if isinstance(each, Decoded)]
+            good = [each for each in batch if isinstance(each, DecodedImage)]
             answers = iter(_explained(job, model, good) if good else ())
             for each in batch:
                 if isinstance(each, BadFile):
@@ -191,7 +191,7 @@ def _true_class(file: ImageFile, classes: frozenset[str]) -> str | None:
     return next((folder.name for folder in above if folder.name in classes), None)
 
 
-def _explained(job: _Job, model: nn.Module, good: list[Decoded]) -> list[Explained]:
+def _explained(job: _Job, model: nn.Module, good: list[DecodedImage]) -> list[Explanation]:
     assert isinstance(model, Classifier)
     run = job.run
     images = as_batch([each.pixels for each in good], run.preprocess_spec, job.device)
@@ -203,7 +203,7 @@ def _explained(job: _Job, model: nn.Module, good: list[Decoded]) -> list[Explain
     maps = attribution.maps.to("cpu", torch.float32).numpy()
     classes = frozenset(run.classes)
     return [
-        Explained(
+        Explanation(
             path=str(each.file.path),
             labels=rankings[row].labels,
             probabilities=rankings[row].probabilities,
@@ -230,7 +230,7 @@ def _title(job: _Job) -> str:
     return f"Evidence for {job.target or 'the predicted class'}, {how}"
 
 
-def _panel(answer: Explained, pixels: Pixels, *, brief: bool) -> Panel:
+def _panel(answer: Explanation, pixels: Pixels, *, brief: bool) -> Panel:
     """Return the image with the lines below it; in a contact sheet (`brief`) the title states the rest."""
     (first, sure), *others = zip(answer.labels, answer.probabilities, strict=True)
     wrong = answer.true is not None and answer.true != first

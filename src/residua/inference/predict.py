@@ -13,7 +13,7 @@ from residua.data.decode.workers import default_workers
 from residua.evaluation.run_data import open_run
 from residua.inference.stream import (
     BadFile,
-    Decoded,
+    DecodedImage,
     ImageFile,
     Paths,
     Predictor,
@@ -115,7 +115,7 @@ def answered_batches(
         NotFinite: the logits hold NaN or infinity.
     """
     for batch in batches(files, predictor.run.preprocess_spec, batch_size=batch_size, workers=workers):
-        answers = iter(predictor.answer([each.pixels for each in batch if isinstance(each, Decoded)], top))
+        answers = iter(predictor.answer([each.pixels for each in batch if isinstance(each, DecodedImage)], top))
         done: list[Prediction | BadFile] = []
         for each in batch:
             if isinstance(each, BadFile):

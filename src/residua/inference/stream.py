@@ -65,7 +65,7 @@ class ImageFile:
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedImage:
     """A file with its image as the network sees it.
 
     Attributes:
@@ -258,7 +258,7 @@ def _walk(folder: Path) -> Iterator[ImageFile | BadFile]:
 
 def batches(
     files: Iterable[ImageFile | BadFile], spec: PreprocessSpec, *, batch_size: int, workers: int
-) -> Iterator[list[Decoded | BadFile]]:
+) -> Iterator[list[DecodedImage | BadFile]]:
     """Yield `batch_size` files at a time, decoded, in the order given; the last batch may be shorter.
 
     One batch is decoded in threads while the caller works on the one before it. At most two batches are held.
@@ -269,11 +269,11 @@ def batches(
             yield batch
 
 
-def _decoded(file: ImageFile | BadFile, spec: PreprocessSpec) -> Decoded | BadFile:
+def _decoded(file: ImageFile | BadFile, spec: PreprocessSpec) -> DecodedImage | BadFile:
     if isinstance(file, BadFile):
         return file
     try:
-        return Decoded(file, prepared(file.path, spec))
+        return DecodedImage(file, prepared(file.path, spec))
     except BadImage as error:
         return BadFile(str(file.path), error.reason)
 

@@ -40,7 +40,7 @@ def maker(*, eps: float, momentum: float, scale: bool) -> Maker:
     return make
 
 
-class Mixed(nn.Module):
+class MixedBlock(nn.Module):
     """Branches that read the same input, concatenated in order.
 
     Shapes: (B, channels, h, w) -> (B, out_channels, h', w').
@@ -71,7 +71,7 @@ class Mixed(nn.Module):
         return torch.cat([getattr(self, name)(x) for name in self.names], 1)
 
 
-class SplitMixed(nn.Module):
+class SplitMixedBlock(nn.Module):
     """Inception-C, whose second and third branch end in a 1×3 and a 3×1 side by side (Szegedy 2016, figure 6).
 
     Shapes: (B, channels, h, w) -> (B, out_channels, h, w). Names of the weights are timm's.
@@ -107,7 +107,7 @@ class ScaledResidual(nn.Module):
 
     Args:
         channels: of the input.
-        branches: see `Mixed`.
+        branches: see `MixedBlock`.
         conv: makes the convolutions of the branches.
         scale: of the residual.
         activated: whether a ReLU follows the sum.
@@ -117,7 +117,7 @@ class ScaledResidual(nn.Module):
         self, channels: int, branches: Mapping[str, Branch], conv: Maker, *, scale: float, activated: bool = True
     ) -> None:
         super().__init__()
-        mixed = Mixed(channels, branches, conv)
+        mixed = MixedBlock(channels, branches, conv)
         self.names = mixed.names
         for name in self.names:
             self.add_module(name, mixed.get_submodule(name))

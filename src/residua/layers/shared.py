@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 
-class Shared(nn.Module):
+class SharedLayer(nn.Module):
     """A layer that an earlier unit owns, applied at a further place.
 
     The weights stay with the owner, in the state dict too. Hooks of the two are apart: a hook on this module runs here
@@ -30,4 +30,4 @@ class Shared(nn.Module):
 
 def owner(layer: nn.Module) -> nn.Module:
     """Return the layer that has the weights: `layer` itself, or the one that it shares."""
-    return layer._owned[0] if isinstance(layer, Shared) else layer
+    return layer._owned[0] if isinstance(layer, SharedLayer) else layer

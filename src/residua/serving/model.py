@@ -13,7 +13,7 @@ import numpy as np
 from residua._base.errors import InputError
 from residua.data.decode import Pixels
 from residua.serving.batcher import Batcher
-from residua.serving.networks.network import Computing, Description, Floats, Network, Picture, Source
+from residua.serving.networks.network import Computation, Description, Floats, Network, Picture, Source
 from residua.serving.networks.open import open_network
 from residua.serving.settings import Settings
 from residua.serving.statistics import Statistics
@@ -47,7 +47,7 @@ class ModelVersion:
         Raises:
             InputError: no run there, or one that cannot be served.
         """
-        computing = Computing(settings.engine, settings.precision, settings.device)
+        computing = Computation(settings.engine, settings.precision, settings.device)
         opened = cls(name, version, source, open_network(source, computing), settings)
         side = opened.description.preprocess.size
         # A compiled program is made for the largest batch; others need no more than to be woken.

@@ -31,7 +31,7 @@ _KEEP_ALIVE_SECONDS = 75
 
 
 @dataclass(frozen=True)
-class Listening:
+class Listener:
     """A server that listens.
 
     Attributes:
@@ -45,7 +45,7 @@ class Listening:
     warning: str
 
 
-def serve(sources: Sources, settings: Settings, announce: Callable[[Listening], None] = lambda listening: None) -> int:
+def serve(sources: Sources, settings: Settings, announce: Callable[[Listener], None] = lambda listening: None) -> int:
     """Serve runs until SIGTERM or Ctrl-C; return the exit code.
 
     Args:
@@ -100,7 +100,7 @@ def listen(settings: Settings) -> socket.socket:
         ) from None
 
 
-def _listening(listener: socket.socket, models: Sequence[tuple[str, str]], settings: Settings) -> Listening:
+def _listening(listener: socket.socket, models: Sequence[tuple[str, str]], settings: Settings) -> Listener:
     host, port = listener.getsockname()[:2]
     address = ipaddress.ip_address(host)
     shown = f"[{host}]" if address.version == 6 else host
@@ -110,7 +110,7 @@ def _listening(listener: socket.socket, models: Sequence[tuple[str, str]], setti
             f"Everybody who reaches {host}:{port} can use this server: it has no token. "
             "Give it one with token_file=…, or leave host out for this machine alone."
         )
-    return Listening(f"http://{shown}:{port}", tuple(models), warning)
+    return Listener(f"http://{shown}:{port}", tuple(models), warning)
 
 
 class HttpServer(uvicorn.Server):

@@ -132,7 +132,7 @@ def from_dict(plain: dict[str, Any]) -> Recipe:
         raise InputError(
             f"augment={augment!r}",
             "the fields of the augmentation",
-            "Give them by name, such as flip=true in a table [augment]",
+            "Give them by name in a table [augment]",
         )
     fields = _checked(table, _FIELDS, "the recipe")
     return Recipe(**fields, augment=AugmentSpec(**_checked(augment, _AUGMENT, "augment of the recipe")))

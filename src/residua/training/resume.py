@@ -17,7 +17,7 @@ from residua.training.step.optim import restore_optimizer
 from residua.training.trainer import Trainer
 
 
-class Saved(TypedDict):
+class SavedState(TypedDict):
     """What `Trainer.save` puts into a checkpoint beside the tensors."""
 
     state: dict[str, Any]
@@ -97,7 +97,7 @@ def _read(checkpoint: Checkpoint, folder: Path) -> tuple[dict[str, Any], State]:
         Damaged: it is of a different kind, as only a changed file with a matching hash can be.
     """
     path = checkpoint_path(folder, checkpoint.step)
-    if reason := mismatch(checkpoint.state, Saved):
+    if reason := mismatch(checkpoint.state, SavedState):
         raise Damaged(path, reason)
     try:
         return checkpoint.state, State.from_dict(checkpoint.state["state"])

@@ -25,7 +25,7 @@ from residua.weights.preprocess.stated import StatedPreprocess
 from residua.weights.rgb import for_rgb
 from residua.weights.run import Run
 from residua.weights.sources.by_structure import match_by_structure, matches
-from residua.weights.sources.read_source import Converted, read_weights, trained_on
+from residua.weights.sources.read_source import ConvertedWeights, read_weights, trained_on
 
 
 def convert(
@@ -114,7 +114,7 @@ def convert(
 
 def _read(
     path: Path, spec: Spec, source: str | None, outputs: int | None, by_structure: bool
-) -> tuple[Converted, dict[str, str]]:
+) -> tuple[ConvertedWeights, dict[str, str]]:
     """Return the weights, and the map of layers where they were matched by structure."""
     if by_structure:
         if source is not None:
@@ -125,7 +125,7 @@ def _read(
             )
         match = match_by_structure(path, spec)
         note = f"Matched by structure: {counted(len(match.modules), 'layer')}; check the map."
-        return Converted(match.spec, match.tensors, "", (note,)), match.modules
+        return ConvertedWeights(match.spec, match.tensors, "", (note,)), match.modules
     try:
         return read_weights(path, spec, source, keep_background=outputs), {}
     except InputError as error:

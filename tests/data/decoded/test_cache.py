@@ -18,7 +18,7 @@ from residua._base.words import counted
 from residua.data import file_identity, image_source
 from residua.data.decode import BadImage, decode
 from residua.data.decoded import cache
-from residua.data.decoded.entry import Decoded, Index
+from residua.data.decoded.entry import DecodedImages, Index
 from residua.data.image_source import FileImages
 from residua.data.preprocess.resize import apply_uint8
 from residua.specs.preprocess import PreprocessSpec
@@ -124,7 +124,7 @@ def test_a_damaged_entry_is_built_again_and_the_reason_is_stated(files: list[Pat
 @pytest.mark.parametrize("kind", ["fixed", "ragged"])
 @pytest.mark.parametrize("damage", ["bit", "half"])
 def test_damaged_pixels_are_decoded_again_and_stated(files: list[Path], kind: str, damage: str) -> None:
-    def opened() -> Decoded:
+    def opened() -> DecodedImages:
         images = FileImages(files)
         return cache.fixed(images, SPEC, 2) if kind == "fixed" else cache.ragged(images, 2)
 

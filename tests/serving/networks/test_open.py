@@ -18,14 +18,14 @@ from residua.exporting.export import export
 from residua.inference.predict import predict
 from residua.serving.networks import kept_graph
 from residua.serving.networks.conversion import convert
-from residua.serving.networks.network import Computing, Network
+from residua.serving.networks.network import Computation, Network
 from residua.serving.networks.open import open_network
 from serving.commands import started
 from serving.running import running
 
 pytest.importorskip("openvino", reason="OpenVINO is not installed")
 RAW = {"Inference-Header-Content-Length": "0"}
-OPENVINO = Computing("openvino")
+OPENVINO = Computation("openvino")
 CONVERT = kept_graph._convert
 
 
@@ -52,7 +52,7 @@ def _images(count: int = 5) -> np.ndarray:
 def test_a_converted_graph_gives_the_logits_of_predict(
     converted: Network, run_folder: Path, images: dict[str, Path]
 ) -> None:
-    own = open_network(run_folder, Computing("eager"))
+    own = open_network(run_folder, Computation("eager"))
     images_of_requests = [list(_images()[:2]), np.float32(_images(1).transpose(0, 3, 1, 2) / 255), list(_images()[2:])]
     logits = converted.logits(images_of_requests)
     assert logits.shape == (6, 3)
@@ -65,8 +65,8 @@ def test_a_converted_graph_gives_the_logits_of_predict(
 
 
 def test_descriptions_agree(converted: Network, exported: Path, run_folder: Path) -> None:
-    own = open_network(run_folder, Computing("eager")).description
-    kept, export_ = converted.description, open_network(exported, Computing()).description
+    own = open_network(run_folder, Computation("eager")).description
+    kept, export_ = converted.description, open_network(exported, Computation()).description
     assert kept.to_json() == own.to_json() | {"engine": "openvino"}
     same = ("network", "classes", "preprocess", "temperature", "threshold", "calibrated", "precision")
     assert [getattr(export_, name) for name in same] == [getattr(own, name) for name in same]
@@ -95,7 +95,7 @@ def test_explanations(converted: Network, exported: Path) -> None:
     overlay = converted.explained(_images(1)[0], 0)["overlay"]
     assert overlay is not None
     assert overlay.startswith("data:image/png")
-    assert open_network(exported, Computing()).explained(_images(1)[0], 0)["overlay"] is None
+    assert open_network(exported, Computation()).explained(_images(1)[0], 0)["overlay"] is None
 
 
 def test_a_replaced_run_is_checked_again(
@@ -129,23 +129,23 @@ def test_a_damaged_entry_is_converted_again(
 
 def test_exports_that_cannot_be_served(exported: Path, run_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="an export for openvino"):
-        open_network(exported, Computing("onnxruntime"))
+        open_network(exported, Computation("onnxruntime"))
     with pytest.raises(InputError, match="an export in fp32"):
-        open_network(exported, Computing("openvino", "bf16"))
+        open_network(exported, Computation("openvino", "bf16"))
     altered = Path(shutil.copytree(exported, tmp_path / "altered"))
     (altered / "model.bin").write_bytes(b"garbage")
     with pytest.raises(Damaged, match="altered"):
-        open_network(altered, Computing())
+        open_network(altered, Computation())
     whole = export(run_folder, format="openvino", out=tmp_path / "whole", with_preprocessing=True).folder
     with pytest.raises(InputError, match="probabilities alone"):
-        open_network(whole, Computing())
+        open_network(whole, Computation())
 
 
 def test_onnxruntime_serves_both_too(cache: Path, run_folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
-    want = open_network(run_folder, Computing("eager")).logits([list(_images())])
+    want = open_network(run_folder, Computation("eager")).logits([list(_images())])
     out = export(run_folder, format="onnx", out=tmp_path / "out").folder
-    for source, computing in ((run_folder, Computing("onnxruntime")), (out, Computing())):
+    for source, computing in ((run_folder, Computation("onnxruntime")), (out, Computation())):
         network = open_network(source, computing)
         assert network.description.engine == "onnxruntime"
         assert np.abs(network.logits([list(_images())]) - want).max() < 1e-5

@@ -73,7 +73,7 @@ def open_url(
         ERRORS: as urllib raises them; an address that cannot be asked is `Refused`.
     """
     address, user = _without_user(require_http(url))
-    opener = urllib.request.build_opener(_Following if follow else _Staying)
+    opener = urllib.request.build_opener(_FollowHandler if follow else _StayHandler)
     try:
         # A name outside ASCII is sent as UTF-8 in percent signs; whatever stands in them already stays.
         quoted = urllib.parse.quote(address, safe=string.punctuation)
@@ -175,7 +175,7 @@ class Patience:
         time.sleep(pause)
 
 
-class _Following(urllib.request.HTTPRedirectHandler):
+class _FollowHandler(urllib.request.HTTPRedirectHandler):
     def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
         try:
             target = urllib.parse.urljoin(req.full_url, str(headers.get("Location") or ""))
@@ -190,7 +190,7 @@ class _Following(urllib.request.HTTPRedirectHandler):
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
-class _Staying(urllib.request.HTTPRedirectHandler):
+class _StayHandler(urllib.request.HTTPRedirectHandler):
     def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
         return None
 

@@ -12,7 +12,7 @@ from residua._base.public import public_address
 from residua.cli.show import Switch, answered, note, percent, print_json, say
 
 if TYPE_CHECKING:
-    from residua.inference.explain import Explained
+    from residua.inference.explain import Explanation
 
 
 def explain(
@@ -95,7 +95,7 @@ def explain(
     return answered(len(answers), len(bad))
 
 
-def _line(item: Explained) -> str:
+def _line(item: Explanation) -> str:
     named = zip(item.labels, item.probabilities, strict=True)
     words = [item.path, *(f"{label} {percent(share)}" for label, share in named)]
     words.append(f"[{item.target}: {item.method}{f' of {item.layer}' if item.layer else ''}]")

@@ -83,7 +83,7 @@ def serve(
     """
     _check_installed()
     from residua.serving.models import named_sources
-    from residua.serving.server import Listening
+    from residua.serving.server import Listener
     from residua.serving.server import serve as serve_runs
     from residua.serving.settings import Limits, Settings
 
@@ -106,7 +106,7 @@ def serve(
         limits=Limits(body_bytes=max_body, images=max_images, pixels=max_pixels),
     )
 
-    def announce(listening: Listening) -> None:
+    def announce(listening: Listener) -> None:
         models = [{"name": name, "version": version} for name, version in listening.models]
         if json:
             print_json({"url": listening.url, "models": models})

@@ -18,7 +18,7 @@ from residua._base.words import counted, some
 from residua.data.ahead import in_order
 from residua.data.dataset import Split
 from residua.data.decode import BadImage, Pixels, decode_bytes
-from residua.data.decoded.entry import INDEX, Decoded, Index, load
+from residua.data.decoded.entry import INDEX, DecodedImages, Index, load
 from residua.data.image_source import ImageSource
 from residua.data.preprocess.resize import read_uint8
 from residua.specs.preprocess import PreprocessSpec
@@ -42,7 +42,7 @@ def decode_cache() -> Cache:
     return Cache("decoded", LIMIT_BYTES, without="images are decoded again in every run")
 
 
-def fixed(images: ImageSource, spec: PreprocessSpec, workers: int, *, use_cache: bool = True) -> Decoded | None:
+def fixed(images: ImageSource, spec: PreprocessSpec, workers: int, *, use_cache: bool = True) -> DecodedImages | None:
     """Return every image decoded and preprocessed to (*spec.size, 3), or None when that is above the budget.
 
     The pixels of images that do not decode are zero.
@@ -52,7 +52,7 @@ def fixed(images: ImageSource, spec: PreprocessSpec, workers: int, *, use_cache:
     if math.prod(shape) > BUDGET_BYTES:
         return None
     if count == 0:
-        return Decoded(np.zeros(0, np.uint8), Index.empty(0))
+        return DecodedImages(np.zeros(0, np.uint8), Index.empty(0))
 
     def make(index: int) -> Pixels:
         return read_uint8(lambda: images.read(index), spec)
@@ -77,10 +77,10 @@ def fixed(images: ImageSource, spec: PreprocessSpec, workers: int, *, use_cache:
         return decoded
     memory, index = np.zeros(shape, np.uint8), Index.empty(count)
     fill(memory, index)
-    return Decoded(memory.reshape(-1), index)
+    return DecodedImages(memory.reshape(-1), index)
 
 
-def ragged(images: ImageSource, workers: int) -> Decoded | None:
+def ragged(images: ImageSource, workers: int) -> DecodedImages | None:
     """Return every image decoded at its own size; None where the cache cannot be used.
 
     Raises:
@@ -219,7 +219,7 @@ def refusal(*parts: tuple[Split, dict[int, str]]) -> InputError:
 
 def _kept(
     images: ImageSource, target: str, build: Callable[[Path], Index], again: Callable[[int], Pixels]
-) -> Decoded | None:
+) -> DecodedImages | None:
     """Return an entry; one that is absent or damaged is built first. None where the cache cannot be used."""
     source = images.key()
 

@@ -87,7 +87,7 @@ class Index:
 
 
 @dataclass(eq=False)
-class Decoded:
+class DecodedImages:
     """Images that stand decoded in memory, or in a file mapped into memory.
 
     Attributes:
@@ -185,7 +185,7 @@ def checksum(pixels: Pixels) -> int:
     return zlib.crc32(np.ascontiguousarray(pixels).data)
 
 
-def load(folder: Path, count: int, again: Callable[[int], Pixels]) -> Decoded:
+def load(folder: Path, count: int, again: Callable[[int], Pixels]) -> DecodedImages:
     """Open the entry of `count` images.
 
     Raises:
@@ -195,7 +195,7 @@ def load(folder: Path, count: int, again: Callable[[int], Pixels]) -> Decoded:
     total = int(index.sizes.prod(axis=1).sum()) * 3
     pixels = folder / "pixels"
     if total == 0:
-        return Decoded(np.zeros(0, np.uint8), index)
+        return DecodedImages(np.zeros(0, np.uint8), index)
     try:
         if (held := pixels.stat().st_size) != total:
             raise Damaged(pixels, f"it has {held:,} bytes, not {total:,}")
@@ -205,4 +205,4 @@ def load(folder: Path, count: int, again: Callable[[int], Pixels]) -> Decoded:
         if isinstance(error, Damaged):
             raise
         raise Damaged(pixels, f"it cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    return Decoded(stored, index, again, folder)
+    return DecodedImages(stored, index, again, folder)

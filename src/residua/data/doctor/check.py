@@ -14,7 +14,7 @@ from residua.data.ahead import in_order
 from residua.data.dataset import EMBEDDED
 from residua.data.decode.workers import default_workers
 from residua.data.doctor.findings import broken, imbalance, odd
-from residua.data.doctor.inspect import Examined, Member, examine_file, examine_pixels
+from residua.data.doctor.inspect import Examination, Member, examine_file, examine_pixels
 from residua.data.doctor.repeated import NEAR_LIMIT, repeated
 from residua.data.doctor.report import CheckReport, Finding
 from residua.data.open import open_dataset
@@ -124,12 +124,12 @@ def _one_class(label: str, train: Part) -> str:
     return f"there is one class, {label}{nested}; two are needed" + f": {remedy[:1].lower()}{remedy[1:]}" * bool(remedy)
 
 
-def _examine(images: Sequence[Member], workers: int, progress: Progress | None) -> list[Examined]:
-    def one(image: Member) -> Examined:
+def _examine(images: Sequence[Member], workers: int, progress: Progress | None) -> list[Examination]:
+    def one(image: Member) -> Examination:
         examination = image.examine()
         return examination if len(images) <= NEAR_LIMIT else dataclasses.replace(examination, thumbnail=None)
 
-    results: list[Examined] = []
+    results: list[Examination] = []
     for result in in_order(images, one, workers, in_flight=_IN_FLIGHT):
         results.append(result)
         if progress is not None and (len(results) % _STEP == 0 or len(results) == len(images)):

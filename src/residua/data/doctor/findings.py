@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from residua._base.words import agree, counted
-from residua.data.doctor.inspect import Examined, Member
+from residua.data.doctor.inspect import Examination, Member
 from residua.data.doctor.report import Finding
 
 IMBALANCE = 10.0  # times as many images; a note only: training goes on
@@ -19,7 +19,7 @@ DARK_16_BIT = 64
 """A 16-bit image is taken for one of 14 bits or fewer when no value, of 256, reaches this."""
 
 
-def broken(images: Sequence[Member], results: Sequence[Examined]) -> Iterator[Finding]:
+def broken(images: Sequence[Member], results: Sequence[Examination]) -> Iterator[Finding]:
     """Yield a finding for each kind of damage."""
     kinds: defaultdict[str, list[str]] = defaultdict(list)
     for image, result in zip(images, results, strict=True):
@@ -42,7 +42,7 @@ def _kind(reason: str) -> str:
     return "unsupported" if re.search("which (is not read|needs)", reason) else "corrupt"
 
 
-def odd(images: Sequence[Member], results: Sequence[Examined]) -> Iterator[Finding]:
+def odd(images: Sequence[Member], results: Sequence[Examination]) -> Iterator[Finding]:
     """Yield what is unusual about images that decode: extension, mode, levels, size."""
     pairs = [(image.name, result) for image, result in zip(images, results, strict=True) if not result.reason]
     if not pairs:
@@ -78,7 +78,7 @@ def odd(images: Sequence[Member], results: Sequence[Examined]) -> Iterator[Findi
         )
 
 
-def _few_levels(pairs: Sequence[tuple[str, Examined]]) -> Iterator[Finding]:
+def _few_levels(pairs: Sequence[tuple[str, Examination]]) -> Iterator[Finding]:
     deep, flat = [], []
     for name, result in pairs:
         darkest, brightest = result.levels

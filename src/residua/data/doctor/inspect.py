@@ -32,11 +32,11 @@ class Member:
     split: str
     label: str
     name: str
-    examine: Callable[[], Examined]
+    examine: Callable[[], Examination]
 
 
 @dataclass(frozen=True, eq=False)
-class Examined:
+class Examination:
     """What one image turned out to be.
 
     Attributes:
@@ -60,7 +60,7 @@ class Examined:
     thumbnail: Pixels | None = None
 
 
-def examine_file(path: Path) -> Examined:
+def examine_file(path: Path) -> Examination:
     """Decode a file in full."""
     claimed = FORMATS.get(path.suffix.lower())
     try:
@@ -71,10 +71,10 @@ def examine_file(path: Path) -> Examined:
                 form, mode = _SAME.get(str(image.format), str(image.format)), image.mode
             return examine_pixels(pixels, form, claimed is not None and claimed != form, mode)
     except BadImage as error:
-        return Examined(error.reason)
+        return Examination(error.reason)
 
 
-def examine_pixels(pixels: Pixels, form: str = "", mislabelled: bool = False, mode: str = "RGB") -> Examined:
+def examine_pixels(pixels: Pixels, form: str = "", mislabelled: bool = False, mode: str = "RGB") -> Examination:
     """Describe decoded pixels, uint8 (H, W, 3)."""
     height, width = pixels.shape[:2]
     contiguous = np.ascontiguousarray(pixels)
@@ -84,4 +84,4 @@ def examine_pixels(pixels: Pixels, form: str = "", mislabelled: bool = False, mo
         small = Image.fromarray(contiguous).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, reducing_gap=2.0)
         thumbnail = np.asarray(small)
     levels = (int(contiguous.min()), int(contiguous.max()))
-    return Examined("", form, mislabelled, mode, (height, width), levels, digest, thumbnail)
+    return Examination("", form, mislabelled, mode, (height, width), levels, digest, thumbnail)

@@ -9,7 +9,7 @@ import numpy as np
 
 from residua._base.words import counted
 from residua.data.doctor.duplicates import exact_groups, near_pairs
-from residua.data.doctor.inspect import Examined, Member
+from residua.data.doctor.inspect import Examination, Member
 from residua.data.doctor.report import Finding
 
 NEAR_LIMIT = 100_000
@@ -26,7 +26,7 @@ _NEAR = {
 }
 
 
-def repeated(images: Sequence[Member], results: Sequence[Examined]) -> Iterator[Finding]:
+def repeated(images: Sequence[Member], results: Sequence[Examination]) -> Iterator[Finding]:
     """Yield the groups of equal images, then the pairs of images that look alike."""
     groups: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
     exact = exact_groups([result.digest for result in results])
@@ -48,7 +48,9 @@ def repeated(images: Sequence[Member], results: Sequence[Examined]) -> Iterator[
     yield from _near(images, results, exact)
 
 
-def _near(images: Sequence[Member], results: Sequence[Examined], exact: Sequence[tuple[int, ...]]) -> Iterator[Finding]:
+def _near(
+    images: Sequence[Member], results: Sequence[Examination], exact: Sequence[tuple[int, ...]]
+) -> Iterator[Finding]:
     # Of equal images the first stands for all: n of them would be n²/2 pairs.
     parts = {group[0]: {images[index].split for index in group} for group in exact}
     copies = {index for group in exact for index in group[1:]}

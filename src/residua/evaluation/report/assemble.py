@@ -19,7 +19,7 @@ from residua.data.preprocess.resize import apply_uint8
 from residua.evaluation.measures.abstention import abstention, apply_threshold
 from residua.evaluation.measures.calibration import calibration
 from residua.evaluation.measures.metrics import IntArray, Outcome, tally_of
-from residua.evaluation.report.findings import Calibrated, Mistake
+from residua.evaluation.report.findings import CalibrationFindings, Mistake
 from residua.evaluation.report.report import Report
 from residua.evaluation.scores.scores import Scores
 from residua.explanation.thumbnails import overlay_uris
@@ -140,11 +140,11 @@ def _macs(model: nn.Module, size: tuple[int, int]) -> int | None:
         return None
 
 
-def _calibrated(scores: Scores, fitted: Mapping[str, Any]) -> Calibrated:
+def _calibrated(scores: Scores, fitted: Mapping[str, Any]) -> CalibrationFindings:
     tally = tally_of(scores.logits.double() / fitted["temperature"], torch.from_numpy(scores.labels))
     outcome, metrics = tally.outcome(), tally.metrics()
     thresholds = fitted.get("thresholds") or {}
-    return Calibrated(
+    return CalibrationFindings(
         temperature=float(fitted["temperature"]),
         fitted={key: value for key, value in fitted.items() if key not in ("temperature", "thresholds")},
         loss=metrics.loss,

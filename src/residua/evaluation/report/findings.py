@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from residua.evaluation.batch_norm import Reestimated
+from residua.evaluation.batch_norm import Reestimation
 from residua.evaluation.measures.abstention import Abstention, Threshold
 from residua.evaluation.measures.calibration import Calibration
 from residua.evaluation.measures.ensemble import Ensemble
@@ -40,7 +40,7 @@ class Mistake:
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class CalibrationFindings:
     """The same answers with the run's temperature; rates are fractions of 1.
 
     Attributes:
@@ -126,11 +126,11 @@ class Findings:
     log_likelihood: float | None = None
     brier: float | None = None
     calibration: Calibration | None = field(repr=False, default=None)
-    calibrated: Calibrated | None = field(repr=False, default=None)
+    calibrated: CalibrationFindings | None = field(repr=False, default=None)
     abstention: Abstention | None = field(repr=False, default=None)
     slices: tuple[Slice, ...] = field(repr=False, default=())
     ensemble: Ensemble | None = field(repr=False, default=None)
-    reestimated: Reestimated | None = None
+    reestimated: Reestimation | None = None
     studies: tuple[FinishedStudy, ...] = field(repr=False, default=())
     seconds: float | None = None
     cached: bool = False

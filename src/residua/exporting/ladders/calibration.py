@@ -79,12 +79,12 @@ class Calibration:
         """Whether the time is over."""
         return time.monotonic() > self.until
 
-    def timed(self) -> Timed:
+    def timed(self) -> ControlImages:
         """Return the images of `control`, which raise `OutOfTime` once the time is over."""
-        return Timed(self)
+        return ControlImages(self)
 
 
-class Timed:
+class ControlImages:
     """The control images of a calibration, as NNCF reads them."""
 
     def __init__(self, calibration: Calibration) -> None:

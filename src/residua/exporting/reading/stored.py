@@ -46,7 +46,7 @@ class StoredRun(TypedDict):
     preprocess: dict[str, Any]
 
 
-class Stored(TypedDict):
+class StoredCertificate(TypedDict):
     """The part of certificate.json that proving an export again and serving it read."""
 
     schema: int
@@ -62,7 +62,7 @@ class Stored(TypedDict):
     rows: list[dict[str, Any]]
 
 
-def read_certificate(folder: Path) -> Stored:
+def read_certificate(folder: Path) -> StoredCertificate:
     """Return the certificate of a folder, after checking its signature and the hashes of all files.
 
     Raises:
@@ -70,7 +70,7 @@ def read_certificate(folder: Path) -> Stored:
             certificate does not name.
     """
     path = folder / CERTIFICATE
-    stored = read_json(path, Stored)
+    stored = read_json(path, StoredCertificate)
     unsigned = {key: value for key, value in cast("dict[str, Any]", stored).items() if key != "sha256"}
     if stored["schema"] != SCHEMA or signature(unsigned) != stored["sha256"]:
         raise Damaged(path, "it was altered: it does not give the SHA-256 that was written with it")
@@ -83,7 +83,7 @@ def read_certificate(folder: Path) -> Stored:
     return stored
 
 
-def graph_of(folder: Path, stored: Stored) -> Path:
+def graph_of(folder: Path, stored: StoredCertificate) -> Path:
     """Return the file of an export to open.
 
     Raises:

@@ -16,7 +16,7 @@ from residua.runtime.device import inference_format, on_device
 from residua.runtime.engines.names import Precision
 
 
-class Compiled:
+class CompiledEngine:
     """See `Engine`. A program is made for each shape of batch, so batches shorter than the first are filled up."""
 
     name: Literal["compiled"] = "compiled"
@@ -61,6 +61,6 @@ class Compiled:
 
 def open_here(
     model: nn.Module, precision: Precision, device: torch.device, shape: tuple[int, int, int, int] | None
-) -> Compiled:
+) -> CompiledEngine:
     """Open the engine; with a `shape` the program is made now, else at the first batch."""
-    return Compiled(model, precision, device, shape)
+    return CompiledEngine(model, precision, device, shape)

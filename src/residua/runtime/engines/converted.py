@@ -21,7 +21,7 @@ Size = tuple[int, int, int]
 """(C, H, W) of an image."""
 
 
-class Converted(ABC):
+class ConvertedEngine(ABC):
     """An engine of a runtime that is not torch, on the CPU; see `Engine`.
 
     Attributes:

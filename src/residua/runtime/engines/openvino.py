@@ -8,13 +8,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from residua.runtime.engines.converted import Converted, Size, require_cpu
+from residua.runtime.engines.converted import ConvertedEngine, Size, require_cpu
 from residua.runtime.engines.names import Precision
 from residua.runtime.engines.sessions import OpenVINOSession, openvino_core
 from residua.runtime.graphs.openvino import to_openvino
 
 
-class OpenVINO(Converted):
+class OpenVINO(ConvertedEngine):
     """See `Engine` and `OpenVINOSession`."""
 
     name: Literal["openvino"] = "openvino"

@@ -8,9 +8,9 @@ from typing import Any
 
 from residua._base.errors import Damaged, InputError
 from residua.exporting.names import CERTIFICATE
-from residua.exporting.reading.stored import Stored, graph_of, read_certificate
+from residua.exporting.reading.stored import StoredCertificate, graph_of, read_certificate
 from residua.serving.networks.graph_network import FORMATS, GraphNetwork, open_session
-from residua.serving.networks.network import WANTED_ACCURACY, Computing, Description
+from residua.serving.networks.network import WANTED_ACCURACY, Computation, Description
 from residua.specs.preprocess import PreprocessSpec
 
 _ENGINES = {form: engine for engine, form in FORMATS.items()}
@@ -21,7 +21,7 @@ def is_export(folder: Path) -> bool:
     return (folder / CERTIFICATE).is_file()
 
 
-def open_export(folder: Path, computing: Computing) -> GraphNetwork:
+def open_export(folder: Path, computing: Computation) -> GraphNetwork:
     """Open an export: format and precision are its own.
 
     Raises:
@@ -48,7 +48,7 @@ def open_export(folder: Path, computing: Computing) -> GraphNetwork:
     return GraphNetwork(session, _described(folder, stored, engine, session.metadata))
 
 
-def _described(folder: Path, stored: Stored, engine: str, metadata: dict[str, str]) -> Description:
+def _described(folder: Path, stored: StoredCertificate, engine: str, metadata: dict[str, str]) -> Description:
     try:
         classes = json.loads(metadata["classes"])
         thresholds = json.loads(metadata["thresholds"])
@@ -74,7 +74,7 @@ def _described(folder: Path, stored: Stored, engine: str, metadata: dict[str, st
     )
 
 
-def _check_computing(folder: Path, engine: str, precision: str, computing: Computing) -> None:
+def _check_computing(folder: Path, engine: str, precision: str, computing: Computation) -> None:
     # The defaults of the options stand for "whatever it is": they cannot be distinguished from the user's own.
     if computing.engine not in ("eager", "auto", engine):
         raise InputError(

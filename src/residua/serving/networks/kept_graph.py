@@ -17,7 +17,7 @@ from residua._base.subprocesses import python_module
 from residua._version import __version__
 from residua.exporting.names import FILES
 from residua.serving.networks.graph_network import FORMATS, GraphNetwork, LazyExplainer, open_session
-from residua.serving.networks.network import Computing, Description
+from residua.serving.networks.network import Computation, Description
 
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 DESCRIPTION, REFUSAL = "description.json", "refusal.json"
@@ -32,7 +32,7 @@ def is_run(folder: Path) -> bool:
     return (folder / MODEL_FILE).is_file()
 
 
-def open_kept(folder: Path, computing: Computing) -> GraphNetwork:
+def open_kept(folder: Path, computing: Computation) -> GraphNetwork:
     """Open the converted graph of a run, which is made where the cache has none.
 
     The key covers every byte of the run's weights: a file that was replaced is converted, and with that checked, again.
@@ -55,7 +55,7 @@ def open_kept(folder: Path, computing: Computing) -> GraphNetwork:
     return network
 
 
-def _opened(entry: Path, folder: Path, computing: Computing) -> GraphNetwork:
+def _opened(entry: Path, folder: Path, computing: Computation) -> GraphNetwork:
     document = read_json(entry / DESCRIPTION, dict)
     for name, digest in document["files"].items():
         if not (entry / name).is_file() or sha256_file(entry / name) != digest:

@@ -134,7 +134,7 @@ def grouped(parts: Sequence[Images]) -> list[list[Pixels] | Floats]:
 
 
 @dataclass(frozen=True)
-class Computing:
+class Computation:
     """Who computes the logits of what a server opens.
 
     Attributes:

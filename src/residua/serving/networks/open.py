@@ -7,10 +7,10 @@ from pathlib import Path
 from residua.runtime.engines.names import CONVERTED, check_choice
 from residua.serving.networks.export_folder import is_export, open_export
 from residua.serving.networks.kept_graph import is_run, open_kept
-from residua.serving.networks.network import Computing, Network, Source
+from residua.serving.networks.network import Computation, Network, Source
 
 
-def open_network(source: Source, computing: Computing) -> Network:
+def open_network(source: Source, computing: Computation) -> Network:
     """Open a run, an export or weights by name; takes seconds.
 
     Raises:

@@ -11,7 +11,7 @@ from residua.data.decode import Pixels
 from residua.inference.stream import Predictor
 from residua.serving.networks.network import (
     WANTED_ACCURACY,
-    Computing,
+    Computation,
     Description,
     Doubles,
     Floats,
@@ -37,7 +37,7 @@ class RunNetwork:
         self.description = describe_run(predictor.run, predictor.engine.name, predictor.engine.precision)
 
     @classmethod
-    def open(cls, source: Source, computing: Computing) -> RunNetwork:
+    def open(cls, source: Source, computing: Computation) -> RunNetwork:
         """Load a run and open its engine.
 
         Raises:

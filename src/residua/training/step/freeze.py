@@ -16,7 +16,7 @@ BACKBONE = "backbone"
 
 
 @dataclass(frozen=True)
-class Frozen:
+class FrozenParts:
     """The parameters and modules of a network that training leaves as they are.
 
     Attributes:
@@ -40,7 +40,7 @@ class Frozen:
             network.get_submodule(name).training = False
 
 
-def frozen(spec: Spec, freeze: str) -> Frozen:
+def frozen(spec: Spec, freeze: str) -> FrozenParts:
     """Return what `freeze` keeps still in the network of `spec`.
 
     Args:
@@ -52,7 +52,7 @@ def frozen(spec: Spec, freeze: str) -> Frozen:
         InputError: no such end point (the legal ones are named), or nothing would be left to train.
     """
     if not freeze:
-        return Frozen()
+        return FrozenParts()
     parts = members(spec)
     last = _last(spec, parts, freeze)
     still = [each for part in parts[: last + 1] for each in (part, part.aux) if each is not None]
@@ -68,7 +68,7 @@ def frozen(spec: Spec, freeze: str) -> Frozen:
         )
     called = {name for each in moving for name in each.modules} | {name.rpartition(".")[0] for name in learning}
     modules = dict.fromkeys(name for each in still for name in each.modules if name not in called)
-    return Frozen(tuple(parameters), tuple(modules))
+    return FrozenParts(tuple(parameters), tuple(modules))
 
 
 def layer_scales(spec: Spec, decay: float) -> dict[str, float]:

@@ -49,12 +49,12 @@ def range_test(diverged: Trainer, stop: StopRequest) -> RangeTest | None:
         try:
             # A run may be shorter than the test: its epochs then repeat.
             plan = dataclasses.replace(diverged.plan, total_steps=STEPS)
-            return _tested(_Rising(plan, Display(False)), stop)
+            return _tested(_RangeTrainer(plan, Display(False)), stop)
         except (torch.OutOfMemoryError, MemoryError):
             return None
 
 
-class _Rising(Trainer):
+class _RangeTrainer(Trainer):
     """A trainer whose rate rises from step to step, and whose losses are read here."""
 
     def rate(self, number: int) -> float:
@@ -72,7 +72,7 @@ class _Rising(Trainer):
         return float(loss)
 
 
-def _tested(trainer: _Rising, stop: StopRequest) -> RangeTest | None:
+def _tested(trainer: _RangeTrainer, stop: StopRequest) -> RangeTest | None:
     trainer.begin()
     losses: list[float] = []
     mean = 0.0
@@ -88,7 +88,7 @@ def _tested(trainer: _Rising, stop: StopRequest) -> RangeTest | None:
         trainer.state.epoch, trainer.state.step = trainer.state.epoch + 1, 0
 
 
-def _outcome(trainer: _Rising, losses: list[float]) -> RangeTest:
+def _outcome(trainer: _RangeTrainer, losses: list[float]) -> RangeTest:
     known = [loss for loss in losses if math.isfinite(loss)]
     lowest = min(range(len(known)), key=known.__getitem__, default=0)
     fell = lowest > 0 and known[lowest] < known[0]

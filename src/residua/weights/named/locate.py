@@ -36,7 +36,7 @@ _FORMS = "torchvision:WEIGHTS, timm:TAG, hf://ORG/REPO, https://…#sha256=…, 
 
 
 @dataclass(frozen=True)
-class Located:
+class WeightsFile:
     """A file of weights on this machine.
 
     Attributes:
@@ -71,7 +71,7 @@ def hub_name(name: Path | str) -> Path | str:
     return f"hf://{text}" if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", text) and not Path(name).exists() else name
 
 
-def locate(name: str | Path, spec: Spec | None = None) -> Located:
+def locate(name: str | Path, spec: Spec | None = None) -> WeightsFile:
     """Find weights by name, and fetch those that are not on this machine.
 
     Args:
@@ -109,7 +109,7 @@ def locate(name: str | Path, spec: Spec | None = None) -> Located:
     return (_from_torchvision if peer == "torchvision" else _from_timm)(text, tag, peer_network, spec)
 
 
-def _from_path(path: Path) -> Located:
+def _from_path(path: Path) -> WeightsFile:
     if path.is_dir():
         file = next((path / name for name in HUB_FILES if (path / name).is_file()), None)
         if file is None:
@@ -119,10 +119,10 @@ def _from_path(path: Path) -> Located:
                 "Check the path; a run that is still training has only checkpoints",
             )
         config, processor = (each if each.is_file() else None for each in (path / CONFIG_FILE, path / PROCESSOR_FILE))
-        return Located(str(path.resolve()), file, sha256_file(file), config=config, processor=processor)
+        return WeightsFile(str(path.resolve()), file, sha256_file(file), config=config, processor=processor)
     if not path.is_file() and not checkpoint_files(path):
         raise InputError(f"{path} does not exist", f"weights: {_FORMS}", _perhaps(str(path)))
-    return Located(str(path.resolve()), path, sha256_weights(path))
+    return WeightsFile(str(path.resolve()), path, sha256_weights(path))
 
 
 def sha256_weights(path: Path) -> str:
@@ -141,13 +141,13 @@ def _perhaps(text: str) -> str:
     return f"Did you mean hf://{text}?" if re.fullmatch(r"\w[\w-]*/\w[\w-]*", text) else "Check the path"
 
 
-def _from_hub(address: str, name: str) -> Located:
+def _from_hub(address: str, name: str) -> WeightsFile:
     repository = Repository(name)
     config = repository.fetch(CONFIG_FILE)
     for file in HUB_FILES:
         if path := repository.fetch(file):
             processor = None if is_bundle(path) else repository.fetch(PROCESSOR_FILE)
-            return Located(address, path, sha256_file(path), config=config, processor=processor)
+            return WeightsFile(address, path, sha256_file(path), config=config, processor=processor)
     raise InputError(
         f"{address} holds neither {' nor '.join(HUB_FILES)}",
         "one file of weights of a network that Residua has",
@@ -155,7 +155,7 @@ def _from_hub(address: str, name: str) -> Located:
     )
 
 
-def _from_address(address: str) -> Located:
+def _from_address(address: str) -> WeightsFile:
     public = public_address(address)
     url, _, fragment = address.partition("#")
     try:
@@ -176,7 +176,7 @@ def _from_address(address: str) -> Located:
             "`sha256sum FILE` prints it; or download the file yourself and give its path",
         )
     path = fetch_to_cache(RemoteFile(url, digest or (hashed[1] if hashed else "")))
-    return Located(public, path, sha256_file(path))
+    return WeightsFile(public, path, sha256_file(path))
 
 
 def _peer_network(address: str, peer: str, spec: Spec) -> PeerNetwork:
@@ -197,7 +197,7 @@ def _peer_network(address: str, peer: str, spec: Spec) -> PeerNetwork:
     return theirs.peer_network
 
 
-def _from_torchvision(address: str, tag: str, peer_network: PeerNetwork, spec: Spec) -> Located:
+def _from_torchvision(address: str, tag: str, peer_network: PeerNetwork, spec: Spec) -> WeightsFile:
     from torchvision.models import get_model_weights
 
     known = get_model_weights(peer_network.name)
@@ -219,10 +219,10 @@ def _from_torchvision(address: str, tag: str, peer_network: PeerNetwork, spec: S
         shown.crop_size[0], shown.resize_size[0], shown.interpolation.value, mean=peer.mean, std=peer.std
     )
     classes = tuple(map(str, weights.meta.get("categories") or ()))
-    return Located(address, path, sha256_file(path), "torchvision", preprocess, classes)
+    return WeightsFile(address, path, sha256_file(path), "torchvision", preprocess, classes)
 
 
-def _from_timm(address: str, tag: str, peer_network: PeerNetwork, spec: Spec) -> Located:
+def _from_timm(address: str, tag: str, peer_network: PeerNetwork, spec: Spec) -> WeightsFile:
     try:
         import timm
         from timm.models import get_pretrained_cfg

@@ -21,9 +21,9 @@ from residua.weights.bundle.value import Bundle
 from residua.weights.files.hub_config import HubConfig, read_config
 from residua.weights.files.state_file import container_of, read_state
 from residua.weights.identity import Identity, Target, identify
-from residua.weights.named.locate import Located, is_remote, locate
+from residua.weights.named.locate import WeightsFile, is_remote, locate
 from residua.weights.preprocess.settle import Statements, settle_preprocess
-from residua.weights.sources.read_source import Converted, guessed_source, read_weights
+from residua.weights.sources.read_source import ConvertedWeights, guessed_source, read_weights
 from residua.weights.state_diff import differences
 
 
@@ -41,7 +41,7 @@ class Weights:
         assumed: the one of the notes that states the preprocessing that was assumed; "" where the file states its own.
     """
 
-    located: Located
+    located: WeightsFile
     identity: Identity
     tensors: dict[str, Tensor]
     provenance: Provenance
@@ -130,13 +130,13 @@ def _ends(spec: Spec) -> dict[str, Any]:
     return {name: getattr(spec, name) for name in ("num_classes", "in_channels", "input_size")}
 
 
-def _read(path: Path, spec: Spec, source: str | None, new_classifier: bool) -> Converted:
+def _read(path: Path, spec: Spec, source: str | None, new_classifier: bool) -> ConvertedWeights:
     """Return the network as the file has it, its tensors, and whose names they were; "" for our own."""
     if source is None and container_of(path) in ("torch", "safetensors") and path.suffix != ".keras":
         state = read_state(path)
         wanted = state_shapes(spec)
         if state.keys() == wanted.keys() and not differences(wanted, state):
-            return Converted(spec, state, guessed_source(spec, state.keys()), state.notes)
+            return ConvertedWeights(spec, state, guessed_source(spec, state.keys()), state.notes)
     if not spec.num_classes:  # the file may have a classifier, which nothing takes, or none
         spec, new_classifier = spec.edit(num_classes=get_spec(spec.name).num_classes), True
     return read_weights(path, spec, source, new_classifier=new_classifier)

@@ -36,7 +36,7 @@ _FALLBACK = "torchvision"  # whose rules read what no source knows: its names ar
 _BACKGROUND = 1  # outputs that TensorFlow's ImageNet networks have more than classes
 
 
-class Converted(NamedTuple):
+class ConvertedWeights(NamedTuple):
     """What `read_weights` returns.
 
     Attributes:
@@ -61,7 +61,7 @@ def read_weights(
     *,
     keep_background: int | None = None,
     new_classifier: bool = False,
-) -> Converted:
+) -> ConvertedWeights:
     """Read a file of a source and return the tensors as `spec`'s network has them, every one checked.
 
     Args:
@@ -106,7 +106,7 @@ def ours_from(
     subject: str = "",
     keep_background: int | None = None,
     new_classifier: bool = False,
-) -> Converted:
+) -> ConvertedWeights:
     """Return a source's tensors as `spec`'s network has them, every one checked; what `read_weights` does with a file.
 
     Args:
@@ -158,7 +158,7 @@ def ours_from(
             "Name the network that the file is for with model=…, or its source with source=…",
         )
     state = {key: state[key].to(tensor.dtype) for key, tensor in wanted.items()}
-    return Converted(spec, state, source, tuple(notes), headless)
+    return ConvertedWeights(spec, state, source, tuple(notes), headless)
 
 
 def get_source(name: str) -> Source:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from evaluation.report.test_report import EVIL, Page, make
 from figures.rendering import PROGRAMS, pixels
-from residua.evaluation.batch_norm import Reestimated
+from residua.evaluation.batch_norm import Reestimation
 from residua.evaluation.measures.abstention import abstention, apply_threshold
 from residua.evaluation.measures.calibration import Bin, Calibration, calibration
 from residua.evaluation.measures.ensemble import Ensemble, Member, Pair
@@ -22,7 +22,7 @@ from residua.evaluation.measures.metrics import wilson
 from residua.evaluation.measures.significance import mcnemar
 from residua.evaluation.measures.slices import Slice
 from residua.evaluation.report.diagrams import reliability_diagram
-from residua.evaluation.report.findings import Calibrated
+from residua.evaluation.report.findings import CalibrationFindings
 from residua.evaluation.report.report import Report
 from residua.evaluation.report.study_section import FinishedStudy
 from residua.figures.attributes import alone
@@ -76,7 +76,7 @@ def full(classes: tuple[str, ...] = EVIL, count: int = 400, **changes: Any) -> R
     model = report.model | {"macs": 1_820_000_000, "weights_bytes": 46_800_000, "weights_sha256": "cd" * 32}
     thresholds = (apply_threshold(sure, correct, 0.9, 0.7), apply_threshold(sure, correct, 0.99, None))
     fitted = {"split": "val", "count": 71, "loss_before": 0.9, "loss_after": 0.8}
-    calibrated = Calibrated(1.25, fitted, 0.8, 0.3, calibration(sure**1.25, correct), thresholds)
+    calibrated = CalibrationFindings(1.25, fitted, 0.8, 0.3, calibration(sure**1.25, correct), thresholds)
     parts = ((f"{name} {at}", 20 + at, at) for at, name in enumerate(classes[:4]))
     slices = tuple(Slice("camera", v, n, hits / n, wilson(hits, n), 0.5) for v, n, hits in parts)
     test = mcnemar(correct, correct & (random.random(count) < 0.98))
@@ -91,7 +91,7 @@ def full(classes: tuple[str, ...] = EVIL, count: int = 400, **changes: Any) -> R
         brier=0.31,
         seconds=4.0,
         **({"calibrated": calibrated, "slices": slices, "ensemble": ensemble} | changes),
-        reestimated=Reestimated(20, 1200, 3, 0.0004),
+        reestimated=Reestimation(20, 1200, 3, 0.0004),
         studies=(studied(),),
         remarks=("the temperature was fitted on these same images",),
     )

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from residua.evaluation.measures.calibration import Bin, Calibration
 from residua.evaluation.report.diagrams import bin_rows, reliability_diagram
-from residua.evaluation.report.findings import Calibrated, Findings
+from residua.evaluation.report.findings import CalibrationFindings, Findings
 from residua.evaluation.report.sections.section import Link
 
 Row = tuple[Bin, tuple[float, float]]
@@ -32,7 +32,7 @@ class CalibrationSection:
     calibration: Calibration
     by_chance: float
     loss: float
-    calibrated: Calibrated | None
+    calibrated: CalibrationFindings | None
     diagrams: tuple[Markup, ...]
     tables: tuple[tuple[str, list[Row]], ...]
     template: ClassVar[str] = "calibration.html.j2"

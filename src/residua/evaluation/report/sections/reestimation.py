@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from residua.evaluation.batch_norm import Reestimated
+from residua.evaluation.batch_norm import Reestimation
 from residua.evaluation.report.findings import Findings
 from residua.evaluation.report.sections.section import Link
 
@@ -18,7 +18,7 @@ class ReestimationSection:
         reestimated: layers, images, passes and the change in the last pass.
     """
 
-    reestimated: Reestimated
+    reestimated: Reestimation
     template: ClassVar[str] = "reestimation.html.j2"
     links: ClassVar[tuple[Link, ...]] = (("reestimated", "Batch normalisation"),)
 
