@@ -65,7 +65,7 @@ def reestimate_bn(model: nn.Module, loader: _Batches, *, passes: int = PASSES) -
     would grow with the depth before they vanish. So the first batch runs ahead after each pass, and shows layer by
     layer how inputs changed since. The measured moments are shifted and scaled accordingly before they are set. The
     first statistics are the moments of that batch. Passes are repeated until one measures what is set, to 0.1%; see
-    `Reestimated.settled`.
+    `Reestimation.settled`.
 
     The training mode of every module and the momentum of every layer stay as they are.
 
@@ -168,7 +168,7 @@ class _Watch:
         self.leading, self.seen = False, None
 
     def change(self) -> float:
-        """Return the difference between the statistics measured and those set; see `Reestimated.change`."""
+        """Return the difference between the statistics measured and those set; see `Reestimation.change`."""
         if self.seen is None:  # a layer of an auxiliary head, which evaluation does not run
             return 0.0
         set_mean, set_variance = self._statistics()

@@ -70,7 +70,9 @@ class FeatureNetwork:
             InputError: features of a different point.
         """
         if self.point != PENULTIMATE:
-            raise InputError(f"logits beside the features of {self.point}", f"features of {PENULTIMATE}")
+            raise InputError(
+                f"logits beside the features of {self.point}", f"features of {PENULTIMATE}", "Leave point=… out"
+            )
         logits: Tensor = self._network(images)
         return logits.float(), _vectors(self._seen.features)
 

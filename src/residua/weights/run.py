@@ -139,7 +139,7 @@ class Run:
         """
         several = images if isinstance(images, Sequence) and not isinstance(images, str | bytes) else [images]
         if not several:
-            raise InputError("no image", "at least one image")
+            raise InputError("no image", "at least one image", "Give an image, or a list of them")
         device = next(self.model.parameters()).device
         batch = torch.stack([self.preprocess(image) for image in several]).to(device)
         features = FeatureNetwork(self.model, point).features(batch)

@@ -19,7 +19,7 @@ from residua.evaluation.run_data import open_run
 from residua.families.features import PENULTIMATE, FeatureNetwork, unit_length
 from residua.inference.stream import (
     BadFile,
-    Decoded,
+    DecodedImage,
     ImageFile,
     Paths,
     all_or_refuse,
@@ -183,7 +183,7 @@ def embedded_batches(
         NotFinite: a feature is NaN or infinite.
     """
     for batch in batches(files, embedder.run.preprocess_spec, batch_size=batch_size, workers=workers):
-        pixels = [each.pixels for each in batch if isinstance(each, Decoded)]
+        pixels = [each.pixels for each in batch if isinstance(each, DecodedImage)]
         vectors = iter(embedder.vectors(pixels) if pixels else ())
         done: list[tuple[Embedded | BadFile, Pixels | None]] = []
         for each in batch:
