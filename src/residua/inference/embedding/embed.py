@@ -37,7 +37,7 @@ Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Embedded:
+class EmbeddedImage:
     """An image as a vector.
 
     Attributes:
@@ -147,8 +147,8 @@ def embed_stream(
     batch_size: int = 64,
     device: torch.device | str | None = None,
     workers: int | None = None,
-) -> Iterator[Embedded | BadFile]:
-    """Yield one `Embedded` or `BadFile` per file, in the order given, holding two batches at most.
+) -> Iterator[EmbeddedImage | BadFile]:
+    """Yield one `EmbeddedImage` or `BadFile` per file, in the order given, holding two batches at most.
 
     Args:
         run: a `Run` or its folder.
@@ -167,7 +167,9 @@ def embed_stream(
     return _stream(embedder, paths, batch_size, workers)
 
 
-def _stream(embedder: Embedder, paths: Paths, batch_size: int, workers: int | None) -> Iterator[Embedded | BadFile]:
+def _stream(
+    embedder: Embedder, paths: Paths, batch_size: int, workers: int | None
+) -> Iterator[EmbeddedImage | BadFile]:
     workers = default_workers() if workers is None else workers
     at_least_one(batch_size=batch_size, workers=workers)
     batched = embedded_batches(embedder, image_files(each_path(paths)), batch_size, workers)
@@ -176,7 +178,7 @@ def _stream(embedder: Embedder, paths: Paths, batch_size: int, workers: int | No
 
 def embedded_batches(
     embedder: Embedder, files: Iterable[ImageFile | BadFile], batch_size: int, workers: int
-) -> Generator[list[tuple[Embedded | BadFile, Pixels | None]], None, None]:
+) -> Generator[list[tuple[EmbeddedImage | BadFile, Pixels | None]], None, None]:
     """Yield the vectors of `batch_size` files at a time, in the order given, each with its pixels.
 
     Raises:
@@ -185,11 +187,11 @@ def embedded_batches(
     for batch in batches(files, embedder.run.preprocess_spec, batch_size=batch_size, workers=workers):
         pixels = [each.pixels for each in batch if isinstance(each, DecodedImage)]
         vectors = iter(embedder.vectors(pixels) if pixels else ())
-        done: list[tuple[Embedded | BadFile, Pixels | None]] = []
+        done: list[tuple[EmbeddedImage | BadFile, Pixels | None]] = []
         for each in batch:
             if isinstance(each, BadFile):
                 done.append((each, None))
             else:
-                done.append((Embedded(str(each.file.path), next(vectors)), each.pixels))
+                done.append((EmbeddedImage(str(each.file.path), next(vectors)), each.pixels))
         batch.clear()
         yield done

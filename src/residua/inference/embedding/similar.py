@@ -16,7 +16,7 @@ from residua.data.decode.workers import default_workers
 from residua.evaluation.measures.neighbours import Nearest
 from residua.evaluation.run_data import open_run
 from residua.families.features import PENULTIMATE
-from residua.inference.embedding.embed import Embedded, Embedder, Vectors, embed_stream, embedded_batches
+from residua.inference.embedding.embed import EmbeddedImage, Embedder, Vectors, embed_stream, embedded_batches
 from residua.inference.embedding.vectors_file import SUFFIXES, open_vectors
 from residua.inference.stream import BadFile, Paths, all_or_refuse, each_path, image_files, listed
 from residua.weights.run import Run
@@ -137,7 +137,7 @@ class _Paths:
         self._seen += len(paths)
 
 
-def _similar(query: Embedded, nearest: Nearest, row: int, names: dict[int, str], count: int) -> Similar:
+def _similar(query: EmbeddedImage, nearest: Nearest, row: int, names: dict[int, str], count: int) -> Similar:
     itself = os.path.realpath(query.path)
     pairs = zip(nearest.rows[row].tolist(), nearest.cosines[row].tolist(), strict=True)
     others = (Neighbour(names[index], cosine) for index, cosine in pairs if os.path.realpath(names[index]) != itself)
@@ -156,7 +156,7 @@ def _blocks(
             yield paths, vectors, file.count
         return
     for batch in embedded_batches(embedder, image_files(each_path(photos)), batch_size, workers):
-        good = [item for item, _ in batch if isinstance(item, Embedded)]
+        good = [item for item, _ in batch if isinstance(item, EmbeddedImage)]
         bad += [item for item, _ in batch if isinstance(item, BadFile)]
         if good:
             yield [each.path for each in good], np.stack([each.vector for each in good]), 0

@@ -17,7 +17,7 @@ from residua._base.files import atomic_path, read_regular
 from residua._base.json_file import parse_json
 from residua.inference.answers.parquet import require_parquet
 from residua.inference.answers.rows import text
-from residua.inference.embedding.embed import Embedded, Vectors
+from residua.inference.embedding.embed import EmbeddedImage, Vectors
 from residua.inference.stream import BadFile
 
 SUFFIXES = (".npy", ".parquet")
@@ -82,7 +82,7 @@ class VectorsFile:
             yield batch.column("path").to_pylist(), flat.reshape(len(batch), self.header["dimensions"])
 
 
-def line_of(item: Embedded | BadFile) -> str:
+def line_of(item: EmbeddedImage | BadFile) -> str:
     """Return an image as a line of a file that is being written, without the line's end."""
     if isinstance(item, BadFile):
         return json.dumps({"path": item.path, "reason": item.reason})
