@@ -45,7 +45,7 @@ def test_vague_names_are_seen() -> None:
 
 
 _PARTICIPLE = re.compile(r"(?<=[a-z])(?<!Se)(?<!Ne)(ed|tten|zen)$")
-# Exceptions state what happened, as Python's own do; their bases are told by these words.
+# Exceptions state what happened, as Python's own do. Their bases end in these words.
 _EXCEPTIONS = ("Error", "Exception", "AnswerNo")
 
 
