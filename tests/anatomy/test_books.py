@@ -136,3 +136,26 @@ def test_json_has_cumulative_shares_that_end_at_one() -> None:
         assert rows[-1]["cumulative_macs"] == rows[-1]["cumulative_params"] == 1
         assert all(a["cumulative_macs"] <= b["cumulative_macs"] for a, b in itertools.pairwise(rows))
         assert sum(row["flops"] for row in rows) == document["flops"] == 2 * document["macs"]
+
+
+@pytest.mark.parametrize(
+    ("name", "edits", "depth"),
+    [
+        ("resnet34", {}, 34),
+        ("resnet34", {"shortcut": "projection_all"}, 34),
+        ("resnet50_v2_slim", {}, 50),
+        ("seresnet101", {}, 101),
+        ("resnext50_32x4d", {}, 50),
+        ("cifar_resnet20", {"gate": "independent"}, 20),
+        ("cifar_resnet20", {"gate": "exclusive", "shortcut": "projection"}, 20),
+        ("cifar_highway19", {}, 19),
+        ("cifar_highway19", {"carry": "independent"}, 19),
+        ("plain34", {}, 34),
+        ("vgg19_bn", {}, 19),
+        ("densenet121", {}, 121),
+    ],
+)
+def test_weighted_layers_are_those_that_he_2015_counts(name: str, edits: dict[str, str], depth: int) -> None:
+    found = inspect(get_spec(name, **edits))
+    assert sum(layer.weighted for layer in found.layers) == depth
+    assert sum(group.weighted for group in found.stages) == depth

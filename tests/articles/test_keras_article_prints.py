@@ -51,7 +51,8 @@ def test_row_067_what_improved_and_what_was_saved(tmp_path: Path, capsys: pytest
         top1, epoch = line["val_top1"], line["epoch"]
         seen += 1
         if best is None or top1 > best:
-            wanted = f"val accuracy improved from {'nothing' if best is None else f'{best:.2%}'} to {top1:.2%}"
+            wanted = f"val accuracy {'' if best is None else f'improved from {best:.2%} to '}{top1:.2%}"
+            wanted += ", the first" if best is None else ""
         elif top1 == best:
             wanted = f"val loss improved at the same accuracy, {top1:.2%}"
             wanted = wanted if wanted in printed else f"val accuracy {top1:.2%} did not improve from {best:.2%}"

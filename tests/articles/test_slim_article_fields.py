@@ -49,9 +49,9 @@ def _article(state: dict[str, Tensor], x: Tensor, blocks: Sequence[Block], *, ro
     return norm(x, "norm")
 
 
-def _network(**edits: object) -> nn.Module:
+def _network(units: Sequence[Block] = BLOCKS, **edits: object) -> nn.Module:
     torch.manual_seed(0)
-    return randomised(build(get_spec("resnet50_v2_slim", num_classes=5, units=BLOCKS, **edits)))
+    return randomised(build(get_spec("resnet50_v2_slim", num_classes=5, units=units, **edits)))
 
 
 def _image(side: int = 96, channels: int = 3) -> Tensor:
@@ -86,6 +86,10 @@ def test_row_04_units_as_a_free_list() -> None:
     assert features.shape == (2, 64, 4, 4)
     assert torch.allclose(network.forward_features(_image()), features, rtol=1e-10, atol=1e-10)
     assert torch.allclose(network(_image()), _logits(network, features.mean((2, 3), keepdim=True)).flatten(1))
+    early = ([(32, 8, 2), (32, 8, 1)], [(48, 12, 1), (48, 12, 3), (64, 12, 2), (64, 12, 1)])
+    network = _network(early)
+    features = _article(network.state_dict(), _image(), early)
+    assert torch.allclose(network.forward_features(_image()), features, rtol=1e-10, atol=1e-10)
     published = get_spec("resnet50_v2_slim", units=[[(256, 64, 1)] * 2 + [(256, 64, 3)]])
     assert inspect(published).layers[-6].output == (256, 19, 19)  # 56 / 3, rounded up
 

@@ -148,7 +148,12 @@ def test_the_nearest_are_names_of_ours() -> None:
             "resnet_v2_51",
             "which would be resnet51_v2_slim. Wanted: a name of the catalog. Did you mean resnet50_v2_slim",
         ),
-        ("ResNet21v1", "cifar_resnet20_keras and cifar_resnet26_keras"),
+        (
+            "ResNet21v1",
+            "network 'ResNet21v1', which would be cifar_resnet21_keras. Wanted: a depth of 6n+2, n >= 1. The nearest: "
+            "cifar_resnet20_keras and cifar_resnet26_keras",
+        ),
+        ("wrn_27_10", "network 'wrn_27_10', which would be cifar_wrn27_10."),
         ("wrn_27_10", "cifar_wrn22_10 and cifar_wrn28_10"),
         ("resnet51.a1_in1k", "Did you mean resnet50"),
     ],
@@ -171,6 +176,11 @@ def test_the_command_states_it_in_one_line(capsys: pytest.CaptureFixture[str]) -
     assert '"params": null' in capsys.readouterr().out
     assert main(["models", "resnet50d"]) == 2
     assert "The nearest is resnet50" in capsys.readouterr().err
+
+
+def test_a_tag_of_weights_is_said_to_choose_no_network() -> None:
+    with pytest.warns(Notice, match=r"its tag 'bogus' chooses weights, not the network, .* weights='timm:bogus'"):
+        assert get_spec("resnet50.bogus") == get_spec("resnet50")
 
 
 def test_create_model_takes_them() -> None:

@@ -51,9 +51,10 @@ def test_any_legal_depth(name: str) -> None:
         ("cifar_resnet\u0662\u0660", "Did you mean cifar_resnet"),
         ("cifar_wrn28_010", "Did you mean cifar_wrn28_10"),
         ("cifar_resnet" + "9" * 5000, "residua models"),
-        ("resnet51", "resnet50, resnet18 or"),
+        ("resnet51", "resnet50, resnet34 or"),
         ("CIFAR_RESNET20", "Did you mean cifar_resnet20"),
-        ("", "residua models"),
+        ("", "a network without a name, ''. Wanted: a name of the catalog, such as resnet50"),
+        (" ", "a network without a name"),
     ],
 )
 def test_unknown_names_name_the_nearest(name: str, near: str) -> None:
@@ -140,7 +141,7 @@ def test_lists_and_whole_numbers_become_what_the_fields_hold() -> None:
         (AugmentSpec, {"scale": (0.0, 1.0)}, "Try"),
         (AugmentSpec, {"crop": "padd"}, "Did you mean pad?"),
         (AugmentSpec, {"pad": 2.5}, "a whole number"),
-        (PreprocessSpec, {"image_size": "224"}, "a whole number. Leave it out for 224"),
+        (PreprocessSpec, {"image_size": "224"}, "a whole number, 1 <= image_size <= 4096. Leave it out for 224"),
         (PreprocessSpec, {"mean": (0.5, 0.5)}, "a list of 3 numbers"),
         (PreprocessSpec, {"std": (0.5, 0.5, float("inf"))}, "std[2]=inf"),
         (PreprocessSpec, {"interpolation": "cubic"}, "Did you mean bicubic?"),

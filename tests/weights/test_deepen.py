@@ -112,10 +112,35 @@ def test_what_cannot_be_deepened_is_refused_with_the_reason(name: str, edits: di
         residua.deepen(network, tuple(depth + 1 for depth in getattr(network.spec, "depths", (1,))))
 
 
-@pytest.mark.parametrize("depths", [(2, 2, 2), (1, 2, 3), (3, 3), (3, 3, 3, 3)])
-def test_depths_have_to_grow(depths: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match="depths"):
+@pytest.mark.parametrize(
+    ("depths", "words"),
+    [
+        (
+            (2, 2, 2),
+            "depths=(2, 2, 2) to deepen cifar_resnet14, which are its own. Wanted: one more in some stage. For ",
+        ),
+        ((2, 2, 2), "For example depths=(2, 2, 3)"),
+        ([1, 2, 3], "whose stages have (2, 2, 2). Wanted: 3 depths, none of them smaller"),
+        ((3, 3), "depths=(3, 3) to deepen cifar_resnet14, whose stages have (2, 2, 2)"),
+        ((3, 3, 3, 3), "3 depths, none of them smaller"),
+        (3, "3 depths"),
+        ("abc", "depths='abc'. Wanted: a list of whole numbers"),
+        ((2, 2, 2.5), "depths[2]=2.5"),
+        ((), "depths of 0 entries. Wanted: 1 to 1,000 entries. Its stages have (2, 2, 2)"),
+    ],
+)
+def test_depths_have_to_grow(depths: Any, words: str) -> None:
+    with pytest.raises(InputError) as caught:
         residua.deepen(residua.create_model("cifar_resnet14", **SMALL), depths)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("depths", [(4, 1), (3, 2), (2,)])
+def test_a_list_of_units_is_refused_by_its_name(depths: tuple[int, ...]) -> None:
+    with torch.device("meta"):
+        network = residua.create_model("resnet50_v2_slim", units=[[(32, 8, 1)] * 2 + [(32, 8, 3)], [(48, 12, 1)]])
+    with pytest.raises(InputError, match=r"whose units=… lists each unit by itself"):
+        residua.deepen(network, depths)
 
 
 def test_anything_else_is_refused() -> None:

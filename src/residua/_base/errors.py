@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +86,15 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
 
 def did_you_mean(name: str, known: Iterable[str], count: int = 3) -> str:
     """Return "Did you mean a, b or c?", or "" when nothing comes near."""
-    candidates = nearest(name, known, count)
+    return ask_whether(nearest(name, known, count))
+
+
+def ask_whether(candidates: Sequence[str]) -> str:
+    """Return "Did you mean a, b or c?", or "" without candidates."""
     if not candidates:
         return ""
     return (
-        f"Did you mean {' or '.join([', '.join(candidates[:-1]), candidates[-1]] if candidates[:-1] else candidates)}?"
+        f"Did you mean {' or '.join([', '.join(candidates[:-1]), candidates[-1]] if candidates[1:] else candidates)}?"
     )
 
 

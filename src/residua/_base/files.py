@@ -36,17 +36,20 @@ def check_name(what: str, value: Any) -> None:
     """Refuse what cannot name a file, a folder or anything else.
 
     Raises:
-        InputError: it is neither text nor a path.
+        InputError: it is neither text nor a path, or it is empty.
     """
     if not isinstance(value, str | os.PathLike):
         raise InputError(f"{what} {reprlib.repr(value)}", "a name or a path, as text or as a Path", f"Name the {what}")
+    # As a path, "" would mean the current folder: what an unset variable of a shell leaves.
+    if value == "":
+        raise InputError(f"{what} '', an empty word", "a name or a path", "Use . for the current folder")
 
 
 def check_local(what: str, value: Any) -> None:
     """Refuse what cannot name a file or a folder on this machine; of an address, no secret is shown.
 
     Raises:
-        InputError: it is neither text nor a path, or it is an address.
+        InputError: it is neither text nor a path, it is empty, or it is an address.
     """
     check_name(what, value)
     if is_address(value):

@@ -10,6 +10,8 @@ from residua._base.plain import plain
 from residua.anatomy.memory import TrainingMemory
 from residua.families.end_points import stage_of
 
+_BESIDE = frozenset({"downsample", "join", "gate", "carry", "se"})  # modules beside the layers of a branch
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -52,6 +54,15 @@ class Layer:
     runs: bool = True
 
     @property
+    def weighted(self) -> bool:
+        """Whether it counts toward the depth as He 2015 counts: convolutions and linear layers of the branches.
+
+        Those beside them do not: projections (ResNet-34 has 34 layers, and three projections), gates,
+        squeeze-and-excitation.
+        """
+        return self.operation in ("conv2d", "linear") and _BESIDE.isdisjoint(self.name.split("."))
+
+    @property
     def flops(self) -> int:
         """Two a multiply-accumulate; `elementwise_flops` are counted apart."""
         return 2 * self.macs
@@ -64,7 +75,7 @@ class Group:
     Attributes:
         name: of the end point or stage.
         layers: how many.
-        weighted: how many of them are convolutions or linear layers.
+        weighted: how many of them count toward the depth; see `Layer.weighted`.
     """
 
     name: str
@@ -202,7 +213,7 @@ def grouped(name: str, rows: Sequence[Layer]) -> Group:
     return Group(
         name,
         layers=len(rows),
-        weighted=sum(row.operation in ("conv2d", "linear") for row in rows),
+        weighted=sum(row.weighted for row in rows),
         output=last.output,
         receptive_field=last.receptive_field,
         stride=last.stride,

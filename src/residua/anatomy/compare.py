@@ -37,7 +37,7 @@ def side_by_side(anatomies: Sequence[Anatomy], until: str | int | None = None) -
         InputError: one of the networks has no such layer and no such resolution.
     """
     parts: list[Anatomy | Group] = [each if until is None else subtotal(each, until) for each in anatomies]
-    weighted = [sum(layer.operation in ("conv2d", "linear") for layer in each.layers) for each in anatomies]
+    weighted = [sum(layer.weighted for layer in each.layers) for each in anatomies]
     if until is not None:
         weighted = [part.weighted for part in parts if isinstance(part, Group)]
     costs: list[tuple[str, Unit, list[int]]] = [

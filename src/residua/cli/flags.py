@@ -27,12 +27,17 @@ _VALUE = rf"{_STRING}|\[[^\]\n]*\]|\([^)\n]*\)|…|{_NUMBER}|[\w./:+-]*[\w/]"
 # A printed command ends at its line, a semicolon, a backtick, a bracket or a comma; shlex quotes all that it must.
 COMMAND = r"\bresidua [a-z]+(?: (?:'[^'\n]*'|(?!'|[;`)\n])[^\s`;)])+(?<!,))*"
 _FIELD = (
-    rf"(?<![\w'\"/=?&.\\-])(?P<name>[a-z][a-z_0-9]*)(?:=(?P<value>{_VALUE})(?![\w'\"=/\\])|(?P<sign> [<>]=? )(?=\w))"
+    r"(?<![\w'\"/=?&.\\-])(?P<name>[a-z][a-z_0-9]*)(?P<index>(?:\[\d+\])*)"
+    rf"(?:=(?P<value>{_VALUE})(?![\w'\"=/\\])|(?P<sign> [<>]=? )(?=\w))"
 )
 _BOUNDED = r"(?:(?<=< )|(?<=> )|(?<=<= )|(?<=>= ))(?P<bounded>[a-z][a-z_0-9]*)\b"
 # A call of the library, its positional arguments left out.
 _CALL = r"(?<![\w.])[a-z_]+\(…, (?P<call>[^()\n]+)\)"
-_PATTERN = re.compile(rf"(?P<command>{COMMAND})|{_CALL}|(?<!\w)(?P<quoted>{_STRING})(?!\w)|{_FIELD}|{_BOUNDED}")
+# Any other call is Python: create_model(NAME, weights=FILE).
+_PYTHON = r"(?<![\w.])(?:\w+\.)*\w+\([^()\n]*\)"
+_PATTERN = re.compile(
+    rf"(?P<command>{COMMAND})|{_CALL}|(?P<python>{_PYTHON})|(?<!\w)(?P<quoted>{_STRING})(?!\w)|{_FIELD}|{_BOUNDED}"
+)
 
 # The library's names of arguments which the command calls differently.
 _LIBRARY = {
@@ -61,7 +66,10 @@ def as_flags(text: str, options: Mapping[str, Render]) -> str:
             )
         render = options.get(match["name"] or match["bounded"] or "")
         words = None if render is None else render(match["value"] or "…", match["sign"] or "")
-        return match[0] if words is None else words
+        if words is None:
+            return match[0]
+        # An entry of a list: zoom[0]=nan is --zoom[0] nan.
+        return re.sub(r"^--\S+", rf"\g<0>{match['index'] or ''}", words)
 
     return _PATTERN.sub(replaced, text)
 

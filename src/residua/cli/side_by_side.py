@@ -35,6 +35,8 @@ def print_side_by_side(anatomies: Sequence[Anatomy], table: str, until: str | No
             cells += [_shown(row, value), bar(share, _BAR)]
         body.append(cells)
     print_table(header, body, right=tuple(range(1, len(header), 2)))
+    if any(row.cost == "weighted layers" for row in rows):
+        say("weighted layers as He 2015 counts them: without projections, and without gates and squeeze-and-excitation")
     say()
     for each in anatomies:
         images = "×".join(map(str, each.input_shape))

@@ -43,6 +43,12 @@ def calibrate(run: Run | Path | str, data: str | Path | None = None, **options: 
             f"{run}, which is no run folder of yours", "a run to write a temperature into", "Save it first"
         )
     run = open_run(run, [data])
+    if run.bundle.kept:
+        raise InputError(
+            f"{run.name} to calibrate, weights that its training kept",
+            "a run: the temperature is stored in its model.safetensors",
+            "Evaluate them without calibrate=True",
+        )
     if not (run.folder / MODEL_FILE).is_file():
         raise InputError(f"{run.folder} holds no {MODEL_FILE}", "a run to write a temperature into", "Save it first")
     scorer = open_scorer([run], ScoreOptions(data=data, split="val", **options))

@@ -115,7 +115,7 @@ def ensemble_runs(runs: Sequence[Run], scorer: Scorer, weighing: Weighing) -> tu
 
 def names_of(runs: Sequence[Run]) -> list[str]:
     """Return the names of the runs' folders, or their paths where two folders have the same name."""
-    names = [run.folder.resolve().name for run in runs]
+    names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run.folder) for run in runs]
     return [f"{name} ({index + 1})" if names.count(name) > 1 else name for index, name in enumerate(names)]

@@ -162,7 +162,7 @@ def evaluate(
     )
     return replace(
         report,
-        name=" + ".join(each.folder.resolve().name for each in runs),
+        name=" + ".join(each.name for each in runs),
         recipe=first.recipe,
         history=history,
         slices=by_value,
@@ -261,7 +261,7 @@ def _notes(scorer: Scorer, run: Run) -> list[str]:
 
 def _unsettled(run: Run, reestimated: Reestimation) -> str:
     return (
-        f"the batch normalisation of {run.folder.resolve().name} has not settled: after "
+        f"the batch normalisation of {run.name} has not settled: after "
         f"{counted(reestimated.passes, 'pass', 'passes')} over its "
         f"images statistics were still off by {reestimated.change:.2g} of a deviation or a variance"
     )

@@ -76,8 +76,8 @@ def open_runs(runs: Sequence[Run | Path | str]) -> list[Run]:
         InputError: a run is named twice.
     """
     opened = [open_run(run, runs[index + 1 :]) for index, run in enumerate(runs)]
-    folders = [run.folder.resolve() for run in opened]
-    twice = [str(run.folder) for run, folder in zip(opened, folders, strict=True) if folders.count(folder) > 1]
+    identities = [(run.folder.resolve(), run.bundle.kept) for run in opened]
+    twice = [str(run.folder) for run, own in zip(opened, identities, strict=True) if identities.count(own) > 1]
     if twice:
         raise InputError(f"{twice[0]} twice", "different runs", "Name each run once")
     return opened
@@ -152,9 +152,7 @@ def refuse_other_classes(run: Run, first: Run) -> None:
         InputError: they differ; what each of them lacks is named.
     """
     if set(run.classes) != set(first.classes):
-        raise _other_classes(
-            run, f"the classes of {first.folder}", first.folder.resolve().name, first.classes, _OTHER_RUN
-        )
+        raise _other_classes(run, f"the classes of {first.folder}", first.name, first.classes, _OTHER_RUN)
 
 
 def _other_classes(run: Run, what: str, who: str, classes: Sequence[str], remedy: str) -> InputError:

@@ -37,7 +37,7 @@ def golden_of(run: Run, form: GraphForm) -> Golden:
 def stored_run(run: Run) -> StoredRun:
     """Return what a certificate states of a run."""
     return {
-        "name": run.folder.resolve().name,
+        "name": run.name,
         "model": run.spec.name,
         "weights_sha256": run.weights_sha256,
         "temperature": run.temperature,

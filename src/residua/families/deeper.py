@@ -12,11 +12,11 @@ from residua._base.errors import InputError
 from residua.families.build import build
 from residua.families.network import Classifier
 from residua.layers.unit import ResidualUnit
+from residua.specs.fields import UnitsOfStages, checked
 from residua.specs.resnet import ResNetSpec
 from residua.specs.schema import Spec
 from residua.specs.vgg import VGGSpec
 
-_MORE = "Give the units that each stage is to have, new ones included"
 _NO_DEPTHS = {
     "densenet": "each layer's output is read by all later layers: one more changes the channels of each",
     "highway": "a gate that is closed entirely passes no gradient, and an open one is no identity",
@@ -34,11 +34,7 @@ def deeper(network: Classifier, depths: Sequence[int]) -> Classifier:
     if not isinstance(spec, ResNetSpec | VGGSpec):
         reason = _NO_DEPTHS.get(spec.family, "its modules change the channels, and it has no units that repeat")
         raise InputError(f"{spec.name} to deepen: {reason}", "a residual or plain network, or a VGG", "Deepen another")
-    target = spec.edit(depths=tuple(depths))
-    if len(target.depths) != len(spec.depths) or any(a < b for a, b in zip(target.depths, spec.depths, strict=True)):
-        raise InputError(f"depths={target.depths}", f"as many stages as {spec.depths}, each at least as deep", _MORE)
-    if target.depths == spec.depths:
-        raise InputError(f"depths={target.depths}, which the network has", "at least one unit more", _MORE)
+    target = spec.edit(depths=_longer(spec, depths))
     if isinstance(spec, ResNetSpec):
         _refuse_units(spec, target.depths)
     first = next(network.parameters())
@@ -60,6 +56,38 @@ def deeper(network: Classifier, depths: Sequence[int]) -> Classifier:
     deepened.train(network.training)
     deepened.layout, deepened.provenance = network.layout, network.provenance
     return deepened
+
+
+def _longer(spec: ResNetSpec | VGGSpec, depths: Sequence[int]) -> tuple[int, ...]:
+    """Return checked depths of a deeper network.
+
+    Raises:
+        InputError: depths that are not larger; a network whose units are listed one by one.
+    """
+    if isinstance(spec, ResNetSpec) and spec.units:
+        raise InputError(
+            f"{spec.name} to deepen, whose units=… lists each unit by itself",
+            "a network that has depths: equal units in a stage",
+            "Build the longer list: create_model(NAME, units=…)",
+        )
+    settled = checked("depths", depths, UnitsOfStages, f"Its stages have {spec.depths}")
+    if len(settled) != len(spec.depths) or any(new < old for new, old in zip(settled, spec.depths, strict=False)):
+        raise InputError(
+            f"depths={settled} to deepen {spec.name}, whose stages have {spec.depths}",
+            f"{len(spec.depths)} depths, none of them smaller",
+            _example(spec.depths),
+        )
+    if settled == spec.depths:
+        raise InputError(
+            f"depths={settled} to deepen {spec.name}, which are its own",
+            "one more in some stage",
+            _example(spec.depths),
+        )
+    return tuple(settled)
+
+
+def _example(depths: tuple[int, ...]) -> str:
+    return f"For example depths={(*depths[:-1], depths[-1] + 1)}: those that are there and the new ones together"
 
 
 def _resnet_names(spec: ResNetSpec, depths: tuple[int, ...]) -> dict[str, str]:
@@ -138,8 +166,6 @@ def _reason_with_shortcut(spec: ResNetSpec) -> str | None:
     """Return why a unit with a shortcut cannot be the identity and learn."""
     if spec.sharing != "none":
         return f"with sharing={spec.sharing!r}, a new unit has the weights of the others"
-    if spec.units:
-        return "its units are a free list"
     if spec.shortcut == "none":
         return None
     if spec.gate == "constant" and spec.shortcut_scale != 1:

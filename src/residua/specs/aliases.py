@@ -142,8 +142,9 @@ def equal_of(name: str, ours: frozenset[str]) -> Equal | None:
         inner = Equal(tagged[1], {}, "") if tagged[1] in ours else equal_of(tagged[1], ours)
         if inner is None:
             return None
-        words = inner.words or f"{inner.name} here: {_TIMM}, with its tag of weights"
-        return inner._replace(words=f"{words}; its weights: weights='timm:{tagged[2]}'")
+        words = inner.words or f"{inner.name} here: {_TIMM}"
+        tag = f"its tag {tagged[2]!r} chooses weights, not the network, and is not looked up"
+        return inner._replace(words=f"{words}; {tag}: for those weights use weights='timm:{tagged[2]}'")
     for alias in ALIASES:
         match = re.fullmatch(alias.pattern, name)
         if match:

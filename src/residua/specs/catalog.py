@@ -10,9 +10,10 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from residua._base.errors import InputError, Notice, did_you_mean
+from residua._base.errors import InputError, Notice, ask_whether
 from residua.specs.aliases import equal_of
 from residua.specs.families import FAMILIES
+from residua.specs.near_misses import near_misses
 from residua.specs.no_equal import nearest_of
 from residua.specs.schema import Spec
 from residua.specs.series import Series
@@ -60,6 +61,12 @@ def get_spec(name: str, **edits: Any) -> Spec:
         raise InputError(
             f"network {reprlib.repr(name)}", "a name of the catalog, as text", "See them all with: residua models"
         )
+    if not name.strip():
+        raise InputError(
+            f"a network without a name, {reprlib.repr(name)}",
+            "a name of the catalog, such as resnet50",
+            "See them all with: residua models",
+        )
     spec = _listed(name) or _of_others(name)
     return spec.edit(**edits) if edits else spec
 
@@ -82,7 +89,10 @@ def _of_others(name: str) -> Spec:
     shown = repr(public_address(name))
     equal = equal_of(name, frozenset(_rows()))
     if equal is not None:
-        spec = _listed(equal.name)
+        try:
+            spec = _listed(equal.name)
+        except InputError as error:
+            raise InputError(f"network {shown}, which would be {equal.name}", error.wanted, error.remedy) from error
         if spec is not None:
             warnings.warn(f"{name} is {equal.words}", Notice, stacklevel=1)
             return spec.edit(**equal.edits)
@@ -96,7 +106,7 @@ def _of_others(name: str) -> Spec:
     meant = equal.name if equal else name.rpartition("/")[2].partition(".")[0]
     raise InputError(
         f"network {shown}",
-        f"a name of the catalog. {did_you_mean(meant, list_models())}",
+        f"a name of the catalog. {ask_whether(near_misses(meant, list_models()))}",
         "See them all with: residua models",
     )
 

@@ -11,6 +11,8 @@ from residua._base.words import quoted
 from residua.specs.fields import field_types, parsed, written
 from residua.specs.schema import Spec
 
+_NONE = {"num_classes": 0}  # Python takes None for it, as TF-slim does: no classifier
+
 
 def read_edits(spec: Spec, words: Sequence[str]) -> dict[str, Any]:
     """Return the edits of `spec` that words such as "shortcut=none" and "depths=3,4,6,3" state.
@@ -31,7 +33,14 @@ def read_edits(spec: Spec, words: Sequence[str]) -> dict[str, Any]:
         key, text = match[1], match[2]
         if key in edits:
             raise InputError(f"{key} edited twice", "one value for each field", "Leave one of them out")
-        edits[key] = parsed(key, text, types[key]) if key in types else text
+        if text.strip().lower() == "none" and key in _NONE:
+            edits[key] = _NONE[key]
+        elif key in types:
+            own = written(getattr(spec, key))
+            remedy = f"As it is, {spec.name} has {key}={own}" if len(own) < 200 else ""
+            edits[key] = parsed(key, text, types[key], remedy)
+        else:
+            edits[key] = text
     spec.edit(**edits)
     return edits
 

@@ -119,10 +119,15 @@ def settle(spec: Any) -> None:
     """
     rules = field_rules(spec.__class__)
     for entry in dataclasses.fields(spec):
-        default = entry.default
-        own = "to keep the network's own" if default is dataclasses.MISSING else f"for {quoted(default, 60)}"
-        value = checked(entry.name, getattr(spec, entry.name), rules[entry.name], f"Leave it out {own}")
+        value = checked(entry.name, getattr(spec, entry.name), rules[entry.name], left_out(spec.__class__, entry.name))
         object.__setattr__(spec, entry.name, value)
+
+
+def left_out(kind: type[Any], key: str) -> str:
+    """Return what a dataclass has where a field is left out, as the remedy of an error: "Leave it out for 0.0"."""
+    default = next((entry.default for entry in dataclasses.fields(kind) if entry.name == key), dataclasses.MISSING)
+    own = "to keep the network's own" if default is dataclasses.MISSING else f"for {quoted(default, 60)}"
+    return f"Leave it out {own}"
 
 
 @functools.cache
@@ -155,7 +160,14 @@ def checked(key: str, value: Any, wanted: Any, remedy: str = "") -> Any:
     """
     origin, arguments = get_origin(wanted), get_args(wanted)
     if origin is Annotated:
-        settled = checked(key, value, arguments[0], remedy)
+        try:
+            settled = checked(key, value, arguments[0], remedy)
+        except InputError as error:
+            spans = [rule for rule in arguments[1:] if isinstance(rule, Span)]
+            if not spans or arguments[0] not in (int, float):
+                raise
+            hint = spans[0].hint or remedy
+            raise InputError(error.given, f"{error.wanted}, {spans[0].words(key)}", hint) from None
         for rule in arguments[1:]:
             _obey(key, settled, rule, remedy)
         return settled
@@ -182,7 +194,7 @@ def checked(key: str, value: Any, wanted: Any, remedy: str = "") -> Any:
     return value
 
 
-def parsed(key: str, text: str, wanted: Any) -> Any:
+def parsed(key: str, text: str, wanted: Any, remedy: str = "") -> Any:
     """Return the value that a word of a command line means for a field: "0.1", "yes", "60,120", "[2,1],[2,2]".
 
     Brackets, round or square, hold the lists inside a list, and may stand around the whole; "none" is None where the
@@ -194,7 +206,7 @@ def parsed(key: str, text: str, wanted: Any) -> Any:
     try:
         return _meant(text.strip(), wanted)
     except (ValueError, KeyError):
-        raise InputError(f"{key}={quoted(text)}", expected(wanted), "Leave it out for the default") from None
+        raise InputError(f"{key}={quoted(text)}", expected(wanted), remedy or "Leave it out for the default") from None
 
 
 def written(value: Any) -> str:

@@ -60,7 +60,8 @@ class ResNetSpec(Spec):
         units: all units as a free list beside the two: for each stage one (depth, inner depth, stride) a unit, as
             TF-slim's Block has them; (): the regular form. `edit(units=…)` settles the regular form with it, and a
             contradiction between the two is refused. Depth is the output's channels, inner depth those of a
-            bottleneck's 3×3 or a basic unit's first convolution. `stride_site` states which convolution strides.
+            bottleneck's 3×3 or a basic unit's first convolution. Any unit may stride; `stride_site` states by which of
+            its convolutions.
         unit: "basic" (3×3, 3×3) or "bottleneck" (1×1, 3×3, 1×1).
         expansion: output channels of a unit over the stage's width; 4 for a bottleneck (He 2015, section 4.1).
         activation: order of BN, ReLU and addition, the five of He 2016, figure 4: "post" (a, original),

@@ -75,24 +75,9 @@ def check_units(spec: Any) -> None:
         if spec.unit == "bottleneck" and inner != spec.inner_width(number):
             own = f"inner_widths={spec.inner_widths}, an inner width of {spec.inner_width(number)}"
             _contradiction(spec, where, own, f"inner_widths[{number}]={inner}")
-        _check_sites(spec, number, stage)
         if spec.sharing != "none" and len({*stage[1:]}) > 1:
             spec.refuse(
                 f"units[{number}] with sharing={spec.sharing!r}", "equal units from the second on", "Repeat one"
-            )
-
-
-def _check_sites(spec: Spec, number: int, stage: Sequence[tuple[int, int, int]]) -> None:
-    site: str = spec.stride_site  # type: ignore[attr-defined]
-    legal = len(stage) - 1 if site == "last_3x3" else 0
-    for index, (_, _, stride) in enumerate(stage):
-        if stride > 1 and index != legal:
-            spec.refuse(
-                f"units[{number}][{index}] of stride {stride} with stride_site={site!r}",
-                f"strides in the {'last' if legal or site == 'last_3x3' else 'first'} unit of a stage alone",
-                "Use stride_site='last_3x3', as TF-slim"
-                if site != "last_3x3" and index == len(stage) - 1
-                else "Use stride_site='first_3x3', or begin another stage there",
             )
 
 

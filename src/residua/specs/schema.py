@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, NoReturn, Self
 from residua._base.errors import InputError, did_you_mean
 from residua._base.words import quoted
 from residua.specs.families import FAMILIES, family_named
-from residua.specs.fields import field_roles, settle
+from residua.specs.fields import checked, field_roles, field_rules, settle
 from residua.specs.limits import RateLimit
 
 
@@ -101,12 +101,14 @@ class Spec:
         for key, value in edits.items():
             if key in known:
                 continue
-            others = [each.name for each in FAMILIES.values() if key in _field_names(each.spec_class)]
+            others = {each.name: each.spec_class for each in FAMILIES.values() if key in _field_names(each.spec_class)}
             if others:
+                # Of the families that have the field, those that take the value: not each stem is "none".
+                taking = [name for name, kind in others.items() if _takes(kind, key, value)]
                 raise InputError(
                     f"{key}={quoted(value)} for {self.name}",
-                    f"a network of a family that has it: {', '.join(others)}",
-                    "Leave it out, or see those networks with: residua models",
+                    f"a network of a family that has it: {', '.join(taking or others)}",
+                    f"Leave it out: a {self.family} network has no {key}. The families' networks: residua models",
                 )
             raise InputError(
                 f"{key}={quoted(value)} for {type(self).__name__}",
@@ -167,6 +169,14 @@ class Spec:
 
 def _plain(value: Any) -> Any:
     return [_plain(entry) for entry in value] if isinstance(value, tuple) else value
+
+
+def _takes(kind: Any, key: str, value: Any) -> bool:
+    try:
+        checked(key, value, field_rules(kind)[key])
+    except InputError:
+        return False
+    return True
 
 
 def _field_names(kind: type[Any]) -> list[str]:

@@ -45,7 +45,7 @@ def study_runs(
     """
     assert chosen.measure is not None
     loaded = [load(run) for run in runs]
-    names = [run.folder.resolve().name for run in loaded]
+    names = [run.name for run in loaded]
     if len(set(names)) != len(names):
         raise InputError(
             f"the runs {some(names)}", "runs whose folders have different names", "Rename one, or leave it out"

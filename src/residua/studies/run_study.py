@@ -16,6 +16,7 @@ from residua._base.signals import StopRequest
 from residua.anatomy.cost import cost
 from residua.grids.jobs import read_record
 from residua.grids.processes import default_jobs, run_jobs
+from residua.specs.catalog import get_spec
 from residua.specs.schema import Spec
 from residua.studies.catalog import get_study
 from residua.studies.command import command_of
@@ -71,6 +72,8 @@ def study(
         Interrupted: SIGINT or SIGTERM came; everything is saved, and the message states how to continue.
     """
     chosen = get_study(name)
+    if model == "":  # which in StudyOptions stands for the study's own
+        get_spec(model)
     options = StudyOptions(quick, tuple(depths), model or "", tuple(groups))
     _refuse_unused(chosen, options, runs, seeds, recipe, overrides)
     for depth in options.depths:

@@ -13,7 +13,7 @@ from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_local
 from residua._base.words import quoted
 from residua.specs.augment import SMALL_IMAGE, AugmentSpec
-from residua.specs.fields import checked, field_types, parsed
+from residua.specs.fields import checked, field_rules, field_types, left_out, parsed
 from residua.training.recipe import Recipe, warn_of_engine
 
 _AUGMENT = field_types(AugmentSpec)
@@ -161,10 +161,13 @@ def override(recipe: Recipe, **fields: Any) -> Recipe:
     for key, value in fields.items():
         if key not in known:
             raise _unknown(key, "the options", known)
-        changes[key] = parsed(key, value, known[key]) if _is_word(value, known[key]) else value
+        changes[key] = parsed(key, value, known[key], _left_out(key)) if _is_word(value, known[key]) else value
     if changes.get("epochs") and "min_steps" not in changes:
         changes["min_steps"] = 0
-    inner = {key: checked(key, changes.pop(key), _AUGMENT[key]) for key in list(changes) if key in _AUGMENT}
+    rules = field_rules(AugmentSpec)
+    inner = {
+        key: checked(key, changes.pop(key), rules[key], _left_out(key)) for key in list(changes) if key in _AUGMENT
+    }
     augment = dataclasses.replace(augmentation or recipe.augment, **inner)
     return dataclasses.replace(recipe, **changes, augment=augment)
 
@@ -209,10 +212,14 @@ def _checked(table: dict[str, Any], known: dict[str, Any], source: str) -> dict[
         if key not in known:
             raise _unknown(key, source, known)
         try:
-            values[key] = checked(key, value, known[key])
+            values[key] = checked(key, value, known[key], _left_out(key))
         except InputError as error:
             raise InputError(f"{error.given} in {source}", error.wanted, error.remedy) from None
     return values
+
+
+def _left_out(key: str) -> str:
+    return left_out(AugmentSpec if key in _AUGMENT else Recipe, key)
 
 
 def _rename_engine(fields: dict[str, Any]) -> None:

@@ -104,7 +104,7 @@ def ask(
             "the folder of a run that was started",
             "Leave resume=True out",
         )
-    spec = origin.spec if origin and model is None else spec_of(model or "resnet18")
+    spec = origin.spec if origin and model is None else spec_of("resnet18" if model is None else model)
     # recipe.toml is for people and for other runs: its number of epochs is computed, not the one asked for.
     if origin and (recipe is None or recipe in (str(folder / RECIPE_FILE), folder / RECIPE_FILE)):
         pair = [(origin.recipes.large, FEW), (origin.recipes.small, 0)]

@@ -314,7 +314,7 @@ class Trainer:
 
 def _verdict(before: float | None, top1: float, improved: bool) -> str:
     if before is None:
-        return f"val accuracy improved from nothing to {top1:.2%}"
+        return f"val accuracy {top1:.2%}, the first"
     if improved and top1 == before:
         return f"val loss improved at the same accuracy, {top1:.2%}"
     return (

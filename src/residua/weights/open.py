@@ -13,8 +13,9 @@ def load(name: Path | str, model: str | Spec | None = None) -> Run:
     """Load a trained run, or weights by name as if they were one.
 
     Args:
-        name: a run folder, of which only model.safetensors and config.json are read; or whatever `create_model`
-            takes as weights: "hf://ORG/REPO", "torchvision:IMAGENET1K_V2", "timm:TAG", an address, a file.
+        name: a run folder, of which only model.safetensors and config.json are read; a file of weights that its
+            training kept, "RUN/checkpoints/epoch-0003.safetensors"; or whatever `create_model` takes as weights:
+            "hf://ORG/REPO", "torchvision:IMAGENET1K_V2", "timm:TAG", an address, a file.
         model: the network, where the weights do not state it themselves.
 
     Raises:

@@ -56,6 +56,12 @@ class Run:
         return self.bundle.folder
 
     @property
+    def name(self) -> str:
+        """Return its folder's name, with an epoch behind it where these are the weights that its training kept then."""
+        kept = self.bundle.kept
+        return f"{self.folder.resolve().name}{f'/{kept}' if kept else ''}"
+
+    @property
     def spec(self) -> Spec:
         """Return the network's spec."""
         return self.bundle.spec

@@ -43,7 +43,8 @@ def evaluate(
     Parameters
     ----------
     run
-        The folder of a trained run, or one on the Hub: hf://ORG/REPO.
+        The folder of a trained run, or one on the Hub: hf://ORG/REPO. The weights of one epoch, which train --keep
+        every leaves: RUN/checkpoints/epoch-0003.safetensors.
     data
         What `residua train` takes; left out: the run's own held-out part.
     with_

@@ -29,7 +29,7 @@ def inspect(
     *others: str,
     input_shape: Annotated[str | None, Parameter(name="--input")] = None,
     batch: int = 1,
-    by: Literal["layer", "part", "stage"] = "layer",
+    by: Literal["layer", "part", "stage"] | None = None,
     table: Literal["costs", "lecture"] = "costs",
     training: Switch = False,
     until: str | None = None,
@@ -57,7 +57,7 @@ def inspect(
     batch
         Images, for the memory.
     by
-        A row for each layer, each end point, or each stage.
+        A row for each layer (the default), each end point, or each stage; of several networks, a table of each below.
     table
         costs, or the columns of a well-known lecture: memory in KB, parameters in thousands, MFLOP.
     training
@@ -72,6 +72,10 @@ def inspect(
         Print one JSON document.
     """
     check_target(svg, ".svg")
+    if by is not None and table == "lecture":
+        raise InputError(
+            f"--by {by} with --table lecture", "one of the two: its rows are layers", "Use --until for sums"
+        )
     shape = None if input_shape is None else _parsed(input_shape)
     with _without_collections():
         from residua.anatomy.inspect import inspect as look
@@ -85,15 +89,19 @@ def inspect(
             _draw(networks, svg)
         if others:
             print_side_by_side(networks, table, until, json)
+            if by is not None and not json:
+                for each in networks:
+                    say(f"\n{each.name}")
+                    _costs(each if until is None else _down_to(each, until), by)
             return 0
         if table == "lecture":
             return _lecture(anatomy, until, json)
         if until is not None:
-            return _part(anatomy, until, by, json)
+            return _part(anatomy, until, by or "layer", json)
         if json:
             print_json(anatomy.to_dict())
             return 0
-        _costs(anatomy, by)
+        _costs(anatomy, by or "layer")
         _totals(anatomy)
     return 0
 
@@ -137,7 +145,7 @@ def _unedited(model: str) -> Spec:
     try:
         return get_spec(model)
     except InputError:
-        if not Path(model).exists():
+        if not model.strip() or not Path(model).exists():
             raise
     from residua.weights.bundle.read import load_bundle
 
@@ -187,10 +195,10 @@ def _costs(anatomy: Anatomy, by: str) -> None:
 
 def _part(anatomy: Anatomy, until: str, by: str, json: bool) -> int:
     """Print the rows down to a layer or a resolution, and their sums beside those of the whole network."""
-    from residua.anatomy.extent import layers_until, subtotal
+    from residua.anatomy.extent import subtotal
     from residua.anatomy.lecture import lecture_notes
 
-    total, part = subtotal(anatomy, until), replace(anatomy, layers=layers_until(anatomy, until))
+    total, part = subtotal(anatomy, until), _down_to(anatomy, until)
     if json:
         print_json(
             {"name": anatomy.name, "input_shape": anatomy.input_shape, "batch": anatomy.batch, "until": until}
@@ -210,6 +218,12 @@ def _part(anatomy: Anatomy, until: str, by: str, json: bool) -> int:
     for line in lecture_notes(anatomy):
         say(f"\n{line}")
     return 0
+
+
+def _down_to(anatomy: Anatomy, until: str) -> Anatomy:
+    from residua.anatomy.extent import layers_until
+
+    return replace(anatomy, layers=layers_until(anatomy, until))
 
 
 def _share(part: int, whole: int) -> str:

@@ -45,7 +45,8 @@ def predict(
     Parameters
     ----------
     run
-        The folder of a trained run, or one on the Hub: hf://ORG/REPO.
+        The folder of a trained run, or one on the Hub: hf://ORG/REPO. The weights of one epoch, which train --keep
+        every leaves: RUN/checkpoints/epoch-0003.safetensors.
     paths
         Image files and folders.
     top

@@ -110,7 +110,7 @@ def _edits(model: str | None, out: Path, words: tuple[str, ...]) -> dict[str, An
     from residua.training.run_folder import read_origin
 
     origin = read_origin(out) if model is None else None
-    return read_edits(origin.spec if origin else get_spec(model or "resnet18"), words)
+    return read_edits(origin.spec if origin else get_spec("resnet18" if model is None else model), words)
 
 
 def _no(wanted: Any) -> tuple[str, ...]:

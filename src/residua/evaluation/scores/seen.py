@@ -33,7 +33,7 @@ def check_unseen(run: Run, dataset: Dataset, split: str, purpose: str) -> str:
     Raises:
         InputError: the run has learnt from some of the images; the message counts them.
     """
-    name = run.folder.resolve().name
+    name = run.name
     if run.data.get("hash") != dataset.hash:
         return f"{name} was trained on other data: whether that held some of these images is not known"
     seen = _count_seen(run, dataset, split)

@@ -117,7 +117,10 @@ def _verified(path: Path, content: bytes) -> dict[str, Any]:
         raise InputError(
             f"{path} is no Residua bundle" if plain else f"{path} is damaged: its header cannot be read",
             "weights with spec, classes and preprocessing in the header, as `residua train` writes them",
-            "Load bare weights with create_model(NAME, weights=PATH)" if plain else _REMEDY,
+            "Convert bare weights to a run: residua convert FILE --model MODEL --out RUN; or load them with "
+            "create_model(NAME, weights=FILE)"
+            if plain
+            else _REMEDY,
         ) from error
     offset = header.find(str(stored).encode())
     if len(str(stored)) != 64 or offset < 0:

@@ -36,6 +36,7 @@ class Bundle:
         calibration: `temperature` of the probabilities and how it was fitted, or None; see `store_calibration`.
         versions: of Residua, torch and Python when it was written.
         weights_sha256: of the tensors alone (names, types, shapes, bytes): equal for equal weights.
+        kept: which of the weights that its training kept these are, such as "epoch-0003"; "" for the run's own.
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class Bundle:
     calibration: dict[str, Any] | None = field(default=None, repr=False)
     versions: dict[str, str] = field(default_factory=lambda: versions(), repr=False)
     weights_sha256: str = field(default="", repr=False)
+    kept: str = ""
 
 
 def hash_tensors(tensors: Mapping[str, Tensor]) -> str:

@@ -18,6 +18,7 @@ from residua.weights.bundle.signed import is_bundle
 from residua.weights.bundle.value import Bundle, hash_tensors
 from residua.weights.class_names import class_names
 from residua.weights.identity import Target
+from residua.weights.named.kept_weights import is_kept, read_kept
 from residua.weights.named.locate import HUB_FILES, is_remote
 from residua.weights.named.resolve import Weights, resolve
 from residua.weights.rgb import for_rgb, luma_of
@@ -43,7 +44,7 @@ def open_bundle(name: Path | str, model: str | Spec | None = None) -> tuple[Bund
 def _opened(name: Path | str, model: str | Spec | None) -> tuple[Bundle, dict[str, Tensor]]:
     check_name("run", name)
     if model is None and not is_published(name):
-        return read_bundle(name)
+        return read_kept(name) if is_kept(name) else read_bundle(name)
     weights = resolve(name, None if model is None else Target.of(model))
     if weights.bundle is not None:
         return replace(weights.bundle, spec=weights.identity.opened), weights.tensors

@@ -1,0 +1,99 @@
+"""What a wrong word is answered with: the legal values, and something to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from residua.cli.app import build_app, main
+from residua.cli.flags import as_flags, options_of
+
+TRAIN = ("train", "digits", "--model", "cifar_resnet8", "--out", "a", "--epochs", "1")
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ((*TRAIN, "--rotation", "nan"), "Wanted: a finite number, 0 <= --rotation <= 180. Use 0 to switch it off."),
+        ((*TRAIN, "--zoom", "nan,1"), "Given: --zoom[0] nan. Wanted: a finite number, 0.01 <= --zoom[0] <= 100."),
+        ((*TRAIN, "--learning-rate", "nan"), "a finite number, 0 < --learning-rate"),
+        (
+            ("inspect", "resnet18", "--set", "depths=a,b"),
+            "a list of whole numbers. As it is, resnet18 has depths=2,2,2,2",
+        ),
+        (
+            ("inspect", "resnet18", "--set", "final_norm=maybe"),
+            "true or false. As it is, resnet18 has final_norm=true.",
+        ),
+        (
+            ("inspect", "vgg11", "--set", "stem=none"),
+            "a family that has it: resnet. Leave it out: a vgg network has no ",
+        ),
+        (("inspect", "vgg11", "--set", "stem=imagenet"), "a family that has it: resnet, densenet."),
+        (("inspect", ""), "a network without a name, ''. Wanted: a name of the catalog, such as resnet50."),
+        (("inspect", "resnet18", ""), "a network without a name, ''."),
+        (("train", "digits", "--model", "", "--out", "a"), "a network without a name, ''."),
+        (("study", "lesion", "digits", "--model", "", "--out", "s"), "a network without a name, ''."),
+        (("evaluate", ""), "Given: run '', an empty word. Wanted: a name or a path. Use . for the current folder."),
+        (("predict", "", "x.jpg"), "run '', an empty word"),
+        (("check", ""), "an empty word"),
+        (("train", "", "--out", "a"), "an empty word"),
+        (("inspect", "resnet18", "--by", "stage", "--table", "lecture"), "--by stage with --table lecture"),
+    ],
+)
+def test_the_answer(
+    words: tuple[str, ...],
+    shown: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*words]) == 2
+    assert shown in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_none_for_the_classes_is_no_classifier(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = []
+    for classes in ("None", "0"):
+        assert main(["inspect", "cifar_resnet8", "--set", f"num_classes={classes}"]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert "\nfc " not in printed[0]
+
+
+def test_bare_weights_as_a_run_name_the_command_that_helps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    path = tmp_path / "bare weights.safetensors"
+    save_file({"fc.weight": torch.zeros(2, 2)}, path)
+    assert main(["evaluate", str(path), "digits"]) == 2
+    wanted = "residua convert FILE --model MODEL --out RUN; or load them with create_model(NAME, weights=FILE)."
+    assert wanted in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("create_model(NAME, weights=PATH)", "create_model(NAME, weights=PATH)"),
+        ("residua.load(RUN, batch_size=3), batch_size=3", "residua.load(RUN, batch_size=3), --batch-size 3"),
+        ("views[1]='x'", "--views[1] x"),
+        ("1 <= views[0] <= 3", "1 <= --views[0] <= 3"),
+    ],
+)
+def test_python_stays_python_and_entries_keep_their_number(text: str, shown: str) -> None:
+    assert as_flags(text, options_of(build_app(), "evaluate")) == shown
+
+
+def test_several_networks_have_a_table_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "cifar_resnet20", "cifar_plain20", "--by", "stage"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("\nlayer3 ") == 2
+    assert "weighted layers as He 2015 counts them: without projections" in printed
+    row = next(line for line in printed.splitlines() if line.startswith("weighted layers"))
+    assert [word for word in row.split() if word.isdigit()] == ["20", "20"]
+    assert main(["inspect", "cifar_resnet20", "cifar_plain20"]) == 0
+    assert "\nlayer3 " not in capsys.readouterr().out
