@@ -15,9 +15,9 @@ TRAIN = ("train", "digits", "--model", "cifar_resnet8", "--out", "a", "--epochs"
 @pytest.mark.parametrize(
     ("words", "shown"),
     [
-        ((*TRAIN, "--rotation", "nan"), "Wanted: a finite number, 0 <= --rotation <= 180. Use 0 to switch it off."),
-        ((*TRAIN, "--zoom", "nan,1"), "Given: --zoom[0] nan. Wanted: a finite number, 0.01 <= --zoom[0] <= 100."),
-        ((*TRAIN, "--learning-rate", "nan"), "a finite number, 0 < --learning-rate"),
+        ((*TRAIN, "--rotation", "nan"), "Wanted: a finite number, 0 to 180. Use 0 to switch it off."),
+        ((*TRAIN, "--zoom", "nan,1"), "Given: --zoom[0] nan. Wanted: a finite number, 0.01 to 100."),
+        ((*TRAIN, "--learning-rate", "nan"), "Given: --learning-rate nan. Wanted: a finite number, "),
         (
             ("inspect", "resnet18", "--set", "depths=a,b"),
             "a list of whole numbers. As it is, resnet18 has depths=2,2,2,2",

@@ -141,7 +141,7 @@ def test_lists_and_whole_numbers_become_what_the_fields_hold() -> None:
         (AugmentSpec, {"scale": (0.0, 1.0)}, "Try"),
         (AugmentSpec, {"crop": "padd"}, "Did you mean pad?"),
         (AugmentSpec, {"pad": 2.5}, "a whole number"),
-        (PreprocessSpec, {"image_size": "224"}, "a whole number, 1 <= image_size <= 4096. Leave it out for 224"),
+        (PreprocessSpec, {"image_size": "224"}, "a whole number, 1 to 4,096. Leave it out for 224"),
         (PreprocessSpec, {"mean": (0.5, 0.5)}, "a list of 3 numbers"),
         (PreprocessSpec, {"std": (0.5, 0.5, float("inf"))}, "std[2]=inf"),
         (PreprocessSpec, {"interpolation": "cubic"}, "Did you mean bicubic?"),

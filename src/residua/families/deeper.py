@@ -12,7 +12,7 @@ from residua._base.errors import InputError
 from residua.families.build import build
 from residua.families.network import Classifier
 from residua.layers.unit import ResidualUnit
-from residua.specs.fields import UnitsOfStages, checked
+from residua.specs.fields import UnitCounts, checked
 from residua.specs.resnet import ResNetSpec
 from residua.specs.schema import Spec
 from residua.specs.vgg import VGGSpec
@@ -70,7 +70,7 @@ def _longer(spec: ResNetSpec | VGGSpec, depths: Sequence[int]) -> tuple[int, ...
             "a network that has depths: equal units in a stage",
             "Build the longer list: create_model(NAME, units=…)",
         )
-    settled = checked("depths", depths, UnitsOfStages, f"Its stages have {spec.depths}")
+    settled = checked("depths", depths, UnitCounts, f"Its stages have {spec.depths}")
     if len(settled) != len(spec.depths) or any(new < old for new, old in zip(settled, spec.depths, strict=False)):
         raise InputError(
             f"depths={settled} to deepen {spec.name}, whose stages have {spec.depths}",

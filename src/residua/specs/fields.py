@@ -167,7 +167,7 @@ def checked(key: str, value: Any, wanted: Any, remedy: str = "") -> Any:
             if not spans or arguments[0] not in (int, float):
                 raise
             hint = spans[0].hint or remedy
-            raise InputError(error.given, f"{error.wanted}, {spans[0].words(key)}", hint) from None
+            raise InputError(error.given, f"{error.wanted}, {spans[0].words}", hint) from None
         for rule in arguments[1:]:
             _obey(key, settled, rule, remedy)
         return settled

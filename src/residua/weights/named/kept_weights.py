@@ -9,11 +9,11 @@ from pathlib import Path
 from torch import Tensor
 
 from residua._base.errors import InputError
+from residua._base.run_files import CHECKPOINTS, MODEL_FILE
 from residua.weights.bundle.read import read_bundle
-from residua.weights.bundle.value import MODEL_FILE, Bundle, hash_tensors
+from residua.weights.bundle.value import Bundle, hash_tensors
 from residua.weights.bundle.write import refuse_mismatches
 from residua.weights.files.state_file import read_state
-from residua.weights.local import CHECKPOINTS
 
 _KEPT = re.compile(r"(?P<name>epoch-\d{4,}|best|last)\.safetensors")
 
