@@ -20,7 +20,7 @@ from residua._base.lock import if_free, waiting
 from residua._base.places import cache_root, distrust, make_private
 
 _KEY = "[0-9a-f]{16,64}"
-_FRESH_SECONDS = 3600
+_FRESH_SECONDS = 3600  # writing takes seconds: what is an hour old was left by a builder that was killed
 _warned: set[Path] = set()
 T = TypeVar("T")
 

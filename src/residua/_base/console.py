@@ -20,8 +20,8 @@ Progress = Callable[[int, int], None]
 
 BYTES = "bytes"
 _SMALL = 1_000_000  # bytes that nobody waits for
-_PLAIN_EVERY_SECONDS = 30.0
-_LIVE_EVERY_SECONDS = 0.1
+_PLAIN_EVERY_SECONDS = 30.0  # a log of an hour gets 120 lines
+_LIVE_EVERY_SECONDS = 0.1  # ten times per second looks continuous
 
 
 @contextlib.contextmanager

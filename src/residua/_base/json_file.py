@@ -16,8 +16,8 @@ from typing import Any, Literal, NotRequired, Required, TypeVar, Union
 from residua._base.errors import Damaged
 from residua._base.files import read_regular
 
-LARGEST_BYTES = 64 << 20
-_DEEPEST = 64
+LARGEST_BYTES = 64 << 20  # far beyond any document that we write
+_DEEPEST = 64  # of lists in lists; our own documents have fewer than ten
 _MOST_DIGITS = 20  # 2**64 has so many: a longer number is no measurement of ours, and may be no float
 _CONTAINERS = (dict, list)
 T = TypeVar("T")

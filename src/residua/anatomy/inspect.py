@@ -22,9 +22,9 @@ from residua.families.network import Classifier
 from residua.specs.fields import Span, checked
 from residua.specs.schema import Spec
 
-_LARGEST_SIDE = 65_535
-_LARGEST_BATCH = 1_000_000
-_LARGEST_SEARCHED = 1024
+_LARGEST_SIDE = 65_535  # the largest that JPEG can hold
+_LARGEST_BATCH = 1_000_000  # more than any memory holds
+_LARGEST_SEARCHED = 1024  # a network that takes no image of this side takes none
 
 
 def inspect(

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from residua.anatomy.receptive_field import WHOLE, Field
 
-FLOAT_BYTES = 4
+FLOAT_BYTES = 4  # of float32, in which the books are kept
 
 
 @dataclass(slots=True, eq=False)

@@ -29,7 +29,7 @@ from residua.weights.peers.same_network import PEER_NETWORKS
 
 T = TypeVar("T")
 
-_SAMPLES_OF_THE_YARDSTICK = 10
+_SAMPLES_OF_THE_YARDSTICK = 10  # enough for a spread, at a few per cent of the time
 _MOST = {"batches": 1_000_000, "warm_up": 1_000_000, "threads": 1024, "batch": 1_000_000}
 
 

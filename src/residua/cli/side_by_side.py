@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from residua.anatomy import Anatomy
     from residua.anatomy.compare import CostComparison
 
-_BAR = 20
+_BAR = 20  # characters
 
 
 def print_side_by_side(anatomies: Sequence[Anatomy], table: str, until: str | None, json: bool) -> None:

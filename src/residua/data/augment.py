@@ -17,7 +17,7 @@ from residua.specs.preprocess import LUMA, PreprocessSpec
 _FLIP, _PAD_Y, _PAD_X, _SHIFT_Y, _SHIFT_X, _CUT_Y, _CUT_X = range(7)
 _BRIGHTNESS, _CONTRAST, _SATURATION, _MIX, _MIX_Y, _MIX_X = range(7, 13)
 _BOX = 13
-_ATTEMPTS = 10
+_ATTEMPTS = 10  # torchvision's RandomResizedCrop tries as often before it falls back
 _COLUMNS = _BOX + 2 * _ATTEMPTS + 2
 _ROTATION, _SHEAR, _ROW_ZOOM, _COLUMN_ZOOM, _CHANNELS, _UPSIDE, _LEVEL = range(_COLUMNS, _COLUMNS + 7)
 _ALL_COLUMNS = _COLUMNS + 7

@@ -20,7 +20,7 @@ from residua.specs.preprocess import STD_EPSILON, Center, PreprocessSpec, Std, s
 Floats = npt.NDArray[np.float64]
 
 _MOST_NUMBERS = 4096  # of an image that is whitened: 36 × 36 pixels; its matrix of 0.1 GB takes a minute
-_BATCH = 256
+_BATCH = 256  # images per step: no result depends on it
 
 
 def measured(

@@ -25,7 +25,7 @@ from residua.specs.fields import BadPolicy
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run
 
-_EAGER_BATCH = 64
+_EAGER_BATCH = 64  # images per forward pass of the original: no answer depends on it
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ _STEM = {
 _POOL_BEHIND = {"3b": "maxpool3", "4e": "maxpool4"}
 _AUX_BEHIND = {"4a": "aux1", "4d": "aux2"}
 _AUX_SIDE, _AUX_CHANNELS, _AUX_HIDDEN = 4, 128, 1024  # section 5: a 4×4 map, 1×1 to 128, 1024 units
-_XAVIER_BIAS = 0.2
+_XAVIER_BIAS = 0.2  # Caffe's bias_filler in bvlc_googlenet's train_val.prototxt
 
 
 class Network(Classifier):

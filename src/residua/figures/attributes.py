@@ -25,6 +25,7 @@ LOOKS: tuple[str, ...] = (
 )
 LOOKS += ("opacity", "text-anchor", "font-size", "font-weight", "font-family")
 """The attributes that marks carry."""
+# Sizes of the drawing, pixels.
 _MARGIN = 12
 _TEXT = re.compile(r"<text ([^>]*)>([^<]*)</text>")
 _ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')

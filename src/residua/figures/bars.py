@@ -12,6 +12,7 @@ from residua.figures.sheets import standing_alone
 from residua.figures.widths import width_of
 
 _EDGE, _LEFT, _MIDDLE, _RIGHT = 24, 300, 410, 250  # the least widths of labels, bars and notes
+# Sizes of the drawing, pixels.
 _TOP, _BAR, _GAP, _BETWEEN = 64, 20, 6, 18
 
 

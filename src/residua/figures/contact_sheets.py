@@ -15,6 +15,7 @@ from residua.figures.overlay import Pixels, coloured, overlay, shown
 from residua.figures.palette import rgb
 
 _INK, _SOFT, _WRONG, _PAPER = map(rgb, ("ink", "soft", "wrong", "paper"))
+# Sizes of the drawing, pixels.
 _SIDE, _GAP, _MARGIN = 448, 8, 20
 _TEXT, _SMALL, _HEAD = 16, 12, 36
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from residua.figures.axes import Axis, Show, heading, image, level, linear
 from residua.figures.axes import baseline as baseline_of
 
+# Sizes of the drawing, pixels.
 _WIDTH, _LEFT, _RIGHT, _TOP, _ROW = 520, 170, 20, 30, 24
 
 

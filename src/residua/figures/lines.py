@@ -25,6 +25,7 @@ from residua.figures.widths import width_of
 
 # One unit is one CSS pixel on a phone; wider screens scale the drawing up.
 _WIDTH, _HEIGHT = 340, 230
+# Sizes of the drawing, pixels.
 _LEFT, _TOP, _BOTTOM = 46, 30, 38
 _RIGHT, _RIGHT_NAMED = 12, 70
 

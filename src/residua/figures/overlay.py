@@ -18,7 +18,7 @@ lightness only rises (18 to 95), so that it reads the same in grey; a test prove
 _TABLE = np.array(ANCHORS, np.float64)
 _LEAST, _MOST = 0.12, 0.72
 """Opacity without evidence, just enough to distinguish overlay and image, and with the most evidence."""
-_TOP = 0.99
+_TOP = 0.99  # quantile that is drawn as the greatest: one outlier would dim the whole map
 
 
 def coloured(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

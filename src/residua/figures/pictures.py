@@ -11,7 +11,7 @@ from PIL import Image
 
 SIDE = 160
 """Side of a thumbnail, pixels."""
-_SMALL = 64
+_SMALL = 64  # pixels: up to there an image is enlarged with its pixels visible
 
 
 def thumbnail_uri(pixels: npt.NDArray[np.uint8], side: int = SIDE) -> str:

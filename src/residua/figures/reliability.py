@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from residua.figures.axes import Axis, baseline, below, heading, image, level, upright
 
+# Sizes of the drawing, pixels.
 _LEFT, _RIGHT, _TOP, _FLOOR = 46, 328, 30, 230
 _BASE, _TALLEST = 300, 24  # of the bars of counts, below
 _HEIGHT = 334

@@ -16,8 +16,8 @@ from residua._base.subprocesses import python_module
 from residua._base.words import clock
 from residua.grids.jobs import Job
 
-_POLL_SECONDS = 0.1
-_REPORT_SECONDS = 30.0
+_POLL_SECONDS = 0.1  # a run takes seconds at least
+_REPORT_SECONDS = 30.0  # as often as a bar is written where there is no terminal
 
 
 @dataclass

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-_LONGEST = 300
+_LONGEST = 300  # characters: a line of a log stays readable
 LOGGER = logging.getLogger("residua.serving")
 
 

@@ -27,7 +27,7 @@ from residua.serving.service import Service
 from residua.serving.settings import Settings
 from residua.serving.workers.supervisor import Supervisor
 
-_KEEP_ALIVE_SECONDS = 75
+_KEEP_ALIVE_SECONDS = 75  # longer than the 60 of common proxies, so that they close first
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from residua.studies.study import Result, Results, Study, StudyOptions
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_dict
 
-_DEEPEST = 100_000
+_DEEPEST = 100_000  # layers: more than memory holds
 
 
 def study(

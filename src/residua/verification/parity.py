@@ -18,7 +18,7 @@ from residua.weights.sources.read_source import ours_from
 
 # Height and width, pixels: unequal, so that no transposition hides; small, and legal for every network of the family.
 _SIZES = {"resnet": (48, 80), "densenet": (48, 80), "vgg": (48, 80), "inception_v3": (299, 320)}
-_LEAST = (96, 128)
+_LEAST = (96, 128)  # for every other family
 
 
 @dataclass(frozen=True)

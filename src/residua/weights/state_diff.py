@@ -11,7 +11,7 @@ from residua.families.members import state_shapes
 from residua.specs.schema import Spec
 
 _LONGEST = 1500  # characters of names that one phrase may have
-_MOST = 10
+_MOST = 10  # names per list of an error
 
 
 def mismatches(spec: Spec, tensors: Mapping[str, Tensor]) -> list[str]:

@@ -21,11 +21,11 @@ from residua._base.lock import waiting
 from residua._base.public import public_address
 from residua._base.web.http import ERRORS, Patience, Refused, is_offline, number_in, open_url, require_http
 
-_PIECE = 1 << 18
+_PIECE = 1 << 18  # bytes per read: large enough for a fast line, small enough for a smooth bar
 _LARGEST = 1 << 36  # 64 GiB: where a server announces no length, a download ends there
-_ROOM = 1 << 20
+_ROOM = 1 << 20  # bytes left free, for notes and locks beside the file
 _LONGEST_NAME = 200  # bytes: file systems allow 255, and ".part.etag" comes behind
-_LONGEST_TAG = 1000
+_LONGEST_TAG = 1000  # bytes of an ETag; servers send some 70
 # A slower download is given up: while single bytes arrive, no read of it ever times out.
 _SLOWEST_BYTES_PER_SECOND = 1024
 _SLOW_SECONDS = 60

@@ -20,10 +20,10 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.public import public_address
 
-_TIMEOUT_SECONDS = 30
-_ATTEMPTS = 4
+_TIMEOUT_SECONDS = 30  # without a byte
+_ATTEMPTS = 4  # of one request, each twice as long after the last
 _LONGEST_WAIT_SECONDS = 60
-_HOPS = 5
+_HOPS = 5  # redirects: more of them is a circle
 _TRUE = ("1", "true", "yes", "on")
 # What is tried again: a server that is busy, slow or restarting (RFC 9110, section 15; 429: RFC 6585).
 _PASSING = (408, 425, 429, 500, 502, 503, 504)

@@ -11,6 +11,7 @@ from residua.anatomy.drawing.row import NAMES, SHORTCUTS, arc
 from residua.anatomy.drawing.steps import Column, Step, column
 from residua.figures.widths import width_of
 
+# Sizes of the drawing, pixels.
 _MARGIN, _LEGEND = 48.0, 46.0
 _STEP, _GAP, _BETWEEN = 19.0, 13.0, 14.0
 _WAY, _APART, _LEAST = 34.0, 44.0, 190.0

@@ -19,6 +19,7 @@ _WORDS |= {
 }
 _POINTWISE = ("batch_norm", "relu", "dropout", "sigmoid", "softmax", "tanh")
 _SIGNS = {"add": "+", "mul": "×", "sub": "−"}
+# Sizes of the drawing, pixels.
 _GAP, _LANE_GAP = 13, 26
 _HEIGHTS = {"box": 25, "pill": 18, "sign": 20, "bar": 20}
 

@@ -12,10 +12,11 @@ from residua.anatomy.drawing.picture import Block, Head, Kind, Section, sections
 from residua.anatomy.drawing.row import MARGIN, NAMES, SHORTCUTS, arc, draw_row
 from residua.figures.widths import width_of
 
+# Sizes of the drawing, pixels.
 _ROW_TOP = 136.0
 
 _DETAILED: tuple[Kind, ...] = ("residual", "plain", "gated", "inception", "dense")
-_DIAGRAMS = 4
+_DIAGRAMS = 4  # kinds of blocks in detail: more do not fit beside each other
 
 
 def draw(anatomy: Anatomy) -> str:

@@ -10,6 +10,7 @@ from residua.anatomy.drawing.picture import Head
 from residua.anatomy.drawing.row import MARGIN, Row
 from residua.figures.widths import width_of
 
+# Sizes of the drawing, pixels.
 _LEVEL, _BLOCK, _GAP = 50.0, 12.0, 8.0
 
 

@@ -12,6 +12,7 @@ from residua.anatomy.drawing.canvas import arrow_head, box, element, number, pat
 from residua.anatomy.drawing.picture import Block, Kind, Run, Section
 from residua.figures.widths import width_of
 
+# Sizes of the drawing, pixels.
 WIDTH, MARGIN = 1400.0, 48.0
 NAMES: dict[Kind, tuple[str, str]] = {
     "conv": ("convolution", "convolutions"),
@@ -30,6 +31,7 @@ SHORTCUTS = {
     "padding": "identity, new channels zero",
     "pool": "strided identity",
 }
+# Sizes of the drawing, pixels.
 _TALLEST, _LOWEST = 210.0, 44.0
 _BLOCK_GAP, _SECTION_GAP = 8.0, 30.0
 _LEAST, _STRETCH = 0.5, 2.3

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from residua.evaluation.measures.metrics import ClassMetrics
     from residua.evaluation.report.report import Report
 
-_SLICES_SHOWN = 40
+_SLICES_SHOWN = 40  # about a screen
 
 
 def evaluate(

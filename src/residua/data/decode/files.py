@@ -13,7 +13,7 @@ MAX_FILE_BYTES = 1 << 30  # 100 million pixels of four channels of 16 bits take 
 
 # A large file that is no image is refused by its first bytes: the rest is not read.
 _LOOK_FIRST_BYTES = 64 << 20
-_HEAD_BYTES = 4096
+_HEAD_BYTES = 4096  # signatures stand in the first bytes; a page of memory is read anyway
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),

@@ -19,7 +19,7 @@ from residua.data.image_source import ArrayImages
 from residua.data.sources.array_pickle import unpickle
 from residua.data.splitting import Labels
 
-_PIXELS = 3 * 32 * 32
+_PIXELS = 3 * 32 * 32  # bytes of an image
 _NAMES_BYTES = 100_000  # a hundred times what the names of 100 classes take
 
 

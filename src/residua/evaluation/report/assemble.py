@@ -30,7 +30,7 @@ from residua.runtime.environment import environment
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.bundle.value import hash_tensors
 
-WORST, CONFIDENT = 24, 12
+WORST, CONFIDENT = 24, 12  # mistakes shown: as many as a reader looks through
 
 
 def assemble(

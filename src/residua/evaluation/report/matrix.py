@@ -13,7 +13,7 @@ from residua.evaluation.measures.metrics import IntArray
 
 # Larger matrices are unreadable: the classes with most mistakes stand for them.
 _MATRIX = 100
-_LEVELS = 9
+_LEVELS = 9  # shades that a reader can tell apart
 _SIZES = ((5, "huge"), (12, "large"), (30, "medium"), (_MATRIX, "small"))
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from residua.studies.intervals import Interval
     from residua.studies.measures.subject import Subject
 
-_BATCHES, _BATCH = 6, 64
+_BATCHES, _BATCH = 6, 64  # batches apart give the spread
 _START = "at the start"
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from residua.studies.intervals import Interval
     from residua.studies.measures.subject import Subject
 
-_MOST_DELETED = 10
+_MOST_DELETED = 10  # points of a curve, each of which costs an evaluation
 _COLLAPSE = 0.5  # share of the way to guessing, for one lost unit
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from residua.studies.measures.flow import Pass
     from residua.studies.measures.subject import Subject
 
-_BATCH = 64
+_BATCH = 64  # images per pass: no result depends on it
 
 
 def grid(options: StudyOptions) -> list[Arm]:

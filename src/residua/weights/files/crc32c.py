@@ -16,7 +16,7 @@ _POLYNOMIAL = 0x82F63B78  # reflected
 _ONES = 0xFFFFFFFF
 _LANE = 512  # bytes
 _AT_ONCE = 4096  # lanes whose registers stay in the processor's cache
-_MASK_DELTA = 0xA282EAD8
+_MASK_DELTA = 0xA282EAD8  # LevelDB's kMaskDelta (util/crc32c.h)
 
 
 def crc32c(data: bytes | bytearray | memoryview) -> int:

@@ -21,7 +21,7 @@ from residua._base.subprocesses import python_module
 from residua.weights.files import keras_hdf5
 
 UNNAMED = "layers/"  # how the key of a layer begins whose own name the file does not tell
-_PATIENCE_S = 60.0
+_PATIENCE_S = 60.0  # to start a process and import h5py on a busy machine
 _SLOWEST_DISK = 5e6  # bytes a second
 _WHOLE = "a whole file of Keras's: .h5, .weights.h5 or .keras"
 

@@ -32,7 +32,7 @@ _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _VARIABLES = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
 # Weights hardly shrink when they are compressed: whatever claims to hold far more than its file is no weights.
 _LARGEST_EXPANSION = 8
-_DEEPEST = 12
+_DEEPEST = 12  # groups in groups: Keras nests a few
 _LAYER = re.compile(r"((?:(?:layers|_layer_checkpoint_dependencies)/[^/]+/)+)vars/(\d{1,6})")
 _BASE_MEMORY = 4 << 30  # bytes: Python, numpy and HDF5 before they read anything
 

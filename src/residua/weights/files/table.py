@@ -10,8 +10,8 @@ from residua.weights.files.crc32c import crc32c, masked
 from residua.weights.files.format_error import FormatError
 from residua.weights.files.wire import varint
 
-_FOOTER, _TRAILER = 48, 5
-_MAGIC = 0xDB4775248B80FB57
+_FOOTER, _TRAILER = 48, 5  # bytes, by LevelDB's format (doc/table_format.md)
+_MAGIC = 0xDB4775248B80FB57  # LevelDB's, at the end of each table
 _LONGEST_KEY = 4096  # names of tensors; keys share prefixes, so a hostile file could make them grow without end
 
 

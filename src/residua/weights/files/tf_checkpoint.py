@@ -27,12 +27,12 @@ from residua.weights.files.wire import content, fields, number, text, varint
 
 Array = NDArray[Any]
 
-_BFLOAT16 = 14
+_BFLOAT16 = 14  # DT_BFLOAT16 of TensorFlow's types.proto
 # TensorFlow's numbers of the types that weights and counters have; others (text, resources) are left out.
 _TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 5: "<i2", 6: "i1", 9: "<i8", 10: "?", _BFLOAT16: "<u2", 19: "<f2"}
 # In a V1 file: field of TensorProto that holds the values of a type, and how each is stored ("" is a varint).
 _VALUES = {1: (5, "<f4"), 2: (6, "<f8"), 3: (7, ""), 4: (7, ""), 5: (7, ""), 6: (7, ""), 9: (10, ""), 19: (13, "")}
-_MOST_DIMENSIONS = 8
+_MOST_DIMENSIONS = 8  # a kernel has four
 _SHARD = re.compile(r"(?P<prefix>.+?)(?P<data>\.data)?-(?P<shard>\d{5})-of-(?P<shards>\d{5})")
 _WHOLE = "a whole TensorFlow checkpoint"
 _REMEDY = "Fetch it again; keep all files of a checkpoint in one folder"

@@ -34,7 +34,7 @@ _ALLOWED: list[Any] = [
     (pathlib.PureWindowsPath, "pathlib.WindowsPath"),
 ]  # fmt: skip
 _LARGEST_RATIO = 8  # torch stores tensors uncompressed: a zip that grows more is none of its own
-_ROOM = 1 << 20
+_ROOM = 1 << 20  # bytes of small entries that compress better than the ratio
 
 
 def load_torch(path: Path) -> Any:

@@ -28,7 +28,7 @@ _TRAINING = re.compile(
     r"|n_averaged|optimizer|scheduler)(\..*)?"
 )
 _PREFIXED = re.compile("^(" + "|".join(map(re.escape, _PREFIXES)) + ")+")
-_DEEPEST = 4
+_DEEPEST = 4  # wrappings around a state dict: more of them is no checkpoint
 
 
 class State(dict[str, Tensor]):
