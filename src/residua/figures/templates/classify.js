@@ -93,7 +93,7 @@ function show(element, entry, milliseconds) {
     row.append(text, share, track);
     return row;
   }));
-  part(".evidence").hidden = !answers.explains;
+  part(".evidence").hidden = !answers.explains || chosen()?.explains === false;
   part(".timing").textContent = `${milliseconds.toFixed(0)} ms ${answers.where}`;
 }
 
