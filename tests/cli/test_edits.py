@@ -15,7 +15,7 @@ from residua.cli.app import main
 from residua.specs.catalog import get_spec, list_models
 from residua.specs.edit_text import edit_words, read_edits
 from residua.specs.fields import parsed, written
-from residua.training.run_folder import read_origin
+from residua.training.folder.run_folder import read_origin
 
 
 @pytest.mark.parametrize("name", list_models())

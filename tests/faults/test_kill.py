@@ -19,8 +19,8 @@ from residua._base.errors import InputError
 from residua._base.lock import exclusive
 from residua._base.signals import Interrupted
 from residua.training import finish, loop
+from residua.training.folder.run_folder import read_origin
 from residua.training.loop import train
-from residua.training.run_folder import read_origin
 from residua.training.trainer import Trainer
 
 MODEL = "cifar_resnet8"

@@ -21,10 +21,10 @@ from residua.families.build import build, spec_of
 from residua.specs.catalog import get_spec
 from residua.specs.pixel_array import PixelArray
 from residua.specs.preprocess import PreprocessSpec, default_preprocess
+from residua.training.folder.run_folder import read_origin
 from residua.training.initial_weights import Initial, preprocess_for
 from residua.training.loop import train
 from residua.training.request import ask
-from residua.training.run_folder import read_origin
 from residua.training.trainer import Trainer
 from residua.weights.bundle.read import read_bundle
 from residua.weights.bundle.write import save_bundle

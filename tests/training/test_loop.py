@@ -13,7 +13,7 @@ import torch
 
 import residua.training.trainer as trainer_module
 from residua._base.errors import InputError
-from residua.training.checkpoint import list_checkpoints
+from residua.training.folder.checkpoint import list_checkpoints
 from residua.training.loop import train
 from residua.training.recipe_file import load_recipe
 from residua.training.trainer import Diverged, Trainer

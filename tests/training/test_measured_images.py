@@ -19,10 +19,10 @@ from residua.evaluation.evaluate import evaluate
 from residua.inference.explain import explain
 from residua.specs.preprocess import PreprocessSpec, default_preprocess
 from residua.training import loop
+from residua.training.folder.run_folder import read_origin
 from residua.training.loop import train
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import load_recipe
-from residua.training.run_folder import read_origin
 from residua.training.step.optim import build_optimizer, parameter_groups
 from residua.weights.run import Run
 

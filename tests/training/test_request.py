@@ -17,12 +17,12 @@ from residua._base.lock import exclusive
 from residua._base.signals import Interrupted
 from residua.specs.catalog import get_spec
 from residua.training import finish, plan
-from residua.training.claim import record
+from residua.training.folder.claim import record
+from residua.training.folder.run_folder import read_origin
 from residua.training.loop import train
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import load_recipe
 from residua.training.request import ask
-from residua.training.run_folder import read_origin
 from residua.training.trainer import Trainer
 from residua.weights.open import load
 

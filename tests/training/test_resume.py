@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from residua._base.errors import Damaged
-from residua.training.checkpoint import Checkpoint
+from residua.training.folder.checkpoint import Checkpoint
 from residua.training.resume import _read
 from residua.training.state import State
 

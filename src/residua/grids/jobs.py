@@ -13,9 +13,9 @@ from residua._base.errors import Damaged, InputError
 from residua._base.files import write_text
 from residua._base.json_file import parse_json, read_json
 from residua.specs.schema import Spec
+from residua.training.folder.run_folder import is_finished
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import from_dict, to_dict
-from residua.training.run_folder import is_finished
 from residua.weights.bundle.read import load_bundle
 
 

@@ -41,8 +41,8 @@ def work(job: Job, threads: int) -> None:
     import torch
 
     from residua.runtime.environment import environment
+    from residua.training.folder.run_folder import read_origin
     from residua.training.loop import train
-    from residua.training.run_folder import read_origin
 
     torch.set_num_threads(threads)
     run = train(

@@ -12,7 +12,7 @@ from residua._base.words import clock, counted
 from residua.evaluation.evaluate import evaluate_model, relation
 from residua.evaluation.report.report import Report, write_report
 from residua.families.build import build
-from residua.training.checkpoint import list_checkpoints, save_weights
+from residua.training.folder.checkpoint import list_checkpoints, save_weights
 from residua.training.recipe_file import to_dict
 from residua.training.trainer import Trainer
 from residua.weights.bundle.write import save_bundle

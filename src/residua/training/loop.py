@@ -13,14 +13,14 @@ from residua._base.wording import worded
 from residua._base.words import counted
 from residua.specs.preprocess import describe
 from residua.specs.schema import Spec
-from residua.training.checkpoint import epoch_path, remove_leftovers
-from residua.training.claim import claim, opening
 from residua.training.finish import finish
+from residua.training.folder.checkpoint import epoch_path, remove_leftovers
+from residua.training.folder.claim import claim, opening
+from residua.training.folder.run_folder import checkpoints_of, is_finished
 from residua.training.plan import Plan, check_content, open_data, open_plan, write_plan
 from residua.training.recipe import Recipe
 from residua.training.request import ask
 from residua.training.resume import resume as resume_from_checkpoint
-from residua.training.run_folder import checkpoints_of, is_finished
 from residua.training.step.memory import advice_while_opening, advice_while_training
 from residua.training.step.range_test import EARLY, STEPS, range_test
 from residua.training.trainer import Diverged, Trainer

@@ -16,11 +16,11 @@ from residua.families.sizes import check_batch, check_input
 from residua.runtime.device import choose_hardware
 from residua.specs.preprocess import size_words
 from residua.specs.schema import Spec
-from residua.training.checkpoint import list_checkpoints
+from residua.training.folder.checkpoint import list_checkpoints
+from residua.training.folder.run_folder import RunRecord, checkpoints_of, is_finished, read_origin
 from residua.training.initial_weights import Initial, find_initial, full_name
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import FEW, RecipePair, list_recipes, load_recipe, override
-from residua.training.run_folder import RunRecord, checkpoints_of, is_finished, read_origin
 from residua.training.step.freeze import frozen
 from residua.weights.identity import Target
 from residua.weights.named.locate import locate

@@ -10,7 +10,7 @@ from torch import Tensor
 from residua._base.errors import Damaged, InputError
 from residua._base.json_file import mismatch
 from residua._base.words import counted, some
-from residua.training.checkpoint import Checkpoint, checkpoint_path, newest_checkpoint
+from residua.training.folder.checkpoint import Checkpoint, checkpoint_path, newest_checkpoint
 from residua.training.plan import Plan
 from residua.training.state import State
 from residua.training.step.optim import restore_optimizer

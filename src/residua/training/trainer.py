@@ -25,7 +25,7 @@ from residua.evaluation.measures.metrics import NotFinite
 from residua.families.build import build
 from residua.runtime.compiling import compiled
 from residua.specs.preprocess import size_words
-from residua.training.checkpoint import (
+from residua.training.folder.checkpoint import (
     Checkpoint,
     all_finite,
     epoch_path,

@@ -107,7 +107,7 @@ def _edits(model: str | None, out: Path, words: tuple[str, ...]) -> dict[str, An
     if not words:
         return {}
     from residua.specs.catalog import get_spec
-    from residua.training.run_folder import read_origin
+    from residua.training.folder.run_folder import read_origin
 
     origin = read_origin(out) if model is None else None
     return read_edits(origin.spec if origin else get_spec("resnet18" if model is None else model), words)

@@ -71,8 +71,8 @@ def run(course: Course) -> Finding:
 
 def _trained(course: Course, name: str, seed: int) -> Path:
     """Return the folder of a run, trained or continued where it is not finished."""
+    from residua.training.folder.run_folder import origin_path
     from residua.training.loop import train
-    from residua.training.run_folder import origin_path
 
     folder = course.runs / "beyond" / f"{name}-seed{seed}"
     fields: dict[str, Any] = {**course.recipe, "seed": seed, "learning_rate": 0.1, "val_fraction": 0.02}

@@ -12,7 +12,7 @@ from residua._base.files import write_text, writing
 from residua._base.json_file import read_json
 from residua._base.run_files import CHECKPOINTS, ORIGIN, RUN_FILES
 from residua.specs.schema import Spec
-from residua.training.checkpoint import list_checkpoints
+from residua.training.folder.checkpoint import list_checkpoints
 from residua.training.initial_weights import Initial, InitialRecord
 from residua.training.recipe_file import RecipePair, from_dict, to_dict
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from residua._base.errors import InputError
-from residua.training import checkpoint
-from residua.training.checkpoint import (
+from residua.training.folder import checkpoint
+from residua.training.folder.checkpoint import (
     BadCheckpoint,
     Checkpoint,
     list_checkpoints,

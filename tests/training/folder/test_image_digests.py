@@ -14,9 +14,9 @@ from PIL import Image
 
 from residua._base.errors import Damaged, InputError
 from residua.data.open import open_dataset
-from residua.training.image_digests import ImageDigests, digest_images, read_digests
+from residua.training.folder.image_digests import ImageDigests, digest_images, read_digests
+from residua.training.folder.run_folder import digests_path, origin_path
 from residua.training.loop import train
-from residua.training.run_folder import digests_path, origin_path
 from residua.training.trainer import Trainer
 from residua.weights.open import load
 

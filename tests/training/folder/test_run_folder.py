@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from residua._base.errors import Damaged, InputError
-from residua.training.claim import record
+from residua.training.folder.claim import record
+from residua.training.folder.run_folder import origin_path, read_origin
 from residua.training.loop import train
 from residua.training.request import ask
-from residua.training.run_folder import origin_path, read_origin
 
 MODEL = "cifar_resnet8"
 

@@ -12,11 +12,18 @@ from residua._base.errors import InputError
 from residua._base.run_files import CHECKPOINTS, LOCK_FILE
 from residua._base.words import counted, some
 from residua.data.dataset import Dataset
-from residua.training.image_digests import ImageDigests, changed_names, file_names, read_digests
+from residua.training.folder.image_digests import ImageDigests, changed_names, file_names, read_digests
+from residua.training.folder.run_folder import (
+    DataRecord,
+    RunRecord,
+    checkpoints_of,
+    digests_path,
+    origin_path,
+    write_origin,
+)
 from residua.training.recipe import FREE_FIELDS
 from residua.training.recipe_file import FEW, differences
 from residua.training.request import Request
-from residua.training.run_folder import DataRecord, RunRecord, checkpoints_of, digests_path, origin_path, write_origin
 
 
 def claim(request: Request) -> None:
