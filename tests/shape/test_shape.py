@@ -99,7 +99,18 @@ OPTIONS = {
         *("mean", "std", "scale", "mean_image", "interpolation", "crop", "by_structure", "json"),
     },
     "export": {
-        *("run", "data", "format", "precision", "out", "layout", "with_preprocessing", "golden_only", "check"),
+        *(
+            "run",
+            "data",
+            "format",
+            "precision",
+            "out",
+            "layout",
+            "runtime",
+            "with_preprocessing",
+            "golden_only",
+            "check",
+        ),
         *("max_drop", "ladder_seconds", "on_bad", "data_dir", "json"),
     },
     "bench": {

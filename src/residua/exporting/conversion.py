@@ -70,6 +70,6 @@ def _input_sentence(form: GraphForm) -> str:
     if form.with_preprocessing:
         return (
             f"takes uint8 images of {size_words(form.preprocess.size)} pixels, RGB, channels last, and gives "
-            "probabilities; resize and crop stay outside: no format resizes as Pillow does"
+            "probabilities; resize and crop stay outside"
         )
     return f"takes normalised float32 images, RGB, channels first, and gives logits ({describe(form.preprocess)})"

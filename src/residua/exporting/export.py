@@ -21,6 +21,7 @@ from residua.exporting.names import GOLDEN, LADDER_SECONDS, MAX_DROP, PAGE, chec
 from residua.exporting.page import render
 from residua.exporting.part import open_part
 from residua.exporting.trial import Trial
+from residua.exporting.web.site import WebRuntime, write_site
 from residua.specs.fields import BadPolicy, Span, checked
 from residua.weights.run import Run
 
@@ -60,6 +61,7 @@ def export(
     out: Path | str,
     precision: str = "fp32",
     layout: str = "plain",
+    runtime: Path | str | None = None,
     with_preprocessing: bool = False,
     max_drop: float = MAX_DROP,
     ladder_seconds: float = LADDER_SECONDS,
@@ -79,11 +81,13 @@ def export(
     Args:
         run: a `Run`, its folder or a name that `load` takes.
         data: where the run's data lies now, or other labelled images; None for the recorded place.
-        format: "onnx", "openvino" or "torch" (torch.export, .pt2).
+        format: "onnx", "openvino", "torch" (torch.export, .pt2), or "web": a folder of static files that classifies in
+            the browser.
         out: the folder to write, new or empty. It appears when all is proven.
         precision: "fp32"; "int8" for ONNX and OpenVINO; "bf16" for OpenVINO, whose files hold float32 and are opened
             for bf16.
         layout: "plain"; or a folder that a model server loads as it is: "triton" or "ovms" (OpenVINO Model Server).
+        runtime: for "web", the folder of the npm package onnxruntime-web, whose files are copied.
         with_preprocessing: whether the graph takes uint8 (B, H, W, 3), resized and cropped, and gives probabilities;
             else it takes normalised float32 (B, 3, H, W) and gives logits.
         max_drop: the loss of top-1 that int8 may have, a fraction of 1. The steps of a ladder of recipes are tried,
@@ -101,6 +105,7 @@ def export(
     """
     name, chosen = check_form(format, precision)
     arranged = check_layout(layout, name, chosen)
+    web = WebRuntime.open(None if runtime is None else Path(runtime)) if name == "web" else None
     limit: float = checked("max_drop", max_drop, MaxDrop, "Use max_drop=0.003 for 0.3 points")
     time: float = checked("ladder_seconds", ladder_seconds, Annotated[float, Span(0, above=True)])
     opened = open_run(run, [data])
@@ -114,7 +119,7 @@ def export(
             "labelled images to calibrate on, and others to measure the loss of accuracy on",
             "Name the data that the run was trained on",
         )
-    form = GraphForm.of(opened, with_preprocessing=with_preprocessing)
+    form = GraphForm.of(opened, with_preprocessing=with_preprocessing or web is not None)
     golden = golden_of(opened, form)
     trial = Trial(name, chosen, form, golden, part, limit, time, progress, on_step)
     with atomic_folder(folder) as beside:
@@ -131,15 +136,17 @@ def export(
             precision=chosen,
             form=form,
         )
+        if web is not None:
+            write_site(beside, opened, web)
         golden.write(beside / GOLDEN)
         certificate = Certificate(
             run=stored_run(opened),
             format=name,
             precision=chosen,
             layout=arranged,
-            with_preprocessing=with_preprocessing,
+            with_preprocessing=form.with_preprocessing,
             max_drop=limit if chosen == "int8" else None,
-            conversion=(*conversion, *outcome.sentences),
+            conversion=(*conversion, *outcome.sentences, *((web.sentence,) if web else ())),
             files=hashed(beside),
             steps=outcome.steps,
             verdict=outcome.verdict,

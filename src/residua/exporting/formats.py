@@ -16,7 +16,7 @@ from torch.export import ExportedProgram
 
 from residua._base.errors import Damaged, InputError
 from residua.exporting.graph_input import Answers
-from residua.exporting.names import FILES, ExportPrecision, FormatName
+from residua.exporting.names import FILES, ONNX, ExportPrecision, FormatName
 from residua.runtime.engines.sessions import openvino_metadata
 from residua.runtime.graphs.external_data import check_external_data
 from residua.runtime.graphs.onnx import to_onnx
@@ -41,7 +41,7 @@ def converted(name: FormatName, program: ExportedProgram, output: str) -> Any:
     """
     if name == "torch":
         return program
-    return to_onnx(program, outputs=(output,)) if name == "onnx" else to_openvino(program, outputs=(output,))
+    return to_onnx(program, outputs=(output,)) if name in ONNX else to_openvino(program, outputs=(output,))
 
 
 def write_model(name: FormatName, model: Any, folder: Path, metadata: Mapping[str, str]) -> None:
@@ -49,7 +49,7 @@ def write_model(name: FormatName, model: Any, folder: Path, metadata: Mapping[st
     if name == "torch":
         text = json.dumps(dict(metadata), ensure_ascii=False)
         torch.export.save(model, folder / FILES["torch"][0], extra_files={_EXTRA: text})
-    elif name == "onnx":
+    elif name in ONNX:
         _write_onnx(model, folder, metadata)
     else:
         _write_openvino(model, folder, metadata)
@@ -89,7 +89,7 @@ def open_graph(name: FormatName, folder: Path, precision: ExportPrecision) -> tu
     path = folder / FILES[name][0]
     if name == "torch":
         return _open_torch(path)
-    return _open_onnx(path) if name == "onnx" else _open_openvino(path, precision)
+    return _open_onnx(path) if name in ONNX else _open_openvino(path, precision)
 
 
 def _open_torch(path: Path) -> tuple[Answers, dict[str, str]]:

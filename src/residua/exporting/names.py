@@ -10,7 +10,7 @@ from typing import Literal
 from residua._base.errors import InputError
 from residua.specs.fields import checked
 
-FormatName = Literal["onnx", "openvino", "torch"]
+FormatName = Literal["onnx", "openvino", "torch", "web"]
 ExportPrecision = Literal["fp32", "bf16", "int8"]
 Layout = Literal["plain", "triton", "ovms"]
 """The folders: the files alone, Triton's model repository, OpenVINO Model Server's."""
@@ -18,8 +18,11 @@ FILES: dict[FormatName, tuple[str, ...]] = {
     "onnx": ("model.onnx",),
     "openvino": ("model.xml", "model.bin"),
     "torch": ("model.pt2",),
+    "web": ("model.onnx",),
 }
-"""The files of each format; the first is the one to open."""
+"""The files of each format's graph; the first is the one to open."""
+ONNX: tuple[FormatName, ...] = ("onnx", "web")
+"""The formats whose graph is ONNX."""
 CERTIFICATE, PAGE, GOLDEN = "certificate.json", "certificate.html", "golden.safetensors"
 BATCHES = (1, 2, 7, 32)
 """The batch sizes at which an export is run."""
@@ -28,6 +31,7 @@ _PRECISIONS: dict[FormatName, tuple[ExportPrecision, ...]] = {
     "onnx": ("fp32", "int8"),
     "openvino": ("fp32", "bf16", "int8"),
     "torch": ("fp32",),
+    "web": ("fp32",),
 }
 
 

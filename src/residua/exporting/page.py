@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from residua.exporting.certificate import Certificate
 
 ANSWERS = {"passes": "passes", "fails": "fails", "undecided": "cannot be decided"}
-FORMATS = {"onnx": "ONNX", "openvino": "OpenVINO", "torch": "torch.export"}
+FORMATS = {"onnx": "ONNX", "openvino": "OpenVINO", "torch": "torch.export", "web": "a web page"}
 
 
 def render(certificate: Certificate) -> str:

@@ -32,6 +32,7 @@ def export(
     precision: ExportPrecision = "fp32",
     out: Annotated[Path | None, Parameter(help=_OUT)] = None,
     layout: Layout = "plain",
+    runtime: Path | None = None,
     with_preprocessing: Switch = False,
     max_drop: float = MAX_DROP,
     ladder_seconds: float = LADDER_SECONDS,
@@ -54,12 +55,15 @@ def export(
     data
         Where the run's data lies now, or other labelled images.
     format_
-        onnx (one file), openvino (model.xml and model.bin) or torch (torch.export, model.pt2).
+        onnx (one file), openvino (model.xml and model.bin), torch (torch.export, model.pt2), or web (static files that
+        classify in the browser).
     precision
         fp32; int8 for onnx and openvino, calibrated on training images; bf16 for openvino (float32 files, opened for
         bf16).
     layout
         plain; or a folder that a server loads as it is: triton (a model repository) or ovms (OpenVINO Model Server).
+    runtime
+        For web: the folder of the npm package onnxruntime-web, such as node_modules/onnxruntime-web.
     with_preprocessing
         Put normalisation and softmax inside: the graph takes uint8 (B, H, W, 3), resized and cropped, and gives
         probabilities. Else it takes normalised float32 (B, 3, H, W) and gives logits.
@@ -100,6 +104,7 @@ def export(
                 precision=precision,
                 out=out,
                 layout=layout,
+                runtime=runtime,
                 with_preprocessing=with_preprocessing,
                 max_drop=max_drop,
                 ladder_seconds=ladder_seconds,

@@ -1,0 +1,7 @@
+"use strict";
+
+{% include "resize.js" %}
+
+{% include "device.js" %}
+
+{% include "classify.js" %}
