@@ -28,10 +28,15 @@ check: setup  ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-proofs: setup  ## the long proofs; outcomes go to docs/proofs
+proofs: setup  ## the long proofs; outcomes go to docs/proofs; two more with SCHEMATHESIS=PROGRAM and KSERVE_PYTHON=PYTHON
 	$(BIN)/python proofs/kill_resume.py
 	$(BIN)/python proofs/fuzz.py --seconds 30
 	$(BIN)/python proofs/export_sweep.py
+	$(BIN)/python proofs/serve_soak.py
+	$(BIN)/python proofs/serve_faults.py
+	$(BIN)/python proofs/serve_schema.py --schemathesis "$(SCHEMATHESIS)"
+	$(BIN)/python proofs/kserve_client.py --python "$(KSERVE_PYTHON)"
+	$(BIN)/python proofs/ray_serve.py
 
 bench: setup  ## benchmarks beside their peers: make bench CIFAR=FOLDER PHOTOS=FOLDER, each with train/ and test/ or val/
 	@test -n "$(CIFAR)" -a -n "$(PHOTOS)" || { echo "Wanted: make bench CIFAR=FOLDER PHOTOS=FOLDER; CIFAR holds CIFAR-10 as JPEG in train/ and test/, PHOTOS holds photos in train/" >&2; exit 2; }

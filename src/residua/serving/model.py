@@ -80,10 +80,11 @@ class ModelVersion:
             self._users -= 1
 
     async def close(self) -> None:
-        """Wait for the requests that use it, then stop."""
+        """Wait for the requests that use it, then stop and let go of the network."""
         while self._users:
             await asyncio.sleep(0.01)
         await self.batcher.close()
+        del self.batcher, self.network
 
     @property
     def description(self) -> Description:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -266,6 +267,9 @@ class Models:
     def _retire(self, version: ModelVersion, *, gone: bool) -> None:
         async def retire() -> None:
             await version.close()
+            await asyncio.sleep(0)
+            # Its parts refer to each other: hundreds of megabytes must not wait for the collector's own time.
+            gc.collect()
             if gone and version.version not in self._models.get(version.name, {}):
                 self._metrics.forget(version.name, version.version)
 
