@@ -4,7 +4,7 @@
 
 500 reloads while requests go on: every one is answered, and memory stays. Arrivals at ten times the rate that it can
 answer: answers are 200 or 503, and afterwards all goes on. The model's file replaced by garbage: the old version stays,
-and the error is told. A million distinct paths, names and methods: the metrics have as many series as before. The
+and the error is stated. A million distinct paths, names and methods: the metrics have as many series as before. The
 outcome goes to docs/proofs/serve_faults.json; exit 1 where one does not hold.
 """
 
@@ -100,11 +100,11 @@ def garbage(http: httpx.Client, run: Path, body: bytes) -> dict[str, Any]:
         refused = http.post("/v2/repository/models/a/load")
         same = http.post("/v2/models/a/infer", content=body, headers=RAW).json() == before
         (entry,) = http.post("/v2/repository/index").json()
-        told = "model.safetensors" in refused.json()["error"] and "model.safetensors" in entry["reason"]
-        rows.append({"content": name, "status": refused.status_code, "old_answers": same, "told": told})
+        stated = "model.safetensors" in refused.json()["error"] and "model.safetensors" in entry["reason"]
+        rows.append({"content": name, "status": refused.status_code, "old_answers": same, "stated": stated})
     weights.write_bytes(whole)
     restored = http.post("/v2/repository/models/a/load").status_code
-    holds = restored == 200 and all(row["status"] == 400 and row["old_answers"] and row["told"] for row in rows)
+    holds = restored == 200 and all(row["status"] == 400 and row["old_answers"] and row["stated"] for row in rows)
     return {"rows": rows, "restored": restored, "holds": holds}
 
 
