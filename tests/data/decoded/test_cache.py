@@ -110,7 +110,7 @@ def test_a_damaged_entry_is_built_again_and_the_reason_is_stated(files: list[Pat
     elif damage == "gone":
         pixels.unlink()
     elif damage == "other shape":
-        Index.empty(3).write(index)
+        Index.empty(3).write(index, index.parent.name)
     elif damage == "folder":
         pixels.unlink()
         pixels.mkdir()

@@ -29,7 +29,7 @@ BUDGET_BYTES = 2 << 30
 LIMIT_BYTES = 20 << 30
 """Entries are removed, the least recently used first, until they are not larger together than this."""
 
-_FORMAT = 2  # part of every key: raised when entries change, so that older ones are not found
+_FORMAT = 3  # part of every key: raised when entries change, so that older ones are not found
 _CONTENTS = "contents"
 
 
@@ -158,12 +158,12 @@ def contents(images: ImageSource, workers: int) -> npt.NDArray[np.uint8]:
     What another entry of the cache was decoded from is known from there; else every image is read.
     """
     count, key = len(images), entry_key(images.key(), _CONTENTS)
-    index = decode_cache().read(key, lambda path: Index.read(path, count))
+    index = decode_cache().read(key, lambda path: Index.read(path, count, key))
     if index is None:
         index = Index.empty(count)
-        hashes = index.contents
-        _failures(count, lambda image: _hashed(images, image, hashes), workers)
-        decode_cache().write(key, index.write)
+        made = index
+        _failures(count, lambda image: _hashed(images, image, made.contents), workers)
+        decode_cache().write(key, lambda path: made.write(path, key))
     return index.contents
 
 
@@ -222,18 +222,17 @@ def _kept(
 ) -> DecodedImages | None:
     """Return an entry; one that is absent or damaged is built first. None where the cache cannot be used."""
     source = images.key()
+    key, hashes = entry_key(source, target), entry_key(source, _CONTENTS)
 
     def built(folder: Path) -> None:
         index = build(folder)
-        index.write(folder / INDEX)
+        index.write(folder / INDEX, key)
         # Known now at no cost: later the hashes alone are asked for.
         if -1 not in index.bad:
             only = Index(index.sizes * 0, index.checksums * 0, index.contents)
-            decode_cache().write(entry_key(source, _CONTENTS), only.write)
+            decode_cache().write(hashes, lambda path: only.write(path, hashes))
 
-    return decode_cache().read_or_build(
-        entry_key(source, target), lambda folder: load(folder, len(images), again), built
-    )
+    return decode_cache().read_or_build(key, lambda folder: load(folder, len(images), again), built)
 
 
 def _allocate(path: Path, shape: tuple[int, ...]) -> Pixels:

@@ -2,7 +2,7 @@
 
 An entry is a folder of two files. `pixels` holds the images; `index` holds the SHA-256 of what follows in it, and then
 arrays. They are a checksum of each image's pixels, a hash of what it was decoded from, its size, and why it could not
-be decoded.
+be decoded; and the key of the entry, so that a folder that was copied over another is not taken for it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import io
 import shutil
 import threading
 import warnings
+import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,8 @@ from residua.data.ahead import in_order
 from residua.data.decode import Pixels
 
 INDEX = "index"
+_KINDS = {"sizes": (np.int64, (2,)), "checksums": (np.uint32, ()), "contents": (np.uint8, (32,))}
+_LARGEST_SIDE = 100_000_000  # pixels: an image of one row may have so many
 _LARGEST_INDEX = 1 << 30  # twenty million images of some 50 bytes each
 
 
@@ -57,33 +61,63 @@ class Index:
         self.sizes[image] = pixels.shape[:2]
         self.checksums[image] = checksum(pixels)
 
-    def write(self, path: Path) -> None:
-        """Write the index."""
+    def write(self, path: Path, key: str) -> None:
+        """Write the index of the entry that has this key."""
         stream = io.BytesIO()
         places = np.array(sorted(self.bad), np.int64)
         reasons = np.array([self.bad[image] for image in places.tolist()], np.str_)
         np.savez(
-            stream, sizes=self.sizes, checksums=self.checksums, contents=self.contents, places=places, reasons=reasons
+            stream,
+            sizes=self.sizes,
+            checksums=self.checksums,
+            contents=self.contents,
+            places=places,
+            reasons=reasons,
+            key=np.array(key),
         )
         content = stream.getvalue()
         path.write_bytes(hashlib.sha256(content).digest() + content)
 
     @staticmethod
-    def read(path: Path, count: int) -> Index:
-        """Read the index of `count` images.
+    def read(path: Path, count: int, key: str) -> Index:
+        """Read the index of `count` images, of the entry that has this key.
 
         Raises:
-            Damaged: it is not there, or not whole.
+            Damaged: it is not there, not whole, or another entry's.
         """
         whole = read_regular(path, _LARGEST_INDEX)
         if hashlib.sha256(whole[32:]).digest() != whole[:32]:
             raise Damaged(path, "its checksum does not fit")
-        with np.load(io.BytesIO(whole[32:])) as arrays:
-            bad = dict(zip(arrays["places"].tolist(), arrays["reasons"].tolist(), strict=True))
-            index = Index(arrays["sizes"], arrays["checksums"], arrays["contents"], bad)
-        if len(index.sizes) != count:
-            raise Damaged(path, f"it describes {counted(len(index.sizes), 'image')}, not {count}")
-        return index
+        try:
+            with np.load(io.BytesIO(whole[32:])) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+        except (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+            raise Damaged(path, f"it holds no arrays ({type(error).__name__})") from None
+        if reason := _unfit(arrays, count, key):
+            raise Damaged(path, reason)
+        bad = dict(zip(arrays["places"].tolist(), arrays["reasons"].tolist(), strict=True))
+        return Index(arrays["sizes"], arrays["checksums"], arrays["contents"], bad)
+
+
+def _unfit(arrays: dict[str, npt.NDArray[Any]], count: int, key: str) -> str:
+    """Return what is wrong with the arrays of an index, "" for nothing."""
+    if missing := [name for name in ("sizes", *_KINDS, "places", "reasons", "key") if name not in arrays]:
+        return f"it lacks {some(missing)}"
+    if str(arrays["key"]) != key:
+        return "it is another entry's"
+    sizes, places, reasons = arrays["sizes"], arrays["places"], arrays["reasons"]
+    if sizes.ndim != 2 or len(sizes) != count:
+        return f"it describes {counted(len(sizes) if sizes.ndim else 0, 'image')}, not {count}"
+    for name, (kind, shape) in _KINDS.items():
+        if arrays[name].dtype != kind or arrays[name].shape != (count, *shape):
+            return f"its {name} are {arrays[name].dtype} of {arrays[name].shape}"
+    if (sizes < 0).any() or (sizes > _LARGEST_SIDE).any():
+        return "its sizes are no sizes"
+    if places.dtype != np.int64 or reasons.dtype.kind != "U" or places.ndim != 1 or places.shape != reasons.shape:
+        return "its faults are no list of numbers and texts"
+    if (places < -1).any() or (places >= max(count, 1)).any():
+        return "its faults are of images that are not there"
+    return ""
 
 
 @dataclass(eq=False)
@@ -191,7 +225,7 @@ def load(folder: Path, count: int, again: Callable[[int], Pixels]) -> DecodedIma
     Raises:
         Damaged: it is not there, or not whole. Pixels are checked later, when they are first asked for.
     """
-    index = Index.read(folder / INDEX, count)
+    index = Index.read(folder / INDEX, count, folder.name)
     total = int(index.sizes.prod(axis=1).sum()) * 3
     pixels = folder / "pixels"
     if total == 0:
