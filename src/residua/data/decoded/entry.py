@@ -2,7 +2,7 @@
 
 An entry is a folder of two files. `pixels` holds the images; `index` holds the SHA-256 of what follows in it, and then
 arrays. They are a checksum of each image's pixels, a hash of what it was decoded from, its size, and why it could not
-be decoded; and the key of the entry, so that a folder that was copied over another is not taken for it.
+be decoded. The last is the key of the entry: a folder that was copied over another is not taken for it.
 """
 
 from __future__ import annotations
