@@ -16,7 +16,7 @@ def test_damage_never_changes_what_is_seen(tmp_path: Path, monkeypatch: pytest.M
     assert list(attack(Victims(tmp_path), 60, seed=1)) == []
 
 
-def test_two_sets_of_one_entry_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_under_another_key_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each file of the other entry is sound by its own checksum: the key in its index gives it away."""
     monkeypatch.setenv("RESIDUA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(caching, "_warned", set())
