@@ -75,6 +75,14 @@ def test_bare_weights_as_a_run_name_the_command_that_helps(tmp_path: Path, capsy
     assert wanted in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("start", ["http://", ""])
+def test_the_address_of_a_server_is_shown_without_secrets(start: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conform", f"{start}user:SECRET@127.0.0.1:9/?token=SECRET"]) == 2
+    printed = capsys.readouterr().err
+    assert "127.0.0.1:9" in printed
+    assert "SECRET" not in printed
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

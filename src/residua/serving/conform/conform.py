@@ -12,7 +12,7 @@ from residua._base.errors import InputError
 from residua._base.json_file import read_json
 from residua.serving.conform import describing, extensions, inference
 from residua.serving.conform.check import Check, Fault, Level, Skip, Subject, Verdict
-from residua.serving.conform.exchange import Judge
+from residua.serving.conform.exchange import Judge, shown
 
 _MOST_VALUES = 4_000_000
 _SECONDS = 10.0
@@ -88,11 +88,13 @@ def conform(
     judge = Judge(url, token, timeout)
     first = judge.get("v2/health/live")
     if not first.status:
-        raise InputError(f"url={url!r}: {first.fault}", "a server that answers", "Start it, or check the address")
+        raise InputError(
+            f"url={shown(url)!r}: {first.fault}", "a server that answers", "Start it, or check the address"
+        )
     subject = Subject(judge, model or _first_model(judge))
     _look(subject, None if request is None else _read(request))
     checks = (*describing.CHECKS, *inference.CHECKS, *extensions.CHECKS)
-    return Conformance(url, subject.model, tuple(_row(check, subject) for check in checks))
+    return Conformance(shown(url), subject.model, tuple(_row(check, subject) for check in checks))
 
 
 def _row(check: Check, subject: Subject) -> Row:

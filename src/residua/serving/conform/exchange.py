@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from residua._base.errors import InputError
+from residua._base.public import public_address
 
 _MOST_BYTES = 256 << 20
 _EXCERPT = 100
@@ -72,7 +73,7 @@ class Judge:
         except ValueError:
             port = -1
         if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
-            raise InputError(f"url={url!r}", "http://HOST:PORT", "For example http://127.0.0.1:8000")
+            raise InputError(f"url={shown(url)!r}", "http://HOST:PORT", "For example http://127.0.0.1:8000")
         self._kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._host, self._port, self._base = parts.hostname, port, parts.path.rstrip("/")
         self._token, self._timeout = token, timeout
@@ -111,3 +112,8 @@ def _decompressed(body: bytes, encoding: str) -> bytes:
     if encoding == "gzip":
         return gzip.decompress(body)
     return zlib.decompress(body) if encoding == "deflate" else body
+
+
+def shown(url: str) -> str:
+    """Return a server's address without user, password and query, which reports and errors do not repeat."""
+    return public_address(url) if "//" in url else public_address(f"http://{url}").removeprefix("http://")
