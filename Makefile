@@ -37,6 +37,8 @@ proofs: setup  ## the long proofs; outcomes go to docs/proofs; two more with SCH
 	$(BIN)/python proofs/serve_schema.py --schemathesis "$(SCHEMATHESIS)"
 	$(BIN)/python proofs/kserve_client.py --python "$(KSERVE_PYTHON)"
 	$(BIN)/python proofs/ray_serve.py
+	@if test -n "$(PHOTOS)"; then $(BIN)/python proofs/format_resize.py "$(PHOTOS)"; else echo "Left out: format_resize.py, which wants PHOTOS=FOLDER of JPEGs"; fi
+	@if test -n "$(CHECKPOINT)" -a -n "$(ARCHIVE)"; then $(BIN)/python proofs/converted_accuracy.py "$(CHECKPOINT)" "$(ARCHIVE)"; else echo "Left out: converted_accuracy.py, which wants CHECKPOINT=FILE ARCHIVE=FILE"; fi
 
 bench: setup  ## benchmarks beside their peers: make bench CIFAR=FOLDER PHOTOS=FOLDER, each with train/ and test/ or val/
 	@test -n "$(CIFAR)" -a -n "$(PHOTOS)" || { echo "Wanted: make bench CIFAR=FOLDER PHOTOS=FOLDER; CIFAR holds CIFAR-10 as JPEG in train/ and test/, PHOTOS holds photos in train/" >&2; exit 2; }

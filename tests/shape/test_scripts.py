@@ -16,3 +16,9 @@ def test_a_script_imports(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in ("benchmarks", "proofs", "tests"):
         monkeypatch.syspath_prepend(ROOT / place)
     importlib.import_module(path.stem)
+
+
+def test_make_proofs_reaches_every_proof() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    target = makefile[makefile.index("\nproofs:") : makefile.index("\nbench:")]
+    assert [path.name for path in sorted((ROOT / "proofs").glob("*.py")) if f"proofs/{path.name}" not in target] == []
