@@ -31,6 +31,7 @@ check: setup  ## format, lint, types
 proofs: setup  ## the long proofs; outcomes go to docs/proofs; two more with SCHEMATHESIS=PROGRAM and KSERVE_PYTHON=PYTHON
 	$(BIN)/python proofs/kill_resume.py
 	$(BIN)/python proofs/fuzz.py --seconds 30
+	$(BIN)/python proofs/predict_kills.py
 	$(BIN)/python proofs/export_sweep.py
 	$(BIN)/python proofs/serve_soak.py
 	$(BIN)/python proofs/serve_faults.py

@@ -7,7 +7,6 @@ import platform
 import re
 import subprocess
 import sys
-import warnings
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +22,8 @@ from residua.bench.chart import chart
 from residua.bench.memory import PeakMemory
 from residua.bench.report import Ratio
 from residua.bench.steps import flops_of
-from residua.bench.timing import MatrixProduct, Timing, clocked
+from residua.bench.timing import Timing, clocked
+from residua.bench.yardsticks import Yardstick
 from residua.cli.app import main
 from residua.runtime import native
 from residua.specs.catalog import get_spec
@@ -81,7 +81,7 @@ def test_peak_memory_counts_what_another_has_freed_before() -> None:
 
 
 def test_the_yardstick_multiplies() -> None:
-    yardstick = MatrixProduct(CPU, "fp32")
+    yardstick = Yardstick(Case("a", "residua", "forward", "eager", "fp32", 1, 32), CPU)
     yardstick.measure()
     step = torch.randn(256, 256)
     assert 0.1e9 < yardstick.rate < 1e14
@@ -102,20 +102,9 @@ def test_engines_and_kernels_are_paired_as_they_can_be() -> None:
         ways(("eager",), ("fused",))
 
 
-def test_the_former_word_for_native_kernels_is_taken_once_more(capsys: pytest.CaptureFixture[str]) -> None:
-    for engines, wanted in (
-        (("native",), ()),
-        (("eager", "native"), PLAIN),
-        (("compiled", "native"), ways(("compiled",), ("eager",))),
-    ):
-        with pytest.warns(UserWarning, match="engine='native' is now kernels='native'"):
-            assert ways(engines, ("eager",)) == (*wanted, ("eager", "native"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        assert main(["bench", "cifar_resnet8", "--engine", "native"]) == 2
-    err = capsys.readouterr().err
-    assert "Warning: --engine native is now --kernels native" in err
-    assert "Wanted: --mode train and --precision fp32" in err
+def test_the_engine_native_does_not_train(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "cifar_resnet8", "--engine", "native", "--mode", "train"]) == 2
+    assert "Use --kernels native instead" in capsys.readouterr().err
 
 
 def test_groups_take_turns_and_peers_stand_once() -> None:
@@ -213,7 +202,10 @@ def test_what_is_given_twice_is_measured_once() -> None:
         (["resnet18", "--kernels", "native"], "--kernels native with --mode forward and --precision fp32"),
         (["resnet18", "--kernels", "native", "--engine", "compiled", "--mode", "train"], "--engine eager"),
         (["resnet18", "--kernels", "fused"], 'Invalid value "fused" for --kernels. Choose from: "eager", "native"'),
-        (["resnet18", "--precision", "fp8"], 'Invalid value "fp8" for --precision. Choose from: "fp32", "bf16"'),
+        (
+            ["resnet18", "--precision", "fp8"],
+            'Invalid value "fp8" for --precision. Choose from: "fp32", "bf16", "int8"',
+        ),
         (["resnet18", "--peer", "caffe"], "torchvision"),
         (["resnet50_v2", "--peer", "torchvision"], "a library that has one of these networks: timm."),
         (["resnet50_v1", "--peer", "timm"], "networks that timm has, such as seresnet50_v1"),

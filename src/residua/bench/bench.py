@@ -11,16 +11,17 @@ import torch
 
 from residua._base.errors import InputError, nearest
 from residua._base.words import some
-from residua.bench.case import PEERS, Case, EngineWord, Kernels, Mode, Source, Way, groups, ways
+from residua.bench.case import PEERS, Case, Kernels, Mode, Source, Way, groups, ways
 from residua.bench.memory import PeakMemory, advice_on_memory
 from residua.bench.peers import has_peer, peer_step_of, require, spec_beside
-from residua.bench.report import BenchReport, Ratio, Result
-from residua.bench.steps import Step, flops_of, our_step
-from residua.bench.timing import MatrixProduct, Timing, clocked
+from residua.bench.report import BenchReport, Beside, Ratio, Result
+from residua.bench.steps import INT8, Step, flops_of, our_step, use_threads
+from residua.bench.timing import Timing, clocked
+from residua.bench.yardsticks import Yardstick, key_of
 from residua.families.build import spec_of
 from residua.families.sizes import check_input
 from residua.runtime.device import pick_device
-from residua.runtime.engines.names import Precision
+from residua.runtime.engines.names import EngineName, Precision
 from residua.runtime.environment import environment
 from residua.specs.edit_text import edit_words, read_edits
 from residua.specs.fields import Span, checked
@@ -38,14 +39,14 @@ def bench(
     batch: int | Sequence[int] = 32,
     resolution: int | Sequence[int] = 0,
     mode: Mode = "forward",
-    engine: EngineWord | Sequence[EngineWord] = "eager",
+    engine: EngineName | Sequence[EngineName] = "eager",
     kernels: Kernels | Sequence[Kernels] = "eager",
     precision: Precision | Sequence[Precision] = "fp32",
     peer: Source | Sequence[Source] = (),
     edits: Sequence[str] | Mapping[str, Any] = (),
     batches: int = 100,
     warm_up: int = 10,
-    threads: int = 0,
+    threads: int | Sequence[int] = 0,
     device: str | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_step: Callable[[Case, int, float], None] | None = None,
@@ -57,14 +58,15 @@ def bench(
         batch: images per step; several sizes are measured one after the other.
         resolution: side of the images, pixels; 0 for each network's own.
         mode: "forward" (evaluation mode, no gradients) or "train" (forward, loss, backward, SGD step).
-        engine: "eager", "compiled" (torch.compile), or for mode "forward" on CPUs "onnxruntime" or "openvino".
+        engine: "eager", "compiled" (torch.compile), or to infer on CPUs "native", "onnxruntime", "openvino".
         kernels: "eager" (torch's own) or "native" (fused CPU kernels, for training in fp32 with the engine "eager").
-        precision: "fp32", or "bf16" by autocast.
+        precision: "fp32", "bf16" (torch: by autocast) or "int8" (OpenVINO and ONNX Runtime, calibrated on noise: a
+            speed alone). Of several engines and precisions, those that go together.
         peer: "torchvision", "timm", "keras": their network of the same structure, if they have it.
         edits: of the networks' specs: {"shortcut": "none"}, or words such as "shortcut=none".
         batches: measured steps per case.
         warm_up: steps before them.
-        threads: of the CPU; 0 for torch's own choice.
+        threads: of the CPU; 0 for torch's own choice. Several counts take turns too.
         device: "cpu", "cuda" or "cuda:N"; None for the GPU where there is one.
         progress: called with (steps done, steps in all).
         on_step: called behind each measured step with its case, its number from 0 on, and its seconds.
@@ -76,10 +78,11 @@ def bench(
     models = _several(models)
     if not models:
         raise InputError("no network", "one or several names", "For example: residua bench resnet50")
-    for name, value, least in (("batches", batches, 1), ("warm_up", warm_up, 0), ("threads", threads, 0)):
+    numbers = [("batches", batches, 1), ("warm_up", warm_up, 0), *(("threads", each, 0) for each in _several(threads))]
+    for name, value, least in numbers:
         checked(name, value, Annotated[int, Span(least, _MOST[name])], f"Leave out {name}=…")
     lists: dict[str, object] = {"batch": batch, "resolution": resolution, "precision": precision}
-    lists |= {"engine": engine, "kernels": kernels}
+    lists |= {"engine": engine, "kernels": kernels, "threads": threads}
     for name, values in lists.items():
         if isinstance(values, Sequence) and not values:
             raise InputError(f"no {name}", f"one or several values of {name}", f"Leave out {name}=…")
@@ -107,10 +110,14 @@ def bench(
         raise InputError("peer=… with edits", "networks as the peers have them", "Leave out peer=…, or the edits")
     peers = _peers(_several(peer), models)
     beside = {name: tuple(other for other in peers if has_peer(name, other)) for name in models}
-    cases = groups(models, sizes, wanted_batches, mode, taken, _several(precision), beside)
+    cases = groups(models, sizes, wanted_batches, mode, taken, _several(precision), beside, _several(threads))
     notes = [f"{name}: {other} has no such network" for name in models for other in peers if other not in beside[name]]
     if edits:
         notes.append(f"Networks edited: {', '.join(edits if not isinstance(edits, Mapping) else edit_words(edits))}")
+    if any(case.precision == "int8" for group in cases for case in group):
+        notes.append(INT8)
+    if len(_several(threads)) > 1 and any(case.source == "keras" for group in cases for case in group):
+        raise InputError("peer 'keras' with several threads", "one number of threads beside Keras", "Give one")
     total, done = sum(len(group) for group in cases) * (batches + warm_up), 0
     results: list[Result] = []
 
@@ -120,13 +127,10 @@ def bench(
         if progress:
             progress(done, total)
 
-    with _threads(threads):
+    with _threads_kept():
         for group in cases:
-            spec = specs[group[0].model]
-            if group[-1].source != "residua":
-                spec = spec_beside(spec, group[-1].source)
             with advice_on_memory(group[0]):
-                results += _measure(group, spec, where, batches, warm_up, advance, on_step)
+                results += _measure(group, specs, where, batches, warm_up, advance, on_step)
         return BenchReport(tuple(results), dict(environment(where)), warm_up, tuple(notes))
 
 
@@ -136,7 +140,7 @@ def _edited(spec: Spec, edits: Sequence[str] | Mapping[str, Any]) -> Spec:
 
 def _measure(
     group: list[Case],
-    spec: Spec,
+    specs: Mapping[str, Spec],
     device: torch.device,
     batches: int,
     warm_up: int,
@@ -146,7 +150,12 @@ def _measure(
     """Build the cases of a group, warm them up, and alternate their steps."""
     steps: list[Step] = []
     peaks: list[int | None] = []
+    spec = specs[group[0].model]
+    if group[-1].source != "residua":
+        spec = spec_beside(spec, group[-1].source)
+    yardsticks: dict[tuple[str, str, int], Yardstick] = {}
     for case in group:
+        use_threads(case.threads)
         memory = PeakMemory(device)
         step = our_step(case, spec, device) if case.source == "residua" else peer_step_of(case, spec, device)
         step()
@@ -157,36 +166,46 @@ def _measure(
             step()
             advance()
         steps.append(step)
-    yardstick = MatrixProduct(device, group[0].precision)
+        if key_of(case) not in yardsticks:
+            yardsticks[key_of(case)] = Yardstick(case, device)
     times: list[list[float]] = [[] for _ in group]
     for number in range(batches):
         if number % max(1, batches // _SAMPLES_OF_THE_YARDSTICK) == 0:
-            yardstick.measure()
+            for (_, _, threads), yardstick in yardsticks.items():
+                use_threads(threads)
+                yardstick.measure()
         # The first case would always follow the same other case, so the order rotates.
         for index in range(len(group)) if number % 2 else reversed(range(len(group))):
+            use_threads(group[index].threads)
             times[index].append(clocked(steps[index], device))
             if on_step:
                 on_step(group[index], number, times[index][-1])
             advance()
     flops = flops_of(group[0], spec)
     results = [
-        Result(case, Timing(tuple(seconds)), flops, peak, yardstick.rate)
+        Result(case, Timing(tuple(seconds)), flops, peak, yardsticks[key_of(case)].rate)
         for case, seconds, peak in zip(group, times, peaks, strict=True)
     ]
-    ours = {_way(result): result for result in results if result.case.source == "residua"}
-    return [_compared(result, ours) for result in results]
+    return [_compared(result, results) for result in results]
+
+
+def _compared(result: Result, results: Sequence[Result]) -> Result:
+    """Pair a peer with our nearest case, and ours with the peer's first case, both on as many threads.
+
+    The nearest case has the peer's engine, kernels and precision; else it is our first.
+    """
+    beside = [other for other in results if other.case.threads == result.case.threads]
+    if result.case.source == "residua":
+        peer = next((other for other in beside if other.case.source != "residua"), None)
+        return replace(result, beside=None if peer is None else Beside.of(result, peer))
+    ours = [other for other in beside if other.case.source == "residua"]
+    same = [other for other in ours if _way(other) == _way(result)]
+    alike = [other for other in same if other.case.precision == result.case.precision]
+    return replace(result, ratio=Ratio.of((alike or same or ours)[0].timing, result.timing))
 
 
 def _way(result: Result) -> Way:
     return result.case.engine, result.case.kernels
-
-
-def _compared(result: Result, ours: dict[Way, Result]) -> Result:
-    """Pair a peer with our case of the same engine and kernels, or else with our first."""
-    if result.case.source == "residua":
-        return result
-    own = ours.get(_way(result)) or next(iter(ours.values()))
-    return replace(result, ratio=Ratio.of(own.timing, result.timing))
 
 
 def _several(value: T | Iterable[T]) -> tuple[T, ...]:
@@ -214,10 +233,8 @@ def _peers(names: tuple[Source, ...], models: Sequence[str]) -> tuple[Source, ..
 
 
 @contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
+def _threads_kept() -> Iterator[None]:
     before = torch.get_num_threads()
-    if count:
-        torch.set_num_threads(count)
     try:
         yield
     finally:

@@ -34,6 +34,27 @@ class Ratio:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """How many times as fast a case of ours is as a peer.
+
+    Attributes:
+        peer: the library.
+        way: the peer's engine and precision, such as "eager, fp32".
+        ratio: from steps that were neighbours in time.
+    """
+
+    peer: str
+    way: str
+    ratio: Ratio
+
+    @classmethod
+    def of(cls, ours: Result, peer: Result) -> Beside:
+        """Compare two results step by step."""
+        case = peer.case
+        return cls(case.source, f"{case.engine}, {case.precision}", Ratio.of(ours.timing, peer.timing))
+
+
+@dataclass(frozen=True)
 class Result:
     """One case, measured.
 
@@ -43,8 +64,10 @@ class Result:
         flops: of one step, with its backward pass; a multiply-accumulate counts as two.
         peak_bytes: peak memory of building and of the first step, in training of the first two; None where the
             system has no count.
-        matmul_rate: FLOP/s of a large matrix product of the same precision, sampled between the steps.
+        matmul_rate: operations per second of large matrix products, sampled between the steps. They have the same
+            precision and threads, and are made by the library that the engine uses.
         ratio: how many times as fast ours is as this peer; None for our own.
+        beside: of our own, how many times as fast it is as the group's peer; None without one.
     """
 
     case: Case
@@ -53,6 +76,7 @@ class Result:
     peak_bytes: int | None
     matmul_rate: float
     ratio: Ratio | None = None
+    beside: Beside | None = None
 
     @property
     def images_per_second(self) -> float:
@@ -87,6 +111,7 @@ class Result:
             "matmul_share": self.matmul_share,
             "peak_bytes": self.peak_bytes,
             "times_the_peer": vars(self.ratio) if self.ratio else None,
+            "beside": None if self.beside is None else {**vars(self.beside), "ratio": vars(self.beside.ratio)},
         }
 
 
@@ -124,10 +149,13 @@ class BenchReport:
             "machine": self.machine,
         }
 
-    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        """Return the header and the rows of a table for people."""
-        header = "network|by|step|mean ± sd, ms|median|p99|images/s|GFLOP/s|of matmul|peak MB|ours is"
-        return tuple(header.split("|")), [_row(result) for result in self.results]
+    def tables(self) -> list[Table]:
+        """Return a table per network, kind of step and shape of batch, of at most 80 columns."""
+        tables: dict[tuple[object, ...], list[Result]] = {}
+        for result in self.results:
+            case = result.case
+            tables.setdefault((case.model, case.mode, case.batch, case.resolution), []).append(result)
+        return [_table(results) for results in tables.values()]
 
     def sentences(self) -> list[str]:
         """Return one line per case, in the format of convnet-benchmarks."""
@@ -140,19 +168,61 @@ class BenchReport:
         ]
 
 
-def _row(result: Result) -> tuple[str, ...]:
-    case, timing, ratio = result.case, result.timing, result.ratio
-    faster = f"{ratio.median:.2f} times as fast ({ratio.low:.2f} to {ratio.high:.2f})" if ratio else ""
+@dataclass(frozen=True)
+class Table:
+    """A table for people.
+
+    Attributes:
+        title: a line.
+        header: a word per column.
+        rows: cells.
+        foot: what the columns mean.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    foot: str
+
+
+def _table(results: list[Result]) -> Table:
+    case = results[0].case
+    step = {"forward": "forward", "train": "forward, backward, update"}[case.mode]
+    # Of several peers each has its own turns with ours.
+    peers = list(dict.fromkeys(result.beside.peer for result in results if result.beside))
+    counts = len({result.case.threads for result in results}) > 1
+    header = ("by", "format", *(("threads",) if counts else ()), "images/s", "p50 ms", "p99 ms", "GEMM")
+    has_memory = not (peers and counts)  # the line has 80 columns; JSON has all
+    header += (*(("peak MB",) if has_memory else ()), *(("× peer, 5-95%",) if peers else ()))
+    own = f"{case.model}: {step}; batch {case.batch}, {case.resolution} pixels"
+    foot = "GEMM: share of the rate of large matrix products by the same library."
+    if peers:
+        foot += f"\n× peer: times the speed of {', '.join(_peer_words(results, peer) for peer in peers)}."
+    rows = tuple(_row(result, counts, has_memory, bool(peers)) for result in results)
+    return Table(own, header, rows, foot)
+
+
+def _peer_words(results: list[Result], peer: str) -> str:
+    beside = next(result.beside for result in results if result.beside and result.beside.peer == peer)
+    return f"{peer} ({beside.way})"
+
+
+def _row(result: Result, counts: bool, has_memory: bool, has_peers: bool) -> tuple[str, ...]:
+    case, timing = result.case, result.timing
+    ratio = result.beside.ratio if result.beside else None
+    by = case.way if case.source == "residua" else case.source
+    if case.source != "residua" and case.engine != "eager":
+        by += f" {case.engine}"
+    peak = "-" if result.peak_bytes is None else f"{result.peak_bytes / 1e6:,.0f}"
+    times = f"{ratio.median:.2f} {ratio.low:.2f}-{ratio.high:.2f}" if ratio else ""
     return (
-        case.model,
-        case.source,
-        case.shape,
-        f"{1e3 * timing.mean:.1f} ± {1e3 * timing.deviation:.1f}",
-        f"{1e3 * timing.median:.1f}",
-        f"{1e3 * timing.quantile(0.99):.1f}",
+        by,
+        case.precision,
+        *((str(case.threads or "own"),) if counts else ()),
         f"{result.images_per_second:,.1f}",
-        f"{result.flops_per_second / 1e9:,.1f}",
+        f"{1e3 * timing.median:,.1f}",
+        f"{1e3 * timing.quantile(0.99):,.1f}",
         f"{result.matmul_share:.0%}",
-        "unknown" if result.peak_bytes is None else f"{result.peak_bytes / 1e6:,.0f}",
-        faster,
+        *((peak,) if has_memory else ()),
+        *((times,) if has_peers else ()),
     )

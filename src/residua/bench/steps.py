@@ -11,18 +11,29 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from residua._base.errors import InputError
-from residua.bench.case import Case
+from residua.bench.case import INFERRING, Case
+from residua.exporting.ladders.calibration import Calibration
+from residua.exporting.ladders.nncf import quantised_openvino
+from residua.exporting.ladders.onnxruntime import quantised_onnx
+from residua.exporting.names import MAX_DROP
 from residua.families.build import build
 from residua.families.network import AuxLogits
 from residua.runtime import native
 from residua.runtime.compiling import compiled
 from residua.runtime.device import inference_format
 from residua.runtime.engines.engine import open_engine
-from residua.runtime.engines.names import CONVERTED
+from residua.runtime.engines.sessions import OnnxRuntimeSession, OpenVINOSession, Session
+from residua.runtime.graphs.fold import fold_batch_norm
+from residua.runtime.graphs.onnx import to_onnx
+from residua.runtime.graphs.openvino import to_openvino
+from residua.runtime.graphs.program import LEAST_EXAMPLES, example_images, export_program
 from residua.specs.schema import Spec
 from residua.training.step.loss import training_loss
 
 Step = Callable[[], Any]
+INT8 = "int8: the plain recipe of residua export, calibrated on noise; a speed alone, which no gate has judged"
+_CALIBRATION = 8  # batches of noise of one image
+_OWN_THREADS = torch.get_num_threads()
 
 
 def our_step(case: Case, spec: Spec, device: torch.device) -> Step:
@@ -42,13 +53,42 @@ def our_step(case: Case, spec: Spec, device: torch.device) -> Step:
             native.reason() or "Use kernels='eager'",
         )
     images = images_of(spec, case, device)
-    if case.engine in CONVERTED:
+    if case.precision == "int8":
+        return _int8_step(network, case, images)
+    if case.engine in INFERRING:
         images = images.contiguous(memory_format=inference_format(network, device))
         engine = open_engine(
             network, case.engine, precision=case.precision, device=device, shape=(case.batch, *images.shape[1:])
         )
         return lambda: engine(images)
     return _step(network, case, spec, images)
+
+
+def _int8_step(network: nn.Module, case: Case, images: Tensor) -> Step:
+    """Return a step of the int8 form that the plain recipe of an export gives, calibrated on noise."""
+    size = (int(images.shape[1]), case.resolution, case.resolution)
+    program = export_program(fold_batch_norm(network, (LEAST_EXAMPLES, *size)).network, example_images(size))
+    noise = torch.randn(_CALIBRATION, 1, *size, generator=torch.Generator().manual_seed(2)).numpy()
+    calibration = Calibration(list(noise))
+    recipes = (
+        quantised_openvino(to_openvino(program), calibration, MAX_DROP)
+        if case.engine == "openvino"
+        else quantised_onnx(to_onnx(program), calibration)
+    )
+    _, smaller = next(recipes)
+    threads = torch.get_num_threads()
+    session: Session = (
+        OpenVINOSession(smaller, "int8", threads)
+        if case.engine == "openvino"
+        else OnnxRuntimeSession(smaller.SerializeToString(), threads)
+    )
+    taken = images.permute(0, 2, 3, 1).contiguous().numpy()
+    return lambda: session(taken)
+
+
+def use_threads(count: int) -> None:
+    """Let torch use this many threads of the CPU from now on; 0 for its own choice."""
+    torch.set_num_threads(count or _OWN_THREADS)
 
 
 def peer_step(case: Case, network: nn.Module, spec: Spec, device: torch.device) -> Step:

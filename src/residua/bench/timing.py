@@ -54,33 +54,3 @@ def clocked(step: Callable[[], object], device: torch.device) -> float:
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-class MatrixProduct:
-    """The rate of a large matrix product: a yardstick of a processor's arithmetic.
-
-    Args:
-        device: where to multiply.
-        precision: "fp32" or "bf16".
-    """
-
-    def __init__(self, device: torch.device, precision: str) -> None:
-        side = 8192 if device.type == "cuda" else 1024
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        generator = torch.Generator().manual_seed(0)
-        self._left, self._right = (torch.randn(side, side, generator=generator).to(device, dtype) for _ in range(2))
-        self._device, self._flops = device, 2 * side**3
-        self._rates: list[float] = []
-        clocked(self._multiply, device)
-
-    def measure(self) -> None:
-        """Take one sample."""
-        self._rates.append(self._flops / clocked(self._multiply, self._device))
-
-    @property
-    def rate(self) -> float:
-        """Median of the samples, FLOP/s."""
-        return statistics.median(self._rates)
-
-    def _multiply(self) -> None:
-        torch.mm(self._left, self._right)

@@ -27,10 +27,12 @@ class ComputeFlags:
         "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
     engine
         What computes the logits: eager (torch's own operators), compiled (torch.compile; the first batch takes
-        longer, and a C++ compiler is needed), onnxruntime or openvino (on the CPU; with the extra of that name).
+        longer, and a C++ compiler is needed); on the CPU native (our fused kernels, for networks of small images),
+        onnxruntime or openvino (with the extra of that name).
         auto measures once which is fastest here, and keeps the choice.
     precision
-        The number format that it computes in: fp32, or bf16 (fewer bits, faster where the hardware has it).
+        The number format that it computes in: fp32, bf16 (faster where the hardware has it), or int8 (openvino,
+        onnxruntime; of a run that was exported in int8 on this machine).
     """
 
     device: str | None = None
@@ -46,7 +48,8 @@ class PredictFlags(ComputeFlags):
     ----------
     engine
         What computes the logits: eager (torch's own operators), compiled (torch.compile; the first batch takes
-        longer, and a C++ compiler is needed), onnxruntime or openvino (on the CPU; with the extra of that name).
+        longer, and a C++ compiler is needed); on the CPU native (our fused kernels, for networks of small images),
+        onnxruntime or openvino (with the extra of that name).
         auto measures once which is fastest here, and keeps the choice. ray (with --out; extra ray) spreads the
         images over the machines of a Ray cluster.
     actors

@@ -17,14 +17,26 @@ from residua.exporting.conversion import golden_of, metadata, stored_run, trace
 from residua.exporting.gate import Step
 from residua.exporting.graph_input import GraphForm
 from residua.exporting.layouts.layout import check_layout, write_layout
-from residua.exporting.names import GOLDEN, LADDER_SECONDS, MAX_DROP, PAGE, check_form, graph_folder
+from residua.exporting.names import (
+    FILES,
+    GOLDEN,
+    LADDER_SECONDS,
+    MAX_DROP,
+    PAGE,
+    FormatName,
+    check_form,
+    graph_folder,
+)
 from residua.exporting.page import render
 from residua.exporting.part import open_part
 from residua.exporting.trial import Trial
 from residua.exporting.web.site import WebRuntime, write_site
+from residua.runtime.engines.int8 import Quantised, keep_int8
+from residua.runtime.engines.names import EngineName
 from residua.specs.fields import BadPolicy, Span, checked
 from residua.weights.run import Run
 
+_ENGINES: dict[FormatName, EngineName] = {"openvino": "openvino", "onnx": "onnxruntime"}
 NO_IMAGES = "no labelled images: accuracy was not measured, and agreement on golden images alone"
 
 
@@ -160,4 +172,15 @@ def export(
         (beside / PAGE).write_text(render(certificate), encoding="utf-8")
         certificate = replace(certificate, files=hashed(beside))
         certificate.write(beside)
+        if chosen == "int8" and not with_preprocessing and name in _ENGINES:
+            _keep(opened, name, graph, certificate)
     return Export(folder, certificate)
+
+
+def _keep(run: Run, format: FormatName, folder: Path, certificate: Certificate) -> None:  # noqa: A002
+    """Keep an int8 form that the gate let through, where the engines look for it."""
+    verdict = certificate.verdict
+    files = {name: (folder / name).read_bytes() for name in FILES[format]}
+    size = (run.spec.in_channels, *run.preprocess_spec.size)
+    form = Quantised(files=files, sentence=verdict.sentence, decided=verdict.answer)
+    keep_int8(run.model, _ENGINES[format], size, form)

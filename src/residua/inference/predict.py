@@ -82,8 +82,8 @@ def predict_stream(
         top: classes per prediction; all where there are fewer.
         batch_size: images per forward pass.
         device: "cpu", "cuda", …; by default the GPU where there is one.
-        engine: what computes the logits: "eager", "compiled", "onnxruntime", "openvino" or "auto".
-        precision: the number format that it computes in: "fp32" or "bf16".
+        engine: what computes the logits: "eager", "compiled", "native", "onnxruntime", "openvino" or "auto".
+        precision: the number format that it computes in: "fp32", "bf16" or "int8".
         workers: decoding threads; by default one per processor that this process may use, at most 16.
 
     Raises:

@@ -28,7 +28,7 @@ from residua.data.listing import LeftOut, walk
 from residua.data.preprocess.normalise import normalise
 from residua.data.preprocess.resize import read_uint8
 from residua.evaluation.measures.metrics import NotFinite
-from residua.runtime.engines.auto import choose_engine
+from residua.runtime.engines.auto import open_fastest
 from residua.runtime.engines.engine import Engine, open_engine
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run
@@ -119,8 +119,9 @@ class Predictor:
         """
         if engine == "auto":
             shape = (batch_size, run.spec.in_channels, *run.preprocess_spec.size)
-            engine, sentence = choose_engine(run.model, shape, precision=precision, device=device)
+            opened, sentence = open_fastest(run.model, shape, precision=precision, device=device)
             warnings.warn(sentence, Notice, stacklevel=2)
+            return cls(run, opened)
         return cls(run, open_engine(run.model, engine, precision=precision, device=device))
 
     def answer(self, images: Sequence[Pixels], top: int) -> list[Ranking]:

@@ -10,7 +10,7 @@ import pytest
 
 from evaluation.runs import COLOURS, colour_run, paint
 from residua._base.errors import InputError
-from residua.inference.answers import on_ray, partial
+from residua.inference.answers import partial
 from residua.inference.answers.predict_to import predict_to
 
 ray = pytest.importorskip("ray", reason="Ray, of the extra ray, is not installed")
@@ -32,7 +32,6 @@ def test_two_actors_give_the_rows_of_one_process(tmp_path: Path, monkeypatch: py
     (tmp_path / "bad.png").write_bytes(b"no image")
     files.insert(9, tmp_path / "bad.png")
     alone = predict_to(run, files, tmp_path / "alone.jsonl", batch_size=4, device="cpu")
-    monkeypatch.setattr(on_ray, "_BATCHES_OF_A_WAVE", 4)  # two waves
     monkeypatch.setattr(partial, "_EVERY_SECONDS", 0.0)
     out = tmp_path / "many.jsonl"
 

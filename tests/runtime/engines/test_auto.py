@@ -12,10 +12,16 @@ import torch
 
 from residua.families.build import build
 from residua.runtime.engines import auto
-from residua.runtime.engines.auto import choose_engine
+from residua.runtime.engines.auto import open_fastest
+from residua.runtime.engines.engine import Engine
 from residua.specs.catalog import get_spec
 
 SHAPE = (2, 3, 32, 32)
+
+
+def choose_engine(model: torch.nn.Module, shape: tuple[int, int, int, int], **options: Any) -> tuple[str, str]:
+    engine, line = open_fastest(model, shape, **options)
+    return engine.name, line
 
 
 @pytest.fixture
@@ -30,9 +36,9 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> torch.nn.Module:
 def measurements(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """The shapes that are measured, in order."""
     measured: list[tuple[int, ...]] = []
-    real: Callable[..., auto.Choice] = auto._measure
+    real: Callable[..., tuple[Engine, auto.Choice]] = auto._measure
 
-    def counted(model: torch.nn.Module, shape: tuple[int, int, int, int], precision: str) -> auto.Choice:
+    def counted(model: torch.nn.Module, shape: tuple[int, int, int, int], precision: str) -> tuple[Engine, auto.Choice]:
         measured.append(shape)
         return real(model, shape, precision)
 
@@ -54,7 +60,8 @@ def test_the_fastest_is_measured_once_and_kept(
 
 
 def test_times_are_measured(network: torch.nn.Module) -> None:
-    choice = auto._measure(network, SHAPE, "fp32")
+    engine, choice = auto._measure(network, SHAPE, "fp32")
+    assert engine.name == choice["engine"]
     assert choice["left_out"] == {}
     assert set(choice["seconds"]) == {"eager", "openvino"}
     assert all(0 < seconds < 60 for seconds in choice["seconds"].values())
@@ -106,3 +113,17 @@ def test_a_runtime_that_cannot_open_the_network_is_left_out(
     engine, line = choose_engine(network, SHAPE, device="cpu")
     assert engine == "eager"
     assert line.endswith("eager 1.00, openvino left out (it cannot be opened: no such operation)")
+
+
+def test_what_was_measured_is_not_opened_twice(network: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, names = auto.open_engine, []
+
+    def opening(model: torch.nn.Module, name: str, **fields: Any) -> Any:
+        names.append(name)
+        return real(model, name, **fields)
+
+    monkeypatch.setattr(auto, "open_engine", opening)
+    engine, _ = open_fastest(network, SHAPE, device="cpu")
+    assert names == ["eager", "eager", "openvino"], "eager is the yardstick too"
+    again, _ = open_fastest(network, SHAPE, device="cpu")
+    assert names[3:] == [engine.name] == [again.name]

@@ -12,10 +12,10 @@ from residua._base.console import progress_bar
 from residua._base.errors import InputError
 from residua._base.files import write_text
 from residua._base.plain import plain
-from residua.bench.case import EngineWord, Kernels
+from residua.bench.case import Kernels
 from residua.cli.edits import Edits
 from residua.cli.show import Switch, check_target, note, print_json, print_table, say
-from residua.runtime.engines.names import Precision
+from residua.runtime.engines.names import EngineName, Precision
 
 if TYPE_CHECKING:
     from residua.bench.case import Case
@@ -26,14 +26,14 @@ def bench(
     batch: tuple[int, ...] = (32,),
     resolution: tuple[int, ...] = (),
     mode: Literal["forward", "train"] = "forward",
-    engine: tuple[EngineWord, ...] = ("eager",),
+    engine: tuple[EngineName, ...] = ("eager",),
     kernels: tuple[Kernels, ...] = ("eager",),
     precision: tuple[Precision, ...] = ("fp32",),
     peer: tuple[Literal["torchvision", "timm", "keras"], ...] = (),
     set_: Edits = (),
     batches: int = 100,
     warm_up: int = 10,
-    threads: int = 0,
+    threads: tuple[int, ...] = (0,),
     device: str | None = None,
     chart: Path | None = None,
     out: Path | None = None,
@@ -42,9 +42,9 @@ def bench(
 ) -> int:
     """Time networks on this machine, beside their peers, taking turns in one process.
 
-    A multiply-accumulate of convolutions and matrix products counts as two FLOPs.
-    Their rate is compared with that of a large matrix product, sampled between the steps. Each ratio compares
-    neighbours in time.
+    A multiply-accumulate of convolutions and matrix products counts as two operations. Their rate is compared with
+    that of large matrix products in the same format, by the library that the engine uses, sampled between the steps.
+    Each ratio compares neighbours in time.
 
     Parameters
     ----------
@@ -57,11 +57,13 @@ def bench(
     mode
         forward (evaluation mode), or train (forward, loss, backward, SGD step).
     engine
-        eager, compiled (torch.compile), onnxruntime, openvino (forward, on the CPU; with the extra of that name).
+        eager, compiled (torch.compile); forward on the CPU also native (our fused kernels), onnxruntime, openvino (with
+        the extra of that name).
     kernels
         Of a training step: eager (torch's own), native (fused CPU kernels; with --mode train).
     precision
-        fp32, bf16 (autocast).
+        fp32, bf16 (torch: autocast), int8 (openvino, onnxruntime; calibrated on noise: a speed alone). Of several
+        engines and formats, those that go together take turns.
     peer
         torchvision, timm, keras: their network of the same structure.
     batches
@@ -69,7 +71,7 @@ def bench(
     warm_up
         Steps before them.
     threads
-        Of the CPU; 0: torch's own choice.
+        Of the CPU; 0: torch's own choice. Several counts, such as 1,2, take turns too.
     device
         "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
     chart
@@ -113,12 +115,14 @@ def bench(
     if json:
         print_json(report.to_dict())
         return 0
-    header, rows = report.table()
-    print_table(header, rows, right=(3, 4, 5, 6, 7, 8, 9))
-    say()
+    for table in report.tables():
+        say(table.title)
+        print_table(table.header, table.rows, right=range(2, len(table.header)))
+        say(f"{table.foot}\n")
     for line in report.sentences():
         say(line)
-    for peer_name, ratio in report.geometric_means().items():
+    own = {(each.case.way, each.case.precision) for each in report.results if each.case.source == "residua"}
+    for peer_name, ratio in report.geometric_means().items() if len(own) == 1 else ():
         say(f"Residua is {ratio:.2f} times as fast as {peer_name} (geometric mean of the medians).")
     for line in report.notes:
         note(line)

@@ -28,6 +28,7 @@ from residua.data import decode as decoding
 from residua.data.dataset import Split
 from residua.evaluation.scores.options import ScoreOptions
 from residua.evaluation.scores.scores import Scores
+from residua.runtime.engines.int8 import int8_digest
 from residua.specs.fields import BadPolicy
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
@@ -153,5 +154,9 @@ def cache_entry(
         "engine": options.engine,
         "precision": options.precision,
     }
+    if options.precision == "int8":
+        # Another export may have made another form of the same weights.
+        size = (spec.in_channels, *preprocess.size)
+        depends_on["int8"] = int8_digest(model, options.engine, size)
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
     return CacheEntry(digest[:40], spec.num_classes)

@@ -69,7 +69,7 @@ class ScoreOptions:
         cache: read scores and decoded images of earlier passes, and store those of this one; else every file is read.
         progress: called with (images done, images in total), or None.
         engine: what computes the logits, one of `residua.runtime.engines.names.ENGINES`, or "auto".
-        precision: "fp32" or "bf16", the number format that it computes in.
+        precision: "fp32", "bf16" or "int8", the number format that it computes in.
 
     Raises:
         InputError: a value out of range.

@@ -13,7 +13,8 @@ from residua.evaluation.scores.cache import cache_entry
 from residua.evaluation.scores.options import ScoreOptions
 from residua.evaluation.scores.scores import Scores, collect, combined
 from residua.evaluation.scores.views import check_views
-from residua.runtime.engines.auto import choose_engine
+from residua.runtime.engines.auto import open_fastest
+from residua.runtime.engines.engine import Engine
 from residua.specs.fields import BadPolicy
 from residua.weights.run import Run
 
@@ -64,7 +65,8 @@ class Scorer:
         return replace(scores, logits=scores.logits[:, order], labels=self.part(first, split).labels[scores.indices])
 
     def _one(self, run: Run, part: Split, views: str) -> Scores:
-        options, entry = self._settled(run), None
+        options, engine = self._settled(run)
+        entry = None
         if options.cache:
             entry = cache_entry(
                 run.model,
@@ -85,6 +87,7 @@ class Scorer:
             part,
             run.preprocess_spec,
             options,
+            engine=engine,
             num_classes=len(run.classes),
             views=views,
             on_bad=self.on_bad,
@@ -95,15 +98,15 @@ class Scorer:
             entry.write(scores)
         return scores
 
-    def _settled(self, run: Run) -> ScoreOptions:
-        """Return the options with an engine by name: scores are cached under it."""
+    def _settled(self, run: Run) -> tuple[ScoreOptions, Engine | None]:
+        """Return the options with an engine by name, under which scores are cached, and the engine if it is open."""
         options = self.options
         if options.engine != "auto":
-            return options
+            return options, None
         shape = (options.batch_size, run.spec.in_channels, *run.preprocess_spec.size)
-        engine, sentence = choose_engine(run.model, shape, precision=options.precision, device=options.where)
+        engine, sentence = open_fastest(run.model, shape, precision=options.precision, device=options.where)
         warnings.warn(sentence, Notice, stacklevel=2)
-        return replace(options, engine=engine)
+        return replace(options, engine=engine.name), engine
 
     def _report(self, done: int, count: int) -> None:
         if self.options.progress is not None:

@@ -18,7 +18,7 @@ from residua.data.dataset import Split
 from residua.evaluation.measures.metrics import IntArray, Outcome, Tally, refuse_not_finite, tally_of
 from residua.evaluation.scores.options import Progress, ScoreOptions
 from residua.evaluation.scores.views import Viewer, check_views, count_views
-from residua.runtime.engines.engine import open_engine
+from residua.runtime.engines.engine import Engine, open_engine
 from residua.specs.fields import BadPolicy
 from residua.specs.preprocess import PreprocessSpec
 
@@ -79,6 +79,7 @@ def collect(
     views: str = "1",
     on_bad: BadPolicy = "refuse",
     progress: Progress | None = None,
+    engine: Engine | None = None,
 ) -> Scores:
     """Run the network once over the views of every image.
 
@@ -91,6 +92,7 @@ def collect(
         views: the name of one view set of `options`.
         on_bad: the policy of `options` for images that do not decode, settled.
         progress: called with (images done, images in total) of this pass.
+        engine: that of `options` for this network, where it is open already.
 
     Raises:
         InputError: an empty split, bad images, or views that the network cannot take.
@@ -111,7 +113,7 @@ def collect(
         on_bad=on_bad,
         use_cache=options.cache,
     )
-    network = open_engine(model, options.engine, precision=options.precision, device=options.where)
+    network = engine or open_engine(model, options.engine, precision=options.precision, device=options.where)
     count = count_views(views)
     rows: list[Tensor] = []
     indices: list[IntArray] = []

@@ -17,6 +17,7 @@ from residua.weights.run import Run
 _PACKAGES: dict[EngineName, tuple[str, ...]] = {
     "eager": ("torch",),
     "compiled": ("torch",),
+    "native": ("torch",),
     "onnxruntime": ("onnxruntime",),
     "openvino": ("openvino",),
 }

@@ -80,9 +80,9 @@ def predict_to(
         top: classes per row; all where there are fewer.
         batch_size: images per forward pass.
         device: "cpu", "cuda", …; by default the GPU where there is one.
-        engine: what computes the logits: "eager", "compiled", "onnxruntime", "openvino" or "auto". A job that goes on
-            keeps the engine that "auto" chose. "ray" spreads the batches over the machines of a Ray cluster, or over
-            this one (extra `ray`); run and images lie under the same paths on all of them.
+        engine: what computes the logits: "eager", "compiled", "native", "onnxruntime", "openvino" or "auto". A job
+            that goes on keeps the engine that "auto" chose. "ray" spreads the batches over the machines of a Ray
+            cluster, or over this one (extra `ray`); run and images lie under the same paths on all of them.
         precision: the number format that it computes in.
         workers: decoding threads; by default one per processor that this process may use, at most 16.
         on_bad: what becomes of a file that gives no answer: "record" writes a row with an error, "skip" none.

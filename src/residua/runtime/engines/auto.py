@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import time
 from pathlib import Path
@@ -19,19 +20,19 @@ from residua._base.json_file import read_json
 from residua._version import __version__
 from residua.runtime.device import pick_device
 from residua.runtime.engines.engine import Engine, open_engine
-from residua.runtime.engines.names import ENGINES, EngineName, check_engine
+from residua.runtime.engines.names import ENGINES, EngineName, check_choice, check_engine
 from residua.runtime.processor import processor
 
-CANDIDATES: tuple[EngineName, ...] = ("openvino", "onnxruntime")
+CANDIDATES: tuple[EngineName, ...] = ("native", "openvino", "onnxruntime")
 """Measured beside eager. torch.compile is not: it takes longer to open than the measurement may."""
 MOST_IMAGES = 32
 """Images in a measured batch: more take longer, and no engine gains by them."""
-LARGEST_ERROR = {"fp32": 1e-4, "bf16": 5e-2}
+LARGEST_ERROR = {"fp32": 1e-4, "bf16": 5e-2, "int8": math.inf}
 """Largest difference of logits from eager's in fp32, as a share of their largest, that counts as agreement."""
 
 _ENOUGH_SECONDS = 0.5  # of one engine
 _MOST_PASSES = 5  # the median of five is steady enough to choose by
-_FORMAT = 1  # part of every key
+_FORMAT = 3  # part of every key
 _PACKAGES = ("torch", "openvino", "onnxruntime")
 
 
@@ -51,52 +52,64 @@ class Choice(TypedDict):
     batch: int
 
 
-def choose_engine(
+def open_fastest(
     model: nn.Module,
     shape: tuple[int, int, int, int],
     *,
     precision: str = "fp32",
     device: torch.device | str | None = None,
-) -> tuple[EngineName, str]:
-    """Return the fastest engine for batches of this shape, and a line that states why.
+) -> tuple[Engine, str]:
+    """Open the fastest engine for batches of this shape; return it with a line that states why.
 
-    Each engine must give eager's logits. The choice is kept in the cache folder; a damaged one is measured again.
+    Each engine must give eager's logits; of a form in int8 the gate of its export has seen to that. The choice is kept
+    in the cache folder; a damaged one is measured again. What was measured just now is not opened twice.
 
     Args:
         model: (B, C, H, W) -> (B, K).
         shape: (B, C, H, W) of the caller's batches; at most `MOST_IMAGES` of a batch are measured.
-        precision: "fp32" or "bf16".
+        precision: "fp32", "bf16" or "int8".
         device: as `open_engine` takes it. On a GPU the choice is eager: the others compute on CPUs.
 
     Raises:
-        InputError: an unknown precision, or a device that this machine does not have.
+        InputError: an unknown precision, one that no engine has here, or a device that this machine does not have.
     """
-    check_engine("eager", precision)
+    check_choice("auto", precision)
     where = pick_device(device)
     if where.type != "cpu":
-        return "eager", "Engine eager: the other engines compute on CPUs"
+        if precision == "int8":
+            check_engine("eager", precision)
+        sentence = "Engine eager: the other engines compute on CPUs"
+        return open_engine(model, "eager", precision=precision, device=where), sentence
     shape = (min(shape[0], MOST_IMAGES), *shape[1:])
     cache = Cache("engines", 1 << 20, ".json", without="engines are measured in every run")
     key = _key(model, shape, precision)
-    choice, measured = cache.read(key, _read), "measured earlier"
-    if choice is None:
-        choice, measured = _measure(model, shape, precision), "measured now"
-        document = json.dumps(choice)
-        cache.write(key, lambda path: _write(path, document))
-    engine: EngineName = choice["engine"]  # type: ignore[assignment]
-    return engine, _sentence(choice, measured)
+    choice = cache.read(key, _read)
+    if choice is not None:
+        engine = open_engine(model, choice["engine"], precision=precision, device=where)
+        return engine, _sentence(choice, "measured earlier")
+    engine, choice = _measure(model, shape, precision)
+    document = json.dumps(choice)
+    cache.write(key, lambda path: _write(path, document))
+    return engine, _sentence(choice, "measured now")
 
 
-def _measure(model: nn.Module, shape: tuple[int, int, int, int], precision: str) -> Choice:
+def _measure(model: nn.Module, shape: tuple[int, int, int, int], precision: str) -> tuple[Engine, Choice]:
+    """Return the fastest engine, opened, and the measurement; each slower one is closed before the next is opened."""
     images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    want = open_engine(model, "eager", device="cpu")(images)
+    eager = open_engine(model, "eager", device="cpu")
+    want = eager(images)
     seconds: dict[str, float] = {}
     left_out: dict[str, str] = {}
-    for name in ("eager", *CANDIDATES):
+    fastest: Engine | None = None
+    if precision == "int8":
+        # What the others are measured by; it has no int8.
+        seconds["eager"] = _least(eager, images)
+    del eager
+    for name in CANDIDATES if precision == "int8" else ("eager", *CANDIDATES):
         try:
             engine = open_engine(model, name, precision=precision, device="cpu", shape=shape)
         except InputError as refusal:
-            left_out[name] = refusal.given
+            left_out[name] = refusal.given.removeprefix(f"engine={name!r} ")
             continue
         except RuntimeError as failure:
             if name == "eager":
@@ -107,9 +120,20 @@ def _measure(model: nn.Module, shape: tuple[int, int, int, int], precision: str)
         error = float((engine(images) - want).abs().max() / want.abs().max())
         if name != "eager" and not error <= LARGEST_ERROR[precision]:
             left_out[name] = f"its logits differ from eager's by {error:.1e} of the largest"
-        else:
-            seconds[name] = _least(engine, images)
-    return Choice(engine=min(seconds, key=seconds.__getitem__), seconds=seconds, left_out=left_out, batch=shape[0])
+            continue
+        seconds[name] = _least(engine, images)
+        if fastest is None or seconds[name] < seconds[fastest.name]:
+            fastest = engine
+        del engine
+    if fastest is None:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise InputError(
+            f"precision={precision!r}, in which no engine computes here ({reasons})",
+            "an engine that does",
+            "Export the run once with format='openvino' and precision='int8', or use precision='fp32'",
+        )
+    choice = Choice(engine=fastest.name, seconds=seconds, left_out=left_out, batch=shape[0])
+    return fastest, choice
 
 
 def _least(engine: Engine, images: Tensor) -> float:

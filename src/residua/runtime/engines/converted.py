@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 import time
+import warnings
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from residua._base.errors import InputError
-from residua.runtime.engines.names import Precision
+from residua.runtime.engines.int8 import int8_form
+from residua.runtime.engines.names import EngineName, Precision
 from residua.runtime.graphs.fold import fold_batch_norm
 from residua.runtime.graphs.program import LEAST_EXAMPLES, example_images, export_program
 
@@ -30,6 +32,8 @@ class ConvertedEngine(ABC):
         opening_seconds: what it has cost so far to open: a new size of images takes a new graph.
         threads: of the CPU, those of torch when the engine was opened.
     """
+
+    name: EngineName
 
     def __init__(
         self, model: nn.Module, precision: Precision, shape: tuple[int, int, int, int] | None, start: float
@@ -66,6 +70,17 @@ class ConvertedEngine(ABC):
                 self._network = fold_batch_norm(self._network, (LEAST_EXAMPLES, *size)).network
                 self._is_folded = True
             return export_program(self._network, example_images(size))
+
+    def _int8(self, size: Size) -> dict[str, bytes]:
+        """Return the files of the int8 form that an export made, and warn where its gate could not decide.
+
+        Raises:
+            InputError: there is none.
+        """
+        kept = int8_form(self._network, self.name, size)
+        if kept["decided"] != "passes":
+            warnings.warn(f"The form in int8 has not passed its gate: {kept['sentence']}", stacklevel=2)
+        return kept["files"]
 
     @abstractmethod
     def _open(self, size: Size) -> Any:

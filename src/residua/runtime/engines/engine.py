@@ -51,8 +51,9 @@ def open_engine(
     Args:
         model: (B, C, H, W) -> (B, K).
         name: one of `names.ENGINES`. "eager" computes with torch's own operators; "compiled" through torch.compile with
-            the weights frozen into the program. "onnxruntime" and "openvino" compute a converted graph on the CPU.
-        precision: "fp32" or "bf16".
+            the weights frozen into the program. "native" uses our fused kernels on the CPU. "onnxruntime" and
+            "openvino" compute a converted graph there.
+        precision: "fp32", "bf16" or "int8"; the last is a form of the network that an export made on this machine.
         device: "cpu", "cuda" or "cuda:N"; None for the GPU where there is one.
         shape: of the batches to come, (B, C, H, W), which engines prepare for; None prepares at the first batch.
 

@@ -6,12 +6,13 @@ from typing import Literal, get_args
 
 from residua._base.errors import InputError, did_you_mean
 
-EngineName = Literal["eager", "compiled", "onnxruntime", "openvino"]
+EngineName = Literal["eager", "compiled", "native", "onnxruntime", "openvino"]
 """Each is a module of this folder with `open_here`; see `engine.open_engine`."""
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "int8"]
+"""int8 is a form of the network that `residua export` makes, and that its gate let through."""
 
 EngineChoice = Literal[EngineName, "auto"]
-"""What a user asks for: "auto" is settled by `auto.choose_engine` before an engine is opened."""
+"""What a user asks for: "auto" is settled by `auto.open_fastest` before an engine is opened."""
 CONVERTED: tuple[EngineName, ...] = ("onnxruntime", "openvino")
 """Runtimes of their own: they take the network as a graph, compute on CPUs and do not train."""
 
@@ -28,7 +29,7 @@ def check_choice(name: str, precision: str) -> None:
     if name not in (*ENGINES, "auto"):
         known = (*ENGINES, "auto")
         raise InputError(f"engine={name!r}", f"one of {', '.join(map(repr, known))}", did_you_mean(name, known, 1))
-    check_engine("eager" if name == "auto" else name, precision)
+    check_engine(name if name != "auto" else "openvino" if precision == "int8" else "eager", precision)
 
 
 def check_engine(name: str, precision: str) -> None:
@@ -44,6 +45,16 @@ def check_engine(name: str, precision: str) -> None:
             "engine='onnxruntime' in bf16",
             "precision='fp32': its convolutions for CPUs have no bf16",
             "Leave out precision=…, or use engine='openvino'",
+        )
+    if name == "native" and precision != "fp32":
+        raise InputError(
+            f"engine='native' in {precision}", "precision='fp32', which its kernels have", "Use engine='openvino'"
+        )
+    if precision == "int8" and name not in CONVERTED:
+        raise InputError(
+            f"engine={name!r} in int8",
+            f"engine={' or '.join(map(repr, CONVERTED))}, which compute in int8",
+            "Use engine='openvino'",
         )
     if precision not in PRECISIONS:
         wanted = f"one of {', '.join(map(repr, PRECISIONS))}"

@@ -26,6 +26,8 @@ class OnnxRuntime(ConvertedEngine):
         super().__init__(model, precision, shape, start)
 
     def _open(self, size: Size) -> Any:
+        if self.precision == "int8":
+            return OnnxRuntimeSession(self._int8(size)["model.onnx"], self.threads)
         return OnnxRuntimeSession(to_onnx(self._program(size)).SerializeToString(), self.threads)
 
     def _compute(self, opened: Any, images: Tensor) -> Tensor:

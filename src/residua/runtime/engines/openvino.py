@@ -25,7 +25,14 @@ class OpenVINO(ConvertedEngine):
         super().__init__(model, precision, shape, start)
 
     def _open(self, size: Size) -> Any:
-        return OpenVINOSession(to_openvino(self._program(size)), self.precision, self.threads)
+        return OpenVINOSession(self._graph(size), self.precision, self.threads)
+
+    def _graph(self, size: Size) -> Any:
+        if self.precision != "int8":
+            return to_openvino(self._program(size))
+        files = self._int8(size)
+        core = openvino_core(self.precision)
+        return core.read_model(files["model.xml"], files["model.bin"])
 
     def _compute(self, opened: Any, images: Tensor) -> Tensor:
         return torch.from_numpy(opened(images.permute(0, 2, 3, 1).contiguous().numpy()))

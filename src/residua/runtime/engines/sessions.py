@@ -14,6 +14,7 @@ from residua._base.errors import InputError
 from residua.runtime.graphs.external_data import check_external_data
 from residua.runtime.graphs.packages import package
 
+_MOST_STREAMS = 8  # parts of a batch; with more processors each part has several threads
 Floats = npt.NDArray[np.float32]
 
 
@@ -55,6 +56,9 @@ def openvino_core(precision: str) -> Any:
 class OpenVINOSession:
     """See `Session`. OpenVINO computes in bf16 of its own accord where it can: here the precision is always stated.
 
+    A batch of several images is computed in parts, side by side, one thread or some to each. Threads that share each
+    layer of one batch wait for each other some hundred times. A single image has all threads.
+
     Args:
         graph: an `openvino.Model`, or the .xml file of one; a file's weights are mapped.
         precision: "fp32" or "bf16"; a graph of int8 computes the rest in fp32.
@@ -68,38 +72,59 @@ class OpenVINOSession:
     """
 
     def __init__(self, graph: Any, precision: str, threads: int) -> None:
-        core = openvino_core(precision)
+        self._core = openvino_core(precision)
         openvino = package("openvino", "openvino")
-        model = core.read_model(graph) if isinstance(graph, Path) else graph
+        model = self._core.read_model(graph) if isinstance(graph, Path) else graph
         self.metadata = openvino_metadata(model)
         steps = package("openvino.preprocess", "openvino").PrePostProcessor(model)
         # Images come with the channels innermost: taken as they are, nothing is copied.
         steps.input(0).tensor().set_layout(openvino.Layout("NHWC"))
         steps.input(0).model().set_layout(openvino.Layout("NCHW"))
-        hint, wanted = ("bf16", openvino.Type.bf16) if precision == "bf16" else ("f32", openvino.Type.f32)
-        settings = {
-            "INFERENCE_PRECISION_HINT": hint,
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-            # Pinned threads of two processes on one machine would share a core.
-            "ENABLE_CPU_PINNING": False,
-        }
-        self._compiled = core.compile_model(steps.build(), "CPU", settings)
-        computed = self._compiled.get_property("INFERENCE_PRECISION_HINT")
-        if computed != wanted:
-            raise InputError(
-                f"engine='openvino' in {precision}, where OpenVINO computes in {computed.get_type_name()}",
-                "the precision that was asked for",
-                "Use engine='eager'",
-            )
+        self._model = steps.build()
+        self._precision, self._threads = precision, threads
+        self._requests: dict[int, list[Any]] = {}
         # A request answers one batch at a time.
         self._lock = threading.Lock()
+        self._opened(1)
 
     def __call__(self, images: Floats) -> Floats:
         """See `Session`."""
         with self._lock:
-            outputs: Floats = self._compiled(images, share_inputs=True, share_outputs=False)[0]
-        return outputs
+            streams = min(self._threads, _MOST_STREAMS) if len(images) > 1 else 1
+            size = -(-len(images) // streams)
+            parts = [images[start : start + size] for start in range(0, len(images), size)]
+            requests = self._opened(streams)[: len(parts)]
+            for request, part in zip(requests, parts, strict=True):
+                request.start_async(part, share_inputs=True)
+            outputs: list[Floats] = []
+            for request in requests:
+                request.wait()
+                outputs.append(request.get_output_tensor().data)
+            # A copy: the next batch is written over the request's own.
+            return np.concatenate(outputs)
+
+    def _opened(self, streams: int) -> list[Any]:
+        """Return a request per stream, opened when such a batch comes first."""
+        if streams not in self._requests:
+            openvino = package("openvino", "openvino")
+            hint, wanted = ("bf16", openvino.Type.bf16) if self._precision == "bf16" else ("f32", openvino.Type.f32)
+            settings = {
+                "INFERENCE_PRECISION_HINT": hint,
+                "INFERENCE_NUM_THREADS": self._threads,
+                "NUM_STREAMS": streams,
+                # Pinned threads of two processes on one machine would share a core.
+                "ENABLE_CPU_PINNING": False,
+            }
+            compiled = self._core.compile_model(self._model, "CPU", settings)
+            computed = compiled.get_property("INFERENCE_PRECISION_HINT")
+            if computed != wanted:
+                raise InputError(
+                    f"engine='openvino' in {self._precision}, where OpenVINO computes in {computed.get_type_name()}",
+                    "the precision that was asked for",
+                    "Use engine='eager'",
+                )
+            self._requests[streams] = [compiled.create_infer_request() for _ in range(streams)]
+        return self._requests[streams]
 
 
 def openvino_metadata(model: Any) -> dict[str, str]:

@@ -13,6 +13,7 @@
 namespace {
 
 constexpr int MAX_LAYERS = 3;
+constexpr Index CACHED_FLOATS = 1 << 17;  // of one layer's output, half a megabyte: it is read again at once
 
 // What all threads see of one call: the layers' shapes, arranged weights, normalisations, and each thread's memory.
 struct Plan {
@@ -114,6 +115,50 @@ extern "C" int residua_chain_forward(const Chain* given) {
     std::memset(plan.thread[t].row, 0, plan.longest_row * 4);
     for (Index image = begin; image < end; ++image)
       write_result(chain, plan.conv[0], plan.last(), plan.norm[chain.layers - 1], image, plan.thread[t].row);
+  }
+  return 0;
+}
+
+// Evaluation: every layer's mean and deviation are given, so nothing waits for the other threads' images. A few images
+// at a time pass through all layers, while what lies between two layers is still in cache.
+extern "C" int residua_chain_infer(const Chain* given) {
+  const Chain& chain = *given;
+  Plan plan(chain, scratch);
+  if (!plan.thread) return 1;
+  Index step = 1, largest = 1;
+  for (Index l = 0; l < chain.layers; ++l) {
+    const Conv& s = plan.conv[l];
+    step = most(step, s.group), largest = most(largest, s.out_height * s.out_width * s.out);
+  }
+  step = most(step, CACHED_FLOATS / largest);
+#pragma omp parallel num_threads(chain.threads)
+  {
+    const Index t = omp_get_thread_num(), threads = omp_get_num_threads();
+    const Index begin = chain.images * t / threads, end = chain.images * (t + 1) / threads;
+    for (Index l = 0; l < chain.layers; ++l) {
+      const Conv& s = plan.conv[l];
+      arrange_weight(s, chain.layer[l].weight, false, s.in * t / threads, s.in * (t + 1) / threads, plan.weight[l]);
+    }
+    std::memset(plan.thread[t].row, 0, plan.longest_row * 4);
+#pragma omp barrier
+    for (Index from = begin; from < end; from += step) {
+      const Index to = end - from < step ? end : from + step;
+      for (Index l = 0; l < chain.layers; ++l) {
+        const Conv& s = plan.conv[l];
+        const Workspace w = lay_out(s, plan.thread[t].space);
+        const float* source = l ? chain.layer[l - 1].output : chain.input;
+        const Index in_size = s.height * s.width * s.in, out_size = s.out_height * s.out_width * s.out;
+        for (Index first = from; first < to; first += s.group) {
+          const Index count = to - first < s.group ? to - first : s.group;
+          for (Index i = 0; i < count; ++i)
+            stage_input(s, source + (first + i) * in_size, l ? &plan.norm[l - 1] : nullptr, w.x + i * s.image_size());
+          Ahead ahead;
+          conv_forward(s, w.x, count, plan.weight[l], w.v, w.m, chain.layer[l].output + first * out_size, ahead);
+        }
+      }
+      for (Index image = from; image < to; ++image)
+        write_result(chain, plan.conv[0], plan.last(), plan.norm[chain.layers - 1], image, plan.thread[t].row);
+    }
   }
   return 0;
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -115,6 +115,57 @@ def fused_chain(
     """
     parameters = [p for conv, norm in layers for p in (conv.weight, norm.weight, norm.bias)]
     result: Tensor = _FusedChain.apply(library, layers, shortcut, x, shortcut_values, *parameters)
+    return result
+
+
+class Frozen(NamedTuple):
+    """A convolution and its batch normalisation in evaluation mode.
+
+    Attributes:
+        conv: without bias.
+        scale: gamma, float32 (C,).
+        shift: beta, (C,).
+        mean: the running mean, (C,).
+        deviation: 1 / sqrt(running variance + epsilon), (C,).
+    """
+
+    conv: nn.Conv2d
+    scale: Tensor
+    shift: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+
+def inferred_chain(
+    library: ctypes.CDLL,
+    layers: Sequence[Frozen],
+    x: Tensor,
+    shortcut: Shortcut,
+    shortcut_values: Tensor | None = None,
+) -> Tensor:
+    """Compute relu(bn(conv(... relu(bn(conv(x))))) + shortcut) in evaluation mode; see `fused_chain`."""
+    x = x.contiguous(memory_format=torch.channels_last)
+    if shortcut_values is not None:
+        shortcut_values = shortcut_values.contiguous(memory_format=torch.channels_last)
+    table = (Layer * len(layers))()
+    outputs = []
+    height, width = x.shape[2:]
+    for row, layer in zip(table, layers, strict=True):
+        conv = layer.conv
+        kernel, stride, pad = conv.kernel_size[0], conv.stride[0], int(conv.padding[0])
+        row.shape = Shape(height, width, conv.in_channels, conv.out_channels, kernel, stride, pad)
+        height, width = ((size + 2 * pad - kernel) // stride + 1 for size in (height, width))
+        outputs.append(empty(x.shape[0] * height * width * conv.out_channels))
+        row.weight = Weight(conv.weight.data_ptr(), conv.weight.stride())
+        row.gamma, row.beta = layer.scale.data_ptr(), layer.shift.data_ptr()
+        row.mean, row.deviation = layer.mean.data_ptr(), layer.deviation.data_ptr()
+        row.output = outputs[-1].data_ptr()
+    result = empty_images((x.shape[0], layers[-1].conv.out_channels, height, width))
+    chain = Chain(x.shape[0], len(layers), torch.get_num_threads(), table, x.data_ptr())
+    chain.shortcut_kind, chain.stride, chain.before = shortcut.kind, shortcut.stride, shortcut.before
+    chain.shortcut = None if shortcut_values is None else shortcut_values.data_ptr()
+    chain.result = result.data_ptr()
+    _call(library.residua_chain_infer, chain)
     return result
 
 

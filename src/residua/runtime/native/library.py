@@ -43,7 +43,7 @@ def load() -> ctypes.CDLL | Unavailable:
     library.residua_sizes.restype = None
     if differing := differing_sizes(library):
         return Unavailable(f"the kernels and their caller disagree: {differing}")
-    for name in ("residua_chain_forward", "residua_chain_backward"):
+    for name in ("residua_chain_forward", "residua_chain_infer", "residua_chain_backward"):
         getattr(library, name).argtypes = [ctypes.c_void_p]
         getattr(library, name).restype = ctypes.c_int
     return library

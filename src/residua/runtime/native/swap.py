@@ -28,7 +28,7 @@ class NativeUnit(PostActivationUnit):
         library = _library()
         if library is None or not _serves(self._layers(), self, x):
             return super().forward(x)
-        layers = _lenders(self)
+        layers = lenders(self)
         if self.plain:
             return fused_chain(library, layers, x, Shortcut(NO_SHORTCUT))
         if self.downsample is None:
@@ -65,7 +65,7 @@ def swap_in(model: nn.Module) -> int:
         return 0
     count = 0
     for module in model.modules():
-        if type(module) in _SWAPS and _eligible(module):
+        if type(module) in _SWAPS and eligible(module):
             module.__class__ = _SWAPS[type(module)]
         count += type(module) in _SWAPPED
     return count
@@ -86,17 +86,19 @@ def _library() -> ctypes.CDLL | None:
     return None if isinstance(library, Unavailable) else library
 
 
-def _eligible(module: nn.Module) -> bool:
+def eligible(module: nn.Module) -> bool:
+    """Return whether the kernels serve what a module is, whatever call comes."""
     if isinstance(module, Network):
         return isinstance(module.relu, nn.ReLU) and _fusable([(module.conv1, module.bn1)], stem=True)
     if not isinstance(module, PostActivationUnit) or module.depth > 3:
         return False
     if any(extra is not None for extra in (module.join, module.se, module.dropout, module.stochastic_depth)):
         return False
-    return _fusable(_lenders(module))
+    return _fusable(lenders(module))
 
 
-def _lenders(unit: PostActivationUnit) -> list[tuple[Any, Any]]:
+def lenders(unit: PostActivationUnit) -> list[tuple[Any, Any]]:
+    """Return the convolutions and normalisations of a unit; of shared ones, those that hold the weights."""
     return [(owner(conv), owner(norm)) for conv, norm in unit._layers()]
 
 
