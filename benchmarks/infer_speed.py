@@ -44,7 +44,7 @@ from residua.families.build import build
 from residua.inference.predict import answered_batches
 from residua.inference.stream import BadFile, Predictor, image_files
 from residua.runtime.engines.engine import open_engine
-from residua.runtime.engines.int8 import Quantised, keep_int8
+from residua.runtime.engines.int8 import Int8Form, keep_int8
 from residua.runtime.graphs.fold import fold_batch_norm
 from residua.runtime.graphs.openvino import to_openvino
 from residua.runtime.graphs.program import example_images, export_program
@@ -74,7 +74,7 @@ def keep(network: nn.Module, graph: Any) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         openvino.save_model(graph, Path(scratch, "model.xml"), compress_to_fp16=False)
         files = {name: Path(scratch, name).read_bytes() for name in ("model.xml", "model.bin")}
-    keep_int8(network, "openvino", SIZE, Quantised(files=files, sentence="noise", decided="passes"))
+    keep_int8(network, "openvino", SIZE, Int8Form(files=files, sentence="noise", decided="passes"))
 
 
 def engines(network: nn.Module, images: Tensor, precisions: Iterable[str]) -> dict[str, Turn]:

@@ -31,7 +31,7 @@ from residua.exporting.page import render
 from residua.exporting.part import open_part
 from residua.exporting.trial import Trial
 from residua.exporting.web.site import WebRuntime, write_site
-from residua.runtime.engines.int8 import Quantised, keep_int8
+from residua.runtime.engines.int8 import Int8Form, keep_int8
 from residua.runtime.engines.names import EngineName
 from residua.specs.fields import BadPolicy, Span, checked
 from residua.weights.run import Run
@@ -182,5 +182,5 @@ def _keep(run: Run, format: FormatName, folder: Path, certificate: Certificate) 
     verdict = certificate.verdict
     files = {name: (folder / name).read_bytes() for name in FILES[format]}
     size = (run.spec.in_channels, *run.preprocess_spec.size)
-    form = Quantised(files=files, sentence=verdict.sentence, decided=verdict.answer)
+    form = Int8Form(files=files, sentence=verdict.sentence, decided=verdict.answer)
     keep_int8(run.model, _ENGINES[format], size, form)

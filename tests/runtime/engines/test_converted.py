@@ -14,7 +14,7 @@ from residua.families.build import build
 from residua.families.sizes import nearest_size
 from residua.runtime import native
 from residua.runtime.engines.engine import open_engine
-from residua.runtime.engines.int8 import Quantised, keep_int8
+from residua.runtime.engines.int8 import Int8Form, keep_int8
 from residua.runtime.engines.names import ENGINES, check_engine
 from residua.runtime.graphs.onnx import to_onnx
 from residua.runtime.graphs.program import example_images, export_program
@@ -124,7 +124,7 @@ def test_int8_is_what_an_export_left(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(InputError, match=r"images of 3x32x32.*format='openvino' and precision='int8'"):
         open_engine(network, "openvino", precision="int8", device="cpu", shape=(2, 3, 32, 32))
     graph = to_onnx(export_program(network.eval(), example_images((3, 32, 32)))).SerializeToString()
-    form = Quantised(files={"model.onnx": graph}, sentence="too few images", decided="undecided")
+    form = Int8Form(files={"model.onnx": graph}, sentence="too few images", decided="undecided")
     keep_int8(network, "onnxruntime", (3, 32, 32), form)
     images = torch.randn(3, 3, 32, 32)
     with pytest.warns(UserWarning, match="has not passed its gate: too few images"):

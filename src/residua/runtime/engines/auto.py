@@ -130,7 +130,7 @@ def _measure(model: nn.Module, shape: tuple[int, int, int, int], precision: str)
         raise InputError(
             f"precision={precision!r}, in which no engine computes here ({reasons})",
             "an engine that does",
-            "Export the run once with format='openvino' and precision='int8', or use precision='fp32'",
+            "Export the run once for OpenVINO with precision='int8', or use precision='fp32'",
         )
     choice = Choice(engine=fastest.name, seconds=seconds, left_out=left_out, batch=shape[0])
     return fastest, choice

@@ -42,7 +42,7 @@ class _File(TypedDict):
     __metadata__: _Metadata
 
 
-class Quantised(TypedDict):
+class Int8Form(TypedDict):
     """A kept form.
 
     Attributes:
@@ -56,7 +56,7 @@ class Quantised(TypedDict):
     decided: str
 
 
-def keep_int8(model: nn.Module, engine: EngineName, size: tuple[int, int, int], quantised: Quantised) -> None:
+def keep_int8(model: nn.Module, engine: EngineName, size: tuple[int, int, int], quantised: Int8Form) -> None:
     """Keep the int8 form of a network for images of `size`, (C, H, W); where no cache can be, nothing is kept."""
     files = quantised["files"]
     tensors = {name: torch.frombuffer(bytearray(content), dtype=torch.uint8) for name, content in files.items()}
@@ -73,7 +73,7 @@ def keep_int8(model: nn.Module, engine: EngineName, size: tuple[int, int, int], 
     _cache().write(_key(model, engine, size), write)
 
 
-def int8_form(model: nn.Module, engine: str, size: tuple[int, int, int]) -> Quantised:
+def int8_form(model: nn.Module, engine: str, size: tuple[int, int, int]) -> Int8Form:
     """Return the int8 form of a network for images of `size`, (C, H, W).
 
     Raises:
@@ -116,7 +116,7 @@ def _key(model: nn.Module, engine: str, size: tuple[int, int, int]) -> str:
     return digest.hexdigest()
 
 
-def _load(path: Path) -> Quantised:
+def _load(path: Path) -> Int8Form:
     content = read_regular(path, LIMIT_BYTES)
     length = int.from_bytes(content[:_LENGTH], "little")
     metadata = parse_json(content[_LENGTH : _LENGTH + length], _File, path)["__metadata__"]
@@ -128,7 +128,7 @@ def _load(path: Path) -> Quantised:
     files = {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
     if _digest(files) != header["sha256"]:
         raise Damaged(path, "its content does not give the SHA-256 that was written with it")
-    return Quantised(files=files, sentence=header["sentence"], decided=header["decided"])
+    return Int8Form(files=files, sentence=header["sentence"], decided=header["decided"])
 
 
 def _digest(files: Mapping[str, bytes]) -> str:

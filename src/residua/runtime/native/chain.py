@@ -118,7 +118,7 @@ def fused_chain(
     return result
 
 
-class Frozen(NamedTuple):
+class EvaluationLayer(NamedTuple):
     """A convolution and its batch normalisation in evaluation mode.
 
     Attributes:
@@ -138,7 +138,7 @@ class Frozen(NamedTuple):
 
 def inferred_chain(
     library: ctypes.CDLL,
-    layers: Sequence[Frozen],
+    layers: Sequence[EvaluationLayer],
     x: Tensor,
     shortcut: Shortcut,
     shortcut_values: Tensor | None = None,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from residua.families.resnet import Network
 from residua.layers.shortcut import PadShortcut
 from residua.layers.unit import PostActivationUnit
-from residua.runtime.native.chain import GIVEN, IDENTITY, NO_SHORTCUT, PADDED, Frozen, Shortcut, inferred_chain
+from residua.runtime.native.chain import GIVEN, IDENTITY, NO_SHORTCUT, PADDED, EvaluationLayer, Shortcut, inferred_chain
 from residua.runtime.native.library import Unavailable, load
 from residua.runtime.native.swap import eligible, lenders
 
@@ -59,11 +59,11 @@ def serve(network: nn.Module) -> int:
     return count
 
 
-def _frozen(conv: nn.Conv2d, norm: Any) -> Frozen:
+def _frozen(conv: nn.Conv2d, norm: Any) -> EvaluationLayer:
     deviation = (norm.running_var.double() + norm.eps).rsqrt().to(torch.float32)
     values = (norm.weight, norm.bias, norm.running_mean, deviation)
     scale, shift, mean, deviation = (value.detach().contiguous() for value in values)
-    return Frozen(conv, scale, shift, mean, deviation)
+    return EvaluationLayer(conv, scale, shift, mean, deviation)
 
 
 def _library() -> ctypes.CDLL:
