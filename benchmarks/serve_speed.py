@@ -35,7 +35,13 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "proofs")]
 OUTCOME = ROOT / "benchmarks" / "results" / "serve_speed.json"
 PEERS = ROOT / "benchmarks" / "serve_peers"
 LOAD = ROOT / "benchmarks" / "http_load.py"
-OURS = {"openvino fp32": ("openvino", "fp32"), "openvino bf16": ("openvino", "bf16"), "eager fp32": ("eager", "fp32")}
+OURS = {
+    "openvino int8": ("openvino", "int8"),
+    "openvino bf16": ("openvino", "bf16"),
+    "openvino fp32": ("openvino", "fp32"),
+    "eager fp32": ("eager", "fp32"),
+}
+MOST_DROP = 0.99  # of top-1: the weights are untrained
 CLIENTS = 32
 _BATCH = 16
 
@@ -97,6 +103,25 @@ def save_run(folder: Path) -> Path:
     return folder
 
 
+def quantised(run: Path, folder: Path) -> Path:
+    """Export the run in int8, on photos made here: what untrained weights answer is no matter, only how fast."""
+    import numpy as np
+    from PIL import Image
+
+    from residua.exporting.export import export
+
+    numbers = np.random.default_rng(0)
+    for part, count in (("train", 16), ("val", 4)):
+        for name in ("0", "1"):
+            place = folder / "photos" / part / name
+            place.mkdir(parents=True)
+            for number in range(count):
+                small = numbers.integers(0, 256, (20, 20, 3), np.uint8)
+                Image.fromarray(small).resize((256, 256)).save(place / f"{number}.jpg")
+    out = folder / "int8"
+    return export(run, folder / "photos", format="openvino", precision="int8", out=out, max_drop=MOST_DROP).folder
+
+
 def engine_speed(run: Path, engine: str, precision: str) -> dict[str, float]:
     """Measure the engine alone, in this process: images per second at the server's batch, seconds for one image."""
     import numpy as np
@@ -104,7 +129,8 @@ def engine_speed(run: Path, engine: str, precision: str) -> dict[str, float]:
     from residua.serving.networks.network import Computation
     from residua.serving.networks.open import open_network
 
-    network = open_network(run, Computation(engine, precision))
+    # An export in int8 states its precision itself.
+    network = open_network(run, Computation(engine, "fp32" if precision == "int8" else precision))
     pixels = list(np.random.default_rng(0).integers(0, 256, (_BATCH, 224, 224, 3), np.uint8))
 
     def best(count: int, passes: int) -> float:
@@ -144,7 +170,8 @@ def start(stack: ExitStack, command: list[str], **options: Any) -> subprocess.Po
 def ours(stack: ExitStack, name: str, run: Path, photo: Path, log: Any, workers: int) -> Server:
     """Start our server."""
     engine, precision = OURS[name]
-    words = ["serve", f"a={run}", "--engine", engine, "--precision", precision, "--port", "0", "--json"]
+    words = ["serve", f"a={run}", "--engine", engine, "--port", "0", "--json"]
+    words += [] if precision == "int8" else ["--precision", precision]
     # While others are measured it stands still, which is no reason to start anything again.
     words += ["--workers", str(workers), "--stall", "86400"]
     process = start(stack, [sys.executable, "-m", "residua", *words], stdout=subprocess.PIPE, stderr=log)
@@ -284,14 +311,18 @@ def main() -> int:
         photo.write_bytes(make_photo())
         environment = {"WEIGHTS": str(run / "model.safetensors")}
         log = stack.enter_context((folder / "log").open("w"))
-        servers = [ours(stack, name, run, photo, log, options.workers) for name in options.only or OURS]
+        names = options.only or list(OURS)
+        places = dict.fromkeys(names, run)
+        if "openvino int8" in names:
+            places["openvino int8"] = quantised(run, folder)
+        servers = [ours(stack, name, places[name], photo, log, options.workers) for name in names]
         for kind in ("fastapi", "litserve", "mlserver"):
             if python := getattr(options, kind):
                 for each in servers:
                     each.send(signal.SIGSTOP)
                 servers.append(theirs(stack, kind, python, folder, photo, environment))
-        engines: dict[str, Any] = {name: [] for name in options.only or OURS}
-        engines["of"] = {name: (run, *OURS[name]) for name in OURS}
+        engines: dict[str, Any] = {name: [] for name in names}
+        engines["of"] = {name: (places[name], *OURS[name]) for name in names}
         rows = measure(servers, engines, options.rounds, options.seconds)
     engines.pop("of")
     table = summary(rows, engines)
