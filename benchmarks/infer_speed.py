@@ -56,7 +56,7 @@ from residua.weights.open import load
 SIZE = (3, 224, 224)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PHOTOS, PER_TURN = 2000, 500
-SECONDS = {"resnet50": 90.0, "slim": 110.0, "predict": 150.0}
+SECONDS = {"resnet50": 75.0, "slim": 100.0, "predict": 110.0}
 LEAST_ROUNDS, MOST_ROUNDS = 3, 25
 Turn = Callable[[], Any]
 

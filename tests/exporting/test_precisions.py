@@ -63,16 +63,25 @@ def test_int8_takes_the_first_step_that_passes_and_states_it(
     again = check_export(tmp_path / "out", run)
     assert (again.verdict.answer, again.rows[-1]) == ("passes", row)
     assert check_export(tmp_path / "out").verdict.answer == "undecided"
+    # What the gate let through is there for the engines.
+    engine = {"openvino": "openvino", "onnx": "onnxruntime"}[format_]
+    report = residua.evaluate(run, engine=engine, precision="int8", device="cpu")
+    assert report.top1 == pytest.approx(residua.evaluate(run, device="cpu").top1, abs=0.05)
 
 
 def test_few_images_cannot_decide_and_the_certificate_states_how_many_would(
     run: residua.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trial, "quantised", lambda name, model, *others: iter([("none", model), ("never tried", None)]))
+    monkeypatch.setenv("RESIDUA_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(InputError, match="of which this machine has no form"):
+        residua.evaluate(run, engine="openvino", precision="int8", device="cpu")
     verdict = export(run, format="openvino", precision="int8", out=tmp_path / "out").certificate.verdict
     assert verdict.answer == "undecided"
     assert "at these rates about 900 images would decide" in verdict.sentence
     assert (tmp_path / "out" / "model.xml").is_file()
+    with pytest.warns(UserWarning, match="has not passed its gate"):
+        residua.evaluate(run, engine="openvino", precision="int8", device="cpu")
 
 
 def test_the_ladder_goes_on_after_a_step_that_fails(

@@ -53,6 +53,9 @@ class ModelVersion:
         # A compiled program is made for the largest batch; others need no more than to be woken.
         images = settings.max_batch if settings.engine == "compiled" else 1
         logits = opened.network.logits([np.zeros((images, 3, *side), np.float32)])
+        if opened.description.engine == "openvino" and settings.max_batch > 1:
+            # OpenVINO opens its form for several images when they come first: no request should wait for that.
+            opened.network.logits([np.zeros((2, 3, *side), np.float32)])
         if not np.isfinite(logits).all():
             raise InputError(f"{source} gives logits that are NaN or infinite", "finite logits", "Train it again")
         return opened

@@ -158,3 +158,8 @@ def test_a_process_converts_and_names_what_it_refuses(run_folder: Path, tmp_path
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match="disagrees with the weights"):
         CONVERT(run, "openvino", tmp_path / "out")
+
+
+def test_a_run_is_never_served_in_another_precision_than_asked_for(cache: Path, run_folder: Path) -> None:
+    with pytest.raises(InputError, match="of which this machine has no form"):
+        open_network(run_folder, Computation("openvino", "int8")).logits([np.zeros((1, 3, 8, 8), np.float32)])

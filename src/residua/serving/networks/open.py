@@ -20,7 +20,9 @@ def open_network(source: Source, computing: Computation) -> Network:
     folder = Path(source)
     if is_export(folder) and not is_run(folder):
         return open_export(folder, computing)
-    if computing.engine in CONVERTED and computing.device in (None, "cpu") and is_run(folder):
+    # A form in int8 is found by the values of the weights, which torch holds.
+    kept = computing.engine in CONVERTED and computing.precision != "int8"
+    if kept and computing.device in (None, "cpu") and is_run(folder):
         return open_kept(folder, computing)
     from residua.serving.networks.run_network import RunNetwork
 
