@@ -62,7 +62,21 @@ OPTIONS = {
     "verify": {"models", "peer", "set", "json"},
     "check": {"data", "workers", "data_dir", "json"},
     "evaluate": {
-        *("run", "data", "split", "views", "with", "weights", "select", "slices", "study", "calibrate"),
+        *(
+            "run",
+            "data",
+            "split",
+            "views",
+            "with",
+            "weights",
+            "select",
+            "slices",
+            "study",
+            "calibrate",
+            "reject",
+            "score",
+            "unknown",
+        ),
         *(
             "reestimate_bn",
             "no_cache",

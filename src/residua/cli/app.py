@@ -93,7 +93,8 @@ _EXAMPLES = {
         "residua evaluate runs/a OTHER_PHOTOS --json",
         "residua evaluate runs/a --views 10crop --report runs/a/10crop",
         "residua evaluate runs/a --with runs/b --with runs/c --weights val",
-        "residua evaluate runs/a --calibrate",
+        "residua evaluate runs/a --calibrate --reject 0.05",
+        "residua evaluate runs/a --unknown OTHER_THINGS --json",
     ),
     "compare": (
         "residua compare runs/a runs/b",

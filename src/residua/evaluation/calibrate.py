@@ -13,16 +13,25 @@ from residua._base.run_files import MODEL_FILE
 from residua.evaluation.measures.abstention import find_thresholds
 from residua.evaluation.measures.calibration import Temperature, fit_temperature
 from residua.evaluation.measures.metrics import tally_of
+from residua.evaluation.rejection.fit import fit_rejection
 from residua.evaluation.run_data import open_run
 from residua.evaluation.scores.options import PartKeywords, ScoreOptions, takes
 from residua.evaluation.scores.scorer import open_scorer
+from residua.specs.rejection import ScoreName
 from residua.weights.bundle.calibration import store_calibration
 from residua.weights.named.open_bundle import is_published
 from residua.weights.run import Run
 
 
 @takes(PartKeywords)
-def calibrate(run: Run | Path | str, data: str | Path | None = None, **options: Unpack[PartKeywords]) -> Temperature:
+def calibrate(
+    run: Run | Path | str,
+    data: str | Path | None = None,
+    *,
+    reject: float | None = None,
+    score: ScoreName = "energy",
+    **options: Unpack[PartKeywords],
+) -> Temperature:
     """Fit a run's temperature on its validation part and write it into RUN/model.safetensors.
 
     Stored beside it are the probability thresholds above which 90%, 95% and 99% of the answers there are right. `load`
@@ -31,12 +40,14 @@ def calibrate(run: Run | Path | str, data: str | Path | None = None, **options: 
     Args:
         run: a `Run` or its folder.
         data: where the training data lies now; by default where it lay in training.
+        reject: the share of validation images that may be answered "unknown"; None leaves the run's rejection.
+        score: what decides: "softmax", "energy", "knn" or "mahalanobis"; the last two need features.
         options: `batch_size`, `device`, `engine`, `precision`, `on_bad`, `cache`, `data_dir`, `progress`; see
             `ScoreOptions`.
 
     Raises:
         InputError: a run that is no run folder; training data without a validation part; scores that no temperature
-            fits (see `fit_temperature`).
+            fits (see `fit_temperature`); what `fit_rejection` refuses.
     """
     if not isinstance(run, Run) and is_published(run):
         raise InputError(
@@ -68,5 +79,9 @@ def calibrate(run: Run | Path | str, data: str | Path | None = None, **options: 
         "data_hash": scorer.dataset.hash,
         "thresholds": {str(wanted): probability for wanted, probability in thresholds.items()},
     }
+    if reject is not None:
+        calibration["rejection"] = fit_rejection(run, scorer, scores, fit.temperature, reject, score).to_json()
+    elif run.calibration and "rejection" in run.calibration:
+        calibration["rejection"] = run.calibration["rejection"]
     store_calibration(run.folder, calibration, run.weights_sha256)
     return fit

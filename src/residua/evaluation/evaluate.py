@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, Unpack
 import torch
 from torch import Tensor, nn
 
+from residua._base.errors import InputError
 from residua._base.words import agree, counted
 from residua.data.dataset import Split, public_description
 from residua.evaluation.batch_norm import Reestimation
@@ -24,6 +25,7 @@ from residua.evaluation.measures.ensemble import heaviest
 from residua.evaluation.measures.metrics import Tally
 from residua.evaluation.measures.slices import Slice, Table, match, read_table
 from residua.evaluation.measures.slices import slices as slice_by
+from residua.evaluation.rejection.judge import judge_unknown, rejection_effect
 from residua.evaluation.report.assemble import assemble, describe
 from residua.evaluation.report.history import read_history
 from residua.evaluation.report.report import Report
@@ -88,6 +90,7 @@ def evaluate(
     slices: Path | str | None = None,
     studies: Sequence[FinishedStudy | Path | str] = (),
     reestimate: bool = False,
+    unknown: Path | str | None = None,
     full_provenance: bool = False,
     **options: Unpack[ScoreKeywords],
 ) -> Report:
@@ -105,6 +108,7 @@ def evaluate(
         studies: folders of finished studies (`residua.study`) to show in the page.
         reestimate: first set batch normalisation's statistics to the exact moments over the run's training part, under
             the evaluation transform. The run's files stay as they are.
+        unknown: a folder of images that belong to no class: how well they are recognised as unknown.
         full_provenance: whether the report states places on this machine; by default it names data by the last part of
             the path, and files relative to the data.
         options: which part is scored and how: `split`, `views`, `batch_size`, `device`, `engine`, `precision`,
@@ -147,6 +151,8 @@ def evaluate(
     if not full_provenance:
         notes = [dataset.relative(note) for note in notes]
     single = len(runs) == 1 and scores.views == "1" and not reestimate
+    if unknown is not None and not single:
+        raise InputError(f"unknown={unknown} with members, views or reestimate", "one run as it predicts")
     report = assemble(
         scores,
         describe(first.model, first.preprocess_spec) if len(runs) == 1 else describe_all(runs),
@@ -168,6 +174,8 @@ def evaluate(
         slices=by_value,
         ensemble=ensemble,
         reestimated=reestimated,
+        rejection=rejection_effect(first, scorer, scores) if single else None,
+        unknown=None if unknown is None else judge_unknown(first, scorer, unknown),
         studies=finished,
         remarks=tuple(notes),
     )

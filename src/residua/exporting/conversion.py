@@ -50,7 +50,8 @@ def metadata(run: Run, form: GraphForm, precision: str) -> dict[str, str]:
 
     `preprocess` is the evaluation transform as JSON. Of numbers for each pixel it has shape and hash alone: then only
     a graph with the preprocessing inside can be used without the run. `thresholds` gives for some accuracies the
-    probability from which on an answer is given; "{}" where the run has none.
+    probability from which on an answer is given; "{}" where the run has none. `rejection` is the score, and the
+    threshold above which an image is unknown: "null" where the run has none.
     """
     return {
         "version": __version__,
@@ -60,6 +61,7 @@ def metadata(run: Run, form: GraphForm, precision: str) -> dict[str, str]:
         "preprocess": json.dumps(run.preprocess_spec.to_json()),
         "temperature": repr(run.temperature),
         "thresholds": json.dumps((run.calibration or {}).get("thresholds", {})),
+        "rejection": json.dumps(run.rejection and run.rejection.to_json(whole=False)),
         "input": "pixels" if form.with_preprocessing else "normalised",
         "output": form.output,
         "precision": precision,

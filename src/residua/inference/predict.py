@@ -35,11 +35,14 @@ class Prediction:
         labels: class names, most probable first.
         probabilities: softmax of the logits, divided by the run's temperature where one was fitted, in the order of
             `labels`; fractions of 1.
+        unknown: whether the run's rejection calls the image unknown: like none of its classes. None where the run has
+            no rejection; see `residua.evaluation.calibrate`.
     """
 
     path: str
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
+    unknown: bool | None = None
 
 
 def predict(
@@ -122,7 +125,7 @@ def answered_batches(
                 done.append(each)
             else:
                 answer = next(answers)
-                done.append(Prediction(str(each.file.path), answer.labels, answer.probabilities))
+                done.append(Prediction(str(each.file.path), answer.labels, answer.probabilities, answer.unknown))
         # Answered pixels are released before the next batch is collected.
         batch.clear()
         yield done

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +28,9 @@ from residua.data.listing import LeftOut, walk
 from residua.data.preprocess.normalise import normalise
 from residua.data.preprocess.resize import read_uint8
 from residua.evaluation.measures.metrics import NotFinite
+from residua.evaluation.rejection.rejecter import Rejecter
+from residua.families.features import FeatureNetwork
+from residua.runtime.device import on_device
 from residua.runtime.engines.auto import open_fastest
 from residua.runtime.engines.engine import Engine, open_engine
 from residua.specs.preprocess import PreprocessSpec
@@ -84,10 +87,12 @@ class Ranking:
     Attributes:
         labels: class names, most probable first.
         probabilities: in the order of `labels`; fractions of 1.
+        unknown: whether the run's rejection calls the image unknown; None where it has none.
     """
 
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
+    unknown: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +102,14 @@ class Predictor:
     Attributes:
         run: the run.
         engine: computes its logits.
+        rejecter: decides which answers are unknown; None where the run has no rejection.
+        features: computes logits and features at once, where the rejection needs them.
     """
 
     run: Run
     engine: Engine
+    rejecter: Rejecter | None = None
+    features: FeatureNetwork | None = None
 
     @classmethod
     def open(
@@ -121,8 +130,19 @@ class Predictor:
             shape = (batch_size, run.spec.in_channels, *run.preprocess_spec.size)
             opened, sentence = open_fastest(run.model, shape, precision=precision, device=device)
             warnings.warn(sentence, Notice, stacklevel=2)
-            return cls(run, opened)
-        return cls(run, open_engine(run.model, engine, precision=precision, device=device))
+        else:
+            opened = open_engine(run.model, engine, precision=precision, device=device)
+        rejecter = Rejecter.of(run.rejection)
+        if rejecter is None or not rejecter.rejection.uses_features:
+            return cls(run, opened, rejecter)
+        if engine != "eager" or precision != "fp32":
+            raise InputError(
+                f"engine={engine!r} and precision={precision!r} for {run.folder}, whose rejection reads "
+                f"features (score={rejecter.rejection.score!r})",
+                "engine='eager' and precision='fp32', which give features",
+                "Leave them out, or calibrate with the score 'energy' or 'softmax'",
+            )
+        return cls(run, opened, rejecter, FeatureNetwork(on_device(run.model, opened.device)))
 
     def answer(self, images: Sequence[Pixels], top: int) -> list[Ranking]:
         """Return the ranking of each image, given uint8 (H, W, 3) as `prepared` makes them.
@@ -130,7 +150,31 @@ class Predictor:
         Raises:
             NotFinite: the logits hold NaN or infinity.
         """
-        return ranked(self.run, self.logits(images), top) if images else []
+        if not images:
+            return []
+        features = None
+        if self.features is None:
+            logits = self.logits(images)
+        else:
+            logits, features = self._with_features(images)
+        rankings = ranked(self.run, logits, top)
+        if self.rejecter is None:
+            return rankings
+        rows = None if features is None else features.cpu().numpy()
+        unknown = self.rejecter.unknown(logits.cpu().float().numpy(), rows).tolist()
+        return [replace(each, unknown=answer) for each, answer in zip(rankings, unknown, strict=True)]
+
+    def _with_features(self, images: Sequence[Pixels]) -> tuple[Tensor, Tensor]:
+        """Return logits (B, K) and features (B, D)."""
+        assert self.features is not None
+        network, spec, device = self.features, self.run.preprocess_spec, self.engine.device
+
+        def both(some: Sequence[Pixels]) -> Tensor:
+            return torch.cat(network.with_logits(as_batch(some, spec, device)), dim=1)
+
+        values = computed(images, spec, both) if device.type == "cpu" else both(images)
+        classes = len(self.run.classes)
+        return values[:, :classes], values[:, classes:]
 
     @torch.inference_mode()
     def logits(self, images: Sequence[Pixels]) -> Tensor:

@@ -158,6 +158,7 @@ class ModelVersion:
             "data": stated.data,
             "calibrated": stated.calibrated,
             "threshold": stated.threshold,
+            "rejection": None if stated.rejection is None else stated.rejection.to_json(whole=False),
             "engine": stated.engine,
             "precision": stated.precision,
             "explains": stated.explains,

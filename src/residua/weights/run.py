@@ -19,8 +19,9 @@ from residua.data.preprocess.resize import read_uint8
 from residua.families.build import outline
 from residua.families.features import PENULTIMATE, FeatureNetwork, unit_length
 from residua.specs.preprocess import PreprocessSpec
+from residua.specs.rejection import Rejection
 from residua.specs.schema import Spec
-from residua.weights.bundle.value import Bundle
+from residua.weights.bundle.value import Bundle, rejection_of
 from residua.weights.named.locate import hub_name
 from residua.weights.named.open_bundle import open_bundle
 from residua.weights.publish import publish
@@ -115,6 +116,11 @@ class Run:
     def temperature(self) -> float:
         """What logits are divided by before they become probabilities; 1 where none was fitted."""
         return float(self.calibration["temperature"]) if self.calibration else 1.0
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """The score from which on an answer is "unknown", or None."""
+        return rejection_of(self.calibration)
 
     def preprocess(self, image: Picture) -> Tensor:
         """Return the float tensor (3, H, W) that the network expects, of `preprocess_spec.size`.

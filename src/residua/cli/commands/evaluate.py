@@ -12,6 +12,7 @@ from residua._base.errors import InputError
 from residua._base.words import agree, counted, some
 from residua.cli.score_flags import SCORING, Scoring
 from residua.cli.show import Switch, note, percent, print_json, print_table, say
+from residua.specs.rejection import ScoreName
 
 if TYPE_CHECKING:
     from residua.evaluation.measures.ensemble import Ensemble
@@ -33,6 +34,9 @@ def evaluate(
     slices: Path | None = None,
     study: tuple[Path, ...] = (),
     calibrate: Switch = False,
+    reject: float | None = None,
+    score: ScoreName = "energy",
+    unknown: Path | None = None,
     reestimate_bn: Switch = False,
     report: Path | None = None,
     full_provenance: Switch = False,
@@ -59,6 +63,14 @@ def evaluate(
         The folder of a finished study (residua study), for the report to show; or several.
     calibrate
         First fit the temperature of the probabilities on the run's validation part, and store it in the run.
+    reject
+        With --calibrate: the share of validation images that may be answered "unknown", such as 0.05. The score above
+        which that happens is stored in the run, and predict, serve and exports follow it.
+    score
+        With --reject, what decides: softmax (the greatest probability), energy (of the logits), knn (distance to the
+        nearest training images) or mahalanobis (to the nearest class). The last two need features: engine eager.
+    unknown
+        A folder of images that belong to no class: how well each score recognises them (AUROC, FPR95).
     reestimate_bn
         First re-estimate batch normalisation's statistics over the training part under the evaluation transform.
         The run itself stays as it is.
@@ -73,6 +85,7 @@ def evaluate(
     from residua.evaluation.evaluate import evaluate as measure
     from residua.evaluation.report.report import write_report
     from residua.evaluation.report.study_section import read_study
+    from residua.evaluation.run_data import open_run
 
     if calibrate and (with_ or reestimate_bn or scoring.views != ("1",)):
         raise InputError(
@@ -80,17 +93,24 @@ def evaluate(
             "one run as `residua predict` uses it: a temperature belongs to its centre crop",
             "Calibrate first, then evaluate: two commands",
         )
+    if reject is not None and not calibrate:
+        raise InputError("--reject without --calibrate", "both", "Add --calibrate")
     studies = [read_study(folder) for folder in study]
     if report:
         # Created first: a folder that cannot be written to must not cost a pass over the data.
         report.mkdir(parents=True, exist_ok=True)
     if calibrate:
         with progress_bar("Calibrating", "images") as progress:
-            fitted = fit(run, data, **scoring.part_keywords(progress))
+            fitted = fit(run, data, reject=reject, score=score, **scoring.part_keywords(progress))
         note(
             f"Temperature {fitted.temperature:.4f}, fitted on {counted(fitted.count, 'validation image')}: loss "
             f"{fitted.loss_before:.4f} to {fitted.loss_after:.4f}. It is stored in {run}."
         )
+        if reject is not None and (rejection := open_run(run).rejection) is not None:
+            note(
+                f"Unknown above {rejection.score} {rejection.threshold:.6g}: {percent(rejection.rejected)} of the "
+                f"{counted(rejection.count, 'validation image')}. It is stored in {run}."
+            )
     with progress_bar("Evaluating", "images") as progress:
         result = measure(
             run,
@@ -101,6 +121,7 @@ def evaluate(
             slices=slices,
             studies=studies,
             reestimate=reestimate_bn,
+            unknown=unknown,
             full_provenance=full_provenance,
             **scoring.keywords(progress),
         )
@@ -146,6 +167,7 @@ def _print(result: Report) -> None:
                 right = "none" if row.accuracy is None else percent(row.accuracy)
                 reached = f"from {percent(row.probability)} on; here {percent(row.coverage)} answered, {right} right"
             say(f"  for {row.wanted:.0%} right: {reached}")
+    _print_unknown(result)
     if result.ensemble:
         _print_ensemble(result.ensemble)
     for each in result.studies:
@@ -180,6 +202,17 @@ def _print(result: Report) -> None:
         [(c.name, *_rates(c), str(c.support)) for c in result.per_class],
         right=(1, 2, 3, 4),
     )
+
+
+def _print_unknown(result: Report) -> None:
+    if (effect := result.rejection) is not None:
+        right = "" if effect.accuracy is None else f"; of the others {percent(effect.accuracy)} right"
+        say(f"unknown ({effect.score} above {effect.threshold:.6g}): {percent(effect.rejected)} of these images{right}")
+    if (unknown := result.unknown) is not None:
+        caught = "" if unknown.rejected is None else f", of which {percent(unknown.rejected)} are answered unknown"
+        say(f"{counted(unknown.count, 'image')} of no class, from {unknown.folder}{caught}")
+        for row in unknown.detections:
+            say(f"  {row.score:12} AUROC {row.auroc:.4f}   FPR95 {percent(row.fpr95)}")
 
 
 def _rates(row: ClassMetrics) -> tuple[str, str, str]:

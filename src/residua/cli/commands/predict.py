@@ -148,7 +148,7 @@ def _print_table(answers: Iterable[Prediction]) -> None:
     for answer in answers:
         named = zip(answer.labels, answer.probabilities, strict=True)
         words = "  ".join(f"{label} {percent(p)}" for label, p in named)
-        say(f"{answer.path}  {words}", flush=True)
+        say(f"{answer.path}  " + (f"unknown  (rather {words})" if answer.unknown else words), flush=True)
 
 
 def _print_lines(answers: Iterable[Prediction]) -> None:
@@ -168,12 +168,20 @@ def _print_csv(answers: Iterable[Prediction]) -> None:
     writer = csv.writer(sys.stdout)
     header = False
     for answer in answers:
+        rejects = answer.unknown is not None
         if not header:
             ranks = range(1, len(answer.labels) + 1)
-            writer.writerow(["path", *(f"{word}{rank}" for rank in ranks for word in ("label", "probability"))])
+            columns = [f"{word}{rank}" for rank in ranks for word in ("label", "probability")]
+            writer.writerow(["path", *columns, *["unknown"] * rejects])
             header = True
         pairs = zip(answer.labels, answer.probabilities, strict=True)
-        writer.writerow([visible(answer.path), *(cell for label, p in pairs for cell in (visible(label), p))])
+        writer.writerow(
+            [
+                visible(answer.path),
+                *(cell for label, p in pairs for cell in (visible(label), p)),
+                *[str(answer.unknown).lower()] * rejects,
+            ]
+        )
 
 
 _PRINTERS: dict[str, Callable[[Iterable[Prediction]], None]] = {

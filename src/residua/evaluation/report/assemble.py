@@ -146,7 +146,7 @@ def _calibrated(scores: Scores, fitted: Mapping[str, Any]) -> CalibrationFinding
     thresholds = fitted.get("thresholds") or {}
     return CalibrationFindings(
         temperature=float(fitted["temperature"]),
-        fitted={key: value for key, value in fitted.items() if key not in ("temperature", "thresholds")},
+        fitted={key: value for key, value in fitted.items() if key not in ("temperature", "thresholds", "rejection")},
         loss=metrics.loss,
         brier=metrics.brier,
         calibration=calibration(outcome.probability, outcome.correct),

@@ -11,6 +11,7 @@ from residua.evaluation.measures.calibration import Calibration
 from residua.evaluation.measures.ensemble import Ensemble
 from residua.evaluation.measures.metrics import ClassMetrics, IntArray
 from residua.evaluation.measures.slices import Slice
+from residua.evaluation.rejection.judge import RejectionEffect, UnknownImages
 from residua.evaluation.report.study_section import FinishedStudy
 
 
@@ -95,6 +96,8 @@ class Findings:
         slices: results by the values of a metadata table.
         ensemble: members, weights and diversity; None for a single run.
         reestimated: the account of a re-estimation of batch normalisation's statistics, or None.
+        rejection: what the run's rejection does to these images; None where it has none.
+        unknown: how well images of no class are recognised; None where none were given.
         studies: finished studies that the page shows.
         seconds: wall clock of the passes, data included; where the scores were cached, of the pass that made them.
         cached: whether all scores were read from the cache.
@@ -131,6 +134,8 @@ class Findings:
     slices: tuple[Slice, ...] = field(repr=False, default=())
     ensemble: Ensemble | None = field(repr=False, default=None)
     reestimated: Reestimation | None = None
+    rejection: RejectionEffect | None = None
+    unknown: UnknownImages | None = None
     studies: tuple[FinishedStudy, ...] = field(repr=False, default=())
     seconds: float | None = None
     cached: bool = False

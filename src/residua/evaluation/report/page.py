@@ -16,6 +16,7 @@ from residua.evaluation.report.sections.ensemble import EnsembleSection
 from residua.evaluation.report.sections.mistakes import MistakesSection
 from residua.evaluation.report.sections.provenance import ProvenanceSection
 from residua.evaluation.report.sections.reestimation import ReestimationSection
+from residua.evaluation.report.sections.rejection import RejectionSection
 from residua.evaluation.report.sections.section import Section
 from residua.evaluation.report.sections.slices import SlicesSection
 from residua.evaluation.report.sections.studies import StudiesSection
@@ -29,6 +30,7 @@ SECTIONS: tuple[type[Section], ...] = (
     ConfusionSection,
     CalibrationSection,
     AbstentionSection,
+    RejectionSection,
     MistakesSection,
     SlicesSection,
     EnsembleSection,

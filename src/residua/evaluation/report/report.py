@@ -33,6 +33,8 @@ class Report(Findings):
             "slices",
             "ensemble",
             "reestimated",
+            "rejection",
+            "unknown",
             "remarks",
         ):
             document[name] = plain(document[name])

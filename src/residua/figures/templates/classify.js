@@ -45,6 +45,7 @@ function describe() {
     parts.append(model.count ? ` of ${model.count.toLocaleString("en")} ${part} images` : ` of the ${part} images`);
     parts.append(model.data ? ` of ${model.data}.` : ".");
   }
+  if (model.rejection && model.threshold === null) parts.append(' What is like none of its classes it calls "unknown".');
   if (model.threshold !== null) parts.append(` Below ${percent(model.threshold)} it answers "unknown".`);
   $("about").replaceChildren(parts);
 }
@@ -73,7 +74,9 @@ function show(element, entry, milliseconds) {
   const best = document.createElement("b");
   if (entry.unknown) {
     best.textContent = "Unknown. ";
-    verdict.replaceChildren(best, `The best guess, ${label}, has ${sure}; an answer needs ${percent(entry.threshold)}.`);
+    verdict.replaceChildren(best, entry.threshold === null
+      ? `It is like none of the classes. The best guess would be ${label}.`
+      : `The best guess, ${label}, has ${sure}; an answer needs ${percent(entry.threshold)}.`);
     element.classList.add("unknown");
   } else {
     best.textContent = label;

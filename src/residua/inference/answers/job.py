@@ -54,7 +54,7 @@ def job_of(
         "residua": __version__,
         **versions,
         "weights": hash_tensors(run.model.state_dict()),
-        "network": hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest(),
+        "network": _digest(rest),
         "engine": engine,
         "precision": precision,
         "device": device,
@@ -62,5 +62,10 @@ def job_of(
         "top": min(top, len(run.classes)),
         "on_bad": on_bad,
         "out": out.suffix.lower(),
+        **({"rejection": _digest(run.rejection.to_json())} if run.rejection else {}),
         **({"cluster": cluster} if cluster else {}),
     }
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -165,11 +165,11 @@ def _file(path: str, reason: str | None) -> ImageFile | BadFile:
 def _row(item: Prediction | BadFile) -> list[Any]:
     if isinstance(item, BadFile):
         return [item.path, item.reason]
-    return [item.path, list(item.labels), list(item.probabilities)]
+    return [item.path, list(item.labels), list(item.probabilities), item.unknown]
 
 
 def _unpacked(row: list[Any]) -> Prediction | BadFile:
-    return BadFile(*row) if len(row) == 2 else Prediction(row[0], tuple(row[1]), tuple(row[2]))
+    return BadFile(*row) if len(row) == 2 else Prediction(row[0], tuple(row[1]), tuple(row[2]), row[3])
 
 
 def _started() -> Any:

@@ -24,11 +24,12 @@ def require_parquet() -> tuple[Any, Any]:
 
 
 def write_parquet(lines: Path, out: Path) -> None:
-    """Write `out` from a file of `json_line`s: columns path, label, probability, labels, probabilities, error."""
+    """Write `out` from a file of `json_line`s, with the fields of a `Row` as columns."""
     pyarrow, parquet = require_parquet()
     word, number = pyarrow.string(), pyarrow.float64()
     columns = {"path": word, "label": word, "probability": number}
-    columns |= {"labels": pyarrow.list_(word), "probabilities": pyarrow.list_(number), "error": word}
+    columns |= {"labels": pyarrow.list_(word), "probabilities": pyarrow.list_(number)}
+    columns |= {"unknown": pyarrow.bool_(), "error": word}
     schema = pyarrow.schema(list(columns.items()))
     with (
         lines.open(encoding="utf-8") as stream,

@@ -25,6 +25,7 @@ class Row(TypedDict):
         probability: its probability, a fraction of 1.
         labels: the most probable classes, the first of them `label`.
         probabilities: in the order of `labels`.
+        unknown: whether the image is unknown; None where the run has no rejection, or there is an error.
         error: why there is no answer; None where there is one.
     """
 
@@ -33,13 +34,22 @@ class Row(TypedDict):
     probability: float | None
     labels: list[str]
     probabilities: list[float]
+    unknown: bool | None
     error: str | None
 
 
 def row_of(item: Prediction | BadFile) -> Row:
     """Return the row of an image."""
     if isinstance(item, BadFile):
-        return Row(path=item.path, label=None, probability=None, labels=[], probabilities=[], error=item.reason)
+        return Row(
+            path=item.path,
+            label=None,
+            probability=None,
+            labels=[],
+            probabilities=[],
+            unknown=None,
+            error=item.reason,
+        )
     labels, probabilities = list(item.labels), list(item.probabilities)
     return Row(
         path=item.path,
@@ -47,6 +57,7 @@ def row_of(item: Prediction | BadFile) -> Row:
         probability=probabilities[0],
         labels=labels,
         probabilities=probabilities,
+        unknown=item.unknown,
         error=None,
     )
 
@@ -57,17 +68,22 @@ def json_line(row: Row) -> str:
     return _SURROGATES.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def csv_header(ranks: int) -> str:
-    """Return the names of the columns: path, label, probability, then of each further rank two, and error."""
+def csv_header(ranks: int, *, rejects: bool = False) -> str:
+    """Return the names of the columns: path, label, probability, then of each further rank two, and error.
+
+    Of a run with a rejection, `unknown` stands before the error.
+    """
     more = (f"{word}{rank}" for rank in range(2, ranks + 1) for word in ("label", "probability"))
-    return _csv(["path", "label", "probability", *more, "error"])
+    return _csv(["path", "label", "probability", *more, *["unknown"] * rejects, "error"])
 
 
-def csv_line(row: Row, ranks: int) -> str:
+def csv_line(row: Row, ranks: int, *, rejects: bool = False) -> str:
     """Return a row as CSV (RFC 4180) without the line's end; control characters are escaped."""
     pairs = zip(row["labels"], row["probabilities"], strict=True)
     cells = [cell for label, probability in pairs for cell in (text(label), repr(probability))]
-    return _csv([text(row["path"]), *cells, *[""] * (2 * ranks - len(cells)), text(row["error"] or "")])
+    empty = [""] * (2 * ranks - len(cells))
+    unknown = ["" if row["unknown"] is None else str(row["unknown"]).lower()] * rejects
+    return _csv([text(row["path"]), *cells, *empty, *unknown, text(row["error"] or "")])
 
 
 def text(value: str) -> str:

@@ -89,12 +89,13 @@ def _append(
     progress: Callable[[int], None],
 ) -> None:
     is_csv, ranks, skipping = job["out"] == ".csv", job["top"], job["on_bad"] == "skip"
-    partial.begin(csv_header(ranks) if is_csv else "")
+    rejects = "rejection" in job
+    partial.begin(csv_header(ranks, rejects=rejects) if is_csv else "")
     with closing(answers(files)) as batches:
         for batch in batches:
             bad = sum(isinstance(item, BadFile) for item in batch)
             rows = [row_of(item) for item in batch if not (skipping and isinstance(item, BadFile))]
-            lines = [csv_line(row, ranks) if is_csv else json_line(row) for row in rows]
+            lines = [csv_line(row, ranks, rejects=rejects) if is_csv else json_line(row) for row in rows]
             partial.add([item.path for item in batch], lines, bad)
             progress(partial.state["files"])
     partial.save(done=True)

@@ -74,15 +74,16 @@ async def _answers(
     except BaseException:
         version.batcher.leave(admitted)
         raise
-    probabilities = version.network.probabilities(await version.batcher.submit(good, deadline))
+    logits = await version.batcher.submit(good, deadline)
+    probabilities = version.network.probabilities(logits)
     maps = iter(await _maps(service, version, good, probabilities)) if explain else None
-    rows = iter(probabilities)
+    rows = iter(zip(logits, probabilities, strict=True))
     entries = []
     for image, pixels in zip(images, decoded, strict=True):
         if isinstance(pixels, BadImage):
             entries.append({"name": image.name, "error": pixels.reason})
         else:
-            entry = {"name": image.name} | _ranking(version, next(rows), top)
+            entry = {"name": image.name} | _ranking(version, *next(rows), top)
             entries.append(entry if maps is None else entry | dict(next(maps)))
     return entries
 
@@ -93,14 +94,16 @@ async def _maps(
     return await overlays(service, version, pixels, probabilities.argmax(axis=1).tolist())
 
 
-def _ranking(version: ModelVersion, probabilities: np.ndarray[Any, Any], top: int) -> dict[str, Any]:
+def _ranking(
+    version: ModelVersion, logits: np.ndarray[Any, Any], probabilities: np.ndarray[Any, Any], top: int
+) -> dict[str, Any]:
     """Return the `top` classes, as `predict` ranks them, and whether the answer is sure enough to be one."""
     order = np.argsort(-probabilities, kind="stable")[:top].tolist()
     threshold = version.description.threshold
     return {
         "labels": [version.description.classes[index] for index in order],
         "probabilities": [float(probabilities[index]) for index in order],
-        "unknown": None if threshold is None else bool(probabilities[order[0]] < threshold),
+        "unknown": version.description.unknown(logits, probabilities),
         "threshold": threshold,
     }
 

@@ -10,8 +10,9 @@ from residua._base.errors import Damaged, InputError
 from residua.exporting.names import CERTIFICATE
 from residua.exporting.reading.stored import StoredCertificate, graph_of, read_certificate
 from residua.serving.networks.graph_network import FORMATS, GraphNetwork, open_session
-from residua.serving.networks.network import WANTED_ACCURACY, Computation, Description
+from residua.serving.networks.network import Computation, Description, deciding
 from residua.specs.preprocess import PreprocessSpec
+from residua.specs.rejection import FEATURE_SCORES, Rejection
 
 _ENGINES = {form: engine for engine, form in FORMATS.items()}
 
@@ -52,17 +53,21 @@ def _described(folder: Path, stored: StoredCertificate, engine: str, metadata: d
     try:
         classes = json.loads(metadata["classes"])
         thresholds = json.loads(metadata["thresholds"])
+        stated = json.loads(metadata.get("rejection", "null"))
+        rejects = None if stated is None or stated["score"] in FEATURE_SCORES else Rejection.from_json(stated)
         preprocess = PreprocessSpec.from_json(stored["run"]["preprocess"])
     except (KeyError, ValueError, TypeError) as error:
         raise Damaged(folder / CERTIFICATE, f"the graph beside it does not state its classes ({error})") from None
     measured: dict[str, Any] = next((row for row in stored["rows"] if row.get("top1") is not None), {})
-    threshold = thresholds.get(WANTED_ACCURACY)
+    # Where features decide, an export states so, and no answer of it is called unknown.
+    threshold, rejection = (None, None) if stated and not rejects else deciding(rejects, thresholds)
     return Description(
         network=stored["run"]["model"],
         classes=tuple(classes),
         preprocess=preprocess,
         temperature=stored["run"]["temperature"],
-        threshold=float(threshold) if isinstance(threshold, int | float) else None,
+        threshold=threshold,
+        rejection=rejection,
         top1=measured.get("top1"),
         count=measured.get("count"),
         split=str(measured.get("images") or ""),

@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from residua._base.plain import plain
 from residua.data.decode import Pixels
+from residua.evaluation.rejection.scores import logit_scores
 from residua.specs.preprocess import PreprocessSpec
+from residua.specs.rejection import Rejection
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -31,7 +33,9 @@ class Description:
         classes: names in the order of the logits.
         preprocess: the evaluation transform.
         temperature: what logits are divided by before they become probabilities.
-        threshold: the probability below which an answer is "unknown"; None where the run has none.
+        threshold: the probability below which an answer is "unknown"; None where none decides.
+        rejection: the score from which on an answer is "unknown", without arrays; None where the run has none, or one
+            that needs features.
         top1: measured accuracy, a fraction of 1; None where none was.
         count: images that it was measured on; None where none were.
         split: the part of the data that they are, "" for none.
@@ -47,6 +51,7 @@ class Description:
     preprocess: PreprocessSpec
     temperature: float
     threshold: float | None
+    rejection: Rejection | None
     top1: float | None
     count: int | None
     split: str
@@ -59,7 +64,10 @@ class Description:
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON holds them."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        document: dict[str, Any] = plain(values | {"preprocess": self.preprocess.to_json(whole=True)})
+        rejection = None if self.rejection is None else self.rejection.to_json()
+        document: dict[str, Any] = plain(
+            values | {"preprocess": self.preprocess.to_json(whole=True), "rejection": rejection}
+        )
         return document
 
     @classmethod
@@ -70,7 +78,29 @@ class Description:
             InputError: a preprocessing that this version does not know.
         """
         preprocess = PreprocessSpec.from_json(document["preprocess"])
-        return cls(**{**document, "classes": tuple(document["classes"]), "preprocess": preprocess})
+        rejection = document.get("rejection")
+        known = None if rejection is None else Rejection.from_json(rejection)
+        changes = {"classes": tuple(document["classes"]), "preprocess": preprocess, "rejection": known}
+        return cls(**{**document, **changes})
+
+    def unknown(self, logits: Floats, probabilities: Doubles) -> bool | None:
+        """Return whether an answer is "unknown", given one image's logits (K,) and probabilities; None: no rule."""
+        if self.rejection is not None:
+            score = logit_scores(self.rejection.score, logits[None], self.rejection.temperature)
+            return bool(score[0] > self.rejection.threshold)
+        return None if self.threshold is None else bool(probabilities.max() < self.threshold)
+
+
+def deciding(rejection: Rejection | None, thresholds: Mapping[str, Any]) -> tuple[float | None, Rejection | None]:
+    """Return the probability and the rejection that decide which answers are "unknown".
+
+    A rejection that the run was calibrated with comes before the probability at which 95% of the answers were right.
+    One that needs features decides nothing here: a server has logits.
+    """
+    if rejection is not None:
+        return (None, None) if rejection.uses_features else (rejection.probability, rejection)
+    value = thresholds.get(WANTED_ACCURACY)
+    return (float(value) if isinstance(value, int | float) else None), None
 
 
 class Picture(TypedDict):

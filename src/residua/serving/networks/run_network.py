@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,6 @@ import torch
 from residua.data.decode import Pixels
 from residua.inference.stream import Predictor
 from residua.serving.networks.network import (
-    WANTED_ACCURACY,
     Computation,
     Description,
     Doubles,
@@ -18,6 +18,7 @@ from residua.serving.networks.network import (
     Images,
     Picture,
     Source,
+    deciding,
     grouped,
 )
 from residua.serving.networks.pictures import explained, explains
@@ -72,13 +73,20 @@ class RunNetwork:
 def describe_run(run: Run, engine: str, precision: str) -> Description:
     """Return what a run is, served by an engine in a precision."""
     top1, images = run.metrics.get("top1"), run.metrics.get("count")
-    threshold = ((run.calibration or {}).get("thresholds") or {}).get(WANTED_ACCURACY)
+    threshold, rejection = deciding(run.rejection, (run.calibration or {}).get("thresholds") or {})
+    if rejection is None and run.rejection is not None:
+        warnings.warn(
+            f"{run.folder.name} rejects images by their features ({run.rejection.score}), which a server "
+            "does not compute: no answer is called unknown. Calibrate with the score energy or softmax",
+            stacklevel=2,
+        )
     return Description(
         network=run.spec.name,
         classes=run.classes,
         preprocess=run.preprocess_spec,
         temperature=run.temperature,
-        threshold=float(threshold) if isinstance(threshold, int | float) else None,
+        threshold=threshold,
+        rejection=rejection,
         top1=top1 if isinstance(top1, int | float) else None,
         count=images if isinstance(images, int) else None,
         split=str(run.metrics.get("split") or ""),

@@ -17,7 +17,7 @@ from residua.specs.schema import Spec
 from residua.weights.bundle.arrays import split_stored
 from residua.weights.bundle.config import check_config
 from residua.weights.bundle.signed import read_signed
-from residua.weights.bundle.value import Bundle, is_temperature
+from residua.weights.bundle.value import Bundle, is_temperature, rejection_of
 from residua.weights.bundle.write import refuse_mismatches
 
 # What evaluation takes from the recipe of a training; the rest is shown.
@@ -68,6 +68,12 @@ def _bundle(path: Path, document: dict[str, Any], arrays: dict[str, bytes]) -> B
     calibration = document.get("calibration")
     if not is_temperature(calibration):
         raise InputError(f"{path} is calibrated with {calibration}", "a temperature above 0", "Calibrate the run again")
+    try:
+        rejection_of(calibration)
+    except InputError as error:
+        raise InputError(
+            f"{path} is calibrated with {error.given}", error.wanted or "a rejection", "Calibrate the run again"
+        ) from error
     if odd := [name for name in document["classes"] if not isinstance(name, str)]:
         raise InputError(f"{path} names a class {str(odd[0])[:40]}", "class names in text", "Train or convert again")
     recipe = document["recipe"] or {}

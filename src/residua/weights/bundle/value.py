@@ -17,6 +17,7 @@ from residua._base.errors import InputError
 from residua._version import __version__
 from residua.specs.fields import Temperature, checked
 from residua.specs.preprocess import PreprocessSpec
+from residua.specs.rejection import Rejection
 from residua.specs.schema import Spec
 
 
@@ -66,6 +67,16 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
     return {"residua": __version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def rejection_of(calibration: dict[str, Any] | None) -> Rejection | None:
+    """Return the rejection in a calibration; None where it has none.
+
+    Raises:
+        InputError: a field out of range; names it.
+    """
+    stored = (calibration or {}).get("rejection")
+    return None if stored is None else Rejection.from_json(stored)
 
 
 def is_temperature(calibration: Any) -> bool:
