@@ -152,7 +152,9 @@ def evaluate(
         notes = [dataset.relative(note) for note in notes]
     single = len(runs) == 1 and scores.views == "1" and not reestimate
     if unknown is not None and not single:
-        raise InputError(f"unknown={unknown} with members, views or reestimate", "one run as it predicts")
+        raise InputError(
+            f"unknown={unknown} with members, views or reestimate", "one run as it predicts", "Leave one out"
+        )
     report = assemble(
         scores,
         describe(first.model, first.preprocess_spec) if len(runs) == 1 else describe_all(runs),

@@ -45,7 +45,9 @@ class StoredArray:
     def __post_init__(self) -> None:
         settle(self)
         if len(self.content) != _NUMBER_BYTES * math.prod(self.shape):
-            raise InputError(f"an array of {self.shape} in {len(self.content)} bytes", "4 bytes per number")
+            raise InputError(
+                f"an array of {self.shape} in {len(self.content)} bytes", "4 bytes per number", "Calibrate again"
+            )
 
     @property
     def content(self) -> bytes:
@@ -53,7 +55,7 @@ class StoredArray:
         try:
             return base64.b64decode(self.data, validate=True)
         except binascii.Error as error:
-            raise InputError(f"an array that is no base64 ({error})", "base64") from None
+            raise InputError(f"an array that is no base64 ({error})", "base64", "Calibrate again") from None
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,15 @@ class Rejection:
                 object.__setattr__(self, entry.name, checked(entry.name, getattr(self, entry.name), rule))
         wanted = {"knn": {"references"}, "mahalanobis": {"means", "precision"}}.get(self.score, set())
         if set(self.arrays) != wanted:
-            raise InputError(f"a rejection by {self.score} with arrays {sorted(self.arrays)}", f"{sorted(wanted)}")
+            raise InputError(
+                f"a rejection by {self.score} with arrays {sorted(self.arrays)}", f"{sorted(wanted)}", "Calibrate again"
+            )
         total = sum(_NUMBER_BYTES * math.prod(each.shape) for each in self.arrays.values())
         if total > MOST_BYTES or len({each.shape[1] for each in self.arrays.values()}) > 1:
             raise InputError(
                 f"arrays of {[each.shape for each in self.arrays.values()]}",
                 f"arrays of one width, {MOST_BYTES >> 20} MB in all",
+                "Calibrate again",
             )
 
     @property
@@ -132,4 +137,4 @@ class Rejection:
         except (TypeError, ValueError, AttributeError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"a rejection that cannot be read ({error})", "the fields of a rejection") from None
+            raise InputError(f"a rejection that cannot be read ({error})", "its fields", "Calibrate again") from None

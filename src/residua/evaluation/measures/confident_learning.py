@@ -18,7 +18,7 @@ _SLACK = 1e-6  # below a threshold, as cleanlab has it: means of equal numbers a
 
 
 @dataclass(frozen=True, eq=False)
-class DoubtedLabels:
+class LabelDoubts:
     """Labels that are probably wrong.
 
     Attributes:
@@ -38,7 +38,7 @@ class DoubtedLabels:
     share: float
 
 
-def doubt_labels(probabilities: FloatArray, labels: IntArray) -> DoubtedLabels:
+def doubt_labels(probabilities: FloatArray, labels: IntArray) -> LabelDoubts:
     """Return which labels are doubted.
 
     Args:
@@ -70,7 +70,7 @@ def doubt_labels(probabilities: FloatArray, labels: IntArray) -> DoubtedLabels:
     margins = (own - others.max(axis=1) + 1) / 2
     doubted = np.flatnonzero(some & (guesses != labels) & (own < probabilities.max(axis=1) - _SLACK))
     scaled = joint / joint.sum(axis=1, keepdims=True) * carried[:, None]
-    return DoubtedLabels(
+    return LabelDoubts(
         rows=doubted[np.argsort(margins[doubted], kind="stable")],
         suggested=best.astype(np.int64),
         margins=margins,

@@ -32,7 +32,7 @@ def detection(score: str, known: FloatArray, unknown: FloatArray, rate: float = 
         InputError: no images of one kind.
     """
     if not len(known) or not len(unknown):
-        raise InputError(f"{len(known)} known and {len(unknown)} unknown images", "at least one of each")
+        raise InputError(f"{len(known)} known and {len(unknown)} unknown images", "at least one of each", "Give more")
     levels = np.unique(np.concatenate([known, unknown]))[::-1]
     # Shares with at least each level: one point of the curve per distinct score.
     caught = 1 - np.searchsorted(np.sort(unknown), levels, side="left") / len(unknown)
@@ -49,6 +49,6 @@ def rejecting_threshold(scores: FloatArray, rate: float) -> float:
         InputError: no scores.
     """
     if not len(scores):
-        raise InputError("no images", "at least one validation image")
+        raise InputError("no images", "at least one validation image", "Give more")
     kept = len(scores) - int(np.floor(rate * len(scores) + 1e-9))
     return float(np.sort(scores)[max(kept, 1) - 1])

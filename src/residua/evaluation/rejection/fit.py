@@ -81,7 +81,7 @@ def features_of(run: Run, scorer: Scorer, split: str) -> SplitFeatures:
         InputError: the data lacks the part; as `collect_features`.
     """
     if split not in scorer.dataset.splits:
-        raise InputError(f"{scorer.dataset.given} without a {split} part", "the data that the run was trained on")
+        raise InputError(f"{scorer.dataset.given} without a {split} part", "the run's own data", "Name it")
     return collect_features(
         run.model,
         scorer.part(run, split),

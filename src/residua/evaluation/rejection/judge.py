@@ -141,5 +141,7 @@ def _unknown_split(folder: Path) -> Split:
         raise InputError(f"unknown={folder}", "a folder of images that belong to no class", "Check the path")
     files = [Path(entry.path) for entry in walk(folder) if entry.kind == "image"]
     if not files:
-        raise InputError(f"unknown={folder}, which has no images", "a folder of images that belong to no class")
+        raise InputError(
+            f"unknown={folder}, which has no images", "a folder of images that belong to no class", "Give another"
+        )
     return Split("unknown", np.zeros(len(files), np.int64), FileImages(files))

@@ -45,7 +45,7 @@ def feature_scores(score: ScoreName, features: Floats, arrays: Arrays, neighbour
     """
     width = next(iter(arrays.values())).shape[1]
     if features.shape[1] != width:
-        raise InputError(f"features of {features.shape[1]} numbers", f"{width}, as the run was calibrated with")
+        raise InputError(f"features of {features.shape[1]} numbers", f"{width}, as in calibration", "Calibrate again")
     compare = _knn if score == "knn" else _mahalanobis
     parts = [compare(features[start : start + _ROWS], arrays, neighbours) for start in range(0, len(features), _ROWS)]
     return np.concatenate(parts) if parts else np.empty(0)
