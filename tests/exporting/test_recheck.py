@@ -141,6 +141,13 @@ def test_weights_that_the_certificate_does_not_name_are_not_opened(
         check_export(out)
 
 
+def test_a_graph_that_its_runtime_does_not_open_is_named(copied: Path) -> None:
+    (copied / "model.pt2").write_bytes(b"PK\x05\x06" + bytes(18))  # an archive without entries
+    _sign_again(copied)
+    with pytest.raises(Damaged, match=r"model\.pt2.*its runtime cannot open it"):
+        check_export(copied)
+
+
 def _sign_again(folder: Path) -> None:
     document = json.loads((folder / CERTIFICATE).read_text())
     document.pop("sha256")

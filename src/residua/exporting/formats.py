@@ -22,6 +22,7 @@ from residua.runtime.graphs.external_data import check_external_data
 from residua.runtime.graphs.onnx import to_onnx
 from residua.runtime.graphs.openvino import to_openvino
 from residua.runtime.graphs.packages import package
+from residua.runtime.graphs.program import quiet_export
 
 PREFIX = "residua"
 """Metadata stands under `residua.KEY` in ONNX, under `residua/KEY` in OpenVINO's rt_info, in residua.json in a .pt2."""
@@ -84,18 +85,25 @@ def open_graph(name: FormatName, folder: Path, precision: ExportPrecision) -> tu
     Raises:
         InputError: a package of the format's extra is missing; bf16 on a processor without it; an ONNX file that reads
             weights from outside its folder.
-        Damaged: the file holds more than a graph and its weights.
+        Damaged: the file holds more than a graph and its weights, or is none that its runtime opens.
     """
     path = folder / FILES[name][0]
-    if name == "torch":
-        return _open_torch(path)
-    return _open_onnx(path) if name in ONNX else _open_openvino(path, precision)
+    try:
+        if name == "torch":
+            return _open_torch(path)
+        return _open_onnx(path) if name in ONNX else _open_openvino(path, precision)
+    except InputError:
+        raise
+    except Exception as error:  # Runtimes raise what they like.
+        reason = " ".join(str(error).split())[:200]
+        raise Damaged(path, f"its runtime cannot open it ({reason})") from None
 
 
 def _open_torch(path: Path) -> tuple[Answers, dict[str, str]]:
     _refuse_pickles(path)
     extra = {_EXTRA: ""}
-    program = torch.export.load(path, extra_files=extra).module()
+    with quiet_export():
+        program = torch.export.load(path, extra_files=extra).module()
 
     def answers(images: Tensor) -> Tensor:
         with torch.inference_mode():
