@@ -122,6 +122,7 @@ OPTIONS = {
             "layout",
             "runtime",
             "with_preprocessing",
+            "any_size",
             "golden_only",
             "check",
         ),

@@ -31,6 +31,7 @@ class Certificate:
         precision: of the export.
         layout: of the folder: "plain", "triton" or "ovms".
         with_preprocessing: whether it takes pixels and gives probabilities.
+        any_size: whether it resizes and crops them too.
         max_drop: the loss of top-1 that int8 may have, a fraction of 1; None for other precisions.
         conversion: how the graph was made, sentences.
         files: hash and size of each file, by name.
@@ -47,6 +48,7 @@ class Certificate:
     precision: ExportPrecision
     layout: Layout
     with_preprocessing: bool
+    any_size: bool
     max_drop: float | None
     conversion: tuple[str, ...]
     files: dict[str, StoredFile]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import torch
 from torch.export import ExportedProgram
 
 from residua._version import __version__
 from residua.data.preprocess.normalise import normalise
+from residua.data.preprocess.resize import apply_uint8
 from residua.exporting.golden import Golden, golden_pixels
 from residua.exporting.graph_input import GraphForm
 from residua.exporting.reading.stored import StoredRun
+from residua.exporting.resizing.fit import raw_size
 from residua.runtime.engines.engine import open_engine
 from residua.runtime.graphs.fold import fold_batch_norm
 from residua.runtime.graphs.program import LEAST_EXAMPLES, export_program
@@ -28,8 +31,10 @@ def trace(run: Run, form: GraphForm) -> tuple[ExportedProgram, tuple[str, ...]]:
 
 def golden_of(run: Run, form: GraphForm) -> Golden:
     """Return golden images with what a graph of a run should give for them: eager's answers, in fp32 on the CPU."""
-    pixels = golden_pixels(run.preprocess_spec.size)
-    batch = normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2), run.preprocess_spec)
+    spec = run.preprocess_spec
+    pixels = golden_pixels(raw_size(spec) if form.any_size else spec.size)
+    prepared = np.stack([apply_uint8(each, spec) for each in pixels]) if form.any_size else pixels
+    batch = normalise(torch.from_numpy(prepared).permute(0, 3, 1, 2), run.preprocess_spec)
     logits = open_engine(run.model, "eager", precision="fp32", device="cpu")(batch)
     return Golden(pixels, form.expected(logits).clone())
 
@@ -62,13 +67,15 @@ def metadata(run: Run, form: GraphForm, precision: str) -> dict[str, str]:
         "temperature": repr(run.temperature),
         "thresholds": json.dumps((run.calibration or {}).get("thresholds", {})),
         "rejection": json.dumps(run.rejection and run.rejection.to_json(whole=False)),
-        "input": "pixels" if form.with_preprocessing else "normalised",
+        "input": "pixels of any size" if form.any_size else "pixels" if form.with_preprocessing else "normalised",
         "output": form.output,
         "precision": precision,
     }
 
 
 def _input_sentence(form: GraphForm) -> str:
+    if form.any_size:
+        return "takes uint8 images of any size, RGB, channels last, resizes and crops them, and gives probabilities"
     if form.with_preprocessing:
         return (
             f"takes uint8 images of {size_words(form.preprocess.size)} pixels, RGB, channels last, and gives "

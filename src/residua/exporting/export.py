@@ -29,6 +29,7 @@ from residua.exporting.names import (
 )
 from residua.exporting.page import render
 from residua.exporting.part import open_part
+from residua.exporting.resizing.fit import Fit, fit, raw_images
 from residua.exporting.trial import Trial
 from residua.exporting.web.site import WebRuntime, write_site
 from residua.runtime.engines.int8 import Int8Form, keep_int8
@@ -75,6 +76,7 @@ def export(
     layout: str = "plain",
     runtime: Path | str | None = None,
     with_preprocessing: bool = False,
+    any_size: bool = False,
     max_drop: float = MAX_DROP,
     ladder_seconds: float = LADDER_SECONDS,
     golden_only: bool = False,
@@ -102,6 +104,8 @@ def export(
         runtime: for "web", the folder of the npm package onnxruntime-web, whose files are copied.
         with_preprocessing: whether the graph takes uint8 (B, H, W, 3), resized and cropped, and gives probabilities;
             else it takes normalised float32 (B, 3, H, W) and gives logits.
+        any_size: whether it resizes and crops too: H and W are free, and the preprocessing is inside. Where the format
+            is more than a grey level from ours they stay fixed, and the certificate states why.
         max_drop: the loss of top-1 that int8 may have, a fraction of 1. The steps of a ladder of recipes are tried,
             from plain to careful, and the first that passes is taken.
         golden_only: prove on golden images alone. It is so of runs that record no data, unless `data` is given.
@@ -131,7 +135,9 @@ def export(
             "labelled images to calibrate on, and others to measure the loss of accuracy on",
             "Name the data that the run was trained on",
         )
-    form = GraphForm.of(opened, with_preprocessing=with_preprocessing or web is not None)
+    form = GraphForm.of(opened, with_preprocessing=with_preprocessing or any_size or web is not None)
+    fitting = fit(name, form.preprocess, raw_images(form.preprocess, part)) if any_size and web is None else None
+    form = replace(form, any_size=fitting is not None and fitting.holds)
     golden = golden_of(opened, form)
     trial = Trial(name, chosen, form, golden, part, limit, time, progress, on_step)
     with atomic_folder(folder) as beside:
@@ -157,8 +163,9 @@ def export(
             precision=chosen,
             layout=arranged,
             with_preprocessing=form.with_preprocessing,
+            any_size=form.any_size,
             max_drop=limit if chosen == "int8" else None,
-            conversion=(*conversion, *outcome.sentences, *((web.sentence,) if web else ())),
+            conversion=(*conversion, *outcome.sentences, *((web.sentence,) if web else ()), *_sizes(fitting)),
             files=hashed(beside),
             steps=outcome.steps,
             verdict=outcome.verdict,
@@ -172,7 +179,7 @@ def export(
         (beside / PAGE).write_text(render(certificate), encoding="utf-8")
         certificate = replace(certificate, files=hashed(beside))
         certificate.write(beside)
-        if chosen == "int8" and not with_preprocessing and name in _ENGINES:
+        if chosen == "int8" and not form.with_preprocessing and name in _ENGINES:
             _keep(opened, name, graph, certificate)
     return Export(folder, certificate)
 
@@ -184,3 +191,10 @@ def _keep(run: Run, format: FormatName, folder: Path, certificate: Certificate) 
     size = (run.spec.in_channels, *run.preprocess_spec.size)
     form = Int8Form(files=files, sentence=verdict.sentence, decided=verdict.answer)
     keep_int8(run.model, _ENGINES[format], size, form)
+
+
+def _sizes(fitting: Fit | None) -> tuple[str, ...]:
+    """Return what is stated of a resize that was asked for."""
+    if fitting is None:
+        return ()
+    return (fitting.sentence if fitting.holds else f"any_size was asked for and the size is fixed: {fitting.sentence}",)

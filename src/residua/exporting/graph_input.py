@@ -60,11 +60,13 @@ class GraphForm:
         temperature: of the run.
         with_preprocessing: whether the graph takes uint8 (B, H, W, 3) and gives probabilities; else it takes
             normalised float32 (B, 3, H, W) and gives logits.
+        any_size: whether it resizes and crops too, and H and W are free.
     """
 
     preprocess: PreprocessSpec
     temperature: float
     with_preprocessing: bool
+    any_size: bool = False
 
     @classmethod
     def of(cls, run: Run, *, with_preprocessing: bool) -> GraphForm:

@@ -55,6 +55,11 @@ class Part:
     def __len__(self) -> int:
         return len(self.indices)
 
+    def raw(self) -> Iterator[tuple[slice, Pixels]]:
+        """Yield all images as they are decoded, uint8 (1, H, W, 3), and their places in `labels`."""
+        for place, index in enumerate(self.indices.tolist()):
+            yield slice(place, place + 1), self.split.images.read(index)[None]
+
     def batches(self) -> Iterator[tuple[slice, Pixels]]:
         """Yield all images, uint8 (B, H, W, 3), and their places in `labels`, in batches of 1, 2, 7, 32 in turn."""
         images = pixels_of(self.split, self.indices, self.preprocess)

@@ -72,11 +72,11 @@ def prove(answers: Answers, form: GraphForm, golden: Golden, part: Part | None, 
     if part is None:
         return Proof(tuple(rows), None)
     expected, outputs = form.expected(part.logits), []
-    for places, pixels in part.batches():
+    for places, pixels in part.raw() if form.any_size else part.batches():
         outputs.append(answers(form.fed(pixels)))
         if progress is not None:
             progress(places.stop, len(part))
-    return _with_part(rows, part, expected, torch.cat(outputs))
+    return _with_part(rows, part, (1,) if form.any_size else BATCHES, expected, torch.cat(outputs))
 
 
 def _golden_row(answers: Answers, form: GraphForm, golden: Golden, size: int) -> ProofRow:
@@ -89,12 +89,12 @@ def _sliced(golden: Golden, size: int) -> Iterator[Pixels]:
         yield golden.pixels[start : start + size]
 
 
-def _with_part(rows: list[ProofRow], part: Part, expected: Tensor, outputs: Tensor) -> Proof:
+def _with_part(rows: list[ProofRow], part: Part, batches: tuple[int, ...], expected: Tensor, outputs: Tensor) -> Proof:
     before, after = ((_top1(each).numpy() == part.labels) for each in (expected, outputs))
     paired = mcnemar(after, before)
     row = ProofRow(
         part.name,
-        BATCHES,
+        batches,
         len(part),
         *_compared(expected, outputs),
         eager_top1=float(before.mean()),

@@ -21,6 +21,7 @@ from residua.exporting.names import CERTIFICATE, FILES, GOLDEN, MAX_DROP, ONNX, 
 from residua.exporting.part import Part, open_part
 from residua.exporting.proof import ProofRow, prove
 from residua.exporting.reading.stored import StoredRun, graph_of, read_certificate
+from residua.exporting.resizing.fit import raw_size
 from residua.runtime.graphs.external_data import check_external_data
 from residua.specs.fields import BadPolicy
 from residua.specs.preprocess import PreprocessSpec
@@ -91,7 +92,9 @@ def check_export(
     stored = read_certificate(folder)
     name, precision = check_form(stored["format"], stored["precision"])
     preprocess = PreprocessSpec.from_json(stored["run"]["preprocess"])
-    form = GraphForm(preprocess, stored["run"]["temperature"], stored["with_preprocessing"])
+    form = GraphForm(
+        preprocess, stored["run"]["temperature"], stored["with_preprocessing"], stored.get("any_size", False)
+    )
     part = None if run is None else _part(stored["run"], run, data, data_dir, on_bad, progress)
     graph = graph_of(folder, stored).parent
     golden = Golden.read(folder / GOLDEN)
@@ -100,15 +103,15 @@ def check_export(
             if (graph / file).relative_to(folder).as_posix() not in stored["files"]:
                 raise Damaged(graph / file, "model.onnx reads weights from it, and the certificate does not name it")
     answers, _ = open_graph(name, graph, precision)
-    if golden.pixels.shape[1:] != (*preprocess.size, 3):
-        raise Damaged(folder / GOLDEN, "its images are not of the size that the network receives")
+    if golden.pixels.shape[1:] != (*(raw_size(preprocess) if form.any_size else preprocess.size), 3):
+        raise Damaged(folder / GOLDEN, "its images are not of the size that the graph is proven with")
     proof = prove(answers, form, golden, part, progress)
     return Check(
         folder=folder,
         run=stored["run"],
         format=name,
         precision=precision,
-        verdict=judge(proof, precision, stored["max_drop"] or MAX_DROP),
+        verdict=judge(proof, precision, stored["max_drop"] or MAX_DROP, any_size=form.any_size),
         rows=proof.rows,
         environment=surroundings(),
         flags=processor_flags(),

@@ -25,6 +25,7 @@ from residua.exporting.ladders.onnxruntime import quantised_onnx
 from residua.exporting.names import FILES, ExportPrecision, FormatName
 from residua.exporting.part import Part
 from residua.exporting.proof import Proof, prove
+from residua.exporting.resizing.fit import with_resize
 
 _BF16 = "the files hold float32; open them with INFERENCE_PRECISION_HINT=bf16, as they were proven"
 
@@ -76,14 +77,18 @@ class Trial:
         if self.precision == "int8":
             assert self.part is not None
             return self._climb(program, metadata, folder, self.part)
-        write_model(self.format, converted(self.format, program, self.form.output), folder, metadata)
+        self._write(converted(self.format, program, self.form.output), folder, metadata)
         proof, verdict = self._proven(folder)
         return Outcome(proof, verdict, (), (_BF16,) if self.precision == "bf16" else ())
 
     def _proven(self, folder: Path) -> tuple[Proof, Verdict]:
         answers, _ = open_graph(self.format, folder, self.precision)
         proof = prove(answers, self.form, self.golden, self.part, self.progress)
-        return proof, judge(proof, self.precision, self.max_drop)
+        return proof, judge(proof, self.precision, self.max_drop, any_size=self.form.any_size)
+
+    def _write(self, model: Any, folder: Path, metadata: Mapping[str, str]) -> None:
+        whole = with_resize(self.format, model, self.form.preprocess) if self.form.any_size else model
+        write_model(self.format, whole, folder, metadata)
 
     def _climb(self, program: ExportedProgram, metadata: Mapping[str, str], folder: Path, part: Part) -> Outcome:
         """Try the steps of the ladder until one passes; else keep the first that does not fail.
@@ -99,7 +104,7 @@ class Trial:
         for recipe, smaller in quantised(self.format, model, calibration, self.max_drop):
             with tempfile.TemporaryDirectory() as scratch:
                 written = Path(scratch)
-                write_model(self.format, smaller, written, metadata)
+                self._write(smaller, written, metadata)
                 proof, verdict = self._proven(written)
                 steps.append(Step(recipe, verdict))
                 if self.on_step is not None:

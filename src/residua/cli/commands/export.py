@@ -34,6 +34,7 @@ def export(
     layout: Layout = "plain",
     runtime: Path | None = None,
     with_preprocessing: Switch = False,
+    any_size: Switch = False,
     max_drop: float = MAX_DROP,
     ladder_seconds: float = LADDER_SECONDS,
     golden_only: Switch = False,
@@ -67,6 +68,9 @@ def export(
     with_preprocessing
         Put normalisation and softmax inside: the graph takes uint8 (B, H, W, 3), resized and cropped, and gives
         probabilities. Else it takes normalised float32 (B, 3, H, W) and gives logits.
+    any_size
+        Put resize and crop inside too, for images of any size; where the format differs from ours by more than a grey
+        level, the size stays fixed and the certificate states why.
     max_drop
         The loss of top-1 that int8 may have, a fraction of 1. Steps from a plain recipe to careful ones are tried, and
         the first that passes is taken; where the images cannot decide, that is stated.
@@ -106,6 +110,7 @@ def export(
                 layout=layout,
                 runtime=runtime,
                 with_preprocessing=with_preprocessing,
+                any_size=any_size,
                 max_drop=max_drop,
                 ladder_seconds=ladder_seconds,
                 golden_only=golden_only,

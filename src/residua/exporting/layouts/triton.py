@@ -25,6 +25,8 @@ def triton_config(served: str, name: FormatName, form: GraphForm, classes: int, 
         labels: the file with the classes' names, for the classification extension.
     """
     _, *dims = form.example(1).shape
+    if form.any_size:
+        dims = [-1, -1, 3]
     kind = "TYPE_UINT8" if form.with_preprocessing else "TYPE_FP32"
     quoted = json.dumps  # strings of the text format escape as JSON does, for ASCII
     return "\n".join(

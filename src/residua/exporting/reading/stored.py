@@ -56,6 +56,7 @@ class StoredCertificate(TypedDict):
     precision: str
     layout: NotRequired[str]
     with_preprocessing: bool
+    any_size: NotRequired[bool]
     max_drop: float | None
     conversion: list[str]
     files: dict[str, StoredFile]

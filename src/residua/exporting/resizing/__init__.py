@@ -1,0 +1,1 @@
+"""Resize and crop inside a graph, so that it takes images of any size."""
