@@ -57,8 +57,8 @@ class Part:
 
     def raw(self) -> Iterator[tuple[slice, Pixels]]:
         """Yield all images as they are decoded, uint8 (1, H, W, 3), and their places in `labels`."""
-        for place, index in enumerate(self.indices.tolist()):
-            yield slice(place, place + 1), self.split.images.read(index)[None]
+        for position, index in enumerate(self.indices.tolist()):
+            yield slice(position, position + 1), self.split.images.read(index)[None]
 
     def batches(self) -> Iterator[tuple[slice, Pixels]]:
         """Yield all images, uint8 (B, H, W, 3), and their places in `labels`, in batches of 1, 2, 7, 32 in turn."""
