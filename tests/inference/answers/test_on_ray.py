@@ -10,8 +10,11 @@ import pytest
 
 from evaluation.runs import COLOURS, colour_run, paint
 from residua._base.errors import InputError
-from residua.inference.answers import partial
+from residua.inference.answers import on_ray, partial
 from residua.inference.answers.predict_to import predict_to
+from residua.inference.predict import answered_batches
+from residua.inference.stream import Predictor
+from residua.weights.open import load
 
 ray = pytest.importorskip("ray", reason="Ray, of the extra ray, is not installed")
 pytest.importorskip("ray.data", reason="Ray Data, of the extra ray, is not installed")
@@ -43,8 +46,12 @@ def test_two_actors_give_the_rows_of_one_process(tmp_path: Path, monkeypatch: py
             raise Stop
 
     options = {"batch_size": 4, "engine": "ray", "actors": 2}
-    with pytest.raises(Stop):
-        predict_to(run, files, out, progress=stop, **options)
+    # The part before the stop is computed here, under the job of the cluster: a pool takes long to start.
+    predictor = Predictor.open(load(run), device="cpu")
+    with monkeypatch.context() as patch:
+        patch.setattr(on_ray.Pool, "answers", lambda self, files: answered_batches(predictor, files, 3, 4, 1))
+        with pytest.raises(Stop):
+            predict_to(run, files, out, progress=stop, **options)
     many = predict_to(run, files, out, **options)
     assert (many.files, many.bad, many.resumed, many.engine) == (23, 2, 8, "eager")
     rows, wanted = ([json.loads(line) for line in each.path.read_text().splitlines()] for each in (many, alone))
