@@ -11,13 +11,25 @@ from residua.data.decode.bad_image import Pixels
 def orientation_left(image: Image.Image) -> int:
     """Return the EXIF orientation that is still to be applied, 1 (upright) to 8; a damaged one counts as 1.
 
-    Pillow itself turns a TIFF while it loads the pixels: ask after loading.
+    Decodes no pixels, so that it can be asked before their memory is counted. Pillow itself turns a TIFF while it
+    loads the pixels: ask again after loading.
     """
     try:
-        value = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        value = int(_header(image).getexif().get(ExifTags.Base.Orientation, 1))
+    except MemoryError:
+        raise
     except Exception:
         return 1
     return value if 1 <= value <= 8 else 1
+
+
+def _header(image: Image.Image) -> Image.Image:
+    """Return an image of the same metadata whose `getexif` decodes nothing: that of a PNG without EXIF decodes all."""
+    if image.format != "PNG":
+        return image
+    header = Image.new("1", (1, 1))
+    header.info = image.info
+    return header
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:

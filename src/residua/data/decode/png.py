@@ -13,6 +13,7 @@ _CRITICAL = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"))
 _NEEDED = _CRITICAL | {b"sBIT", b"eXIf"}
 _XMP = b"XML:com.adobe.xmp\0\0"
 _LONGEST_XMP = 1 << 20  # a chunk of text may have any size, and an orientation needs little
+_LAST = (b"IDAT", b"IEND")
 _GREY = 0
 _WITH_ALPHA = (b"\x04", b"\x06")
 
@@ -22,7 +23,8 @@ class Png:
     """What `essential` returns.
 
     Attributes:
-        data: the file without the chunks that its pixels do not need.
+        data: the file without the chunks that its pixels do not need, and with its orientation before its pixels:
+            Pillow then knows it before it decodes.
         key: the transparent colour of an image without alpha, in the values that Pillow decodes: of 16 bits for 16-bit
             grey, else of 8 bits per channel; None where there is none.
         deep_key: the same in 16 bits per channel, of 16-bit RGB alone.
@@ -43,7 +45,7 @@ def essential(data: bytes, name: str) -> Png:
     Raises:
         BadImage: a chunk that the pixels need has a wrong checksum, or is unknown.
     """
-    kept = [SIGNATURE]
+    kept, pixels = [SIGNATURE], []
     header = transparent = significant = kind = b""
     offset = len(SIGNATURE)
     while offset + 12 <= len(data):
@@ -67,20 +69,20 @@ def essential(data: bytes, name: str) -> Png:
             elif kind == b"tRNS" and header[9:10] in (b"\x00", b"\x02"):
                 transparent = body
             elif sound:
-                kept.append(data[offset:end])
+                (pixels if kind in _LAST else kept).append(data[offset:end])
         offset = end
         if kind == b"IEND":
             break
     if kind != b"IEND":
         # Cut short: Pillow finds out whether the pixels are there.
-        kept.append(data[offset:])
+        pixels.append(data[offset:])
     key = _key(header, transparent)
     deep_key = key if isinstance(key, tuple) and header[8] == 16 else None
     if deep_key:
         # Pillow decodes 16-bit RGB to 8 bits, so that the key is compared in 8 bits too.
         key = tuple(value >> 8 for value in deep_key)
     colours = significant[:-1] if header[9:10] in _WITH_ALPHA else significant
-    return Png(b"".join(kept), key, deep_key, max(colours, default=None))
+    return Png(b"".join(kept + pixels), key, deep_key, max(colours, default=None))
 
 
 def _is_xmp(kind: bytes, body: bytes) -> bool:
