@@ -19,6 +19,7 @@ from residua.runtime.engines.engine import open_engine
 from residua.runtime.graphs.fold import fold_batch_norm
 from residua.runtime.graphs.program import LEAST_EXAMPLES, export_program
 from residua.specs.preprocess import describe, size_words
+from residua.weights.bundle.value import hash_tensors
 from residua.weights.run import Run
 
 
@@ -44,7 +45,7 @@ def stored_run(run: Run) -> StoredRun:
     return {
         "name": run.name,
         "model": run.spec.name,
-        "weights_sha256": run.weights_sha256,
+        "weights_sha256": hash_tensors(run.model.state_dict()),
         "temperature": run.temperature,
         "preprocess": run.preprocess_spec.to_json(whole=True),
     }
@@ -61,7 +62,7 @@ def metadata(run: Run, form: GraphForm, precision: str) -> dict[str, str]:
     return {
         "version": __version__,
         "model": run.spec.name,
-        "run": run.weights_sha256,
+        "run": hash_tensors(run.model.state_dict()),
         "classes": json.dumps(run.classes, ensure_ascii=False),
         "preprocess": json.dumps(run.preprocess_spec.to_json()),
         "temperature": repr(run.temperature),

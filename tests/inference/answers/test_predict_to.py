@@ -19,6 +19,7 @@ from evaluation.runs import COLOURS, colour_run, paint
 from residua._base.errors import InputError
 from residua.cli.app import main
 from residua.inference.answers import partial
+from residua.inference.answers import predict_to as predict_to_module
 from residua.inference.answers.journal import journal_of, partial_of
 from residua.inference.answers.predict_to import predict_to
 from residua.inference.predict import Prediction, predict_stream
@@ -172,6 +173,12 @@ def test_a_kill_between_the_name_and_the_end_of_the_journal(
         with pytest.raises(Stop):
             write(run, photos, out)
     assert journal_of(out).exists()
+    files = sorted(photos.iterdir())
+    with pytest.raises(InputError, match=r"are not those that .*a\.jsonl answers"):
+        write(run, files[::-1], out)
+    with pytest.raises(InputError, match=r"are all those that .*a\.jsonl answers"):
+        write(run, [photos, files[0]], out)
+    assert journal_of(out).exists()
     assert write(run, photos, out).files == IMAGES + 2
     assert not journal_of(out).exists()
     with pytest.raises(InputError, match=r"a\.jsonl, which exists"):
@@ -186,6 +193,24 @@ def test_one_process_at_a_time(run: Path, photos: Path, tmp_path: Path) -> None:
             write(run, photos, out)
 
     assert write(run, photos, out, progress=again).files == IMAGES + 2
+
+
+def test_a_file_that_another_process_published_meanwhile_stays(
+    run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "a.jsonl"
+    check = predict_to_module.check_out
+
+    def checked(path: Path) -> Path:
+        file = check(path)
+        file.write_text("of another process")
+        return file
+
+    monkeypatch.setattr(predict_to_module, "check_out", checked)
+    with pytest.raises(InputError, match=r"a\.jsonl, which exists"):
+        write(run, photos, out)
+    assert out.read_text() == "of another process"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
 def test_rows_of_a_stranger_stay(run: Path, photos: Path, tmp_path: Path) -> None:

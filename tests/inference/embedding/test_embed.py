@@ -15,10 +15,13 @@ from residua._base.errors import Damaged, InputError
 from residua.cli.app import main
 from residua.inference.answers import partial
 from residua.inference.answers.journal import journal_of, partial_of
+from residua.inference.embedding import vectors_file
 from residua.inference.embedding.embed import embed, embed_stream
 from residua.inference.embedding.embed_to import embed_to
+from residua.inference.embedding.similar import similar
 from residua.inference.embedding.vectors_file import open_vectors, paths_file
 from residua.inference.stream import BadFile
+from residua.weights.bundle.value import hash_tensors
 from residua.weights.open import load
 from residua.weights.run import Run
 
@@ -125,6 +128,40 @@ def test_a_job_goes_on(run: Run, photos: Path, tmp_path: Path, monkeypatch: pyte
     assert not journal_of(out).exists()
 
 
+def test_a_kill_between_the_names_of_the_two_files(
+    run: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "a.npy"
+    paths_file(out).write_text("mine")
+    with pytest.raises(InputError, match="no file of paths stands"):
+        embed_to(run, photos, out, batch_size=4, device="cpu")
+    paths_file(out).unlink()
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vectors_file, "_npy_header", killed)
+        with pytest.raises(KeyboardInterrupt):
+            embed_to(run, photos, out, batch_size=4, device="cpu")
+    assert paths_file(out).exists()
+    assert not out.exists()
+    assert embed_to(run, photos, out, batch_size=4, device="cpu").resumed == 23
+    assert np.array_equal(np.load(out), embed(run, photos, batch_size=4, device="cpu").vectors)
+
+
+def test_a_file_states_the_weights_that_made_it(photos: Path, tmp_path: Path) -> None:
+    run = load(colour_run(tmp_path / "run"))
+    with torch.no_grad():
+        next(run.model.parameters()).mul_(1.5)
+    embed_to(run, photos / "red.png", tmp_path / "a.npy", device="cpu")
+    header = open_vectors(tmp_path / "a.npy").header
+    assert header["weights_sha256"] == hash_tensors(run.model.state_dict()) != run.weights_sha256
+    assert similar(run, photos / "red.png", tmp_path / "a.npy", device="cpu").images == 1
+    with pytest.raises(InputError, match="other weights"):
+        similar(load(run.folder), photos / "red.png", tmp_path / "a.npy", device="cpu")
+
+
 def test_files_that_are_none(run: Run, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.npy"
     embed_to(run, photos, out)
@@ -132,9 +169,10 @@ def test_files_that_are_none(run: Run, photos: Path, tmp_path: Path) -> None:
         np.save(out, content)
         with pytest.raises(Damaged):
             open_vectors(out)
-    out.write_bytes(b"nothing")
-    with pytest.raises(Damaged, match="no embeddings"):
-        open_vectors(out)
+    for damaged in (b"nothing", b"", b"PK\3\4 a zip that was cut", b"\x93NUMPY\1\0\x76\0{'descr'"):
+        out.write_bytes(damaged)
+        with pytest.raises(Damaged, match="no embeddings"):
+            open_vectors(out)
     paths_file(out).unlink()
     with pytest.raises(Damaged):
         open_vectors(out)

@@ -56,7 +56,7 @@ def test_a_file_of_vectors_serves_as_well(run: Run, photos: Path, tmp_path: Path
     with pytest.raises(InputError, match="the end point penultimate"):
         similar(run, photos / "red.png", out, point="stem")
     other = load(colour_run(tmp_path / "other", ("blue", "green", "red")))
-    with pytest.raises(InputError, match="another run"):
+    with pytest.raises(InputError, match="other weights"):
         similar(other, photos / "red.png", out)
 
 
@@ -68,6 +68,8 @@ def test_nothing_to_compare_with(run: Run, photos: Path, tmp_path: Path) -> None
         similar(run, tmp_path / "bad.png", photos)
     with pytest.raises(InputError, match="count=0"):
         similar(run, photos / "red.png", photos, count=0)
+    with pytest.raises(InputError, match="names no image"):
+        similar(run, [], photos)
 
 
 def test_the_command_and_its_page(run: Run, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def essential(data: bytes, name: str) -> Png:
     Raises:
         BadImage: a chunk that the pixels need has a wrong checksum, or is unknown.
     """
-    kept, pixels = [SIGNATURE], []
+    kept, pixels = [SIGNATURE], list[bytes]()
     header = transparent = significant = kind = b""
     offset = len(SIGNATURE)
     while offset + 12 <= len(data):

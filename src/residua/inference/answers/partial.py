@@ -57,19 +57,9 @@ class Partial:
         """Take the paths that were answered before from `paths`.
 
         Raises:
-            InputError: they are different ones now.
+            InputError: they are different ones now, or more than those of a job that is done.
         """
-        for _ in range(self.state["files"]):
-            path = next(paths, None)
-            if path is None:
-                break
-            self._hash.update(_marked(path))
-        if self._hash.hexdigest() != self.state["paths"]:
-            raise InputError(
-                f"paths of which the first {self.state['files']:,} are not those that {self._rows_path} answers",
-                "the same files in the same order",
-                f"Give them, or delete {self._rows_path} and {self._journal_path} to begin again",
-            )
+        self._hash = skipped(self.out, self.state, paths)
 
     def begin(self, header: str) -> None:
         """Write what stands in front of the first row, where nothing was written before."""
@@ -118,14 +108,29 @@ class Partial:
 
 @contextlib.contextmanager
 def opened(out: Path, job: dict[str, Any]) -> Iterator[Partial]:
-    """Begin a file of answers, or go on with one that was begun with the same job; hold it for this process alone.
+    """Begin a file of answers, or go on with one that was begun with the same job.
 
     Args:
-        out: the file to write in the end.
+        out: the file to write in the end, which `alone` holds.
         job: what decides the answers, by name, as JSON values.
 
     Raises:
-        InputError: another process writes it; it was begun with another job; the disk refuses.
+        InputError: it was begun with another job; the disk refuses.
+    """
+    with writing(out):
+        partial = Partial(out, job)
+    try:
+        yield partial
+    finally:
+        partial.close()
+
+
+@contextlib.contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Hold a file of answers for this process alone.
+
+    Raises:
+        InputError: another process writes it; the disk refuses.
     """
     with contextlib.ExitStack() as held:
         with writing(out):
@@ -134,10 +139,31 @@ def opened(out: Path, job: dict[str, Any]) -> Iterator[Partial]:
             raise InputError(
                 f"{out}, which another process writes", "a file for each", "Wait until it ends, or give a different out"
             )
-        with writing(out):
-            partial = Partial(out, job)
-        held.callback(partial.close)
-        yield partial
+        yield
+
+
+def skipped(out: Path, state: State, paths: Iterator[str]) -> hashlib._Hash:
+    """Take the paths that `state` counts from `paths`, and return the hash of them, to be continued.
+
+    Raises:
+        InputError: they are different ones, or more than those of a job that is done.
+    """
+    digest = hashlib.sha256()
+    for _ in range(state["files"]):
+        path = next(paths, None)
+        if path is None:
+            break
+        digest.update(_marked(path))
+    same = digest.hexdigest() == state["paths"]
+    if not same or (state["done"] and next(paths, None) is not None):
+        begun = [str(each) for each in (out, partial_of(out), journal_of(out)) if each.exists()]
+        what = "are not those" if not same else "are all those"
+        raise InputError(
+            f"paths of which the first {state['files']:,} {what} that {begun[0]} answers",
+            "the same files in the same order",
+            f"Give them, or delete {' and '.join(begun)} to begin again",
+        )
+    return digest
 
 
 def publish(out: Path) -> None:

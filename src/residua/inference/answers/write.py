@@ -13,7 +13,7 @@ from residua._base.files import check_local, writing
 from residua.inference.answers.journal import Journal, State, check_job, journal_of, partial_of, read_journal
 from residua.inference.answers.names import SUFFIXES
 from residua.inference.answers.parquet import require_parquet, write_parquet
-from residua.inference.answers.partial import Partial, opened, publish
+from residua.inference.answers.partial import Partial, alone, opened, publish, skipped
 from residua.inference.answers.rows import csv_header, csv_line, json_line, row_of
 from residua.inference.predict import Prediction
 from residua.inference.stream import BadFile, ImageFile
@@ -39,8 +39,8 @@ def check_out(out: Path | str, suffixes: Sequence[str] = SUFFIXES) -> Path:
         require_parquet()
     if not path.absolute().parent.is_dir() or path.is_dir():
         raise InputError(f"out={path}", "a file in a folder that exists", "Create the folder, or give another path")
-    if path.exists() and ended_journal(path) is None:
-        raise InputError(f"out={path}, which exists", "a file that does not", "Give another name, or delete it")
+    if path.exists() and _ended_journal(path) is None:
+        raise _exists(path)
     return path
 
 
@@ -61,13 +61,21 @@ def write_answers(
         progress: called with the number of files answered, after each batch.
 
     Raises:
-        InputError: as `opened` and `Partial.skip`.
+        InputError: as `alone`, `ended_state`, `opened` and `Partial.skip`.
     """
-    if ended := ended_journal(out):
-        # A kill came between the file's own name and the end of its journal.
-        check_job(ended, job, out)
-        tidy(out)
-        return ended.state, ended.state["files"]
+    with alone(out):
+        if ended := ended_state(out, job, files):
+            return ended, ended["files"]
+        return _written(out, job, files, answers, progress)
+
+
+def _written(
+    out: Path,
+    job: dict[str, Any],
+    files: Iterator[ImageFile | BadFile],
+    answers: Answers,
+    progress: Callable[[int], None],
+) -> tuple[State, int]:
     with opened(out, job) as partial:
         partial.skip(_name(file) for file in files)
         if not partial.state["done"]:
@@ -105,7 +113,35 @@ def _name(file: ImageFile | BadFile) -> str:
     return str(file.path)
 
 
-def ended_journal(out: Path) -> Journal | None:
+def ended_state(out: Path, job: dict[str, Any], files: Iterator[ImageFile | BadFile]) -> State | None:
+    """Return the last state of a job that a kill ended between the file's own name and the end of its journal.
+
+    Removes that journal. None where the file does not exist.
+
+    Args:
+        out: the file to write in the end, which `alone` holds: another process may have written it since `check_out`.
+        job: what decides the answers.
+        files: all of them, in order.
+
+    Raises:
+        InputError: the file exists without such a journal, or it answers something else.
+    """
+    if not out.exists():
+        return None
+    ended = _ended_journal(out)
+    if ended is None:
+        raise _exists(out)
+    check_job(ended, job, out)
+    skipped(out, ended.state, (_name(file) for file in files))
+    tidy(out)
+    return ended.state
+
+
+def _exists(out: Path) -> InputError:
+    return InputError(f"out={out}, which exists", "a file that does not", "Give another name, or delete it")
+
+
+def _ended_journal(out: Path) -> Journal | None:
     """Return the journal that a kill left beside a whole file; None where there is none."""
     if not out.exists():
         return None

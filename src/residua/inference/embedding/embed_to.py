@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from residua.data.decode.workers import default_workers
 from residua.evaluation.run_data import open_run
 from residua.families.features import PENULTIMATE
 from residua.inference.answers.counting import Progress, counting
-from residua.inference.answers.journal import check_job, partial_of
-from residua.inference.answers.partial import opened
-from residua.inference.answers.write import check_out, ended_journal, tidy
+from residua.inference.answers.journal import journal_of, partial_of
+from residua.inference.answers.partial import alone, opened
+from residua.inference.answers.write import check_out, ended_state, tidy
 from residua.inference.embedding.embed import Embedder, embedded_batches
 from residua.inference.embedding.vectors_file import SUFFIXES, Header, line_of, open_vectors, paths_file, write_vectors
 from residua.inference.stream import BadFile, ImageFile, Paths, each_path, image_files, listed
@@ -92,7 +92,9 @@ def embed_to(
     workers = default_workers() if workers is None else workers
     at_least_one(batch_size=batch_size, workers=workers)
     file = check_out(out, SUFFIXES)
-    if file.suffix.lower() == ".npy" and paths_file(file).exists() and not file.exists():
+    # A kill may have come between the names of the two files: then a journal stands there too.
+    begun = file.exists() or journal_of(file).exists()
+    if file.suffix.lower() == ".npy" and paths_file(file).exists() and not begun:
         raise InputError(
             f"out={file} beside {paths_file(file)}, which exists",
             "a name beside which no file of paths stands",
@@ -100,14 +102,15 @@ def embed_to(
         )
     chosen = open_run(run, listed(paths))
     embedder = Embedder.open(chosen, point=point, normalise=normalise, device=device)
-    job = _job(embedder, file, batch_size)
-    if (ended := ended_journal(file)) is not None:
-        # A kill came between the file's own name and the end of its journal.
-        check_job(ended, job, file)
-        tidy(file)
-        return _written(file, open_vectors(file).header, ended.state["files"], ended.state["files"], 0.0)
-    with counting(paths, progress) as counted, opened(file, job) as partial:
-        files = image_files(each_path(paths))
+    weights = hash_tensors(chosen.model.state_dict())
+    job = _job(embedder, weights, file, batch_size)
+    files = image_files(each_path(paths))
+    with contextlib.ExitStack() as held:
+        held.enter_context(alone(file))
+        if (ended := ended_state(file, job, files)) is not None:
+            return _written(file, open_vectors(file).header, ended["files"], ended["files"], ended["seconds"])
+        counted = held.enter_context(counting(paths, progress))
+        partial = held.enter_context(opened(file, job))
         partial.skip(str(each.path) for each in files)
         if not partial.state["done"]:
             for batch in _batches(embedder, files, batch_size, workers):
@@ -116,23 +119,23 @@ def embed_to(
                 counted(partial.state["files"])
             partial.save(done=True)
         with writing(file):
-            header = write_vectors(partial_of(file), file, _header(embedder))
+            header = write_vectors(partial_of(file), file, _header(embedder, weights))
         tidy(file)
         state = partial.state
         return _written(file, header, state["files"], partial.resumed, state["seconds"])
 
 
 def _batches(embedder: Embedder, files: Iterator[ImageFile | BadFile], batch_size: int, workers: int) -> Iterator[Any]:
-    with closing(embedded_batches(embedder, files, batch_size, workers)) as batches:
+    with contextlib.closing(embedded_batches(embedder, files, batch_size, workers)) as batches:
         for batch in batches:
             yield [item for item, _ in batch]
 
 
-def _header(embedder: Embedder) -> Header:
+def _header(embedder: Embedder, weights: str) -> Header:
     return Header(
         residua=__version__,
         network=embedder.run.spec.name,
-        weights_sha256=embedder.run.weights_sha256,
+        weights_sha256=weights,
         point=embedder.network.point,
         normalised=embedder.normalised,
         dimensions=0,
@@ -140,14 +143,14 @@ def _header(embedder: Embedder) -> Header:
     )
 
 
-def _job(embedder: Embedder, out: Path, batch_size: int) -> dict[str, Any]:
+def _job(embedder: Embedder, weights: str, out: Path, batch_size: int) -> dict[str, Any]:
     """Return by name, as JSON values, all that the vectors depend on, but for the images."""
     run = embedder.run
     network = json.dumps([run.spec.to_json(), run.preprocess_spec.to_json()], sort_keys=True)
     return {
         "residua": __version__,
         "torch": torch.__version__,
-        "weights": hash_tensors(run.model.state_dict()),
+        "weights": weights,
         "network": hashlib.sha256(network.encode()).hexdigest(),
         "point": embedder.network.point,
         "normalise": embedder.normalised,

@@ -17,8 +17,9 @@ from residua.evaluation.measures.neighbours import Nearest
 from residua.evaluation.run_data import open_run
 from residua.families.features import PENULTIMATE
 from residua.inference.embedding.embed import EmbeddedImage, Embedder, Vectors, embed_stream, embedded_batches
-from residua.inference.embedding.vectors_file import SUFFIXES, open_vectors
+from residua.inference.embedding.vectors_file import SUFFIXES, VectorsFile, open_vectors
 from residua.inference.stream import BadFile, Paths, all_or_refuse, each_path, image_files, listed
+from residua.weights.bundle.value import hash_tensors
 from residua.weights.run import Run
 
 Progress = Callable[[int, int], None]
@@ -105,6 +106,8 @@ def similar(
     chosen = open_run(run, [*listed(query), *listed(photos)])
     stream = embed_stream(chosen, query, point=point, batch_size=batch_size, device=device, workers=workers)
     queries = all_or_refuse(stream, "Leave it out")
+    if not queries:
+        raise InputError(f"{_named(query)}, which names no image", "at least one query", "Name an image file")
     embedder = Embedder.open(chosen, point=point, device=device)
     nearest = Nearest(np.stack([each.vector for each in queries]), count + _SPARE)
     kept = _Paths(nearest)
@@ -117,7 +120,9 @@ def similar(
         if progress is not None:
             progress(total, count_of_all)
     if not total:
-        raise InputError(f"{_named(photos)}, of which no image decodes", "images to compare with", "Give others")
+        raise InputError(
+            f"{_named(photos)}, in which no image decodes", "images to compare with", "Name images that decode"
+        )
     answered = tuple(_similar(each, nearest, row, kept.names, count) for row, each in enumerate(queries))
     return Comparison(answered, total, tuple(bad), embedder.network.point)
 
@@ -150,7 +155,7 @@ def _blocks(
     """Yield paths, vectors and the number of all images, where it is known, else 0."""
     if isinstance(photos, str | Path) and Path(photos).suffix.lower() in SUFFIXES:
         file = open_vectors(Path(photos))
-        _refuse_other(embedder, file.path, file.header["weights_sha256"], file.header["point"])
+        _refuse_other(embedder, file)
         bad += [BadFile(each["path"], each["reason"]) for each in file.header["bad"]]
         for paths, vectors in file.blocks():
             yield paths, vectors, file.count
@@ -162,16 +167,18 @@ def _blocks(
             yield [each.path for each in good], np.stack([each.vector for each in good]), 0
 
 
-def _refuse_other(embedder: Embedder, path: Path, weights_sha256: str, point: str) -> None:
-    run = embedder.run
-    if weights_sha256 != run.weights_sha256 or point != embedder.network.point:
-        what = f"the end point {point}" if weights_sha256 == run.weights_sha256 else "the weights of another run"
+def _refuse_other(embedder: Embedder, file: VectorsFile) -> None:
+    run, point = embedder.run, file.header["point"]
+    # As the weights are now: they may have been edited since they were saved.
+    same = file.header["weights_sha256"] == hash_tensors(run.model.state_dict())
+    if not same or point != embedder.network.point:
+        what = f"the end point {point}" if same else "other weights"
         raise InputError(
-            f"{path}, whose vectors are those of {what}",
+            f"{file.path}, whose vectors are those of {what}",
             f"vectors of {run.folder} at {embedder.network.point}",
             f"Embed the images with this run, or use point={point!r}",
         )
 
 
-def _named(photos: Paths) -> str:
-    return ", ".join(str(each) for each in listed(photos)) or "the collection"
+def _named(paths: Paths) -> str:
+    return ", ".join(str(each) for each in listed(paths)) or "an empty list"

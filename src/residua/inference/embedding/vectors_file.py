@@ -136,7 +136,7 @@ def open_vectors(path: Path) -> VectorsFile:
 
 
 def _array(path: Path) -> Vectors:
-    return cast(Vectors, np.load(path, mmap_mode="r", allow_pickle=False))
+    return cast(Vectors, np.lib.format.open_memmap(path, mode="r"))
 
 
 def _beside(path: Path) -> _Beside:
