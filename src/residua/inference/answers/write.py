@@ -130,6 +130,8 @@ def ended_state(out: Path, job: dict[str, Any], files: Iterator[ImageFile | BadF
         return None
     ended = _ended_journal(out)
     if ended is None:
+        if not journal_of(out).stat().st_size:  # made by `alone`, and nothing else
+            journal_of(out).unlink()
         raise _exists(out)
     check_job(ended, job, out)
     skipped(out, ended.state, (_name(file) for file in files))
