@@ -14,8 +14,8 @@ from sklearn.datasets import load_digits
 from residua._base.errors import InputError
 from residua.inference.predict import predict
 from residua.specs.catalog import get_spec
-from residua.training import plan
 from residua.training.loop import train
+from residua.training.recipe import Recipe
 from residua.training.request import ask
 from residua.weights.open import load
 
@@ -26,7 +26,7 @@ def test_too_small_images_are_refused_before_the_data_is_read(tmp_path: Path, mo
     def read(*_: object, **__: object) -> None:
         raise AssertionError("the data was opened")
 
-    monkeypatch.setattr(plan, "open_dataset", read)
+    monkeypatch.setattr(Recipe, "open_data", read)
     with pytest.raises(InputError, match=r"images of 32 pixels for alexnet.*Use image_size=63 "):
         train("digits", "alexnet", out=tmp_path / "run", image_size=32, progress=False, **TINY)
     assert not (tmp_path / "run").exists()

@@ -38,7 +38,7 @@ def killed(*_: object, **__: object) -> None:
 
 
 MOMENTS = {
-    "opening the data": (plan, "open_dataset"),
+    "opening the data": (Recipe, "open_data"),
     "decoding": (plan, "Loader"),
     "before origin.json has the data": (plan, "record"),
     "between origin.json and recipe.toml": (plan, "_recipe_text"),
@@ -105,7 +105,7 @@ def test_commands_name_the_data_folder(tmp_path: Path) -> None:
 
 
 def never_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "open_dataset", lambda *_, **__: pytest.fail("the data was opened"))
+    monkeypatch.setattr(Recipe, "open_data", lambda *_, **__: pytest.fail("the data was opened"))
 
 
 def test_a_folder_that_is_taken_is_refused_before_the_data_is_opened(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -127,8 +126,7 @@ def test_the_groups_hold_every_learning_parameter_once(freeze: str, decay_norm_a
 
 @pytest.mark.parametrize("value", [0.0, -0.5, 1.5, float("nan")])
 def test_a_layer_decay_outside_its_range_is_refused(value: float) -> None:
-    wanted = "a finite number" if math.isnan(value) else "a finite number, above 0 to 1"
-    with pytest.raises(InputError, match=rf"layer_decay=.*{wanted}\. Leave it out for 1\.0"):
+    with pytest.raises(InputError, match=r"layer_decay=.*a finite number, above 0 to 1\. Leave it out for 1\.0"):
         Recipe(layer_decay=value)
 
 
