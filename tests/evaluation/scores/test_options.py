@@ -51,15 +51,16 @@ PASS = {"batch_size": 256, "device": None, "on_bad": None, "engine": "eager", "p
 PART = {**PASS, "data_dir": None, "cache": True}
 SCORE = {**PART, "split": None, "views": "1"}
 ENSEMBLE = {"members": (), "weights": "equal", "select": None, "slices": None, "studies": (), "reestimate": False}
+REJECTION = {"reject": None, "score": "energy"}
 PAGE = {"name": "", "data": None, "recipe": None, "history": (), "root": None}
 
 
 @pytest.mark.parametrize(
     ("function", "wanted"),
     [
-        (evaluate, {**SCORE, **ENSEMBLE, "full_provenance": False}),
+        (evaluate, {**SCORE, **ENSEMBLE, "unknown": None, "full_provenance": False}),
         (compare, SCORE),
-        (calibrate, PART),
+        (calibrate, {**PART, **REJECTION}),
         (evaluate_model, {**PASS, **PAGE}),
     ],
 )
