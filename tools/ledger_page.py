@@ -71,7 +71,10 @@ def receipts(entries: Mapping[str, Entry]) -> list[str]:
     lines += ["", "### Beside the rows", ""]
     for receipt in found:
         record = receipt.counts.record
-        said = [*remarks(receipt), f"Counted on {record.source}." if record else "No published count."]
+        said = [
+            *(remark.text for remark in remarks(receipt)),
+            f"Counted on {record.source}." if record else "No published count.",
+        ]
         lines.append(f"- **{receipt.name}** ({receipt.paper}): {' '.join(_sentence(line) for line in said)}")
     return lines
 

@@ -21,6 +21,12 @@ NAMES = [
     ("resnet_v2_50", "resnet50_v2_slim", {}),
     ("resnet_v2_200", "resnet200_v2_slim", {}),
     ("resnet_v1_101", "resnet101_v1", {"pool_padding": "same", "stride_site": "last_3x3", "shortcut": "max_pool"}),
+    ("resnet_v2_50_slim", "resnet50_v2_slim", {}),
+    ("resnet_v1_50_slim", "resnet50_v1", {"stride_site": "last_3x3", "shortcut": "max_pool"}),
+    ("resnet50_v1_slim", "resnet50_v1", {"pool_padding": "same"}),
+    ("resnet200", "resnet152", {"depths": (3, 24, 36, 3), "stride_site": "first_3x3"}),
+    ("tf_inception_v3", "inception_v3", {"aux_heads": False}),
+    ("ens_adv_inception_resnet_v2", "inception_resnet_v2", {}),
     ("ResNet50", "resnet50_keras", {}),
     ("ResNet50V2", "resnet50_v2_keras", {}),
     ("ResNet152v2", "resnet152_v2_keras", {}),
@@ -78,6 +84,7 @@ def test_the_spec_has_our_name_and_their_form(theirs: str, ours: str, fields: di
     with pytest.warns(Notice, match=f"is {ours}") as seen:
         spec = get_spec(theirs)
     assert len(seen) == 1
+    assert seen[0].filename == __file__, "a warning points at the caller's line"
     assert spec.name == ours
     assert {key: getattr(spec, key) for key in fields} == fields
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from residua._base.errors import InputError
+from residua._base.errors import InputError, Notice
 from residua.specs.catalog import get_spec, list_models
 from residua.specs.near_misses import near_misses
 
@@ -33,9 +33,6 @@ OFFERS = [
     ("resnet50_v3", ["resnet50_v1", "resnet50_v2"]),
     ("reznet50", ["resnet50"]),
     ("resnet5", ["resnet50"]),
-    ("NiN", ["nin", "cifar_nin"]),
-    ("CIFAR-NiN", ["cifar_nin", "nin"]),
-    ("alexnet2012", ["alexnet_2012"]),
 ]
 
 
@@ -50,6 +47,26 @@ def test_another_case_or_separator_offers_that_network_alone() -> None:
     names = list_models()
     for name in names:
         assert near_misses(name.upper().replace("_", "-"), names)[0] == name
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("ReSNeT50", "resnet50"),
+        ("resnet 50", "resnet50"),
+        ("resnet_50", "resnet50"),
+        ("resnet-50", "resnet50"),
+        ("NiN", "nin"),
+        ("CIFAR-NiN", "cifar_nin"),
+        ("alexnet2012", "alexnet_2012"),
+        ("CIFAR_RESNET20", "cifar_resnet20"),
+        ("resnext50-32x4d", "resnext50_32x4d"),
+    ],
+)
+def test_case_blanks_and_separators_mean_nothing_where_one_network_is_left(name: str, ours: str) -> None:
+    with pytest.warns(Notice, match=f"{name} is {ours} here") as seen:
+        assert get_spec(name) == get_spec(ours)
+    assert [warning.filename for warning in seen] == [__file__]
 
 
 def test_what_resembles_nothing_is_offered_nothing() -> None:

@@ -30,7 +30,7 @@ def test_the_studies_are_listed_with_their_questions(capsys: Output, words: list
         (["lesoin", "digits"], "Did you mean lesion?"),
         (["lesion"], "residua study lesion digits"),
         (["degradation", "NOWHERE"], "neither a folder nor a known data set"),
-        (["degradation", "digits", "--depths", "20,x"], '--depths: unable to convert "x" into int'),
+        (["degradation", "digits", "--depths", "20,x"], "Given: --depths x. Wanted: a whole number."),
         (["degradation", "digits", "--depths", "21,32"], "depth 21"),
         (["degradation", "digits", "--run", "RUN"], "--run for the study degradation"),
         (["lesion", "digits", "--run", "NOWHERE"], "holds no model.safetensors"),

@@ -83,6 +83,27 @@ def test_an_edited_network_is_not_the_published_one() -> None:
     assert "parameters" in count(get_spec("resnet18", widths=(65, 128, 256, 512))).differences[0]
 
 
+def test_an_edited_network_whose_tensors_no_peer_has_is_counted_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """Peers have nothing to compare it with: no conversion is recommended, and notes are no differences."""
+    edit = ["--set", "stem=none", "--peer", "torchvision,slim"]
+    assert main(["verify", "resnet50", *edit]) == 1
+    shown = capsys.readouterr()
+    wanted = published("resnet50")
+    assert wanted is not None
+    ours = count(get_spec("resnet50", stem="none"))
+    row = next(line for line in shown.out.splitlines() if line.startswith("resnet50, edited"))
+    assert f"{ours.params:,}" in row
+    assert f"✗  resnet50, edited: parameters {ours.params:,} instead of {wanted.params:,}" in shown.out
+    assert "\n   resnet50, edited: torchvision has no such network; only counts are compared" in shown.out
+    assert "unexpected" not in shown.out + shown.err
+    failures = [line for line in shown.out.splitlines() if line.startswith("✗  resnet50")]
+    assert [line.split(": ")[1].split()[0] for line in failures] == ["parameters", "MACs"]
+    (receipt,) = verify("resnet50", peers="torchvision", edits={"stem": "none"}).receipts
+    assert (receipt.lacking, receipt.refused, receipt.parity) == (("torchvision",), {}, ())
+    (receipt,) = verify("resnet18", peers="torchvision", edits={"stem": "imagenet"}).receipts
+    assert (receipt.edited, receipt.title, len(receipt.parity)) == (False, "resnet18", 1)
+
+
 def test_a_network_that_ignores_its_input_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     found = compare("alexnet", "torchvision")
     assert found.ok
@@ -108,8 +129,8 @@ def test_every_twin_is_a_network_of_its_peer() -> None:
         (["verify", "resnet5O"], "resnet50"),
         (["verify", "nonsense*"], "nonsense*"),
         (["verify", "resnet18", "--peer", "torchvison"], "torchvison"),
-        (["verify", "resnet50_v2_slim", "--peer", "slm"], '"slim"'),
-        (["verify", "resnet50_v2_slim", "--peer", "Slim"], '"slim"'),
+        (["verify", "resnet50_v2_slim", "--peer", "slm"], "Did you mean slim?"),
+        (["verify", "resnet50_v2_slim", "--peer", "Slim"], "Did you mean slim?"),
         (["verify", "resnet50_v2_slim", "--peer", "slim,none"], "--peer none beside slim"),
         (["verify", "resnet50_v2_slim", "--peer", "none", "--peer", "all"], "--peer none beside all"),
         (["verify", "resnet50_v2_slim", "--peer", "slim", "--peer", ""], "--peer"),

@@ -21,6 +21,7 @@ from residua._base.wording import wording
 from residua._base.words import visible
 from residua.cli.flags import Render, as_flags, error_as_flags, options_of
 from residua.cli.lists import spread
+from residua.cli.parse_errors import as_input_error
 from residua.cli.show import note
 from residua.cli.streams import StdoutError, discard, settle_streams
 
@@ -221,7 +222,8 @@ def _own_warnings() -> Iterator[None]:
     before = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], filename: str, *position: Any, **where: Any) -> None:
-        if Path(filename).is_relative_to(_SOURCE):
+        # A notice names the place that called the library: here, the parser's.
+        if issubclass(category, Notice) or Path(filename).is_relative_to(_SOURCE):
             note(str(message) if issubclass(category, Notice) else f"Warning: {message}")
         elif Path(filename).parent.name != "PIL":  # The decoder itself names the file that Pillow comments on.
             before(message, category, filename, *position, **where)
@@ -237,7 +239,7 @@ def _verdict(error: BaseException, words: Sequence[str]) -> tuple[str, int]:
     """Return what to print of an error, and the exit code."""
     if isinstance(error, CycloptsError):
         command = f"residua {words[0]}" if words and words[0] in _COMMANDS else "residua"
-        return f"{' '.join(str(error).split())} See: {command} --help", 2
+        return str(as_input_error(error, command)), 2
     if isinstance(error, InputError):
         return error_as_flags(error, _options(words)), error.exit_code
     if isinstance(error, ResiduaError):

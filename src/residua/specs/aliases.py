@@ -63,6 +63,8 @@ ALIASES: tuple[Alias, ...] = (
     # TF-slim
     Alias(r"resnet_v2_(\d+)", "resnet{}_v2_slim", _SLIM),
     Alias(r"resnet_v1_(\d+)", "resnet{}_v1", _SLIM, _SLIM_V1),
+    Alias(r"resnet_v2_(\d+)_slim", "resnet{}_v2_slim", f"{_SLIM}, with our suffix"),
+    Alias(r"(?:resnet_v1_(\d+)|resnet(\d+)_v1)_slim", "resnet{}_v1", f"{_SLIM}, with our suffix", _SLIM_V1),
     Alias(r"vgg_a", "vgg11", _SLIM),
     Alias(r"vgg_(16|19)", "vgg{}", _SLIM),
     # Keras
@@ -76,6 +78,15 @@ ALIASES: tuple[Alias, ...] = (
     Alias(r"ResNet(\d+)v2", "cifar_resnet{}_v2_keras", _EXAMPLE),
     # timm
     Alias(r"resnetv2_(\d+)", "resnet{}_v2", _TIMM),
+    Alias(
+        r"resnet200",
+        "resnet152",
+        _TIMM,
+        {"depths": (3, 24, 36, 3)},
+        "the 200 layers of He 2016 (arXiv 1603.05027) are resnet200_v2",
+    ),
+    Alias(r"(?:tf|adv|gluon)_inception_v3", "inception_v3", "a former name in timm", {"aux_heads": False}),
+    Alias(r"ens_adv_inception_resnet_v2", "inception_resnet_v2", "a former name in timm"),
     Alias(r"resnet(50|101|152)c", "resnet{}", _TIMM, {"stem": "deep"}),
     Alias(r"seresnext(50)_32x4d", "resnext{}_32x4d", _TIMM, {"se_ratio": 16}),
     Alias(r"legacy_seresnet(50|101|152)", "seresnet{}_v1", _TIMM),

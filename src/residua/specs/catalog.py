@@ -5,15 +5,17 @@ from __future__ import annotations
 import fnmatch
 import json
 import reprlib
+import sys
 import warnings
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from residua._base.errors import InputError, Notice, ask_whether
 from residua.specs.aliases import equal_of
 from residua.specs.families import FAMILIES
-from residua.specs.near_misses import near_misses
+from residua.specs.near_misses import near_misses, same_spelling
 from residua.specs.no_equal import nearest_of
 from residua.specs.schema import Spec
 from residua.specs.series import Series
@@ -21,6 +23,9 @@ from residua.specs.series import Series
 SERIES: tuple[Series, ...] = tuple(
     series for family in FAMILIES.values() for series in getattr(family.specs, "SERIES", ())
 )
+
+
+_SOURCE = Path(__file__).parents[1]
 
 
 @cache
@@ -50,8 +55,8 @@ def list_models(pattern: str = "*") -> list[str]:
 def get_spec(name: str, **edits: Any) -> Spec:
     """Return the frozen spec of a network, with fields edited: `get_spec("resnet50", num_classes=3)`.
 
-    Another library's name of one of our networks serves too (`residua.specs.aliases`): the spec has our name, and a
-    `Notice` states which it is.
+    Another library's name of one of our networks serves too (`residua.specs.aliases`), and so does a listed name in
+    another case or with other separators: the spec has our name, and a `Notice` states which it is.
 
     Raises:
         InputError: an unknown name (the nearest three are named); one of a network that we do not have (the nearest is
@@ -94,7 +99,7 @@ def _of_others(name: str) -> Spec:
         except InputError as error:
             raise InputError(f"network {shown}, which would be {equal.name}", error.wanted, error.remedy) from error
         if spec is not None:
-            warnings.warn(f"{name} is {equal.words}", Notice, stacklevel=1)
+            _notify(f"{name} is {equal.words}")
             return spec.edit(**equal.edits)
         shown = f"{shown}, which would be {equal.name}"
     elif nearest := nearest_of(name):
@@ -103,12 +108,23 @@ def _of_others(name: str) -> Spec:
             f"a name of the catalog. The nearest is {nearest.name}; {name} has {nearest.words}",
             f"Use {nearest.name} with what it lacks in mind, or see them all with: residua models",
         )
+    elif ours := same_spelling(name, list_models()):
+        _notify(f"{name} is {ours} here: the same name but for case and separators")
+        return get_spec(ours)
     meant = equal.name if equal else name.rpartition("/")[2].partition(".")[0]
     raise InputError(
         f"network {shown}",
         f"a name of the catalog. {ask_whether(near_misses(meant, list_models()))}",
         "See them all with: residua models",
     )
+
+
+def _notify(sentence: str) -> None:
+    """Issue a notice that points at the caller's line, however many frames of Residua stand between."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and Path(frame.f_code.co_filename).is_relative_to(_SOURCE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(sentence, Notice, stacklevel=level)
 
 
 def counts(name: str) -> tuple[int, int] | None:

@@ -56,7 +56,8 @@ def near_misses(name: str, names: Sequence[str], count: int = 3) -> list[str]:
     Those that differ in case and separators alone stand for themselves. Else names that begin with it come first, then
     its family by the nearest number. Where there are neither, names that look alike.
     """
-    wanted = _parts(name[:_MOST])
+    # The letter O for a zero: resnet5O.
+    wanted = _parts(re.sub(r"(?<=[0-9])[oO](?![A-Za-z])", "0", name[:_MOST]))
     ours = {each: _parts(each) for each in names}
     if same := [each for each, parts in ours.items() if parts.tokens == wanted.tokens and parts.tokens]:
         return sorted(same, key=lambda each: ours[each].cifar != wanted.cifar)[:count]
@@ -67,6 +68,15 @@ def near_misses(name: str, names: Sequence[str], count: int = 3) -> list[str]:
     for rank, each in related:
         kept.setdefault(ours[each].number if rank[1] else each, each)
     return list(kept.values())[:count] or [each for each in nearest(name, names, count) if _alike(name, each) >= 0.5]
+
+
+def same_spelling(name: str, names: Sequence[str]) -> str | None:
+    """Return the one of `names` that differs from `name` in case and separators alone; None for none or several."""
+    if re.search(r"(?<![0-9])0[0-9]", name):
+        return None  # a depth has one spelling
+    wanted = _parts(name[:_MOST])
+    same = [each for each in names if _parts(each)[:2] == wanted[:2] and wanted.tokens]
+    return same[0] if len(same) == 1 else None
 
 
 def _rank(name: str, parts: _Parts, wanted: _Parts) -> tuple[float, ...] | None:

@@ -21,6 +21,10 @@ _SIZES = {"resnet": (48, 80), "densenet": (48, 80), "vgg": (48, 80), "inception_
 _LEAST = (96, 128)  # for every other family
 
 
+class OtherTensors(InputError):
+    """The tensors of a peer's network are not those of ours."""
+
+
 @dataclass(frozen=True)
 class ParityReceipt:
     """One comparison of logits.
@@ -63,8 +67,8 @@ def compare(name: str, peer: str, *, seed: int = 0, **edits: Any) -> ParityRecei
         edits: of our network, beside those that make it the peer's.
 
     Raises:
-        InputError: the peer has no such network; the conversion refused the peer's tensors; our network gives no
-            logits of an image.
+        OtherTensors: the conversion refused the peer's tensors.
+        InputError: the peer has no such network; our network gives no logits of an image.
     """
     peer_network, library = peer_network_of(name, peer), PEERS[peer]
     if peer_network is None:
@@ -75,7 +79,10 @@ def compare(name: str, peer: str, *, seed: int = 0, **edits: Any) -> ParityRecei
     generator = torch.Generator().manual_seed(seed + 1)
     images = torch.randn(2, spec.in_channels, height, width, generator=generator, dtype=library.precision)
     theirs = library.answer(peer_network, spec, images, seed)
-    ours = ours_from(spec, theirs.tensors, peer, subject=f"{peer}'s {peer_network.name}")
+    try:
+        ours = ours_from(spec, theirs.tensors, peer, subject=f"{peer}'s {peer_network.name}")
+    except InputError as refusal:
+        raise OtherTensors(refusal.given, refusal.wanted, refusal.remedy) from refusal
     with torch.device("meta"):
         network = build(ours.spec)
     network.load_state_dict(ours.tensors, strict=True, assign=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from residua._base.words import agree, some
 from residua.verification.parity import ParityReceipt
 from residua.verification.peers import Peer
 from residua.verification.verify import Receipt
@@ -48,8 +51,25 @@ def reading(peer: Peer) -> str:
     return f"an independent reading of the {peer.graph}, not the library itself"
 
 
-def remarks(receipt: Receipt) -> list[str]:
-    """Return what must be said beside a network's row: differences first, then reasons, then the record's note."""
-    record = receipt.counts.record
-    lines = [*receipt.differences, receipt.counts.explained, record.note if record else ""]
-    return [line for line in lines if line]
+class Remark(NamedTuple):
+    """What must be said beside a network's row.
+
+    Attributes:
+        sign: of `SIGNS`; " " for a note that decides nothing.
+        text: one sentence or more.
+    """
+
+    sign: str
+    text: str
+
+
+def remarks(receipt: Receipt) -> list[Remark]:
+    """Return what must be said beside a network's row: differences first, then reasons, then notes."""
+    record, explained = receipt.counts.record, receipt.counts.explained
+    lines = [Remark("✗", difference) for difference in receipt.differences]
+    lines += [Remark("≈", explained)] if explained else []
+    if receipt.lacking:
+        peers = some(receipt.lacking)
+        verb = agree(len(receipt.lacking), "has", "have")
+        lines.append(Remark(" ", f"{peers} {verb} no such network; only counts are compared"))
+    return [*lines, Remark(" ", record.note)] if record and record.note else lines

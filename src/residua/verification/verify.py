@@ -13,7 +13,7 @@ from residua._base.words import some
 from residua.specs.catalog import get_spec, list_models
 from residua.specs.edit_text import read_edits
 from residua.verification.counts import CountReceipt, count
-from residua.verification.parity import ParityReceipt, compare
+from residua.verification.parity import OtherTensors, ParityReceipt, compare
 from residua.verification.peers import PEERS, absent
 from residua.weights.bundle.value import versions
 from residua.weights.peers.same_network import peer_network_of
@@ -29,6 +29,8 @@ class Receipt:
         counts: parameters and MACs, and what was published of them.
         parity: one comparison for each peer that was asked and has the network.
         refused: the peers whose weights did not convert: peer -> why.
+        edited: whether fields of the spec are other than the catalog's.
+        lacking: the peers that have no network of these tensors, since it is edited; no fault of either.
     """
 
     name: str
@@ -36,6 +38,13 @@ class Receipt:
     counts: CountReceipt
     parity: tuple[ParityReceipt, ...] = ()
     refused: dict[str, str] = field(default_factory=dict)
+    edited: bool = False
+    lacking: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The name, and whether the network is edited."""
+        return f"{self.name}, edited" if self.edited else self.name
 
     @property
     def ok(self) -> bool:
@@ -106,7 +115,8 @@ def verify(
         peers: whom to compare with, of "torchvision", "timm", "keras", "slim"; None: all of them where `models` names
             any, else nobody (counts of all take seconds, all logits minutes).
         edits: of the networks' specs: {"shortcut": "none"}, or words such as "shortcut=none". Publications and peers
-            stay those of the unedited networks.
+            stay those of the unedited networks; a peer whose tensors an edited network does not take has no such
+            network, and nothing is compared with it.
         progress: called with (networks done, networks in all).
 
     Raises:
@@ -131,17 +141,23 @@ def verify(
 
 
 def _receipt(name: str, peers: Sequence[str], edits: Sequence[str] | Mapping[str, Any]) -> Receipt:
-    spec = get_spec(name)
-    changes = edits if isinstance(edits, Mapping) else read_edits(spec, edits)
-    spec = spec.edit(**changes)
-    parity, refused = [], {}
+    listed = get_spec(name)
+    changes = edits if isinstance(edits, Mapping) else read_edits(listed, edits)
+    spec = listed.edit(**changes)
+    edited = spec != listed
+    parity, refused, lacking = [], {}, []
     for peer in peers:
         if peer_network_of(name, peer) is not None:
             try:
                 parity.append(compare(name, peer, **changes))
+            except OtherTensors as error:
+                if edited:
+                    lacking.append(peer)
+                else:
+                    refused[peer] = str(error)
             except InputError as error:
                 refused[peer] = str(error)
-    return Receipt(name, spec.paper, count(spec), tuple(parity), refused)
+    return Receipt(name, spec.paper, count(spec), tuple(parity), refused, edited, tuple(lacking))
 
 
 def _names(models: Sequence[str]) -> list[str]:

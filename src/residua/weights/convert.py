@@ -24,7 +24,7 @@ from residua.weights.preprocess.settle import Statements, settle_preprocess
 from residua.weights.preprocess.stated import StatedPreprocess
 from residua.weights.rgb import for_rgb
 from residua.weights.run import Run
-from residua.weights.sources.by_structure import match_by_structure, matches
+from residua.weights.sources.by_structure import also_fits, match_by_structure, matches
 from residua.weights.sources.read_source import ConvertedWeights, read_weights, trained_on
 
 
@@ -125,7 +125,10 @@ def _read(
             )
         match = match_by_structure(path, spec)
         note = f"Matched by structure: {counted(len(match.modules), 'layer')}; check the map."
-        return ConvertedWeights(match.spec, match.tensors, "", (note,)), match.modules
+        notes = [note]
+        if others := also_fits(path, spec):
+            notes.append(f"The file also fits {some(others)}; weights cannot tell them apart.")
+        return ConvertedWeights(match.spec, match.tensors, "", tuple(notes)), match.modules
     try:
         return read_weights(path, spec, source, keep_background=outputs), {}
     except InputError as error:

@@ -101,6 +101,33 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, capsys: Output
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.parametrize("name", ["index.html", "learn.md", "learn.json", "figures/1-1.svg", "runs/a/report.html"])
+def test_files_of_the_pages_names_that_are_anothers_stay(tmp_path: Path, capsys: Output, name: str) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("a")
+    assert main(["learn", "--step", "1", "--short", "--out", str(tmp_path)]) == 2
+    assert f"already holds {name.partition('/')[0]}. Wanted: a folder of its own" in capsys.readouterr().err
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
+    assert file.read_text() == "a"
+
+
+def test_a_course_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it had written by then."""
+    from residua.studies.lessons import learn
+
+    def killed(*arguments: object) -> float:
+        (tmp_path / "runs").mkdir()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(learn, "_do", killed)
+        with pytest.raises(KeyboardInterrupt):
+            learn.learn(tmp_path, steps=(1,), short=True, progress=False)
+    assert json.loads((tmp_path / "learn.json").read_text())["steps"] == []
+    assert [step.number for step in learn.learn(tmp_path, steps=(1,), short=True, progress=False).steps] == [1]
+
+
 def test_a_run_is_no_folder_of_a_course(tmp_path: Path, capsys: Output) -> None:
     """A folder with a lock and files of its own, such as a run, gets nothing."""
     for name in (".lock", "model.safetensors"):

@@ -81,7 +81,9 @@ def test_grey_means_hold_for_all_channels(tmp_path: Path) -> None:
         ({"mean_image": MEAN, "mean": 0.5}, "both mean and mean_image"),
         ({"mean_image": MEAN[:8]}, r"mean_image of shape \(8, 16, 3\) for images of 16 × 16"),
         ({"mean_image": MEAN[0, 0]}, r"\(H, W, 3\)"),
-        ({"mean_image": MEAN * np.nan}, "finite"),
+        ({"mean_image": MEAN * np.nan}, "768 of 768 numbers that are NaN or infinite.*Leave such pixels out"),
+        ({"mean_image": MEAN * np.nan, "scale": 255}, "finite numbers. Leave such pixels out"),
+        ({"mean_image": MEAN[:15] * 255, "scale": 255}, r"\(15, 16, 3\).*on images of 16 × 16\.$"),
         ({"mean_image": np.array(["a"])}, "cannot be read"),
         ({"mean_image": "nowhere.npy"}, "cannot be read: No such file"),
         ({"mean_image": MEAN, "preprocess": PREPROCESS}, "preprocess beside parts of it"),
@@ -98,8 +100,12 @@ def test_what_is_no_mean_is_refused(tmp_path: Path, stated: dict[str, Any], word
 def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
     torch.save(tiny_model().state_dict(), tmp_path / "w.pth")
     np.save(tmp_path / "mean.npy", np.array([{}], object), allow_pickle=True)
-    with pytest.raises(InputError, match="cannot be read"):
-        convert(tmp_path / "w.pth", model=tiny_spec(), out=tmp_path / "run", mean_image=tmp_path / "mean.npy")
+    text = tmp_path / "mean.txt"
+    text.write_text("0.5 0.5 0.5\n")
+    for file, words in ((tmp_path / "mean.npy", "it holds Python objects"), (text, r"it is not a \.npy file")):
+        with pytest.raises(InputError, match=f"cannot be read: {words}") as caught:
+            convert(tmp_path / "w.pth", model=tiny_spec(), out=tmp_path / "run", mean_image=file)
+        assert "allow_pickle" not in str(caught.value)
 
 
 def test_the_command_takes_it_and_names_the_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

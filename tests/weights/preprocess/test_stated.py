@@ -33,6 +33,7 @@ ASSUMED = PreprocessSpec(32, 36, "bilinear", IMAGENET_MEAN, IMAGENET_STD)
         ({"std": (0.1, 0.2, 0.3)}, {"std": (0.1, 0.2, 0.3)}),
         ({"scale": 255}, {"mean": (0.0,) * 3, "std": (1 / 255,) * 3}),
         ({"scale": 255, "mean": [127.5], "std": 51}, {"mean": (0.5,) * 3, "std": (0.2,) * 3}),
+        ({"scale": 255, "mean": 0, "std": 255}, {"mean": (0.0,) * 3, "std": (1.0,) * 3}),
         ({"scale": 2, "mean": 1, "std": 1}, {"mean": (0.5,) * 3, "std": (0.5,) * 3}),
         ({"interpolation": "lanczos"}, {"interpolation": "lanczos"}),
         ({"crop": 1.0}, {"resize": 32}),
@@ -73,6 +74,9 @@ def test_the_scale_is_what_white_becomes(tmp_path: Path) -> None:
         ({"mean": (125, 123, 114)}, "mean up to 125, where white is 1"),
         ({"scale": 2, "mean": 2.5}, "mean up to 2.5, where white is 2"),
         ({"mean_image": np.full((32, 32, 3), 128.0)}, "mean_image up to 128, where white is 1"),
+        ({"mean_image": np.full((32, 32, 3), 0.47), "scale": 255}, "mean_image up to 0.47, where white is 255.*by 255"),
+        ({"mean": (0.49, 0.48, 0.45), "scale": 255}, "mean up to 0.49, where white is 255.*Multiply mean by 255"),
+        ({"mean": 300, "scale": 255}, "mean up to 300, where white is 255.*in the units of scale"),
         ({"crop": 1.5}, "crop=1.5"),
         ({"crop": 0}, "crop=0"),
         ({"interpolation": "cubic"}, "Did you mean bicubic"),
@@ -99,10 +103,15 @@ def test_what_is_assumed_is_reported_on_stderr_and_in_the_run(
     known = ["--mean", "0.5,0.4,0.3", "--std", "0.2", "--interpolation", "bicubic", "--crop", "1", "--image-size", "32"]
     assert main([*words, str(tmp_path / "b"), *known]) == 0
     assert "Preprocessing assumed" not in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "d"), "--scale", "255"]) == 0
+    line = capsys.readouterr().err
+    assert "Assumed of the preprocessing, as Residua trains cifar_resnet8: filter of the resize bilinear" in line
+    assert "share of the resized side 1; side 32 × 32" in line
+    assert "mean" not in line
     wanted = PreprocessSpec(32, 32, "bicubic", (0.5, 0.4, 0.3), (0.2,) * 3)
     assert residua.load(tmp_path / "b").preprocess_spec == wanted
     assert main([*words, str(tmp_path / "c"), "--mean", "red"]) == 2
-    assert 'convert "red" into float' in capsys.readouterr().err
+    assert "Given: --mean red. Wanted: a number." in capsys.readouterr().err
 
 
 def _publish(folder: Path, **fields: Any) -> None:

@@ -12,8 +12,9 @@ from torch import Tensor
 import residua
 from articles import tutorial
 from residua._base.errors import InputError
+from residua.cli.app import main
 from residua.specs.catalog import get_spec
-from residua.weights.sources.by_structure import match_by_structure
+from residua.weights.sources.by_structure import also_fits, match_by_structure
 
 State = dict[str, Tensor]
 SMALL = {"depths": (2, 1, 1), "widths": (8, 16, 32), "stem_width": 8, "shortcut": "projection"}
@@ -112,6 +113,28 @@ def test_safetensors_keeps_no_order(tmp_path: Path) -> None:
     safetensors.torch.save_file(_renamed(network.state_dict(), *HOME_MADE), path)
     with pytest.raises(InputError, match="safetensors keeps no order, and"):
         match_by_structure(path, get_spec("cifar_resnet8", **SMALL, projection_norm=False))
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "others"),
+    [
+        ("cifar_resnet8", "cifar_plain8", {"cifar_resnet8"}),
+        ("cifar_resnet8", "cifar_resnet8", {"cifar_plain8"}),
+        ("resnet18_plainstem", "resnet18_plainstem", set()),
+        ("cifar_resnet20", "cifar_plain20", {"cifar_resnet20"}),
+    ],
+)
+def test_networks_that_weights_do_not_tell_apart_are_named(
+    tmp_path: Path, model: str, asked: str, others: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Shortcuts without weights and places of strides are in no file."""
+    state = residua.create_model(model, num_classes=3).state_dict()
+    path = _saved(_renamed(state, ("layer", "blocks.")), tmp_path / "a.pth")
+    assert set(also_fits(path, get_spec(asked))) == others
+    if asked == "cifar_plain8":
+        words = ["convert", str(path), "--model", asked, "--by-structure", "--out", str(tmp_path / "run")]
+        assert main(words) == 0
+        assert "The file also fits cifar_resnet8; weights cannot tell them apart." in capsys.readouterr().err
 
 
 def test_other_layers_are_counted_and_the_network_that_has_them_is_named(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ def verify(
     Parameters and MACs (multiply-accumulates of convolutions and linear layers, one image; FLOPs are twice that) must
     equal the published ones. A peer's network gets random weights, every statistic and bias included; converted, they
     must give the same logits. The exit code is 1 when something differs. Edited networks (--set) are compared with the
-    publications and peers of the unedited ones: what the edit changes is a difference.
+    publications and peers of the unedited ones: what the edit changes is a difference. A peer whose weights do not fit
+    the edited network has no such network; counts alone are compared then.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def verify(
         counts = receipt.counts
         ours = (f"{counts.params:,}", f"{counts.macs:,}")
         errors = (parity_cell(parity.get(name)) for name in asked)
-        rows.append((receipt.name, *ours, *record_cells(receipt), *paper_cells(receipt), *errors, verdict(receipt)))
+        rows.append((receipt.title, *ours, *record_cells(receipt), *paper_cells(receipt), *errors, verdict(receipt)))
     columns = ("network", "parameters", "MACs", "published", "MACs", "counted", "paper", "MACs", *asked, "")
     print_table(columns, rows, right=(1, 2, 3, 4, 6, 7))
     signs = {row[-1] for row in rows}
@@ -67,14 +68,15 @@ def verify(
             say(f"{name}  {reading(PEERS[name])}")
     for receipt in outcome.receipts:
         if models or verdict(receipt) in "≈✗":
-            for line in remarks(receipt):
-                say(f"{verdict(receipt)}  {receipt.name}: {line}")
+            for remark in remarks(receipt):
+                say(f"{remark.sign}  {receipt.title}: {remark.text}")
     if not outcome.peers:
         note("Logits were not compared. All of them, in some minutes: residua verify --peer all")
     for name, command in outcome.absent.items():
         note(f"{name} is not installed and was not asked: {command}")
+    lacking = {name for receipt in outcome.receipts for name in receipt.lacking}
     for name in asked if peer else ():
-        if name not in compared:
+        if name not in compared | lacking:
             note(f"{name} has none of these networks.")
     failed = sum(not receipt.ok for receipt in outcome.receipts)
     note(f"{counted(len(outcome.receipts), 'network')}, {failed} with differences.")

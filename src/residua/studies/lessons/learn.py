@@ -43,6 +43,14 @@ class _Record(TypedDict):
     pictures: list[dict[str, Any]]
 
 
+class _Document(TypedDict):
+    data: str
+    form: str
+    page: str
+    steps: list[dict[str, Any]]
+    versions: dict[str, str]
+
+
 @dataclass(frozen=True)
 class CourseReport:
     """The steps that are done.
@@ -90,13 +98,16 @@ def learn(
     for number in steps:
         if not 1 <= number <= len(STEPS):
             raise InputError(f"step={number}", f"a step from 1 to {len(STEPS)}", "Leave it out for all of them")
-    others = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-    if foreign := [name for name in others if name not in _OWN and not name.endswith(".part")]:
-        raise InputError(f"{folder} already holds {some(foreign)}", "a folder of its own", "Give a different out=…")
+    _refuse_foreign(folder)
     course = Course(folder, short, progress)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder), Display(progress) as display:
+        _refuse_foreign(folder)
+        if not (folder / DOCUMENT).exists():
+            # Before all else: it marks the folder as a course's, whenever the process is killed.
+            with writing(folder / DOCUMENT):
+                _write_document(_gathered(course))
         for number in sorted(set(steps)) or range(1, len(STEPS) + 1):
             one = lesson(number)
             if _read(course, number) is not None:
@@ -116,6 +127,24 @@ def learn(
             _write(report)
         display.say(f"See {folder / PAGE}")
     return report
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder of something else: files of other names, or files of ours without a document of a course."""
+    entries = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    others = [name for name in entries if name != LOCK_FILE and not name.endswith(".part")]
+    foreign = others if not _is_course(folder) else [name for name in others if name not in _OWN]
+    if foreign:
+        raise InputError(f"{folder} already holds {some(foreign)}", "a folder of its own", "Give a different out=…")
+
+
+def _is_course(folder: Path) -> bool:
+    """Return whether a course was begun in a folder: its document states one."""
+    try:
+        document: _Document = read_json(folder / DOCUMENT, _Document)
+    except Damaged:
+        return False
+    return document["page"] == PAGE
 
 
 def _do(course: Course, number: int, one: Lesson) -> float:
@@ -202,5 +231,9 @@ def _write(report: CourseReport) -> None:
             former.unlink()
     write_text(report.folder / PAGE, render_html(report.steps, report.environment, short=report.short))
     write_text(report.folder / TEXT, render_markdown(report.steps, report.environment, short=report.short))
+    _write_document(report)
+
+
+def _write_document(report: CourseReport) -> None:
     document = json.dumps(report.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
     write_text(report.folder / DOCUMENT, document + "\n")

@@ -16,6 +16,15 @@ from residua._base.words import some
 from residua.specs.preprocess import PreprocessSpec, describe, resized, size_words
 from residua.weights.preprocess.pixel_mean import pixel_mean
 
+_WORDS = {
+    "mean": "mean",
+    "std": "deviation",
+    "interpolation": "filter of the resize",
+    "crop": "share of the resized side",
+    "image_size": "side",
+}
+_DARKEST = 1 / 255  # of white: a mean below one level is one of another unit, not of images
+
 
 @dataclass(frozen=True)
 class StatedPreprocess:
@@ -78,31 +87,39 @@ class StatedPreprocess:
             changes["mean_image"] = pixel_mean(self.mean_image, scale)
         elif "mean" in changes:
             changes["mean_image"] = None
-        self._refuse_levels(changes, scale)
+        self._refuse_other_units(changes, scale)
         try:
             return dataclasses.replace(fed, **changes)
         except InputError as error:
             if self.mean_image is None or "mean_image" not in error.given:
                 raise
             side = size_words(fed.size)
+            levels = ", or scale=255 for a mean of levels" if scale < 255 and "shape" not in error.given else ""
             raise InputError(
                 error.given,
                 f"a mean image of {side} pixels, in units where white is {scale:g}",
-                "Give image_size=… as the images were, or scale=255 for a mean of levels",
+                f"Give image_size=… as the images were, or compute the mean on images of {side}{levels}",
             ) from error
 
-    def _refuse_levels(self, changes: dict[str, Any], scale: float) -> None:
-        """Refuse a mean that no image can have: levels of 0 to 255, where white is 1."""
+    def _refuse_other_units(self, changes: dict[str, Any], scale: float) -> None:
+        """Refuse a mean that no image can have: levels of 0 to 255 where white is 1, or shares where white is 255."""
         each = changes.get("mean_image")
         highest = max(changes.get("mean", ()), default=0.0)
         if each is not None:
             highest = max(highest, *memoryview(each.data).cast("f"))
+        name = "mean_image" if each is not None else "mean"
         if highest > 1:
-            name = "mean_image" if each is not None else "mean"
             raise InputError(
                 f"{name} up to {highest * scale:g}, where white is {scale:g}",
                 "a mean between black and white",
-                "Give scale=255 for a mean of levels",
+                "Give scale=255 for a mean of levels" if scale < 255 else f"Give {name} in the units of scale",
+            )
+        if scale > 1 and 0 < highest <= _DARKEST:
+            raise InputError(
+                f"{name} up to {highest * scale:g}, where white is {scale:g}",
+                "a mean of more than one level of 255",
+                f"Multiply {name} by {scale:g} if white is 1 in it. For images as dark as that, give mean and std "
+                "with scale=1",
             )
 
     def assumption(self, settled: PreprocessSpec, whose: str) -> str:
@@ -124,9 +141,18 @@ class StatedPreprocess:
         if not assumed:
             return ""
         names = some([f"{name}=…" for name in assumed])
-        sentence = (
-            f"Preprocessing assumed, as {whose}: {describe(settled)}. Where the file's own is different, give {names}."
-        )
+        values = {
+            "mean": some(f"{value:g}" for value in settled.mean),
+            "std": some(f"{value:g}" for value in settled.std),
+            "interpolation": settled.interpolation,
+            "crop": f"{settled.crop_share:.4g}",
+            "image_size": size_words(settled.size),
+        }
+        rest = "; ".join(f"{_WORDS[name]} {values[name]}" for name in assumed if name in values)
+        what = f"Preprocessing assumed, as {whose}: {describe(settled)}"
+        if not self.is_empty:
+            what = f"Assumed of the preprocessing, as {whose}: {rest}"
+        sentence = f"{what}. Where the file's own is different, give {names}."
         if parts["scale"]:
             # Nothing in a file of weights shows it, and with the wrong scale a perfect network scores by chance.
             sentence += " A network that takes levels of 0 to 255 needs scale=255."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import re
@@ -15,7 +16,7 @@ from torch import Tensor
 from residua._base.errors import InputError
 from residua._base.words import some
 from residua.families.members import input_tensors, state_shapes
-from residua.specs.catalog import get_spec, list_models
+from residua.specs.catalog import SERIES, counts, get_spec, list_models
 from residua.specs.schema import Spec
 from residua.weights.files.state_file import container_of, read_state
 
@@ -101,6 +102,49 @@ def matches(path: Path, spec: Spec) -> bool:
     return True
 
 
+def also_fits(path: Path, spec: Spec) -> list[str]:
+    """Return the other networks of the catalog that a file matches as well: weights do not tell them apart.
+
+    Strides, padding, the order of activation and shortcuts without weights are in no file. Of series, the papers'
+    depths and the depth of `spec` are tried.
+
+    Args:
+        path: of the file.
+        spec: the network that it was matched with.
+
+    Raises:
+        InputError: an unreadable file.
+    """
+    theirs = _modules({name: tensor for name, tensor in read_state(path).items() if isinstance(tensor, Tensor)})
+    mine = _with_ends(spec, theirs)
+    names = [name for name in list_models() if _is_as_large(name, theirs)]
+    for series in SERIES:
+        with contextlib.suppress(InputError):
+            if other := series.match(_of_same_depth(series.pattern, spec.name)):
+                names.append(other.name)
+    found = []
+    for name in dict.fromkeys(names):
+        other = _with_ends(get_spec(name), theirs)
+        if not mine.diff(other.edit(name=mine.name)):
+            continue
+        if not _other_layers(theirs, _modules(state_shapes(other))) and matches(path, other):
+            found.append(name)
+    return found
+
+
+def _is_as_large(name: str, theirs: _Modules) -> bool:
+    """Return whether a listed network has about as many parameters as a file: its classes may be others."""
+    known = counts(name)
+    number = sum(math.prod(shape) for leaves in theirs.values() for leaf, shape in leaves if leaf not in _STATISTICS)
+    return known is not None and 0.8 <= number / known[0] <= 1.25
+
+
+def _of_same_depth(pattern: str, name: str) -> str:
+    """Return the name of a series with the numbers of another name."""
+    numbers = [*re.findall(r"\d+", name), "0", "0"]
+    return pattern.format(depth=numbers[0], width=numbers[1])
+
+
 def _modules(tensors: Mapping[str, Tensor]) -> _Modules:
     """Return the signature of each layer with tensors; counters, which old files lack, are left out."""
     grouped: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
@@ -119,6 +163,8 @@ def _with_ends(spec: Spec, theirs: _Modules) -> Spec:
         spec = spec.edit(num_classes=linear[-1][0])
     first = input_tensors(spec)[0]
     wanted = {name: tuple(tensor.shape) for name, tensor in state_shapes(spec).items() if tensor.ndim == 4}
+    if first not in wanted:
+        return spec  # fully connected
     alike = wanted[first][0], *wanted[first][2:]
     inner = {shape[1] for name, shape in wanted.items() if name != first and (shape[0], *shape[2:]) == alike}
     stems = {shape[1] for shape in kernels if len(shape) == 4 and (shape[0], *shape[2:]) == alike} - inner
