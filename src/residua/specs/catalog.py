@@ -55,8 +55,8 @@ def list_models(pattern: str = "*") -> list[str]:
 def get_spec(name: str, **edits: Any) -> Spec:
     """Return the frozen spec of a network, with fields edited: `get_spec("resnet50", num_classes=3)`.
 
-    Another library's name of one of our networks serves too (`residua.specs.aliases`), and so does a listed name in
-    another case or with other separators: the spec has our name, and a `Notice` states which it is.
+    Another library's name of one of our networks serves too (`residua.specs.aliases`). So does a listed name in another
+    case or with other separators. The spec has our name then, and a `Notice` states it.
 
     Raises:
         InputError: an unknown name (the nearest three are named); one of a network that we do not have (the nearest is
@@ -120,7 +120,7 @@ def _of_others(name: str) -> Spec:
 
 
 def _notify(sentence: str) -> None:
-    """Issue a notice that points at the caller's line, however many frames of Residua stand between."""
+    """Warn by a notice that points at the caller's line, however many frames of Residua stand between."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and Path(frame.f_code.co_filename).is_relative_to(_SOURCE):
         level, frame = level + 1, frame.f_back

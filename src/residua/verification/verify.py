@@ -115,8 +115,8 @@ def verify(
         peers: whom to compare with, of "torchvision", "timm", "keras", "slim"; None: all of them where `models` names
             any, else nobody (counts of all take seconds, all logits minutes).
         edits: of the networks' specs: {"shortcut": "none"}, or words such as "shortcut=none". Publications and peers
-            stay those of the unedited networks; a peer whose tensors an edited network does not take has no such
-            network, and nothing is compared with it.
+            stay those of the unedited networks. A peer whose tensors an edited network does not take has no such
+            network: nothing is compared with it.
         progress: called with (networks done, networks in all).
 
     Raises:
