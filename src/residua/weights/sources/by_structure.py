@@ -122,14 +122,14 @@ def also_fits(path: Path, spec: Spec) -> list[str]:
         with contextlib.suppress(InputError):
             if other := series.match(_of_same_depth(series.pattern, spec.name)):
                 names.append(other.name)
-    found = []
+    fitting = []
     for name in dict.fromkeys(names):
         other = _with_ends(get_spec(name), theirs)
         if not mine.diff(other.edit(name=mine.name)):
             continue
         if not _other_layers(theirs, _modules(state_shapes(other))) and matches(path, other):
-            found.append(name)
-    return found
+            fitting.append(name)
+    return fitting
 
 
 def _is_as_large(name: str, theirs: _Modules) -> bool:
