@@ -188,6 +188,31 @@ def test_an_engine_that_stays_broken_ends_the_process(
         assert server.server.exit_code == 1
 
 
+def test_a_broken_model_that_is_unloaded_does_not_end_the_process(
+    run_folder: Path, images: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot be opened again, but by then nobody is served by it."""
+    unloaded, opened = threading.Event(), threading.Event()
+
+    def fail(*arguments: object) -> None:
+        if threading.current_thread().name.startswith("asyncio"):
+            assert unloaded.wait(20)
+            opened.set()
+        raise InputError("gone", "a run", "Check the path")
+
+    with running({"a": {"1": run_folder}}, repository=run_folder.parent) as server:
+        monkeypatch.setattr(server.service.models.get("a").batcher, "_compute", fail)
+        monkeypatch.setattr(ModelVersion, "open", fail)
+        for _ in range(3):
+            server.infer(content=images["red"].read_bytes(), headers=RAW)
+        assert _change(server, "a", "unload") == (200, "")
+        unloaded.set()
+        assert opened.wait(20)
+        time.sleep(0.3)
+        assert (server.service.fatal, server.server.exit_code) == ("", 0)
+        assert server.http.get("/v2/health/ready").status_code == 200
+
+
 def test_an_engine_that_hangs_ends_the_process(run_folder: Path, images: dict[str, Path]) -> None:
     """A thread cannot be broken off: ready is 503, and the process ends."""
     release = threading.Event()

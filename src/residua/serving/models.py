@@ -80,6 +80,7 @@ class Models:
         metrics: of the server.
         fatal: called with a reason when a model broke and could not be opened again, or hangs; and whether it hangs.
         changed: awaited after what is served has changed, before whoever changed it is answered.
+        sources: what can be loaded by name besides what the repository holds and what was put.
     """
 
     def __init__(
@@ -88,11 +89,12 @@ class Models:
         metrics: Metrics,
         fatal: Callable[[str, bool], None],
         changed: Callable[[], Awaitable[None]] | None = None,
+        sources: Sources | None = None,
     ) -> None:
         self._settings, self._metrics, self._fatal = settings, metrics, fatal
         self._changed = changed or _nothing
         self._models: dict[str, dict[str, ModelVersion]] = {}
-        self._sources: dict[str, Mapping[str, Path | str]] = {}
+        self._sources: dict[str, Mapping[str, Path | str]] = dict(sources or {})
         self._errors: dict[str, str] = {}
         self._changing = asyncio.Lock()
         self._busy: dict[str, str] = {}
@@ -245,7 +247,9 @@ class Models:
                 ModelVersion.open, version.name, version.version, version.source, self._settings
             )
         except Exception as error:
-            self._fatal(f"{version.name}: its engine failed and could not be opened again ({error})", False)
+            # A client may have unloaded or replaced it meanwhile: then nothing that is served is broken.
+            if self._models.get(version.name, {}).get(version.version) is version:
+                self._fatal(f"{version.name}: its engine failed and could not be opened again ({error})", False)
             return
         versions = self._models.get(version.name, {})
         if versions.get(version.version) is version:

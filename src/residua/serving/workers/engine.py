@@ -26,10 +26,8 @@ from residua.serving.refusal import Refusal
 from residua.serving.service import Service
 from residua.serving.settings import Settings
 from residua.serving.workers.channel import Channel, Closed, Message
-from residua.serving.workers.handover import Handover, end_with_parent, receive, report
+from residua.serving.workers.handover import Handover, end_with_parent, receive, report_alive
 
-ALIVE_SECONDS = 0.5
-"""Between two reports that this process is alive."""
 _ACKNOWLEDGE_SECONDS = 5.0
 _LOOK_SECONDS = 0.005
 _COUNTED = frozenset({"answered", "failed", "decoded", "encoded"})
@@ -42,10 +40,11 @@ class Engine:
     Args:
         settings: of the server.
         path: the socket to listen on.
+        sources: the models that the command names, by name and version.
     """
 
-    def __init__(self, settings: Settings, path: Path) -> None:
-        self._service, self._socket = Service(settings), path
+    def __init__(self, settings: Settings, path: Path, sources: Sources) -> None:
+        self._service, self._socket, self._sources = Service(settings), path, sources
         self._workers: dict[Channel, dict[int, contextlib.ExitStack]] = {}
         self._tokens: dict[ModelVersion, int] = {}
         # Never those of an engine process before: workers may still hold them.
@@ -65,7 +64,8 @@ class Engine:
 
     async def serve(self, opened: list[ModelVersion]) -> None:
         """Serve workers that connect, until the process is ended."""
-        self._service.models = Models(self._service.settings, self._service.metrics, self._give_up, self._publish)
+        service = self._service
+        service.models = Models(service.settings, service.metrics, self._give_up, self._publish, self._sources)
         self._service.models.put(opened)
         server = await asyncio.start_unix_server(self._connected, self._socket)
         async with server:
@@ -178,25 +178,48 @@ def main(handover: Handover) -> int:
     """Open the models, state which or why not, and compute until the parent goes."""
     start_logs()
     try:
-        opened = _opened(handover.sources, handover.settings)
+        opened = _opened_first(handover)
     except InputError as error:
-        report({"refusal": [error.given, error.wanted, error.remedy]})
+        handover.report({"refusal": [error.given, error.wanted, error.remedy]})
         return error.exit_code
-    opened += _loaded_before(handover, {each.name for each in opened})
 
     async def serve() -> None:
         end_with_parent(lambda: os._exit(0))
-        serving = asyncio.create_task(Engine(handover.settings, handover.socket).serve(opened))
+        serving = asyncio.create_task(Engine(handover.settings, handover.socket, handover.sources).serve(opened))
         while not handover.socket.exists() and not serving.done():
             await asyncio.sleep(_LOOK_SECONDS)
-        report({"models": [[each.name, each.version] for each in opened]})
-        while not serving.done():
-            await asyncio.sleep(ALIVE_SECONDS)
-            report({})
+        if not serving.done():
+            handover.report({"models": [[each.name, each.version] for each in opened]})
+        await asyncio.wait((serving, asyncio.create_task(report_alive(handover))), return_when=asyncio.FIRST_COMPLETED)
         await serving
 
-    asyncio.run(serve())
+    try:
+        asyncio.run(serve())
+    except OSError as error:
+        wanted, remedy = "a folder for temporary files with a short path", "Set TMPDIR to one, such as /tmp"
+        handover.report({"refusal": [f"{handover.socket}, where no socket can be made ({error})", wanted, remedy]})
+        return 2
     return 0
+
+
+def _opened_first(handover: Handover) -> list[ModelVersion]:
+    """Open the command's models, or where an engine process before served others by then, those.
+
+    Of the latter, those that the command does not name and that cannot be opened are left out.
+    """
+    try:
+        served: Sources = read_json(_served(handover.socket), dict[str, dict[str, str]])
+    except Damaged:
+        return _opened(handover.sources, handover.settings)
+    opened: list[ModelVersion] = []
+    for name, versions in served.items():
+        try:
+            opened += _opened({name: versions}, handover.settings)
+        except ResiduaError as error:
+            if name in handover.sources:
+                raise
+            log("not_loaded_again", model=name, reason=str(error))
+    return opened
 
 
 def _opened(sources: Sources, settings: Settings) -> list[ModelVersion]:
@@ -205,21 +228,6 @@ def _opened(sources: Sources, settings: Settings) -> list[ModelVersion]:
         for name, versions in sources.items()
         for version, source in versions.items()
     ]
-
-
-def _loaded_before(handover: Handover, named: set[str]) -> list[ModelVersion]:
-    """Open what clients had loaded into the engine process before this one; what cannot be opened is left out."""
-    opened: list[ModelVersion] = []
-    try:
-        sources = read_json(_served(handover.socket), dict)
-    except Damaged:
-        return []
-    for name in sources.keys() - named:
-        try:
-            opened += _opened({name: sources[name]}, handover.settings)
-        except ResiduaError as error:
-            log("not_loaded_again", model=name, reason=str(error))
-    return opened
 
 
 def _served(path: Path) -> Path:

@@ -14,6 +14,9 @@ from typing import Any
 
 from residua.serving.settings import Limits, Settings
 
+ALIVE_SECONDS = 0.5
+"""Between two reports that a process is alive."""
+
 
 @dataclass(frozen=True)
 class Handover:
@@ -24,18 +27,21 @@ class Handover:
         sources: where the models lie, by name and version.
         socket: of the engine process.
         listener: the descriptor of the socket that listens; -1 for the engine process.
+        reports: the descriptor that reports are written to; whoever starts the process sets it.
     """
 
     settings: Settings
     sources: dict[str, dict[str, str]]
     socket: Path
     listener: int = -1
+    reports: int = -1
 
     def to_line(self) -> bytes:
         """Return one line of JSON."""
         settings = dataclasses.asdict(self.settings)
         settings["repository"] = None if self.settings.repository is None else str(self.settings.repository.absolute())
-        document = {"settings": settings, "sources": self.sources, "socket": str(self.socket), "fd": self.listener}
+        document: dict[str, Any] = {"settings": settings, "sources": self.sources, "socket": str(self.socket)}
+        document |= {"listener": self.listener, "reports": self.reports}
         return json.dumps(document).encode() + b"\n"
 
     @classmethod
@@ -45,7 +51,12 @@ class Handover:
         values = document["settings"]
         values |= {"limits": Limits(**values["limits"]), "origins": tuple(values["origins"])}
         values["repository"] = None if values["repository"] is None else Path(values["repository"])
-        return cls(Settings(**values), document["sources"], Path(document["socket"]), document["fd"])
+        descriptors = document["listener"], document["reports"]
+        return cls(Settings(**values), document["sources"], Path(document["socket"]), *descriptors)
+
+    def report(self, document: dict[str, Any]) -> None:
+        """Write one line of JSON for the supervisor."""
+        os.write(self.reports, json.dumps(document).encode() + b"\n")
 
 
 def receive() -> Handover:
@@ -59,11 +70,21 @@ def receive() -> Handover:
     return Handover.of_line(pieces)
 
 
-def report(document: dict[str, Any]) -> None:
-    """Write one line of JSON for the supervisor."""
-    os.write(1, json.dumps(document).encode() + b"\n")
-
-
 def end_with_parent(end: Callable[[], None]) -> None:
     """Call `end` when the parent has gone, however it went; on the event loop."""
-    asyncio.get_running_loop().add_reader(0, lambda: None if os.read(0, 1) else end())
+    loop = asyncio.get_running_loop()
+
+    def ended() -> None:
+        if not os.read(0, 1):
+            # At its end a pipe is always readable: the loop would do nothing else from here on.
+            loop.remove_reader(0)
+            end()
+
+    loop.add_reader(0, ended)
+
+
+async def report_alive(handover: Handover) -> None:
+    """Report again and again that this process is alive; on the event loop, which stands still where it is stuck."""
+    while True:
+        await asyncio.sleep(ALIVE_SECONDS)
+        handover.report({})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
+import math
 import os
 import select
 import signal
@@ -20,10 +23,18 @@ from residua._base.errors import InputError, ResiduaError
 from residua._base.subprocesses import python_module
 from residua.serving.logs import log, start_logs
 from residua.serving.settings import Settings
-from residua.serving.workers.handover import Handover
+from residua.serving.workers.handover import ALIVE_SECONDS, Handover
 
+ENGINE, WORKER = "residua.serving.workers.engine", "residua.serving.workers.worker"
+"""The modules that the processes run."""
 _TICK_SECONDS = 0.05
 _WORKER_SECONDS = 60.0
+_OPENING_SECONDS, _OPENING_FACTOR = 120.0, 10.0
+"""An engine process that is started again must open its models in this time, or in this many times the first one's."""
+_REPORTS = 10
+"""Reports that a process may miss, at least, before it counts as hung."""
+_SIGNALLED = 128
+"""Added to the number of the signal that ends the server before it answers, as shells do."""
 _PIECE = 1 << 16
 _SPARE_SECONDS = 5.0
 _MOST_STARTS, _WITHIN_SECONDS = 5, 60.0
@@ -32,32 +43,48 @@ _MOST_STARTS, _WITHIN_SECONDS = 5, 60.0
 
 @dataclass
 class _Child:
-    """A process of ours."""
+    """A process of ours.
+
+    Attributes:
+        process: itself.
+        reports: the end of a pipe from which its reports are read, unbuffered.
+        heard: when it last reported, in the time of `time.monotonic`.
+        has_started: whether it has reported at all.
+    """
 
     process: subprocess.Popen[bytes]
+    reports: io.FileIO
     heard: float = field(default_factory=time.monotonic)
+    has_started: bool = False
 
     @property
     def code(self) -> int | None:
         return self.process.poll()
 
-    def line(self, seconds: float | None) -> dict[str, object]:
-        """Return what it reports next; {} where it ends or takes too long."""
-        pipe = self.process.stdout
-        assert pipe is not None
-        if not select.select([pipe], [], [], seconds)[0]:
-            return {}
-        text = pipe.readline()
-        document: dict[str, object] = json.loads(text) if text else {}
-        return document
+    def line(self, until: float, stopped: Callable[[], bool]) -> dict[str, object]:
+        """Return what it reports next; {} where it ends, `until` passes, or a signal asks to stop."""
+        # Short waits: after a signal, Python goes on with a wait as if nothing had come.
+        while not stopped() and time.monotonic() < until:
+            if select.select([self.reports], [], [], _TICK_SECONDS)[0]:
+                text = self.reports.readline()
+                self.heard, self.has_started = time.monotonic(), True
+                document: dict[str, object] = json.loads(text) if text else {}
+                return document
+        return {}
 
     def silent_for(self) -> float:
         """Return the seconds since it last reported that it is alive."""
-        pipe = self.process.stdout
-        assert pipe is not None
-        while select.select([pipe], [], [], 0)[0] and pipe.read(_PIECE):
-            self.heard = time.monotonic()
+        while select.select([self.reports], [], [], 0)[0] and self.reports.read(_PIECE):
+            self.heard, self.has_started = time.monotonic(), True
         return time.monotonic() - self.heard
+
+    def end(self) -> None:
+        """Kill it, and close the pipes to it."""
+        self.process.kill()
+        self.process.wait()
+        self.reports.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
 
 class Supervisor:
@@ -78,6 +105,7 @@ class Supervisor:
             for name, versions in sources.items()
         }
         self._stopped_by: int | None = None
+        self._opening_seconds = _OPENING_SECONDS
         self._children: list[_Child] = []
         self._starts: deque[float] = deque()
 
@@ -94,67 +122,95 @@ class Supervisor:
         folder = tempfile.TemporaryDirectory(prefix="residua-")
         self._socket = Path(folder.name) / "engine"
         children = self._children
+        began = time.monotonic()
         try:
-            engine, models = self._start_engine()
-            children.append(engine)
-            workers = [self._start_worker() for _ in range(self._settings.workers)]
-            children += workers
-            for worker in workers:
-                if not worker.line(_WORKER_SECONDS):
-                    raise InputError("a worker that did not start", "workers that do", "Its log has the reason")
+            models = self._open_engine(math.inf)
+            self._opening_seconds = max(_OPENING_SECONDS, _OPENING_FACTOR * (time.monotonic() - began))
+            if models is not None:
+                for _ in range(self._settings.workers):
+                    children.append(self._start_worker())
+                for worker in children[1:]:
+                    if not worker.line(time.monotonic() + _WORKER_SECONDS, self._is_stopped) and not self._is_stopped():
+                        raise InputError("a worker that did not start", "workers that do", "Its log has the reason")
+            if self._stopped_by is not None or models is None:
+                return _SIGNALLED + int(self._stopped_by or 0)
             start_logs()
             announce(models)
-            return self._watch(children)
+            return self._watch()
         finally:
             for child in children:
-                child.process.kill()
-                child.process.wait()
+                child.end()
             folder.cleanup()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _start_engine(self) -> tuple[_Child, list[tuple[str, str]]]:
+    def _is_stopped(self) -> bool:
+        return self._stopped_by is not None
+
+    def _open_engine(self, seconds: float) -> list[tuple[str, str]] | None:
+        """Start the engine process; return its models when they are open, None where a signal comes first."""
         self._socket.unlink(missing_ok=True)
-        handover = Handover(self._settings, self._sources, self._socket)
-        child = _start("residua.serving.workers.engine", handover)
-        stated = child.line(None)
+        child = _start(ENGINE, Handover(self._settings, self._sources, self._socket))
+        # At once, so that a second Ctrl-C finds it.
+        for before in self._children[:1]:
+            before.end()
+        self._children[:1] = [child]
+        stated = child.line(time.monotonic() + seconds, self._is_stopped)
+        if self._is_stopped():
+            return None
         if "models" not in stated:
-            child.process.kill()
-            child.process.wait()
             refusal = stated.get("refusal")
             if isinstance(refusal, list):
                 raise InputError(*refusal)
+            late = child.code is None and child.silent_for() >= seconds
+            child.process.kill()
+            child.process.wait()
+            if late:
+                raise ResiduaError(f"The engine process has not opened its models within {seconds:.0f} s")
             raise ResiduaError(f"The engine process ended with exit code {child.code}")
         models = stated["models"]
         assert isinstance(models, list)
-        return child, [(name, version) for name, version in models]
+        return [(name, version) for name, version in models]
 
     def _start_worker(self) -> _Child:
         handover = Handover(self._settings, {}, self._socket, self._listener.fileno())
-        return _start("residua.serving.workers.worker", handover)
+        return _start(WORKER, handover)
 
-    def _watch(self, children: list[_Child]) -> int:
+    def _watch(self) -> int:
+        children = self._children
+        # A process reports every ALIVE_SECONDS: less than some reports' time would end one that is well.
+        stall = max(self._settings.stall, _REPORTS * ALIVE_SECONDS)
         while self._stopped_by is None:
             time.sleep(_TICK_SECONDS)
-            if children[0].silent_for() > self._settings.stall:
-                log("engine_silent", seconds=self._settings.stall)
-                children[0].process.kill()
-                children[0].process.wait()
             for at, child in enumerate(children):
+                role = {"process": "worker", "number": at} if at else {"process": "engine"}
+                silent = child.silent_for()
+                if silent > (stall if child.has_started else max(stall, _WORKER_SECONDS)) and child.code is None:
+                    log("process_silent", **role, seconds=round(silent, 1))
+                    child.process.kill()
+                    child.process.wait()
                 if child.code is None or self._stopped_by is not None:
                     continue
-                log("process_died", worker=at, exit_code=child.code)
+                log("process_died", **role, exit_code=child.code)
                 if not self._may_start():
                     log("fatal", reason="processes die again and again")
                     self._drain(children)
                     return 1
                 try:
-                    children[at] = self._start_engine()[0] if at == 0 else self._start_worker()
-                except ResiduaError as error:
+                    self._start_again(at)
+                except (ResiduaError, OSError) as error:
                     log("fatal", reason=str(error))
                     self._drain(children)
                     return 1
         return self._drain(children)
+
+    def _start_again(self, at: int) -> None:
+        if at == 0:
+            self._open_engine(self._opening_seconds)
+        else:
+            fresh = self._start_worker()
+            self._children[at].end()
+            self._children[at] = fresh
 
     def _may_start(self) -> bool:
         now = time.monotonic()
@@ -189,20 +245,34 @@ class Supervisor:
 
 def _start(module: str, handover: Handover) -> _Child:
     command, environment = python_module(module)
-    passed = [handover.listener] if handover.listener >= 0 else []
-    # In a session of its own, a process does not get the terminal's Ctrl-C: the supervisor passes on what it should.
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        pass_fds=passed,
-        bufsize=0,
-        start_new_session=True,
-    )
+    read, write = os.pipe()
+    reports = io.FileIO(read, "rb")
+    passed = [write, *([handover.listener] if handover.listener >= 0 else [])]
+    try:
+        # In a session of its own, a process does not get the terminal's Ctrl-C; what it should get, it is sent.
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            # Reports have a pipe of their own: what a library prints there would be no report.
+            stdout=2,
+            pass_fds=passed,
+            bufsize=0,
+            start_new_session=True,
+        )
+    except OSError:
+        reports.close()
+        raise
+    finally:
+        os.close(write)
+    child = _Child(process, reports)
     assert process.stdin is not None
-    process.stdin.write(handover.to_line())
-    return _Child(process)
+    try:
+        process.stdin.write(dataclasses.replace(handover, reports=write).to_line())
+    except OSError:
+        child.end()
+        raise
+    return child
 
 
 def _lasting(source: Path | str) -> str:

@@ -14,7 +14,7 @@ from residua.serving.model import ModelVersion
 from residua.serving.server import HttpServer
 from residua.serving.service import Service
 from residua.serving.workers.channel import Closed
-from residua.serving.workers.handover import Handover, end_with_parent, receive, report
+from residua.serving.workers.handover import Handover, end_with_parent, receive, report_alive
 from residua.serving.workers.remote import RemoteMetrics, RemoteModels
 
 
@@ -56,13 +56,15 @@ def main(handover: Handover) -> int:
     """Answer requests until the supervisor or its end stops this process; return the exit code."""
     start_logs()
     service = WorkerService(handover)
-    server = HttpServer(service, [], lambda: report({"ready": os.getpid()}))
+    server = HttpServer(service, [], lambda: handover.report({"ready": os.getpid()}))
     with FairListener(fileno=handover.listener) as listener:
 
         async def serve() -> None:
             end_with_parent(server.stop)
+            alive = asyncio.create_task(report_alive(handover))
             with contextlib.suppress(Closed):
                 await server.serve(sockets=[listener])
+            alive.cancel()
 
         asyncio.run(serve())
     log("worker_stopped", exit_code=server.exit_code)
