@@ -79,7 +79,7 @@ class _Child:
         return time.monotonic() - self.heard
 
     def end(self) -> None:
-        """Kill it, and close the pipes to it."""
+        """Stop it at once, and close the pipes to it."""
         self.process.kill()
         self.process.wait()
         self.reports.close()
