@@ -15,7 +15,7 @@ from residua.serving.workers.handover import receive
 
 
 def main() -> None:
-    """Receive the handover, and go on as told."""
+    """Receive the handover, and go on as the word states."""
     count = Path(os.environ["FAKE_COUNT"])
     with count.open("ab") as file:
         file.write(b".")

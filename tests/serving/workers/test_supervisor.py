@@ -1,4 +1,4 @@
-"""The supervisor with processes that do as a test says: none of its waits is without an end."""
+"""The supervisor with processes that do what a test wants: none of its waits is without an end."""
 
 from __future__ import annotations
 
