@@ -34,7 +34,7 @@ def checks(ray_url: str, own_url: str, red: bytes, blue: bytes) -> dict[str, boo
     done: dict[str, bool] = {}
     with httpx.Client(timeout=60, trust_env=False) as http:
 
-        def same(name: str, method: str, path: str, **options: Any) -> None:
+        def same(name: str, status: int, method: str, path: str, **options: Any) -> None:
             theirs, ours = (http.request(method, url + path, **options) for url in (ray_url, own_url))
             texts = []
             for answer in (theirs, ours):
@@ -44,16 +44,16 @@ def checks(ray_url: str, own_url: str, red: bytes, blue: bytes) -> dict[str, boo
                     texts.append(document)
                 except ValueError:
                     texts.append(answer.text)
-            done[name] = (theirs.status_code, texts[0]) == (ours.status_code, texts[1])
+            done[name] = theirs.status_code == ours.status_code == status and texts[0] == texts[1]
 
-        same("ready", "GET", "/v2/health/ready")
-        same("metadata", "GET", "/v2/models/a")
-        same("an image", "POST", "/predict", content=red)
-        same("a form of images", "POST", "/predict", files=[("f", red), ("f", blue)])
-        same("inference", "POST", "/v2/models/a/infer", content=red, headers=raw)
-        same("an unknown model", "POST", "/v2/models/none/infer", content=red, headers=raw)
-        same("no image", "POST", "/predict", content=b"x")
-        same("the page", "GET", "/")
+        same("ready", 200, "GET", "/v2/health/ready")
+        same("metadata", 200, "GET", "/v2/models/a")
+        same("an image", 200, "POST", "/predict", content=red)
+        same("a form of images", 200, "POST", "/predict", files=[("f", red), ("f", blue)])
+        same("inference", 200, "POST", "/v2/models/a/infer", content=red, headers=raw)
+        same("an unknown model", 404, "POST", "/v2/models/none/infer", content=red, headers=raw)
+        same("no image", 400, "POST", "/predict", content=b"x")
+        same("the page", 200, "GET", "/")
         done["metrics"] = "residua_images_total" in http.get(ray_url + "/metrics").text
     return done
 

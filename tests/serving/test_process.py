@@ -96,7 +96,7 @@ def test_settings_out_of_range(edits: dict[str, Any]) -> None:
 
 
 def test_ten_times_overload(run_folder: Path) -> None:
-    """Whatever is not answered is refused at once and states when to come again; then all goes on."""
+    """Whatever is not answered is refused at once and states when to retry; then all goes on."""
     content = json.dumps(tensor_input(np.ones((8, 3, 8, 8), np.float32))).encode()
     with running({"a": {"1": run_folder}}, queue=16, max_batch=4) as server:
         answers: list[tuple[int, str]] = []

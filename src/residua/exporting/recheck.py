@@ -17,12 +17,11 @@ from residua.exporting.formats import open_graph
 from residua.exporting.gate import Verdict, judge
 from residua.exporting.golden import Golden
 from residua.exporting.graph_input import GraphForm
-from residua.exporting.names import CERTIFICATE, FILES, GOLDEN, MAX_DROP, ONNX, ExportPrecision, FormatName, check_form
+from residua.exporting.names import CERTIFICATE, GOLDEN, MAX_DROP, ExportPrecision, FormatName, check_form
 from residua.exporting.part import Part, open_part
 from residua.exporting.proof import ProofRow, prove
 from residua.exporting.reading.stored import StoredRun, graph_of, read_certificate
 from residua.exporting.resizing.fit import raw_size
-from residua.runtime.graphs.external_data import check_external_data
 from residua.specs.fields import BadPolicy
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run
@@ -98,10 +97,6 @@ def check_export(
     part = None if run is None else _part(stored["run"], run, data, data_dir, on_bad, progress)
     graph = graph_of(folder, stored).parent
     golden = Golden.read(folder / GOLDEN)
-    if name in ONNX:
-        for file in check_external_data(graph / FILES["onnx"][0]):
-            if (graph / file).relative_to(folder).as_posix() not in stored["files"]:
-                raise Damaged(graph / file, "model.onnx reads weights from it, and the certificate does not name it")
     answers, _ = open_graph(name, graph, precision)
     if golden.pixels.shape[1:] != (*(raw_size(preprocess) if form.any_size else preprocess.size), 3):
         raise Damaged(folder / GOLDEN, "its images are not of the size that the graph is proven with")

@@ -100,7 +100,7 @@ class Batcher:
         """Count images in, before they are decoded; `leave` or their pass counts them out.
 
         Raises:
-            Refusal: the queue is full, or their deadline would pass in it. It states when to come again.
+            Refusal: the queue is full, or their deadline would pass in it. It states when to retry.
         """
         if self.waiting + images > self._most_waiting:
             raise self._busy(f"{self.waiting} images wait; at most {self._most_waiting} may", "queue_full")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 
-from residua._base.errors import InputError
+from residua._base.errors import InputError, ResiduaError
 from residua.data.decode import Pixels
 from residua.serving.batcher import Batcher
 from residua.serving.networks.network import Computation, Description, Floats, Network, Picture, Source
 from residua.serving.networks.open import open_network
+from residua.serving.refusal import Refusal
 from residua.serving.settings import Settings
 from residua.serving.statistics import Statistics
 from residua.serving.wire.request import IMAGE, LOGITS, OUTPUTS, PROBABILITIES, TENSOR, Signature
@@ -39,6 +41,7 @@ class ModelVersion:
         self._users = 0
         self.statistics: Statistics
         self.batcher: Batcher
+        self._hung: Callable[[], None]
 
     @classmethod
     def open(cls, name: str, version: str, source: Source, settings: Settings) -> ModelVersion:
@@ -62,7 +65,7 @@ class ModelVersion:
 
     def start(self, statistics: Statistics, broken: Callable[[], None], hung: Callable[[], None]) -> None:
         """Begin to take images; on the event loop."""
-        self.statistics = statistics
+        self.statistics, self._hung = statistics, hung
         self.batcher = Batcher(
             self.network.logits,
             max_batch=self._settings.max_batch,
@@ -100,8 +103,31 @@ class ModelVersion:
         return Signature(*self.description.preprocess.size, len(self.description.classes))
 
     async def explained(self, threads: Executor, image: Pixels, target: int) -> Picture:
-        """Return the evidence for class `target` in an image as the network sees it; computed in one of `threads`."""
-        return await asyncio.get_running_loop().run_in_executor(threads, self.network.explained, image, target)
+        """Return the evidence for class `target` in an image as the network sees it; computed in one of `threads`.
+
+        Raises:
+            Refusal: the run cannot be explained any more.
+        """
+        loop = asyncio.get_running_loop()
+
+        def give_up() -> None:
+            with contextlib.suppress(RuntimeError):  # The loop may have ended meanwhile.
+                loop.call_soon_threadsafe(self._hung)
+
+        def compute() -> Picture:
+            # Timed from here on, not while it waits for its thread; and whether or not the client still waits.
+            watchdog = threading.Timer(self._settings.stall, give_up)
+            watchdog.daemon = True
+            watchdog.start()
+            try:
+                return self.network.explained(image, target)
+            finally:
+                watchdog.cancel()
+
+        try:
+            return await loop.run_in_executor(threads, compute)
+        except ResiduaError as error:
+            raise Refusal(503, f"no explanation: {error}", "not_ready") from None
 
     def outputs(self, logits: Floats) -> dict[str, Floats]:
         """Return all outputs of the protocol by name."""

@@ -266,7 +266,9 @@ class Models:
 
     def _hang(self, version: ModelVersion) -> None:
         version.failed = "its engine does not return"
-        self._fatal(f"{version.name}: a forward pass has not returned after {self._settings.stall:g} s", True)
+        self._fatal(
+            f"{version.name}: a forward pass or an explanation has not returned after {self._settings.stall:g} s", True
+        )
 
     def _retire(self, version: ModelVersion, *, gone: bool) -> None:
         async def retire() -> None:

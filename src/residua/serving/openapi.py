@@ -148,7 +148,7 @@ STATUSES: dict[int, str] = {
     413: "Too large",
     415: "Another content encoding than gzip and deflate",
     500: "The engine failed",
-    503: "Not ready, or the queue is full: Retry-After states when to come again",
+    503: "Not ready, or the queue is full: Retry-After states when to retry",
     504: "The deadline passed",
 }
 

@@ -124,7 +124,7 @@ def _decoded(image: bytes, spec: PreprocessSpec, pixels: int) -> Pixels | BadIma
     except BadImage as error:
         return error
     except MemoryError:
-        return BadImage("the image", "needs more memory than can be had")
+        return BadImage("the image", "needs more memory than is available")
 
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

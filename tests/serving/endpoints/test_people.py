@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from evaluation.runs import colour_run
+from residua._base.errors import InputError
 from serving.running import Running, running
 
 
@@ -53,6 +56,35 @@ def test_an_explanation(server: Running, images: dict[str, Path]) -> None:
     assert pictures[0].convert("RGB").getpixel((100, 100)) == (255, 0, 0)
     assert pictures[1].convert("RGB").getpixel((100, 100)) != (255, 0, 0)
     assert answer["method"].startswith("gradcam of")
+
+
+def test_an_explanation_that_hangs(run_folder: Path, images: dict[str, Path]) -> None:
+    """The request ends at its deadline, and the process, whose one thread for explanations is stuck, after `stall`."""
+    release = threading.Event()
+    with running({"a": {"1": run_folder}}, timeout=0.5, stall=1.0, drain=1) as server:
+        network = server.service.models.get("a").network
+        network.explained = lambda image, target: release.wait(20)  # type: ignore[assignment, method-assign]
+        began = time.monotonic()
+        answer = server.http.post("/predict?explain=1", content=images["red"].read_bytes())
+        assert (answer.status_code, "explanation" in answer.json()["error"]) == (504, True)
+        assert time.monotonic() - began < 0.95, "less than the stall"
+        while not server.service.fatal:
+            assert time.monotonic() - began < 10
+            time.sleep(0.05)
+        assert server.service.hung
+    release.set()
+
+
+def test_a_run_that_is_gone_is_not_explained(
+    run_folder: Path, images: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(image: object, target: int) -> None:
+        raise InputError("a run that was replaced", "the run that is served", "Load the model again")
+
+    with running({"a": {"1": run_folder}}) as server:
+        monkeypatch.setattr(server.service.models.get("a").network, "explained", gone)
+        answer = server.http.post("/predict?explain=1", content=images["red"].read_bytes())
+        assert (answer.status_code, "Load the model again" in answer.json()["error"]) == (503, True)
 
 
 @pytest.mark.parametrize(

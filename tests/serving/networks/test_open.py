@@ -11,10 +11,12 @@ import httpx
 import numpy as np
 import pytest
 
+from evaluation.runs import colour_run
 from residua._base.errors import Damaged, InputError
 from residua.data.decode import decode
 from residua.data.preprocess.resize import apply_uint8
 from residua.exporting.export import export
+from residua.exporting.reading.stored import signature
 from residua.inference.predict import predict
 from residua.serving.networks import kept_graph
 from residua.serving.networks.conversion import convert
@@ -113,6 +115,54 @@ def test_a_replaced_run_is_checked_again(
         assert server.infer(content=red, headers=RAW).json() == before
         weights.write_bytes(whole)
         assert server.http.post("/v2/repository/models/a/load").status_code == 200
+
+
+def test_a_replaced_run_is_not_explained(cache: Path, run_folder: Path, tmp_path: Path) -> None:
+    """The map would be of other weights than those that answered."""
+    run = Path(shutil.copytree(run_folder, tmp_path / "a"))
+    network = open_network(run, OPENVINO)
+    shutil.rmtree(run)
+    colour_run(run, classes=["blue", "green", "red"])
+    with pytest.raises(InputError, match="other weights than those that answer"):
+        network.explained(_images(1)[0], 0)
+
+
+def test_nothing_is_explained_without_torch(
+    converted: Network, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_graph, "_has_torch", lambda: False)
+    network = open_network(run_folder, OPENVINO)
+    assert (converted.description.explains, network.description.explains) == (True, False)
+    assert network.explained(_images(1)[0], 0)["overlay"] is None
+
+
+@pytest.mark.parametrize("change", [{"files": None}, {"network": {}}, {"network": 7}, {"weights_sha256": None}])
+def test_a_damaged_description_is_made_again(
+    converted: Network,
+    cache: Path,
+    run_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, object],
+) -> None:
+    shutil.copytree(cache / "graphs", tmp_path / "graphs")
+    monkeypatch.setenv("RESIDUA_CACHE", str(tmp_path))
+    for path in (tmp_path / "graphs").glob("*/description.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.warns(UserWarning, match="made again"):
+        again = open_network(run_folder, OPENVINO)
+    assert again.description == converted.description
+
+
+@pytest.mark.parametrize("name", ["model.xml", "model.bin"])
+def test_a_graph_that_the_certificate_does_not_name(exported: Path, tmp_path: Path, name: str) -> None:
+    """Nothing would have checked its bytes."""
+    altered = Path(shutil.copytree(exported, tmp_path / "altered"))
+    certificate = json.loads((altered / "certificate.json").read_text())
+    del certificate["sha256"], certificate["files"][name]
+    (altered / "certificate.json").write_text(json.dumps(certificate | {"sha256": signature(certificate)}))
+    with pytest.raises(Damaged, match=f"{name}.*does not name it"):
+        open_network(altered, Computation())
 
 
 def test_a_damaged_entry_is_converted_again(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path, PureWindowsPath
 from typing import Any, NotRequired, TypedDict, cast
 
 from residua._base.errors import Damaged
 from residua._base.files import sha256_file
 from residua._base.json_file import read_json
-from residua.exporting.names import CERTIFICATE, FILES, Layout, check_form, graph_folder
+from residua.exporting.names import CERTIFICATE, FILES, ONNX, Layout, check_form, graph_folder
+from residua.runtime.graphs.external_data import check_external_data
 from residua.specs.fields import checked
 
 SCHEMA = 1
@@ -67,8 +69,7 @@ def read_certificate(folder: Path) -> StoredCertificate:
     """Return the certificate of a folder, after checking its signature and the hashes of all files.
 
     Raises:
-        Damaged: the certificate is absent or was altered; a file is missing, was altered, or is one that the
-            certificate does not name.
+        Damaged: the certificate is absent or was altered; a file that it names is missing or was altered.
     """
     path = folder / CERTIFICATE
     stored = read_json(path, StoredCertificate)
@@ -85,14 +86,27 @@ def read_certificate(folder: Path) -> StoredCertificate:
 
 
 def graph_of(folder: Path, stored: StoredCertificate) -> Path:
-    """Return the file of an export to open.
+    """Return the file of an export to open, after checking that the certificate names all that it is read with.
 
     Raises:
-        InputError: an unknown format or layout.
+        InputError: an unknown format or layout; an ONNX file that reads weights from outside its folder.
+        Damaged: the graph, or a file that its weights are read from, has no hash in the certificate.
     """
     name, _ = check_form(stored["format"], stored["precision"])
     layout: Layout = checked("layout", stored.get("layout", "plain"), Layout)
-    return graph_folder(folder, layout, stored["run"]["model"]) / FILES[name][0]
+    graph = graph_folder(folder, layout, stored["run"]["model"])
+    files = FILES[name]
+    # A certificate without the graph is refused before anything parses the file.
+    _check_named(folder, stored, graph, files)
+    if name in ONNX:
+        _check_named(folder, stored, graph, check_external_data(graph / files[0]))
+    return graph / files[0]
+
+
+def _check_named(folder: Path, stored: StoredCertificate, graph: Path, files: Iterable[str]) -> None:
+    for file in files:
+        if (graph / file).relative_to(folder).as_posix() not in stored["files"]:
+            raise Damaged(graph / file, "the graph is read from it, and the certificate does not name it")
 
 
 def _inside(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Sequence
@@ -76,7 +77,7 @@ async def _answers(
         raise
     logits = await version.batcher.submit(good, deadline)
     probabilities = version.network.probabilities(logits)
-    maps = iter(await _maps(service, version, good, probabilities)) if explain else None
+    maps = iter(await _maps(service, version, good, probabilities, deadline)) if explain else None
     rows = iter(zip(logits, probabilities, strict=True))
     entries = []
     for image, pixels in zip(images, decoded, strict=True):
@@ -89,9 +90,17 @@ async def _answers(
 
 
 async def _maps(
-    service: Service, version: ModelVersion, pixels: Sequence[Pixels], probabilities: np.ndarray[Any, Any]
+    service: Service,
+    version: ModelVersion,
+    pixels: Sequence[Pixels],
+    probabilities: np.ndarray[Any, Any],
+    deadline: float,
 ) -> list[Picture]:
-    return await overlays(service, version, pixels, probabilities.argmax(axis=1).tolist())
+    try:
+        async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+            return await overlays(service, version, pixels, probabilities.argmax(axis=1).tolist())
+    except TimeoutError:
+        raise Refusal(504, "the deadline passed before the explanation was computed", "deadline") from None
 
 
 def _ranking(

@@ -15,7 +15,7 @@ from residua.exporting.names import FILES
 from residua.runtime.graphs.fold import fold_batch_norm
 from residua.runtime.graphs.program import LEAST_EXAMPLES, example_images, export_program
 from residua.serving.networks.graph_network import FORMATS
-from residua.serving.networks.kept_graph import DESCRIPTION, REFUSAL
+from residua.serving.networks.kept_graph import DESCRIPTION, REFUSAL, StoredGraph
 from residua.serving.networks.run_network import describe_run
 from residua.weights.open import load
 
@@ -34,7 +34,8 @@ def convert(folder: Path, engine: str, out: Path) -> None:
     form = FORMATS[engine]
     write_model(form, converted(form, program, "logits"), out, {})
     files = {name: sha256_file(out / name) for name in FILES[form]}
-    document = {"network": describe_run(run, engine, "fp32").to_json(), "files": files}
+    stated = describe_run(run, engine, "fp32").to_json()
+    document = StoredGraph(network=stated, files=files, weights_sha256=run.weights_sha256)
     (out / DESCRIPTION).write_text(json.dumps(document), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""A converted graph behind OpenVINO or ONNX Runtime: neither is torch imported, nor are weights unpacked twice."""
+"""A converted graph behind OpenVINO or ONNX Runtime: opened without torch, and with one copy of the weights."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from residua.data.preprocess.arrays import normalised_array
 from residua.exporting.names import FILES, FormatName
 from residua.runtime.engines.sessions import OnnxRuntimeSession, OpenVINOSession, Session, usable_processors
 from residua.serving.networks.network import (
+    NOTHING,
     Description,
     Doubles,
     Floats,
@@ -66,7 +67,7 @@ class GraphNetwork:
     def explained(self, image: Pixels, target: int) -> Picture:
         """See `Network`."""
         if self._explain is None:
-            return Picture(overlay=None, image=None, method=None, evidence=0.0)
+            return NOTHING
         return self._explain(image, target)
 
 
@@ -97,19 +98,35 @@ def open_session(engine: str, precision: str, folder: Path) -> OpenVINOSession |
 
 
 class LazyExplainer:
-    """Explains answers of a run that a converted graph computes: torch and the run are loaded with the first."""
+    """Explains answers of a run that a converted graph computes: torch and the run are loaded with the first.
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    Args:
+        source: the run.
+        weights_sha256: of the tensors that the graph was made of.
+    """
+
+    def __init__(self, source: Source, weights_sha256: str) -> None:
+        self._source, self._weights_sha256 = source, weights_sha256
         self._run: Any = None
         self._loading = threading.Lock()
 
     def __call__(self, image: Pixels, target: int) -> Picture:
-        """Return the evidence for class `target`; see `Network.explained`."""
+        """Return the evidence for class `target`; see `Network.explained`.
+
+        Raises:
+            InputError: the folder has no run any more, or one of other weights than those that answer.
+        """
         from residua.serving.networks.pictures import explained
         from residua.weights.open import load
 
         with self._loading:
             if self._run is None:
-                self._run = load(self._source)
+                run = load(self._source)
+                if run.weights_sha256 != self._weights_sha256:
+                    raise InputError(
+                        f"{self._source}, which holds other weights than those that answer",
+                        "the run that is served",
+                        "Load the model again",
+                    )
+                self._run = run
         return explained(self._run, image, target)

@@ -8,26 +8,41 @@ import json
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any, TypedDict
 
 from residua._base.cache import Cache
 from residua._base.errors import Damaged, InputError
 from residua._base.files import sha256_file
 from residua._base.json_file import read_json
+from residua._base.run_files import CONFIG_FILE, MODEL_FILE
 from residua._base.subprocesses import python_module
 from residua._version import __version__
 from residua.exporting.names import FILES
 from residua.serving.networks.graph_network import FORMATS, GraphNetwork, LazyExplainer, open_session
 from residua.serving.networks.network import Computation, Description
 
-MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 DESCRIPTION, REFUSAL = "description.json", "refusal.json"
-_FORMAT = 1  # part of every key
+_FORMAT = 2  # part of every key
 _LIMIT = 8 << 30
 _PACKAGES = {"openvino": ("openvino", "torch"), "onnxruntime": ("onnxscript", "torch")}
 """The packages that decide what a converted graph is."""
 
 
-def is_run(folder: Path) -> bool:
+class StoredGraph(TypedDict):
+    """What stands beside a converted graph.
+
+    Attributes:
+        network: the fields of its `Description`.
+        files: SHA-256 of its files, by name.
+        weights_sha256: of the tensors of the run that it was made of.
+    """
+
+    network: dict[str, Any]
+    files: dict[str, str]
+    weights_sha256: str
+
+
+def has_weights(folder: Path) -> bool:
     """Return whether a folder holds the weights of a run."""
     return (folder / MODEL_FILE).is_file()
 
@@ -35,7 +50,7 @@ def is_run(folder: Path) -> bool:
 def open_kept(folder: Path, computing: Computation) -> GraphNetwork:
     """Open the converted graph of a run, which is made where the cache has none.
 
-    The key covers every byte of the run's weights: a file that was replaced is converted, and with that checked, again.
+    The key covers every byte of the run's weights: a file that was replaced is checked and converted again.
 
     Raises:
         InputError: as `load` and the engine.
@@ -56,13 +71,18 @@ def open_kept(folder: Path, computing: Computation) -> GraphNetwork:
 
 
 def _opened(entry: Path, folder: Path, computing: Computation) -> GraphNetwork:
-    document = read_json(entry / DESCRIPTION, dict)
+    document = read_json(entry / DESCRIPTION, StoredGraph)
     for name, digest in document["files"].items():
         if not (entry / name).is_file() or sha256_file(entry / name) != digest:
             raise Damaged(entry / name, "its bytes are not those that were written")
-    stated = Description.from_json(document["network"] | {"precision": computing.precision})
+    explains = document["network"].get("explains") is True and _has_torch()
+    changes = {"precision": computing.precision, "explains": explains}
+    try:
+        stated = Description.from_json(document["network"] | changes)
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        raise Damaged(entry / DESCRIPTION, f"it does not describe a network ({error})") from None
     session = open_session(computing.engine, computing.precision, entry)
-    explain = LazyExplainer(folder.absolute()) if stated.explains and _has_torch() else None
+    explain = LazyExplainer(folder.absolute(), document["weights_sha256"]) if explains else None
     return GraphNetwork(session, stated, explain)
 
 

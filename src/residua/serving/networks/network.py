@@ -119,6 +119,10 @@ class Picture(TypedDict):
     evidence: float
 
 
+NOTHING = Picture(overlay=None, image=None, method=None, evidence=0.0)
+"""Of a network without maps, or that nothing here explains."""
+
+
 class Network(Protocol):
     """A network made ready to answer.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from residua.runtime.engines.names import CONVERTED, check_choice
 from residua.serving.networks.export_folder import is_export, open_export
-from residua.serving.networks.kept_graph import is_run, open_kept
+from residua.serving.networks.kept_graph import has_weights, open_kept
 from residua.serving.networks.network import Computation, Network, Source
 
 
@@ -18,11 +18,11 @@ def open_network(source: Source, computing: Computation) -> Network:
     """
     check_choice(computing.engine, computing.precision)
     folder = Path(source)
-    if is_export(folder) and not is_run(folder):
+    if is_export(folder) and not has_weights(folder):
         return open_export(folder, computing)
     # A form in int8 is found by the values of the weights, which torch holds.
     kept = computing.engine in CONVERTED and computing.precision != "int8"
-    if kept and computing.device in (None, "cpu") and is_run(folder):
+    if kept and computing.device in (None, "cpu") and has_weights(folder):
         return open_kept(folder, computing)
     from residua.serving.networks.run_network import RunNetwork
 
@@ -31,4 +31,4 @@ def open_network(source: Source, computing: Computation) -> Network:
 
 def can_be_served(folder: Path) -> bool:
     """Return whether a folder of a repository is a run or an export."""
-    return is_run(folder) or is_export(folder)
+    return has_weights(folder) or is_export(folder)

@@ -15,11 +15,10 @@ from residua.explanation.methods import attribute
 from residua.families.network import Classifier
 from residua.figures.overlay import overlay, shown
 from residua.inference.stream import as_batch
-from residua.serving.networks.network import Picture
+from residua.serving.networks.network import NOTHING, Picture
 from residua.weights.run import Run
 
 _SIDE = 448
-NOTHING = Picture(overlay=None, image=None, method=None, evidence=0.0)
 
 
 def explains(run: Run) -> bool:
