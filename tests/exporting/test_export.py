@@ -167,6 +167,7 @@ def test_wrong_input_is_refused_before_any_work(run: residua.Run, tmp_path: Path
         ({"format": "onnx", "out": full}, "which holds a.txt"),
         ({"format": "onnx", "out": full / "a.txt"}, "which is a file"),
         ({"format": "onnx", "out": 5}, "out 5"),
+        ({"format": "onnx", "runtime": full}, "runtime=.*with format='onnx'"),
         ({"format": "onnx", "data": tmp_path / "nowhere"}, "nowhere"),
     ):
         with pytest.raises(InputError, match=words):

@@ -102,7 +102,7 @@ class Listing:
 
 
 class LeftOut:
-    """Counts what stands in a folder and is no data: a million such files take no more memory than one of each kind."""
+    """Counts what stands in a folder and is no data; keeps a name per ending, each trace of a system and each run."""
 
     def __init__(self) -> None:
         self._endings: Counter[str] = Counter()

@@ -27,7 +27,7 @@ class Certificate:
 
     Attributes:
         run: the run that was exported.
-        format: "onnx", "openvino" or "torch".
+        format: "onnx", "openvino", "torch" or "web".
         precision: of the export.
         layout: of the folder: "plain", "triton" or "ovms".
         with_preprocessing: whether it takes pixels and gives probabilities.

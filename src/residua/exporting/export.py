@@ -108,6 +108,7 @@ def export(
             is more than a grey level from ours they stay fixed, and the certificate states why.
         max_drop: the loss of top-1 that int8 may have, a fraction of 1. The steps of a ladder of recipes are tried,
             from plain to careful, and the first that passes is taken.
+        ladder_seconds: for int8, no further step begins after so long.
         golden_only: prove on golden images alone. It is so of runs that record no data, unless `data` is given.
         on_bad: "refuse" images that do not decode, or "skip" them; None for the policy of the training.
         data_dir: the folder of downloaded data sets.
@@ -121,6 +122,8 @@ def export(
     """
     name, chosen = check_form(format, precision)
     arranged = check_layout(layout, name, chosen)
+    if runtime is not None and name != "web":
+        raise InputError(f"runtime={runtime} with format={name!r}", "format='web' for it", "Leave it out")
     web = WebRuntime.open(None if runtime is None else Path(runtime)) if name == "web" else None
     limit: float = checked("max_drop", max_drop, MaxDrop, "Use max_drop=0.003 for 0.3 points")
     time: float = checked("ladder_seconds", ladder_seconds, Annotated[float, Span(0, above=True)])

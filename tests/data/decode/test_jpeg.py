@@ -67,7 +67,7 @@ def test_scans_are_bounded() -> None:
     began = time.monotonic()
     for count in (MAX_SCANS + 1, 20_000):
         data = scans(count)
-        assert read_header(encoded(picture(1), "JPEG", progressive=True), "").progressive
+        assert read_header(encoded(picture(1), "JPEG", progressive=True), "").scans > 1
         for read in (decode, size_of, orientation_of):
             with pytest.raises(BadImage, match=f"a progressive JPEG of {count} scans"):
                 read(data)
@@ -120,6 +120,16 @@ def test_fill_bytes_before_markers() -> None:
     data = encoded(picture(1), "JPEG")
     place = data.index(b"\xff\xdb")
     assert np.array_equal(decode(data[:place] + b"\xff" * 5 + data[place:]), decode(data))
+
+
+def test_scans_of_a_baseline_file_are_counted_up_to_its_end() -> None:
+    data = encoded(picture(1), "JPEG")
+    assert read_header(data, "").scans == 1
+    # A camera's second image follows the end of the first.
+    assert read_header(data + data, "").scans == 1
+    start = data.index(b"\xff\xda")
+    split = data[:start] + b"\xff\xda\0\x08\x01\x01\0\0\x3f\0\0" + data[start:]
+    assert read_header(split, "").scans == 2
 
 
 @pytest.mark.parametrize("progressive", [False, True])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from residua.evaluation.measures import neighbours
-from residua.evaluation.measures.neighbours import Nearest, mutual_pairs, unit
+from residua.evaluation.measures.neighbours import Nearest, unit
 
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.normal(size=(300, 16)).astype(np.float32)
@@ -43,16 +43,3 @@ def test_all_rows_where_there_are_fewer() -> None:
 
 def test_zeros_are_like_nothing() -> None:
     assert unit(np.zeros((1, 3))).tolist() == [[0, 0, 0]]
-
-
-def test_mutual_pairs() -> None:
-    first = np.concatenate([ROWS[:50], QUERIES[:2] + 1e-4])
-    second = np.concatenate([ROWS[100:150], QUERIES[:2]])
-    pairs = mutual_pairs(first, second, 0.999)
-    assert sorted((i, j) for i, j, _ in pairs) == [(50, 50), (51, 51)]
-    assert pairs[0][2] >= pairs[1][2]
-    assert mutual_pairs(first, second[:0], 0.5) == [] == mutual_pairs(first[:0], second, 0.5)
-    # With no limit, all pairs that choose each other.
-    cosines = unit(first) @ unit(second).T
-    both = {(i, int(j)) for i, j in enumerate(cosines.argmax(1)) if cosines[:, j].argmax() == i}
-    assert {(i, j) for i, j, _ in mutual_pairs(first, second, -1)} == both

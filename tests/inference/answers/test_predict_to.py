@@ -20,9 +20,11 @@ from residua._base.errors import InputError
 from residua.cli.app import main
 from residua.inference.answers import partial
 from residua.inference.answers import predict_to as predict_to_module
+from residua.inference.answers.job import job_of
 from residua.inference.answers.journal import journal_of, partial_of
 from residua.inference.answers.predict_to import predict_to
 from residua.inference.predict import Prediction, predict_stream
+from residua.weights.open import load
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["residua.inference.answers.predict_to", "residua.weights.open"])
@@ -211,6 +213,18 @@ def test_a_file_that_another_process_published_meanwhile_stays(
         write(run, photos, out)
     assert out.read_text() == "of another process"
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_a_job_states_all_that_decodes_and_computes(run: Path, tmp_path: Path) -> None:
+    options: Any = {"precision": "fp32", "device": "cpu", "top": 1, "batch_size": 1, "on_bad": "skip"}
+    job = job_of(load(run), tmp_path / "a.csv", engine="onnxruntime", **options)
+    assert {"torch", "onnxscript", "onnxruntime", "decoders"} <= set(job)
+    assert "simplejpeg" in job["decoders"]
+
+
+def test_actors_are_rays(run: Path, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"actors=2 with engine='eager'"):
+        write(run, photos, tmp_path / "a.jsonl", actors=2)
 
 
 def test_rows_of_a_stranger_stay(run: Path, photos: Path, tmp_path: Path) -> None:

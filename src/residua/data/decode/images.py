@@ -103,7 +103,7 @@ def _decode_jpeg(data: bytes, name: str, header: JpegHeader, min_size: tuple[int
     if cost >= FREE_BYTES:
         cost = int(cost * scale_of(header, height, width) ** 2) * (1 if orientation == 1 else 2)
         # Coefficients of two bytes are kept until the last scan.
-        cost += 2 * header.components * count if header.progressive else 0
+        cost += 2 * header.components * count if header.scans > 1 else 0
 
     def decoded() -> Pixels:
         return upright(decode_jpeg(data, name, height, width), orientation)

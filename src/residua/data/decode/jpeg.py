@@ -34,19 +34,19 @@ class JpegHeader(NamedTuple):
         height: pixels, as stored.
         width: pixels, as stored.
         components: 1 grey, 3 colour, 4 CMYK.
-        progressive: the pixels come in several scans, and their coefficients are kept until the last.
+        scans: the pixels come in so many, progressive or not; of more than one, coefficients are kept until the last.
         metadata: there is an APP1 segment, EXIF or XMP.
     """
 
     height: int
     width: int
     components: int
-    progressive: bool
+    scans: int
     metadata: bool
 
 
 def read_header(data: bytes, name: str) -> JpegHeader:
-    """Read the segments up to the first frame header, then count the scans of a progressive file.
+    """Read the segments up to the first frame header, then count the scans.
 
     Raises:
         BadImage: no frame header, above 100 million pixels, more than 200 scans, samples of more than 8 bits.
@@ -61,14 +61,17 @@ def read_header(data: bytes, name: str) -> JpegHeader:
         if marker in _FRAMES and offset + 10 <= len(data):
             precision, height, width, components = struct.unpack_from(">BHHB", data, offset + 4)
             check_size(height, width, name)
+            # What follows the end, such as the second image of a camera, is no scan of this one.
+            end = data.find(b"\xff\xd9", offset)
             progressive = marker in _PROGRESSIVE
-            if progressive and (scans := data.count(b"\xff\xda", offset)) > MAX_SCANS:
+            scans = data.count(b"\xff\xda", offset, len(data) if progressive or end < 0 else end)
+            if progressive and scans > MAX_SCANS:
                 raise BadImage(name, f"a progressive JPEG of {scans} scans; at most {MAX_SCANS} are decoded")
             if precision != 8:
                 raise BadImage(name, f"a JPEG of {precision} bits per sample, which is not read")
             # EXIF comes first by its standard, but may come after the frame header.
             later = data.find(b"\xff\xe1", offset, data.find(b"\xff\xda", offset)) >= 0
-            return JpegHeader(height, width, components, progressive, metadata or later)
+            return JpegHeader(height, width, components, scans, metadata or later)
         if marker in (0xD9, 0xDA):
             break
         metadata = metadata or marker == 0xE1

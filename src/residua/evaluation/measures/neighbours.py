@@ -65,22 +65,3 @@ def unit(vectors: Vectors) -> FloatArray:
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
     result: FloatArray = np.divide(values, lengths, out=np.zeros_like(values), where=lengths > 0)
     return result
-
-
-def mutual_pairs(first: Vectors, second: Vectors, least: float) -> list[tuple[int, int, float]]:
-    """Return pairs of rows (i, j, cosine) of which each is the other's nearest, the most alike first.
-
-    Args:
-        first: (N, D).
-        second: (M, D).
-        least: the cosine that a pair has at least.
-    """
-    there, back = Nearest(first, 1), Nearest(second, 1)
-    there.add(second)
-    back.add(first)
-    if not len(first) or not len(second):
-        return []
-    mates, cosines = there.rows[:, 0], there.cosines[:, 0]
-    mutual = np.flatnonzero((back.rows[mates, 0] == np.arange(len(mates))) & (cosines >= least))
-    ordered = mutual[np.argsort(-cosines[mutual], kind="stable")]
-    return [(int(i), int(mates[i]), float(cosines[i])) for i in ordered]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from residua._version import __version__
+from residua.data.decode.formats import VERSION
 from residua.inference.answers.names import OnBad
 from residua.runtime.engines.names import EngineName
 from residua.weights.bundle.value import hash_tensors
@@ -18,8 +19,8 @@ _PACKAGES: dict[EngineName, tuple[str, ...]] = {
     "eager": ("torch",),
     "compiled": ("torch",),
     "native": ("torch",),
-    "onnxruntime": ("onnxruntime",),
-    "openvino": ("openvino",),
+    "onnxruntime": ("onnxruntime", "onnxscript", "torch"),
+    "openvino": ("openvino", "torch"),
 }
 
 
@@ -53,6 +54,7 @@ def job_of(
     return {
         "residua": __version__,
         **versions,
+        "decoders": VERSION,
         "weights": hash_tensors(run.model.state_dict()),
         "network": _digest(rest),
         "engine": engine,

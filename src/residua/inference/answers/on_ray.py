@@ -83,7 +83,8 @@ class Pool:
             )
             for number, row in enumerate(answered.iter_rows()):
                 # Rows would belong to other paths: worth a check, whatever Ray promises.
-                assert int(row["number"]) == number, "Ray changed the order of batches"
+                if int(row["number"]) != number:
+                    raise RuntimeError(f"Ray returned batch {row['number']} in the place of batch {number}")
                 yield [_unpacked(item) for item in json.loads(row["batch"])]
 
     def _sizes(self, ray: Any) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import torch
 
-from residua._base.errors import at_least_one
+from residua._base.errors import InputError, at_least_one
 from residua.data.decode.workers import default_workers
 from residua.evaluation.run_data import open_run
 from residua.inference.answers.counting import Progress, counting
@@ -96,6 +96,8 @@ def predict_to(
     """
     workers = default_workers() if workers is None else workers
     at_least_one(top=top, batch_size=batch_size, workers=workers)
+    if actors and engine != "ray":
+        raise InputError(f"actors={actors} with engine={engine!r}", "engine='ray' for it", "Leave it out")
     policy: OnBad = checked("on_bad", on_bad, OnBad, "Use on_bad='record' for rows with an error")
     file = check_out(out)
     chosen = open_run(run, listed(paths))

@@ -15,6 +15,7 @@ import torch
 from residua._base.errors import InputError, at_least_one
 from residua._base.files import writing
 from residua._version import __version__
+from residua.data.decode.formats import VERSION
 from residua.data.decode.workers import default_workers
 from residua.evaluation.run_data import open_run
 from residua.families.features import PENULTIMATE
@@ -150,6 +151,7 @@ def _job(embedder: Embedder, weights: str, out: Path, batch_size: int) -> dict[s
     return {
         "residua": __version__,
         "torch": torch.__version__,
+        "decoders": VERSION,
         "weights": weights,
         "network": hashlib.sha256(network.encode()).hexdigest(),
         "point": embedder.network.point,
