@@ -44,6 +44,7 @@ _HOMES = {
     "predict": "residua.inference.predict",
     "predict_to": "residua.inference.answers.predict_to",
     "similar": "residua.inference.embedding.similar",
+    "split_gradient": "residua.studies.measures.flow",
     "study": "residua.studies.run_study",
     "train": "residua.training.loop",
     "verify": "residua.verification.verify",
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from residua.specs.catalog import list_models as list_models
     from residua.specs.preprocess import PreprocessSpec as PreprocessSpec
     from residua.specs.resnet import ResNetSpec as ResNetSpec
+    from residua.studies.measures.flow import split_gradient as split_gradient
     from residua.studies.run_study import study as study
     from residua.training.loop import train as train
     from residua.training.recipe import Recipe as Recipe

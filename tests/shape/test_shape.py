@@ -263,7 +263,7 @@ def test_a_docstring_stands_once(path: Path) -> None:
 def test_public_names() -> None:
     frozen = "__version__ AugmentSpec InputError PreprocessSpec Prediction Recipe Report ResNetSpec ResiduaError Run"
     frozen += " build check convert create_model deepen embed embed_to evaluate explain export get_spec inspect"
-    frozen += " list_models load open_dataset predict predict_to similar study"
+    frozen += " list_models load open_dataset predict predict_to similar split_gradient study"
     frozen += " train verify"
     assert residua.__all__ == frozen.split()
     assert len(residua.__all__) <= 40

@@ -147,7 +147,7 @@ def _objection(learnt: list[npt.NDArray[np.float64]], correlation: float, limit:
     if constant := sum(not np.ptp(values) for values in learnt):
         return f"{constant} of {len(learnt)} maps of the trained network are constant: they show nothing"
     if abs(correlation) >= limit:
-        return f"maps of a fully random network still correlate with those of the trained one: {correlation:+.2f}"
+        return f"maps of a fully random network still correlate with those of the trained one: {correlation:+z.2f}"
     return ""
 
 

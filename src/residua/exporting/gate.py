@@ -66,7 +66,7 @@ def _judge_drop(proof: Proof, max_drop: float) -> Verdict:
         sentence = f"golden images have no labels; {row.agreement:.2%} of the answers for them agree with eager's"
         return Verdict("undecided", sentence)
     drop = accuracy_drop(*proof.right, max_drop)
-    bounds = f"one-sided 95% bounds {100 * drop.lower:.2f} and {100 * drop.upper:.2f}"
+    bounds = f"one-sided 95% bounds {100 * drop.lower:z.2f} and {100 * drop.upper:z.2f}"
     lost = f"top-1 falls by {100 * drop.drop:.2f} points ({bounds}) on {counted(drop.count, 'image')}"
     sentence = f"{lost}; the limit is {100 * max_drop:g}; {row.agreement:.2%} of the answers agree with eager's"
     if drop.answer == "undecided":

@@ -32,7 +32,7 @@ def render(certificate: Certificate) -> str:
 
 def points(rate: float) -> str:
     """Return a difference of two rates in points: 0.0123 as "+1.23"."""
-    return f"{100 * rate:+.2f}"
+    return f"{100 * rate:+z.2f}"
 
 
 @cache

@@ -165,7 +165,7 @@ def cost_table(results: Results, baseline: str) -> Table:
     rows = []
     for arm in results.done():
         first = results.of(arm.label)[0]
-        beside = [f"{ours / theirs - 1:+.1%}" for ours, theirs in _pairs(first, base[0])] if base else ["–", "–"]
+        beside = [f"{ours / theirs - 1:+z.1%}" for ours, theirs in _pairs(first, base[0])] if base else ["–", "–"]
         rows.append((arm.label, f"{first.params:,}", beside[0], f"{first.macs:,}", beside[1]))
     header = ("network", "parameters", f"beside {baseline}", "MACs", f"beside {baseline}")
     return Table("What the networks cost, counted: MACs are multiply-accumulates per image.", header, tuple(rows))

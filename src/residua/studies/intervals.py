@@ -31,7 +31,7 @@ class Interval:
 
     def percent(self) -> str:
         """Return it in percent, such as "9.1 (6.9 to 11.3)"."""
-        return f"{100 * self.value:.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
+        return f"{100 * self.value:z.1f} ({100 * self.low:z.1f} to {100 * self.high:z.1f})"
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,21 @@ def import_keras() -> Any:
     # Triton, which comes with it, crashes where TensorFlow's libraries were loaded first.
     importlib.import_module("torch._dynamo")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    return importlib.import_module("keras")
+    with _silent_stderr():
+        return importlib.import_module("keras")
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Drop what is written to the file descriptor: TensorFlow's C++ logs before it looks at its own settings."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def build_keras(keras: Any, peer_network: PeerNetwork, shape: tuple[int, ...], classes: int) -> Any:

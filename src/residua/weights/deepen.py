@@ -55,6 +55,6 @@ def _network(network: object) -> Classifier:
         raise InputError(
             f"a {type(network).__name__} to deepen",
             "a network of create_model, or a run",
-            "Build it with residua.build",
+            "Make one with residua.create_model",
         )
     return network

@@ -92,8 +92,8 @@ def compare(
         [
             (
                 f"{pair.first}, {pair.second}",
-                f"{100 * pair.test.difference:+.2f}",
-                f"{100 * pair.test.interval[0]:+.2f} to {100 * pair.test.interval[1]:+.2f}",
+                f"{100 * pair.test.difference:+z.2f}",
+                f"{100 * pair.test.interval[0]:+z.2f} to {100 * pair.test.interval[1]:+z.2f}",
                 str(pair.test.only_first),
                 str(pair.test.only_second),
                 f"{pair.test.p:.4g}",

@@ -246,7 +246,7 @@ def _print_ensemble(ensemble: Ensemble) -> None:
     test = ensemble.against_best
     say(f"weights: {ensemble.weights}")
     say(
-        f"against the best member, {ensemble.best}: {100 * test.difference:+.2f} points "
-        f"(95% {100 * test.interval[0]:+.2f} to {100 * test.interval[1]:+.2f}), p = {test.p:.4g} "
+        f"against the best member, {ensemble.best}: {100 * test.difference:+z.2f} points "
+        f"(95% {100 * test.interval[0]:+z.2f} to {100 * test.interval[1]:+z.2f}), p = {test.p:.4g} "
         f"(McNemar, {test.method}: {test.only_first} and {test.only_second} images differ)"
     )

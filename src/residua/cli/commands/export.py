@@ -170,5 +170,5 @@ def _cells(row: ProofRow) -> tuple[str, ...]:
     cells = (row.images, ",".join(map(str, row.batches)), f"{row.count:,}", percent(row.agreement), error)
     if row.eager_top1 is None or row.top1 is None or row.difference is None or row.interval is None:
         return (*cells, "–", "–", "–")
-    low, high = (f"{100 * bound:+.2f}" for bound in row.interval)
-    return (*cells, percent(row.eager_top1), percent(row.top1), f"{100 * row.difference:+.2f} ({low} to {high})")
+    low, high = (f"{100 * bound:+z.2f}" for bound in row.interval)
+    return (*cells, percent(row.eager_top1), percent(row.top1), f"{100 * row.difference:+z.2f} ({low} to {high})")

@@ -51,7 +51,7 @@ def run(course: Course) -> Finding:
     rows.append(Row(f"{_MEMBERS} residual, averaged", together, around.low, around.high, (), "c3"))
     average = sum(singles) / len(singles)
     first = Number(
-        f"{100 * (together - average):+.1f} points",
+        f"{100 * (together - average):+z.1f} points",
         f"test error of the ensemble of {_MEMBERS}, against the mean of its members",
         together - average,
     )

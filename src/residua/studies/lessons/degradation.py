@@ -18,7 +18,7 @@ def run(course: Course) -> Finding:
             change = deep.mean - shallow.mean
             numbers.append(
                 Number(
-                    f"{100 * change:+.1f} points",
+                    f"{100 * change:+z.1f} points",
                     f"training error of the {kind} network, from {course.depths[0]} to {course.depths[1]} layers",
                     change,
                 )

@@ -29,9 +29,9 @@ def run(course: Course) -> Finding:
         ),
         (
             Number(
-                f"{100 * losses['residual']:+.1f} points", "test error, one unit less, residual", losses["residual"]
+                f"{100 * losses['residual']:+z.1f} points", "test error, one unit less, residual", losses["residual"]
             ),
-            Number(f"{100 * losses['plain']:+.1f} points", "test error, one layer pair less, plain", losses["plain"]),
+            Number(f"{100 * losses['plain']:+z.1f} points", "test error, one layer pair less, plain", losses["plain"]),
             Number(f"{length:.1f} of {units}", "branches that the gradient passes, on average", float(length)),
         ),
         (*pictures_of(lesion, 1), *pictures_of(paths)[::2]),

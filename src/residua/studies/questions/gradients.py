@@ -90,7 +90,7 @@ def conclude(results: Results) -> Outcome:
         change = _change(measured)
         share = _by_unit(measured, "shares")
         terms = [statistics.fmean(share), 1 - statistics.fmean(share)] if share else []
-        text = f"{change.value:.2f} ({change.low:.2f} to {change.high:.2f})"
+        text = f"{change.value:z.2f} ({change.low:z.2f} to {change.high:z.2f})"
         rows.append((f"{group}, {label}", text, f"{10**change.value:.3g}", *(map(points, terms) if terms else "––")))
     header = ("network", "powers of ten", "as a factor", "the 1: through shortcuts", "the ∂F/∂x: through branches")
     caption = "Gradient norm at the first unit's input over that at the last unit's output; in brackets 95% intervals"

@@ -176,7 +176,7 @@ def _verdict(results: Results) -> Verdict:
             name = f"{depth} ({arm.label})" if depth in numbers else depth
             numbers[name] = interval
             answers.append("yes" if interval.high < 0 else "no" if interval.low > 0 else "undecided")
-            changes.append(f"at {name} by {interval.value:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})")
+            changes.append(f"at {name} by {interval.value:+z.3f} ({interval.low:+z.3f} to {interval.high:+z.3f})")
     means = {arm.label: statistics.fmean(_mean(results.of(arm.label), "std")) for arm in results.done("residual")}
     details = ["Mean deviation of the residual networks: " + ", ".join(f"{k} {v:.3f}" for k, v in means.items()) + "."]
     details += meaning(numbers.values(), results.seed_sd)
