@@ -15,6 +15,7 @@ import torch
 
 from residua.bench.case import Case
 from residua.bench.timing import clocked
+from residua.runtime.graphs.openvino_core import openvino_core
 from residua.runtime.graphs.packages import package
 
 _Maker = Callable[[str, int, torch.device], Callable[[], Any]]
@@ -91,7 +92,7 @@ def _openvino(precision: str, side: int, device: torch.device) -> Callable[[], A
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,
     }
-    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    compiled = openvino_core().compile_model(model, "CPU", settings)
     return lambda: compiled(left, share_inputs=True, share_outputs=True)
 
 

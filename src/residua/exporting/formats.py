@@ -21,6 +21,7 @@ from residua.runtime.engines.sessions import openvino_metadata
 from residua.runtime.graphs.external_data import check_external_data
 from residua.runtime.graphs.onnx import to_onnx
 from residua.runtime.graphs.openvino import to_openvino
+from residua.runtime.graphs.openvino_core import openvino_core
 from residua.runtime.graphs.packages import package
 from residua.runtime.graphs.program import quiet_export
 
@@ -150,14 +151,8 @@ def _open_onnx(path: Path) -> tuple[Answers, dict[str, str]]:
 
 
 def _open_openvino(path: Path, precision: ExportPrecision) -> tuple[Answers, dict[str, str]]:
-    core = package("openvino", "openvino").Core()
+    core = openvino_core(precision)
     model = core.read_model(path)
-    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise InputError(
-            "precision='bf16' on a processor without bf16 arithmetic",
-            "a processor that computes in bf16: OpenVINO would compute in float32 and not state it",
-            "Use precision='fp32', or prove the export where it is served",
-        )
     hint = "bf16" if precision == "bf16" else "f32"
     options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     compiled = core.compile_model(model, "CPU", options)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from residua.exporting.ladders.calibration import Calibration, OutOfTime, quiet, sums_are_wide
+from residua.runtime.graphs.openvino_core import openvino_core
 from residua.runtime.graphs.packages import package
 
 _RANKING_IMAGES = 100
@@ -91,9 +92,8 @@ class _Control:
     def agreement(self, compiled: Any, images: Any) -> tuple[float, list[list[Any]]]:
         """Return the share of images with the float32 network's answer, and the outputs of each."""
         if self._answers is None:
-            openvino = package("openvino", "openvino")
             settings = {"INFERENCE_PRECISION_HINT": "f32"}
-            eager = openvino.Core().compile_model(self._model, "CPU", settings)
+            eager = openvino_core().compile_model(self._model, "CPU", settings)
             self._answers = [int(eager(image)[0].argmax()) for image in self._calibration.timed()]
         outputs = [compiled(image)[0].copy() for image in images]
         # NNCF asks for all images, or once for the first alone.

@@ -15,6 +15,7 @@ from residua.exporting.names import ONNX, FormatName
 from residua.exporting.part import Part
 from residua.exporting.resizing.onnx import behind_onnx_front, onnx_front
 from residua.exporting.resizing.openvino import behind_openvino_front, openvino_front
+from residua.runtime.graphs.openvino_core import openvino_core
 from residua.runtime.graphs.packages import package
 from residua.specs.preprocess import PreprocessSpec
 
@@ -92,6 +93,5 @@ def _opened(name: FormatName, spec: PreprocessSpec) -> Callable[[Pixels], Pixels
         session = runtime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         entry = session.get_inputs()[0].name
         return lambda pixels: session.run(None, {entry: pixels})[0]
-    core = package("openvino", "openvino").Core()
-    compiled = core.compile_model(openvino_front(spec), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(openvino_front(spec), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda pixels: compiled(pixels)[0]

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from residua.runtime.engines.converted import ConvertedEngine, Size, require_cpu
 from residua.runtime.engines.names import Precision
-from residua.runtime.engines.sessions import OpenVINOSession, openvino_core
+from residua.runtime.engines.sessions import OpenVINOSession
 from residua.runtime.graphs.openvino import to_openvino
+from residua.runtime.graphs.openvino_core import openvino_core
 
 
 class OpenVINO(ConvertedEngine):

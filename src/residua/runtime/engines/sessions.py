@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from residua._base.errors import InputError
 from residua.runtime.graphs.external_data import check_external_data
+from residua.runtime.graphs.openvino_core import openvino_core
 from residua.runtime.graphs.packages import package
 
 _MOST_STREAMS = 8  # parts of a batch; with more processors each part has several threads
@@ -35,22 +36,6 @@ def usable_processors() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
-
-
-def openvino_core(precision: str) -> Any:
-    """Return OpenVINO's core, after checking that it computes in `precision` here.
-
-    Raises:
-        InputError: the extra is not installed; bf16 on a processor without it.
-    """
-    core = package("openvino", "openvino").Core()
-    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise InputError(
-            "engine='openvino' in bf16, which this processor has no instructions for",
-            "precision='fp32' on this machine",
-            "Leave out precision=…",
-        )
-    return core
 
 
 class OpenVINOSession:
