@@ -21,7 +21,7 @@ demo: setup  ## train on digits, evaluate, predict, and say where the report is
 	@$(BIN)/python tools/demo.py $(DEMO)
 
 test: setup  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 3 --durations 15
 
 check: setup  ## format, lint, types
 	$(BIN)/ruff format --check .
