@@ -119,9 +119,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     path = path.absolute()
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.parent / f".{path.name[:60]}.{secrets.token_hex(6)}.part"
-        beside.mkdir()
+    beside = path.parent / f".{path.name[:60]}.{secrets.token_hex(6)}.part"
     try:
+        with writing(path):
+            beside.mkdir()
         yield beside
         with writing(path):
             for entry in sorted(beside.rglob("*"), reverse=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,32 @@ class Interrupted(ResiduaError):
 
     def __reduce__(self) -> tuple[type[Interrupted], tuple[str, int]]:
         return type(self), (str(self), self.exit_code)
+
+
+class Termination(KeyboardInterrupt):
+    """SIGTERM came. As after Ctrl-C, all that was begun is cleaned up, and no `except Exception` holds it."""
+
+
+def stop_on_sigterm() -> None:
+    """Raise `Termination` in the main thread when SIGTERM comes, so that files half written are removed.
+
+    Who ignores SIGTERM goes on ignoring it. A second one is ignored: `timeout` sends it to the process and to its
+    group. A process that was forked ends at once, as before: what was begun is its parent's to clean up.
+    """
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return
+    owner, came = os.getpid(), False
+
+    def terminated(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        if os.getpid() != owner:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif not came:
+            came = True
+            raise Termination
+
+    signal.signal(signal.SIGTERM, terminated)
 
 
 class StopRequest:

@@ -17,6 +17,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from residua._base.errors import InputError, Notice, ResiduaError, did_you_mean
 from residua._base.files import cause
+from residua._base.signals import Termination, stop_on_sigterm
 from residua._base.wording import wording
 from residua._base.words import visible
 from residua.cli.flags import Render, as_flags, error_as_flags, options_of
@@ -244,6 +245,8 @@ def _verdict(error: BaseException, words: Sequence[str]) -> tuple[str, int]:
         return error_as_flags(error, _options(words)), error.exit_code
     if isinstance(error, ResiduaError):
         return as_flags(str(error), _options(words)) or "Stopped.", error.exit_code
+    if isinstance(error, Termination):
+        return "Stopped by SIGTERM.", 143
     if isinstance(error, KeyboardInterrupt):
         return "Stopped.", 130
     if isinstance(error, OSError):
@@ -266,6 +269,7 @@ def _refused(error: OSError) -> InputError:
 def run() -> None:
     """Run the command line as the console script does, and exit with its code."""
     settle_streams()
+    stop_on_sigterm()
     raise SystemExit(main())
 
 
