@@ -147,6 +147,7 @@ OPTIONS = {
         "resume",
         "data_dir",
         "full_provenance",
+        "corrections",
         "json",
         "epochs",
         "max_steps",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,13 @@ class Split:
         name: "train", "val" or "test".
         labels: int64 (N,), positions in `Dataset.classes`.
         images: N images.
+        drawn: the part that they were drawn from, and their positions in it; None for a part as it stands.
     """
 
     name: str
     labels: Labels
     images: ImageSource
+    drawn: tuple[str, Labels] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.labels):
@@ -50,7 +53,13 @@ class Split:
 
     def subset(self, indices: Labels, name: str | None = None) -> Split:
         """Return the images at `indices`, in that order."""
-        return Split(name or self.name, self.labels[indices], self.images.subset(indices))
+        part, places = self.drawn or (self.name, np.arange(len(self)))
+        return Split(name or self.name, self.labels[indices], self.images.subset(indices), (part, places[indices]))
+
+    def source(self, index: int) -> str:
+        """Name image `index` the same in every subset: its path, or part and position before any were drawn."""
+        part, places = self.drawn or (self.name, None)
+        return self.images.where(index) or f"{part}[{index if places is None else places[index]}]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +78,7 @@ class Dataset:
         val_fraction: the share of train that became "val" where none was given.
         seed: what the stratified split was drawn with.
         train_images: at most so many images were left in train; 0 for all.
+        corrections: label by name of the images whose labels were corrected, "" for those left out.
         unread: of "val" and "test", those that are there and were left out, each with the reason, a sentence.
     """
 
@@ -81,6 +91,7 @@ class Dataset:
     val_fraction: float = 0.1
     seed: int = 0
     train_images: int = 0
+    corrections: Mapping[str, str] = field(default_factory=dict, repr=False)
     unread: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -96,6 +107,14 @@ class Dataset:
     def relative(self, text: str) -> str:
         """Return a text with the files of this data set named relative to its folder."""
         return public_within(text, (self.given, self.location), self.name)
+
+    def image_name(self, split: Split, index: int) -> str:
+        """Return the name of an image that stands wherever the data lies, "/" between folders."""
+        source = split.source(index)
+        for root in filter(None, (self.given, self.location)):
+            if Path(source).is_relative_to(root):
+                return Path(source).relative_to(root).as_posix()
+        return source
 
     def describe(self, *, full: bool = False) -> dict[str, Any]:
         """Return what reports print and `reopen` needs, as JSON-able values.
@@ -117,6 +136,7 @@ class Dataset:
                 for name, split in self.splits.items()
             },
             "notes": list(self.notes),
+            **({"corrections": dict(self.corrections)} if self.corrections else {}),
         }
         return described if full else public_description(described)
 

@@ -12,6 +12,7 @@ import numpy as np
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_local
 from residua._base.words import agree, counted
+from residua.data.corrections import Corrections, correct
 from residua.data.dataset import EMBEDDED, Dataset
 from residua.data.sources.cifar import open_cifar
 from residua.data.sources.digits import open_digits
@@ -29,6 +30,7 @@ def open_dataset(
     train_images: int = 0,
     on_bad: BadPolicy = "refuse",
     partial: bool = False,
+    corrections: Corrections | None = None,
 ) -> Dataset:
     """Open a data set by name or by folder.
 
@@ -45,9 +47,11 @@ def open_dataset(
             and name them in the notes. Files that do not decode are found by the loader.
         partial: whether a folder may hold one class only, and empty class folders: for data that a finished run is
             judged on.
+        corrections: of labels; the parts are drawn by the labels that the data has.
 
     Raises:
-        InputError: nothing usable is there; the message names what is there and what would do.
+        InputError: nothing usable is there, or corrections that do not fit; the message names what is there and what
+            would do.
     """
     check_local("data", data)
     if not 0 <= val_fraction < 1:
@@ -57,6 +61,7 @@ def open_dataset(
     checked("on_bad", on_bad, BadPolicy)
     dataset = _find(data, data_dir, on_bad, partial)
     whole = _with_validation(dataclasses.replace(dataset, val_fraction=val_fraction, seed=seed))
+    whole = correct(whole, corrections) if corrections and corrections.labels else whole
     return _thinned(dataclasses.replace(whole, train_images=train_images)) if train_images else whole
 
 
@@ -79,6 +84,7 @@ def reopen(described: Mapping[str, Any]) -> Dataset:
         seed=int(described["seed"]),
         train_images=int(described.get("train_images", 0)),
         on_bad="skip",
+        corrections=Corrections(described.get("corrections", {})),
     )
     if dataset.hash != described["hash"]:
         raise InputError(

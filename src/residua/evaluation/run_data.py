@@ -7,12 +7,14 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from residua._base.errors import InputError
 from residua._base.run_files import is_run
 from residua._base.words import counted, some
+from residua.data.corrections import Corrections
 from residua.data.dataset import Dataset, Split
 from residua.data.decode import FORMATS
 from residua.data.open import open_dataset, reopen
@@ -94,7 +96,8 @@ def open_for(run: Run, data: str | Path | None, data_dir: Path | None, on_bad: B
     known = run.data
     remedy = f"Name the data: {shlex.join(['residua', 'evaluate', str(run.folder)])} DATA"
     if data is not None:
-        recorded = {key: known[key] for key in ("val_fraction", "seed", "train_images") if key in known}
+        recorded: dict[str, Any] = {key: known[key] for key in ("val_fraction", "seed", "train_images") if key in known}
+        recorded["corrections"] = Corrections(known.get("corrections", {}))
         trained = on_bad or (run.recipe or {}).get("on_bad", "refuse")
 
         def opened(*, own: bool) -> Dataset:

@@ -40,6 +40,7 @@ def train(
     model_edits: dict[str, Any] | None = None,
     weights: str | Path | None = None,
     full_provenance: bool = False,
+    corrections: str | Path | None = None,
     **overrides: Any,
 ) -> Run:
     """Train a network and leave a complete run folder: weights, config, report, history, recipe.
@@ -58,6 +59,8 @@ def train(
             run's; where its classes differ, the classifier starts from fresh weights. None: drawn from the seed.
         full_provenance: whether bundle, report and recipe.toml state places on this machine; by default they name data
             and weights by the last part of the path. Secrets of an address stand in none of them.
+        corrections: a CSV file with the columns path and label, as `residua doubt` writes it. Images get that
+            label, and are left out where it is empty. When resuming, the run's own.
         overrides: fields of the recipe or of its augmentation, such as epochs=3, flip=False.
 
     Raises:
@@ -75,6 +78,7 @@ def train(
         model_edits=model_edits,
         weights=weights,
         full_provenance=full_provenance,
+        corrections=corrections,
         **overrides,
     )
     folder = request.folder

@@ -103,7 +103,7 @@ def open_data(request: Request) -> Dataset:
         InputError: data that cannot be used, or that has changed since the run was begun.
     """
     recipe = request.recipes.large  # what chooses the images is the same in both
-    dataset = recipe.open_data(request.data, request.data_dir)
+    dataset = recipe.open_data(request.data, request.data_dir, request.corrections)
     refuse_different_names(request, dataset)
     return dataset
 

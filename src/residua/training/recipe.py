@@ -17,6 +17,7 @@ from residua.specs.preprocess import Center, Std
 from residua.specs.ranges import with_ranges
 
 if TYPE_CHECKING:
+    from residua.data.corrections import Corrections
     from residua.data.dataset import Dataset
 
 # Far beyond every recipe, and small enough for what is counted and multiplied from them.
@@ -168,7 +169,9 @@ class Recipe:
         settle(self)
         _consistent(self)
 
-    def open_data(self, data: str | Path, data_dir: Path | None = None) -> Dataset:
+    def open_data(
+        self, data: str | Path, data_dir: Path | None = None, corrections: Corrections | None = None
+    ) -> Dataset:
         """Open the data as this recipe splits and thins it.
 
         Raises:
@@ -184,6 +187,7 @@ class Recipe:
             seed=self.seed,
             train_images=self.train_images,
             on_bad=self.on_bad,
+            corrections=corrections,
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.files import check_local
 from residua._base.run_files import RECIPE_FILE
+from residua.data.corrections import Corrections, read_corrections
 from residua.families.build import spec_of
 from residua.families.sizes import check_batch, check_input
 from residua.runtime.device import choose_hardware
@@ -39,6 +40,7 @@ class Request:
         recipes: by the number of training images.
         origin: what the folder recorded when the run was begun; None for a new run.
         full_provenance: whether what others read states places on this machine.
+        corrections: of labels; None for none.
         notes: what the network changed in the recipes, and the image size in the preprocessing of the weights.
     """
 
@@ -51,6 +53,7 @@ class Request:
     origin: RunRecord | None
     full_provenance: bool = False
     notes: tuple[str, ...] = ()
+    corrections: Corrections | None = None
 
     @property
     def command(self) -> str:
@@ -85,6 +88,7 @@ def ask(
     model_edits: dict[str, Any] | None = None,
     weights: str | Path | None = None,
     full_provenance: bool = False,
+    corrections: Path | str | None = None,
     **overrides: Any,
 ) -> Request:
     """Settle everything that can be settled without the data and without writing a file.
@@ -143,7 +147,11 @@ def ask(
     full_provenance = full_provenance or (origin is not None and origin.full_provenance)
     large, small, note = _within_limit(spec, large, small, recipe, overrides, resume=origin is not None)
     notes = tuple(filter(None, (note, _lost_mean_image(initial, large.image_size))))
-    return Request(data, data_dir, folder, spec, initial, RecipePair(large, small), origin, full_provenance, notes)
+    corrected = read_corrections(corrections) if corrections is not None else None
+    if corrected is None and origin is not None:
+        corrected = Corrections(origin.corrections)
+    recipes = RecipePair(large, small)
+    return Request(data, data_dir, folder, spec, initial, recipes, origin, full_provenance, notes, corrected)
 
 
 def _lost_mean_image(initial: Initial | None, image_size: int) -> str:

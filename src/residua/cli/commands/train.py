@@ -31,6 +31,7 @@ def train(
     resume: Switch = False,
     data_dir: Path | None = None,
     full_provenance: Switch = False,
+    corrections: Path | None = None,
     json: Switch = False,
     **fields: Any,
 ) -> int:
@@ -56,6 +57,9 @@ def train(
     full_provenance
         State places on this machine in bundle, report and recipe.toml; left out: data and weights are named by the last
         part of their path.
+    corrections
+        A CSV file with the columns path and label, as residua doubt writes it. Images get that label, and are left
+        out where it is empty.
     json
         Print one JSON document at the end.
     """
@@ -71,6 +75,7 @@ def train(
         data_dir=data_dir,
         weights=weights,
         full_provenance=full_provenance,
+        corrections=corrections,
         model_edits=_edits(model, out, set_),
         **chosen,
     )

@@ -93,6 +93,7 @@ def record(request: Request, dataset: Dataset | None, digests: ImageDigests | No
             request.recipes,
             data,
             request.full_provenance,
+            request.corrections.labels if request.corrections else {},
         ),
     )
 
@@ -173,6 +174,8 @@ def _departures(request: Request, origin: RunRecord) -> list[str]:
     asked = request.initial_weights.given if request.initial_weights else None
     if asked != begun:
         departures.append(f"the weights to begin with are {asked!r} now, were {begun!r}")
+    if (request.corrections.labels if request.corrections else {}) != origin.corrections:
+        departures.append("the corrections of labels are others now")
     # Before the data was opened, nobody knows which of the two it is.
     for count in (origin.data["images"],) if origin.data else (FEW, 0):
         ours, theirs = request.recipes.of(count), origin.recipes.of(count)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -40,6 +41,7 @@ class _Document(TypedDict):
     recipe: _Recipes
     data: DataRecord | None
     full_provenance: NotRequired[bool]
+    corrections: NotRequired[dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class RunRecord:
         recipes: by the number of training images.
         data: None until the data was opened.
         full_provenance: whether its bundle and report state places on this machine.
+        corrections: label by name of the images whose labels were corrected.
     """
 
     spec: Spec
@@ -59,6 +62,7 @@ class RunRecord:
     recipes: RecipePair
     data: DataRecord | None
     full_provenance: bool = False
+    corrections: Mapping[str, str] = field(default_factory=dict)
 
 
 def checkpoints_of(folder: Path) -> Path:
@@ -91,6 +95,7 @@ def write_origin(folder: Path, origin: RunRecord) -> None:
         "recipe": {"large": to_dict(origin.recipes.large), "small": to_dict(origin.recipes.small)},
         "data": origin.data,
         "full_provenance": origin.full_provenance,
+        **({"corrections": dict(origin.corrections)} if origin.corrections else {}),
     }
     with writing(origin_path(folder)):
         write_text(origin_path(folder), json.dumps(document, indent=1))
@@ -119,6 +124,7 @@ def read_origin(folder: Path) -> RunRecord | None:
             RecipePair(from_dict(large), from_dict(small)),
             document["data"],
             document.get("full_provenance", False),
+            document.get("corrections", {}),
         )
     except KeyError as error:
         raise Damaged(path, f"it lacks `recipe.{error.args[0]}`") from None
