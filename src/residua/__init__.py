@@ -31,6 +31,7 @@ _HOMES = {
     "convert": "residua.weights.convert",
     "create_model": "residua.weights.create",
     "deepen": "residua.weights.deepen",
+    "doubt": "residua.labels.doubt",
     "embed": "residua.inference.embedding.embed",
     "embed_to": "residua.inference.embedding.embed_to",
     "evaluate": "residua.evaluation.evaluate",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from residua.inference.explain import explain as explain
     from residua.inference.predict import Prediction as Prediction
     from residua.inference.predict import predict as predict
+    from residua.labels.doubt import doubt as doubt
     from residua.specs.augment import AugmentSpec as AugmentSpec
     from residua.specs.catalog import get_spec as get_spec
     from residua.specs.catalog import list_models as list_models

@@ -38,7 +38,9 @@ def colour_folder(folder: Path, wrong: Sequence[tuple[str, str]] = (), count: in
     return folder
 
 
-def colour_run(folder: Path, classes: Sequence[str] = tuple(COLOURS), data: Any = None, **changes: Any) -> Path:
+def colour_run(
+    folder: Path, classes: Sequence[str] = tuple(COLOURS), data: Any = None, described: Any = None, **changes: Any
+) -> Path:
     """Save a run whose network recognises the colours, exactly; `classes` may come in any order, and hold others."""
     spec = get_spec(
         "cifar_resnet8", widths=(3, 3, 3), stem_width=3, num_classes=len(classes), shortcut="pad", input_size=SIDE
@@ -60,7 +62,7 @@ def colour_run(folder: Path, classes: Sequence[str] = tuple(COLOURS), data: Any 
         "classes": classes,
         "preprocess": PreprocessSpec(SIDE, SIDE, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
         "metrics": {},
-        "data": {} if data is None else open_dataset(data, val_fraction=0.2, seed=4).describe(full=True),
+        "data": described or ({} if data is None else open_dataset(data, val_fraction=0.2, seed=4).describe(full=True)),
         "recipe": {"name": "fast", "epochs": 2, "augment": {"flip": True}},
     }
     save_bundle(folder, **(arguments | changes))

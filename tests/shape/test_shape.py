@@ -34,6 +34,7 @@ FLOORS = {
     "bench": 6,
     "grids": 6,
     "serving": 6,
+    "labels": 7,
     "studies": 7,
     "cli": 8,
     "__main__": 9,
@@ -99,6 +100,7 @@ OPTIONS = {
         *("run", "paths", "top", "format", "out", "on_bad", "batch_size", "device", "engine", "precision", "json"),
         *("actors", "actor_engine"),
     },
+    "doubt": {"run", "data", "out", "by", "folds", "seed", "data_dir", "device", "json"},
     "embed": {"run", "paths", "out", "point", "no_normalise", "batch_size", "device", "json"},
     "similar": {"run", "query", "photos", "out", "count", "point", "batch_size", "device", "json"},
     "explain": {"run", "paths", "out", "method", "target", "layer", "top", "batch_size", "device", "json"},
@@ -263,7 +265,7 @@ def test_a_docstring_stands_once(path: Path) -> None:
 
 def test_public_names() -> None:
     frozen = "__version__ AugmentSpec InputError PreprocessSpec Prediction Recipe Report ResNetSpec ResiduaError Run"
-    frozen += " build check convert create_model deepen embed embed_to evaluate explain export get_spec inspect"
+    frozen += " build check convert create_model deepen doubt embed embed_to evaluate explain export get_spec inspect"
     frozen += " list_models load open_dataset predict predict_to similar split_gradient study"
     frozen += " train verify"
     assert residua.__all__ == frozen.split()

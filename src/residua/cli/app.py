@@ -56,6 +56,7 @@ _COMMANDS = {
     "compare": "Set runs side by side on the same images, with significance.",
     "predict": "Classify images with a trained run.",
     "explain": "Show where in an image the evidence for a class stands.",
+    "doubt": "Find labels that are probably wrong, as pictures and a file to correct.",
     "embed": "Turn images into vectors: what a trained run holds of each.",
     "similar": "Find the images most like a query, as a trained run sees them.",
     "serve": "Answer images over HTTP: a protocol for programs, a page for people.",
@@ -111,6 +112,11 @@ _EXAMPLES = {
         "residua explain runs/a cat.jpg --out cat.png",
         "residua explain runs/a cat.jpg --target dog --method gradcam++ --layer layer3 --out dog.png",
         "residua explain runs/a FOLDER --method integrated-gradients --out sheet.png --json > answers.json",
+    ),
+    "doubt": (
+        "residua doubt runs/a --out doubts.html",
+        "residua doubt runs/a --by held-out --json",
+        "residua train PHOTOS --out runs/b --corrections doubts.csv",
     ),
     "embed": (
         "residua embed runs/a PHOTOS --out photos.npy",

@@ -1,0 +1,1 @@
+"""Labels: which of them are probably wrong, and which images to label next."""
