@@ -5,6 +5,7 @@
 - resnet50: batch 16, 224 pixels, beside torchvision's network in eager fp32. int8 also beside OpenVINO's quickstart:
   the same graph through `compile_model` with its defaults.
 - slim: resnet152_v2_slim, batch 32, 224 pixels, beside Keras's ResNet152V2 and timm's resnetv2_152 in eager fp32.
+  A ceiling says how many times as fast as the peer a network would be that ran wholly at the rate of matrix products.
 - predict: 2,000 JPEGs of different sizes, made from the photos of the archive, to answers of resnet50, engines opened
   before; beside torchvision's ImageFolder and transforms, torch's DataLoader and torchvision's network in eager fp32.
 
@@ -172,13 +173,22 @@ def measure_slim(seconds: float, precisions: list[str]) -> dict[str, Any]:
     keras_network = import_keras().applications.ResNet152V2(weights=None)
     rows_last = images.permute(0, 2, 3, 1).contiguous().numpy()
     turns["keras"] = lambda: keras_network.predict_on_batch(rows_last)
+    cases = {each: Case(network.spec.name, "residua", "forward", "openvino", each, 32, 224) for each in precisions}  # type: ignore[arg-type]
+    yardsticks = {each: Yardstick(case, torch.device("cpu")) for each, case in cases.items()}
+    turns |= {f"yardstick {each}": yardstick.measure for each, yardstick in yardsticks.items()}
     times = take_turns(turns, seconds)
     wanted = {"bf16": 3.5, "int8": 7.0}
     rows = [
         row(f"resnet152_v2_slim, batch 32: {each} beside {peer}", wanted[each], ratio(times, peer, each))
         for each, peer in itertools.product(ours, ("keras", "timm"))
     ]
-    return {"rows": rows, "images_per_second": rates(times, 32)}
+    flops = 2 * 32 * cost(network.spec).macs
+    ceilings = {
+        f"{each} beside {peer}": yardstick.rate * statistics.median(times[peer]) / flops
+        for peer, (each, yardstick) in itertools.product(("keras", "timm"), yardsticks.items())
+    }
+    products = {each: yardstick.rate for each, yardstick in yardsticks.items()}
+    return {"rows": rows, "images_per_second": rates(times, 32), "gemm": products, "ceilings": ceilings}
 
 
 def rates(times: dict[str, list[float]], images: int) -> dict[str, float]:
@@ -308,6 +318,8 @@ def main() -> None:
                 outcome = {"resnet50": measure_resnet50, "slim": measure_slim}[part](seconds, precisions)
             gc.collect()
             result["parts"][part] = outcome
+            for what, ceiling in outcome.get("ceilings", {}).items():
+                print(f"{f'{part}, at the rate of matrix products: {what}':62} {ceiling:6.2f}")
             for each in outcome["rows"]:
                 verdict = "holds" if each["holds"] else "MISSES"
                 spread = f"{each['low']:.2f} to {each['high']:.2f}"
