@@ -5,7 +5,7 @@
 - resnet50: batch 16, 224 pixels, beside torchvision's network in eager fp32. int8 also beside OpenVINO's quickstart:
   the same graph through `compile_model` with its defaults.
 - slim: resnet152_v2_slim, batch 32, 224 pixels, beside Keras's ResNet152V2 and timm's resnetv2_152 in eager fp32.
-  A ceiling says how many times as fast as the peer a network would be that ran wholly at the rate of matrix products.
+  A ceiling is what the ratio to a peer would be if the network ran wholly at the rate of matrix products.
 - predict: 2,000 JPEGs of different sizes, made from the photos of the archive, to answers of resnet50, engines opened
   before; beside torchvision's ImageFolder and transforms, torch's DataLoader and torchvision's network in eager fp32.
 
