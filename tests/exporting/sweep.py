@@ -33,19 +33,34 @@ def random_run(name: str, side: int = SIDE) -> Run:
     size = nearest_size(spec, side)
     spec = spec.edit(input_size=size) if spec.input_size != size else spec
     torch.manual_seed(0)
-    model = build(spec).eval()
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            for tensor, middle in (
-                (module.running_mean, 0),
-                (module.running_var, 1),
-                (module.weight, 1),
-                (module.bias, 0),
-            ):
-                if tensor is not None:
-                    tensor.data.uniform_(middle - 0.2, middle + 0.2)
+    model = build(spec)
+    _give_statistics(model, torch.rand(4, 3, *PreprocessSpec(size, size).size))
     classes = tuple(f"class_{index}" for index in range(spec.num_classes))
     return Run(model, Bundle(Path(name), spec, classes, PreprocessSpec(size, size)))
+
+
+def _give_statistics(model: nn.Module, images: torch.Tensor) -> None:
+    """Give batch normalisation the statistics of images, off by up to a fifth, and factors; leave `eval` mode on.
+
+    Statistics near 0 and 1 do not hold a deep residual stream: the logits of 1,001 layers overflow.
+    """
+    norms = [each for each in model.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+    momenta = [each.momentum for each in norms]
+    for each in norms:
+        each.momentum = 1.0
+    with torch.no_grad():
+        model.train()(images)
+        model.eval()
+        for each, momentum in zip(norms, momenta, strict=True):
+            each.momentum = momentum
+            if each.running_var is not None and each.running_mean is not None:
+                # A channel that these images leave at zero must not be divided by nearly nothing for others.
+                variance = each.running_var + 0.1 * each.running_var.mean() + 1e-3
+                each.running_mean.add_(variance.sqrt() * torch.empty_like(variance).uniform_(-0.2, 0.2))
+                each.running_var.copy_(variance * torch.empty_like(variance).uniform_(0.8, 1.2))
+            if each.affine:
+                each.weight.uniform_(0.8, 1.2)
+                each.bias.uniform_(-0.2, 0.2)
 
 
 def folded(name: str, side: int = SIDE) -> dict[str, Any]:
