@@ -11,7 +11,7 @@ import torch
 from residua._base.errors import InputError
 from residua._base.run_files import MODEL_FILE
 from residua.evaluation.measures.abstention import find_thresholds
-from residua.evaluation.measures.calibration import Temperature, fit_temperature
+from residua.evaluation.measures.calibration import Temperature, all_right, fit_temperature, unfitted
 from residua.evaluation.measures.metrics import tally_of
 from residua.evaluation.rejection.fit import fit_rejection
 from residua.evaluation.run_data import open_run
@@ -40,7 +40,8 @@ def calibrate(
     Args:
         run: a `Run` or its folder.
         data: where the training data lies now; by default where it lay in training.
-        reject: the share of validation images that may be answered "unknown"; None leaves the run's rejection.
+        reject: the share of validation images that may be answered "unknown"; None leaves the run's rejection. Where
+            every answer is right, so that no temperature can be fitted, the temperature is then 1.
         score: what decides: "softmax", "energy", "knn" or "mahalanobis"; the last two need features.
         options: `batch_size`, `device`, `engine`, `precision`, `on_bad`, `cache`, `data_dir`, `progress`; see
             `ScoreOptions`.
@@ -71,10 +72,16 @@ def calibrate(
         )
     scores = scorer.scores(run)
     labels = torch.from_numpy(scores.labels)
-    fit = fit_temperature(scores.logits, labels)
+    if reject is not None and len(labels) and all_right(scores.logits, labels):
+        fit = unfitted(scores.logits, labels)  # A rejection needs no mistakes, and good runs make none.
+    else:
+        fit = fit_temperature(scores.logits, labels)
     outcome = tally_of(scores.logits.double() / fit.temperature, labels).outcome()
     thresholds = find_thresholds(outcome.probability, outcome.correct)
-    calibration: dict[str, Any] = asdict(fit) | {
+    record = asdict(fit)
+    if fit.fitted:
+        del record["fitted"]  # As in bundles of earlier versions.
+    calibration: dict[str, Any] = record | {
         "split": scorer.split,
         "data_hash": scorer.dataset.hash,
         "thresholds": {str(wanted): probability for wanted, probability in thresholds.items()},

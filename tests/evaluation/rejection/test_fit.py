@@ -165,3 +165,18 @@ def test_other_data_has_no_training_part(run: Path, tmp_path: Path, unknown: Pat
     report = evaluate(run, colour_folder(tmp_path / "other"), unknown=unknown)
     assert report.unknown is not None
     assert {each.score for each in report.unknown.detections} == {"softmax", "energy"}
+
+
+def test_rejection_needs_no_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where every validation answer is right no temperature fits: it stays 1, openly, and rejection is calibrated."""
+    photos = colour_folder(tmp_path / "photos")
+    run = colour_run(tmp_path / "run", data=photos)
+    with pytest.raises(InputError, match="all classified correctly"):
+        calibrate(run)
+    assert main(["evaluate", str(run), "--calibrate", "--reject", "0.2"]) == 0
+    assert "All answers to the 6 validation images are right" in capsys.readouterr().err
+    calibrated = load(run)
+    assert calibrated.temperature == 1.0
+    assert calibrated.calibration is not None
+    assert calibrated.calibration["fitted"] is False
+    assert calibrated.rejection is not None

@@ -102,10 +102,15 @@ def evaluate(
     if calibrate:
         with progress_bar("Calibrating", "images") as progress:
             fitted = fit(run, data, reject=reject, score=score, **scoring.part_keywords(progress))
-        note(
-            f"Temperature {fitted.temperature:.4f}, fitted on {counted(fitted.count, 'validation image')}: loss "
-            f"{fitted.loss_before:.4f} to {fitted.loss_after:.4f}. It is stored in {run}."
-        )
+        images = counted(fitted.count, "validation image")
+        if fitted.fitted:
+            change = f"{fitted.loss_before:.4f} to {fitted.loss_after:.4f}"
+            note(f"Temperature {fitted.temperature:.4f}, fitted on {images}: loss {change}. It is stored in {run}.")
+        else:
+            note(
+                f"All answers to the {images} are right, so no temperature fits: it stays 1, and probabilities are the "
+                "network's own. More validation images, of which some are answered wrongly, would settle it."
+            )
         if reject is not None and (rejection := open_run(run).rejection) is not None:
             note(
                 f"Unknown above {rejection.score} {rejection.threshold:.6g}: {percent(rejection.rejected)} of the "

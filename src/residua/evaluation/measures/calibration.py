@@ -66,12 +66,14 @@ class Temperature:
         loss_before: mean cross-entropy on the images that it was fitted on, nats.
         loss_after: the same with logits / T: the least that any T gives.
         count: images.
+        fitted: whether there was a best temperature; else it is 1, and the probabilities are the network's own.
     """
 
     temperature: float
     loss_before: float
     loss_after: float
     count: int
+    fitted: bool = True
 
 
 def calibration(confidence: FloatArray, correct: npt.NDArray[np.bool_], count: int = BINS) -> Calibration:
@@ -171,6 +173,18 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> Temperature:
             break
         inverse = nearer
     return Temperature(1 / inverse, loss(1.0), loss(inverse), len(truth))
+
+
+def all_right(logits: Tensor, labels: Tensor) -> bool:
+    """Return whether every image (N, K) has its true class on top: then no temperature is the best."""
+    behind = logits - logits.gather(1, labels[:, None])
+    return bool((behind <= 0).all() and (behind < 0).any())
+
+
+def unfitted(logits: Tensor, labels: Tensor) -> Temperature:
+    """Return the temperature 1 for images (N, K) on which none can be fitted."""
+    loss = float(torch.nn.functional.cross_entropy(logits.double(), labels))
+    return Temperature(1.0, loss, loss, len(labels), fitted=False)
 
 
 def _bins(
