@@ -39,6 +39,7 @@ _HOMES = {
     "export": "residua.exporting.export",
     "get_spec": "residua.specs.catalog",
     "inspect": "residua.anatomy.inspect",
+    "label_next": "residua.labels.label_next",
     "list_models": "residua.specs.catalog",
     "load": "residua.weights.open",
     "open_dataset": "residua.data.open",
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from residua.inference.predict import Prediction as Prediction
     from residua.inference.predict import predict as predict
     from residua.labels.doubt import doubt as doubt
+    from residua.labels.label_next import label_next as label_next
     from residua.specs.augment import AugmentSpec as AugmentSpec
     from residua.specs.catalog import get_spec as get_spec
     from residua.specs.catalog import list_models as list_models

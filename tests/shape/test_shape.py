@@ -103,6 +103,7 @@ OPTIONS = {
     "doubt": {"run", "data", "out", "by", "folds", "seed", "data_dir", "device", "json"},
     "embed": {"run", "paths", "out", "point", "no_normalise", "batch_size", "device", "json"},
     "similar": {"run", "query", "photos", "out", "count", "point", "batch_size", "device", "json"},
+    "label-next": {"run", "unlabelled", "out", "count", "by", "seed", "batch_size", "device", "json"},
     "explain": {"run", "paths", "out", "method", "target", "layer", "top", "batch_size", "device", "json"},
     "serve": {
         *("runs", "host", "port", "engine", "precision", "device", "max_batch", "queue", "timeout", "drain", "grace"),
@@ -266,7 +267,7 @@ def test_a_docstring_stands_once(path: Path) -> None:
 def test_public_names() -> None:
     frozen = "__version__ AugmentSpec InputError PreprocessSpec Prediction Recipe Report ResNetSpec ResiduaError Run"
     frozen += " build check convert create_model deepen doubt embed embed_to evaluate explain export get_spec inspect"
-    frozen += " list_models load open_dataset predict predict_to similar split_gradient study"
+    frozen += " label_next list_models load open_dataset predict predict_to similar split_gradient study"
     frozen += " train verify"
     assert residua.__all__ == frozen.split()
     assert len(residua.__all__) <= 40

@@ -59,6 +59,7 @@ _COMMANDS = {
     "doubt": "Find labels that are probably wrong, as pictures and a file to correct.",
     "embed": "Turn images into vectors: what a trained run holds of each.",
     "similar": "Find the images most like a query, as a trained run sees them.",
+    "label-next": "Choose the images whose labels would teach a run most.",
     "serve": "Answer images over HTTP: a protocol for programs, a page for people.",
     "conform": "Hold a server against the Open Inference Protocol, point by point.",
     "convert": "Turn somebody else's weights into a run, or a run's into theirs.",
@@ -69,7 +70,7 @@ _COMMANDS = {
 }
 
 # A command's function stands in the module of its name, but for these.
-_MODULES = {"diff": "models"}
+_MODULES = {"diff": "models", "label-next": "label_next"}
 
 _EXAMPLES = {
     "models": ("residua models", 'residua models "cifar_*"', 'residua models "*50*" --json'),
@@ -126,6 +127,11 @@ _EXAMPLES = {
         "residua similar runs/a query.jpg PHOTOS --out similar.html",
         "residua similar runs/a query.jpg photos.parquet --count 5 --json",
     ),
+    "label-next": (
+        "residua label-next runs/a UNLABELLED --count 100 --out next.csv",
+        "residua label-next runs/a UNLABELLED --by kmeans --out next.html",
+        "residua label-next runs/a UNLABELLED --count 50 --out to_label",
+    ),
     "serve": (
         "residua serve runs/a",
         "residua serve cats=runs/a cats:2=runs/b --port 8080 --max-batch 32",
@@ -175,7 +181,7 @@ def build_app() -> App:
     )
     for name, summary in _COMMANDS.items():
         # By name: a module is imported only when its command runs, so that the help answers at once.
-        target = f"residua.cli.commands.{_MODULES.get(name, name)}:{name}"
+        target = f"residua.cli.commands.{_MODULES.get(name, name)}:{name.replace('-', '_')}"
         examples = "\n".join(f"  {example}" for example in _EXAMPLES[name])
         app.command(target, name=name, help=summary, help_epilogue=f"Examples:\n{examples}")
     return app
