@@ -10,7 +10,7 @@ import pytest
 from PIL import TiffImagePlugin
 
 from residua._base.errors import InputError
-from residua._base.wording import worded, wording
+from residua._base.words import worded, wording
 from residua.cli.app import _COMMANDS, _own_warnings, build_app, main
 from residua.cli.flags import as_flags, error_as_flags, options_of
 from residua.cli.lists import spread

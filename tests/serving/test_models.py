@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from evaluation.runs import colour_run
@@ -195,7 +197,7 @@ def test_a_broken_model_that_is_unloaded_does_not_end_the_process(
     unloaded, opened = threading.Event(), threading.Event()
 
     def fail(*arguments: object) -> None:
-        if threading.current_thread().name.startswith("asyncio"):
+        if threading.current_thread().name.startswith("residua-open"):
             assert unloaded.wait(20)
             opened.set()
         raise InputError("gone", "a run", "Check the path")
@@ -241,6 +243,34 @@ def test_an_engine_that_hangs_ends_the_process(run_folder: Path, images: dict[st
             time.sleep(0.05)
         assert server.server.exit_code == 1
         release.set()
+
+
+def test_a_server_does_not_wait_for_a_model_that_is_being_opened(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, release = threading.Event(), threading.Event()
+
+    def slow(*arguments: object) -> ModelVersion:
+        began.set()
+        release.wait(60)
+        raise InputError("nothing", "a model", "")
+
+    monkeypatch.setattr(ModelVersion, "open", slow)
+    with running({}, repository=repository, drain=1) as server:
+
+        def load() -> None:
+            with contextlib.suppress(httpx.HTTPError):
+                _change(server, "one", "load")
+
+        loading = threading.Thread(target=load)
+        loading.start()
+        assert began.wait(10)
+        started = time.monotonic()
+    # The block has ended: the server has, while the thread goes on.
+    assert time.monotonic() - started < 15
+    assert server.service.models.is_opening
+    release.set()
+    loading.join(30)
 
 
 def test_names_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

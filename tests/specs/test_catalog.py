@@ -52,6 +52,7 @@ def test_any_legal_depth(name: str) -> None:
         ("cifar_wrn28_010", "Did you mean cifar_wrn28_10"),
         ("cifar_resnet" + "9" * 5000, "residua models"),
         ("resnet51", "resnet50, resnet34 or"),
+        ("x", "a name of the catalog, such as resnet50, cifar_resnet20 or vgg16. See them all"),
         ("", "a network without a name, ''. Wanted: a name of the catalog, such as resnet50"),
         (" ", "a network without a name"),
     ],

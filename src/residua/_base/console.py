@@ -8,15 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
-from residua._base.wording import worded
-from residua._base.words import visible
+from residua._base.words import visible, worded
 
 if TYPE_CHECKING:  # rich is imported where something is shown: most commands start without it
     from rich.console import Console
     from rich.live import Live
 
 Progress = Callable[[int, int], None]
-"""Called with (done, in all)."""
+"""Called with (done, in all); the second is 0 where it is not known."""
 
 BYTES = "bytes"
 _SMALL = 1_000_000  # bytes that nobody waits for

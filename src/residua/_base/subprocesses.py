@@ -1,4 +1,4 @@
-"""Processes of our own: none runs code from the folder that the user stands in."""
+"""Processes of our own, and the processors for them: none runs code from the folder that the user stands in."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import os
 import shutil
 import sys
 import sysconfig
+import threading
 from pathlib import Path
 
+_PIECE = 1 << 16
 # Read by every process of a run; a relative value means the folder that the user stands in.
 _FOLDERS = ("RESIDUA_CACHE", "RESIDUA_DATA")
 
@@ -27,6 +29,25 @@ def python_module(module: str) -> tuple[list[str], dict[str, str]]:
     if places:
         environment["PYTHONPATH"] = os.pathsep.join(places)
     return [sys.executable, "-P", "-m", module], environment
+
+
+def end_with_stdin() -> None:
+    """End this process when its standard input ends: its parent, which holds the other end, was killed."""
+
+    def watch() -> None:
+        while sys.stdin.buffer.read(_PIECE):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # of Linux alone
+        return os.cpu_count() or 1
 
 
 def program(name: str) -> str | None:

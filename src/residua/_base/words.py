@@ -1,13 +1,16 @@
-"""Phrases and notations that many messages share."""
+"""Phrases and notations that many messages share, and how the running program words them."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 # C0, DEL, C1, and what reorders or breaks a line: U+2028, U+2029 and the directional marks.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+_current: Callable[[str], str] = str
 
 
 def some(names: Iterable[str], most: int = 10, separator: str = ", ") -> str:
@@ -98,3 +101,19 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@contextlib.contextmanager
+def wording(render: Callable[[str], str]) -> Iterator[None]:
+    """Word every message inside with `render`, in all threads: one process runs one command."""
+    global _current
+    before, _current = _current, render
+    try:
+        yield
+    finally:
+        _current = before
+
+
+def worded(text: str) -> str:
+    """Return a message in the program's words; a library's message stays as it is."""
+    return _current(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -52,17 +53,27 @@ def layers_until(anatomy: Anatomy, until: str | int) -> tuple[Layer, ...]:
     wanted = _SIDES.fullmatch(text)
     size = (int(wanted[1]), int(wanted[2] or wanted[1])) if wanted else None
     if size not in sizes:
-        there = ", ".join("×".join(map(str, each)) for each in dict.fromkeys(sizes) if each)
+        there = ["×".join(map(str, each)) for each in dict.fromkeys(sizes) if each]
         known = [layer.name for layer in layers] + [layer.part for layer in layers]
         raise InputError(
             f"until={text!r} for {anatomy.name}",
-            f"one of its layers or end points, or a resolution that it has: {there}",
-            did_you_mean(text, known),
+            f"one of its layers or end points, or a resolution that it has: {', '.join(there)}",
+            _nearest_size(text, [each for each in sizes if each]) or did_you_mean(text, known) or f"Use {there[0]}",
         )
     end = sizes.index(size) + 1
     while end < len(layers) and layers[end].operation in _FOLLOWS and layers[end].inputs == (layers[end - 1].name,):
         end += 1
     return tuple(layers[:end])
+
+
+def _nearest_size(text: str, sizes: Sequence[tuple[int, ...]]) -> str:
+    """Return the question whether the resolution nearest to a number was meant; "" where the text is no number."""
+    try:
+        side = float(text)
+    except ValueError:
+        return ""
+    near = min(sizes, key=lambda size: abs(math.log(size[0] / max(side, 1.0))) if math.isfinite(side) else 0.0)
+    return f"Did you mean {near[0] if near[0] == near[1] else 'x'.join(map(str, near))}?"
 
 
 def subtotal(anatomy: Anatomy, until: str | int) -> Group:

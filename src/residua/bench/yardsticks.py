@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from residua._base.packages import package
 from residua.bench.case import Case
 from residua.bench.timing import clocked
 from residua.runtime.graphs.openvino_core import openvino_core
-from residua.runtime.graphs.packages import package
 
 _Maker = Callable[[str, int, torch.device], Callable[[], Any]]
 _SIDE, _PRODUCTS = 1024, 4

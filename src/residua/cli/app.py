@@ -18,8 +18,7 @@ from cyclopts import App, CycloptsError, Parameter
 from residua._base.errors import InputError, Notice, ResiduaError, did_you_mean
 from residua._base.files import cause
 from residua._base.signals import Termination, stop_on_sigterm
-from residua._base.wording import wording
-from residua._base.words import visible
+from residua._base.words import visible, wording
 from residua.cli.flags import Render, as_flags, error_as_flags, options_of
 from residua.cli.lists import spread
 from residua.cli.parse_errors import as_input_error

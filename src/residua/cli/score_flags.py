@@ -14,7 +14,8 @@ from residua.runtime.engines.names import EngineChoice, EngineName, Precision
 from residua.specs.fields import BadPolicy
 
 if TYPE_CHECKING:
-    from residua.evaluation.scores.options import PartKeywords, Progress, ScoreKeywords
+    from residua._base.console import Progress
+    from residua.evaluation.scores.options import PartKeywords, ScoreKeywords
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,7 @@ from cyclopts import Parameter
 
 from residua._base.errors import InputError
 from residua._base.plain import plain
-from residua._base.wording import worded
-from residua._base.words import agree, counted, visible
+from residua._base.words import agree, counted, visible, worded
 
 _NOT_ASCII = re.compile("[^\x00-\x7e]")
 # DEL, C1, marks of direction, and halves of pairs, which UTF-8 has no bytes for.

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+from residua._base.console import Progress
 from residua._base.errors import AnswerNo, InputError
 from residua._base.files import atomic_folder, check_empty
 from residua.evaluation.measures.drop import MaxDrop
 from residua.evaluation.run_data import open_run
-from residua.evaluation.scores.options import Progress
 from residua.exporting.certificate import Certificate, hashed, processor_flags, surroundings
 from residua.exporting.conversion import golden_of, metadata, stored_run, trace
 from residua.exporting.gate import Step

@@ -15,19 +15,17 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from residua._base.errors import Damaged, InputError
+from residua._base.packages import package
 from residua.exporting.graph_input import Answers
 from residua.exporting.names import FILES, ONNX, ExportPrecision, FormatName
-from residua.runtime.engines.sessions import openvino_metadata
+from residua.runtime.engines.sessions import METADATA_PREFIX, openvino_metadata
 from residua.runtime.graphs.external_data import check_external_data
 from residua.runtime.graphs.onnx import to_onnx
 from residua.runtime.graphs.openvino import to_openvino
 from residua.runtime.graphs.openvino_core import openvino_core
-from residua.runtime.graphs.packages import package
 from residua.runtime.graphs.program import quiet_export
 
-PREFIX = "residua"
-"""Metadata stands under `residua.KEY` in ONNX, under `residua/KEY` in OpenVINO's rt_info, in residua.json in a .pt2."""
-_EXTRA = "residua.json"
+_EXTRA = f"{METADATA_PREFIX}.json"
 
 
 def converted(name: FormatName, program: ExportedProgram, output: str) -> Any:
@@ -59,17 +57,17 @@ def write_model(name: FormatName, model: Any, folder: Path, metadata: Mapping[st
 
 def _write_onnx(model: Any, folder: Path, metadata: Mapping[str, str]) -> None:
     """Write an `onnx.ModelProto` with metadata, in one file."""
-    model.producer_name = PREFIX
+    model.producer_name = METADATA_PREFIX
     del model.metadata_props[:]
     for key, value in metadata.items():
-        model.metadata_props.add(key=f"{PREFIX}.{key}", value=value)
+        model.metadata_props.add(key=f"{METADATA_PREFIX}.{key}", value=value)
     (folder / FILES["onnx"][0]).write_bytes(model.SerializeToString())
 
 
 def _write_openvino(model: Any, folder: Path, metadata: Mapping[str, str]) -> None:
     """Write an `openvino.Model` with metadata, its weights as they are: float32 stays float32."""
     for key, value in metadata.items():
-        model.set_rt_info(value, [PREFIX, key])
+        model.set_rt_info(value, [METADATA_PREFIX, key])
     package("openvino", "openvino").save_model(model, folder / FILES["openvino"][0], compress_to_fp16=False)
 
 
@@ -147,7 +145,7 @@ def _open_onnx(path: Path) -> tuple[Answers, dict[str, str]]:
         return torch.from_numpy(session.run(None, {entry.name: images.numpy()})[0])
 
     stored = session.get_modelmeta().custom_metadata_map
-    return answers, {key.removeprefix(f"{PREFIX}."): value for key, value in stored.items()}
+    return answers, {key.removeprefix(f"{METADATA_PREFIX}."): value for key, value in stored.items()}
 
 
 def _open_openvino(path: Path, precision: ExportPrecision) -> tuple[Answers, dict[str, str]]:

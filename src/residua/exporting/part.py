@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from residua._base.console import Progress
 from residua.data.ahead import in_order
 from residua.data.dataset import Dataset, Split
 from residua.data.decode import Pixels
 from residua.data.decode.workers import default_workers
 from residua.data.preprocess.resize import read_uint8
 from residua.evaluation.measures.metrics import IntArray
-from residua.evaluation.scores.options import Progress, ScoreOptions
+from residua.evaluation.scores.options import ScoreOptions
 from residua.evaluation.scores.scorer import open_scorer
 from residua.evaluation.scores.seen import check_unseen
 from residua.exporting.names import BATCHES

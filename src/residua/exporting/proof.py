@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from residua._base.console import Progress
 from residua.data.decode import Pixels
 from residua.evaluation.measures.significance import Right, mcnemar
-from residua.evaluation.scores.options import Progress
 from residua.exporting.golden import Golden
 from residua.exporting.graph_input import Answers, GraphForm
 from residua.exporting.names import BATCHES

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from residua._base.console import Progress
 from residua._base.errors import Damaged, InputError
 from residua._base.files import check_local
 from residua._base.plain import plain
 from residua.evaluation.run_data import open_run
-from residua.evaluation.scores.options import Progress
 from residua.exporting.certificate import processor_flags, surroundings
 from residua.exporting.export import NO_IMAGES
 from residua.exporting.formats import open_graph

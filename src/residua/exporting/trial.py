@@ -12,16 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch.export import ExportedProgram
 
+from residua._base.console import Progress
 from residua._base.words import counted
 from residua.evaluation.measures.drop import accuracy_drop
-from residua.evaluation.scores.options import Progress
 from residua.exporting.formats import converted, open_graph, write_model
 from residua.exporting.gate import Step, Verdict, judge
 from residua.exporting.golden import Golden
 from residua.exporting.graph_input import GraphForm
+from residua.exporting.ladders import nncf, onnxruntime
 from residua.exporting.ladders.calibration import Calibration
-from residua.exporting.ladders.nncf import quantised_openvino
-from residua.exporting.ladders.onnxruntime import quantised_onnx
 from residua.exporting.names import FILES, ExportPrecision, FormatName
 from residua.exporting.part import Part
 from residua.exporting.proof import Proof, prove
@@ -101,7 +100,10 @@ class Trial:
         steps: list[Step] = []
         kept: tuple[str, Proof, Verdict] | None = None
         model = converted(self.format, program, self.form.output)
-        for recipe, smaller in quantised(self.format, model, calibration, self.max_drop):
+        ladder = quantised(self.format, model, calibration, self.max_drop)
+        last = onnxruntime.LAST_STEP if self.format == "onnx" else nncf.LAST_STEP
+        out_of_time = False
+        for recipe, smaller in ladder:
             with tempfile.TemporaryDirectory() as scratch:
                 written = Path(scratch)
                 self._write(smaller, written, metadata)
@@ -121,13 +123,17 @@ class Trial:
             if verdict.answer == "passes" or (verdict.answer == "undecided" and not decidable):
                 break
             if calibration.is_over:
+                out_of_time = not recipe.startswith(last)
                 break
+        else:
+            # The last step alone ends by itself when the time is over.
+            out_of_time = calibration.is_over and not steps[-1].recipe.startswith(last)
         assert kept is not None
         recipe, proof, verdict = kept
         tool = "NNCF" if self.format == "openvino" else "ONNX Runtime"
         images = counted(len(calibration.images), "training image")
         sentences = [f"int8 by {tool}, calibrated on {images}; recipe taken: {recipe}"]
-        if calibration.is_over and verdict.answer != "passes":
+        if out_of_time:
             sentences.append(f"the ladder ended after {self.ladder_seconds:g} seconds; further steps were not tried")
         return Outcome(proof, verdict, tuple(steps), tuple(sentences))
 
@@ -135,5 +141,5 @@ class Trial:
 def quantised(name: FormatName, model: Any, calibration: Calibration, max_drop: float) -> Iterator[tuple[str, Any]]:
     """Yield (recipe, model) for each step of a format's ladder, each made when it is asked for."""
     if name == "onnx":
-        return quantised_onnx(model, calibration)
-    return quantised_openvino(model, calibration, max_drop)
+        return onnxruntime.quantised_onnx(model, calibration)
+    return nncf.quantised_openvino(model, calibration, max_drop)

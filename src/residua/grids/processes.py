@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import time
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from residua._base.run_files import HISTORY_FILE
-from residua._base.subprocesses import python_module
+from residua._base.subprocesses import processors, python_module
 from residua._base.words import clock
 from residua.grids.jobs import Job
 
@@ -53,7 +52,7 @@ def run_jobs(
         stopped: asked often; once it is true, every worker saves itself and ends.
         say: prints a line.
     """
-    threads = max(1, _processors() // at_once)
+    threads = max(1, processors() // at_once)
     waiting = sorted(jobs, key=lambda job: -job.work)
     total, done, began = sum(job.work for job in waiting), 0.0, time.monotonic()
     running: list[_Worker] = []
@@ -88,17 +87,13 @@ def run_jobs(
     return failed
 
 
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def default_jobs(count: int, device: str) -> int:
     """Return how many of `count` jobs run at a time: one per processor, at most 8; a GPU serves one."""
     import torch
 
     if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
         return 1
-    return max(1, min(count, _processors(), 8))
+    return max(1, min(count, processors(), 8))
 
 
 def _start(job: Job, logs: Path, threads: int) -> _Worker:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from residua.serving.statistics import Statistics
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_OPENERS = 4
 Sources = Mapping[str, Mapping[str, Path | str]]
 """Where runs lie, by name and version."""
 
@@ -72,52 +75,21 @@ def versions_in(folder: Path) -> dict[str, Path | str]:
         return {}
 
 
-class Models:
-    """The models of a server.
+class Catalogue(ABC):
+    """What a server serves, by name and version."""
 
-    Args:
-        settings: of the server.
-        metrics: of the server.
-        fatal: called with a reason when a model broke and could not be opened again, or hangs; and whether it hangs.
-        changed: awaited after what is served has changed, before whoever changed it is answered.
-        sources: what can be loaded by name besides what the repository holds and what was put.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        metrics: Metrics,
-        fatal: Callable[[str, bool], None],
-        changed: Callable[[], Awaitable[None]] | None = None,
-        sources: Sources | None = None,
-    ) -> None:
-        self._settings, self._metrics, self._fatal = settings, metrics, fatal
-        self._changed = changed or _nothing
+    def __init__(self) -> None:
         self._models: dict[str, dict[str, ModelVersion]] = {}
-        self._sources: dict[str, Mapping[str, Path | str]] = dict(sources or {})
-        self._errors: dict[str, str] = {}
-        self._changing = asyncio.Lock()
-        self._busy: dict[str, str] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def put(self, opened: Iterable[ModelVersion]) -> None:
-        """Serve versions that are open; others of the same names go."""
-        fresh: dict[str, dict[str, ModelVersion]] = {}
-        for version in opened:
-            fresh.setdefault(version.name, {})[version.version] = version
-        for name, versions in fresh.items():
-            before = self._models.get(name, {})
-            for number, version in versions.items():
-                self._start(version, before.get(number))
-            self._models[name] = versions
-            self._sources[name] = {number: version.source for number, version in versions.items()}
-            for number, version in before.items():
-                self._retire(version, gone=number not in versions)
 
     @property
     def ready(self) -> bool:
         """Whether everything that is served can answer now."""
         return all(not version.failed for versions in self._models.values() for version in versions.values())
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether a thread of this process opens a model."""
+        return False
 
     def get(self, name: str, version: str | None = None) -> ModelVersion:
         """Return a version, by default the one with the greatest number.
@@ -151,16 +123,91 @@ class Models:
         """Return every version that is served."""
         return [self.get(name, number) for name in self._models for number in self.versions(name)]
 
+    @abstractmethod
+    async def stats(self, versions: Sequence[ModelVersion]) -> list[dict[str, Any]]:
+        """Return the protocol's statistics of some versions."""
+
+    @abstractmethod
+    async def index(self) -> list[dict[str, str]]:
+        """Return the protocol's index: what is served, and what the repository holds besides."""
+
+    @abstractmethod
+    async def load(self, name: str) -> None:
+        """Open all versions of a model and serve them in place of those before, which finish their requests.
+
+        Raises:
+            Refusal: no such model in the repository, or one that cannot be opened: then what was served stays.
+        """
+
+    @abstractmethod
+    async def unload(self, name: str) -> None:
+        """Stop serving a model; requests that are under way are answered.
+
+        Raises:
+            Refusal: it is not served.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Stop all models, after what they have begun."""
+
+
+class Models(Catalogue):
+    """The models of a server.
+
+    Args:
+        settings: of the server.
+        metrics: of the server.
+        fatal: called with a reason when a model broke and could not be opened again, or hangs; and whether it hangs.
+        changed: awaited after what is served has changed, before whoever changed it is answered.
+        sources: what can be loaded by name besides what the repository holds and what was put.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        fatal: Callable[[str, bool], None],
+        changed: Callable[[], Awaitable[None]] | None = None,
+        sources: Sources | None = None,
+    ) -> None:
+        super().__init__()
+        self._settings, self._metrics, self._fatal = settings, metrics, fatal
+        self._changed = changed or _nothing
+        self._sources: dict[str, Mapping[str, Path | str]] = dict(sources or {})
+        self._errors: dict[str, str] = {}
+        self._changing = asyncio.Lock()
+        self._busy: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._restarts: set[asyncio.Task[None]] = set()
+        # Not the event loop's own: that waits, at its end, for what it runs.
+        self._opener = ThreadPoolExecutor(_OPENERS, "residua-open")
+        self._openings: set[Future[ModelVersion]] = set()
+
+    def put(self, opened: Iterable[ModelVersion]) -> None:
+        """Serve versions that are open; others of the same names go."""
+        fresh: dict[str, dict[str, ModelVersion]] = {}
+        for version in opened:
+            fresh.setdefault(version.name, {})[version.version] = version
+        for name, versions in fresh.items():
+            before = self._models.get(name, {})
+            for number, version in versions.items():
+                self._start(version, before.get(number))
+            self._models[name] = versions
+            self._sources[name] = {number: version.source for number, version in versions.items()}
+            for number, version in before.items():
+                self._retire(version, gone=number not in versions)
+
     def sources(self) -> dict[str, dict[str, str]]:
         """Return where what is served was loaded from, by name and version."""
         return {name: {n: str(v.source) for n, v in versions.items()} for name, versions in self._models.items()}
 
     async def stats(self, versions: Sequence[ModelVersion]) -> list[dict[str, Any]]:
-        """Return the protocol's statistics of some versions."""
+        """See `Catalogue`."""
         return [each.statistics.to_dict() for each in versions]
 
     async def index(self) -> list[dict[str, str]]:
-        """Return the protocol's index: what is served, and what the repository holds besides."""
+        """See `Catalogue`."""
         entries = []
         for name in sorted({*self._models, *self._in_repository()}):
             state = self._busy.get(name)
@@ -171,19 +218,12 @@ class Models:
         return entries
 
     async def load(self, name: str) -> None:
-        """Open all versions of a model and serve them in place of those before, which finish their requests.
-
-        Raises:
-            Refusal: no such model in the repository, or one that cannot be opened: then what was served stays.
-        """
+        """See `Catalogue`."""
         async with self._changing:
             sources = self._found(name)
             self._busy[name] = "LOADING"
             try:
-                opened = [
-                    await asyncio.to_thread(ModelVersion.open, name, number, source, self._settings)
-                    for number, source in sources.items()
-                ]
+                opened = [await self._opened(name, number, source) for number, source in sources.items()]
             except (ResiduaError, OSError) as error:
                 self._errors[name] = str(error)[:500]
                 raise Refusal(400, f"{name} could not be loaded: {str(error)[:500]}", "malformed") from None
@@ -194,11 +234,7 @@ class Models:
             await self._changed()
 
     async def unload(self, name: str) -> None:
-        """Stop serving a model; requests that are under way are answered.
-
-        Raises:
-            Refusal: it is not served.
-        """
+        """See `Catalogue`."""
         async with self._changing:
             if name not in self._models:
                 raise Refusal(404 if name not in self._in_repository() else 400, f"no model {name[:80]!r} is loaded")
@@ -208,11 +244,26 @@ class Models:
             await self._changed()
 
     async def close(self) -> None:
-        """Stop all models, after what they have begun."""
+        """Stop all models, after what they have begun; what is being opened is given up."""
+        self._opener.shutdown(wait=False, cancel_futures=True)
+        for task in self._restarts:
+            task.cancel()
         for version in self.all():
             self._retire(version, gone=False)
         self._models.clear()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def is_opening(self) -> bool:
+        """See `Catalogue`."""
+        return any(not each.done() for each in self._openings)
+
+    async def _opened(self, name: str, number: str, source: Path | str) -> ModelVersion:
+        """Open a version in a thread, which goes on where nobody waits for it any more."""
+        opening = self._opener.submit(ModelVersion.open, name, number, source, self._settings)
+        self._openings.add(opening)
+        opening.add_done_callback(self._openings.discard)
+        return await asyncio.wrap_future(opening)
 
     def _found(self, name: str) -> Mapping[str, Path | str]:
         if not NAME.fullmatch(name):
@@ -243,9 +294,7 @@ class Models:
         log("engine_failed", model=version.name, version=version.version)
         await self._changed()
         try:
-            fresh = await asyncio.to_thread(
-                ModelVersion.open, version.name, version.version, version.source, self._settings
-            )
+            fresh = await self._opened(version.name, version.version, version.source)
         except Exception as error:
             # A client may have unloaded or replaced it meanwhile: then nothing that is served is broken.
             if self._models.get(version.name, {}).get(version.version) is version:
@@ -262,7 +311,12 @@ class Models:
     def _start(self, version: ModelVersion, before: ModelVersion | None) -> None:
         """Let a version take images; its statistics go on from those of the one before."""
         statistics = before.statistics if before else Statistics(self._metrics, version.name, version.version)
-        version.start(statistics, lambda: self._keep(self._restart(version)), lambda: self._hang(version))
+        version.start(statistics, lambda: self._begin_restart(version), lambda: self._hang(version))
+
+    def _begin_restart(self, version: ModelVersion) -> None:
+        task = self._keep(self._restart(version))
+        self._restarts.add(task)
+        task.add_done_callback(self._restarts.discard)
 
     def _hang(self, version: ModelVersion) -> None:
         version.failed = "its engine does not return"
@@ -281,10 +335,11 @@ class Models:
 
         self._keep(retire())
 
-    def _keep(self, work: Any) -> None:
+    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 async def _nothing() -> None:

@@ -75,8 +75,8 @@ def serve(sources: Sources, settings: Settings, announce: Callable[[Listener], N
         service = Service(settings)
         server = HttpServer(service, opened, lambda: announce(_listening(listener, models, settings)))
         code = server.answer(listener)
-    if service.hung:
-        # Python would wait for the thread that computes, for ever.
+    if service.hung or service.models.is_opening:
+        # Python would wait for the thread that computes, for ever, and for one that opens a model, past the drain.
         logging.shutdown()
         os._exit(code)
     return code

@@ -13,7 +13,7 @@ from residua.data.decode.workers import default_workers
 from residua.data.preprocess.resize import read_uint8
 from residua.serving.metrics import Metrics
 from residua.serving.model import ModelVersion
-from residua.serving.models import Models
+from residua.serving.models import Catalogue, Models
 from residua.serving.networks.network import Floats
 from residua.serving.refusal import Refusal
 from residua.serving.settings import Settings
@@ -43,7 +43,7 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.bodies = Bodies(settings.limits)
-        self.models: Models
+        self.models: Catalogue
         self.draining = False
         self.fatal = ""
         self.hung = False
@@ -53,8 +53,8 @@ class Service:
 
     async def start(self, opened: Sequence[ModelVersion]) -> None:
         """Begin to serve; on the event loop."""
-        self.models = Models(self.settings, self.metrics, self._give_up)
-        self.models.put(opened)
+        self.models = models = Models(self.settings, self.metrics, self._give_up)
+        models.put(opened)
 
     async def close(self) -> None:
         """Stop models and threads."""

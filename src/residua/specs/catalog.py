@@ -112,9 +112,10 @@ def _of_others(name: str) -> Spec:
         _notify(f"{name} is {ours} here: the same name but for case and separators")
         return get_spec(ours)
     meant = equal.name if equal else name.rpartition("/")[2].partition(".")[0]
+    near = ask_whether(near_misses(meant, list_models()))
     raise InputError(
         f"network {shown}",
-        f"a name of the catalog. {ask_whether(near_misses(meant, list_models()))}",
+        f"a name of the catalog{'. ' + near if near else ', such as resnet50, cifar_resnet20 or vgg16'}",
         "See them all with: residua models",
     )
 

@@ -9,8 +9,7 @@ from residua._base.console import Display
 from residua._base.files import writing
 from residua._base.lock import exclusive
 from residua._base.signals import Stopped, StopRequest
-from residua._base.wording import worded
-from residua._base.words import counted
+from residua._base.words import counted, worded
 from residua.specs.preprocess import describe
 from residua.specs.schema import Spec
 from residua.training.finish import finish

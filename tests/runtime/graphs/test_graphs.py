@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from residua._base.errors import InputError
+from residua._base.packages import package
 from residua.families.build import build
 from residua.runtime.graphs import onnx as onnx_graph
 from residua.runtime.graphs.fold import fold_batch_norm
 from residua.runtime.graphs.onnx import IR_VERSION, OPSET, to_onnx
 from residua.runtime.graphs.openvino import to_openvino
-from residua.runtime.graphs.packages import package
 from residua.runtime.graphs.program import example_images, export_program
 from residua.specs.catalog import get_spec
 

@@ -27,9 +27,9 @@ def predict(
     /,
     *paths: Path,
     top: int = 1,
-    format: Literal["table", "jsonl", "csv"] = "table",  # noqa: A002 (the option's name)
+    format: Literal["table", "jsonl", "csv"] | None = None,  # noqa: A002 (the option's name)
     out: Path | None = None,
-    on_bad: OnBad = "record",
+    on_bad: OnBad | None = None,
     batch_size: int = 64,
     computing: Predicting = PREDICTING,
     json: Switch = False,
@@ -52,11 +52,12 @@ def predict(
     top
         Classes per image, most probable first.
     format
-        table (for people), jsonl (one JSON object per line) or csv.
+        table (for people; the default), jsonl (one JSON object per line) or csv. A file's form is that of its name.
     out
         A new file ending in .jsonl, .csv or .parquet (extra shards) to write the answers to, a row per image.
     on_bad
-        With --out, what becomes of a file that cannot be read: record (a row with an error; exit code 1) or skip.
+        With --out, what becomes of a file that cannot be read: record (a row with an error, and exit code 1; the
+        default) or skip.
     batch_size
         Images per forward pass.
     json
@@ -67,8 +68,9 @@ def predict(
 
     if not paths:
         raise InputError("no image", "image files or folders", f"For example: residua predict {run} photo.jpg")
+    _refuse_unused(format, out, on_bad, json=json)
     if out is not None:
-        return _write(run, paths, out, top, on_bad, batch_size, computing, json)
+        return _write(run, paths, out, top, on_bad or "record", batch_size, computing, json)
     if computing.engine == "ray":
         raise InputError("engine='ray' without out=FILE", "a file for the answers of many machines", "Give out=FILE")
     answers = bad = 0
@@ -83,8 +85,20 @@ def predict(
                 answers += 1
                 yield item
 
-    (_print_list if json else _PRINTERS[format])(good())
+    (_print_list if json else _PRINTERS[format or "table"])(good())
     return answered(answers, bad)
+
+
+def _refuse_unused(form: str | None, out: Path | None, on_bad: str | None, *, json: bool) -> None:
+    """Refuse options that would change nothing."""
+    if form is not None and (out is not None or json):
+        other = f"out={out}" if out is not None else "json=True"
+        wanted = "a file, whose name states its form" if out is not None else "one form of the answers"
+        raise InputError(f"format={form!r} with {other}", wanted, "Leave one of them out")
+    if on_bad is not None and out is None:
+        raise InputError(
+            f"on_bad={on_bad!r} without out=FILE", "a file of answers for it", "Leave it out: bad files are named"
+        )
 
 
 def _write(

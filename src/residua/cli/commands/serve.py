@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from residua._base.errors import InputError
 from residua.cli.score_flags import COMPUTING, Computing
 from residua.cli.show import Switch, note, print_json, say
+from residua.serving.settings import Limits, Settings
 
 _TOKEN = "RESIDUA_TOKEN"
 _PACKAGES = ("starlette", "uvicorn", "python_multipart", "prometheus_client")
@@ -19,22 +20,22 @@ _PACKAGES = ("starlette", "uvicorn", "python_multipart", "prometheus_client")
 
 def serve(
     *runs: str,
-    host: str = "127.0.0.1",
-    port: int = 8000,
+    host: str = Settings.host,
+    port: int = Settings.port,
     computing: Computing = COMPUTING,
-    max_batch: int = 16,
-    queue: int = 256,
-    timeout: float = 30.0,
-    drain: float = 30.0,
-    grace: float = 1.0,
-    stall: float = 120.0,
-    workers: int = 1,
+    max_batch: int = Settings.max_batch,
+    queue: int = Settings.queue,
+    timeout: float = Settings.timeout,
+    drain: float = Settings.drain,
+    grace: float = Settings.grace,
+    stall: float = Settings.stall,
+    workers: int = Settings.workers,
     token_file: Path | None = None,
     origin: Annotated[tuple[str, ...], Parameter(negative_iterable=())] = (),
     repository: Path | None = None,
-    max_body: int = 64 << 20,
-    max_images: int = 256,
-    max_pixels: int = 100_000_000,
+    max_body: int = Limits.body_bytes,
+    max_images: int = Limits.images,
+    max_pixels: int = Limits.pixels,
     json: Switch = False,
 ) -> int:
     """Answer images over HTTP with trained runs.
@@ -85,7 +86,6 @@ def serve(
     from residua.serving.models import named_sources
     from residua.serving.server import Listener
     from residua.serving.server import serve as serve_runs
-    from residua.serving.settings import Limits, Settings
 
     settings = Settings(
         host=host,

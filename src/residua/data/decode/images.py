@@ -146,7 +146,7 @@ def _within_budget(size: int, name: str, decoded: Callable[[], Pixels]) -> Pixel
     except MemoryError:
         if size < _SMALL_BYTES and not _to_be_had(size):
             raise
-        raise BadImage(name, f"needs more memory than can be had ({size >> 20} MiB by its size)") from None
+        raise BadImage(name, f"needs more memory than is available ({size >> 20} MiB by its size)") from None
 
 
 def _to_be_had(size: int) -> bool:

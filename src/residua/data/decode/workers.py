@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
+from residua._base.subprocesses import processors
 
 
 def default_workers() -> int:
     """Return the number of decoding threads: one per processor that this process may use, at most 16."""
-    try:
-        usable = len(os.sched_getaffinity(0))
-    except AttributeError:
-        usable = os.cpu_count() or 1
-    return min(usable, 16)
+    return min(processors(), 16)

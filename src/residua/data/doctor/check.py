@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from residua._base.console import Progress
 from residua._base.files import check_local
 from residua._base.words import counted, some
 from residua.data.ahead import in_order
@@ -20,9 +21,6 @@ from residua.data.doctor.report import CheckReport, Finding
 from residua.data.open import open_dataset
 from residua.data.sources.cifar import open_cifar
 from residua.data.sources.parts import Part, hidden_classes, read_layout
-
-Progress = Callable[[int, int], None]
-"""Called with (images examined, images in all)."""
 
 _STEP = 64  # images between two calls of a progress function
 _IN_FLIGHT = 1024  # images: threads go on behind one that takes long, within bounded memory

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from residua._base.console import Progress
 from residua.data.dataset import Split
 from residua.evaluation.measures.metrics import IntArray, refuse_not_finite
-from residua.evaluation.scores.options import Progress
 from residua.evaluation.scores.views import Viewer
 from residua.families.features import FeatureNetwork
 from residua.runtime.device import on_device

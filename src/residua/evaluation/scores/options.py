@@ -16,14 +16,12 @@ from typing import Any, TypedDict, TypeVar, cast
 
 import torch
 
+from residua._base.console import Progress
 from residua._base.errors import at_least_one
 from residua.evaluation.scores.views import parse_views
 from residua.runtime.device import pick_device
 from residua.runtime.engines.names import check_choice
 from residua.specs.fields import BadPolicy, checked
-
-Progress = Callable[[int, int], None]
-"""Called with (images done, images in total)."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from residua._base.console import Progress
 from residua._base.errors import InputError
 from residua._base.words import agree, counted
 from residua.data.dataset import Split
 from residua.evaluation.measures.metrics import IntArray, Outcome, Tally, refuse_not_finite, tally_of
-from residua.evaluation.scores.options import Progress, ScoreOptions
+from residua.evaluation.scores.options import ScoreOptions
 from residua.evaluation.scores.views import Viewer, check_views, count_views
 from residua.runtime.engines.engine import Engine, open_engine
 from residua.specs.fields import BadPolicy

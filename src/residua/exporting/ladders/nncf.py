@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from residua._base.packages import package
 from residua.exporting.ladders.calibration import Calibration, OutOfTime, quiet, sums_are_wide
 from residua.runtime.graphs.openvino_core import openvino_core
-from residua.runtime.graphs.packages import package
 
 _RANKING_IMAGES = 100
+
+LAST_STEP = "accuracy-controlled"
+"""How the name of the last step begins."""
 
 
 def quantised_openvino(model: Any, calibration: Calibration, max_drop: float) -> Iterator[tuple[str, Any]]:
@@ -78,7 +81,7 @@ def quantised_openvino(model: Any, calibration: Calibration, max_drop: float) ->
     if kept := _ranges(restored):  # else all of it is float32 again
         share = f"{max_drop:.2%} of the answers for {len(calibration.control)} further training images"
         words = f"layers restored to float32 until at most {share} change"
-        yield f"accuracy-controlled: {words}; {kept} of {_ranges(whole)} ranges are left", restored
+        yield f"{LAST_STEP}: {words}; {kept} of {_ranges(whole)} ranges are left", restored
 
 
 class _Control:

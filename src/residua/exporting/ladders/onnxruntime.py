@@ -12,12 +12,14 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from residua._base.packages import package
 from residua.exporting.ladders.calibration import Calibration, quiet, sums_are_wide
-from residua.runtime.graphs.packages import package
 from residua.runtime.graphs.program import INPUT
 
 _LAYERS = {"Conv", "Gemm", "MatMul"}
 _PERCENTILE = 99.999
+
+LAST_STEP = "the same, sums of residual units in float32 with the layers that end in them"
 
 
 def quantised_onnx(model: Any, calibration: Calibration) -> Iterator[tuple[str, Any]]:
@@ -66,10 +68,7 @@ def quantised_onnx(model: Any, calibration: Calibration) -> Iterator[tuple[str, 
     careful = {"method": methods.Percentile}
     yield f"per channel, ranges of {_PERCENTILE:g}% of the values", made(**careful)
     yield "the same, stem and head in float32", made(**careful, exact=ends)
-    yield (
-        "the same, sums of residual units in float32 with the layers that end in them",
-        made(**careful, exact=(*ends, *sums)),
-    )
+    yield LAST_STEP, made(**careful, exact=(*ends, *sums))
 
 
 def _prepared(model: Any, onnx: Any) -> Any:

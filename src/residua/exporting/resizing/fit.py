@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from residua._base.packages import package
 from residua.data.decode import Pixels
 from residua.data.preprocess.resize import apply_uint8
 from residua.exporting.golden import golden_pixels
@@ -16,7 +17,6 @@ from residua.exporting.part import Part
 from residua.exporting.resizing.onnx import behind_onnx_front, onnx_front
 from residua.exporting.resizing.openvino import behind_openvino_front, openvino_front
 from residua.runtime.graphs.openvino_core import openvino_core
-from residua.runtime.graphs.packages import package
 from residua.specs.preprocess import PreprocessSpec
 
 MOST_LEVELS = 1

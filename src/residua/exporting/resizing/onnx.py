@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from residua._base.packages import package
 from residua.runtime.graphs.onnx import IR_VERSION, OPSET
-from residua.runtime.graphs.packages import package
 from residua.runtime.graphs.program import INPUT
 from residua.specs.preprocess import PreprocessSpec
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from residua.runtime.graphs.packages import package
+from residua._base.packages import package
 from residua.runtime.graphs.program import INPUT
 from residua.specs.preprocess import PreprocessSpec
 

@@ -14,6 +14,7 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.files import sha256_file
 from residua._base.json_file import read_json
+from residua.evaluation.measures.abstention import deciding_threshold
 from residua.figures.pages import environment
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run
@@ -23,8 +24,6 @@ POLICY = (
     "connect-src 'self'; base-uri 'none'; form-action 'none'"
 )
 """Scripts and files of the page's own host alone; `wasm-unsafe-eval` lets WebAssembly be compiled, and no text run."""
-WANTED_ACCURACY = "0.95"
-"""Which of a calibrated run's thresholds decides that an answer is "unknown"."""
 SCRIPT = "ort.wasm.min.js"
 _FILES = (SCRIPT, "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 _LARGEST_BYTES = 256 << 20
@@ -109,7 +108,6 @@ def resize_plan(spec: PreprocessSpec) -> dict[str, Any]:
 def _about(run: Run) -> dict[str, Any]:
     """Return what the page states of the network, in the words of the server's /about."""
     top1, count = run.metrics.get("top1"), run.metrics.get("count")
-    threshold = ((run.calibration or {}).get("thresholds") or {}).get(WANTED_ACCURACY)
     return {
         "name": run.folder.resolve().name,
         "version": "1",
@@ -120,5 +118,5 @@ def _about(run: Run) -> dict[str, Any]:
         "count": count if isinstance(count, int) else None,
         "split": str(run.metrics.get("split") or ""),
         "data": str(run.data.get("given") or ""),
-        "threshold": float(threshold) if isinstance(threshold, int | float) else None,
+        "threshold": deciding_threshold((run.calibration or {}).get("thresholds")),
     }

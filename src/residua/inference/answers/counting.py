@@ -8,11 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from residua._base.console import Progress
 from residua.data.listing import walk
 from residua.inference.stream import Paths, listed
-
-Progress = Callable[[int, int], None]
-"""Called with (images done, images in total); the total is 0 until it is known."""
 
 
 @contextlib.contextmanager

@@ -5,12 +5,13 @@ Machines see the run and the images under the same paths. Batches are those of o
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import logging
 import os
 import warnings
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from typing import Any
 import torch
 
 from residua._base.errors import InputError, at_least_one
+from residua._base.packages import package
 from residua.inference.predict import Prediction, answered_batches
 from residua.inference.stream import BadFile, ImageFile, Predictor
-from residua.runtime.graphs.packages import package
 from residua.weights.bundle.value import hash_tensors
 from residua.weights.open import load
 from residua.weights.run import Run
@@ -54,17 +55,18 @@ class Pool:
     actors: int = 0
 
     def answers(self, files: Iterable[ImageFile | BadFile]) -> Generator[list[Prediction | BadFile], None, None]:
-        """Yield the answers of `batch_size` files at a time, in the order given.
+        """Yield the answers of `batch_size` files at a time, in the order given, inside `cluster`.
 
         Raises:
-            InputError: the extra `ray` is not installed, or the machines have too few processors for the actors.
+            InputError: the machines have too few processors for the actors; what an actor refuses.
         """
-        ray = _started()
-        from ray.data import ActorPoolStrategy, DataContext
+        ray = package("ray", "ray")
+        with _ordered():
+            yield from self._answers(ray, files)
 
-        context = DataContext.get_current()
-        context.execution_options.preserve_order = True
-        context.enable_progress_bars = False
+    def _answers(self, ray: Any, files: Iterable[ImageFile | BadFile]) -> Iterator[list[Prediction | BadFile]]:
+        from ray.data import ActorPoolStrategy
+
         actors, processors = self._sizes(ray)
         source = iter(files)
         batches = iter(lambda: list(itertools.islice(source, self.batch_size)), [])
@@ -85,7 +87,7 @@ class Pool:
                 # Rows would belong to other paths: worth a check, whatever Ray promises.
                 if int(row["number"]) != number:
                     raise RuntimeError(f"Ray returned batch {row['number']} in the place of batch {number}")
-                yield [_unpacked(item) for item in json.loads(row["batch"])]
+                yield _rows(row["batch"])
 
     def _sizes(self, ray: Any) -> tuple[int, int]:
         """Return the number of actors and the processors of each: all that fit, since engines use several."""
@@ -112,16 +114,20 @@ def pool_of(
     batch_size: int,
     actors: int,
 ) -> Pool:
-    """Return the pool for a run, which every machine loads from where this one did.
+    """Return the pool for a run, which every machine loads from where this one did; called inside `cluster`.
+
+    Without a device, the actors have a GPU each where there are enough of them.
 
     Raises:
         InputError: a negative number of actors, or a GPU by its number: Ray gives each actor its own.
     """
-    name = "cpu" if device is None else str(device)
-    if name not in ("cpu", "cuda"):
-        raise InputError(f"device={name!r} with engine='ray'", "'cpu' or 'cuda'", "Ray gives each actor a GPU")
     if actors:
         at_least_one(actors=actors)
+    name = _device(actors) if device is None else str(device)
+    if name not in ("cpu", "cuda"):
+        raise InputError(
+            f"device={name!r} with engine='ray'", "'cpu' or 'cuda'", "Use device='cuda' for a GPU per actor"
+        )
     weights = hash_tensors(run.model.state_dict())
     return Pool(str(run.folder.absolute()), weights, engine, precision, name, top, batch_size, actors)
 
@@ -131,27 +137,46 @@ class _Actor:
 
     def __init__(self, pool: Pool, threads: int) -> None:
         torch.set_num_threads(threads)
-        run = load(pool.source)
-        if hash_tensors(run.model.state_dict()) != pool.weights:
-            raise InputError(
-                f"{pool.source}, whose weights are others on this machine",
-                "the same run under the same path on every machine",
-                "Copy it there",
-            )
         self._pool, self._threads = pool, threads
-        self._predictor = Predictor.open(
-            run, device=pool.device, engine=pool.engine, precision=pool.precision, batch_size=pool.batch_size
-        )
+        self._predictor: Predictor | None = None
+        # Ray would start an actor whose constructor raised again and again, and wrap what it raised.
+        self._refusal: InputError | None = None
+        try:
+            self._predictor = _opened(pool)
+        except InputError as error:
+            self._refusal = error
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         import numpy as np
 
-        texts = []
-        for text in batch["batch"]:
-            files = [_file(path, reason) for path, reason in json.loads(text)]
-            (answers,) = answered_batches(self._predictor, files, self._pool.top, self._pool.batch_size, self._threads)
-            texts.append(json.dumps([_row(item) for item in answers]))
+        texts = [self._answered(text) for text in batch["batch"]]
         return {"number": batch["number"], "batch": np.array(texts, dtype=object)}
+
+    def _answered(self, text: str) -> str:
+        """Return the rows of a batch as JSON, or what was refused."""
+        files = [_file(path, reason) for path, reason in json.loads(text)]
+        pool = self._pool
+        try:
+            if self._predictor is None:
+                assert self._refusal is not None
+                raise self._refusal
+            (answers,) = answered_batches(self._predictor, files, pool.top, pool.batch_size, self._threads)
+        except InputError as error:
+            return json.dumps({"refusal": [error.given, error.wanted, error.remedy]})
+        return json.dumps([_row(item) for item in answers])
+
+
+def _opened(pool: Pool) -> Predictor:
+    run = load(pool.source)
+    if hash_tensors(run.model.state_dict()) != pool.weights:
+        raise InputError(
+            f"{pool.source}, whose weights are others on this machine",
+            "the same run under the same path on every machine",
+            "Copy it there",
+        )
+    return Predictor.open(
+        run, device=pool.device, engine=pool.engine, precision=pool.precision, batch_size=pool.batch_size
+    )
 
 
 def _packed(batch: list[ImageFile | BadFile]) -> str:
@@ -169,20 +194,64 @@ def _row(item: Prediction | BadFile) -> list[Any]:
     return [item.path, list(item.labels), list(item.probabilities), item.unknown]
 
 
+def _rows(text: str) -> list[Prediction | BadFile]:
+    """Return what an actor answered for a batch.
+
+    Raises:
+        InputError: what it refused.
+    """
+    document = json.loads(text)
+    if isinstance(document, dict):
+        raise InputError(*document["refusal"])
+    return [_unpacked(item) for item in document]
+
+
 def _unpacked(row: list[Any]) -> Prediction | BadFile:
     return BadFile(*row) if len(row) == 2 else Prediction(row[0], tuple(row[1]), tuple(row[2]), row[3])
 
 
-def _started() -> Any:
-    """Return ray, connected to the cluster that RAY_ADDRESS names, or to this machine alone."""
+@contextlib.contextmanager
+def cluster() -> Iterator[None]:
+    """Connect to the cluster that RAY_ADDRESS names, or start one of this machine alone, which ends with the block.
+
+    A connection that the caller has stays.
+
+    Raises:
+        InputError: the extra `ray` is not installed.
+    """
     # Without this Ray reports its use to its makers.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = package("ray", "ray")
     package("ray.data", "ray")
     logging.getLogger("ray").setLevel(logging.WARNING)
     logging.getLogger("ray.data").setLevel(logging.WARNING)
-    if not ray.is_initialized():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING)
-    return ray
+    if ray.is_initialized():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _ordered() -> Iterator[None]:
+    """Keep rows in their order and bars off the screen; afterwards the caller's settings of Ray Data hold again."""
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    before = context.execution_options.preserve_order, context.enable_progress_bars
+    context.execution_options.preserve_order, context.enable_progress_bars = True, False
+    try:
+        yield
+    finally:
+        context.execution_options.preserve_order, context.enable_progress_bars = before
+
+
+def _device(actors: int) -> str:
+    """Return "cuda" where each actor can have a GPU of its own: by default, one on every machine."""
+    gpus = [int(node["Resources"].get("GPU", 0)) for node in package("ray", "ray").nodes() if node["Alive"]]
+    return "cuda" if (sum(gpus) >= actors if actors else bool(gpus) and all(gpus)) else "cpu"

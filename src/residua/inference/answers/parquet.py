@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.files import atomic_path
+from residua._base.packages import package
 from residua.inference.answers.rows import Row, text
-from residua.runtime.graphs.packages import package
 
 _ROWS_OF_A_GROUP = 1 << 16
 

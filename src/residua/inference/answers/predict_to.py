@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
+from residua._base.console import Progress
 from residua._base.errors import InputError, at_least_one
 from residua.data.decode.workers import default_workers
 from residua.evaluation.run_data import open_run
-from residua.inference.answers.counting import Progress, counting
+from residua.inference.answers.counting import counting
 from residua.inference.answers.job import job_of
 from residua.inference.answers.journal import journal_of, read_journal
 from residua.inference.answers.names import OnBad
-from residua.inference.answers.on_ray import pool_of
+from residua.inference.answers.on_ray import cluster, pool_of
 from residua.inference.answers.write import Answer, Answers, check_out, write_answers
 from residua.inference.predict import answered_batches
 from residua.inference.stream import BadFile, ImageFile, Paths, Predictor, each_path, image_files, listed
@@ -102,24 +104,26 @@ def predict_to(
     file = check_out(out)
     chosen = open_run(run, listed(paths))
     form: dict[str, Any] = {"top": min(top, len(chosen.classes)), "batch_size": batch_size, "on_bad": policy}
-    answers: Answers
-    if engine == "ray":
-        check_engine(actor_engine, precision)
-        pool = pool_of(chosen, actor_engine, precision, device, form["top"], batch_size, actors)
-        answers, name = pool.answers, actor_engine
-        job = job_of(chosen, file, engine=name, precision=precision, device=pool.device, cluster="ray", **form)
-    else:
-        engine = (_begun_with(file) or engine) if engine == "auto" else engine
-        predictor = Predictor.open(chosen, device=device, engine=engine, precision=precision, batch_size=batch_size)
-        opened = predictor.engine
-        name = cast(EngineName, opened.name)
-        job = job_of(chosen, file, engine=name, precision=opened.precision, device=opened.device.type, **form)
+    with ExitStack() as stack:
+        answers: Answers
+        if engine == "ray":
+            check_engine(actor_engine, precision)
+            stack.enter_context(cluster())
+            pool = pool_of(chosen, actor_engine, precision, device, form["top"], batch_size, actors)
+            answers, name = pool.answers, actor_engine
+            job = job_of(chosen, file, engine=name, precision=precision, device=pool.device, cluster="ray", **form)
+        else:
+            engine = (_begun_with(file) or engine) if engine == "auto" else engine
+            predictor = Predictor.open(chosen, device=device, engine=engine, precision=precision, batch_size=batch_size)
+            opened = predictor.engine
+            name = cast(EngineName, opened.name)
+            job = job_of(chosen, file, engine=name, precision=opened.precision, device=opened.device.type, **form)
 
-        def answers(files: Iterable[ImageFile | BadFile]) -> Generator[list[Answer], None, None]:
-            return answered_batches(predictor, files, top, batch_size, workers)
+            def answers(files: Iterable[ImageFile | BadFile]) -> Generator[list[Answer], None, None]:
+                return answered_batches(predictor, files, top, batch_size, workers)
 
-    with counting(paths, progress) as counted:
-        state, resumed = write_answers(file, job, image_files(each_path(paths)), answers, counted)
+        with counting(paths, progress) as counted:
+            state, resumed = write_answers(file, job, image_files(each_path(paths)), answers, counted)
     return AnswersFile(
         path=file,
         files=state["files"],

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from residua._base.console import Progress
 from residua._base.errors import InputError, at_least_one
 from residua._base.files import writing
 from residua._version import __version__
@@ -19,7 +20,7 @@ from residua.data.decode.formats import VERSION
 from residua.data.decode.workers import default_workers
 from residua.evaluation.run_data import open_run
 from residua.families.features import PENULTIMATE
-from residua.inference.answers.counting import Progress, counting
+from residua.inference.answers.counting import counting
 from residua.inference.answers.journal import journal_of, partial_of
 from residua.inference.answers.partial import alone, opened
 from residua.inference.answers.write import check_out, ended_state, tidy

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from residua._base.console import Progress
 from residua._base.errors import InputError, at_least_one
 from residua.data.decode.workers import default_workers
 from residua.evaluation.measures.neighbours import Nearest
@@ -22,8 +23,6 @@ from residua.inference.stream import BadFile, Paths, all_or_refuse, each_path, i
 from residua.weights.bundle.value import hash_tensors
 from residua.weights.run import Run
 
-Progress = Callable[[int, int], None]
-"""Called with (images compared, images in total); the total is 0 where it is not known."""
 _SPARE = 1  # a query that is part of the collection is its own nearest
 
 

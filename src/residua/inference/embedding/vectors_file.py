@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, BinaryIO, TypedDict, cast
 
 import numpy as np
 
 from residua._base.errors import Damaged, InputError
-from residua._base.files import atomic_path, read_regular
+from residua._base.files import atomic_path
 from residua._base.json_file import parse_json
 from residua.inference.answers.parquet import require_parquet
 from residua.inference.answers.rows import text
@@ -23,7 +23,7 @@ from residua.inference.stream import BadFile
 SUFFIXES = (".npy", ".parquet")
 """The endings of a file of embeddings."""
 _ROWS = 4096
-_MOST_BYTES = 4 << 30
+_BEGINS, _PATHS_BEGIN, _ENDS = b'{"embeddings": ', b'"paths": [', b"]}"
 _KEY = b"residua"
 
 
@@ -49,11 +49,6 @@ class Header(TypedDict):
     bad: list[dict[str, str]]
 
 
-class _Beside(TypedDict):
-    embeddings: Header
-    paths: list[str]
-
-
 @dataclass(frozen=True)
 class VectorsFile:
     """A file of embeddings, opened.
@@ -71,10 +66,10 @@ class VectorsFile:
     def blocks(self) -> Iterator[tuple[list[str], Vectors]]:
         """Yield paths and vectors, float32 (B, D), of some thousand rows at a time."""
         if self.path.suffix.lower() == ".npy":
-            paths = _beside(self.path)["paths"]
-            vectors = _array(self.path)
+            lines, vectors = _path_lines(self.path), _array(self.path)
             for start in range(0, self.count, _ROWS):
-                yield paths[start : start + _ROWS], np.array(vectors[start : start + _ROWS])
+                paths = [parse_json(line, str, paths_file(self.path)) for line in islice(lines, _ROWS)]
+                yield paths, np.array(vectors[start : start + _ROWS])
             return
         _, parquet = require_parquet()
         for batch in parquet.ParquetFile(self.path).iter_batches(batch_size=_ROWS):
@@ -117,8 +112,8 @@ def open_vectors(path: Path) -> VectorsFile:
     """
     try:
         if path.suffix.lower() == ".npy":
-            beside, vectors = _beside(path), _array(path)
-            header, count = beside["embeddings"], len(beside["paths"])
+            header, vectors = _header_beside(path), _array(path)
+            count = sum(1 for _ in _path_lines(path))
             shape, kind = vectors.shape, vectors.dtype
         else:
             _, parquet = require_parquet()
@@ -139,16 +134,48 @@ def _array(path: Path) -> Vectors:
     return cast(Vectors, np.lib.format.open_memmap(path, mode="r"))
 
 
-def _beside(path: Path) -> _Beside:
-    return parse_json(read_regular(paths_file(path), _MOST_BYTES), _Beside, paths_file(path))
+def _header_beside(path: Path) -> Header:
+    """Return the header of a file of paths: its first line, but for the beginning and the comma."""
+    beside = paths_file(path)
+    with _opened(beside) as stream:
+        first = stream.readline().rstrip()
+    if not (first.startswith(_BEGINS) and first.endswith(b",")):
+        raise Damaged(beside, "its first line is no header of embeddings")
+    return parse_json(first[len(_BEGINS) : -1], Header, beside)
+
+
+def _path_lines(path: Path) -> Iterator[bytes]:
+    """Yield the paths of a file of paths, each as JSON, in bounded memory: every one stands on a line of its own."""
+    beside = paths_file(path)
+    with _opened(beside) as stream:
+        stream.readline()
+        if stream.readline().strip() != _PATHS_BEGIN:
+            raise Damaged(beside, "its second line does not begin the paths")
+        for line in stream:
+            if (text := line.strip()) == _ENDS:
+                return
+            yield text.removesuffix(b",")
+    raise Damaged(beside, "it ends before its last line")
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file to read, which must be a regular one.
+
+    Raises:
+        Damaged: it is none, or cannot be read.
+    """
+    if not path.is_file():
+        raise Damaged(path, "there is no such file", absent=True)
+    return path.open("rb")
 
 
 def _write_npy(lines: Path, out: Path, header: Header) -> None:
     with atomic_path(paths_file(out)) as beside, beside.open("w", encoding="utf-8") as stream:
-        stream.write(f'{{"embeddings": {json.dumps(header, ensure_ascii=False)},\n"paths": [')
+        # `_path_lines` reads these lines one by one.
+        stream.write(f"{_BEGINS.decode()}{json.dumps(header, ensure_ascii=False)},\n{_PATHS_BEGIN.decode()}")
         for number, (path, _) in enumerate(_good(lines)):
             stream.write(("," if number else "") + "\n" + json.dumps(text(path), ensure_ascii=False))
-        stream.write("\n]}\n")
+        stream.write(f"\n{_ENDS.decode()}\n")
     with atomic_path(out) as beside, beside.open("wb") as content:
         count = 0
         _npy_header(content, count, header["dimensions"])

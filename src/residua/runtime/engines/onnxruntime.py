@@ -8,11 +8,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from residua._base.packages import package
 from residua.runtime.engines.converted import ConvertedEngine, Size, require_cpu
 from residua.runtime.engines.names import Precision
 from residua.runtime.engines.sessions import OnnxRuntimeSession
 from residua.runtime.graphs.onnx import to_onnx
-from residua.runtime.graphs.packages import package
 
 
 class OnnxRuntime(ConvertedEngine):

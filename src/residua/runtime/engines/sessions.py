@@ -11,10 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from residua._base.errors import InputError
+from residua._base.packages import package
+from residua._base.subprocesses import processors
 from residua.runtime.graphs.external_data import check_external_data
 from residua.runtime.graphs.openvino_core import openvino_core
-from residua.runtime.graphs.packages import package
 
+METADATA_PREFIX = "residua"
+"""Metadata stands under `residua.KEY` in ONNX, under `residua/KEY` in OpenVINO's rt_info, in residua.json in a .pt2."""
 _MOST_STREAMS = 8  # parts of a batch; with more processors each part has several threads
 Floats = npt.NDArray[np.float32]
 
@@ -32,10 +35,7 @@ def usable_processors() -> int:
     stated = os.environ.get("OMP_NUM_THREADS", "")
     if stated.isascii() and stated.isdigit() and int(stated) > 0:
         return int(stated)
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
+    return processors()
 
 
 class OpenVINOSession:
@@ -114,8 +114,8 @@ class OpenVINOSession:
 
 def openvino_metadata(model: Any) -> dict[str, str]:
     """Return what an export stored in an `openvino.Model`, texts by key."""
-    stored = model.get_rt_info()["residua"] if model.has_rt_info(["residua"]) else {}
-    return {key: model.get_rt_info(["residua", key]).astype(str) for key in stored}
+    stored = model.get_rt_info()[METADATA_PREFIX] if model.has_rt_info([METADATA_PREFIX]) else {}
+    return {key: model.get_rt_info([METADATA_PREFIX, key]).astype(str) for key in stored}
 
 
 class OnnxRuntimeSession:
@@ -145,7 +145,7 @@ class OnnxRuntimeSession:
         source = str(graph) if isinstance(graph, Path) else graph
         self._session = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         stored = self._session.get_modelmeta().custom_metadata_map
-        self.metadata = {key.removeprefix("residua."): value for key, value in stored.items()}
+        self.metadata = {key.removeprefix(f"{METADATA_PREFIX}."): value for key, value in stored.items()}
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, images: Floats) -> Floats:

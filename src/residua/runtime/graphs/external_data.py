@@ -15,7 +15,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
 from residua._base.errors import InputError
-from residua.runtime.graphs.packages import package
+from residua._base.packages import package
 
 _KEYS = {"location", "offset", "length", "checksum"}
 """Of the specification (onnx, ExternalData.md)."""

@@ -9,7 +9,7 @@ import torch
 from torch.export import ExportedProgram
 
 from residua._base.errors import InputError
-from residua.runtime.graphs.packages import package
+from residua._base.packages import package
 from residua.runtime.graphs.program import BATCH, INPUT, quiet_export
 
 OPSET = 18

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.export import ExportedProgram
 
-from residua.runtime.graphs.packages import package
+from residua._base.packages import package
 from residua.runtime.graphs.program import BATCH, INPUT, quiet_export
 
 

@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from residua._base.errors import InputError
-from residua.runtime.graphs.packages import package
+from residua._base.packages import package
 
 
 def openvino_core(precision: str = "fp32") -> Any:

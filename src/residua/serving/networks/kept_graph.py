@@ -107,13 +107,20 @@ def _convert(folder: Path, engine: str, beside: Path) -> None:
         )
     command, environment = python_module("residua.serving.networks.conversion")
     words = [*command, str(folder.absolute()), engine, str(beside)]
-    done = subprocess.run(words, env=environment, cwd=beside, stdout=subprocess.DEVNULL, check=False)
+    # It ends with its standard input, which ends with this process, even where that is killed.
+    with subprocess.Popen(
+        words, env=environment, cwd=beside, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            code = process.wait()
+        finally:
+            process.kill()
     refusal = beside / REFUSAL
     if refusal.is_file():
         raise InputError(*json.loads(refusal.read_text(encoding="utf-8")))
-    if done.returncode or not all((beside / name).is_file() for name in (DESCRIPTION, *FILES[FORMATS[engine]])):
+    if code or not all((beside / name).is_file() for name in (DESCRIPTION, *FILES[FORMATS[engine]])):
         raise InputError(
-            f"{folder}, whose conversion for {engine} ended with exit code {done.returncode}",
+            f"{folder}, whose conversion for {engine} ended with exit code {code}",
             "a network that the engine can take",
             "Use engine='eager'; the log has the details",
         )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from residua._base.plain import plain
 from residua.data.decode import Pixels
+from residua.evaluation.measures.abstention import deciding_threshold
 from residua.evaluation.rejection.scores import logit_scores
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.rejection import Rejection
@@ -20,8 +21,6 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Images = Sequence[Pixels] | Floats
 """Images of one request: uint8 (H, W, 3) each, or float32 (N, 3, H, W), prepared."""
-WANTED_ACCURACY = "0.95"
-"""Which of a calibrated run's thresholds decides that an answer is "unknown"."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,7 @@ def deciding(rejection: Rejection | None, thresholds: Mapping[str, Any]) -> tupl
     """
     if rejection is not None:
         return (None, None) if rejection.uses_features else (rejection.probability, rejection)
-    value = thresholds.get(WANTED_ACCURACY)
-    return (float(value) if isinstance(value, int | float) else None), None
+    return deciding_threshold(thresholds), None
 
 
 class Picture(TypedDict):
@@ -147,7 +145,10 @@ class Network(Protocol):
 
 
 def softmax(logits: Floats, temperature: float) -> Doubles:
-    """Return softmax of logits (B, K) over a temperature, in double precision."""
+    """Return softmax of logits (B, K) over a temperature, in double precision.
+
+    torch's rounds its sums in another order: the two differ by some units in the last place.
+    """
     values = logits.astype(np.float64) / temperature
     powers = np.exp(values - values.max(axis=1, keepdims=True))
     result: Doubles = powers / powers.sum(axis=1, keepdims=True)

@@ -65,8 +65,9 @@ class Engine:
     async def serve(self, opened: list[ModelVersion]) -> None:
         """Serve workers that connect, until the process is ended."""
         service = self._service
-        service.models = Models(service.settings, service.metrics, self._give_up, self._publish, self._sources)
-        self._service.models.put(opened)
+        models = Models(service.settings, service.metrics, self._give_up, self._publish, self._sources)
+        self._models = service.models = models
+        models.put(opened)
         server = await asyncio.start_unix_server(self._connected, self._socket)
         async with server:
             await server.serve_forever()
@@ -89,7 +90,7 @@ class Engine:
     async def _publish(self) -> None:
         """Tell all workers what is served now, and wait until they have taken it in."""
         with atomic_path(_served(self._socket)) as beside:
-            beside.write_text(json.dumps(self._service.models.sources()), encoding="utf-8")
+            beside.write_text(json.dumps(self._models.sources()), encoding="utf-8")
         asked = [asyncio.create_task(channel.ask(self._catalogue(channel))) for channel in self._workers]
         if asked:
             # A worker that is stuck must not hold up the others: it learns of it when it goes on.

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.applications import Starlette
 
 from residua._base.errors import AnswerNo
-from residua.runtime.graphs.packages import package
+from residua._base.packages import package
 from residua.serving.app import build_app
 from residua.serving.model import ModelVersion
 from residua.serving.networks.network import Source

@@ -14,7 +14,7 @@ import numpy as np
 
 from residua.data.decode import Pixels
 from residua.serving.model import ModelVersion
-from residua.serving.models import Models
+from residua.serving.models import Catalogue
 from residua.serving.networks.network import Description, Doubles, Floats, Images, Picture, softmax
 from residua.serving.refusal import Reason, Refusal
 from residua.serving.settings import Settings
@@ -149,7 +149,7 @@ class RemoteNetwork:
         raise NotImplementedError
 
     def probabilities(self, logits: Floats) -> Doubles:
-        """See `Network`."""
+        """See `Network`; without torch, some units in the last place from the doubles of `predict`."""
         return softmax(logits, self.description.temperature)
 
     def explained(self, image: Pixels, target: int) -> Picture:
@@ -185,8 +185,8 @@ class RemoteVersion(ModelVersion):
         return picture
 
 
-class RemoteModels(Models):
-    """As `Models`: the engine process states what is served, and opens and closes it.
+class RemoteModels(Catalogue):
+    """See `Catalogue`: the engine process states what is served, and opens and closes it.
 
     Args:
         settings: of the server.
@@ -194,9 +194,9 @@ class RemoteModels(Models):
     """
 
     def __init__(self, settings: Settings, path: Path) -> None:
+        super().__init__()
         self._settings, self._path = settings, path
         self._connection = Connection()
-        self._models: dict[str, dict[str, ModelVersion]] = {}
         self._known: dict[int, RemoteVersion] = {}
         self._first = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
@@ -212,7 +212,7 @@ class RemoteModels(Models):
         return self._connection.is_open and super().ready
 
     def get(self, name: str, version: str | None = None) -> ModelVersion:
-        """See `Models`.
+        """See `Catalogue`.
 
         Raises:
             Refusal: no such model or version, or the engine process has gone.
@@ -222,23 +222,23 @@ class RemoteModels(Models):
         return super().get(name, version)
 
     async def stats(self, versions: Sequence[ModelVersion]) -> list[dict[str, Any]]:
-        """See `Models`; of all workers together."""
+        """See `Catalogue`; of all workers together."""
         tokens = [each.token for each in versions if isinstance(each, RemoteVersion)]
         answer = await self._connection.ask({"do": "stats", "tokens": tokens})
         stats: list[dict[str, Any]] = answer.head["stats"]
         return stats
 
     async def index(self) -> list[dict[str, str]]:
-        """See `Models`."""
+        """See `Catalogue`."""
         index: list[dict[str, str]] = (await self._connection.ask({"do": "index"})).head["index"]
         return index
 
     async def load(self, name: str) -> None:
-        """See `Models`; when it returns, every worker serves the new versions."""
+        """See `Catalogue`; when it returns, every worker serves the new versions."""
         await self._connection.ask({"do": "load", "name": name})
 
     async def unload(self, name: str) -> None:
-        """See `Models`; when it returns, no worker serves it."""
+        """See `Catalogue`; when it returns, no worker serves it."""
         await self._connection.ask({"do": "unload", "name": name})
 
     async def metrics_text(self, ready: bool) -> bytes:

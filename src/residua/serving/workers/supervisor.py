@@ -131,7 +131,11 @@ class Supervisor:
                     children.append(self._start_worker())
                 for worker in children[1:]:
                     if not worker.line(time.monotonic() + _WORKER_SECONDS, self._is_stopped) and not self._is_stopped():
-                        raise InputError("a worker that did not start", "workers that do", "Its log has the reason")
+                        raise InputError(
+                            "a worker that did not start",
+                            "workers that do",
+                            "Read its lines above, or use workers=1",
+                        )
             if self._stopped_by is not None or models is None:
                 return _SIGNALLED + int(self._stopped_by or 0)
             start_logs()

@@ -1,5 +1,5 @@
 // Pillow's resize (libImaging, Resample.c and Geometry.c): 22 bits of fraction, rounded to 8 bits after each of two
-// passes, across and then down. A browser's own drawImage averages otherwise, by several grey levels.
+// passes, across and then down. A browser's own drawImage differs by several grey levels.
 const BITS = 22;
 const LONGEST = 8; // longer side over shorter side up to which an image is resized as a whole
 

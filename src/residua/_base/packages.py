@@ -1,4 +1,4 @@
-"""Packages of the extras `onnx` and `openvino`, imported when they are needed."""
+"""Packages of the extras, imported when they are needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def package(name: str, extra: str) -> Any:
 
     Args:
         name: of the module, such as "onnxruntime".
-        extra: "onnx" or "openvino".
+        extra: of Residua, such as "onnx", "ray" or "shards".
 
     Raises:
         InputError: it is not installed; names the command that installs it.
