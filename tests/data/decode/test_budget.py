@@ -127,3 +127,22 @@ def test_running_out_of_memory(height: int, had: bool, error: type[Exception], m
     monkeypatch.setattr(images, "_to_be_had", lambda size: had)
     with pytest.raises(error):
         decode(data)
+
+
+@pytest.mark.parametrize(("form", "each"), [("WEBP", 19), ("PNG", 7)])
+def test_an_image_that_takes_more_than_all_may_is_refused(
+    form: str, each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(picture(1, 1000, 1500), form)
+    monkeypatch.setattr(images, "BUDGET", Budget(1_500_000 * each))
+    assert decode(data).shape == (1000, 1500, 3)
+    monkeypatch.setattr(images, "BUDGET", Budget(1_500_000 * each - 1))
+    with pytest.raises(BadImage, match=rf"1.5 million pixels, which take .* from this {form}; at most 1.4 million"):
+        decode(data)
+
+
+def test_the_largest_webp_of_the_budget() -> None:
+    error = images._too_large(98_000_000, 19, "WEBP", "a.webp")
+    assert error.reason == (
+        "98.0 million pixels, which take 1,775 MiB to decode from this WEBP; at most 56.5 million are decoded from one"
+    )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 LIMIT_BYTES = 1 << 30
-"""What all images that are being decoded may take together. A larger one is decoded while no other one is."""
+"""What all images that are being decoded may take together; one that needs more by itself is refused."""
 
 FREE_BYTES = 4 << 20
 """Images below this are not counted: even 16 of them are a small part of the budget."""

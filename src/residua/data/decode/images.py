@@ -34,8 +34,8 @@ def decode(source: bytes | Path, *, min_side: int | None = None) -> Pixels:
             pixels. Faster, and slightly different pixels: for the training stream only.
 
     Raises:
-        BadImage: unreadable, empty, truncated, corrupt, of an unknown format, or above 100 million pixels;
-            the size is read from the header, before memory is allocated.
+        BadImage: unreadable, empty, truncated, corrupt, of an unknown format, above 100 million pixels, or of so many
+            that its decoder would take more than the budget; read from the header, before memory is allocated.
         MemoryError: the process has not even the memory for a small image.
     """
     data, name = read(source)
@@ -104,6 +104,8 @@ def _decode_jpeg(data: bytes, name: str, header: JpegHeader, min_size: tuple[int
         cost = int(cost * scale_of(header, height, width) ** 2) * (1 if orientation == 1 else 2)
         # Coefficients of two bytes are kept until the last scan.
         cost += 2 * header.components * count if header.scans > 1 else 0
+        if cost > BUDGET.limit:
+            raise _too_large(count, -(-cost // count), "JPEG in several scans", name)
 
     def decoded() -> Pixels:
         return upright(decode_jpeg(data, name, height, width), orientation)
@@ -133,7 +135,21 @@ def _decode_image(image: Image.Image, form: str, name: str) -> Pixels:
     held += 2 * len(image.getbands()) if image.info.get("progressive") else 0
     # A turned image is a second one.
     held += 3 if orientation_left(image) != 1 else 0
-    return _within_budget((held + 3) * image.height * image.width, name, decoded)
+    count, each = image.height * image.width, held + 3
+    if each * count > BUDGET.limit:
+        raise _too_large(count, each, form, name)
+    return _within_budget(each * count, name, decoded)
+
+
+def _too_large(count: int, each: int, form: str, name: str) -> BadImage:
+    """Return the refusal of an image whose decoder takes `each` bytes per pixel, more than all may take together."""
+    most = BUDGET.limit // each // 100_000 / 10
+    return BadImage(
+        name,
+        f"{count / 1e6:.1f} million pixels, which take {each * count >> 20:,} MiB to decode from this {form}; at most "
+        f"{most:g} million are decoded from one",
+        "Save it as a baseline JPEG, as a PNG, or with fewer pixels",
+    )
 
 
 def _within_budget(size: int, name: str, decoded: Callable[[], Pixels]) -> Pixels:
