@@ -42,8 +42,9 @@ from residua.data.loader import default_workers
 from residua.exporting.ladders.calibration import Calibration
 from residua.exporting.ladders.nncf import quantised_openvino
 from residua.families.build import build
+from residua.inference.image_files import BadFile, image_files
 from residua.inference.predict import answered_batches
-from residua.inference.stream import BadFile, Predictor, image_files
+from residua.inference.stream import Predictor
 from residua.runtime.engines.engine import open_engine
 from residua.runtime.engines.int8 import Int8Form, keep_int8
 from residua.runtime.graphs.fold import fold_batch_norm

@@ -20,7 +20,7 @@ _HOMES = {
     "AugmentSpec": "residua.specs.augment",
     "InputError": "residua._base.errors",
     "PreprocessSpec": "residua.specs.preprocess",
-    "Prediction": "residua.inference.predict",
+    "Prediction": "residua.weights.prediction",
     "Recipe": "residua.training.recipe",
     "Report": "residua.evaluation.report.report",
     "ResNetSpec": "residua.specs.resnet",
@@ -44,6 +44,8 @@ _HOMES = {
     "load": "residua.weights.open",
     "open_dataset": "residua.data.open",
     "predict": "residua.inference.predict",
+    "predict_frame": "residua.inference.frame",
+    "predict_stream": "residua.inference.predict",
     "predict_to": "residua.inference.answers.predict_to",
     "similar": "residua.inference.embedding.similar",
     "split_gradient": "residua.studies.measures.flow",
@@ -70,8 +72,9 @@ if TYPE_CHECKING:
     from residua.inference.embedding.embed_to import embed_to as embed_to
     from residua.inference.embedding.similar import similar as similar
     from residua.inference.explain import explain as explain
-    from residua.inference.predict import Prediction as Prediction
+    from residua.inference.frame import predict_frame as predict_frame
     from residua.inference.predict import predict as predict
+    from residua.inference.predict import predict_stream as predict_stream
     from residua.labels.doubt import doubt as doubt
     from residua.labels.label_next import label_next as label_next
     from residua.specs.augment import AugmentSpec as AugmentSpec
@@ -88,6 +91,7 @@ if TYPE_CHECKING:
     from residua.weights.create import create_model as create_model
     from residua.weights.deepen import deepen as deepen
     from residua.weights.open import load as load
+    from residua.weights.prediction import Prediction as Prediction
     from residua.weights.run import Run as Run
 
 

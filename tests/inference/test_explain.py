@@ -18,7 +18,7 @@ from residua.cli.app import main
 from residua.evaluation.evaluate import evaluate
 from residua.explanation.methods import METHODS
 from residua.inference.explain import Explanation, explain_stream
-from residua.inference.stream import BadFile
+from residua.inference.image_files import BadFile
 from residua.weights.run import Run
 
 Output = pytest.CaptureFixture[str]

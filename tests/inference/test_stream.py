@@ -21,9 +21,10 @@ from residua.evaluation.evaluate import evaluate
 from residua.inference import predict as predict_module
 from residua.inference import stream
 from residua.inference.explain import explain_stream
-from residua.inference.predict import Prediction, predict, predict_stream
-from residua.inference.stream import BadFile
+from residua.inference.image_files import BadFile
+from residua.inference.predict import predict, predict_stream
 from residua.weights.open import load
+from residua.weights.prediction import Prediction
 from residua.weights.run import Run
 
 

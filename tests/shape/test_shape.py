@@ -98,9 +98,10 @@ OPTIONS = {
     },
     "predict": {
         *("run", "paths", "top", "format", "out", "on_bad", "batch_size", "device", "engine", "precision", "json"),
-        *("actors", "actor_engine"),
+        *("actors", "actor_engine", "threshold", "sort_into", "sort", "allow_urls"),
     },
     "doubt": {"run", "data", "out", "by", "folds", "seed", "data_dir", "device", "json"},
+    "undo-sort": {"log", "json"},
     "embed": {"run", "paths", "out", "point", "no_normalise", "batch_size", "device", "json"},
     "similar": {"run", "query", "photos", "out", "count", "point", "batch_size", "device", "json"},
     "label-next": {"run", "unlabelled", "out", "count", "by", "seed", "batch_size", "device", "json"},
@@ -267,7 +268,8 @@ def test_a_docstring_stands_once(path: Path) -> None:
 def test_public_names() -> None:
     frozen = "__version__ AugmentSpec InputError PreprocessSpec Prediction Recipe Report ResNetSpec ResiduaError Run"
     frozen += " build check convert create_model deepen doubt embed embed_to evaluate explain export get_spec inspect"
-    frozen += " label_next list_models load open_dataset predict predict_to similar split_gradient study"
+    frozen += " label_next list_models load open_dataset predict predict_frame predict_stream predict_to similar"
+    frozen += " split_gradient study"
     frozen += " train verify"
     assert residua.__all__ == frozen.split()
     assert len(residua.__all__) <= 40

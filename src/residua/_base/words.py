@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 # C0, DEL, C1, and what reorders or breaks a line: U+2028, U+2029 and the directional marks.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -117,3 +118,13 @@ def wording(render: Callable[[str], str]) -> Iterator[None]:
 def worded(text: str) -> str:
     """Return a message in the program's words; a library's message stays as it is."""
     return _current(text)
+
+
+def html_table(title: str, rows: Iterable[Sequence[object]]) -> str:
+    """Return a small table for a notebook; text is escaped, control characters are shown."""
+
+    def cells(row: Sequence[object]) -> str:
+        return "".join(f'<td style="text-align:left">{html.escape(visible(str(cell)))}</td>' for cell in row)
+
+    lines = "".join(f"<tr>{cells(row)}</tr>" for row in rows)
+    return f"<table><caption>{html.escape(visible(title))}</caption>{lines}</table>"

@@ -54,6 +54,7 @@ _COMMANDS = {
     "evaluate": "Measure a trained run on held-out or other images.",
     "compare": "Set runs side by side on the same images, with significance.",
     "predict": "Classify images with a trained run.",
+    "undo-sort": "Put files back that predict --sort-into has sorted.",
     "explain": "Show where in an image the evidence for a class stands.",
     "doubt": "Find labels that are probably wrong, as pictures and a file to correct.",
     "embed": "Turn images into vectors: what a trained run holds of each.",
@@ -106,8 +107,11 @@ _EXAMPLES = {
     "predict": (
         "residua predict runs/a cat.jpg dog.jpg",
         "residua predict runs/a FOLDER --top 3 --format jsonl > answers.jsonl",
+        "residua predict runs/a 'shots/**/*.jpg' @more.txt --threshold 0.8 --sort-into sorted",
+        "find . -name '*.png' | residua predict runs/a -",
         "residua predict runs/a MILLION --out answers.parquet --engine auto",
     ),
+    "undo-sort": ("residua undo-sort sorted/sorted-1.jsonl",),
     "explain": (
         "residua explain runs/a cat.jpg --out cat.png",
         "residua explain runs/a cat.jpg --target dog --method gradcam++ --layer layer3 --out dog.png",
@@ -180,7 +184,8 @@ def build_app() -> App:
     )
     for name, summary in _COMMANDS.items():
         # By name: a module is imported only when its command runs, so that the help answers at once.
-        target = f"residua.cli.commands.{_MODULES.get(name, name)}:{name.replace('-', '_')}"
+        function = name.replace("-", "_")
+        target = f"residua.cli.commands.{_MODULES.get(name, function)}:{function}"
         examples = "\n".join(f"  {example}" for example in _EXAMPLES[name])
         app.command(target, name=name, help=summary, help_epilogue=f"Examples:\n{examples}")
     return app
@@ -202,6 +207,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"one of {', '.join(_COMMANDS)}",
                 did_you_mean(words[0], _COMMANDS, 1),
             )
+        if words[:1] == ["predict"]:
+            # A lone hyphen, which the parser takes for an option, is the list on standard input.
+            words = ["@-" if word == "-" else word for word in words]
         with wording(lambda text: as_flags(text, _options(words))), _own_warnings():
             app = build_app()
             code = app(spread(app, words), exit_on_error=False, print_error=False)

@@ -22,18 +22,8 @@ from residua.explanation.layers import WITHOUT_LAYERS, target_layer
 from residua.explanation.methods import attribute, check_method
 from residua.families.network import Classifier
 from residua.figures.contact_sheets import ContactSheets, Panel, write_panel
-from residua.inference.stream import (
-    BadFile,
-    DecodedImage,
-    ImageFile,
-    Paths,
-    all_or_refuse,
-    as_batch,
-    batches,
-    each_path,
-    image_files,
-    ranked,
-)
+from residua.inference.image_files import BadFile, ImageFile, Paths, each_path, image_files
+from residua.inference.stream import DecodedImage, all_or_refuse, as_batch, batches, ranked
 from residua.runtime.device import on_device, pick_device
 from residua.weights.run import Run
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,43 +10,15 @@ import torch
 from residua._base.errors import at_least_one
 from residua.data.decode.workers import default_workers
 from residua.evaluation.run_data import open_run
-from residua.inference.stream import (
-    BadFile,
-    DecodedImage,
-    ImageFile,
-    Paths,
-    Predictor,
-    all_or_refuse,
-    batches,
-    each_path,
-    image_files,
-    listed,
-)
+from residua.inference.image_files import BadFile, ImageFile, Images, each_image, image_files, listed
+from residua.inference.stream import DecodedImage, Predictor, all_or_refuse, batches
+from residua.weights.prediction import Prediction
 from residua.weights.run import Run
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The network's answer for one image.
-
-    Attributes:
-        path: the file.
-        labels: class names, most probable first.
-        probabilities: softmax of the logits, divided by the run's temperature where one was fitted, in the order of
-            `labels`; fractions of 1.
-        unknown: whether the run's rejection calls the image unknown: like none of its classes. None where the run has
-            no rejection; see `residua.evaluation.calibrate`.
-    """
-
-    path: str
-    labels: tuple[str, ...]
-    probabilities: tuple[float, ...]
-    unknown: bool | None = None
 
 
 def predict(
     run: Run | Path | str,
-    paths: Paths,
+    images: Images,
     *,
     top: int = 5,
     batch_size: int = 64,
@@ -55,20 +26,22 @@ def predict(
     engine: str = "eager",
     precision: str = "fp32",
 ) -> list[Prediction]:
-    """Return the predictions for image files, and for all images under folders, in the order given.
+    """Return the predictions for images, and for all images under folders, in the order given.
+
+    The arguments are those of `predict_stream`.
 
     Raises:
-        InputError: a path that gives none; all of them are named. `predict_stream` passes them over instead.
+        InputError: an image that gives none; all of them are named. `predict_stream` passes them over instead.
     """
     results = predict_stream(
-        run, paths, top=top, batch_size=batch_size, device=device, engine=engine, precision=precision
+        run, images, top=top, batch_size=batch_size, device=device, engine=engine, precision=precision
     )
-    return all_or_refuse(results, "Leave them out, or use predict_stream, which names them and goes on")
+    return all_or_refuse(results, "Leave them out, or use residua.predict_stream, which names them and goes on")
 
 
 def predict_stream(
     run: Run | Path | str,
-    paths: Paths,
+    images: Images,
     *,
     top: int = 5,
     batch_size: int = 64,
@@ -81,7 +54,8 @@ def predict_stream(
 
     Args:
         run: a `Run` or its folder.
-        paths: files, and folders whose images are found recursively, sorted, as training finds them.
+        images: files, and folders whose images are found recursively, sorted, as training finds them; encoded bytes,
+            open files, Pillow images, uint8 arrays (H, W, 3) or (H, W), one or several of them, mixed.
         top: classes per prediction; all where there are fewer.
         batch_size: images per forward pass.
         device: "cpu", "cuda", …; by default the GPU where there is one.
@@ -95,17 +69,17 @@ def predict_stream(
     """
     workers = default_workers() if workers is None else workers
     at_least_one(top=top, batch_size=batch_size, workers=workers)
-    files = each_path(paths)
+    files = each_image(images)
     predictor = Predictor.open(
-        open_run(run, listed(paths)), device=device, engine=engine, precision=precision, batch_size=batch_size
+        open_run(run, listed(images)), device=device, engine=engine, precision=precision, batch_size=batch_size
     )
     return _stream(predictor, files, top, batch_size, workers)
 
 
 def _stream(
-    predictor: Predictor, paths: Iterable[Path], top: int, batch_size: int, workers: int
+    predictor: Predictor, files: Iterable[Path | ImageFile | BadFile], top: int, batch_size: int, workers: int
 ) -> Iterator[Prediction | BadFile]:
-    for batch in answered_batches(predictor, image_files(paths), top, batch_size, workers):
+    for batch in answered_batches(predictor, image_files(files), top, batch_size, workers):
         yield from batch
 
 
@@ -125,7 +99,7 @@ def answered_batches(
                 done.append(each)
             else:
                 answer = next(answers)
-                done.append(Prediction(str(each.file.path), answer.labels, answer.probabilities, answer.unknown))
+                done.append(Prediction(each.file.name, answer.labels, answer.probabilities, answer.unknown))
         # Answered pixels are released before the next batch is collected.
         batch.clear()
         yield done

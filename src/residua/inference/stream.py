@@ -19,52 +19,23 @@ import torch
 from torch import Tensor
 
 from residua._base.errors import InputError, Notice
-from residua._base.files import check_name
-from residua._base.public import is_address, public_address
 from residua._base.words import counted, some
 from residua.data.ahead import in_order
 from residua.data.decode import BadImage, Pixels, decode
-from residua.data.listing import LeftOut, walk
 from residua.data.preprocess.normalise import normalise
 from residua.data.preprocess.resize import read_uint8
 from residua.evaluation.measures.metrics import NotFinite
 from residua.evaluation.rejection.rejecter import Rejecter
 from residua.families.features import FeatureNetwork
+from residua.inference.image_files import BadFile, ImageFile
 from residua.runtime.device import on_device
 from residua.runtime.engines.auto import open_fastest
 from residua.runtime.engines.engine import Engine, open_engine
 from residua.specs.preprocess import PreprocessSpec
-from residua.weights.run import Run
+from residua.weights.run import Run, pixels_of
 
-Paths = Iterable[Path | str] | Path | str
 T = TypeVar("T")
 _SMALL_SIDE = 64
-
-
-@dataclass(frozen=True)
-class BadFile:
-    """A path that gave no answer.
-
-    Attributes:
-        path: the file or folder.
-        reason: what is wrong with it, a phrase.
-    """
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """A file to answer.
-
-    Attributes:
-        path: the file.
-        root: the path that the user gave, the file itself or a folder above it.
-    """
-
-    path: Path
-    root: Path
 
 
 @dataclass(frozen=True)
@@ -241,66 +212,6 @@ def prepared(source: Path | bytes, spec: PreprocessSpec) -> Pixels:
     return read_uint8(lambda: decode(source), spec)
 
 
-def each_path(paths: Paths) -> Iterable[Path]:
-    """Return one path, or several lazily.
-
-    Raises:
-        InputError: something that is no path.
-    """
-    if isinstance(paths, str) or not isinstance(paths, Iterable):
-        return [_path(paths)]
-    return map(_path, paths)
-
-
-def listed(paths: Paths) -> Sequence[Path | str]:
-    """Return the paths where they can be looked at without taking any from an iterator, else ()."""
-    if isinstance(paths, str | Path):
-        return [paths]
-    return paths if isinstance(paths, Sequence) else ()
-
-
-def _path(value: Path | str) -> Path:
-    check_name("path", value)
-    return Path(value)
-
-
-def image_files(paths: Iterable[Path]) -> Iterator[ImageFile | BadFile]:
-    """Yield the files given and the images under the folders given, in order, and every path that is neither."""
-    for path in paths:
-        try:
-            folder, there = path.is_dir(), path.exists()
-        except OSError as error:
-            yield BadFile(str(path), f"cannot be read ({error.strerror})")
-            continue
-        if folder:
-            yield from _walk(path)
-        elif there:
-            yield ImageFile(path, path)
-        elif is_address(path):
-            yield BadFile(public_address(str(path)), "an address; download the image first")
-        else:
-            yield BadFile(str(path), "no such file or folder")
-
-
-def _walk(folder: Path) -> Iterator[ImageFile | BadFile]:
-    """Yield the images below a folder and what cannot be read; warn of what is no image, with counts."""
-    count, passed = 0, LeftOut()
-    for entry in walk(folder):
-        if entry.kind == "image":
-            count += 1
-            yield ImageFile(Path(entry.path), folder)
-        elif entry.kind in ("other", "system", "run"):
-            passed.add(entry)
-        else:
-            count += 1
-            reason = f"cannot be read ({entry.detail})" if entry.kind == "unusable file" else entry.detail
-            yield BadFile(entry.path, reason)
-    if sentences := passed.sentences():
-        warnings.warn(f"{folder}: {'; '.join(sentences)}.", stacklevel=2)
-    if not count:
-        yield BadFile(str(folder), "a folder without images")
-
-
 def batches(
     files: Iterable[ImageFile | BadFile], spec: PreprocessSpec, *, batch_size: int, workers: int
 ) -> Iterator[list[DecodedImage | BadFile]]:
@@ -317,10 +228,11 @@ def batches(
 def _decoded(file: ImageFile | BadFile, spec: PreprocessSpec) -> DecodedImage | BadFile:
     if isinstance(file, BadFile):
         return file
+    content = file.path if file.content is None else file.content
     try:
-        return DecodedImage(file, prepared(file.path, spec))
+        return DecodedImage(file, read_uint8(lambda: pixels_of(content() if callable(content) else content), spec))
     except BadImage as error:
-        return BadFile(str(file.path), error.reason)
+        return BadFile(file.name, error.reason)
 
 
 def all_or_refuse(results: Iterable[T | BadFile], remedy: str) -> list[T]:

@@ -7,7 +7,7 @@ import enum
 from typing import Any, ClassVar, Final, NoReturn, Self
 
 from residua._base.errors import InputError, did_you_mean
-from residua._base.words import quoted
+from residua._base.words import html_table, quoted
 from residua.specs.families import FAMILIES, family_named
 from residua.specs.fields import checked, field_roles, field_rules, settle
 from residua.specs.limits import RateLimit
@@ -136,6 +136,10 @@ class Spec:
         """Return the spec as JSON values, `family` first; `from_json` undoes it exactly."""
         fields = {name: getattr(self, name) for name in _field_names(type(self))}
         return {"family": self.family, **{key: _plain(value) for key, value in fields.items()}}
+
+    def _repr_html_(self) -> str:
+        """Return the fields as a notebook shows them."""
+        return html_table(self.name, [(key, quoted(value)) for key, value in self.to_json().items() if key != "name"])
 
     @staticmethod
     def from_json(document: Any) -> Spec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from residua._base.errors import InputError
+from residua._base.words import html_table, some
 from residua.data.decode import decode, decode_opened
 from residua.data.preprocess.normalise import normalise
 from residua.data.preprocess.resize import read_uint8
@@ -24,6 +26,7 @@ from residua.specs.schema import Spec
 from residua.weights.bundle.value import Bundle, rejection_of
 from residua.weights.named.locate import hub_name
 from residua.weights.named.open_bundle import open_bundle
+from residua.weights.prediction import Prediction
 from residua.weights.publish import publish
 
 Picture = Path | str | bytes | Image.Image | np.ndarray[Any, Any]
@@ -131,7 +134,7 @@ class Run:
         Raises:
             InputError: an image that cannot be decoded, or an array of another type or shape.
         """
-        pixels = read_uint8(lambda: _pixels(image), self.preprocess_spec)
+        pixels = read_uint8(lambda: pixels_of(image), self.preprocess_spec)
         batch = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
         return normalise(batch, self.preprocess_spec)[0]
 
@@ -157,6 +160,39 @@ class Run:
         features = FeatureNetwork(self.model, point).features(batch)
         return (unit_length(features) if normalise else features).cpu().numpy()
 
+    def predict(self, images: Any, **options: Any) -> list[Prediction]:
+        """Return the answers for images: `residua.predict(run, images, …)`.
+
+        Args:
+            images: paths, encoded bytes, open files, Pillow images, uint8 arrays (H, W, 3), or a list of these.
+            options: as `residua.predict`.
+
+        Raises:
+            InputError: as `residua.predict`.
+        """
+        answers: list[Prediction] = _public("predict")(self, images, **options)
+        return answers
+
+    def predict_frame(self, images: Any, **options: Any) -> Any:
+        """Return the answers as a table of pandas or polars: `residua.predict_frame(run, images, …)`.
+
+        Raises:
+            InputError: as `residua.predict_frame`.
+        """
+        return _public("predict_frame")(self, images, **options)
+
+    def _repr_html_(self) -> str:
+        """Return the run as a notebook shows it."""
+        top1 = self.metrics.get("top1")
+        rows = [
+            ("network", self.spec.name),
+            ("classes", some(self.classes, 8) or "none"),
+            ("image", " × ".join(map(str, self.preprocess_spec.size))),
+            ("top-1", f"{top1:.2%}" if isinstance(top1, int | float) else "not measured"),
+            ("folder", self.folder),
+        ]
+        return html_table(f"Run {self.name}", rows)
+
     def save_pretrained(self, folder: Path | str) -> Path:
         """Write the run in the Hub's layout: model.safetensors, config.json (timm's form), README.md; return `folder`.
 
@@ -177,7 +213,17 @@ class Run:
         return cls.of(*open_bundle(hub_name(name), model))
 
 
-def _pixels(image: Picture) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _public(name: str) -> Any:
+    """Return a public function of the package: methods of a run are short for those, which stand on higher floors."""
+    return getattr(sys.modules[__name__.partition(".")[0]], name)
+
+
+def pixels_of(image: Picture) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return an image as uint8 (H, W, 3), RGB.
+
+    Raises:
+        InputError: an image that cannot be decoded, or an array of another type or shape.
+    """
     if isinstance(image, (str, Path)):
         return decode(Path(image))
     if isinstance(image, Image.Image):

@@ -13,8 +13,9 @@ from evaluation.runs import COLOURS, colour_run, paint
 from residua._base.errors import InputError
 from residua.inference.answers import on_ray, partial
 from residua.inference.answers.predict_to import predict_to
+from residua.inference.image_files import ImageFile
 from residua.inference.predict import answered_batches
-from residua.inference.stream import ImageFile, Predictor
+from residua.inference.stream import Predictor
 from residua.weights.open import load
 
 ray = pytest.importorskip("ray", reason="Ray, of the extra ray, is not installed")

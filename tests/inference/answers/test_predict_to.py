@@ -23,8 +23,9 @@ from residua.inference.answers import predict_to as predict_to_module
 from residua.inference.answers.job import job_of
 from residua.inference.answers.journal import journal_of, partial_of
 from residua.inference.answers.predict_to import predict_to
-from residua.inference.predict import Prediction, predict_stream
+from residua.inference.predict import predict_stream
 from residua.weights.open import load
+from residua.weights.prediction import Prediction
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["residua.inference.answers.predict_to", "residua.weights.open"])

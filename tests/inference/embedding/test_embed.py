@@ -20,7 +20,7 @@ from residua.inference.embedding.embed import embed, embed_stream
 from residua.inference.embedding.embed_to import embed_to
 from residua.inference.embedding.similar import similar
 from residua.inference.embedding.vectors_file import open_vectors, paths_file
-from residua.inference.stream import BadFile
+from residua.inference.image_files import BadFile
 from residua.weights.bundle.value import hash_tensors
 from residua.weights.open import load
 from residua.weights.run import Run

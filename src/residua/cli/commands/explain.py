@@ -61,7 +61,7 @@ def explain(
     """
     from residua._base.console import progress_bar
     from residua.inference.explain import explain_stream
-    from residua.inference.stream import BadFile
+    from residua.inference.image_files import BadFile
 
     shown = public_address(str(run))
     if not paths:

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import csv
 import json as jsonlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from residua._base.console import Display
 from residua._base.errors import InputError
 from residua._base.words import clock, counted, visible
 from residua.cli.score_flags import PREDICTING, PredictFlags, Predicting
 from residua.cli.show import Switch, answered, note, percent, print_json, printable, say
-from residua.inference.answers.names import OnBad
+from residua.inference.answers.names import OnBad, Way
+from residua.specs.fields import Span, checked
 
 if TYPE_CHECKING:
-    from residua.inference.predict import Prediction
+    from residua.inference.sorting import Sorter
+    from residua.weights.prediction import Prediction
 
 
 def predict(
     run: str,
     /,
-    *paths: Path,
+    *paths: str,
     top: int = 1,
     format: Literal["table", "jsonl", "csv"] | None = None,  # noqa: A002 (the option's name)
     out: Path | None = None,
     on_bad: OnBad | None = None,
+    threshold: float | None = None,
+    sort_into: Path | None = None,
+    sort: Way | None = None,
+    allow_urls: Switch = False,
     batch_size: int = 64,
     computing: Predicting = PREDICTING,
     json: Switch = False,
@@ -48,7 +56,8 @@ def predict(
         The folder of a trained run, or one on the Hub: hf://ORG/REPO. The weights of one epoch, which train --keep
         every leaves: RUN/checkpoints/epoch-0003.safetensors.
     paths
-        Image files and folders.
+        Image files and folders; patterns in quotes ('a/**/*.jpg'); @LIST, a file with a path per line; - for such a
+        list on standard input; with --allow-urls, addresses.
     top
         Classes per image, most probable first.
     format
@@ -58,35 +67,88 @@ def predict(
     on_bad
         With --out, what becomes of a file that cannot be read: record (a row with an error, and exit code 1; the
         default) or skip.
+    threshold
+        The least probability of an answer, 0 to 1; below it an image is unsure.
+    sort_into
+        A folder to put the files into, by class: CLASS/, unknown/ (what the run rejects) and unsure/ (below
+        --threshold). Nothing is overwritten. A log there undoes it: residua undo-sort FOLDER/sorted-1.jsonl.
+    sort
+        With --sort-into, how: copy (the default), link (symbolic links) or move.
+    allow_urls
+        Fetch http and https addresses of public hosts: 64 MiB and 60 seconds for each, no private networks, no proxy.
     batch_size
         Images per forward pass.
     json
         Print one JSON document: a list of answers; with --out, what was written.
     """
+    from residua.inference.image_files import BadFile
     from residua.inference.predict import predict_stream
-    from residua.inference.stream import BadFile
+    from residua.inference.sorting import Sorter
+    from residua.inference.sources import each_source, is_plain
+    from residua.weights.prediction import Prediction
 
     if not paths:
         raise InputError("no image", "image files or folders", f"For example: residua predict {run} photo.jpg")
     _refuse_unused(format, out, on_bad, json=json)
+    _refuse_sorting(threshold, sort_into, sort, out)
+    # A tuple can be counted, and asked for again when a job goes on.
+    images = paths if is_plain(paths) else each_source(paths, sys.stdin.buffer, allow_urls=allow_urls)
     if out is not None:
-        return _write(run, paths, out, top, on_bad or "record", batch_size, computing, json)
+        return _write(run, images, out, top, on_bad or "record", batch_size, computing, json)
     if computing.engine == "ray":
         raise InputError("engine='ray' without out=FILE", "a file for the answers of many machines", "Give out=FILE")
+    sorter = None if sort_into is None else Sorter.open(sort_into, sort or "copy", threshold, paths)
     answers = bad = 0
 
     def good() -> Iterable[Prediction]:
         nonlocal answers, bad
-        for item in predict_stream(run, paths, top=top, batch_size=batch_size, **computing.local()):
-            if isinstance(item, BadFile):
+        for item in predict_stream(run, images, top=top, batch_size=batch_size, **computing.local()):
+            reason = item.reason if isinstance(item, BadFile) else ""
+            if isinstance(item, Prediction) and sorter is not None:
+                reason = _sorted(sorter, item)
+            if reason:
                 bad += 1
-                note(f"residua: {item.path}: {item.reason}")
-            else:
-                answers += 1
+                note(f"residua: {item.path}: {reason}")
+            if isinstance(item, Prediction):
+                answers += not reason
                 yield item
 
-    (_print_list if json else _PRINTERS[format or "table"])(good())
+    with nullcontext() if sorter is None else closing(sorter):
+        printer = _print_list if json else _PRINTERS[format or "table"]
+        printer(good(), threshold)
+    if sorter is not None:
+        _report(sorter)
     return answered(answers, bad)
+
+
+def _sorted(sorter: Sorter, answer: Prediction) -> str:
+    """Put a file into its folder; return why it could not be, "" where it was."""
+    if not os.path.isfile(answer.path):
+        return "not sorted: it is no file"
+    try:
+        sorter.put(answer)
+    except OSError as error:
+        return f"not sorted ({error.strerror or error})"
+    return ""
+
+
+def _report(sorter: Sorter) -> None:
+    if sorter.present:
+        note(f"residua: {counted(sorter.present, 'file')} stood there already")
+    if sorter.log is not None:
+        note(f"Sorted: {counted(sorter.count, 'file')} into {sorter.folder}. Undo with: residua undo-sort {sorter.log}")
+
+
+def _refuse_sorting(threshold: float | None, into: Path | None, way: str | None, out: Path | None) -> None:
+    """Refuse options of sorting that would change nothing, and a threshold that is no probability."""
+    checked("threshold", threshold, Annotated[float, Span(0, 1)] | None, "Use threshold=0.5 for one half")
+    if out is not None and (threshold is not None or into is not None):
+        option = f"threshold={threshold}" if into is None else f"sort_into={into}"
+        raise InputError(
+            f"{option} with out={out}", "one of the two", "Leave one of them out: the file has the answers"
+        )
+    if way is not None and into is None:
+        raise InputError(f"sort={way!r} without sort_into=FOLDER", "a folder to sort into", "Give sort_into=FOLDER")
 
 
 def _refuse_unused(form: str | None, out: Path | None, on_bad: str | None, *, json: bool) -> None:
@@ -103,7 +165,7 @@ def _refuse_unused(form: str | None, out: Path | None, on_bad: str | None, *, js
 
 def _write(
     run: str,
-    paths: tuple[Path, ...],
+    paths: Any,
     out: Path,
     top: int,
     on_bad: OnBad,
@@ -158,47 +220,63 @@ def _moment(done: int, total: int, rate: float) -> str:
     return f"{done:,}{of} images, {rate:,.0f} per second{left}"
 
 
-def _print_table(answers: Iterable[Prediction]) -> None:
+def _verdict(answer: Prediction, threshold: float | None) -> str | None:
+    from residua.inference.sorting import verdict
+
+    return verdict(answer, threshold)
+
+
+def _print_table(answers: Iterable[Prediction], threshold: float | None) -> None:
     for answer in answers:
         named = zip(answer.labels, answer.probabilities, strict=True)
         words = "  ".join(f"{label} {percent(p)}" for label, p in named)
-        say(f"{answer.path}  " + (f"unknown  (rather {words})" if answer.unknown else words), flush=True)
+        none = _verdict(answer, threshold)
+        say(f"{answer.path}  " + (f"{none}  (rather {words})" if none else words), flush=True)
 
 
-def _print_lines(answers: Iterable[Prediction]) -> None:
+def _document(answer: Prediction, threshold: float | None) -> str:
+    """Return an answer as JSON; with a threshold it states whether the answer is below."""
+    fields = asdict(answer)
+    if threshold is not None:
+        fields["unsure"] = answer.probabilities[0] < threshold
+    return printable(jsonlib.dumps(fields, ensure_ascii=False))
+
+
+def _print_lines(answers: Iterable[Prediction], threshold: float | None) -> None:
     for answer in answers:
-        print(printable(jsonlib.dumps(asdict(answer), ensure_ascii=False)), flush=True)
+        print(_document(answer, threshold), flush=True)
 
 
-def _print_list(answers: Iterable[Prediction]) -> None:
+def _print_list(answers: Iterable[Prediction], threshold: float | None) -> None:
     separator = "["
     for answer in answers:
-        print(separator + "\n" + printable(jsonlib.dumps(asdict(answer), ensure_ascii=False)), end="")
+        print(separator + "\n" + _document(answer, threshold), end="")
         separator = ","
     say("\n]" if separator == "," else "[]")
 
 
-def _print_csv(answers: Iterable[Prediction]) -> None:
+def _print_csv(answers: Iterable[Prediction], threshold: float | None) -> None:
     writer = csv.writer(sys.stdout)
     header = False
     for answer in answers:
-        rejects = answer.unknown is not None
+        more = {} if answer.unknown is None else {"unknown": answer.unknown}
+        more |= {} if threshold is None else {"unsure": answer.probabilities[0] < threshold}
         if not header:
             ranks = range(1, len(answer.labels) + 1)
             columns = [f"{word}{rank}" for rank in ranks for word in ("label", "probability")]
-            writer.writerow(["path", *columns, *["unknown"] * rejects])
+            writer.writerow(["path", *columns, *more])
             header = True
         pairs = zip(answer.labels, answer.probabilities, strict=True)
         writer.writerow(
             [
                 visible(answer.path),
                 *(cell for label, p in pairs for cell in (visible(label), p)),
-                *[str(answer.unknown).lower()] * rejects,
+                *(str(value).lower() for value in more.values()),
             ]
         )
 
 
-_PRINTERS: dict[str, Callable[[Iterable[Prediction]], None]] = {
+_PRINTERS: dict[str, Callable[[Iterable[Prediction], float | None], None]] = {
     "table": _print_table,
     "jsonl": _print_lines,
     "csv": _print_csv,

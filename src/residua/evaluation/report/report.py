@@ -10,6 +10,7 @@ from typing import Any
 from residua._base.files import write_text
 from residua._base.plain import plain
 from residua._base.run_files import REPORT_DOCUMENT, REPORT_PAGE
+from residua._base.words import html_table, some
 from residua.evaluation.report.findings import Findings
 from residua.evaluation.report.page import render
 
@@ -50,6 +51,14 @@ class Report(Findings):
         """Return one JSON document, one line per field."""
         lines = (f"  {json.dumps(key)}: {_dump(value)}" for key, value in self.to_dict().items())
         return "{\n" + ",\n".join(lines) + "\n}\n"
+
+    def _repr_html_(self) -> str:
+        """Return the main figures as a notebook shows them."""
+        low, high = self.top1_interval
+        rows = [("top-1", f"{self.top1:.2%} ({low:.2%} to {high:.2%})"), ("images", f"{self.count:,}")]
+        rows += [("top-5", f"{self.top5:.2%}")] if self.top5 is not None else []
+        rows += [("loss", f"{self.loss:.4f}"), ("classes", some(self.classes, 8))]
+        return html_table("Report", rows)
 
     def to_html(self) -> str:
         """Return the page: one file that needs nothing else."""

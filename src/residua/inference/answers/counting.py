@@ -10,11 +10,11 @@ from pathlib import Path
 
 from residua._base.console import Progress
 from residua.data.listing import walk
-from residua.inference.stream import Paths, listed
+from residua.inference.image_files import listed
 
 
 @contextlib.contextmanager
-def counting(paths: Paths, progress: Progress | None) -> Iterator[Callable[[int], None]]:
+def counting(paths: object, progress: Progress | None) -> Iterator[Callable[[int], None]]:
     """Yield a function of the images done that calls `progress` with the total beside them.
 
     The paths of an iterator cannot be counted before they are answered: their total stays 0.

@@ -8,3 +8,5 @@ OnBad = Literal["record", "skip"]
 """What becomes of a file that gives no answer: a row with an error, or none."""
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 """The endings of a file of answers."""
+Way = Literal["copy", "link", "move"]
+"""How a file is put into the folder of its class."""

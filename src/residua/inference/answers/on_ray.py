@@ -20,10 +20,12 @@ import torch
 
 from residua._base.errors import InputError, at_least_one
 from residua._base.packages import package
-from residua.inference.predict import Prediction, answered_batches
-from residua.inference.stream import BadFile, ImageFile, Predictor
+from residua.inference.image_files import BadFile, ImageFile
+from residua.inference.predict import answered_batches
+from residua.inference.stream import Predictor
 from residua.weights.bundle.value import hash_tensors
 from residua.weights.open import load
+from residua.weights.prediction import Prediction
 from residua.weights.run import Run
 
 _BATCHES_OF_A_WAVE = 1024
@@ -181,6 +183,10 @@ def _opened(pool: Pool) -> Predictor:
 
 def _packed(batch: list[ImageFile | BadFile]) -> str:
     # JSON carries names that are no UTF-8, which Arrow's strings cannot.
+    if any(isinstance(file, ImageFile) and file.content is not None for file in batch):
+        raise InputError(
+            "an address or an image in memory with engine='ray'", "files that every machine has", "Download it first"
+        )
     return json.dumps([[str(file.path), file.reason if isinstance(file, BadFile) else None] for file in batch])
 
 

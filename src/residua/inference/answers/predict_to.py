@@ -20,8 +20,9 @@ from residua.inference.answers.journal import journal_of, read_journal
 from residua.inference.answers.names import OnBad
 from residua.inference.answers.on_ray import cluster, pool_of
 from residua.inference.answers.write import Answer, Answers, check_out, write_answers
+from residua.inference.image_files import BadFile, ImageFile, Paths, each_file, image_files, listed
 from residua.inference.predict import answered_batches
-from residua.inference.stream import BadFile, ImageFile, Paths, Predictor, each_path, image_files, listed
+from residua.inference.stream import Predictor
 from residua.runtime.engines.names import EngineName, check_engine
 from residua.specs.fields import checked
 from residua.weights.run import Run
@@ -54,7 +55,7 @@ class AnswersFile:
 
 def predict_to(
     run: Run | Path | str,
-    paths: Paths,
+    paths: Paths | Iterable[ImageFile | BadFile],
     out: Path | str,
     *,
     top: int = 5,
@@ -123,7 +124,7 @@ def predict_to(
                 return answered_batches(predictor, files, top, batch_size, workers)
 
         with counting(paths, progress) as counted:
-            state, resumed = write_answers(file, job, image_files(each_path(paths)), answers, counted)
+            state, resumed = write_answers(file, job, image_files(each_file(paths)), answers, counted)
     return AnswersFile(
         path=file,
         files=state["files"],

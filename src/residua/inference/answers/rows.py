@@ -9,8 +9,8 @@ import re
 from typing import TypedDict
 
 from residua._base.words import visible
-from residua.inference.predict import Prediction
-from residua.inference.stream import BadFile
+from residua.inference.image_files import BadFile
+from residua.weights.prediction import Prediction
 
 # Halves of pairs, from file names that are no UTF-8; JSON reads the escape back as it was.
 _SURROGATES = re.compile("[\ud800-\udfff]")

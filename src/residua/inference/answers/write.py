@@ -15,8 +15,8 @@ from residua.inference.answers.names import SUFFIXES
 from residua.inference.answers.parquet import require_parquet, write_parquet
 from residua.inference.answers.partial import Partial, alone, opened, publish, skipped
 from residua.inference.answers.rows import csv_header, csv_line, json_line, row_of
-from residua.inference.predict import Prediction
-from residua.inference.stream import BadFile, ImageFile
+from residua.inference.image_files import BadFile, ImageFile
+from residua.weights.prediction import Prediction
 
 Answer = Prediction | BadFile
 Answers = Callable[[Iterable[ImageFile | BadFile]], Generator[list[Answer], None, None]]
@@ -110,7 +110,7 @@ def _append(
 
 
 def _name(file: ImageFile | BadFile) -> str:
-    return str(file.path)
+    return file.path if isinstance(file, BadFile) else file.name
 
 
 def ended_state(out: Path, job: dict[str, Any], files: Iterator[ImageFile | BadFile]) -> State | None:

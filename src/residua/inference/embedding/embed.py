@@ -17,19 +17,8 @@ from residua.data.decode.workers import default_workers
 from residua.evaluation.measures.metrics import NotFinite
 from residua.evaluation.run_data import open_run
 from residua.families.features import PENULTIMATE, FeatureNetwork, unit_length
-from residua.inference.stream import (
-    BadFile,
-    DecodedImage,
-    ImageFile,
-    Paths,
-    all_or_refuse,
-    as_batch,
-    batches,
-    computed,
-    each_path,
-    image_files,
-    listed,
-)
+from residua.inference.image_files import BadFile, ImageFile, Paths, each_path, image_files, listed
+from residua.inference.stream import DecodedImage, all_or_refuse, as_batch, batches, computed
 from residua.runtime.device import on_device, pick_device
 from residua.weights.run import Run
 

@@ -26,7 +26,7 @@ from residua.inference.answers.partial import alone, opened
 from residua.inference.answers.write import check_out, ended_state, tidy
 from residua.inference.embedding.embed import Embedder, embedded_batches
 from residua.inference.embedding.vectors_file import SUFFIXES, Header, line_of, open_vectors, paths_file, write_vectors
-from residua.inference.stream import BadFile, ImageFile, Paths, each_path, image_files, listed
+from residua.inference.image_files import BadFile, ImageFile, Paths, each_path, image_files, listed
 from residua.weights.bundle.value import hash_tensors
 from residua.weights.run import Run
 

@@ -19,7 +19,8 @@ from residua.evaluation.run_data import open_run
 from residua.families.features import PENULTIMATE
 from residua.inference.embedding.embed import EmbeddedImage, Embedder, Vectors, embed_stream, embedded_batches
 from residua.inference.embedding.vectors_file import SUFFIXES, VectorsFile, open_vectors
-from residua.inference.stream import BadFile, Paths, all_or_refuse, each_path, image_files, listed
+from residua.inference.image_files import BadFile, Paths, each_path, image_files, listed
+from residua.inference.stream import all_or_refuse
 from residua.weights.bundle.value import hash_tensors
 from residua.weights.run import Run
 

@@ -18,7 +18,7 @@ from residua._base.json_file import parse_json
 from residua.inference.answers.parquet import require_parquet
 from residua.inference.answers.rows import text
 from residua.inference.embedding.embed import EmbeddedImage, Vectors
-from residua.inference.stream import BadFile
+from residua.inference.image_files import BadFile
 
 SUFFIXES = (".npy", ".parquet")
 """The endings of a file of embeddings."""

@@ -1,0 +1,96 @@
+"""What a person names as images: files, folders, patterns, lists of paths, addresses."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from residua._base.errors import InputError
+from residua._base.public import is_address, public_address
+from residua._base.web.strangers import fetch
+from residua.data.decode import BadImage
+from residua.inference.image_files import BadFile, ImageFile
+
+LIST_MARK = "@"
+"""Begins the name of a file that lists paths, one per line; "@-" is the list on standard input."""
+_MAGIC = frozenset("*?[")
+
+
+def is_plain(words: Sequence[str]) -> bool:
+    """Return whether each word names a file or folder itself: it can be counted, and asked for again."""
+    return not any(is_address(word) or _is_list(word) or _is_pattern(word) for word in words)
+
+
+def each_source(
+    words: Sequence[str], lines: Iterable[bytes] = (), *, allow_urls: bool = False
+) -> Iterator[Path | ImageFile | BadFile]:
+    """Yield what words stand for, in their order: paths, images behind addresses, and addresses that are not asked.
+
+    A word that is the name of a file or folder is that one, whatever characters are in it.
+
+    Args:
+        words: files, folders, patterns such as "a/**/*.jpg", "@FILE" for a file of such words, one per line; addresses.
+        lines: of standard input, which "@-" reads.
+        allow_urls: whether http and https addresses of public hosts are fetched.
+
+    Raises:
+        InputError: a list that cannot be read; raised before the first word is yielded.
+    """
+    lists = {word: _read_list(word[1:]) for word in words if _is_list(word) and word != f"{LIST_MARK}-"}
+    return _each(words, lists, lines, allow_urls)
+
+
+def _each(
+    words: Iterable[str], lists: dict[str, list[str]], lines: Iterable[bytes], allow_urls: bool
+) -> Iterator[Path | ImageFile | BadFile]:
+    for word in words:
+        if word in lists:
+            yield from _each(lists[word], {}, (), allow_urls)
+        elif word == f"{LIST_MARK}-":
+            read = (os.fsdecode(line.rstrip(b"\r\n")) for line in lines)
+            yield from _each((line for line in read if line), {}, (), allow_urls)
+        elif is_address(word):
+            yield _remote(word) if allow_urls else BadFile(public_address(word), "an address; give allow_urls=True")
+        elif _is_pattern(word):
+            matches = sorted(glob.iglob(word, recursive=True))
+            yield from map(Path, matches)
+            if not matches:
+                yield BadFile(word, "a pattern that no file matches")
+        else:
+            yield Path(word)
+
+
+def _is_list(word: str) -> bool:
+    return word.startswith(LIST_MARK) and len(word) > 1 and not os.path.lexists(word)
+
+
+def _is_pattern(word: str) -> bool:
+    return not _MAGIC.isdisjoint(word) and not os.path.lexists(word)
+
+
+def _read_list(name: str) -> list[str]:
+    try:
+        content = Path(name).read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{LIST_MARK}{name}, a list that cannot be read ({error.strerror})",
+            "a text file with one path per line",
+            "Check its name",
+        ) from None
+    return [os.fsdecode(line.rstrip(b"\r")) for line in content.split(b"\n") if line.strip()]
+
+
+def _remote(address: str) -> ImageFile:
+    return ImageFile(Path(address), Path(address), public_address(address), _fetcher(address))
+
+
+def _fetcher(address: str) -> Callable[[], bytes]:
+    def content() -> bytes:
+        try:
+            return fetch(address)
+        except OSError as error:
+            raise BadImage(public_address(address), f"cannot be fetched ({error})", "Download it first") from None
+
+    return content
