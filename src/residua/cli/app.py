@@ -207,9 +207,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"one of {', '.join(_COMMANDS)}",
                 did_you_mean(words[0], _COMMANDS, 1),
             )
-        if words[:1] == ["predict"]:
-            # A lone hyphen, which the parser takes for an option, is the list on standard input.
-            words = ["@-" if word == "-" else word for word in words]
         with wording(lambda text: as_flags(text, _options(words))), _own_warnings():
             app = build_app()
             code = app(spread(app, words), exit_on_error=False, print_error=False)

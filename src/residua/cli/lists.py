@@ -19,6 +19,10 @@ from residua._base.errors import InputError
 EDITS = "--set"
 """The option whose entries are FIELD=VALUE: a comma separates two of them only before a field's name."""
 
+STANDARD_INPUT = "@-"
+"""How `residua.inference.sources` calls the list of paths on standard input."""
+_TAKES_LISTS = "predict"
+
 _FRACTION = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?")
 _NUMBER = re.compile(r"[-+]?\.?\d")
 
@@ -67,11 +71,16 @@ def split(word: str, flag: str, hint: Any) -> list[str]:
 def spread(app: App, words: Sequence[str]) -> list[str]:
     """Return the words of a command with every list option as the parser takes it: one entry per flag.
 
+    A lone hyphen, the list of paths on standard input, becomes `STANDARD_INPUT`.
+
     Raises:
         InputError: an option of a fixed number of entries has another number; a fraction stands for a whole number.
     """
     if not words or words[0].startswith("-") or words[0] not in app:
         return list(words)
+    if words[0] == _TAKES_LISTS:
+        # The parser takes a lone hyphen for an option.
+        words = [STANDARD_INPUT if word == "-" else word for word in words]
     options, whole = _list_options(app, words[0]), _whole_options(app, words[0])
     result: list[str] = []
     pairs: dict[str, list[str]] = {}

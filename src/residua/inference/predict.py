@@ -18,7 +18,7 @@ from residua.weights.run import Run
 
 def predict(
     run: Run | Path | str,
-    images: Images,
+    paths: Images,
     *,
     top: int = 5,
     batch_size: int = 64,
@@ -34,14 +34,14 @@ def predict(
         InputError: an image that gives none; all of them are named. `predict_stream` passes them over instead.
     """
     results = predict_stream(
-        run, images, top=top, batch_size=batch_size, device=device, engine=engine, precision=precision
+        run, paths, top=top, batch_size=batch_size, device=device, engine=engine, precision=precision
     )
     return all_or_refuse(results, "Leave them out, or use residua.predict_stream, which names them and goes on")
 
 
 def predict_stream(
     run: Run | Path | str,
-    images: Images,
+    paths: Images,
     *,
     top: int = 5,
     batch_size: int = 64,
@@ -54,7 +54,7 @@ def predict_stream(
 
     Args:
         run: a `Run` or its folder.
-        images: files, and folders whose images are found recursively, sorted, as training finds them; encoded bytes,
+        paths: files, and folders whose images are found recursively, sorted, as training finds them; encoded bytes,
             open files, Pillow images, uint8 arrays (H, W, 3) or (H, W), one or several of them, mixed.
         top: classes per prediction; all where there are fewer.
         batch_size: images per forward pass.
@@ -69,9 +69,9 @@ def predict_stream(
     """
     workers = default_workers() if workers is None else workers
     at_least_one(top=top, batch_size=batch_size, workers=workers)
-    files = each_image(images)
+    files = each_image(paths)
     predictor = Predictor.open(
-        open_run(run, listed(images)), device=device, engine=engine, precision=precision, batch_size=batch_size
+        open_run(run, listed(paths)), device=device, engine=engine, precision=precision, batch_size=batch_size
     )
     return _stream(predictor, files, top, batch_size, workers)
 

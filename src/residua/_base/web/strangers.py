@@ -13,7 +13,6 @@ import urllib.parse
 
 from residua._base.errors import InputError
 from residua._base.web.http import ERRORS, Refused, require_http
-from residua._version import __version__
 
 MOST_BYTES = 64 << 20
 """Of one answer."""
@@ -77,7 +76,7 @@ def _ask(url: str, most: int, until: float) -> bytes | str:
 
 
 def _headers() -> dict[str, str]:
-    return {"User-Agent": f"residua/{__version__}", "Accept": "image/*,*/*;q=0.1"}
+    return {"User-Agent": "residua", "Accept": "image/*,*/*;q=0.1"}
 
 
 def _end(connection: socket.socket) -> None:

@@ -3,8 +3,8 @@
 1. What the file's publisher states: the catalog of torchvision or timm, or a config.json in timm's layout beside it.
 2. A preprocessor_config.json of Hugging Face beside it.
 3. What the user gives takes the place of either, part by part.
-4. What remains is assumed, and a notice states it: what its source's weights for this network expect, else what the
-   network itself is trained with here (`default_preprocess`).
+4. What remains is assumed, and a notice states it. It is what its source's weights for this network expect, else what
+   the network itself is trained with here (`default_preprocess`).
 """
 
 from __future__ import annotations
