@@ -98,7 +98,7 @@ OPTIONS = {
     },
     "predict": {
         *("run", "paths", "top", "format", "out", "on_bad", "batch_size", "device", "engine", "precision", "json"),
-        *("actors", "actor_engine", "threshold", "sort_into", "sort", "allow_urls"),
+        *("actors", "actor_engine", "threshold", "sort_into", "sort", "allow_urls", "every_frame"),
     },
     "doubt": {"run", "data", "out", "by", "folds", "seed", "data_dir", "device", "json"},
     "undo-sort": {"log", "json"},

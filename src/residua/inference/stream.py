@@ -230,7 +230,9 @@ def _decoded(file: ImageFile | BadFile, spec: PreprocessSpec) -> DecodedImage | 
         return file
     content = file.path if file.content is None else file.content
     try:
-        return DecodedImage(file, read_uint8(lambda: pixels_of(content() if callable(content) else content), spec))
+        pixels = read_uint8(lambda: pixels_of(content() if callable(content) else content), spec)
+        # What it was decoded from is not held with it: a frame of a video is large.
+        return DecodedImage(replace(file, content=None), pixels)
     except BadImage as error:
         return BadFile(file.name, error.reason)
 

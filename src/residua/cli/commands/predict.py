@@ -18,7 +18,7 @@ from residua._base.errors import InputError
 from residua._base.words import clock, counted, visible
 from residua.cli.score_flags import PREDICTING, PredictFlags, Predicting
 from residua.cli.show import Switch, answered, note, percent, print_json, printable, say
-from residua.inference.answers.names import OnBad, Way
+from residua.inference.answers.names import EVERY_FRAME, OnBad, Way
 from residua.specs.fields import Span, checked
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def predict(
     sort_into: Path | None = None,
     sort: Way | None = None,
     allow_urls: Switch = False,
+    every_frame: int = EVERY_FRAME,
     batch_size: int = 64,
     computing: Predicting = PREDICTING,
     json: Switch = False,
@@ -57,7 +58,7 @@ def predict(
         every leaves: RUN/checkpoints/epoch-0003.safetensors.
     paths
         Image files and folders; patterns in quotes ('a/**/*.jpg'); @LIST, a file with a path per line; - for such a
-        list on standard input; with --allow-urls, addresses.
+        list on standard input; with --allow-urls, addresses; videos (extra video), named themselves or by a pattern.
     top
         Classes per image, most probable first.
     format
@@ -76,6 +77,8 @@ def predict(
         With --sort-into, how: copy (the default), link (symbolic links) or move.
     allow_urls
         Fetch http and https addresses of public hosts: 64 MiB and 60 seconds for each, no private networks, no proxy.
+    every_frame
+        Of a video, one frame of so many.
     batch_size
         Images per forward pass.
     json
@@ -92,7 +95,11 @@ def predict(
     _refuse_unused(format, out, on_bad, json=json)
     _refuse_sorting(threshold, sort_into, sort, out)
     # A tuple can be counted, and asked for again when a job goes on.
-    images = paths if is_plain(paths) else each_source(paths, sys.stdin.buffer, allow_urls=allow_urls)
+    images = (
+        paths
+        if is_plain(paths)
+        else each_source(paths, sys.stdin.buffer, allow_urls=allow_urls, every_frame=every_frame)
+    )
     if out is not None:
         return _write(run, images, out, top, on_bad or "record", batch_size, computing, json)
     if computing.engine == "ray":

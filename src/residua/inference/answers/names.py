@@ -10,3 +10,5 @@ SUFFIXES = (".jsonl", ".csv", ".parquet")
 """The endings of a file of answers."""
 Way = Literal["copy", "link", "move"]
 """How a file is put into the folder of its class."""
+EVERY_FRAME = 30
+"""Of a video, one frame of so many is answered: about one per second."""
