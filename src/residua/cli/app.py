@@ -70,7 +70,7 @@ _COMMANDS = {
 }
 
 # A command's function stands in the module of its name, but for these.
-_MODULES = {"diff": "models", "label-next": "label_next"}
+_MODULES = {"diff": "models"}
 
 _EXAMPLES = {
     "models": ("residua models", 'residua models "cifar_*"', 'residua models "*50*" --json'),

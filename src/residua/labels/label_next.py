@@ -16,17 +16,8 @@ from residua.evaluation.measures.metrics import FloatArray, IntArray, refuse_not
 from residua.evaluation.measures.selection import Vectors, by_badge, by_clusters, by_margin, margins
 from residua.evaluation.run_data import open_run
 from residua.families.features import FeatureNetwork
-from residua.inference.stream import (
-    BadFile,
-    DecodedImage,
-    Paths,
-    as_batch,
-    batches,
-    computed,
-    each_path,
-    image_files,
-    listed,
-)
+from residua.inference.image_files import BadFile, Paths, each_path, image_files, listed
+from residua.inference.stream import DecodedImage, as_batch, batches, computed
 from residua.labels.pool import Progress
 from residua.runtime.device import on_device, pick_device
 from residua.specs.fields import checked
