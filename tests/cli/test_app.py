@@ -55,7 +55,7 @@ def refused(output: Output, *words: object, code: int = 2) -> str:
         (["predict", "PICTURE", "PICTURE"], "which is an image and no run"),
         (["predict", "NOWHERE", "PICTURE"], "holds no model.safetensors"),
         (["predict"], "residua predict --help"),
-        (["predict", "RUN", "-"], "residua predict --help"),
+        (["explain", "RUN", "-", "--out", "OUT.png"], "residua explain --help"),
         (["evaluate", "RUN", "--batch-size", "0"], "Given: --batch-size 0. Wanted: a whole number, 1 and more."),
         (["evaluate", "RUN", "--device", "nonsense"], "nonsense"),
         (["evaluate", "RUN", "--split", "test"], "split 'test'"),
