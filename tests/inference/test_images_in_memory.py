@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import residua
-from evaluation.runs import COLOURS, colour_run, paint
+from evaluation.runs import COLOURS, colour_folder, colour_run, paint
 from residua._base.errors import InputError
 from residua.inference.frame import predict_frame
 from residua.inference.image_files import BadFile
@@ -95,6 +95,12 @@ def test_a_table_of_answers(run: Run, library: str) -> None:
 def test_a_library_that_is_not_there(run: Run) -> None:
     with pytest.raises(InputError, match="'pandas' or 'polars'"):
         predict_frame(run, _array("red"), library="duckdb")  # type: ignore[arg-type]
+
+
+def test_a_notebook_shows_a_report_as_a_table(run: Run, tmp_path: Path) -> None:
+    report = residua.evaluate(run, colour_folder(tmp_path / "data"))
+    assert f'<td style="text-align:left">{report.count}</td>' in report._repr_html_()
+    assert "top-1" in report._repr_html_()
 
 
 def test_notebooks_show_values_as_tables(run: Run) -> None:

@@ -101,6 +101,10 @@ class Listing:
         return passed.sentences()
 
 
+NO_DATA: frozenset[Kind] = frozenset(("other", "system", "run"))
+"""Kinds of entries that are no data; the rest are images, or look like some and cannot be read."""
+
+
 class LeftOut:
     """Counts what stands in a folder and is no data; keeps a name per ending, each trace of a system and each run."""
 

@@ -15,7 +15,7 @@ from PIL.Image import Image as PILImage
 from residua._base.errors import InputError
 from residua._base.files import check_name
 from residua._base.public import is_address, public_address
-from residua.data.listing import LeftOut, walk
+from residua.data.listing import NO_DATA, LeftOut, walk
 from residua.weights.run import Picture
 
 Paths = Iterable[Path | str] | Path | str
@@ -156,7 +156,7 @@ def _walk(folder: Path) -> Iterator[ImageFile | BadFile]:
         if entry.kind == "image":
             count += 1
             yield ImageFile(Path(entry.path), folder)
-        elif entry.kind in ("other", "system", "run"):
+        elif entry.kind in NO_DATA:
             passed.add(entry)
         else:
             count += 1

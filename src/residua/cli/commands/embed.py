@@ -48,6 +48,7 @@ def embed(
     json
         Print one JSON document: what was written.
     """
+    from residua.inference.answers.journal import partial_of
     from residua.inference.embedding.embed_to import embed_to
 
     example = f"For example: residua embed {public_address(run)} PHOTOS --out photos.npy"
@@ -68,7 +69,7 @@ def embed(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        note(f"residua: the vectors so far stand in {out}.partial; the same command goes on from there")
+        note(f"residua: the vectors so far stand in {partial_of(out)}; the same command goes on from there")
         raise
     for each in written.bad:
         note(f"residua: {each.path}: {each.reason}")

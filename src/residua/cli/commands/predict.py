@@ -181,6 +181,7 @@ def _write(
     json: bool,
 ) -> int:
     """Write the answers to a file, showing how far it is, and return the exit code."""
+    from residua.inference.answers.journal import partial_of
     from residua.inference.answers.predict_to import predict_to
 
     started, before = time.monotonic(), -1
@@ -206,7 +207,7 @@ def _write(
                 **asdict(computing),
             )
         except KeyboardInterrupt:
-            note(f"residua: the answers so far stand in {out}.partial; the same command goes on from there")
+            note(f"residua: the answers so far stand in {partial_of(out)}; the same command goes on from there")
             raise
     if json:
         print_json(asdict(written))

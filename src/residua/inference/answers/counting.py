@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from residua._base.console import Progress
-from residua.data.listing import walk
+from residua.data.listing import NO_DATA, walk
 from residua.inference.image_files import listed
 
 
@@ -49,5 +49,5 @@ def _images(path: Path, ended: threading.Event) -> Iterator[None]:
     for entry in walk(path):
         if ended.is_set():
             return
-        if entry.kind not in ("other", "system", "run"):
+        if entry.kind not in NO_DATA:
             yield
