@@ -39,6 +39,7 @@ proofs: setup  ## the long proofs; outcomes go to docs/proofs; two more with SCH
 	$(BIN)/python proofs/kserve_client.py --python "$(KSERVE_PYTHON)"
 	$(BIN)/python proofs/ray_serve.py
 	@if test -n "$(PHOTOS)"; then $(BIN)/python proofs/format_resize.py "$(PHOTOS)"; else echo "Left out: format_resize.py, which wants PHOTOS=FOLDER of JPEGs"; fi
+	@if test -n "$(ARCHIVE)"; then $(BIN)/python proofs/doubt.py "$(ARCHIVE)" && $(BIN)/python proofs/label_next.py "$(ARCHIVE)" $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)"); else echo "Left out: doubt.py and label_next.py, which want ARCHIVE=FILE"; fi
 	@if test -n "$(CHECKPOINT)" -a -n "$(ARCHIVE)"; then $(BIN)/python proofs/converted_accuracy.py "$(CHECKPOINT)" "$(ARCHIVE)"; else echo "Left out: converted_accuracy.py, which wants CHECKPOINT=FILE ARCHIVE=FILE"; fi
 
 bench: setup  ## benchmarks beside their peers: make bench CIFAR=FOLDER PHOTOS=FOLDER, each with train/ and test/ or val/

@@ -77,6 +77,8 @@ OPTIONS = {
             "reject",
             "score",
             "unknown",
+            "neighbours",
+            "projection",
         ),
         *(
             "reestimate_bn",

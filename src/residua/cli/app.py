@@ -99,6 +99,7 @@ _EXAMPLES = {
         "residua evaluate runs/a --with runs/b --with runs/c --weights val",
         "residua evaluate runs/a --calibrate --reject 0.05",
         "residua evaluate runs/a --unknown OTHER_THINGS --json",
+        "residua evaluate runs/a --neighbours --report runs/a/alike",
     ),
     "compare": (
         "residua compare runs/a runs/b",

@@ -21,6 +21,7 @@ from residua.evaluation.ensemble_runs import (
     open_weighing,
     reestimated_runs,
 )
+from residua.evaluation.likeness import Projection, likeness
 from residua.evaluation.measures.ensemble import heaviest
 from residua.evaluation.measures.metrics import Tally
 from residua.evaluation.measures.slices import Slice, Table, match, read_table
@@ -35,6 +36,7 @@ from residua.evaluation.scores.options import PassKeywords, ScoreKeywords, Score
 from residua.evaluation.scores.scorer import Scorer, open_scorer
 from residua.evaluation.scores.scores import Scores, collect
 from residua.evaluation.scores.seen import check_unseen, chose_epoch
+from residua.specs.fields import checked
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run
 
@@ -91,6 +93,8 @@ def evaluate(
     studies: Sequence[FinishedStudy | Path | str] = (),
     reestimate: bool = False,
     unknown: Path | str | None = None,
+    neighbours: bool = False,
+    projection: Projection = "pca",
     full_provenance: bool = False,
     **options: Unpack[ScoreKeywords],
 ) -> Report:
@@ -109,6 +113,9 @@ def evaluate(
         reestimate: first set batch normalisation's statistics to the exact moments over the run's training part, under
             the evaluation transform. The run's files stay as they are.
         unknown: a folder of images that belong to no class: how well they are recognised as unknown.
+        neighbours: add the training images most like the worst mistakes, and a map of the images; the training images
+            pass through the network for it.
+        projection: of that map: "pca", or "umap" (extra umap).
         full_provenance: whether the report states places on this machine; by default it names data by the last part of
             the path, and files relative to the data.
         options: which part is scored and how: `split`, `views`, `batch_size`, `device`, `engine`, `precision`,
@@ -155,6 +162,9 @@ def evaluate(
         raise InputError(
             f"unknown={unknown} with members, views or reestimate", "one run as it predicts", "Leave one out"
         )
+    checked("projection", projection, Projection)
+    if neighbours and not single:
+        raise InputError("neighbours with members, views or reestimate", "one run as it predicts", "Leave one out")
     report = assemble(
         scores,
         describe(first.model, first.preprocess_spec) if len(runs) == 1 else describe_all(runs),
@@ -178,6 +188,7 @@ def evaluate(
         reestimated=reestimated,
         rejection=rejection_effect(first, scorer, scores) if single else None,
         unknown=None if unknown is None else judge_unknown(first, scorer, unknown),
+        likeness=likeness(first, scorer, report.worst, projection) if neighbours else None,
         studies=finished,
         remarks=tuple(notes),
     )

@@ -37,6 +37,8 @@ def evaluate(
     reject: float | None = None,
     score: ScoreName = "energy",
     unknown: Path | None = None,
+    neighbours: Switch = False,
+    projection: Literal["pca", "umap"] = "pca",
     reestimate_bn: Switch = False,
     report: Path | None = None,
     full_provenance: Switch = False,
@@ -71,6 +73,11 @@ def evaluate(
         nearest training images) or mahalanobis (to the nearest class). The last two need features: engine eager.
     unknown
         A folder of images that belong to no class: how well each score recognises them (AUROC, FPR95).
+    neighbours
+        Add to the report the training images most like the worst mistakes, and a map of the images by their features.
+        The training images pass through the network for it, at most 20,000.
+    projection
+        Of that map: pca, or umap (extra umap).
     reestimate_bn
         First re-estimate batch normalisation's statistics over the training part under the evaluation transform.
         The run itself stays as it is.
@@ -127,6 +134,8 @@ def evaluate(
             studies=studies,
             reestimate=reestimate_bn,
             unknown=unknown,
+            neighbours=neighbours,
+            projection=projection,
             full_provenance=full_provenance,
             **scoring.keywords(progress),
         )

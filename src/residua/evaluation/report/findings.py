@@ -12,6 +12,7 @@ from residua.evaluation.measures.ensemble import Ensemble
 from residua.evaluation.measures.metrics import ClassMetrics, IntArray
 from residua.evaluation.measures.slices import Slice
 from residua.evaluation.rejection.judge import RejectionEffect, UnknownImages
+from residua.evaluation.report.likeness import Likeness
 from residua.evaluation.report.study_section import FinishedStudy
 
 
@@ -98,6 +99,7 @@ class Findings:
         reestimated: the account of a re-estimation of batch normalisation's statistics, or None.
         rejection: what the run's rejection does to these images; None where it has none.
         unknown: how well images of no class are recognised; None where none were given.
+        likeness: training images like the worst mistakes, and a map; None where they were not looked for.
         studies: finished studies that the page shows.
         seconds: wall clock of the passes, data included; where the scores were cached, of the pass that made them.
         cached: whether all scores were read from the cache.
@@ -136,6 +138,7 @@ class Findings:
     reestimated: Reestimation | None = None
     rejection: RejectionEffect | None = None
     unknown: UnknownImages | None = None
+    likeness: Likeness | None = field(repr=False, default=None)
     studies: tuple[FinishedStudy, ...] = field(repr=False, default=())
     seconds: float | None = None
     cached: bool = False

@@ -13,6 +13,7 @@ from residua.evaluation.report.sections.calibration import CalibrationSection
 from residua.evaluation.report.sections.confusion import ConfusionSection
 from residua.evaluation.report.sections.curves import CurvesSection
 from residua.evaluation.report.sections.ensemble import EnsembleSection
+from residua.evaluation.report.sections.likeness import LikenessSection
 from residua.evaluation.report.sections.mistakes import MistakesSection
 from residua.evaluation.report.sections.provenance import ProvenanceSection
 from residua.evaluation.report.sections.reestimation import ReestimationSection
@@ -32,6 +33,7 @@ SECTIONS: tuple[type[Section], ...] = (
     AbstentionSection,
     RejectionSection,
     MistakesSection,
+    LikenessSection,
     SlicesSection,
     EnsembleSection,
     ReestimationSection,

@@ -40,6 +40,7 @@ class Report(Findings):
         ):
             document[name] = plain(document[name])
         return document | {
+            "likeness": self.likeness.to_dict() if self.likeness else None,
             "studies": [each.to_dict() for each in self.studies],
             "top1_interval": list(self.top1_interval),
             "classes": list(self.classes),
