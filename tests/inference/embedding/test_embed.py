@@ -135,15 +135,6 @@ def test_a_kill_between_the_names_of_the_two_files(
     paths_file(out).write_text("mine")
     with pytest.raises(InputError, match="no file of paths stands"):
         embed_to(run, photos, out, batch_size=4, device="cpu")
-    out.unlink()
-    paths_file(out).unlink()
-    embed_to(run, photos, out)
-    whole = paths_file(out).read_bytes()
-    assert json.loads(whole)["paths"] == [path for paths, _ in open_vectors(out).blocks() for path in paths]
-    for lines in (whole[: len(whole) // 2], whole.replace(b",\n", b",\n\n", 1), b"{}", b"", whole[::-1]):
-        paths_file(out).write_bytes(lines)
-        with pytest.raises(Damaged):
-            open_vectors(out)
     paths_file(out).unlink()
 
     def killed(*_: Any) -> None:
@@ -181,6 +172,15 @@ def test_files_that_are_none(run: Run, photos: Path, tmp_path: Path) -> None:
     for damaged in (b"nothing", b"", b"PK\3\4 a zip that was cut", b"\x93NUMPY\1\0\x76\0{'descr'"):
         out.write_bytes(damaged)
         with pytest.raises(Damaged, match="no embeddings"):
+            open_vectors(out)
+    out.unlink()
+    paths_file(out).unlink()
+    embed_to(run, photos, out)
+    whole = paths_file(out).read_bytes()
+    assert json.loads(whole)["paths"] == [path for paths, _ in open_vectors(out).blocks() for path in paths]
+    for lines in (whole[: len(whole) // 2], whole.replace(b",\n", b",\n\n", 1), b"{}", b"", whole[::-1]):
+        paths_file(out).write_bytes(lines)
+        with pytest.raises(Damaged):
             open_vectors(out)
     paths_file(out).unlink()
     with pytest.raises(Damaged):
