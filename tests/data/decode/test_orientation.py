@@ -11,7 +11,7 @@ from PIL import Image
 
 from data.pictures import encoded, picture
 from residua.data.decode import decode, orientation_of, size_of
-from residua.weights.run import _pixels
+from residua.weights.run import pixels_of
 
 # EXIF orientation -> how an upright picture is stored so that the orientation turns it back.
 _T = Image.Transpose
@@ -56,10 +56,10 @@ def test_every_orientation_of_every_format(orientation: int, form: str) -> None:
     assert size_of(data) == ((64, 48) if orientation > 4 else (48, 64))
     # The same picture, opened by the caller with Pillow.
     with Image.open(io.BytesIO(data)) as image:
-        assert np.array_equal(_pixels(image), pixels) or form == "JPEG"
+        assert np.array_equal(pixels_of(image), pixels) or form == "JPEG"
     with Image.open(io.BytesIO(data)) as image:
         image.load()
-        assert np.abs(_pixels(image) - truth).mean() < 3
+        assert np.abs(pixels_of(image) - truth).mean() < 3
 
 
 def test_a_reduced_scale_is_turned_too() -> None:
