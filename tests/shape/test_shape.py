@@ -61,7 +61,7 @@ OPTIONS = {
         "json",
     },
     "verify": {"models", "peer", "set", "json"},
-    "check": {"data", "workers", "data_dir", "json"},
+    "check": {"data", "labels", "columns", "groups", "workers", "data_dir", "json"},
     "evaluate": {
         *(
             "run",
@@ -89,6 +89,8 @@ OPTIONS = {
             "precision",
             "on_bad",
             "data_dir",
+            "labels",
+            "columns",
             "report",
             "full_provenance",
             "json",
@@ -96,7 +98,7 @@ OPTIONS = {
     },
     "compare": {
         *("run", "runs", "data", "split", "views", "no_cache", "batch_size", "device", "engine", "precision"),
-        *("on_bad", "data_dir", "json"),
+        *("on_bad", "data_dir", "labels", "columns", "json"),
     },
     "predict": {
         *("run", "paths", "top", "format", "out", "on_bad", "batch_size", "device", "engine", "precision", "json"),
@@ -151,6 +153,7 @@ OPTIONS = {
         "recipe",
         "set",
         "resume",
+        *("labels", "columns", "groups"),
         "data_dir",
         "full_provenance",
         "corrections",

@@ -85,16 +85,22 @@ _EXAMPLES = {
         "residua inspect runs/a --json",
     ),
     "verify": ("residua verify", "residua verify resnet50", "residua verify 'resnet*' --peer timm --json"),
-    "check": ("residua check PHOTOS", "residua check cifar10 --json"),
+    "check": (
+        "residua check PHOTOS",
+        "residua check PHOTOS --labels labels.csv --groups patient",
+        "residua check cifar10 --json",
+    ),
     "train": (
         "residua train digits --model cifar_resnet20 --out runs/digits",
         "residua train PHOTOS --model resnet18 --out runs/a --epochs 20 --batch-size 16",
         "residua train cifar10 --model cifar_resnet20 --recipe paper --out runs/paper20",
+        "residua train PHOTOS --labels labels.csv --columns path=image_id,label=breed --out runs/b",
         "residua train PHOTOS --model resnet18 --out runs/a --resume",
     ),
     "evaluate": (
         "residua evaluate runs/a",
         "residua evaluate runs/a OTHER_PHOTOS --json",
+        "residua evaluate runs/a OTHER_PHOTOS --labels other.csv",
         "residua evaluate runs/a --views 10crop --report runs/a/10crop",
         "residua evaluate runs/a --with runs/b --with runs/c --weights val",
         "residua evaluate runs/a --calibrate --reject 0.05",

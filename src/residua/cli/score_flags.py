@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from cyclopts import Parameter
 
+from residua.cli.label_flags import ColumnWords, Labels
 from residua.cli.show import Switch
 from residua.runtime.engines.names import EngineChoice, EngineName, Precision
 from residua.specs.fields import BadPolicy
@@ -106,6 +107,8 @@ class ScoreFlags(ComputeFlags, PartFlags):
 
     on_bad: BadPolicy | None = None
     data_dir: Path | None = None
+    labels: Labels = None
+    columns: ColumnWords = ()
 
     def keywords(self, progress: Progress) -> ScoreKeywords:
         """Return the same as keywords of `evaluate` and `compare`."""

@@ -28,12 +28,14 @@ class Split:
         labels: int64 (N,), positions in `Dataset.classes`.
         images: N images.
         drawn: the part that they were drawn from, and their positions in it; None for a part as it stands.
+        groups: int64 (N,), numbers of what belongs together; None where nothing does.
     """
 
     name: str
     labels: Labels
     images: ImageSource
     drawn: tuple[str, Labels] | None = field(default=None, repr=False)
+    groups: Labels | None = None
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.labels):
@@ -54,12 +56,33 @@ class Split:
     def subset(self, indices: Labels, name: str | None = None) -> Split:
         """Return the images at `indices`, in that order."""
         part, places = self.drawn or (self.name, np.arange(len(self)))
-        return Split(name or self.name, self.labels[indices], self.images.subset(indices), (part, places[indices]))
+        groups = None if self.groups is None else self.groups[indices]
+        images = self.images.subset(indices)
+        return Split(name or self.name, self.labels[indices], images, (part, places[indices]), groups)
 
     def source(self, index: int) -> str:
         """Name image `index` the same in every subset: its path, or part and position before any were drawn."""
         part, places = self.drawn or (self.name, None)
         return self.images.where(index) or f"{part}[{index if places is None else places[index]}]"
+
+
+@dataclass(frozen=True)
+class TableRecord:
+    """What identifies the table that the labels come from.
+
+    Attributes:
+        file: its absolute path.
+        sha256: of its bytes.
+        columns: role -> name of the column.
+    """
+
+    file: str
+    sha256: str
+    columns: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as JSON values."""
+        return {"file": self.file, "sha256": self.sha256, "columns": dict(self.columns)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +95,7 @@ class Dataset:
         splits: "train" always; "val" unless `val_fraction` was 0 and none was given; "test" when there is
             one.
         hash: SHA-256 over classes, labels and pixels; for folders over classes, file names and sizes (not
-            over the contents, so that opening a large folder stays quick).
+            over the contents, so that opening a large folder stays quick); with a table over its rows too.
         notes: what was decided while opening, sentences for the report.
         location: the absolute folder or archive folder; "" for embedded data.
         val_fraction: the share of train that became "val" where none was given.
@@ -80,6 +103,7 @@ class Dataset:
         train_images: at most so many images were left in train; 0 for all.
         corrections: label by name of the images whose labels were corrected, "" for those left out.
         unread: of "val" and "test", those that are there and were left out, each with the reason, a sentence.
+        table: where the labels come from, None for the folders' names.
     """
 
     given: str
@@ -93,6 +117,7 @@ class Dataset:
     train_images: int = 0
     corrections: Mapping[str, str] = field(default_factory=dict, repr=False)
     unread: Mapping[str, str] = field(default_factory=dict)
+    table: TableRecord | None = None
 
     @property
     def held_out(self) -> str:
@@ -137,6 +162,7 @@ class Dataset:
             },
             "notes": list(self.notes),
             **({"corrections": dict(self.corrections)} if self.corrections else {}),
+            **({"table": self.table.to_dict()} if self.table else {}),
         }
         return described if full else public_description(described)
 
@@ -150,6 +176,8 @@ def public_description(described: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in described.items() if key != "location"}
     if "given" in kept:
         kept["given"] = _name(argument, location)
+    if "table" in kept:
+        kept["table"] = kept["table"] | {"file": public_name(kept["table"]["file"])}
     if "notes" in kept:
         name = _name(argument, location)
         kept["notes"] = [public_within(str(note), (argument, location), name) for note in kept["notes"]]

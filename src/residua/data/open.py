@@ -17,7 +17,9 @@ from residua.data.dataset import EMBEDDED, Dataset
 from residua.data.sources.cifar import open_cifar
 from residua.data.sources.digits import open_digits
 from residua.data.sources.folders import open_folder
-from residua.data.splitting import balanced, stratify
+from residua.data.sources.table import open_table
+from residua.data.splitting import balanced, held_out
+from residua.data.tables.label_table import ColumnNames, LabelTable, label_table
 from residua.specs.fields import BadPolicy, checked
 
 
@@ -31,13 +33,15 @@ def open_dataset(
     on_bad: BadPolicy = "refuse",
     partial: bool = False,
     corrections: Corrections | None = None,
+    labels: str | Path | None = None,
+    columns: ColumnNames = None,
 ) -> Dataset:
     """Open a data set by name or by folder.
 
     Args:
         data: "digits", "cifar10", "cifar100", a folder of class folders, or a folder with train/ and
             optionally val/ and test/ that hold such; other usual names of parts are in
-            `residua.data.sources.parts`.
+            `residua.data.sources.parts`. With `labels`, a folder of images.
         data_dir: where the CIFAR archives are looked for and downloaded to.
         val_fraction: share of train, in [0, 1), split off as "val", class by class, when no val part is
             given.
@@ -48,10 +52,43 @@ def open_dataset(
         partial: whether a folder may hold one class only, and empty class folders: for data that a finished run is
             judged on.
         corrections: of labels; the parts are drawn by the labels that the data has.
+        labels: a table with a row per image, CSV or parquet: `path,label[,split][,group]`. Paths are relative to `data`
+            or to the table.
+        columns: names of its columns by role, such as "path=image_id,label=breed"; usual names are recognised.
 
     Raises:
         InputError: nothing usable is there, or corrections that do not fit; the message names what is there and what
             would do.
+    """
+    return open_data(
+        data,
+        label_table(labels, columns),
+        data_dir=data_dir,
+        val_fraction=val_fraction,
+        seed=seed,
+        train_images=train_images,
+        on_bad=on_bad,
+        partial=partial,
+        corrections=corrections,
+    )
+
+
+def open_data(
+    data: str | Path,
+    table: LabelTable | None = None,
+    *,
+    data_dir: Path | None = None,
+    val_fraction: float = 0.1,
+    seed: int = 0,
+    train_images: int = 0,
+    on_bad: BadPolicy = "refuse",
+    partial: bool = False,
+    corrections: Corrections | None = None,
+) -> Dataset:
+    """Open a data set whose labels come from the names of folders, or from a table; see `open_dataset`.
+
+    Raises:
+        InputError: as `open_dataset`.
     """
     check_local("data", data)
     if not 0 <= val_fraction < 1:
@@ -59,7 +96,7 @@ def open_dataset(
     if train_images < 0:
         raise InputError(f"train_images={train_images}", "0 for all, or the number of images to train on", "Use 5000")
     checked("on_bad", on_bad, BadPolicy)
-    dataset = _find(data, data_dir, on_bad, partial)
+    dataset = _find(data, table, data_dir, on_bad, partial)
     whole = _with_validation(dataclasses.replace(dataset, val_fraction=val_fraction, seed=seed))
     whole = correct(whole, corrections) if corrections and corrections.labels else whole
     return _thinned(dataclasses.replace(whole, train_images=train_images)) if train_images else whole
@@ -77,8 +114,9 @@ def reopen(described: Mapping[str, Any]) -> Dataset:
         raise InputError(
             f"{name}, whose place on this machine is not recorded", "the folder of the data", "Name the data to use"
         )
-    dataset = open_dataset(
+    dataset = open_data(
         name if embedded else location,
+        recorded_table(described),
         data_dir=Path(location) if embedded and location else None,
         val_fraction=float(described["val_fraction"]),
         seed=int(described["seed"]),
@@ -96,13 +134,54 @@ def reopen(described: Mapping[str, Any]) -> Dataset:
     return dataset
 
 
-def _find(data: str | Path, data_dir: Path | None, on_bad: BadPolicy, partial: bool) -> Dataset:
+def recorded_table(described: Mapping[str, Any]) -> LabelTable | None:
+    """Return the table that a described data set was opened with, None for none; its file is named as described."""
+    stated = described.get("table")
+    return LabelTable(str(stated["file"]), **stated["columns"]) if stated else None
+
+
+def whole_of(dataset: Dataset) -> Dataset:
+    """Open a data set again with the parts that it has of its own: nothing is set aside, nothing left out."""
+    embedded = dataset.location and not Path(dataset.given).exists()
+    return open_data(
+        dataset.given,
+        recorded_table(dataset.describe(full=True)),
+        data_dir=Path(dataset.location) if embedded else None,
+        val_fraction=0.0,
+        on_bad="skip",
+    )
+
+
+def refuse_labels(table: LabelTable, name: str) -> None:
+    """Refuse a table beside a data set that has labels.
+
+    Raises:
+        InputError: `name` is that of an embedded data set.
+    """
+    if name in EMBEDDED:
+        raise InputError(
+            f"labels={table.file} for {name}, which has labels",
+            "a folder of images for the labels of a table",
+            "Leave labels out",
+        )
+
+
+def _find(
+    data: str | Path, table: LabelTable | None, data_dir: Path | None, on_bad: BadPolicy, partial: bool
+) -> Dataset:
     name = str(data)
+    if table is not None:
+        refuse_labels(table, name)
+        return open_table(Path(data), table, on_bad, partial=partial)
     if name == "digits":
         return open_digits()
     if name in ("cifar10", "cifar100"):
         return open_cifar(name, data_dir)
     path = Path(data)
+    if path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file():
+        raise InputError(
+            f"{name}, which is a table", "a folder of images", f"Name the folder, and the table as labels={name}"
+        )
     if not path.exists() and not path.is_symlink():
         raise InputError(
             f"{name!r} is neither a folder nor a known data set",
@@ -116,18 +195,19 @@ def _with_validation(dataset: Dataset) -> Dataset:
     if "val" in dataset.splits or dataset.val_fraction == 0:
         return dataset
     train = dataset.splits["train"]
-    kept, held = stratify(train.labels, dataset.val_fraction, dataset.seed)
+    kept, held = held_out(train.labels, train.groups, dataset.val_fraction, dataset.seed)
     if len(held) == 0:
         raise InputError(
             f"{dataset.given}: {counted(len(train), 'image')}, none of which can be spared for validation",
-            "at least two images in some class",
+            "at least two images in some class" if train.groups is None else "classes that stand in several groups",
             "Add images, add a val/ folder, or set val_fraction to 0",
         )
     parts = {"train": train.subset(kept), "val": train.subset(held, "val")}
     absent = set(range(len(dataset.classes))) - set(np.unique(parts["val"].labels).tolist())
+    how = "class by class" if train.groups is None else "whole groups, classes as even as they allow"
     note = (
         f"no validation split was given: {len(held)} of the {counted(len(train), 'training image')} "
-        f"({dataset.val_fraction:.0%}, class by class, seed {dataset.seed}) {agree(len(held), 'was', 'were')} set aside"
+        f"({dataset.val_fraction:.0%}, {how}, seed {dataset.seed}) {agree(len(held), 'was', 'were')} set aside"
     )
     notes = [*dataset.notes, note]
     if absent:

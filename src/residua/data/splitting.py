@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from residua.data.random import order
+from residua.data.tables.grouping import stratify_groups
 
 Labels = npt.NDArray[np.int64]
 
@@ -24,6 +25,11 @@ def stratify(labels: Labels, fraction: float, seed: int) -> tuple[Labels, Labels
     chosen = np.zeros(len(labels), dtype=bool)
     chosen[np.concatenate(held) if held else np.empty(0, np.int64)] = True
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def held_out(labels: Labels, groups: Labels | None, fraction: float, seed: int) -> tuple[Labels, Labels]:
+    """Split 0..N-1 into (kept, held), each ascending: class by class, or where there are groups by whole groups."""
+    return stratify(labels, fraction, seed) if groups is None else stratify_groups(labels, groups, fraction, seed)
 
 
 def balanced(labels: Labels, count: int, seed: int) -> Labels:

@@ -17,10 +17,11 @@ from residua._base.words import counted, some
 from residua.data.corrections import Corrections
 from residua.data.dataset import Dataset, Split
 from residua.data.decode import FORMATS
-from residua.data.open import open_dataset, reopen
+from residua.data.open import open_data, recorded_table, reopen
+from residua.data.tables.label_table import LabelTable
 from residua.specs.fields import BadPolicy
 from residua.weights.bundle.signed import is_bundle
-from residua.weights.local import location_of_data
+from residua.weights.local import location_of_data, table_of_data
 from residua.weights.open import load
 from residua.weights.run import Run
 
@@ -85,15 +86,22 @@ def open_runs(runs: Sequence[Run | Path | str]) -> list[Run]:
     return opened
 
 
-def open_for(run: Run, data: str | Path | None, data_dir: Path | None, on_bad: BadPolicy | None) -> Dataset:
+def open_for(
+    run: Run,
+    data: str | Path | None,
+    data_dir: Path | None,
+    on_bad: BadPolicy | None,
+    table: LabelTable | None = None,
+) -> Dataset:
     """Open `data` as `run` should see it: its training data split as in training, other data as a whole.
 
-    `data` None means the training data, at its recorded place.
+    `data` None means the training data, at its recorded place. Without a `table`, that data has the run's own.
 
     Raises:
         InputError: the run's data is gone or has changed; nothing usable is at `data`.
     """
-    known = run.data
+    known = _placed(run)
+    own_table = recorded_table(known)
     remedy = f"Name the data: {shlex.join(['residua', 'evaluate', str(run.folder)])} DATA"
     if data is not None:
         recorded: dict[str, Any] = {key: known[key] for key in ("val_fraction", "seed", "train_images") if key in known}
@@ -103,18 +111,24 @@ def open_for(run: Run, data: str | Path | None, data_dir: Path | None, on_bad: B
         def opened(*, own: bool) -> Dataset:
             # The run has seen a part of its own data, and nothing of other data, which is therefore scored as a whole.
             if own:
-                return open_dataset(data, data_dir=data_dir, on_bad=trained, **recorded)
-            return open_dataset(data, data_dir=data_dir, on_bad=on_bad or "refuse", val_fraction=0.0, partial=True)
+                return open_data(data, table or own_table, data_dir=data_dir, on_bad=trained, **recorded)
+            judged: dict[str, Any] = {"on_bad": on_bad or "refuse", "val_fraction": 0.0, "partial": True}
+            return open_data(data, table, data_dir=data_dir, **judged)
 
         # Opening a large set takes long: the likelier case comes first, the other only where the hash differs.
-        expected = str(data) == known.get("given") or os.path.realpath(data) == _location(run)
+        expected = str(data) == known.get("given") or os.path.realpath(data) == known["location"]
+        if table is not None:
+            own_file = own_table and os.path.realpath(own_table.file)
+            expected = expected and os.path.realpath(table.file) == own_file
         dataset = opened(own=expected)
         own = dataset.hash == known.get("hash")
         return dataset if own == expected else opened(own=own)
+    if table is not None:
+        raise InputError(f"labels={table.file} without data", "the folder of the images", remedy)
     if "hash" not in known:
         raise InputError(f"{run.folder} does not record what it was trained on", "DATA to evaluate on", remedy)
     try:
-        return reopen(known | {"location": _location(run)})
+        return reopen(known)
     except InputError as error:
         raise InputError(
             f"the held-out part of what {run.folder} was trained on is not available: {error.given}",
@@ -123,9 +137,12 @@ def open_for(run: Run, data: str | Path | None, data_dir: Path | None, on_bad: B
         ) from error
 
 
-def _location(run: Run) -> str:
-    """Return where the run's data lies: older bundles state it themselves."""
-    return str(run.data.get("location") or location_of_data(run.folder))
+def _placed(run: Run) -> dict[str, Any]:
+    """Return what the run records of its data, with its places on this machine; older bundles state them themselves."""
+    placed = {**run.data, "location": str(run.data.get("location") or location_of_data(run.folder))}
+    if "table" in placed:
+        placed["table"] = placed["table"] | {"file": table_of_data(run.folder) or placed["table"]["file"]}
+    return placed
 
 
 def with_labels_of(run: Run, dataset: Dataset, split: Split, *, partial: bool = False) -> Split:

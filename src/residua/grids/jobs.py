@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 from residua._base.errors import Damaged, InputError
 from residua._base.files import write_text
 from residua._base.json_file import parse_json, read_json
+from residua.data.tables.label_table import LabelTable, table_of
 from residua.specs.schema import Spec
 from residua.training.folder.run_folder import is_finished
 from residua.training.recipe import Recipe
@@ -31,6 +32,7 @@ class _Line(TypedDict):
     measure: str | None
     arguments: dict[str, Any]
     work: float
+    table: dict[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Job:
         measure: "module:function", called with the finished run, this job and `arguments`; it returns JSON values.
         arguments: JSON values.
         work: what it costs, in any unit that the jobs of a grid share.
+        table: what states the labels, named by an absolute path; None for the names of folders.
     """
 
     name: str
@@ -62,12 +65,15 @@ class Job:
     measure: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     work: float = 1.0
+    table: LabelTable | None = None
 
     def to_json(self) -> str:
         """Return the job as one line."""
         own = {each.name: getattr(self, each.name) for each in fields(self)}
         paths = {name: str(own[name].absolute()) for name in ("folder", "record", "data_dir") if own[name] is not None}
-        return json.dumps(own | paths | {"spec": self.spec.to_json(), "recipe": to_dict(self.recipe)}, default=dict)
+        built: dict[str, Any] = {"spec": self.spec.to_json(), "recipe": to_dict(self.recipe)}
+        built["table"] = None if self.table is None else self.table.to_dict()
+        return json.dumps(own | paths | built, default=dict)
 
     @classmethod
     def from_json(cls, line: str) -> Job:
@@ -79,6 +85,7 @@ class Job:
         stated: dict[str, Any] = dict(parse_json(line, _Line, Path("the line of a job")))
         paths = {name: Path(stated[name]) for name in ("folder", "record", "data_dir") if stated[name] is not None}
         built = {"spec": Spec.from_json(stated["spec"]), "recipe": from_dict(stated["recipe"])}
+        built["table"] = table_of(stated["table"])
         return cls(**{**stated, **paths, **built})
 
 

@@ -52,6 +52,8 @@ def work(job: Job, threads: int) -> None:
         job.folder,
         resume=read_origin(job.folder) is not None,
         data_dir=job.data_dir,
+        labels=None if job.table is None else job.table.file,
+        columns=None if job.table is None else job.table.columns,
     )
     started = time.monotonic()
     measured = {}

@@ -10,6 +10,7 @@ from residua._base.files import writing
 from residua._base.lock import exclusive
 from residua._base.signals import Stopped, StopRequest
 from residua._base.words import counted, worded
+from residua.data.tables.label_table import ColumnNames, label_table
 from residua.specs.preprocess import describe
 from residua.specs.schema import Spec
 from residua.training.finish import finish
@@ -36,6 +37,9 @@ def train(
     resume: bool = False,
     progress: bool = True,
     data_dir: Path | None = None,
+    labels: str | Path | None = None,
+    columns: ColumnNames = None,
+    groups: str | None = None,
     model_edits: dict[str, Any] | None = None,
     weights: str | Path | None = None,
     full_provenance: bool = False,
@@ -45,7 +49,8 @@ def train(
     """Train a network and leave a complete run folder: weights, config, report, history, recipe.
 
     Args:
-        data: "digits", "cifar10", "cifar100", or a folder of class folders (see `residua.data.open`).
+        data: "digits", "cifar10", "cifar100", or a folder of class folders (see `residua.data.open`); with `labels`, a
+            folder of images.
         model: a name of the catalog or a spec; "resnet18" by default, when resuming the run's own.
         recipe: a name, a TOML file or a `Recipe`; "fast" by default, when resuming the run's own.
         out: the run folder; it must hold no run, unless `resume`.
@@ -53,6 +58,10 @@ def train(
             never interrupted (on a CPU with the same number of threads).
         progress: whether stderr shows where the run stands.
         data_dir: where downloaded archives lie.
+        labels: a table with a row per image, CSV or parquet: `path,label[,split][,group]`; when resuming, the run's
+            own. Paths are relative to `data` or to the table, with or without their endings.
+        columns: names of its columns by role, such as "path=image_id,label=breed"; usual names are recognised.
+        groups: the column of what belongs together, such as a patient: no group crosses parts.
         model_edits: fields of the spec to change, such as {"shortcut": "none"}.
         weights: to begin with, as for `create_model`; when resuming, the run's own. Their preprocessing becomes the
             run's; where its classes differ, the classifier starts from fresh weights. None: drawn from the seed.
@@ -74,6 +83,7 @@ def train(
         out,
         resume=resume,
         data_dir=data_dir,
+        table=label_table(labels, columns, groups),
         model_edits=model_edits,
         weights=weights,
         full_provenance=full_provenance,

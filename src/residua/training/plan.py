@@ -14,6 +14,7 @@ import numpy as np
 
 from residua._base.errors import InputError
 from residua._base.files import write_text, writing
+from residua._base.public import public_name
 from residua._base.run_files import RECIPE_FILE
 from residua._base.words import agree, counted, some
 from residua.data.dataset import Dataset
@@ -34,7 +35,7 @@ from residua.training.folder.run_folder import checkpoints_of
 from residua.training.initial_weights import preprocess_for
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_toml
-from residua.training.request import Request
+from residua.training.request import Request, table_words
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def open_data(request: Request) -> Dataset:
         InputError: data that cannot be used, or that has changed since the run was begun.
     """
     recipe = request.recipes.large  # what chooses the images is the same in both
-    dataset = recipe.open_data(request.data, request.data_dir, request.corrections)
+    dataset = recipe.open_data(request.data, request.data_dir, request.table, request.corrections)
     refuse_different_names(request, dataset)
     return dataset
 
@@ -194,7 +195,7 @@ def write_plan(plan: Plan) -> None:
 def _recipe_text(plan: Plan) -> str:
     # Others read it: by default, data and weights are named without their places on this machine.
     request, name = plan.request, plan.spec.name
-    source = request.source if request.full_provenance else [plan.dataset.name]
+    source = request.source if request.full_provenance else [plan.dataset.name, *_public_table(request)]
     initial = request.named_weights
     options = ["--weights", initial.given] if initial else []
     edits = _edits_of(plan.spec)
@@ -206,6 +207,11 @@ def _recipe_text(plan: Plan) -> str:
     if edits is None:
         head += f"\nThe catalog has no {name}, so that command fails: checkpoints/origin.json has the network's fields."
     return to_toml(plan.recipe, head=head)
+
+
+def _public_table(request: Request) -> list[str]:
+    table = request.table
+    return [] if table is None else table_words(dataclasses.replace(table, file=public_name(table.file)))
 
 
 def _edits_of(spec: Spec) -> dict[str, Any] | None:

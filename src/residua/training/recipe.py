@@ -19,6 +19,7 @@ from residua.specs.ranges import with_ranges
 if TYPE_CHECKING:
     from residua.data.corrections import Corrections
     from residua.data.dataset import Dataset
+    from residua.data.tables.label_table import LabelTable
 
 # Far beyond every recipe, and small enough for what is counted and multiplied from them.
 _MOST, _LARGE = 10**9, 1e6
@@ -170,18 +171,23 @@ class Recipe:
         _consistent(self)
 
     def open_data(
-        self, data: str | Path, data_dir: Path | None = None, corrections: Corrections | None = None
+        self,
+        data: str | Path,
+        data_dir: Path | None = None,
+        table: LabelTable | None = None,
+        corrections: Corrections | None = None,
     ) -> Dataset:
         """Open the data as this recipe splits and thins it.
 
         Raises:
-            InputError: as `open_dataset`.
+            InputError: as `residua.data.open.open_data`.
         """
         # Here, so that the flags of the command line, which are this class's fields, need no numpy.
-        from residua.data.open import open_dataset
+        from residua.data.open import open_data
 
-        return open_dataset(
+        return open_data(
             data,
+            table,
             data_dir=data_dir,
             val_fraction=self.val_fraction,
             seed=self.seed,

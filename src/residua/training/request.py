@@ -12,6 +12,7 @@ from residua._base.errors import InputError
 from residua._base.files import check_local
 from residua._base.run_files import RECIPE_FILE
 from residua.data.corrections import Corrections, read_corrections
+from residua.data.tables.label_table import LabelTable
 from residua.families.build import spec_of
 from residua.families.sizes import check_batch, check_input
 from residua.runtime.device import choose_hardware
@@ -34,6 +35,7 @@ class Request:
     Attributes:
         data: a name or a folder.
         data_dir: where downloaded archives lie.
+        table: what states the labels; None for the names of folders.
         folder: the run folder.
         spec: the network; its outputs wait for the data's classes.
         initial_weights: to begin with; None for those drawn from the seed.
@@ -46,6 +48,7 @@ class Request:
 
     data: str | Path
     data_dir: Path | None
+    table: LabelTable | None
     folder: Path
     spec: Spec
     initial_weights: Initial | None
@@ -74,7 +77,14 @@ class Request:
     @property
     def source(self) -> list[str]:
         """The words of a command that name the data."""
-        return [str(self.data), *(["--data-dir", str(self.data_dir)] if self.data_dir else [])]
+        options = ["--data-dir", str(self.data_dir)] if self.data_dir else []
+        return [str(self.data), *(table_words(self.table) if self.table else []), *options]
+
+
+def table_words(table: LabelTable) -> list[str]:
+    """Return the words of a command that name a table of labels."""
+    columns = [f"{role}={column}".replace(",", r"\,") for role, column in table.columns.items()]
+    return ["--labels", str(table.file), *(word for column in columns for word in ("--columns", column))]
 
 
 def ask(
@@ -85,6 +95,7 @@ def ask(
     *,
     resume: bool,
     data_dir: Path | None = None,
+    table: LabelTable | None = None,
     model_edits: dict[str, Any] | None = None,
     weights: str | Path | None = None,
     full_provenance: bool = False,
@@ -93,7 +104,7 @@ def ask(
 ) -> Request:
     """Settle everything that can be settled without the data and without writing a file.
 
-    When resuming, a model or recipe that is not given is the run's own.
+    When resuming, a model, a recipe or a table that is not given is the run's own.
 
     Raises:
         InputError: an unknown name or key, a value out of range, a device that is not there, nothing to resume.
@@ -111,8 +122,8 @@ def ask(
     spec = origin.spec if origin and model is None else spec_of("resnet18" if model is None else model)
     # recipe.toml is for people and for other runs: its number of epochs is computed, not the one asked for.
     if origin and (recipe is None or recipe in (str(folder / RECIPE_FILE), folder / RECIPE_FILE)):
-        pair = [(origin.recipes.large, FEW), (origin.recipes.small, 0)]
-        large, small = (_settle(own, spec, overrides, images) for own, images in pair)
+        recipes = [(origin.recipes.large, FEW), (origin.recipes.small, 0)]
+        large, small = (_settle(own, spec, overrides, images) for own, images in recipes)
     else:
         large, small = (_settle(recipe or "fast", spec, overrides, images) for images in (FEW, 0))
     # A name stands for a network that fits the images; a spec states its channels itself.
@@ -150,8 +161,9 @@ def ask(
     corrected = read_corrections(corrections) if corrections is not None else None
     if corrected is None and origin is not None:
         corrected = Corrections(origin.corrections)
-    recipes = RecipePair(large, small)
-    return Request(data, data_dir, folder, spec, initial, recipes, origin, full_provenance, notes, corrected)
+    table = table or (origin.table if origin else None)
+    pair = RecipePair(large, small)
+    return Request(data, data_dir, table, folder, spec, initial, pair, origin, full_provenance, notes, corrected)
 
 
 def _lost_mean_image(initial: Initial | None, image_size: int) -> str:

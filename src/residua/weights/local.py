@@ -10,8 +10,13 @@ from residua._base.json_file import read_json
 from residua._base.run_files import ORIGIN
 
 
+class _Table(TypedDict):
+    file: str
+
+
 class _Data(TypedDict):
     location: NotRequired[str]
+    table: NotRequired[_Table]
 
 
 class _Origin(TypedDict):
@@ -20,8 +25,17 @@ class _Origin(TypedDict):
 
 def location_of_data(folder: Path) -> str:
     """Return where the training data of a run lies on this machine, "" where the run folder does not record it."""
+    return _data(folder).get("location", "")
+
+
+def table_of_data(folder: Path) -> str:
+    """Return where the table of its labels lies on this machine, "" where the run folder does not record one."""
+    table = _data(folder).get("table")
+    return table["file"] if table else ""
+
+
+def _data(folder: Path) -> _Data:
     try:
-        data = read_json(folder / ORIGIN, _Origin)["data"]
+        return read_json(folder / ORIGIN, _Origin)["data"] or {}
     except Damaged:
-        return ""
-    return (data or {}).get("location", "")
+        return {}

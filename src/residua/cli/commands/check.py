@@ -5,10 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from residua._base.console import progress_bar
+from residua.cli.label_flags import ColumnWords, GroupColumn, Labels
 from residua.cli.show import Switch, printable, say
 
 
-def check(data: str, /, *, workers: int | None = None, data_dir: Path | None = None, json: Switch = False) -> int:
+def check(
+    data: str,
+    /,
+    *,
+    labels: Labels = None,
+    columns: ColumnWords = (),
+    groups: GroupColumn = None,
+    workers: int | None = None,
+    data_dir: Path | None = None,
+    json: Switch = False,
+) -> int:
     """Decode every image of a data set and report what must be fixed before training.
 
     Names corrupt, truncated, empty and mislabelled files, odd modes, levels and sizes, duplicates within and across
@@ -17,7 +28,8 @@ def check(data: str, /, *, workers: int | None = None, data_dir: Path | None = N
     Parameters
     ----------
     data
-        "digits", "cifar10", "cifar100", a folder of class folders, or one with train/ and val/ or test/.
+        "digits", "cifar10", "cifar100", a folder of class folders, or one with train/ and val/ or test/; with --labels
+        a folder of images.
     workers
         Threads that decode; left out: one per core.
     data_dir
@@ -28,7 +40,9 @@ def check(data: str, /, *, workers: int | None = None, data_dir: Path | None = N
     from residua.data.doctor.check import check as examine
 
     with progress_bar("Examining", "images") as progress:
-        report = examine(data, workers=workers, data_dir=data_dir, progress=progress)
+        report = examine(
+            data, labels=labels, columns=columns, groups=groups, workers=workers, data_dir=data_dir, progress=progress
+        )
     if json:
         print(printable(report.to_json()))
     else:

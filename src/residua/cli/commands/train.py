@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 
 from residua.cli.edits import Edits
+from residua.cli.label_flags import ColumnWords, GroupColumn, Labels
 from residua.cli.lists import is_list, length
 from residua.cli.show import Switch, note, print_json
 from residua.specs.augment import AugmentSpec
@@ -29,6 +30,9 @@ def train(
     recipe: str | None = None,
     set_: Edits = (),
     resume: Switch = False,
+    labels: Labels = None,
+    columns: ColumnWords = (),
+    groups: GroupColumn = None,
     data_dir: Path | None = None,
     full_provenance: Switch = False,
     corrections: Path | None = None,
@@ -40,7 +44,8 @@ def train(
     Parameters
     ----------
     data
-        "digits", "cifar10", "cifar100", a folder of class folders, or one with train/ and val/ or test/.
+        "digits", "cifar10", "cifar100", a folder of class folders, or one with train/ and val/ or test/; with --labels
+        a folder of images.
     model
         A network's name, see `residua models`; left out: resnet18, or with --resume the run's own.
     out
@@ -72,6 +77,9 @@ def train(
         recipe=recipe,
         out=out,
         resume=resume,
+        labels=labels,
+        columns=columns,
+        groups=groups,
         data_dir=data_dir,
         weights=weights,
         full_provenance=full_provenance,

@@ -10,17 +10,19 @@ from pathlib import Path
 
 from residua._base.console import Progress
 from residua._base.files import check_local
-from residua._base.words import counted, some
+from residua._base.words import counted
 from residua.data.ahead import in_order
 from residua.data.dataset import EMBEDDED
 from residua.data.decode.workers import default_workers
-from residua.data.doctor.findings import broken, imbalance, odd
+from residua.data.doctor.findings import absent_classes, broken, imbalance, odd
 from residua.data.doctor.inspect import Examination, Member, examine_file, examine_pixels
 from residua.data.doctor.repeated import NEAR_LIMIT, repeated
 from residua.data.doctor.report import CheckReport, Finding
-from residua.data.open import open_dataset
+from residua.data.doctor.table import of_table
+from residua.data.open import open_dataset, refuse_labels
 from residua.data.sources.cifar import open_cifar
 from residua.data.sources.parts import Part, hidden_classes, read_layout
+from residua.data.tables.label_table import ColumnNames, label_table
 
 _STEP = 64  # images between two calls of a progress function
 _IN_FLIGHT = 1024  # images: threads go on behind one that takes long, within bounded memory
@@ -30,6 +32,9 @@ def check(
     data: str | Path,
     *,
     data_dir: Path | None = None,
+    labels: str | Path | None = None,
+    columns: ColumnNames = None,
+    groups: str | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> CheckReport:
@@ -41,15 +46,22 @@ def check(
     Args:
         data: as for `open_dataset`.
         data_dir: where CIFAR archives are.
+        labels: a table with a row per image, as for `open_dataset`; rows that are at fault are findings.
+        columns: names of its columns by role.
+        groups: its column of what belongs together.
         workers: threads; None: one per processor.
         progress: called with how far it is.
 
     Raises:
-        InputError: there is nothing to examine: no such folder, no class folders, a loop of links.
+        InputError: there is nothing to examine: no such folder, no class folders, a loop of links, no such column.
     """
     check_local("data", data)
+    table = label_table(labels, columns, groups)
     findings: list[Finding] = []
-    if str(data) in EMBEDDED:
+    if table is not None:
+        refuse_labels(table, str(data))
+        images, counts = of_table(Path(data), table, findings)
+    elif str(data) in EMBEDDED:
         images, counts = _of_arrays(str(data), data_dir)
     else:
         images, counts = _of_folder(Path(data), findings)
@@ -104,10 +116,7 @@ def _of_folder(path: Path, findings: list[Finding]) -> tuple[list[Member], dict[
     every = sorted({label for split in counts.values() for label in split})
     if len(every) < 2:
         findings.append(Finding("layout", True, _one_class(every[0], parts["train"])))
-    for name, split in counts.items():
-        absent = [label for label in every if not split.get(label)]
-        if absent:
-            findings.append(Finding("absent-class", name == "train", f"{name} has no images of {some(absent)}"))
+    findings += absent_classes(counts)
     images = [
         Member(name, label, file, partial(examine_file, Path(file)))
         for name, part in parts.items()

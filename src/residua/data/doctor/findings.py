@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from residua._base.words import agree, counted
+from residua._base.words import agree, counted, some
 from residua.data.doctor.inspect import Examination, Member
 from residua.data.doctor.report import Finding
 
@@ -100,6 +100,14 @@ def _few_levels(pairs: Sequence[tuple[str, Examination]]) -> Iterator[Finding]:
             + f" values span fewer than {FEW_LEVELS} of 256 levels"
         )
         yield Finding("levels", False, message, tuple(flat))
+
+
+def absent_classes(counts: dict[str, dict[str, int]]) -> Iterator[Finding]:
+    """Yield a finding for each split without images of some class; training cannot do without."""
+    every = sorted({label for split in counts.values() for label in split})
+    for name, split in counts.items():
+        if absent := [label for label in every if not split.get(label)]:
+            yield Finding("absent-class", name == "train", f"{name} has no images of {some(absent)}")
 
 
 def imbalance(counts: dict[str, dict[str, int]]) -> Iterator[Finding]:

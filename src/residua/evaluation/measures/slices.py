@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from residua._base.errors import InputError
 from residua._base.files import check_local
 from residua._base.words import agree, counted, some
 from residua.data.dataset import Dataset, Split
+from residua.data.tables.cells import read_csv
 from residua.evaluation.measures.metrics import Outcome, wilson
 
 PATH = "path"
@@ -70,7 +69,7 @@ def read_table(path: Path | str) -> Table:
     """
     check_local("slices", path)
     path = Path(path)
-    header, lines = _lines(path)
+    header, lines = read_csv(path)
     wanted = f"a CSV file with a column {PATH!r} (relative to the data) and one or more others"
     held = f"{path} with {f'columns {some(header)}' if header else 'nothing'}"
     if PATH not in header:
@@ -102,28 +101,6 @@ def read_table(path: Path | str) -> Table:
             "Correct these lines" if problems else "Add a row for each image",
         )
     return Table(path, tuple(name for name in header if name != PATH), rows)
-
-
-def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the first row, and the others with their line numbers; columns are separated by ",", ";" or a tab."""
-    wanted = "a CSV file, in UTF-8"
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}", wanted, "Check the path") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}, whose byte {error.start + 1} is not UTF-8", wanted, "Save it as UTF-8") from error
-    first = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
-    try:
-        rows = [(reader.line_num, row) for row in reader if row]
-    except csv.Error as error:
-        raise InputError(
-            f"{path}: line {reader.line_num}: {error}",
-            "values separated by commas, in quotation marks where they hold a comma or a line break",
-            "Correct this line; a quotation mark may lack its partner",
-        ) from error
-    return ([name.strip() for name in rows[0][1]], rows[1:]) if rows else ([], [])
 
 
 def match(table: Table, dataset: Dataset, split: Split) -> list[str | None]:

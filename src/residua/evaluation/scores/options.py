@@ -18,6 +18,7 @@ import torch
 
 from residua._base.console import Progress
 from residua._base.errors import at_least_one
+from residua.data.tables.label_table import ColumnNames
 from residua.evaluation.scores.views import parse_views
 from residua.runtime.device import pick_device
 from residua.runtime.engines.names import check_choice
@@ -41,6 +42,8 @@ class PartKeywords(PassKeywords, total=False):
     """The options of a pass over a settled part of a data set; see `ScoreOptions`."""
 
     data_dir: Path | None
+    labels: str | Path | None
+    columns: ColumnNames
     cache: bool
 
 
@@ -59,6 +62,9 @@ class ScoreOptions:
         data: what `residua train` takes; None for the held-out part of the first run's own data.
         split: "train", "val" or "test"; None for the held-out part.
         data_dir: the folder of downloaded data sets.
+        labels: a table of the labels of `data`, as in training; by default the run's own for the data that it was
+            trained on, and the names of folders for other data.
+        columns: names of its columns by role, such as "path=image_id,label=breed".
         views: "1", "flip", "10crop", "multiscale" or a comma list; see `residua.evaluation.scores.views`.
         batch_size: images per forward pass; no score depends on it.
         device: where networks run; None for the GPU where there is one.
@@ -76,6 +82,8 @@ class ScoreOptions:
     data: str | Path | None = None
     split: str | None = None
     data_dir: Path | None = None
+    labels: str | Path | None = None
+    columns: ColumnNames = None
     views: str = "1"
     batch_size: int = 256
     device: torch.device | str | None = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from residua._base.errors import InputError, Notice
 from residua.data.dataset import Dataset, Split
+from residua.data.tables.label_table import label_table
 from residua.evaluation.run_data import open_for, refuse_other_classes, with_labels_of
 from residua.evaluation.scores.cache import cache_entry
 from residua.evaluation.scores.options import ScoreOptions
@@ -123,7 +124,8 @@ def open_scorer(runs: Sequence[Run], options: ScoreOptions) -> Scorer:
     for run in runs:
         check_views(options.view_sets, run.spec, run.preprocess_spec)
     first = runs[0]
-    dataset = open_for(first, options.data, options.data_dir, options.on_bad)
+    table = label_table(options.labels, options.columns)
+    dataset = open_for(first, options.data, options.data_dir, options.on_bad, table)
     chosen = options.split or dataset.held_out
     if chosen not in dataset.splits:
         reason = dataset.unread.get(chosen, "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ import numpy as np
 from residua._base.errors import InputError
 from residua._base.words import counted
 from residua.data.dataset import Dataset
-from residua.data.open import open_dataset
-from residua.data.splitting import stratify
+from residua.data.open import whole_of
+from residua.data.splitting import held_out
 from residua.weights.run import Run
 
 
@@ -66,15 +65,13 @@ def _count_seen(run: Run, dataset: Dataset, split: str) -> int:
     share, seed = float(run.data.get("val_fraction", 0)), int(run.data.get("seed", 0))
     if (share, seed) == (dataset.val_fraction, dataset.seed):
         return len(dataset.splits[split]) if split == "train" else 0
-    embedded = dataset.location and not Path(dataset.given).exists()
     # With no share set aside, the parts are those that stand in folders of their own.
-    whole = open_dataset(
-        dataset.given, data_dir=Path(dataset.location) if embedded else None, val_fraction=0.0, on_bad="skip"
-    )
+    whole = whole_of(dataset)
     if "val" in whole.splits:
         return len(dataset.splits[split]) if split == "train" else 0
-    labels = whole.splits["train"].labels
+    labels, groups = whole.splits["train"].labels, whole.splits["train"].groups
     every = np.arange(len(labels))
-    learnt = stratify(labels, share, seed)[0] if share else every
-    parts = stratify(labels, dataset.val_fraction, dataset.seed) if dataset.val_fraction else (every, every[:0])
+    learnt = held_out(labels, groups, share, seed)[0] if share else every
+    drawn = held_out(labels, groups, dataset.val_fraction, dataset.seed) if dataset.val_fraction else ()
+    parts = drawn or (every, every[:0])
     return len(np.intersect1d(learnt, parts[0] if split == "train" else parts[1]))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from residua._base.errors import InputError
 from residua._base.run_files import CHECKPOINTS, LOCK_FILE
@@ -82,6 +83,8 @@ def record(request: Request, dataset: Dataset | None, digests: ImageDigests | No
             "classes": list(dataset.classes),
             "images": len(dataset.splits["train"]),
         }
+        if dataset.table is not None:
+            data["table"] = dataset.table.to_dict()
     # The digests first: a record of data promises that they are there.
     if digests is not None:
         digests.write(digests_path(request.folder))
@@ -94,6 +97,7 @@ def record(request: Request, dataset: Dataset | None, digests: ImageDigests | No
             data,
             request.full_provenance,
             request.corrections.labels if request.corrections else {},
+            request.table,
         ),
     )
 
@@ -108,7 +112,7 @@ def refuse_different_names(request: Request, dataset: Dataset) -> None:
     was = request.origin.data if request.origin else None
     if was is None:
         return
-    changes = []
+    changes = _table_changes(was.get("table"), dataset)
     if was["classes"] != list(dataset.classes):
         changes.append(f"the classes are {some(dataset.classes)} now, were {some(was['classes'])}")
     then = read_digests(digests_path(request.folder))
@@ -118,6 +122,17 @@ def refuse_different_names(request: Request, dataset: Dataset) -> None:
     elif not changes and was["hash"] != dataset.hash:
         changes.append(f"the data {dataset.given} is not what {was['given']} was (its hash differs)")
     _refuse(request, changes)
+
+
+def _table_changes(was: Mapping[str, Any] | None, dataset: Dataset) -> list[str]:
+    """Return how the table of the labels differs from that of the run, to the byte; nothing where neither has one."""
+    now = dataset.table
+    if was is None or now is None:
+        source = "a table" if now else "the names of folders"
+        return [f"the labels come from {source} now"] if (was is None) != (now is None) else []
+    roles = [role for role in {**was["columns"], **now.columns} if now.columns.get(role) != was["columns"].get(role)]
+    changes = [f"{now.file} has different content"] * (now.sha256 != was["sha256"])
+    return changes + [f"{role} comes from column {now.columns.get(role)} now" for role in roles]
 
 
 def refuse_different_content(request: Request, digests: ImageDigests | None, left_out: Collection[str]) -> None:

@@ -12,6 +12,7 @@ from residua._base.errors import Damaged, InputError
 from residua._base.files import write_text, writing
 from residua._base.json_file import read_json
 from residua._base.run_files import CHECKPOINTS, ORIGIN, RUN_FILES
+from residua.data.tables.label_table import LabelTable, table_of
 from residua.specs.schema import Spec
 from residua.training.folder.checkpoint import list_checkpoints
 from residua.training.initial_weights import Initial, InitialRecord
@@ -26,6 +27,7 @@ class DataRecord(TypedDict):
     hash: str
     classes: list[str]
     images: int
+    table: NotRequired[dict[str, Any]]  # `TableRecord.to_dict`
 
 
 class _Recipes(TypedDict):
@@ -42,6 +44,7 @@ class _Document(TypedDict):
     data: DataRecord | None
     full_provenance: NotRequired[bool]
     corrections: NotRequired[dict[str, str]]
+    labels: NotRequired[dict[str, str] | None]
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class RunRecord:
         data: None until the data was opened.
         full_provenance: whether its bundle and report state places on this machine.
         corrections: label by name of the images whose labels were corrected.
+        table: what states the labels, as it was named; None for the names of folders.
     """
 
     spec: Spec
@@ -63,6 +67,7 @@ class RunRecord:
     data: DataRecord | None
     full_provenance: bool = False
     corrections: Mapping[str, str] = field(default_factory=dict)
+    table: LabelTable | None = None
 
 
 def checkpoints_of(folder: Path) -> Path:
@@ -89,7 +94,7 @@ def is_finished(folder: Path) -> bool:
 def write_origin(folder: Path, origin: RunRecord) -> None:
     """Record how a run was begun, whole or not at all."""
     initial = origin.initial_weights
-    document = {
+    document: dict[str, Any] = {
         "model": origin.spec.to_json(),
         "weights": initial and initial.to_dict(),
         "recipe": {"large": to_dict(origin.recipes.large), "small": to_dict(origin.recipes.small)},
@@ -97,6 +102,9 @@ def write_origin(folder: Path, origin: RunRecord) -> None:
         "full_provenance": origin.full_provenance,
         **({"corrections": dict(origin.corrections)} if origin.corrections else {}),
     }
+    if origin.table is not None:
+        # From the root on: the run may be resumed from another working directory.
+        document["labels"] = origin.table.to_dict() | {"file": str(Path(origin.table.file).absolute())}
     with writing(origin_path(folder)):
         write_text(origin_path(folder), json.dumps(document, indent=1))
 
@@ -125,6 +133,7 @@ def read_origin(folder: Path) -> RunRecord | None:
             document["data"],
             document.get("full_provenance", False),
             document.get("corrections", {}),
+            table_of(document.get("labels")),
         )
     except KeyError as error:
         raise Damaged(path, f"it lacks `recipe.{error.args[0]}`") from None

@@ -1,0 +1,177 @@
+"""A folder of images and a table with their labels as a data set, refused with the rows that are at fault."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from residua._base.errors import InputError
+from residua._base.words import agree, counted, some
+from residua.data.dataset import Dataset, Split, TableRecord
+from residua.data.image_source import FileImages
+from residua.data.listing import Listing, walk
+from residua.data.tables.cells import read_cells
+from residua.data.tables.label_table import Columns, LabelTable, settle_columns
+from residua.data.tables.locate import LocatedRow, locate
+from residua.data.tables.rows import Fault, conflicts, read_rows
+from residua.specs.fields import BadPolicy
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """The rows of a table beside the files that they name.
+
+    Attributes:
+        columns: which column states what.
+        record: what identifies the table.
+        rows: those of which the file exists, in the order of their paths.
+        faults: rows that cannot be used.
+        missing: rows whose file does not exist, each with the reason.
+        listing: what the folder of the images holds.
+        notes: what was decided, sentences.
+    """
+
+    columns: Columns
+    record: TableRecord
+    rows: tuple[LocatedRow, ...]
+    faults: tuple[Fault, ...]
+    missing: tuple[str, ...]
+    listing: Listing
+    notes: tuple[str, ...]
+
+
+def read_labelled(path: Path, table: LabelTable) -> LabelledImages:
+    """Read a table and find its files; what is wrong with single rows is collected, not raised.
+
+    Raises:
+        InputError: the folder or the table cannot be read; a column is missing; the table has no rows; two folders
+            hold the files alike.
+    """
+    if not path.is_dir():
+        raise InputError(
+            f"{path}, which {'is a file' if path.exists() else 'does not exist'}",
+            "the folder of the images that the table names",
+            "Check the path",
+        )
+    file = Path(table.file)
+    if not file.exists() and (path / file).exists():
+        raise InputError(f"labels={file}, which does not exist", "a table", f"Did you mean {path / file}?")
+    cells = read_cells(file)
+    columns = settle_columns(table, cells.header)
+    if not cells.rows:
+        raise InputError(f"{file}, which has no rows", "a row for each image", "Add rows below the first line")
+    rows, faults, notes = read_rows(cells, columns)
+    listing = Listing.of(list(walk(path)))
+    location = locate(rows, path, file, listing)
+    ordered = sorted(location.rows, key=lambda each: (str(each.file).split(os.sep), each.row.number))
+    faults += conflicts([(each.row, each.file) for each in ordered])
+    notes = [*columns.notes, *[f"{file.name}: {note}" for note in notes]]
+    if location.base not in (path, file.parent):
+        notes.append(f"the paths of {file.name} are relative to {location.base.relative_to(path)}")
+    if location.outside:
+        numbers = some((str(row.number) for row in location.outside), 5)
+        count = counted(len(location.outside), "row names a file", "rows name files")
+        rows_word = agree(len(location.outside), "row", "rows")
+        notes.append(f"{count} outside of the data and of the folder of {file.name}: {rows_word} {numbers}")
+    used = {str(each.file) for each in ordered}
+    images = [Path(image) for image, _ in listing.images]
+    unnamed = [str(image.relative_to(path)) for image in images if str(image) not in used]
+    if unnamed:
+        count = counted(len(unnamed), "image of the data stands", "images of the data stand")
+        notes.append(f"{count} in no row and left out: {some(unnamed, 3)}")
+    notes += Listing(system=listing.system, runs=listing.runs).left_out()
+    missing = tuple(f"{row}: {reason}" for row, reason in location.missing)
+    record = TableRecord(str(file.absolute()), cells.sha256, columns.to_dict())
+    return LabelledImages(columns, record, tuple(ordered), tuple(faults), missing, listing, tuple(notes))
+
+
+def open_table(path: Path, table: LabelTable, on_bad: BadPolicy = "refuse", *, partial: bool = False) -> Dataset:
+    """Open a folder whose labels a table states; classes are sorted by name, images by path.
+
+    The order of the rows does not matter. A table without a column of parts is all training images.
+
+    Args:
+        path: the folder.
+        table: the table.
+        on_bad: "refuse" rows whose file does not exist, or "skip" them and name them in the notes.
+        partial: whether one class is enough: for data that a finished run is judged on.
+
+    Raises:
+        InputError: rows that cannot be used, each named; one class; no training images; a part with classes that
+            train lacks; what `read_labelled` raises.
+    """
+    labelled = read_labelled(path, table)
+    problems = [str(fault) for fault in labelled.faults]
+    notes = list(labelled.notes)
+    if labelled.missing:
+        count = counted(len(labelled.missing), "row names no image", "rows name no image")
+        if on_bad == "refuse":
+            problems.append(f"{count}: {some(labelled.missing, 5)}")
+        else:
+            notes.append(
+                f"{count} and {agree(len(labelled.missing), 'was', 'were')} skipped: {some(labelled.missing, 5)}"
+            )
+    name = Path(table.file).name
+    if problems or not labelled.rows:
+        raise InputError(
+            f"{table.file}: {'; '.join(problems) or 'no row names an image'}",
+            "one row per image, with a path below the data or below the folder of the table, and a label",
+            "Correct these rows" + (", or set on_bad='skip'" if labelled.missing and on_bad == "refuse" else ""),
+        )
+    classes = tuple(sorted({each.row.label for each in labelled.rows if each.row.part == "train" or partial}))
+    if not classes:
+        raise InputError(
+            f"{table.file}, which has no rows of the part train", "training images", f"Correct {labelled.columns.split}"
+        )
+    if len(classes) < 2 and not partial:
+        raise InputError(
+            f"{table.file}, in which every training image is {classes[0]}",
+            "at least two classes",
+            "Add images of other classes, or name the column of the labels: columns='label=NAME'",
+        )
+    groups = {group: index for index, group in enumerate(sorted({each.row.group for each in labelled.rows}))}
+    splits: dict[str, Split] = {}
+    for part in PARTS:
+        rows = [each for each in labelled.rows if each.row.part == part]
+        if not rows:
+            continue
+        if unknown := [each.row for each in rows if each.row.label not in classes]:
+            raise InputError(
+                f"{table.file}: {counted(len(unknown), 'row')} of {part} with classes that train lacks: "
+                f"{some((f'{row}: {row.label}' for row in unknown), 5)}",
+                f"in {part} no class that train does not have",
+                "Correct these rows, or add training images of the classes",
+            )
+        labels = np.array([classes.index(each.row.label) for each in rows], np.int64)
+        absent = [label for index, label in enumerate(classes) if not (labels == index).any()]
+        notes += [f"{part} has no images of {some(absent)}"] * bool(absent)
+        together = np.array([groups[each.row.group] for each in rows], np.int64) if labelled.columns.group else None
+        splits[part] = Split(part, labels, FileImages([each.file for each in rows]), groups=together)
+    notes += [f"{len(groups):,} groups of {name}, none of which crosses parts"] * bool(labelled.columns.group)
+    return Dataset(
+        str(path),
+        classes,
+        splits,
+        _hash(path, classes, labelled.rows),
+        tuple(notes),
+        location=str(path.resolve()),
+        table=labelled.record,
+    )
+
+
+def _hash(path: Path, classes: Sequence[str], rows: Sequence[LocatedRow]) -> str:
+    """Return the SHA-256 over classes, and of each image part, label, group, path and size."""
+    digest = hashlib.sha256("\n".join(("table", *classes)).encode("utf-8", "surrogateescape"))
+    for each in rows:
+        row = each.row
+        name = (each.file.relative_to(path) if each.file.is_relative_to(path) else each.file).as_posix()
+        stated = "\0".join(("", row.part, row.label, row.group, name, str(each.size)))
+        digest.update(stated.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
