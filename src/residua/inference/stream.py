@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -21,7 +20,7 @@ from torch import Tensor
 from residua._base.errors import InputError, Notice
 from residua._base.words import counted, some
 from residua.data.ahead import in_order
-from residua.data.decode import BadImage, Pixels, decode
+from residua.data.decode import BadImage, Pixels
 from residua.data.preprocess.normalise import normalise
 from residua.data.preprocess.resize import read_uint8
 from residua.evaluation.measures.metrics import NotFinite
@@ -32,7 +31,7 @@ from residua.runtime.device import on_device
 from residua.runtime.engines.auto import open_fastest
 from residua.runtime.engines.engine import Engine, open_engine
 from residua.specs.preprocess import PreprocessSpec
-from residua.weights.run import Run, pixels_of
+from residua.weights.run import Picture, Run, pixels_of
 
 T = TypeVar("T")
 _SMALL_SIDE = 64
@@ -203,13 +202,14 @@ def ranked(run: Run, logits: Tensor, top: int) -> list[Ranking]:
     ]
 
 
-def prepared(source: Path | bytes, spec: PreprocessSpec) -> Pixels:
-    """Decode a file or its bytes to the image as the network sees it, uint8 (H, W, 3).
+def prepared(source: Picture, spec: PreprocessSpec) -> Pixels:
+    """Return a file, its bytes or an image in memory as the network sees it, uint8 (H, W, 3).
 
     Raises:
         BadImage: it cannot be decoded.
+        InputError: an array of another type or shape.
     """
-    return read_uint8(lambda: decode(source), spec)
+    return read_uint8(lambda: pixels_of(source), spec)
 
 
 def batches(
@@ -230,7 +230,7 @@ def _decoded(file: ImageFile | BadFile, spec: PreprocessSpec) -> DecodedImage | 
         return file
     content = file.path if file.content is None else file.content
     try:
-        pixels = read_uint8(lambda: pixels_of(content() if callable(content) else content), spec)
+        pixels = prepared(content() if callable(content) else content, spec)
         # What it was decoded from is not held with it: a frame of a video is large.
         return DecodedImage(replace(file, content=None), pixels)
     except BadImage as error:
