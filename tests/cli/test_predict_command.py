@@ -12,6 +12,8 @@ import pytest
 
 from evaluation.runs import COLOURS, colour_run, paint
 from residua.cli.app import main
+from residua.inference.sorting import Sorter
+from residua.weights.prediction import Prediction
 
 Output = pytest.CaptureFixture[str]
 
@@ -89,6 +91,23 @@ def test_files_are_sorted_and_put_back(run: Path, photos: Path, capsys: Output) 
     (photos / "red.png").unlink()
     assert main(["undo-sort", "sorted/sorted-1.jsonl"]) == 0
     assert sorted(path.name for path in photos.iterdir()) == before
+    assert not Path("sorted").exists()
+
+
+def test_a_sort_that_is_broken_off_names_its_log(
+    run: Path, photos: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Sorter.put
+
+    def once(sorter: Sorter, answer: Prediction) -> Path:
+        if sorter.count:
+            raise KeyboardInterrupt
+        return put(sorter, answer)
+
+    monkeypatch.setattr(Sorter, "put", once)
+    assert main(["predict", str(run), "photos", "--sort-into", "sorted"]) == 130
+    assert "Sorted: 1 file into sorted. Undo with: residua undo-sort sorted/sorted-1.jsonl" in capsys.readouterr().err
+    assert main(["undo-sort", "sorted/sorted-1.jsonl"]) == 0
     assert not Path("sorted").exists()
 
 

@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -120,11 +119,14 @@ def predict(
                 answers += not reason
                 yield item
 
-    with nullcontext() if sorter is None else closing(sorter):
-        printer = _print_list if json else _PRINTERS[format or "table"]
+    printer = _print_list if json else _PRINTERS[format or "table"]
+    try:
         printer(good(), threshold)
-    if sorter is not None:
-        _report(sorter)
+    finally:
+        # After a signal too: what was done until then can be undone.
+        if sorter is not None:
+            sorter.close()
+            _report(sorter)
     return answered(answers, bad)
 
 
