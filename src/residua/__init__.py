@@ -51,6 +51,7 @@ _HOMES = {
     "split_gradient": "residua.studies.measures.flow",
     "study": "residua.studies.run_study",
     "train": "residua.training.loop",
+    "train_folds": "residua.grids.folds.train_folds",
     "verify": "residua.verification.verify",
 }
 __all__ = ["__version__", *_HOMES]
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from residua.evaluation.report.report import Report as Report
     from residua.exporting.export import export as export
     from residua.families.build import build as build
+    from residua.grids.folds.train_folds import train_folds as train_folds
     from residua.inference.answers.predict_to import predict_to as predict_to
     from residua.inference.embedding.embed import embed as embed
     from residua.inference.embedding.embed_to import embed_to as embed_to

@@ -153,7 +153,7 @@ OPTIONS = {
         "recipe",
         "set",
         "resume",
-        *("labels", "columns", "groups"),
+        *("labels", "columns", "groups", "folds", "fold", "jobs"),
         "data_dir",
         "full_provenance",
         "corrections",
@@ -275,7 +275,7 @@ def test_public_names() -> None:
     frozen += " build check convert create_model deepen doubt embed embed_to evaluate explain export get_spec inspect"
     frozen += " label_next list_models load open_dataset predict predict_frame predict_stream predict_to similar"
     frozen += " split_gradient study"
-    frozen += " train verify"
+    frozen += " train train_folds verify"
     assert residua.__all__ == frozen.split()
     assert len(residua.__all__) <= 40
     for name in residua.__all__:

@@ -15,6 +15,9 @@ CHECKPOINTS = "checkpoints"
 ORIGIN = Path(CHECKPOINTS) / "origin.json"
 """What a resumption repeats."""
 
+FOLDS_FILE = "folds.json"
+"""Stands in the folder of a cross-validation, beside the runs of its folds."""
+
 RUN_FILES = (MODEL_FILE, CONFIG_FILE, RECIPE_FILE, HISTORY_FILE, REPORT_DOCUMENT, REPORT_PAGE)
 """All that a finished run has."""
 

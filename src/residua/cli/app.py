@@ -95,6 +95,7 @@ _EXAMPLES = {
         "residua train PHOTOS --model resnet18 --out runs/a --epochs 20 --batch-size 16",
         "residua train cifar10 --model cifar_resnet20 --recipe paper --out runs/paper20",
         "residua train PHOTOS --labels labels.csv --columns path=image_id,label=breed --out runs/b",
+        "residua train PHOTOS --labels labels.csv --groups patient --folds 5 --out runs/folds",
         "residua train PHOTOS --model resnet18 --out runs/a --resume",
     ),
     "evaluate": (
@@ -103,6 +104,7 @@ _EXAMPLES = {
         "residua evaluate runs/a OTHER_PHOTOS --labels other.csv",
         "residua evaluate runs/a --views 10crop --report runs/a/10crop",
         "residua evaluate runs/a --with runs/b --with runs/c --weights val",
+        "residua evaluate runs/folds OTHER_PHOTOS",
         "residua evaluate runs/a --calibrate --reject 0.05",
         "residua evaluate runs/a --unknown OTHER_THINGS --json",
         "residua evaluate runs/a --neighbours --report runs/a/alike",

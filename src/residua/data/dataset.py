@@ -14,7 +14,7 @@ from residua._base.errors import InputError
 from residua._base.public import public_name, public_within
 from residua._base.words import counted
 from residua.data.image_source import ImageSource
-from residua.data.splitting import Labels
+from residua.data.splitting import Holdout, Labels
 
 EMBEDDED = ("digits", "cifar10", "cifar100")
 
@@ -100,6 +100,8 @@ class Dataset:
         location: the absolute folder or archive folder; "" for embedded data.
         val_fraction: the share of train that became "val" where none was given.
         seed: what the stratified split was drawn with.
+        folds: the training images were divided into so many folds; 0 for none.
+        fold: the one that became "val", from 1.
         train_images: at most so many images were left in train; 0 for all.
         corrections: label by name of the images whose labels were corrected, "" for those left out.
         unread: of "val" and "test", those that are there and were left out, each with the reason, a sentence.
@@ -115,9 +117,16 @@ class Dataset:
     val_fraction: float = 0.1
     seed: int = 0
     train_images: int = 0
+    folds: int = 0
+    fold: int = 0
     corrections: Mapping[str, str] = field(default_factory=dict, repr=False)
     unread: Mapping[str, str] = field(default_factory=dict)
     table: TableRecord | None = None
+
+    @property
+    def holdout(self) -> Holdout:
+        """Which images of the training part became "val" where none was given."""
+        return Holdout(self.val_fraction, self.seed, self.folds, self.fold)
 
     @property
     def held_out(self) -> str:
@@ -161,6 +170,7 @@ class Dataset:
                 for name, split in self.splits.items()
             },
             "notes": list(self.notes),
+            **({"folds": self.folds, "fold": self.fold} if self.folds else {}),
             **({"corrections": dict(self.corrections)} if self.corrections else {}),
             **({"table": self.table.to_dict()} if self.table else {}),
         }

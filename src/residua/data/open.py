@@ -18,7 +18,7 @@ from residua.data.sources.cifar import open_cifar
 from residua.data.sources.digits import open_digits
 from residua.data.sources.folders import open_folder
 from residua.data.sources.table import open_table
-from residua.data.splitting import balanced, held_out
+from residua.data.splitting import balanced, check_folds
 from residua.data.tables.label_table import ColumnNames, LabelTable, label_table
 from residua.specs.fields import BadPolicy, checked
 
@@ -84,11 +84,18 @@ def open_data(
     on_bad: BadPolicy = "refuse",
     partial: bool = False,
     corrections: Corrections | None = None,
+    folds: int = 0,
+    fold: int = 0,
 ) -> Dataset:
     """Open a data set whose labels come from the names of folders, or from a table; see `open_dataset`.
 
+    Args:
+        data, table, data_dir, val_fraction, seed, train_images, on_bad, partial, corrections: as for `open_dataset`.
+        folds: divide the training images into so many, by the seed; 0 for none.
+        fold: the one that becomes "val", from 1, in place of a share of each class.
+
     Raises:
-        InputError: as `open_dataset`.
+        InputError: as `open_dataset`; folds beside a validation part; classes that folds would part from training.
     """
     check_local("data", data)
     if not 0 <= val_fraction < 1:
@@ -97,7 +104,8 @@ def open_data(
         raise InputError(f"train_images={train_images}", "0 for all, or the number of images to train on", "Use 5000")
     checked("on_bad", on_bad, BadPolicy)
     dataset = _find(data, table, data_dir, on_bad, partial)
-    whole = _with_validation(dataclasses.replace(dataset, val_fraction=val_fraction, seed=seed))
+    settled = dataclasses.replace(dataset, val_fraction=val_fraction, seed=seed, folds=folds, fold=fold)
+    whole = _folded(settled) if folds else _with_validation(settled)
     whole = correct(whole, corrections) if corrections and corrections.labels else whole
     return _thinned(dataclasses.replace(whole, train_images=train_images)) if train_images else whole
 
@@ -121,6 +129,8 @@ def reopen(described: Mapping[str, Any]) -> Dataset:
         val_fraction=float(described["val_fraction"]),
         seed=int(described["seed"]),
         train_images=int(described.get("train_images", 0)),
+        folds=int(described.get("folds", 0)),
+        fold=int(described.get("fold", 0)),
         on_bad="skip",
         corrections=Corrections(described.get("corrections", {})),
     )
@@ -195,7 +205,7 @@ def _with_validation(dataset: Dataset) -> Dataset:
     if "val" in dataset.splits or dataset.val_fraction == 0:
         return dataset
     train = dataset.splits["train"]
-    kept, held = held_out(train.labels, train.groups, dataset.val_fraction, dataset.seed)
+    kept, held = dataset.holdout.draw(train.labels, train.groups)
     if len(held) == 0:
         raise InputError(
             f"{dataset.given}: {counted(len(train), 'image')}, none of which can be spared for validation",
@@ -214,6 +224,26 @@ def _with_validation(dataset: Dataset) -> Dataset:
         notes.append("too few images to validate: " + ", ".join(dataset.classes[c] for c in sorted(absent)))
     ordered = {**parts, **{name: split for name, split in dataset.splits.items() if name != "train"}}
     return dataclasses.replace(dataset, splits=ordered, notes=tuple(notes))
+
+
+def _folded(dataset: Dataset) -> Dataset:
+    if "val" in dataset.splits:
+        raise InputError(
+            f"folds={dataset.folds} of {dataset.given}, which has a validation part",
+            "training images alone, of which each fold validates once",
+            "Put both parts into one, or leave folds out",
+        )
+    train = dataset.splits["train"]
+    check_folds(train.labels, train.groups, dataset.folds, dataset.classes)
+    kept, held = dataset.holdout.draw(train.labels, train.groups)
+    how = "class by class" if train.groups is None else "whole groups, classes as even as they allow"
+    note = (
+        f"fold {dataset.fold} of {dataset.folds} is held out: {len(held):,} of the "
+        f"{counted(len(train), 'training image')} ({how}, seed {dataset.seed})"
+    )
+    parts = {"train": train.subset(kept), "val": train.subset(held, "val")}
+    others = {name: split for name, split in dataset.splits.items() if name != "train"}
+    return dataclasses.replace(dataset, splits={**parts, **others}, notes=(*dataset.notes, note))
 
 
 def _thinned(dataset: Dataset) -> Dataset:

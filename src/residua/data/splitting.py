@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
+from residua._base.errors import InputError
+from residua._base.words import some
 from residua.data.random import order
-from residua.data.tables.grouping import stratify_groups
+from residua.data.tables.grouping import allot_groups, stratify_groups
 
 Labels = npt.NDArray[np.int64]
 
@@ -25,6 +31,81 @@ def stratify(labels: Labels, fraction: float, seed: int) -> tuple[Labels, Labels
     chosen = np.zeros(len(labels), dtype=bool)
     chosen[np.concatenate(held) if held else np.empty(0, np.int64)] = True
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Which images of the training part are held out for validation.
+
+    Attributes:
+        fraction: the share of each class; of no effect with folds.
+        seed: decides which.
+        folds: in so many parts the images are divided; 0 for none.
+        fold: the part that is held out, from 1.
+    """
+
+    fraction: float = 0.1
+    seed: int = 0
+    folds: int = 0
+    fold: int = 0
+
+    @classmethod
+    def of(cls, described: Mapping[str, Any]) -> Holdout:
+        """Return what a description of a data set (`Dataset.describe`) states."""
+        numbers = (int(described.get(key, 0)) for key in ("seed", "folds", "fold"))
+        return cls(float(described.get("val_fraction", 0)), *numbers)
+
+    def __str__(self) -> str:
+        how = f"fold {self.fold} of {self.folds}" if self.folds else f"share {self.fraction}"
+        return f"seed {self.seed} and {how}"
+
+    def draw(self, labels: Labels, groups: Labels | None) -> tuple[Labels, Labels]:
+        """Split 0..N-1 into (kept, held), each ascending."""
+        if not self.folds:
+            return held_out(labels, groups, self.fraction, self.seed)
+        held = fold_of(labels, groups, self.folds, self.seed) == self.fold - 1
+        return np.flatnonzero(~held), np.flatnonzero(held)
+
+    def is_like(self, other: Holdout) -> bool:
+        """Return whether both hold out the same images of the same data."""
+        ours, theirs = ((each.seed, each.folds, each.fold, each.folds or each.fraction) for each in (self, other))
+        return ours == theirs
+
+
+def fold_of(labels: Labels, groups: Labels | None, count: int, seed: int) -> Labels:
+    """Return the fold, 0..count-1, of each of N images: a pure function of its arguments.
+
+    Without groups every fold has of each class as many images as any other, within one, and of all images too. With
+    groups it has whole groups, and classes as even as they allow.
+    """
+    if groups is not None:
+        return allot_groups(labels, groups, count, seed)
+    folds, dealt = np.zeros(len(labels), np.int64), 0
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        # Each class begins where the last one ended, so that the folds stay equal in all.
+        folds[members[order(seed, int(label), len(members))]] = (dealt + np.arange(len(members))) % count
+        dealt += len(members)
+    return folds
+
+
+def check_folds(labels: Labels, groups: Labels | None, count: int, classes: Sequence[str]) -> None:
+    """Refuse folds that would leave a training part without a class, or a fold without images.
+
+    Raises:
+        InputError: names the classes, or the number of folds that is possible.
+    """
+    units = np.arange(len(labels)) if groups is None else groups
+    what = "image" if groups is None else "group"
+    per_class = [len(np.unique(units[labels == label])) for label in range(len(classes))]
+    if lone := [name for name, many in zip(classes, per_class, strict=True) if many == 1]:
+        raise InputError(
+            f"folds={count} with one {what} of {some(lone)}: held out, it leaves none to learn from",
+            f"two {what}s of each class, and more",
+            "Add images of these classes, or leave them out",
+        )
+    if count > (most := len(np.unique(units))):
+        raise InputError(f"folds={count} of {most} {what}s", f"as many {what}s as folds", f"Use folds={most}")
 
 
 def held_out(labels: Labels, groups: Labels | None, fraction: float, seed: int) -> tuple[Labels, Labels]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from residua._base.errors import InputError
+from residua._base.run_files import REPORT_PAGE
 from residua._base.words import agree, counted
 from residua.data.dataset import Split, public_description
 from residua.evaluation.batch_norm import Reestimation
@@ -31,7 +32,7 @@ from residua.evaluation.report.assemble import assemble, describe
 from residua.evaluation.report.history import read_history
 from residua.evaluation.report.report import Report
 from residua.evaluation.report.study_section import FinishedStudy, read_study
-from residua.evaluation.run_data import open_run, open_runs
+from residua.evaluation.run_data import members_of, open_run, open_runs
 from residua.evaluation.scores.options import PassKeywords, ScoreKeywords, ScoreOptions, takes
 from residua.evaluation.scores.scorer import Scorer, open_scorer
 from residua.evaluation.scores.scores import Scores, collect
@@ -101,7 +102,7 @@ def evaluate(
     """Evaluate a run, or several as an ensemble: one pass per view set, and every number from its scores.
 
     Args:
-        run: a `Run` or its folder.
+        run: a `Run` or its folder; or the folder of a cross-validation (`train_folds`), whose folds are the members.
         data: what `residua train` takes. By default, and where this is the data that the run was trained on, its
             held-out part is evaluated: test, else validation. Of other data it is test, else validation, else all. Data
             may lack classes of the run: rates are then counted over the others.
@@ -128,9 +129,16 @@ def evaluate(
     """
     scoring = ScoreOptions(data=data, **options)
     finished = tuple(read_study(each) for each in studies)
-    runs = open_runs([open_run(run, [data]), *members])
+    first_run, *folds = members_of(run)
+    runs = open_runs([open_run(first_run, [data]), *folds, *members])
     table = None if slices is None else read_table(slices)
     scorer = open_scorer(runs, scoring)
+    if folds and scorer.own and scorer.split != "test":
+        raise InputError(
+            f"{run} on the images that its folds have learnt from",
+            "images that all folds have held out: a test part, or other data",
+            f"Name them; how each fold does on what it held out stands in {Path(str(run)) / REPORT_PAGE}",
+        )
     first, dataset = runs[0], scorer.dataset
     part = scorer.part(first)
     keys = match(table, dataset, part) if table is not None else []

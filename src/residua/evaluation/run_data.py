@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from residua._base.errors import InputError
-from residua._base.run_files import is_run
+from residua._base.run_files import FOLDS_FILE, is_run
 from residua._base.words import counted, some
 from residua.data.corrections import Corrections
 from residua.data.dataset import Dataset, Split
@@ -26,6 +26,7 @@ from residua.weights.open import load
 from residua.weights.run import Run
 
 _OTHER_DATA = "Name the data's class folders as the run names its classes, or move folders of other classes out"
+_SPLITTING = ("val_fraction", "seed", "train_images", "folds", "fold")
 _OTHER_RUN = "Use runs with the same classes: leave this run out"
 
 
@@ -50,6 +51,12 @@ def _loaded(run: Path | str, beside: Iterable[object]) -> Run:
     except InputError as error:
         if not isinstance(run, str | Path) or not Path(run).exists() or is_run_or_bundle(Path(run)):
             raise
+        if (Path(run) / FOLDS_FILE).is_file():
+            raise InputError(
+                f"{run}, which holds a run per fold",
+                "one run; evaluate alone takes all folds, as an ensemble",
+                f"Name one of them: {Path(run) / 'fold-1'}",
+            ) from error
         swapped = next((each for each in beside if isinstance(each, str | Path) and is_run_or_bundle(Path(each))), None)
         if swapped is not None:
             raise InputError(
@@ -62,6 +69,14 @@ def _loaded(run: Path | str, beside: Iterable[object]) -> Run:
                 f"{run}, which is an image and no run", "a run folder", "Name the run first, then the images"
             ) from error
         raise
+
+
+def members_of(run: Run | Path | str) -> list[Run | Path | str]:
+    """Return the runs of a cross-validation's folder, in the order of their folds; of anything else, that alone."""
+    if not isinstance(run, str | Path) or not (Path(run) / FOLDS_FILE).is_file():
+        return [run]
+    folds = sorted(Path(run).glob("fold-*"), key=lambda path: int(path.name[5:]) if path.name[5:].isdigit() else 0)
+    return list(folds)
 
 
 def is_run_or_bundle(path: Path | str) -> bool:
@@ -104,7 +119,7 @@ def open_for(
     own_table = recorded_table(known)
     remedy = f"Name the data: {shlex.join(['residua', 'evaluate', str(run.folder)])} DATA"
     if data is not None:
-        recorded: dict[str, Any] = {key: known[key] for key in ("val_fraction", "seed", "train_images") if key in known}
+        recorded: dict[str, Any] = {key: known[key] for key in _SPLITTING if key in known}
         recorded["corrections"] = Corrections(known.get("corrections", {}))
         trained = on_bad or (run.recipe or {}).get("on_bad", "refuse")
 

@@ -33,6 +33,9 @@ class _Line(TypedDict):
     arguments: dict[str, Any]
     work: float
     table: dict[str, str] | None
+    weights: str | None
+    corrections: str | None
+    full_provenance: bool
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,9 @@ class Job:
         arguments: JSON values.
         work: what it costs, in any unit that the jobs of a grid share.
         table: what states the labels, named by an absolute path; None for the names of folders.
+        weights: to begin with; None for those drawn from the seed.
+        corrections: of labels, an absolute path; None for none.
+        full_provenance: whether bundle and report state places on this machine.
     """
 
     name: str
@@ -66,6 +72,9 @@ class Job:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     work: float = 1.0
     table: LabelTable | None = None
+    weights: str | None = None
+    corrections: str | None = None
+    full_provenance: bool = False
 
     def to_json(self) -> str:
         """Return the job as one line."""

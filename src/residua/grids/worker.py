@@ -54,6 +54,9 @@ def work(job: Job, threads: int) -> None:
         data_dir=job.data_dir,
         labels=None if job.table is None else job.table.file,
         columns=None if job.table is None else job.table.columns,
+        weights=job.weights,
+        corrections=job.corrections,
+        full_provenance=job.full_provenance,
     )
     started = time.monotonic()
     measured = {}

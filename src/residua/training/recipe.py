@@ -97,6 +97,9 @@ class Recipe:
         val_fraction: part of the training images set aside when the data has no validation split.
         validate_on: "val", or "test" to choose epochs, learning rates and the best weights by the test images, as the
             Keras example does; what they then score is optimistic. Needs val_fraction=0.
+        folds: divide the training images into so many folds by the seed, classes and groups kept even; `fold` is held
+            out in place of a share, and all folds in turn where it is 0 (a folder with a run per fold). 0 for none.
+        fold: the fold that validates, from 1.
         train_images: train on at most so many images, as many of each class, drawn by the seed; 0 for all.
         measure_train: so many training images, as many of each class, are measured after each epoch as the validation
             images are, without augmentation (`train_top1` in the history); 0 for none.
@@ -151,6 +154,8 @@ class Recipe:
     zca_epsilon: Annotated[float, Span(0, 1000, above=True, hint="Keras's own is 1e-6")] = 1e-6
     val_fraction: Annotated[float, Span(0, 0.9)] = 0.1
     validate_on: Literal["val", "test"] = "val"
+    folds: Annotated[int, Span(0, 1000)] = 0
+    fold: Annotated[int, Span(0, 1000)] = 0
     train_images: Count = 0
     measure_train: Count = 0
     workers: Annotated[int, Span(0, 1024)] = 0
@@ -193,6 +198,8 @@ class Recipe:
             seed=self.seed,
             train_images=self.train_images,
             on_bad=self.on_bad,
+            folds=self.folds if self.fold else 0,
+            fold=self.fold,
             corrections=corrections,
         )
 
@@ -243,5 +250,13 @@ def _consistent(recipe: Recipe) -> None:
             f"validate_on='test' with val_fraction={recipe.val_fraction:g}",
             "no training images set aside, since the test images validate",
             "Use val_fraction=0",
+        )
+    if recipe.folds == 1 or recipe.fold > recipe.folds:
+        raise InputError(
+            f"fold={recipe.fold} of folds={recipe.folds}", "at least two folds, and one of them", "Use folds=5"
+        )
+    if recipe.folds and recipe.validate_on == "test":
+        raise InputError(
+            f"validate_on='test' with folds={recipe.folds}", "folds that validate", "Use validate_on='val'"
         )
     check_device_name(recipe.device)

@@ -20,7 +20,17 @@ _AUGMENT = field_types(AugmentSpec)
 _FIELDS = {key: wanted for key, wanted in field_types(Recipe).items() if key != "augment"}
 
 FEW = 10_000  # images; below, an epoch of large batches has too few steps to learn from
-_BEFORE_DATA = ("val_fraction", "validate_on", "train_images", "seed", "on_bad", "image_size", "device")
+_BEFORE_DATA = (
+    "val_fraction",
+    "folds",
+    "fold",
+    "validate_on",
+    "train_images",
+    "seed",
+    "on_bad",
+    "image_size",
+    "device",
+)
 
 
 def list_recipes() -> list[str]:

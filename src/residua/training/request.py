@@ -145,6 +145,12 @@ def ask(
     spec.require_logits("training")
     if large.image_size != published:
         check_input(spec, large.image_size)
+    if large.folds and not large.fold:
+        raise InputError(
+            f"folds={large.folds} for one run",
+            f"one of the folds, fold=1 to fold={large.folds}",
+            "Name one; residua.train_folds trains them all, and so does the command",
+        )
     choose_hardware(large.device)
     for settled in (large, small):
         check_batch(spec, settled.image_size, settled.batch_size, frozen(spec, settled.freeze).hold)

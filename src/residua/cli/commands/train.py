@@ -10,10 +10,12 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from residua._base.errors import InputError
+from residua._base.run_files import FOLDS_FILE
 from residua.cli.edits import Edits
 from residua.cli.label_flags import ColumnWords, GroupColumn, Labels
 from residua.cli.lists import is_list, length
-from residua.cli.show import Switch, note, print_json
+from residua.cli.show import Switch, note, percent, print_json, print_table, say
 from residua.specs.augment import AugmentSpec
 from residua.specs.edit_text import read_edits
 from residua.specs.fields import field_types
@@ -36,6 +38,7 @@ def train(
     data_dir: Path | None = None,
     full_provenance: Switch = False,
     corrections: Path | None = None,
+    jobs: int | None = None,
     json: Switch = False,
     **fields: Any,
 ) -> int:
@@ -49,7 +52,7 @@ def train(
     model
         A network's name, see `residua models`; left out: resnet18, or with --resume the run's own.
     out
-        The run's folder: weights, report, history, checkpoints.
+        The run's folder: weights, report, history, checkpoints. With --folds K, the folder of a run per fold.
     weights
         To begin with: torchvision:IMAGENET1K_V2, timm:TAG, hf://ORG/REPO, https://…#sha256=HEX, a file or a run's
         folder; left out: drawn from the seed, or with --resume the run's own.
@@ -65,32 +68,67 @@ def train(
     corrections
         A CSV file with the columns path and label, as residua doubt writes it. Images get that label, and are left
         out where it is empty.
+    jobs
+        With --folds, how many folds are trained at a time; left out: one per processor, at most 8, and one on a GPU.
     json
         Print one JSON document at the end.
     """
+    chosen = {key: value for key, value in fields.items() if value is not None}
+    every_fold = bool(chosen.get("folds")) and not chosen.get("fold")
+    keywords: dict[str, Any] = {
+        "model": model,
+        "recipe": recipe,
+        "out": out,
+        "resume": resume,
+        "labels": labels,
+        "columns": columns,
+        "groups": groups,
+        "data_dir": data_dir,
+        "weights": weights,
+        "full_provenance": full_provenance,
+        "corrections": corrections,
+        "model_edits": _edits(model, out, set_),
+        **chosen,
+    }
+    if every_fold or (resume and (out / FOLDS_FILE).exists()):
+        return _train_folds(data, jobs, json, keywords)
+    if jobs is not None:
+        raise InputError(f"jobs={jobs} for one run", "several folds", "Leave jobs out, or give folds=5")
     from residua.training.loop import train as run_training
 
-    chosen = {key: value for key, value in fields.items() if value is not None}
-    run = run_training(
-        data,
-        model=model,
-        recipe=recipe,
-        out=out,
-        resume=resume,
-        labels=labels,
-        columns=columns,
-        groups=groups,
-        data_dir=data_dir,
-        weights=weights,
-        full_provenance=full_provenance,
-        corrections=corrections,
-        model_edits=_edits(model, out, set_),
-        **chosen,
-    )
+    run = run_training(data, **keywords)
     if json:
         print_json({"run": str(run.folder), "model": run.spec.name, "classes": list(run.classes), **run.metrics})
         return 0
     note(f"Next: {shlex.join(['residua', 'predict', str(run.folder)])} IMAGE…")
+    return 0
+
+
+def _train_folds(data: str, jobs: int | None, json: bool, keywords: dict[str, Any]) -> int:
+    from residua.grids.folds.train_folds import train_folds
+
+    outcome = train_folds(data, jobs=jobs, **keywords)
+    if json:
+        print_json(outcome.to_dict())
+        return 0
+    print_table(
+        ("fold", "images", "top-1", "balanced", "loss"),
+        [
+            (str(each.fold), f"{each.count:,}", percent(each.top1), percent(each.balanced_accuracy), f"{each.loss:.4f}")
+            for each in outcome.folds
+        ],
+        right=range(5),
+    )
+    for name, words in (("top1", "top-1"), ("balanced_accuracy", "balanced accuracy")):
+        mean = outcome.mean[name]
+        say(f"mean {words} {percent(mean.value)} (95% interval {percent(mean.low)} to {percent(mean.high)})")
+    low, high = outcome.report.top1_interval
+    say(
+        f"all images, each by the run that had it held out: top-1 {percent(outcome.top1)} "
+        f"(95% interval {percent(low)} to {percent(high)})"
+    )
+    folder = str(outcome.folder)
+    note(f"All folds as an ensemble: {shlex.join(['residua', 'evaluate', folder])} OTHER_PHOTOS")
     return 0
 
 

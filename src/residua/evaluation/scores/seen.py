@@ -10,7 +10,7 @@ from residua._base.errors import InputError
 from residua._base.words import counted
 from residua.data.dataset import Dataset
 from residua.data.open import whole_of
-from residua.data.splitting import held_out
+from residua.data.splitting import Holdout, Labels
 from residua.weights.run import Run
 
 
@@ -44,8 +44,8 @@ def check_unseen(run: Run, dataset: Dataset, split: str, purpose: str) -> str:
     raise InputError(
         f"{run.folder} has learnt from {seen:,} of the "
         f"{counted(len(dataset.splits[split]), 'image')} of the {split} part of "
-        f"{dataset.given}, which are to {purpose}. Its own validation part was drawn with seed {run.data.get('seed')} "
-        f"and share {run.data.get('val_fraction')}, this one with seed {dataset.seed} and share {dataset.val_fraction}",
+        f"{dataset.given}, which are to {purpose}. Its own validation part was drawn with "
+        f"{Holdout.of(run.data)}, this one with {dataset.holdout}",
         "images that all runs have held out",
         "Train the runs with the same seed and val_fraction, or score them on a test part or on other data",
     )
@@ -62,8 +62,8 @@ def _count_seen(run: Run, dataset: Dataset, split: str) -> int:
     """Return how many images of `split` the run was trained on; `dataset` is its training data."""
     if split == "test":
         return 0
-    share, seed = float(run.data.get("val_fraction", 0)), int(run.data.get("seed", 0))
-    if (share, seed) == (dataset.val_fraction, dataset.seed):
+    own = Holdout.of(run.data)
+    if own.is_like(dataset.holdout):
         return len(dataset.splits[split]) if split == "train" else 0
     # With no share set aside, the parts are those that stand in folders of their own.
     whole = whole_of(dataset)
@@ -71,7 +71,9 @@ def _count_seen(run: Run, dataset: Dataset, split: str) -> int:
         return len(dataset.splits[split]) if split == "train" else 0
     labels, groups = whole.splits["train"].labels, whole.splits["train"].groups
     every = np.arange(len(labels))
-    learnt = held_out(labels, groups, share, seed)[0] if share else every
-    drawn = held_out(labels, groups, dataset.val_fraction, dataset.seed) if dataset.val_fraction else ()
-    parts = drawn or (every, every[:0])
-    return len(np.intersect1d(learnt, parts[0] if split == "train" else parts[1]))
+
+    def parts(holdout: Holdout) -> tuple[Labels, Labels]:
+        return holdout.draw(labels, groups) if holdout.folds or holdout.fraction else (every, every[:0])
+
+    learnt, (kept, held) = parts(own)[0], parts(dataset.holdout)
+    return len(np.intersect1d(learnt, kept if split == "train" else held))
