@@ -69,13 +69,13 @@ def test_row_097_ensembles_of_unlike_networks(tmp_path: Path, capsys: pytest.Cap
     for part in ("train", "val", "test"):
         colour_folder(data / part, WRONG)
     one, other = colour_run(tmp_path / "one", data=data), confused(tmp_path / "other", data=data)
-    found = evaluate(one, members=[other], weights="val")
+    found = evaluate(one, members=[other], member_weights="val")
     assert found.ensemble is not None
     weights = [member.weight for member in found.ensemble.members]
     assert sum(weights) == pytest.approx(1)
     assert weights[0] > 0.5
     assert (found.top1, [member.top1 for member in found.ensemble.members]) == (30 / 32, [30 / 32, 21 / 32])
-    assert main(["evaluate", str(one), "--with", str(other), "--weights", "val"]) == 0
+    assert main(["evaluate", str(one), "--with", str(other), "--member-weights", "val"]) == 0
     printed = capsys.readouterr().out
     assert "weights: val" in printed
     assert "against the best member, one: +0.00 points" in printed

@@ -25,7 +25,7 @@ TRAIN = ["train", "digits", "--model", "cifar_resnet8", "--out", "never"]
         (["bench", "resnet18", "--steps", "3"], "an option that it has. See: residua bench --help."),
         (["bench", "resnet18", "--batchs", "3"], "Did you mean --batches? See: residua bench --help."),
         (["bench", "resnet18", "--batches"], "Given: --batches without its value. Wanted: --batches and a value."),
-        (["train", "digits"], "Given: no --out. Wanted: --out, which residua train needs."),
+        (["convert", "a.pth"], "Given: no --out. Wanted: --out, which residua convert needs."),
         (["convert", "--out", "never"], "Given: no FILE. Wanted: FILE, which residua convert needs."),
         (["inspect", "resnet18", "--json=3"], "Given: --json 3. Wanted: the flag alone, or true or false."),
     ],

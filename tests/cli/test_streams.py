@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from residua.cli.show import print_json, print_table, say
+from residua.cli.show import print_json, say
+from residua.cli.tables import print_table
 
 NETWORKS = f"{sys.executable} -m residua models 'resnet1*'"
 TRAIN = (

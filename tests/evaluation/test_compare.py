@@ -144,7 +144,7 @@ def test_the_options_of_evaluate(runs: list[Path], tmp_path: Path, capsys: Outpu
     one, two, three = map(str, runs)
     for options, said in (
         (["--views", "flip,10crop"], "views: flip,10crop"),
-        (["--with", two, "--with", three, "--weights", "val"], "against the best member"),
+        (["--with", two, "--with", three, "--member-weights", "val"], "against the best member"),
         (["--with", two, "--select", "greedy"], "weights: greedy"),
         (["--calibrate"], "with temperature"),
         (["--reestimate-bn"], "7 layers re-estimated"),
@@ -161,8 +161,8 @@ def test_the_options_of_evaluate(runs: list[Path], tmp_path: Path, capsys: Outpu
     assert "length  6" in capsys.readouterr().out
     for options, said in (
         (["--views", "many"], "views 'many'"),
-        (["--weights", "val"], "a single run"),
-        (["--with", two, "--split", "val", "--weights", "val"], "to be evaluated as well"),
+        (["--member-weights", "val"], "a single run"),
+        (["--with", two, "--split", "val", "--member-weights", "val"], "to be evaluated as well"),
         (["--calibrate", "--views", "flip"], "two commands"),
         (["--slices", str(tmp_path / "nowhere.csv")], "cannot be read"),
         (["--with", str(tmp_path / "nowhere")], "holds no model.safetensors"),

@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from evaluation.runs import COLOURS, colour_folder, colour_run
 from residua._base.errors import InputError
 from residua.data.open import open_dataset
-from residua.evaluation.evaluate import evaluate
+from residua.evaluation.evaluate import evaluate, warn_of_weights
 from residua.evaluation.measures.ensemble import diversity, fit_weights, select_greedily
 from residua.evaluation.measures.metrics import tally_of
 from residua.evaluation.scores.scores import Scores, combined
@@ -162,7 +162,7 @@ def test_weights_from_the_validation_part(tmp_path: Path) -> None:
     one, other = colour_run(tmp_path / "one", data=data), confused(tmp_path / "other", data=data)
     equal, fitted, greedy = (
         evaluate(one, members=[other], **options)  # type: ignore[arg-type]
-        for options in ({}, {"weights": "val"}, {"select": "greedy", "weights": "val"})
+        for options in ({}, {"member_weights": "val"}, {"select": "greedy", "member_weights": "val"})
     )
     assert fitted.ensemble is not None
     assert fitted.ensemble.explained == max(fitted.ensemble.members, key=lambda member: member.weight).name
@@ -173,10 +173,14 @@ def test_weights_from_the_validation_part(tmp_path: Path) -> None:
     assert fitted.top1 == 30 / 32
     assert greedy.ensemble.weights == "greedy, val"
     assert fitted.remarks == ()
+    warn_of_weights.cache_clear()
+    with pytest.warns(UserWarning, match="called member_weights"):
+        former = evaluate(one, members=[other], weights="val")
+    assert former.loss == fitted.loss
     with pytest.raises(InputError, match="to be evaluated as well"):
-        evaluate(one, members=[other], weights="val", split="val")
+        evaluate(one, members=[other], member_weights="val", split="val")
     with pytest.raises(InputError, match="a single run"):
-        evaluate(one, weights="val")
+        evaluate(one, member_weights="val")
 
 
 def test_doubts_about_the_images_that_weight_the_members(tmp_path: Path) -> None:
@@ -186,7 +190,7 @@ def test_doubts_about_the_images_that_weight_the_members(tmp_path: Path) -> None
     best = {"name": "fast", "epochs": 2, "augment": {"flip": True}, "keep": "best"}
     one = colour_run(tmp_path / "one", data=data, recipe=best)
     other = colour_run(tmp_path / "other", data=data, recipe=best)
-    (said,) = evaluate(one, members=[other], weights="val").remarks
+    (said,) = evaluate(one, members=[other], member_weights="val").remarks
     assert said.startswith("of the images that weight the members: the epoch of other was chosen")
     elsewhere = evaluate(one, members=[colour_run(tmp_path / "third")], select="greedy").remarks
     assert len(elsewhere) == 2, "of the images evaluated, and of those that weight the members"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from residua import get_spec, train
 from residua.cli.app import main
 from residua.specs.highway import WITHOUT_NORMS
 from residua.training.recipe import Recipe
-from residua.training.recipe_file import load_recipe, override
+from residua.training.recipe_file import RecipePair, load_recipe, override
 from residua.training.request import Request, ask
 from residua.training.step.range_test import RangeTest, range_test, rounded_down
 from residua.training.trainer import Diverged, Trainer
@@ -117,3 +118,23 @@ def test_the_command_names_the_option(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_rates_are_rounded_down() -> None:
     assert [rounded_down(rate) for rate in (0.0175, 0.02, 0.0049, 0.1, 0.99, 7)] == [0.01, 0.02, 0.002, 0.1, 0.5, 5.0]
+
+
+@pytest.mark.parametrize("size", [32, 64, 65, 224])
+def test_the_recipe_follows_the_network_and_not_the_pixels(size: int, tmp_path: Path) -> None:
+    recipes = asked("resnet18", None, tmp_path, image_size=size).recipes
+    assert recipes == replace_size(asked("resnet18", None, tmp_path, image_size=224).recipes, size)
+    assert (recipes.small.learning_rate, recipes.small.augment.crop) == (0.01, "random_resized")
+    small = asked("cifar_resnet20", None, tmp_path, image_size=size).recipes
+    assert (small.small.learning_rate, small.large.learning_rate) == (0.1, 0.25)
+    assert small.small.augment.crop == ("pad" if size <= 64 else "random_resized")
+
+
+def test_an_edited_stem_makes_another_network(tmp_path: Path) -> None:
+    edited = asked("resnet18", None, tmp_path, image_size=32, model_edits={"stem": "cifar"})
+    # 1 · 2 · 2 · 2 pixels of the image: a network of small images.
+    assert (edited.recipes.small.learning_rate, edited.recipes.small.augment.crop) == (0.1, "pad")
+
+
+def replace_size(pair: RecipePair, size: int) -> RecipePair:
+    return RecipePair(replace(pair.large, image_size=size), replace(pair.small, image_size=size))

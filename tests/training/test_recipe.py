@@ -65,8 +65,8 @@ def test_the_slim_recipe_is_slims() -> None:
 def test_fast_suits_the_data() -> None:
     cifar = load_recipe("fast")
     digits = load_recipe("fast", images=1300)
-    photos = load_recipe("fast", image_size=224)
-    few_photos = load_recipe("fast", image_size=224, images=245)
+    photos = load_recipe("fast", photos=True)
+    few_photos = load_recipe("fast", photos=True, images=245)
     assert cifar.batch_size > digits.batch_size
     assert (cifar.min_steps, photos.min_steps) == (0, 0)
     assert digits.min_steps > 0

@@ -14,7 +14,7 @@ def run(recipe: Recipe, outcomes: list[tuple[float, float]]) -> tuple[State, lis
     for top1, loss in outcomes:
         state.step, state.loss_sum, state.images = 5, 2.0, 4
         best.append(state.rank(recipe, top1, loss))
-        state.end_epoch(5 * (state.epoch + 1), 0.1, {"loss": loss, "top1": top1})
+        state.end_epoch(5 * (state.epoch + 1), 0.1, {"loss": loss, "top1": top1, "balanced_accuracy": top1 / 2})
         if state.stopped_early:
             break
     return state, best
@@ -41,6 +41,6 @@ def test_plateau_multiplies_after_its_patience() -> None:
 def test_the_state_survives_json_and_history_lines_have_the_agreed_keys() -> None:
     state, _ = run(Recipe(), [(0.1, 1 / 3), (0.2, 0.1)])
     assert State.from_dict(json.loads(json.dumps(asdict(state)))) == state
-    keys = "epoch step train_loss val_loss val_top1 learning_rate images_per_second seconds"
+    keys = "epoch step train_loss val_loss val_top1 val_balanced_accuracy learning_rate images_per_second seconds"
     assert [list(line) for line in state.history] == [keys.split()] * 2
     assert state.history[1]["train_loss"] == 0.5

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from residua._base.words import visible, worded
+from residua._base.words import visible, worded, wrapped
 
 if TYPE_CHECKING:  # rich is imported where something is shown: most commands start without it
     from rich.console import Console
@@ -18,9 +19,21 @@ Progress = Callable[[int, int], None]
 """Called with (done, in all); the second is 0 where it is not known."""
 
 BYTES = "bytes"
+_NARROWEST = 20  # characters of a line: a terminal that states fewer is taken for this wide
+_BAR, _BETWEEN = 20, "  "  # characters of a bar; what stands between the fields of a line
 _SMALL = 1_000_000  # bytes that nobody waits for
 _PLAIN_EVERY_SECONDS = 30.0  # a log of an hour gets 120 lines
 _LIVE_EVERY_SECONDS = 0.1  # ten times per second looks continuous
+
+
+def terminal_width(stream: TextIO | None) -> int | None:
+    """Return the characters of a line of the terminal that a stream writes to; None where it writes to no terminal."""
+    try:
+        if stream is None or not stream.isatty():
+            return None
+    except ValueError:  # closed
+        return None
+    return max(shutil.get_terminal_size().columns, _NARROWEST)
 
 
 @contextlib.contextmanager
@@ -102,6 +115,11 @@ class Display:
         """Print a warning, also when progress is switched off."""
         self._print(f"Warning: {worded(text)}")
 
+    @property
+    def live(self) -> bool:
+        """Whether there is a terminal, with a live line below what stays."""
+        return self._live is not None
+
     def due(self) -> bool:
         """Return whether it is time to show where the run stands."""
         interval = _LIVE_EVERY_SECONDS if self._live else _PLAIN_EVERY_SECONDS
@@ -115,15 +133,16 @@ class Display:
             return
         from rich.text import Text
 
+        line = _with_bar(visible(str(moment)), getattr(moment, "share", None), self.console.width)
         with self._while_stderr_lasts():
-            self._live.update(Text(visible(str(moment)), no_wrap=True, overflow="ellipsis"), refresh=True)
+            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
 
     def _print(self, text: str) -> None:
         from rich.text import Text
 
         with self._while_stderr_lasts():
             if not self._lost:
-                self.console.print(Text(visible(text)))
+                self.console.print(Text(wrapped(visible(text), terminal_width(sys.stderr))))
 
     @contextlib.contextmanager
     def _while_stderr_lasts(self) -> Iterator[None]:
@@ -131,6 +150,19 @@ class Display:
             yield
         except (OSError, ValueError):
             self._lost, self.shown, self._live = True, False, None
+
+
+def _with_bar(line: str, share: float | None, width: int) -> str:
+    """Return a line with a bar before it, as far as it fits; of a longer line whole fields are left out at the end."""
+    fields = line.split(_BETWEEN)
+    while len(fields) > 1 and len(_BETWEEN.join(fields)) > width - 1:
+        fields.pop(-2)  # the last one is the time that is left
+    shown = _BETWEEN.join(fields)
+    room = min(_BAR, width - 1 - len(shown) - len(_BETWEEN))
+    if share is None or room < 4:
+        return shown
+    full = round(room * min(max(share, 0.0), 1.0))
+    return "━" * full + "·" * (room - full) + _BETWEEN + shown
 
 
 def _stderr_console() -> Console:

@@ -78,15 +78,22 @@ def at_least_one(**numbers: object) -> None:
             raise InputError(f"{name}={value!r}", "a whole number, 1 and more", "Leave it out for the default")
 
 
-def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Return up to `count` of the `known` names that look most like `name`, best first; case does not count."""
+def nearest(name: str, known: Iterable[str], count: int = 3, least: float = 0.3) -> list[str]:
+    """Return up to `count` of the `known` names that look most like `name`, best first; case does not count.
+
+    Args:
+        name: as it was given.
+        known: to choose from.
+        count: at most so many.
+        least: the share of letters that they have in common, 0 to 1.
+    """
     spelt = {each.casefold(): each for each in known}
-    return [spelt[each] for each in difflib.get_close_matches(str(name).casefold(), spelt, n=count, cutoff=0.3)]
+    return [spelt[each] for each in difflib.get_close_matches(str(name).casefold(), spelt, n=count, cutoff=least)]
 
 
-def did_you_mean(name: str, known: Iterable[str], count: int = 3) -> str:
-    """Return "Did you mean a, b or c?", or "" when nothing comes near."""
-    return ask_whether(nearest(name, known, count))
+def did_you_mean(name: str, known: Iterable[str], count: int = 3, least: float = 0.3) -> str:
+    """Return "Did you mean a, b or c?", or "" when nothing comes near; see `nearest`."""
+    return ask_whether(nearest(name, known, count, least))
 
 
 def ask_whether(candidates: Sequence[str]) -> str:

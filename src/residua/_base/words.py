@@ -76,6 +76,25 @@ def visible(text: str) -> str:
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+def wrapped(text: str, width: int | None) -> str:
+    """Return a line broken between words where it is longer than `width`; None leaves it as it is.
+
+    Lines that go on are indented by two characters more than the first.
+    """
+    if width is None or len(text) <= width:
+        return text
+    # Broken here and not by textwrap, which changes runs of spaces within a line.
+    margin = " " * (min(len(text) - len(text.lstrip()), width // 2) + 2)
+    lines, line = [], ""
+    for word in re.findall(r"\s*\S+", text):
+        if line.strip() and len(line) + len(word) > width:
+            lines.append(line)
+            line = margin + word.lstrip()
+        else:
+            line += word
+    return "\n".join([*lines, line])
+
+
 class _Short(reprlib.Repr):
     """Shows the beginning of what is long; a number of thousands of digits has no repr at all."""
 

@@ -102,8 +102,9 @@ _EXAMPLES = {
         "residua evaluate runs/a",
         "residua evaluate runs/a OTHER_PHOTOS --json",
         "residua evaluate runs/a OTHER_PHOTOS --labels other.csv",
+        "residua evaluate runs/a --predictions answers.csv",
         "residua evaluate runs/a --views 10crop --report runs/a/10crop",
-        "residua evaluate runs/a --with runs/b --with runs/c --weights val",
+        "residua evaluate runs/a --with runs/b --with runs/c --member-weights val",
         "residua evaluate runs/folds OTHER_PHOTOS",
         "residua evaluate runs/a --calibrate --reject 0.05",
         "residua evaluate runs/a --unknown OTHER_THINGS --json",
@@ -265,7 +266,8 @@ def _verdict(error: BaseException, words: Sequence[str]) -> tuple[str, int]:
     """Return what to print of an error, and the exit code."""
     if isinstance(error, CycloptsError):
         command = f"residua {words[0]}" if words and words[0] in _COMMANDS else "residua"
-        return str(as_input_error(error, command)), 2
+        refused = as_input_error(error, command)
+        return error_as_flags(refused, _options(words)) if isinstance(refused, InputError) else refused, 2
     if isinstance(error, InputError):
         return error_as_flags(error, _options(words)), error.exit_code
     if isinstance(error, ResiduaError):

@@ -12,6 +12,7 @@ from cyclopts.argument import Argument
 from cyclopts.exceptions import CoercionError, MissingArgumentError, UnknownOptionError
 
 from residua._base.errors import InputError, ask_whether
+from residua.specs.synonyms import meant
 
 _KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "the flag alone, or true or false"}
 _NEAR_OPTION = 0.8  # of the letters of two flags: below, as with steps and set, they mean different things
@@ -37,10 +38,13 @@ def as_input_error(error: CycloptsError, command: str) -> InputError | str:
     if isinstance(error, UnknownOptionError):
         flag = error.token.keyword or error.token.value
         options = [name for each in error.argument_collection if each.parse for name in each.names]
+        remedy = meant(flag, options)
         return InputError(
             f"{flag}, which is no option of {command}",
             "an option that it has",
-            _with_near(flag.partition("=")[0], options, _NEAR_OPTION, see),
+            f"{remedy.rstrip('.?')}{'?' if remedy.endswith('?') else '.'} {see}"
+            if remedy
+            else _with_near(flag.partition("=")[0], options, _NEAR_OPTION, see),
         )
     return f"{' '.join(str(error).split())} {see}"
 

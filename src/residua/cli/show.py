@@ -7,15 +7,16 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from residua._base.console import terminal_width
 from residua._base.errors import InputError
 from residua._base.plain import plain
-from residua._base.words import agree, counted, visible, worded
+from residua._base.words import agree, counted, visible, worded, wrapped
+from residua.cli.tables import print_table as print_table
 
 _NOT_ASCII = re.compile("[^\x00-\x7e]")
 # DEL, C1, marks of direction, and halves of pairs, which UTF-8 has no bytes for.
@@ -44,20 +45,6 @@ def printable(text: str) -> str:
 def _escape(match: re.Match[str]) -> str:
     units = match[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
-
-
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> None:
-    """Print aligned columns; those in `right` are right-aligned. A cell is never cut."""
-    lines = [[visible(cell) for cell in line] for line in (header, *rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    for number, line in enumerate(lines):
-        cells = [
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        print("  ".join(cells).rstrip())
-        if number == 0:
-            print("  ".join("-" * width for width in widths))
 
 
 def answered(good: int, bad: int) -> int:
@@ -110,13 +97,14 @@ def check_target(path: Path | None, suffix: str = "") -> None:
 
 
 def say(text: str = "", *, flush: bool = False) -> None:
-    """Print lines on stdout; control characters within a line are escaped."""
-    print("\n".join(map(visible, text.split("\n"))), flush=flush)
+    """Print lines on stdout; control characters within a line are escaped. A terminal's lines end between words."""
+    width = terminal_width(sys.stdout)
+    print("\n".join(wrapped(visible(line), width) for line in text.split("\n")), flush=flush)
 
 
 def note(text: str) -> None:
     """Print one line for people on stderr, its field names as flags."""
-    print(visible(worded(text)), file=sys.stderr)
+    print(wrapped(visible(worded(text)), terminal_width(sys.stderr)), file=sys.stderr)
 
 
 def percent(rate: float) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from residua.cli.show import print_json, print_table, say
+from residua.cli.show import print_json, say
+from residua.cli.tables import print_table
 
 if TYPE_CHECKING:
     from residua.anatomy import Anatomy

@@ -54,7 +54,7 @@ class Augment:
         Args:
             images: uint8 (B, 3, H, W) on the device; H = W = S unless `crop="random_resized"`.
             labels: int64 (B,), on the device.
-            indices: int64 (B,), the images' positions in their split.
+            indices: int64 (B,), what sets the images' randomness apart: their positions, or draws (`Store.batches`).
 
         Returns:
             Images (B, 3, S, S), uint8, or float32 in 0..255 where levels were computed: interpolated, shifted, of

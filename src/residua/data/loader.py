@@ -17,6 +17,7 @@ from residua.data.decode.workers import default_workers
 from residua.data.decoded.cache import refusal
 from residua.data.preprocess.normalise import normalise
 from residua.data.random import order
+from residua.data.splitting import balanced_draws
 from residua.data.stores import open_store
 from residua.specs.augment import AugmentSpec
 from residua.specs.fields import BadPolicy
@@ -55,6 +56,7 @@ class Loader:
         train: shuffled, and the last partial batch dropped unless there is no other; else the natural order,
             every image once.
         on_bad: "refuse" images that do not decode, or "skip" them: see `skipped`.
+        balanced: training visits every class equally often (`balanced_draws`), rare images several times per epoch.
         use_cache: let decoded images be found in, and kept for, other runs; else every file is read.
 
     Attributes:
@@ -82,6 +84,7 @@ class Loader:
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
         on_bad: BadPolicy = "refuse",
+        balanced: bool = False,
         use_cache: bool = True,
     ) -> None:
         if batch_size < 1:
@@ -89,6 +92,7 @@ class Loader:
         if workers is not None and workers < 0:
             raise InputError(f"workers={workers}", "0 or more decoding threads", "Leave it out for one per processor")
         self.split, self.preprocess, self.batch_size, self.train = split, preprocess, batch_size, train
+        self.num_classes, self.balanced = num_classes, balanced
         self.device, self.seed, self.dtype, self.channels_last = (
             torch.device(device),
             seed,
@@ -117,6 +121,11 @@ class Loader:
             return max(self.count // self.batch_size, 1)
         return -(-self.count // self.batch_size)
 
+    @property
+    def class_counts(self) -> npt.NDArray[np.int64]:
+        """Usable images of each class, int64 (K,)."""
+        return np.bincount(self.split.labels[self._good], minlength=self.num_classes)
+
     def check_classes(self, classes: Sequence[str]) -> None:
         """Check that no class lost all its images: a network would get an output that never saw one.
 
@@ -143,21 +152,28 @@ class Loader:
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """Yield the batches of `epoch` from `start_step` on; those before are not decoded."""
-        visited = self._good[order(self.seed, epoch, self.count)] if self.train else self._good
+        visited = self._visited(epoch) if self.train else self._good
         pieces = [
             visited[step * self.batch_size : (step + 1) * self.batch_size]
             for step in range(start_step, self.steps_per_epoch)
         ]
 
-        def finish(indices: npt.NDArray[np.int64], images: torch.Tensor) -> Batch:
-            return self._finish(indices, images, epoch)
+        def finish(draws: npt.NDArray[np.int64], images: torch.Tensor) -> Batch:
+            return self._finish(draws, images, epoch)
 
         return self._store.batches(pieces, self.seed, epoch, finish)
 
-    def _finish(self, indices: npt.NDArray[np.int64], images: torch.Tensor, epoch: int) -> Batch:
-        positions = torch.from_numpy(indices)
+    def _visited(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Return the draws of a training epoch; see `Store.batches`."""
+        if not self.balanced:
+            return self._good[order(self.seed, epoch, self.count)]
+        positions, passes = balanced_draws(self.split.labels[self._good], self.seed, epoch)
+        return self._good[positions] + passes * len(self.split)
+
+    def _finish(self, draws: npt.NDArray[np.int64], images: torch.Tensor, epoch: int) -> Batch:
+        positions = torch.from_numpy(draws % len(self.split))
         labels = self._labels[positions.to(self.device)]
         if self._augment is not None:
-            images, labels = self._augment(images, labels, indices, self.seed, epoch)
+            images, labels = self._augment(images, labels, draws, self.seed, epoch)
         values = normalise(images, self.preprocess, dtype=self.dtype, channels_last=self.channels_last)
         return Batch(values, labels, positions)

@@ -15,7 +15,7 @@ _GAMMA = 0x9E3779B97F4A7C15
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _WORD = (1 << 64) - 1
 # Purposes: draws for one never meet those for another.
-_ORDER, _UNIFORM, _STEP = 1, 2, 3
+_ORDER, _UNIFORM, _STEP, _CLASS = 1, 2, 3, 4
 
 
 def order(seed: int, epoch: int, n: int) -> npt.NDArray[np.int64]:
@@ -36,6 +36,11 @@ def uniforms(seed: int, epoch: int, indices: npt.ArrayLike, count: int) -> npt.N
 def step_seed(seed: int, step: int) -> int:
     """Return the seed, in [0, 2^63), of torch's generators for one optimizer step."""
     return _key(seed, step, _STEP) >> 1
+
+
+def class_seed(seed: int, label: int) -> int:
+    """Return the seed, in [0, 2^63), of what is drawn within one class."""
+    return _key(seed, label, _CLASS) >> 1
 
 
 def _key(seed: int, epoch: int, purpose: int) -> int:

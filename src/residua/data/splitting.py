@@ -1,8 +1,8 @@
-"""Which images a part holds: pure functions of labels and a seed."""
+"""Which images a part holds, and an epoch visits: pure functions of labels and a seed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from residua._base.errors import InputError
 from residua._base.words import some
-from residua.data.random import order
+from residua.data.random import class_seed, order
 from residua.data.tables.grouping import allot_groups, stratify_groups
 
 Labels = npt.NDArray[np.int64]
+UNEVEN = 5.0
+"""Times as many images: from here on accuracy alone misleads, since the small classes hardly count in it."""
 
 
 def stratify(labels: Labels, fraction: float, seed: int) -> tuple[Labels, Labels]:
@@ -134,3 +136,42 @@ def balanced(labels: Labels, count: int, seed: int) -> Labels:
         for positions, share in zip(members, shares, strict=True)
     ]
     return np.sort(np.concatenate(chosen))
+
+
+def unevenness(counts: Iterable[int]) -> float:
+    """Return how many times as many images the largest class has as the smallest that has any; 1 without images."""
+    present = [count for count in counts if count]
+    return max(present) / min(present) if present else 1.0
+
+
+def balanced_draws(labels: Labels, seed: int, epoch: int) -> tuple[Labels, Labels]:
+    """Return the N draws of an epoch that visits every class equally often, shuffled.
+
+    A pure function of its arguments. Within a class images come in one random order after the other, and the orders
+    go on from epoch to epoch. So none is visited again before the whole class was. Where the classes do not divide N,
+    some are visited once more than the others; which ones changes from epoch to epoch.
+
+    Args:
+        labels: int64 (N,), the class of each image.
+        seed: of the order.
+        epoch: counted from 0.
+
+    Returns:
+        Positions in 0..N-1, int64 (N,); and for each the number of its pass over the class within this epoch, which
+        tells apart several visits of one image.
+    """
+    total, classes = len(labels), np.unique(labels)
+    least, over = divmod(total, len(classes))
+    more = set(order(seed, epoch, len(classes))[:over].tolist())
+    positions, passes = [], []
+    for rank, label in enumerate(classes):
+        members = np.flatnonzero(labels == label)
+        # Each epoch takes up where `least + 1` visits of every epoch before would have ended.
+        visits = epoch * (least + 1) + np.arange(least + (rank in more))
+        rounds, places = np.divmod(visits, len(members))
+        for number in np.unique(rounds):
+            shuffled = members[order(class_seed(seed, int(label)), int(number), len(members))]
+            positions.append(shuffled[places[rounds == number]])
+            passes.append(np.full(len(positions[-1]), number - rounds[0]))
+    mixed = order(seed, epoch, total)
+    return np.concatenate(positions)[mixed], np.concatenate(passes)[mixed]

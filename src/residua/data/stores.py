@@ -43,7 +43,10 @@ class Store(Protocol):
     crops: bool
 
     def batches(self, pieces: Sequence[Indices], seed: int, epoch: int, finish: Finish[T]) -> Iterator[T]:
-        """Yield finish(indices, uint8 (B, 3, H, W) on the device) for each piece.
+        """Yield finish(draws, uint8 (B, 3, H, W) on the device) for each piece.
+
+        A draw is the position of an image, plus N for each pass over its class within the epoch (`balanced_draws`).
+        Pixels depend on the position, randomness on the draw: an image that is visited twice is cropped differently.
 
         Raises:
             BadImage: an image stopped decoding after the store was opened.
@@ -79,7 +82,8 @@ class ArrayStore:
 
     def _gather(self, indices: Indices) -> tuple[Indices, torch.Tensor]:
         flat = self._pixels.view(len(self._pixels), -1)
-        rows = indices if self._rows is None else self._rows[indices]
+        count = len(self._pixels) if self._rows is None else len(self._rows)
+        rows = indices % count if self._rows is None else self._rows[indices % count]
         taken = flat.index_select(0, torch.from_numpy(rows).to(flat.device))
         return indices, taken.view(-1, *self._pixels.shape[1:]).permute(0, 3, 1, 2)
 
@@ -101,8 +105,9 @@ class ThreadStore:
         how: str,
         crops: bool,
         bad: dict[int, str],
+        count: int,
     ) -> None:
-        self.how, self.crops, self.bad = how, crops, bad
+        self.how, self.crops, self.bad, self._count = how, crops, bad, count
         self._make, self._size, self._device, self._workers = make, size, device, max(workers, 1)
 
     def batches(self, pieces: Sequence[Indices], seed: int, epoch: int, finish: Finish[T]) -> Iterator[T]:
@@ -134,7 +139,7 @@ class ThreadStore:
         """Make one image; return its batch for the last place of a batch, where all others are done before."""
         batch, row_index = item
         row = None if batch.table is None else batch.table[row_index : row_index + 1]
-        batch.array[row_index] = self._make(int(batch.indices[row_index]), row)
+        batch.array[row_index] = self._make(int(batch.indices[row_index]) % self._count, row)
         batch.count()
         return batch if row_index == len(batch.indices) - 1 else None
 
@@ -189,6 +194,7 @@ def open_store(
         return ThreadStore(
             lambda index, _: read_uint8(lambda: images.read(index), preprocess),
             size, device, workers, how="stream", crops=False, bad=cache.examined(images, workers, use_cache=use_cache),
+            count=len(images),
         )  # fmt: skip
     if pixels.shape[1:3] == size == preprocess.resized_size:
         return ArrayStore(pixels, {}, device)
@@ -199,7 +205,7 @@ def open_store(
         return ArrayStore(made, {}, device)
     return ThreadStore(
         lambda index, _: apply_uint8(pixels[index], preprocess),
-        size, device, workers, how="stream", crops=False, bad={},
+        size, device, workers, how="stream", crops=False, bad={}, count=len(images),
     )  # fmt: skip
 
 
@@ -228,7 +234,7 @@ def _open_crops(
         method = preprocess.interpolation
         return ThreadStore(
             lambda index, row: _crop_of_encoded(images, index, row, augment, side, method),
-            (side, side), device, workers, how="stream", crops=True, bad=bad,
+            (side, side), device, workers, how="stream", crops=True, bad=bad, count=len(images),
         )  # fmt: skip
 
     bad: dict[int, str] = {}
@@ -251,7 +257,7 @@ def _open_crops(
             how, (bad, size) = "stream", cache.examine(images, workers)
             if max(size, images.least_bytes()) > cache.BUDGET_BYTES:
                 return from_encoded(bad)
-    return ThreadStore(crop, (side, side), device, workers, how=how, crops=True, bad=bad)
+    return ThreadStore(crop, (side, side), device, workers, how=how, crops=True, bad=bad, count=len(images))
 
 
 @BUDGET.kept()

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
+
 from residua._base.errors import InputError
 from residua._base.plain import plain
 from residua._base.words import some
 from residua.anatomy.inspect import inspect
+from residua.data.splitting import UNEVEN, unevenness
 from residua.evaluation.ensemble_runs import names_of
 from residua.evaluation.evaluate import relation
 from residua.evaluation.measures.calibration import calibration
@@ -38,6 +41,9 @@ class Row:
         top1: accuracy.
         top1_interval: Wilson's 95% interval of it.
         top5: share whose true class is among the five most probable.
+        balanced_accuracy: mean recall over the classes that have images.
+        macro_f1: mean F1 over the classes that occur.
+        recalls: of each class, in the order of `Comparison.classes`; None for one without images.
         loss: mean cross-entropy, nats.
         ece: expected calibration error, 15 bins of equal width.
         train_seconds: duration of its training, from its history; None without one.
@@ -53,6 +59,9 @@ class Row:
     top1: float
     top1_interval: tuple[float, float]
     top5: float
+    balanced_accuracy: float
+    macro_f1: float
+    recalls: tuple[float | None, ...]
     loss: float
     ece: float
     train_seconds: float | None
@@ -88,6 +97,7 @@ class Comparison:
         views: view sets.
         count: images.
         classes: names, in the order of the first run.
+        uneven: whether classes are so uneven in size that accuracy hardly counts the small ones.
         runs: one row per run, in the order given.
         differences: one entry per pair.
         notes: caveats, sentences.
@@ -99,6 +109,7 @@ class Comparison:
     views: str
     count: int
     classes: tuple[str, ...]
+    uneven: bool
     runs: tuple[Row, ...]
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
@@ -135,11 +146,11 @@ def compare(
     rows, right = [], []
     for name, run in zip(names, opened, strict=True):
         scores = scorer.scores(run)
-        rows.append(_row(name, run, scores))
+        rows.append(_row(name, run, scores, first.classes))
         right.append(scores.outcome.correct)
         if run is first:
-            scored = set(scores.labels.tolist())
-            if absent := [label for index, label in enumerate(first.classes) if index not in scored]:
+            counts = np.bincount(scores.labels, minlength=len(first.classes)).tolist()
+            if absent := [label for index, label in enumerate(first.classes) if not counts[index]]:
                 notes.append(f"without images here, and therefore not measured: {some(absent, 12)}")
             notes += [*scorer.dataset.notes, *scores.notes(scorer.split)]
     pairs = list(itertools.combinations(range(len(opened)), 2))
@@ -151,6 +162,7 @@ def compare(
         views=",".join(scoring.view_sets),
         count=len(right[0]),
         classes=first.classes,
+        uneven=unevenness(counts) >= UNEVEN,
         runs=tuple(rows),
         differences=tuple(
             Difference(names[i], names[j], test, p)
@@ -160,8 +172,8 @@ def compare(
     )
 
 
-def _row(name: str, run: Run, scores: Scores) -> Row:
-    metrics, outcome = scores.tally.metrics(run.classes), scores.outcome
+def _row(name: str, run: Run, scores: Scores, classes: Sequence[str]) -> Row:
+    metrics, outcome = scores.tally.metrics(classes), scores.outcome
     history, _ = read_history(run.folder)
     trained = history[-1].get("seconds") if history else None
     return Row(
@@ -173,6 +185,9 @@ def _row(name: str, run: Run, scores: Scores) -> Row:
         top1=metrics.top1,
         top1_interval=metrics.top1_interval,
         top5=metrics.top5,
+        balanced_accuracy=metrics.balanced_accuracy,
+        macro_f1=metrics.macro_f1,
+        recalls=tuple(each.recall if each.support else None for each in metrics.per_class),
         loss=metrics.loss,
         ece=calibration(outcome.probability, outcome.correct).ece,
         train_seconds=None if trained is None else float(trained),

@@ -50,13 +50,13 @@ def open_weighing(runs: Sequence[Run], scorer: Scorer, weights: str, select: str
     """
     if weights not in ("equal", "val") or select not in (None, "greedy"):
         raise InputError(
-            f"weights={weights!r}, select={select!r}",
-            "weights 'equal' or 'val', select 'greedy' or none",
+            f"member_weights={weights!r}, select={select!r}",
+            "member_weights 'equal' or 'val', select 'greedy' or none",
             "Leave both out for equal weights of all members",
         )
     if weights == "equal" and select is None:
         return Weighing("equal", None, None)
-    asked = "weights='val'" if weights == "val" else "select='greedy'"
+    asked = "member_weights='val'" if weights == "val" else "select='greedy'"
     if len(runs) == 1:
         raise InputError(f"{asked} for a single run", "an ensemble", "Name the other runs as members")
     first = runs[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +55,9 @@ class _Batches(Protocol):
 
 @torch.inference_mode()
 def quick_metrics(model: nn.Module, loader: _Batches, *, autocast: torch.dtype | None = None) -> dict[str, float | int]:
-    """Return loss, top1, top5 and count of one pass in eval mode, for the training loop after each epoch.
+    """Return loss, rates and count of one pass in eval mode, for the training loop after each epoch.
+
+    The rates are `top1`, `top5`, `balanced_accuracy` and `macro_f1`, see `Metrics`.
 
     The model's training mode is restored afterwards.
 
@@ -79,7 +83,18 @@ def quick_metrics(model: nn.Module, loader: _Batches, *, autocast: torch.dtype |
     finally:
         model.train(training)
     metrics = (tally or Tally(1)).metrics()
-    return {"loss": metrics.loss, "top1": metrics.top1, "top5": metrics.top5, "count": metrics.count}
+    rates = ("loss", "top1", "top5", "balanced_accuracy", "macro_f1", "count")
+    return {name: getattr(metrics, name) for name in rates}
+
+
+@functools.cache
+def warn_of_weights() -> None:
+    """Warn once that the former name of `member_weights` is used."""
+    warnings.warn(
+        "weights=… of an evaluation is called member_weights=… now, as training begins with weights=…; the old name "
+        "goes with the next release",
+        stacklevel=3,
+    )
 
 
 @takes(ScoreKeywords)
@@ -88,7 +103,7 @@ def evaluate(
     data: str | Path | None = None,
     *,
     members: Sequence[Run | Path | str] = (),
-    weights: Weights = "equal",
+    member_weights: Weights = "equal",
     select: Literal["greedy"] | None = None,
     slices: Path | str | None = None,
     studies: Sequence[FinishedStudy | Path | str] = (),
@@ -97,6 +112,7 @@ def evaluate(
     neighbours: bool = False,
     projection: Projection = "pca",
     full_provenance: bool = False,
+    weights: Weights | None = None,
     **options: Unpack[ScoreKeywords],
 ) -> Report:
     """Evaluate a run, or several as an ensemble: one pass per view set, and every number from its scores.
@@ -107,7 +123,7 @@ def evaluate(
             held-out part is evaluated: test, else validation. Of other data it is test, else validation, else all. Data
             may lack classes of the run: rates are then counted over the others.
         members: other runs with the same classes, in any order; their probabilities are averaged with the run's.
-        weights: "equal" in that average, or "val" for the least cross-entropy on the run's validation part.
+        member_weights: "equal" in that average, or "val" for the least cross-entropy on the run's validation part.
         select: "greedy" takes only the members that greedy forward selection on the validation part chooses.
         slices: a CSV file with a column `path` and others; results are given for each of their values.
         studies: folders of finished studies (`residua.study`) to show in the page.
@@ -119,6 +135,7 @@ def evaluate(
         projection: of that map: "pca", or "umap" (extra umap).
         full_provenance: whether the report states places on this machine; by default it names data by the last part of
             the path, and files relative to the data.
+        weights: the former name of `member_weights`, for one release.
         options: which part is scored and how: `split`, `views`, `batch_size`, `device`, `engine`, `precision`,
             `on_bad`, `cache`, `data_dir`, `progress`; see `ScoreOptions`.
 
@@ -127,6 +144,9 @@ def evaluate(
             files; views that a network cannot take; a member that has learnt from these images; a table that does
             not fit them; no validation part where one is needed; a folder that is no finished study.
     """
+    if weights is not None:
+        member_weights = weights
+        warn_of_weights()
     scoring = ScoreOptions(data=data, **options)
     finished = tuple(read_study(each) for each in studies)
     first_run, *folds = members_of(run)
@@ -143,7 +163,7 @@ def evaluate(
     part = scorer.part(first)
     keys = match(table, dataset, part) if table is not None else []
     notes = _notes(scorer, first)
-    weighing = open_weighing(runs, scorer, weights, select)
+    weighing = open_weighing(runs, scorer, member_weights, select)
     notes += [note for each in runs[1:] if (note := check_unseen(each, dataset, scorer.split, "score it"))]
     notes += weighing.notes
     reestimated: Reestimation | None = None
@@ -190,6 +210,7 @@ def evaluate(
         report,
         name=" + ".join(each.name for each in runs),
         recipe=first.recipe,
+        computed_with=first.metrics.get("computed_with"),
         history=history,
         slices=by_value,
         ensemble=ensemble,
@@ -213,14 +234,15 @@ def evaluate_model(
     data: dict[str, Any] | None = None,
     recipe: dict[str, Any] | None = None,
     history: Sequence[dict[str, Any]] = (),
+    computed_with: dict[str, Any] | None = None,
     root: Path | None = None,
     **options: Unpack[PassKeywords],
 ) -> Report:
     """Evaluate a network on a split whose labels index `classes`, and return the full report.
 
-    `name`, `data`, `recipe` and `history` are passed on to it; file names are given relative to `root`. `options` are
-    `batch_size`, `device`, `engine`, `precision`, `on_bad` (by default the recipe's) and `progress`; see
-    `ScoreOptions`.
+    `name`, `data`, `recipe`, `history` and `computed_with` are passed on to it; file names are given relative to
+    `root`. `options` are `batch_size`, `device`, `engine`, `precision`, `on_bad` (by default the recipe's) and
+    `progress`; see `ScoreOptions`.
 
     Raises:
         InputError: an empty split, a bad file, an option out of range.
@@ -247,7 +269,7 @@ def evaluate_model(
         data=data,
         root=root,
     )
-    return replace(report, name=name, recipe=recipe, history=tuple(history))
+    return replace(report, name=name, recipe=recipe, history=tuple(history), computed_with=computed_with)
 
 
 def relation(chosen: str, *, own_data: bool, recipe: dict[str, Any] | None = None) -> str:

@@ -15,8 +15,10 @@ from residua.families.build import build
 from residua.families.network import Classifier
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
+from residua.specs.resnet import ResNetSpec
 from residua.specs.schema import Spec
 
+_PHOTO_REDUCTION = 16  # the networks of ImageNet have 32, those of CIFAR 4 or 8
 _LARGEST = 1024  # pixels; a network that takes nothing from a size up to here has a structural size
 
 
@@ -81,6 +83,25 @@ def _check_oblong(spec: Spec, height: int, width: int) -> None:
     raise InputError(
         f"images of {height} × {width} pixels for {spec.name}", wanted, "Use a network that takes images of any size"
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def reduction(spec: Any) -> int:
+    """Return how many pixels of the image, by side, one pixel of the network's features stands for; 1 for vectors.
+
+    32 for the residual networks of ImageNet, 4 for those of CIFAR.
+    """
+    if isinstance(spec, ResNetSpec):
+        return spec.own_stride  # known without building the network
+    network, images = _on_meta(spec, spec.input_size, spec.input_size, 2)
+    with torch.no_grad():
+        features = network.forward_features(images)
+    return round(spec.input_size / features.shape[-1]) if features.ndim == 4 else 1
+
+
+def is_for_photos(spec: Spec) -> bool:
+    """Return whether a network is one for photos: by its own resolutions, and not by the size that it is given."""
+    return reduction(spec) >= _PHOTO_REDUCTION
 
 
 def check_batch(spec: Spec, size: int, batch_size: int, hold: Callable[[nn.Module], None] = lambda _: None) -> None:

@@ -74,11 +74,11 @@ def interval_chart(title: str, rows: Sequence[Row], show: Show) -> Markup:
     return image("bars", _WIDTH, height, f"{title}: {spoken}", parts)
 
 
-def interval_bar(rate: float, low: float, high: float, baseline: float) -> Markup:
-    """Return an SVG scale from 0 to 100% with the rate, its interval, and the baseline as a tick."""
+def interval_bar(rate: float, low: float, high: float, baseline: float, name: str = "top-1") -> Markup:
+    """Return an SVG scale from 0 to 100% with the rate called `name`, its interval, and the baseline as a tick."""
 
     axis = Axis((0, 0.5, 1), ("0%", "50%", "100%"), 0, 1, 14, 324)
-    spoken = f"top-1 {rate:.1%}, interval {low:.1%} to {high:.1%}; most frequent class {baseline:.1%}"
+    spoken = f"{name} {rate:.1%}, interval {low:.1%} to {high:.1%}; most frequent class {baseline:.1%}"
     # The word moves with its tick, and stays inside the drawing at both ends.
     anchor = "start" if baseline < 0.2 else "end" if baseline > 0.8 else "middle"
     parts = Markup(

@@ -31,9 +31,9 @@ class AugmentSpec:
 
     Attributes:
         crop: "none" (the evaluation crop), "pad" (pad by `pad` pixels of zeros, crop back at random; He 2015,
-            section 4.2), "random_resized" (area and aspect at random; Szegedy 2015), or "auto": "pad" for
-            images up to 64 pixels, whose objects fill the frame, "random_resized" for larger ones; `resolve`
-            settles it before any image is read.
+            section 4.2), "random_resized" (area and aspect at random; Szegedy 2015), or "auto": "pad" for networks of
+            small images up to 64 pixels, whose objects fill the frame, "random_resized" elsewhere; `resolve` settles
+            it before any image is read.
         pad: pixels on each side for `crop="pad"`.
         scale: range of the area of a random resized crop, as a fraction of the image's.
         ratio: range of its aspect ratio, width / height.
@@ -102,8 +102,13 @@ class AugmentSpec:
         turned = self.rotation > 0 or self.shear > 0 or self.zoom != (1.0, 1.0)
         return turned or (max(self.shifts) > 0 and (self.subpixel or self.fill != "nearest"))
 
-    def resolve(self, image_size: int) -> AugmentSpec:
-        """Return the same specification with crop="auto" settled for images of this side, pixels."""
+    def resolve(self, image_size: int, *, photos: bool = False) -> AugmentSpec:
+        """Return the same specification with crop="auto" settled.
+
+        Args:
+            image_size: side of the network's input, pixels.
+            photos: whether the network is one for photos, whatever the size that it is given.
+        """
         if self.crop != "auto":
             return self
-        return replace(self, crop="pad" if image_size <= SMALL_IMAGE else "random_resized")
+        return replace(self, crop="pad" if image_size <= SMALL_IMAGE and not photos else "random_resized")

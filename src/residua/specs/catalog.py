@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 import reprlib
 import sys
 import warnings
@@ -14,6 +15,7 @@ from typing import Any
 
 from residua._base.errors import InputError, Notice, ask_whether
 from residua.specs.aliases import equal_of
+from residua.specs.costs_of_others import cost_of, nearest_by_cost
 from residua.specs.families import FAMILIES
 from residua.specs.near_misses import near_misses, same_spelling
 from residua.specs.no_equal import nearest_of
@@ -24,8 +26,9 @@ SERIES: tuple[Series, ...] = tuple(
     series for family in FAMILIES.values() for series in getattr(family.specs, "SERIES", ())
 )
 
-
 _SOURCE = Path(__file__).parents[1]
+_USUAL = r"(?:wide_|se)?resne(?:t\d+(?:_2)?|xt\d+_\d+x\d+d)"
+"""The residual networks that are named beside others by their costs."""
 
 
 @cache
@@ -103,10 +106,13 @@ def _of_others(name: str) -> Spec:
             return spec.edit(**equal.edits)
         shown = f"{shown}, which would be {equal.name}"
     elif nearest := nearest_of(name):
+        closest = _nearest_by_cost(name)
+        by_cost = f". By cost the nearest residual network is {closest}" if closest else ""
+        use = closest.partition(" ")[0] or nearest.name
         raise InputError(
-            f"network {shown}, which the catalog does not have",
-            f"a name of the catalog. The nearest is {nearest.name}; {name} has {nearest.words}",
-            f"Use {nearest.name} with what it lacks in mind, or see them all with: residua models",
+            f"network {shown}, which is outside: the catalog has residual networks, and those that led to them",
+            f"a name of the catalog. The nearest is {nearest.name}; {name} has {nearest.words}{by_cost}",
+            f"Use {use} with what it lacks in mind, or see them all with: residua models",
         )
     elif ours := same_spelling(name, list_models()):
         _notify(f"{name} is {ours} here: the same name but for case and separators")
@@ -118,6 +124,22 @@ def _of_others(name: str) -> Spec:
         f"a name of the catalog{'. ' + near if near else ', such as resnet50, cifar_resnet20 or vgg16'}",
         "See them all with: residua models",
     )
+
+
+def _nearest_by_cost(name: str) -> str:
+    """Return the residual network for photos that costs most nearly what another's network does, with both costs."""
+    cost = cost_of(name.rpartition("/")[2].partition(".")[0])
+    if cost is None:
+        return ""
+    # One form of each: the others cost the same.
+    residual = (spec for spec in _rows().values() if re.fullmatch(_USUAL, spec.name))
+    ours = {spec.name: pair for spec in residual if (pair := counts(spec.name))}
+    closest = nearest_by_cost(cost, ours)
+    return f"{closest} ({_costs(ours[closest])}; {name} {_costs(cost)})"
+
+
+def _costs(pair: tuple[int, int]) -> str:
+    return f"{pair[0] / 1e6:.3g} M parameters, {pair[1] / 1e9:.3g} G MACs"
 
 
 def _notify(sentence: str) -> None:

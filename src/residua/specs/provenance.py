@@ -37,7 +37,8 @@ class Provenance:
     def __str__(self) -> str:
         text = f"weights {self.given} (SHA-256 {self.sha256[:12]}…)"
         if self.form:
-            text += f", which settle {', '.join(f'{name}={value!r}' for name, value in self.form)}"
+            form = ", ".join(f"{name}={value!r}" for name, value in self.form)
+            text += f", which decide what the network's name leaves open: {form}"
         if self.adapted:
             text += f", {', '.join(self.adapted)} fitted to the image's channels"
         return text + (f", {', '.join(self.fresh)} newly drawn" if self.fresh else "")

@@ -163,7 +163,7 @@ def _recipe(
     if recipe is not None:
         needed = ("measure_train", "train_images") if quick else ("measure_train",)
         fields = {key: fields[key] for key in needed if key in fields}
-    settled = recipe if isinstance(recipe, Recipe) else load_recipe(recipe or own, image_size=32, images=images)
+    settled = recipe if isinstance(recipe, Recipe) else load_recipe(recipe or own, images=images)
     return override(override(settled, **fields), **overrides)
 
 

@@ -14,7 +14,7 @@ from residua.evaluation.report.report import Report, write_report
 from residua.families.build import build
 from residua.training.folder.checkpoint import list_checkpoints, save_weights
 from residua.training.recipe_file import to_dict
-from residua.training.trainer import Trainer
+from residua.training.trainer import MEASURES, Trainer
 from residua.weights.bundle.write import save_bundle
 
 
@@ -51,7 +51,21 @@ def finish(trainer: Trainer, stop: StopRequest) -> None:
         f"{counted(report.count, 'image')}) "
         f"and loss {report.loss:.4f} after {clock(trainer.state.seconds)}; see {plan.folder}/report.html"
     )
+    trainer.display.say(_beside_baseline(report))
     stop.check()
+
+
+def _beside_baseline(report: Report) -> str:
+    """Return how the accuracy stands against always answering the most frequent class."""
+    most = max(report.per_class, key=lambda row: row.support)
+    always = f"always answering {most.name} would be right for {report.baseline:.2%}"
+    points = f"{100 * (report.top1 - report.baseline):+z.2f} points"
+    low, high = report.top1_interval
+    if high < report.baseline:
+        return f"Worse than guessing: {always} ({points})"
+    if low <= report.baseline:
+        return f"Not shown to be better than guessing: {always} ({points})"
+    return f"Better than guessing: {always} ({points})"
 
 
 def _kept_epoch(trainer: Trainer) -> str:
@@ -60,7 +74,7 @@ def _kept_epoch(trainer: Trainer) -> str:
     kept = f"Kept: the weights of epoch {state.best_epoch if _is_best_kept(trainer) else state.epoch}"
     if not state.best_epoch:
         return f"{kept}, the last"
-    best = f"val accuracy {state.best_top1:.2%}"
+    best = f"val {MEASURES[trainer.plan.recipe.keep_by]} {state.best_score:.2%}"
     return (
         f"{kept}, the best ({best})"
         if _is_best_kept(trainer)
@@ -95,17 +109,20 @@ def _evaluate(trainer: Trainer, stop: StopRequest) -> Report:
         data=data | {"notes": notes, "evaluated": relation(dataset.held_out, own_data=True, recipe=recipe)},
         recipe=recipe,
         history=trainer.state.history,
+        computed_with=trainer.computed_with(),
         root=Path(dataset.location) if dataset.location else None,
     )
 
 
 def _metrics(trainer: Trainer, report: Report) -> dict[str, Any]:
     state = trainer.state
-    rates = ("split", "count", "top1", "top1_interval", "top5", "loss")
+    rates = ("split", "count", "top1", "top1_interval", "top5", "balanced_accuracy", "macro_f1", "loss")
     metrics = {name: getattr(report, name) for name in rates}
-    metrics |= {"epochs": state.epoch, "steps": trainer.global_step}
+    metrics |= {"epochs": state.epoch, "steps": trainer.global_step, "computed_with": trainer.computed_with()}
     if state.best_epoch:
         metrics |= {"best_epoch": state.best_epoch, "best_val_top1": state.best_top1}
+        if (by := trainer.plan.recipe.keep_by) != "top1":
+            metrics |= {f"best_val_{by}": state.best_score}
     return metrics
 
 

@@ -10,9 +10,11 @@ from residua._base.files import writing
 from residua._base.lock import exclusive
 from residua._base.signals import Stopped, StopRequest
 from residua._base.words import counted, worded
+from residua.data.splitting import UNEVEN, unevenness
 from residua.data.tables.label_table import ColumnNames, label_table
 from residua.specs.preprocess import describe
 from residua.specs.schema import Spec
+from residua.training.epoch_table import header, row
 from residua.training.finish import finish
 from residua.training.folder.checkpoint import epoch_path, remove_leftovers
 from residua.training.folder.claim import claim, opening
@@ -21,11 +23,15 @@ from residua.training.plan import Plan, check_content, open_data, open_plan, wri
 from residua.training.recipe import Recipe
 from residua.training.request import ask
 from residua.training.resume import resume as resume_from_checkpoint
+from residua.training.step.guessing import far_above_guessing
 from residua.training.step.memory import advice_while_opening, advice_while_training
 from residua.training.step.range_test import EARLY, STEPS, range_test
 from residua.training.trainer import Diverged, Trainer
 from residua.weights.open import load
 from residua.weights.run import Run
+
+_EARLY_EPOCHS = 3  # whose losses are compared with that of guessing: a later rise has other reasons
+_CLASSES_SHOWN = 8  # of each end of the list
 
 
 def train(
@@ -99,7 +105,10 @@ def train(
         if is_finished(folder):
             if request.names_other_data:
                 check_content(request, open_data(request))
-            display.say(f"{folder} is finished: nothing is left to do")
+            display.say(
+                f"{folder} is finished: nothing is left to do. To train on, begin another run with its weights: "
+                f"{request.command_to_train_on}"
+            )
             return load(folder)
         for swept in (folder, checkpoints_of(folder)):
             remove_leftovers(swept)
@@ -145,9 +154,13 @@ def _advised(error: Diverged, trainer: Trainer, stop: StopRequest) -> Diverged:
 
 
 def _train(trainer: Trainer, stop: StopRequest) -> None:
+    warned, first, balanced = False, trainer.state.epoch + 1, trainer.plan.recipe.keep_by != "top1"
     while not trainer.done:
         number = trainer.state.epoch + 1
-        trainer.display.say(f"Epoch {number}: learning rate {trainer.rate(trainer.global_step):.6g}")
+        if not trainer.display.live:
+            trainer.display.say(f"Epoch {number}: learning rate {trainer.rate(trainer.global_step):.6g}")
+        elif number == first:
+            trainer.display.say(header(balanced=balanced))
         for group in trainer.groups():
             trainer.step(group)
             if trainer.display.due():
@@ -159,9 +172,29 @@ def _train(trainer: Trainer, stop: StopRequest) -> None:
             trainer.save()
             raise
         due = trainer.done or trainer.cheap_to_save()
-        if verdict:
+        if trainer.display.live:
+            best = trainer.state.best_epoch == number
+            trainer.display.say(row(trainer.state.history[-1], balanced=balanced, best=best))
+        elif verdict:
             trainer.display.say(f"Epoch {number}: {verdict}{_whereabouts(trainer, number, due)}")
+        if not warned and (sentence := _far_above_guessing(trainer)):
+            trainer.display.warn(sentence)
+            warned = True
         _save(trainer, stop, due=due)
+
+
+def _far_above_guessing(trainer: Trainer) -> str:
+    """Return a sentence where the loss of the epoch that ended is far above that of guessing, else ""."""
+    line = trainer.state.history[-1]
+    if line["epoch"] > _EARLY_EPOCHS:
+        return ""
+    return far_above_guessing(
+        line["train_loss"],
+        line["val_loss"],
+        classes=len(trainer.plan.dataset.classes),
+        aux=trainer.aux_weight * len(trainer.model.aux_heads()),
+        learning_rate=trainer.plan.recipe.learning_rate,
+    )
 
 
 def _whereabouts(trainer: Trainer, number: int, due: bool) -> str:
@@ -193,13 +226,16 @@ def _introduce(trainer: Trainer) -> None:
         say(
             f"{name}: images ({count}, 3, {side}, {side}) as the network sees them, labels ({count},) of {many} classes"
         )
+    say(_class_sizes(plan))
+    if plan.recipe.freeze:
+        learning = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
+        say(f"Frozen: {plan.recipe.freeze}; {learning:,} of {parameters:,} parameters learn")
     for note in plan.dataset.notes:
         say(note)
     if plan.recipe.validate_on == "test":
         say("The test images validate, as the recipe states: what they score in the end is optimistic")
     if plan.measures:
         say(f"Images, as measured on the training part: {describe(plan.preprocess)}")
-    say(f"{trainer.hardware.sentence}; {trainer.kernels.name} kernels ({trainer.kernels.reason})")
     say(
         f"Recipe {plan.recipe.name}: {counted(plan.recipe.epochs, 'epoch')}, "
         f"{counted(plan.total_steps, 'step')} of {_images(plan)}"
@@ -212,6 +248,20 @@ def _introduce(trainer: Trainer) -> None:
             f"The weights of each epoch are kept: up to {counted(plan.recipe.epochs, 'file')} of {size:,.1f} MB, "
             f"{plan.recipe.epochs * size:,.1f} MB in all, in {plan.checkpoints}"
         )
+    say(f"{trainer.hardware.sentence}; {trainer.kernels.name} kernels ({trainer.kernels.reason})")
+
+
+def _class_sizes(plan: Plan) -> str:
+    """Return the classes with their training images, the largest first; of many both ends."""
+    counts = plan.train.class_counts.tolist()
+    names = [
+        f"{name} ({count:,})" for count, name in sorted(zip(counts, plan.dataset.classes, strict=True), reverse=True)
+    ]
+    if len(names) > 2 * _CLASSES_SHOWN:
+        names[_CLASSES_SHOWN:-_CLASSES_SHOWN] = [f"… ({len(names) - 2 * _CLASSES_SHOWN:,} others)"]
+    uneven = plan.recipe.balance == "none" and unevenness(counts) >= UNEVEN
+    advice = worded("; uneven: balance='logits' or balance='sampler' counts the classes alike") if uneven else ""
+    return f"Training images of each class: {', '.join(names)}{advice}"
 
 
 def _images(plan: Plan) -> str:

@@ -248,6 +248,7 @@ def _loaders(recipe: Recipe, dataset: Dataset, preprocess: PreprocessSpec, hardw
             seed=recipe.seed,
             workers=recipe.workers or None,
             channels_last=hardware.channels_last,
+            balanced=recipe.balance == "sampler",
             on_bad="skip",
         )
         for name, split in dataset.splits.items()

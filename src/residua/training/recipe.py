@@ -72,16 +72,24 @@ class Recipe:
         plateau_patience: epochs of standing still that it takes.
         min_learning_rate: floor under drops of the plateau rule.
         label_smoothing: mass that moves from the true class to all classes alike (Szegedy 2015, section 7).
+        balance: what is done about classes of uneven size. "none". "loss": images count by the weight of their class.
+            "sampler": every class is visited equally often, in epochs of the same length. "logits": the logarithm of
+            each class's share is added to its logit while training, and left out after (Menon 2021).
+        balance_beta: of balance="loss": weights are inverse to the effective number of images, (1 - β^n) / (1 - β)
+            (Cui 2019); 1 for the inverse frequency.
+        balance_tau: of balance="logits": the factor of what is added (Menon 2021, equation 10).
         ema_decay: decay per step of an average of the weights, which then is validated and kept; 0 for none.
         freeze: what stands still, weights and statistics: "backbone", all but the head; "layer2" or the like,
             everything up to the end of that stage or end point; a number of parts from the image on; "" for nothing.
         layer_decay: each part of the network learns at this factor times the rate of the part behind it, the
             classifier at the whole rate (ELECTRA, Clark 2020; BEiT, Bao 2021); 1 for the same rate everywhere.
         clip_norm: largest norm of the whole gradient; 0 for no limit.
-        early_stop_epochs: stop after so many epochs without a better validation accuracy; 0 for never.
-        keep: which weights become the run's: "best" (by validation accuracy), "last", or "every". With "every", a file
+        early_stop_epochs: stop after so many epochs without a better validation, by `keep_by`; 0 for never.
+        keep: which weights become the run's: "best" (see `keep_by`), "last", or "every". With "every", a file
             for each epoch stays in checkpoints/ (never pruned), and the best, without validation the last, become the
             run's.
+        keep_by: by what of the validation images the best epoch is chosen, and `early_stop_epochs` counts: "top1",
+            "balanced_accuracy" (mean recall of the classes) or "macro_f1". Equal values: the lower loss.
         precision: "auto", "fp32" or "bf16" (autocast).
         channels_last: memory layout: "auto", "yes" or "no".
         compile: run the network through torch.compile.
@@ -137,12 +145,16 @@ class Recipe:
     plateau_patience: Count = 5
     min_learning_rate: Strength = 0.0
     label_smoothing: Annotated[float, Span(0, 1, below=True)] = 0.0
+    balance: Literal["none", "loss", "sampler", "logits"] = "none"
+    balance_beta: Annotated[float, Span(0, 1, hint="Cui 2019 tries 0.9, 0.99, 0.999 and 0.9999")] = 1.0
+    balance_tau: Annotated[float, Span(0, 100, above=True, hint="Menon 2021 uses 1")] = 1.0
     ema_decay: Annotated[float, Span(0, 1, below=True)] = 0.0
     freeze: Annotated[str, Length(200)] = ""
     layer_decay: Annotated[float, Span(0, 1, above=True)] = 1.0
     clip_norm: Strength = 0.0
     early_stop_epochs: Count = 0
     keep: Literal["best", "last", "every"] = "last"
+    keep_by: Literal["top1", "balanced_accuracy", "macro_f1"] = "top1"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     channels_last: Literal["auto", "yes", "no"] = "auto"
     compile: bool = False
@@ -241,6 +253,11 @@ def _consistent(recipe: Recipe) -> None:
             "sgd with momentum > 0",
             "Use nesterov=False" if recipe.optimizer != "sgd" else "Use momentum=0.9 or nesterov=False",
         )
+    for name, kind in (("balance_beta", "loss"), ("balance_tau", "logits")):
+        if (value := getattr(recipe, name)) != 1 and recipe.balance != kind:
+            raise InputError(
+                f"{name}={value:g} with balance={recipe.balance!r}", f"balance={kind!r}", f"Give balance={kind!r} too"
+            )
     if recipe.zca and recipe.center not in ("channel", "pixel"):
         raise InputError(
             f"zca with center={recipe.center!r}", "images less the mean of the training images", "Use center='channel'"

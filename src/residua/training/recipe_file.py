@@ -12,14 +12,17 @@ from typing import Any
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_local
 from residua._base.words import quoted
-from residua.specs.augment import SMALL_IMAGE, AugmentSpec
+from residua.specs.augment import AugmentSpec
 from residua.specs.fields import checked, field_rules, field_types, left_out, parsed
+from residua.specs.synonyms import meant
 from residua.training.recipe import Recipe, warn_of_engine
 
 _AUGMENT = field_types(AugmentSpec)
 _FIELDS = {key: wanted for key, wanted in field_types(Recipe).items() if key != "augment"}
 
 FEW = 10_000  # images; below, an epoch of large batches has too few steps to learn from
+_ALIKE = 0.7  # of the letters of two keys: below they mean different things
+_BESIDE = ("model", "out", "weights", "resume", "data_dir", "full_provenance")  # arguments of `train` beside the recipe
 _BEFORE_DATA = (
     "val_fraction",
     "folds",
@@ -56,12 +59,12 @@ class RecipePair:
         return self.small if images < FEW else self.large
 
 
-def load_recipe(name_or_path: str | Path, *, image_size: int = 32, images: int = FEW) -> Recipe:
+def load_recipe(name_or_path: str | Path, *, photos: bool = False, images: int = FEW) -> Recipe:
     """Return the recipe of that name, or of that TOML file.
 
     Args:
         name_or_path: "fast", "paper", "keras", "slim", or a path that ends in .toml.
-        image_size: side of the network's input, pixels; above 64 the file's [photos] table applies.
+        photos: whether the network is one for photos (`is_for_photos`): then the file's [photos] table applies.
         images: to train on; below 10,000 the file's [few] table applies.
 
     Raises:
@@ -79,7 +82,7 @@ def load_recipe(name_or_path: str | Path, *, image_size: int = 32, images: int =
                 f"a TOML file, or one of {', '.join(list_recipes())}",
                 "Check the path, or name a recipe: recipe='fast'",
             ) from None
-        return from_toml(text, source=str(path), image_size=image_size, images=images)
+        return from_toml(text, source=str(path), photos=photos, images=images)
     if str(name_or_path) not in list_recipes():
         raise InputError(
             f"no recipe is called {str(name_or_path)!r}",
@@ -87,14 +90,14 @@ def load_recipe(name_or_path: str | Path, *, image_size: int = 32, images: int =
             did_you_mean(str(name_or_path), list_recipes(), 1),
         )
     text = (resources.files("residua") / "recipes" / f"{name_or_path}.toml").read_text(encoding="utf-8")
-    return from_toml(text, source=f"{name_or_path}.toml", image_size=image_size, images=images)
+    return from_toml(text, source=f"{name_or_path}.toml", photos=photos, images=images)
 
 
-def from_toml(text: str, *, source: str = "the recipe", image_size: int = 32, images: int = FEW) -> Recipe:
+def from_toml(text: str, *, source: str = "the recipe", photos: bool = False, images: int = FEW) -> Recipe:
     """Return the recipe that a TOML text describes; fields that it leaves out keep their defaults.
 
-    Fields of the table [photos] replace those above when `image_size` exceeds 64 pixels. Those of [few] do when there
-    are fewer than 10,000 images to train on, those of [photos.few] when both hold.
+    Fields of the table [photos] replace those above when the network is one for photos, whatever the size of its
+    input. Those of [few] do when there are fewer than 10,000 images to train on, those of [photos.few] when both hold.
     """
     try:
         table = tomllib.loads(text)
@@ -105,7 +108,7 @@ def from_toml(text: str, *, source: str = "the recipe", image_size: int = 32, im
             "lines such as `epochs = 10`",
             "Write one field a line; text stands in quotes",
         ) from None
-    holds = {"few": images < FEW, "photos": image_size > SMALL_IMAGE}
+    holds = {"few": images < FEW, "photos": photos}
     fields = _fields(table, source, holds)
     try:
         augment = AugmentSpec(**fields.pop("augment"))
@@ -249,7 +252,10 @@ def _unknown(key: str, table: str, known: dict[str, Any]) -> InputError:
     return InputError(
         f"{table} has the unknown key {key!r}",
         "every key is a field of the recipe",
-        elsewhere or did_you_mean(key, known, 1) or f"Known keys: {', '.join(known)}",
+        elsewhere
+        or meant(key, [*known, *_BESIDE])
+        or did_you_mean(key, known, 1, _ALIKE)
+        or f"Known keys: {', '.join(known)}",
     )
 
 

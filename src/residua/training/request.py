@@ -14,7 +14,7 @@ from residua._base.run_files import RECIPE_FILE
 from residua.data.corrections import Corrections, read_corrections
 from residua.data.tables.label_table import LabelTable
 from residua.families.build import spec_of
-from residua.families.sizes import check_batch, check_input
+from residua.families.sizes import check_batch, check_input, is_for_photos
 from residua.runtime.device import choose_hardware
 from residua.specs.preprocess import size_words
 from residua.specs.schema import Spec
@@ -62,6 +62,12 @@ class Request:
     def command(self) -> str:
         """The command that resumes this run; network and recipe are in its folder."""
         return shlex.join(["residua", "train", *self.source, "--out", str(self.folder), "--resume"])
+
+    @property
+    def command_to_train_on(self) -> str:
+        """The command that begins another run with the weights of this one."""
+        words = ["residua", "train", *self.source, "--model", self.spec.name, "--weights", str(self.folder)]
+        return shlex.join([*words, "--out", "ANOTHER"])
 
     @property
     def names_other_data(self) -> bool:
@@ -120,21 +126,22 @@ def ask(
             "Leave resume=True out",
         )
     spec = origin.spec if origin and model is None else spec_of("resnet18" if model is None else model)
-    # recipe.toml is for people and for other runs: its number of epochs is computed, not the one asked for.
-    if origin and (recipe is None or recipe in (str(folder / RECIPE_FILE), folder / RECIPE_FILE)):
-        recipes = [(origin.recipes.large, FEW), (origin.recipes.small, 0)]
-        large, small = (_settle(own, spec, overrides, images) for own, images in recipes)
-    else:
-        large, small = (_settle(recipe or "fast", spec, overrides, images) for images in (FEW, 0))
-    # A name stands for a network that fits the images; a spec states its channels itself.
-    published = spec.input_size
-    ends = {"input_size": large.image_size, **({"in_channels": 3} if isinstance(model, str) else {})}
     if "num_classes" in (model_edits or {}):
         raise InputError(
             f"num_classes={(model_edits or {})['num_classes']} for training",
             "as many classes as the data has",
             "Leave num_classes out",
         )
+    photos = is_for_photos(spec_of(spec, **(model_edits or {})))
+    # recipe.toml is for people and for other runs: its number of epochs is computed, not the one asked for.
+    if origin and (recipe is None or recipe in (str(folder / RECIPE_FILE), folder / RECIPE_FILE)):
+        recipes = [(origin.recipes.large, FEW), (origin.recipes.small, 0)]
+        large, small = (_settle(own, spec, overrides, images, photos=photos) for own, images in recipes)
+    else:
+        large, small = (_settle(recipe or "fast", spec, overrides, images, photos=photos) for images in (FEW, 0))
+    # A name stands for a network that fits the images; a spec states its channels itself.
+    published = spec.input_size
+    ends = {"input_size": large.image_size, **({"in_channels": 3} if isinstance(model, str) else {})}
     spec = spec_of(spec, **{**ends, **(model_edits or {})})
     if spec.in_channels != 3:
         raise InputError(
@@ -232,13 +239,8 @@ def _initial_weights(
     return begun
 
 
-def _settle(source: str | Path | Recipe, spec: Spec, overrides: dict[str, Any], images: int) -> Recipe:
-    if isinstance(source, Recipe):
-        recipe = source
-    else:
-        asked = {key: value for key, value in overrides.items() if key == "image_size"}
-        size = override(load_recipe(source), **asked).image_size or spec.input_size
-        recipe = load_recipe(source, image_size=size, images=images)
+def _settle(source: str | Path | Recipe, spec: Spec, overrides: dict[str, Any], images: int, *, photos: bool) -> Recipe:
+    recipe = source if isinstance(source, Recipe) else load_recipe(source, photos=photos, images=images)
     recipe = override(recipe, **overrides)
     size = recipe.image_size or spec.input_size
-    return dataclasses.replace(recipe, image_size=size, augment=recipe.augment.resolve(size))
+    return dataclasses.replace(recipe, image_size=size, augment=recipe.augment.resolve(size, photos=photos))

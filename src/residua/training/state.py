@@ -30,6 +30,7 @@ class State:
         plateau_wait: epochs since.
         best_epoch: the epoch with the best validation, counted from 1; 0 before there is one.
         best_top1: its accuracy, fraction of 1.
+        best_score: what the recipe's `keep_by` measured of it, fraction of 1.
         best_loss: its loss, which decides between equal accuracies.
         stopped_early: the early-stop rule has ended the run.
         history: the lines of history.jsonl.
@@ -46,6 +47,7 @@ class State:
     plateau_wait: int = 0
     best_epoch: int = 0
     best_top1: float = 0.0
+    best_score: float = 0.0
     best_loss: float = 0.0
     stopped_early: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -58,6 +60,8 @@ class State:
             InputError: a field is unknown, missing or of the wrong type.
         """
         known = get_type_hints(cls)
+        # Runs that were begun before it chose by accuracy.
+        fields = {"best_score": fields.get("best_top1"), **fields}
         if fields.keys() != known.keys():
             raise InputError(
                 f"the fields {sorted(fields)}",
@@ -94,12 +98,19 @@ class State:
         if training:
             self.train_seconds += seconds
 
-    def rank(self, recipe: Recipe, top1: float, loss: float) -> bool:
-        """Record the validation of the current epoch; return whether it is the best so far."""
-        number = self.epoch + 1
-        best = not self.best_epoch or (top1, -loss) > (self.best_top1, -self.best_loss)
+    def rank(self, recipe: Recipe, top1: float, loss: float, score: float | None = None) -> bool:
+        """Record the validation of the current epoch; return whether it is the best so far.
+
+        Args:
+            recipe: has the rules.
+            top1: accuracy.
+            loss: decides between equal scores.
+            score: what `recipe.keep_by` measured; None for the accuracy.
+        """
+        number, score = self.epoch + 1, top1 if score is None else score
+        best = not self.best_epoch or (score, -loss) > (self.best_score, -self.best_loss)
         if best:
-            self.best_epoch, self.best_top1, self.best_loss = number, top1, loss
+            self.best_epoch, self.best_top1, self.best_score, self.best_loss = number, top1, score, loss
         if recipe.early_stop_epochs and number - self.best_epoch >= recipe.early_stop_epochs:
             self.stopped_early = True
         if self.plateau_best is None or loss < self.plateau_best - _PLATEAU_MARGIN:
@@ -122,7 +133,7 @@ class State:
         Args:
             step: optimizer steps done in all.
             rate: learning rate of the last of them.
-            validation: loss and top1 of the validation, None when there is no validation split.
+            validation: loss, top1 and balanced_accuracy of the validation, None when there is no validation split.
             sample: the same of the training images that the recipe has measured.
         """
         line = {
@@ -131,6 +142,7 @@ class State:
             "train_loss": self.loss,
             "val_loss": validation["loss"] if validation else None,
             "val_top1": validation["top1"] if validation else None,
+            **({"val_balanced_accuracy": validation["balanced_accuracy"]} if validation else {}),
             **({"train_top1": sample["top1"]} if sample else {}),
             "learning_rate": rate,
             "images_per_second": round(self.images_per_second, 1),
@@ -166,6 +178,11 @@ class Moment:
     val_top1: float | None
     images_per_second: float
     seconds_left: float
+
+    @property
+    def share(self) -> float:
+        """The part of the run that is done, a fraction of 1."""
+        return self.step / max(1, self.steps)
 
     def __str__(self) -> str:
         accuracy = "-" if self.val_top1 is None else f"{self.val_top1:.1%}"

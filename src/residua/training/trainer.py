@@ -36,6 +36,7 @@ from residua.training.folder.checkpoint import (
 from residua.training.initial_weights import load_initial
 from residua.training.plan import Plan
 from residua.training.state import Moment, State
+from residua.training.step.balance import choose_balance
 from residua.training.step.freeze import frozen
 from residua.training.step.kernels import choose_kernels
 from residua.training.step.loss import training_loss
@@ -47,6 +48,8 @@ from residua.training.step.optim import (
     set_learning_rate,
 )
 
+MEASURES = {"top1": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
+"""What the best epoch may be chosen by (`Recipe.keep_by`), for people."""
 _SAVING_SHARE = 0.05  # at most this share of the time goes into checkpoints at the ends of epochs
 
 
@@ -77,6 +80,7 @@ class Trainer:
         self.model = hardware.place(build(plan.spec))
         # Specs of networks without auxiliary classifiers lack the field.
         self.aux_weight: float = getattr(plan.spec, "aux_weight", 0.0)
+        self.balance = choose_balance(recipe, plan.train.class_counts, hardware.device)
         self.frozen = frozen(plan.spec, recipe.freeze)
         self.frozen.apply(self.model)
         self.kernels, self.hardware = choose_kernels(self.model, recipe, hardware)
@@ -143,7 +147,11 @@ class Trainer:
             with self.hardware.autocast():
                 output = self._forward(batch.images)
             loss = training_loss(
-                output, batch.labels, label_smoothing=recipe.label_smoothing, aux_weight=self.aux_weight
+                output,
+                batch.labels,
+                label_smoothing=recipe.label_smoothing,
+                aux_weight=self.aux_weight,
+                balance=self.balance,
             )
             loss = loss * (len(batch.images) / images)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -190,14 +198,17 @@ class Trainer:
         metrics = self._measure(stop) if self.plan.val else None
         sample = self._measure(stop, self.plan.sample) if self.plan.sample else None
         rate = self.rate(max(0, self.global_step - 1))
-        before = self.state.best_top1 if self.state.best_epoch else None
-        improved = metrics is not None and self.state.rank(self.plan.recipe, metrics["top1"], metrics["loss"])
+        by = self.plan.recipe.keep_by
+        before = self.state.best_score if self.state.best_epoch else None
+        improved = metrics is not None and self.state.rank(
+            self.plan.recipe, metrics["top1"], metrics["loss"], metrics[by]
+        )
         if improved:
             self.best = {name: value.clone() for name, value in self.weights().items()}
         # Before the epoch ends: a run that is killed in between writes the same file again.
         if self.plan.recipe.keep == "every":
             save_weights(epoch_path(self.plan.checkpoints, self.state.epoch + 1), self.weights())
-        verdict = _verdict(before, metrics["top1"], improved) if metrics else ""
+        verdict = _verdict(before, metrics[by], improved, MEASURES[by]) if metrics else ""
         self._book(training=False)
         moment = self.moment(metrics["top1"] if metrics else None)
         self.state.end_epoch(self.global_step, rate, metrics, sample)
@@ -312,16 +323,14 @@ class Trainer:
         self._clock = now
 
 
-def _verdict(before: float | None, top1: float, improved: bool) -> str:
+def _verdict(before: float | None, score: float, improved: bool, name: str) -> str:
     if before is None:
-        return f"val accuracy {top1:.2%}, the first"
-    if improved and top1 == before:
-        return f"val loss improved at the same accuracy, {top1:.2%}"
-    return (
-        f"val accuracy improved from {before:.2%} to {top1:.2%}"
-        if improved
-        else (f"val accuracy {top1:.2%} did not improve from {before:.2%}")
-    )
+        return f"val {name} {score:.2%}, the first"
+    if improved and score == before:
+        return f"val loss improved at the same {name}, {score:.2%}"
+    if improved:
+        return f"val {name} improved from {before:.2%} to {score:.2%}"
+    return f"val {name} {score:.2%} did not improve from {before:.2%}"
 
 
 def seed_generators(seed: int, device: torch.device) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from data.pictures import MakeFolder, picture
 from residua._base.errors import InputError
+from residua.cli.app import main as command
 from residua.data.doctor.check import CheckReport, check
 from residua.data.doctor.duplicates import near_pairs
 
@@ -168,7 +169,11 @@ def test_of_equal_images_one_stands_for_all(sound: Path, monkeypatch: pytest.Mon
     report = check(sound)
     assert compared == [17]
     # A copy of the one stands in val, and the other in train.
-    assert kinds(report) == {"duplicate-across-splits": True, "near-duplicate-across-splits": False}
+    assert kinds(report) == {
+        "duplicate-across-splits": True,
+        "near-duplicate-across-splits": False,
+        "placeholder": False,
+    }
     (pairs,) = (finding.files for finding in report.findings if finding.kind == "near-duplicate-across-splits")
     assert len(pairs) == 1
 
@@ -211,7 +216,8 @@ def test_classes_and_balance(make_folder: MakeFolder) -> None:
     messages = " ".join(finding.message for finding in report.findings)
     assert "train has no images of d" in messages
     assert "val has no images of b, c" in messages
-    assert "30 of a and 2 of b" in messages
+    assert "30 of a and 2 of b, 15 : 1. Always answering a is right for 85.7% of these images" in messages
+    assert "balanced accuracy of 33.3%" in messages
 
 
 def test_one_class(make_folder: MakeFolder) -> None:
@@ -231,3 +237,77 @@ def test_digits() -> None:
     assert report.images == 1797
     assert list(report.counts) == ["train", "test"]
     assert "digits: 1,797 images, 10 classes" in report.to_text()
+
+
+def test_imbalance_is_spoken_of_from_five_to_one(make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    path = make_folder("photos", {"a": 25, "b": 5})
+    (finding,) = check(path).findings
+    assert (finding.kind, finding.must_fix) == ("imbalance", False)
+    assert "5 : 1" in finding.message
+    assert "a tenth to validate holds 1 of b" in finding.message
+    assert command(["check", str(path)]) == 0
+    assert f"residua train {path} --balance logits --keep best --keep-by balanced_accuracy" in capsys.readouterr().out
+    assert check(make_folder("other", {"a": 24, "b": 5})).findings == ()
+
+
+def test_a_picture_with_two_labels_is_a_conflict(sound: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(sound / "train/ants/000.jpg", sound / "train/bees/same.jpg")
+    with Image.open(sound / "train/bees/002.jpg") as image:
+        image.resize((48, 36)).save(sound / "train/ants/larger.jpg", quality=60)
+    report = check(sound)
+    assert kinds(report) == {"duplicate-across-classes": True, "near-duplicate-across-classes": False}
+    assert "000.jpg (ants)" in files_of(report, "duplicate-across-classes")
+    assert "same.jpg (bees)" in files_of(report, "duplicate-across-classes")
+    assert command(["check", str(sound)]) == 1
+    printed = capsys.readouterr().out
+    assert f"Files are named within {sound}\n" in printed
+    assert "        train/ants/000.jpg (ants) = train/bees/same.jpg (bees)\n" in printed
+    assert printed.count(str(sound)) == 2
+
+
+def test_placeholders_are_named(sound: Path) -> None:
+    drawing = np.full((60, 80, 3), 250, np.uint8)
+    drawing[20:30, 10:70] = 30
+    Image.fromarray(drawing).save(sound / "train/ants/lost.png")
+    (finding,) = check(sound).findings
+    assert finding.kind == "placeholder"
+    assert "lost.png (88% one colour)" in str(finding.files)
+    for number in range(4):
+        shutil.copy(sound / "train/ants/lost.png", sound / f"train/ants/lost{number}.png")
+    report = check(sound)
+    messages = [each.message for each in report.findings if each.kind == "placeholder"]
+    assert any("1 picture stands in the data up to 5 times" in message for message in messages)
+
+
+def test_things_before_one_background_are_no_placeholders(tmp_path: Path) -> None:
+    for number in range(8):
+        scene = np.full((60, 80, 3), 255, np.uint8)
+        scene[10:30, 10 : 40 + number] = np.asarray(picture(number, 20, 30 + number))
+        (tmp_path / "ab"[number % 2]).mkdir(exist_ok=True)
+        Image.fromarray(scene).save(tmp_path / "ab"[number % 2] / f"{number}.png")
+    assert "placeholder" not in kinds(check(tmp_path))
+
+
+def test_files_that_are_left_out_are_named(sound: Path) -> None:
+    for name in ("train/ants/DSC1.NEF", "train/ants/clip.MOV", "train/bees/notes.txt", "train/readme.md"):
+        (sound / name).write_bytes(b"x")
+    (sound / "train/ants/phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(60))
+    (sound / "train/ants/empty.jpg").write_bytes(b"")
+    report = check(sound)
+    named = {each.message.split(" left out")[0]: each.files for each in report.findings if each.kind == "left-out"}
+    assert [Path(name).name for name in named["2 raw photos or videos are"]] == ["DSC1.NEF", "clip.MOV"]
+    assert [Path(name).name for name in named["2 other files are"]] == ["notes.txt", "readme.md"]
+    assert [each.kind for each in report.findings][:2] == ["unsupported", "empty"]
+
+
+def test_a_table_of_classes(sound: Path, make_folder: MakeFolder) -> None:
+    lines = check(sound).to_text().splitlines()
+    assert [line.split() for line in lines[1:5]] == [
+        ["class", "train", "val"],
+        ["all", "11", "5"],
+        ["ants", "6", "2"],
+        ["bees", "5", "3"],
+    ]
+    many = check(make_folder("many", {f"c{number:02}": 1 + number // 20 for number in range(30)})).to_text()
+    assert "(6 classes between)" in many
+    assert "c29" in many

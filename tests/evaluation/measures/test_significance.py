@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest, chi2
 
 from residua._base.errors import InputError
-from residua.evaluation.measures.significance import holm, mcnemar
+from residua.evaluation.measures.significance import conditional_interval, holm, mcnemar, paired_score_interval
 
 
 def answers(only_first: int, only_second: int, both: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -59,10 +59,30 @@ def test_the_order_turns_the_sign() -> None:
     ],
 )
 def test_the_interval_is_newcombes(b: int, c: int, both: int, neither: int, wanted: tuple[float, float]) -> None:
-    first, second = answers(b, c, both, neither)
     digits = 5e-5 if wanted == (0.0562, 0.3292) else 6e-4
-    assert mcnemar(first, second).interval == pytest.approx(wanted, abs=digits)
-    assert mcnemar(second, first).interval == pytest.approx((-wanted[1], -wanted[0]), abs=digits)
+    assert paired_score_interval(both, b, c, neither) == pytest.approx(wanted, abs=digits)
+    assert paired_score_interval(both, c, b, neither) == pytest.approx((-wanted[1], -wanted[0]), abs=digits)
+
+
+@pytest.mark.parametrize(("both", "neither"), [(0, 0), (50, 20), (3, 900), (2000, 10)])
+def test_the_interval_never_disagrees_with_p(both: int, neither: int) -> None:
+    pairs = [(b, c) for b in range(0, 40, 3) for c in range(0, 40, 2)]
+    for b, c in pairs:
+        if b + c + both + neither == 0:
+            continue
+        test = mcnemar(*answers(b, c, both, neither))
+        low, high = test.interval
+        assert (low > 0 or high < 0) == (test.p < 0.05), (b, c)
+        assert low <= test.difference <= high
+
+
+@pytest.mark.parametrize(("b", "c"), [(5, 0), (1, 7), (12, 2), (0, 6), (30, 12), (100, 60)])
+def test_the_tests_own_interval_is_scipys_turned_around(b: int, c: int) -> None:
+    method = "exact" if b + c < 25 else "wilsoncc"
+    share = binomtest(b, b + c).proportion_ci(0.95, method=method)
+    wanted = [(2 * end - 1) * (b + c) / 200 for end in (share.low, share.high)]
+    assert conditional_interval(b, c, 200) == pytest.approx(wanted, abs=1e-9)
+    assert (wanted[0] > 0 or wanted[1] < 0) == (mcnemar(*answers(b, c, 100, 100 - b - c)).p < 0.05)
 
 
 def test_models_that_agree_are_not_known_to_be_equal() -> None:

@@ -50,9 +50,17 @@ def test_what_follows_from_the_options() -> None:
 PASS = {"batch_size": 256, "device": None, "on_bad": None, "engine": "eager", "precision": "fp32", "progress": None}
 PART = {**PASS, "data_dir": None, "cache": True}
 SCORE = {**PART, "split": None, "views": "1"}
-ENSEMBLE = {"members": (), "weights": "equal", "select": None, "slices": None, "studies": (), "reestimate": False}
+ENSEMBLE = {
+    "members": (),
+    "member_weights": "equal",
+    "weights": None,
+    "select": None,
+    "slices": None,
+    "studies": (),
+    "reestimate": False,
+}
 REJECTION = {"reject": None, "score": "energy"}
-PAGE = {"name": "", "data": None, "recipe": None, "history": (), "root": None}
+PAGE = {"name": "", "data": None, "recipe": None, "history": (), "computed_with": None, "root": None}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from residua.families.network import AuxLogits
 from residua.training.loop import train
 from residua.training.plan import open_plan
 from residua.training.request import ask
+from residua.training.step.balance import EQUAL
 from residua.training.step.loss import training_loss
 from residua.training.trainer import Trainer
 from residua.weights.open import load
@@ -67,7 +68,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What each backward pass started from, beside the losses of the same logits one by one."""
     seen: list[dict[str, Any]] = []
 
-    def recorded(output: Any, labels: torch.Tensor, *, label_smoothing: float, aux_weight: float) -> torch.Tensor:
+    def recorded(output: Any, labels: torch.Tensor, *, balance: Any, **keywords: float) -> torch.Tensor:
+        label_smoothing, aux_weight = keywords["label_smoothing"], keywords["aux_weight"]
+        assert balance is EQUAL
         loss = training_loss(output, labels, label_smoothing=label_smoothing, aux_weight=aux_weight)
         parts = [F.cross_entropy(x.float(), labels, label_smoothing=label_smoothing).item() for x in _flat(output)]
         kinds = [x.dtype for x in _flat(output)]

@@ -38,7 +38,7 @@ def test_a_network_by_name_takes_the_form_of_its_weights(file: Path) -> None:
     assert network.spec == get_spec(NAME, shortcut="pad_both")
     assert network.provenance is not None
     assert network.provenance.form == (("shortcut", "pad_both"),)
-    assert "which settle shortcut='pad_both'" in str(network.provenance)
+    assert "which decide what the network's name leaves open: shortcut='pad_both'" in str(network.provenance)
     torch.manual_seed(2)
     wanted, image = build(network.spec).eval(), torch.randn(1, 3, 32, 32)
     assert torch.equal(network.eval()(image), wanted(image))

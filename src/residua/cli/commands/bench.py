@@ -14,7 +14,8 @@ from residua._base.files import write_text
 from residua._base.plain import plain
 from residua.bench.case import Kernels
 from residua.cli.edits import Edits
-from residua.cli.show import Switch, check_target, note, print_json, print_table, say
+from residua.cli.show import Switch, check_target, note, print_json, say
+from residua.cli.tables import print_table
 from residua.runtime.engines.names import EngineName, Precision
 
 if TYPE_CHECKING:

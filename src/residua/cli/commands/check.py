@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from residua._base.console import progress_bar
@@ -22,8 +23,9 @@ def check(
 ) -> int:
     """Decode every image of a data set and report what must be fixed before training.
 
-    Names corrupt, truncated, empty and mislabelled files, odd modes, levels and sizes, duplicates within and across
-    splits, imbalance, and classes that a split lacks. The exit code is 1 when something must be fixed.
+    Shows a table of classes and counts. Names corrupt, truncated, empty and mislabelled files, odd modes, levels and
+    sizes, placeholders, and files that are left out. Names duplicates within and across parts and classes, imbalance,
+    and classes that a part lacks. The exit code is 1 when something must be fixed.
 
     Parameters
     ----------
@@ -47,4 +49,17 @@ def check(
         print(printable(report.to_json()))
     else:
         say(report.to_text())
+        if any(each.kind == "imbalance" and each.message.startswith("train") for each in report.findings):
+            words = [
+                "residua",
+                "train",
+                data,
+                "--balance",
+                "logits",
+                "--keep",
+                "best",
+                "--keep-by",
+                "balanced_accuracy",
+            ]
+            say(f"Against imbalance: {shlex.join([*words, '--out', 'RUN'])}")
     return 0 if report.ok else 1

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from residua._base.console import progress_bar
 from residua._base.words import counted
 from residua.cli.score_flags import SCORING, Scoring
-from residua.cli.show import Switch, note, percent, print_json, print_table, say
+from residua.cli.show import Switch, note, percent, print_json, say
+from residua.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from residua.evaluation.compare import Comparison
+
+_CLASSES_SHOWN = 20
 
 
 def compare(
@@ -60,6 +68,7 @@ def compare(
             "network",
             "parameters",
             "MACs",
+            *(["balanced", "macro F1"] if comparison.uneven else []),
             "top-1",
             "95% interval",
             *(["top-5"] if top5 else []),
@@ -74,6 +83,7 @@ def compare(
                 row.model,
                 f"{row.parameters:,}",
                 f"{row.macs:,}",
+                *([percent(row.balanced_accuracy), percent(row.macro_f1)] if comparison.uneven else []),
                 percent(row.top1),
                 " to ".join(map(percent, row.top1_interval)),
                 *([percent(row.top5)] if top5 else []),
@@ -84,9 +94,11 @@ def compare(
             )
             for row in comparison.runs
         ],
-        right=range(2, 11 if top5 else 10),
+        right=range(2, 13),
     )
     say()
+    if comparison.uneven:
+        _print_recalls(comparison)
     print_table(
         ("pair", "difference", "95% interval", "only 1st", "only 2nd", "p", "adjusted", "McNemar's test"),
         [
@@ -106,3 +118,21 @@ def compare(
     )
     say("Differences are in points of top-1, the first run less the second. Adjusted for the number of pairs: Holm.")
     return 0
+
+
+def _print_recalls(comparison: Comparison) -> None:
+    """Print the recall of each class: of many, those that some run recognises least."""
+    recalls = list(zip(comparison.classes, zip(*(row.recalls for row in comparison.runs), strict=True), strict=True))
+    known = [(name, values) for name, values in recalls if values[0] is not None]
+    known.sort(key=lambda each: min(value or 0.0 for value in each[1]))
+    print_table(
+        ("recall of", *(row.name for row in comparison.runs)),
+        [
+            (name, *("–" if value is None else percent(value) for value in values))
+            for name, values in known[:_CLASSES_SHOWN]
+        ],
+        right=range(1, 1 + len(comparison.runs)),
+    )
+    if len(known) > _CLASSES_SHOWN:
+        say(f"and {counted(len(known) - _CLASSES_SHOWN, 'more class', 'more classes')}: --json has them all")
+    say()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from residua.cli.show import Switch, check_target, note, print_json, print_table, say
+from residua.cli.show import Switch, check_target, note, print_json, say
+from residua.cli.tables import print_table
 
 
 def conform(

@@ -8,7 +8,8 @@ from typing import Literal
 from residua._base.console import progress_bar
 from residua._base.errors import InputError
 from residua._base.words import counted
-from residua.cli.show import Switch, check_target, note, percent, print_json, print_table, say
+from residua.cli.show import Switch, check_target, note, percent, print_json, say
+from residua.cli.tables import print_table
 
 _SHOWN = 20
 

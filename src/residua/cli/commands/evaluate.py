@@ -11,7 +11,8 @@ from residua._base.console import progress_bar
 from residua._base.errors import InputError
 from residua._base.words import agree, counted, some
 from residua.cli.score_flags import SCORING, Scoring
-from residua.cli.show import Switch, note, percent, print_json, print_table, say
+from residua.cli.show import Switch, check_target, note, percent, print_json, say
+from residua.cli.tables import print_table
 from residua.specs.rejection import ScoreName
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def evaluate(
     *,
     scoring: Scoring = SCORING,
     with_: Annotated[tuple[str, ...], Parameter(name="--with")] = (),
-    weights: Literal["equal", "val"] = "equal",
+    member_weights: Literal["equal", "val"] = "equal",
+    weights: Annotated[Literal["equal", "val"] | None, Parameter(show=False)] = None,
     select: Literal["greedy"] | None = None,
     slices: Path | None = None,
     study: tuple[Path, ...] = (),
@@ -41,6 +43,7 @@ def evaluate(
     projection: Literal["pca", "umap"] = "pca",
     reestimate_bn: Switch = False,
     report: Path | None = None,
+    predictions: Path | None = None,
     full_provenance: Switch = False,
     json: Switch = False,
 ) -> int:
@@ -55,8 +58,10 @@ def evaluate(
         What `residua train` takes; left out: the run's own held-out part.
     with_
         Other runs whose probabilities are averaged with the run's. Classes are matched by name.
-    weights
+    member_weights
         Weights of that average: equal, or val for the least cross-entropy on the run's validation part.
+    weights
+        The former name of --member-weights.
     select
         greedy: take only the members that greedy selection on the validation part chooses.
     slices
@@ -83,6 +88,9 @@ def evaluate(
         The run itself stays as it is.
     report
         A folder to write report.html and report.json to.
+    predictions
+        A file for the answer to each image: .csv, or .parquet (extra shards). It has columns for path, label, predicted
+        class, probabilities and loss.
     full_provenance
         State paths of this machine in the report; left out: data by the last part of its path, files relative to it.
     json
@@ -90,10 +98,14 @@ def evaluate(
     """
     from residua.evaluation.calibrate import calibrate as fit
     from residua.evaluation.evaluate import evaluate as measure
+    from residua.evaluation.report.predictions import check_ending
     from residua.evaluation.report.report import write_report
     from residua.evaluation.report.study_section import read_study
     from residua.evaluation.run_data import open_run
 
+    if predictions is not None:
+        check_ending(predictions)
+        check_target(predictions)
     if calibrate and (with_ or reestimate_bn or scoring.views != ("1",)):
         raise InputError(
             "--calibrate with --with, --reestimate-bn or --views",
@@ -128,6 +140,7 @@ def evaluate(
             run,
             data,
             members=with_,
+            member_weights=member_weights,
             weights=weights,
             select=select,
             slices=slices,
@@ -142,6 +155,8 @@ def evaluate(
     if report:
         page, _ = write_report(report, result)
         note(f"Report: {page}")
+    if predictions is not None and result.predictions is not None:
+        note(f"Predictions: {result.predictions.write(predictions)}")
     if json:
         print_json(result.to_dict())
         return 0
@@ -155,10 +170,16 @@ def _print(result: Report) -> None:
         f"{result.name} on {result.data['given']}, {result.split}: {counted(result.count, 'image')}, "
         f"{counted(len(result.classes), 'class', 'classes')}"
     )
+    if result.uneven:
+        ends = " to ".join(map(percent, result.balanced_accuracy_interval or ()))
+        say(
+            f"balanced accuracy {percent(result.balanced_accuracy)} (95% interval {ends})   "
+            f"macro F1 {percent(result.macro_f1)}"
+        )
     say(f"top-1 {percent(result.top1)} (95% interval {percent(low)} to {percent(high)})")
     # Of at most five classes the true one is always among the first five.
     top5 = f"top-5 {percent(result.top5)}   " if len(result.classes) > 5 else ""
-    say(f"{top5}loss {result.loss:.4f}   baseline {percent(result.baseline)}")
+    say(f"{top5}loss {result.loss:.4f}   always the most frequent class: {percent(result.baseline)}")
     if result.calibration and result.abstention and result.brier is not None:
         rows = (
             f"Brier {result.brier:.4f}   ECE {percent(result.calibration.ece)}   MCE {percent(result.calibration.mce)}"
@@ -243,6 +264,10 @@ def _print_ensemble(ensemble: Ensemble) -> None:
         [(m.name, m.model, f"{m.weight:.3f}", percent(m.top1), f"{m.loss:.4f}") for m in ensemble.members],
         right=(2, 3, 4),
     )
+    if ensemble.alone:
+        say(f"weights: {ensemble.weights}")
+        say(f"{ensemble.alone} alone has a weight: the answers are its own, and nothing is averaged.")
+        return
     say()
     print_table(
         ("pair", "disagree", "both wrong", "errors correlate"),

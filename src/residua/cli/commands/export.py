@@ -11,7 +11,8 @@ from cyclopts import Parameter
 
 from residua._base.console import progress_bar
 from residua._base.errors import InputError
-from residua.cli.show import Switch, note, percent, print_json, print_table, say
+from residua.cli.show import Switch, note, percent, print_json, say
+from residua.cli.tables import print_table
 from residua.exporting.names import CERTIFICATE, LADDER_SECONDS, MAX_DROP, PAGE, ExportPrecision, FormatName, Layout
 from residua.specs.fields import BadPolicy
 

@@ -9,7 +9,8 @@ from residua._base.console import progress_bar
 from residua._base.errors import InputError
 from residua._base.public import public_address
 from residua._base.words import counted
-from residua.cli.show import Switch, note, percent, print_json, print_table, say
+from residua.cli.show import Switch, note, percent, print_json, say
+from residua.cli.tables import print_table
 
 _SHOWN = 20
 

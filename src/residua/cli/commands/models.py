@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+
+from residua._base.console import terminal_width
 from residua._base.errors import InputError, did_you_mean
 from residua._base.words import counted
 from residua.cli.edits import Edits
-from residua.cli.show import Switch, note, print_json, print_table, say
+from residua.cli.show import Switch, note, print_json, say
+from residua.cli.side_by_side import short_count
+from residua.cli.tables import print_table
 from residua.specs.catalog import SERIES, counts, get_spec, list_models
 from residua.specs.edit_text import read_edits
 from residua.specs.schema import Spec
+
+_WIDE = 120  # characters of a terminal on which counts are given in full
 
 
 def models(pattern: str = "*", /, *, json: Switch = False) -> int:
@@ -43,10 +50,12 @@ def models(pattern: str = "*", /, *, json: Switch = False) -> int:
             ]
         )
         return 0
+    width = terminal_width(sys.stdout)
+    exact = width is None or width >= _WIDE
     print_table(
         ("name", "params", "MACs", "input", "paper"),
         [
-            (s.name, _count(params), _count(macs), _input(s), s.paper)
+            (s.name, _count(params, exact=exact), _count(macs, exact=exact), _input(s), s.paper)
             for s, (params, macs) in zip(specs, sizes, strict=True)
         ],
         right=(1, 2),
@@ -92,8 +101,10 @@ def _size(spec: Spec) -> tuple[int, int] | tuple[None, None]:
     return (counts(spec.name) or (None, None)) if spec == get_spec(spec.name) else (None, None)
 
 
-def _count(number: int | None) -> str:
-    return "not counted" if number is None else f"{number:,}"
+def _count(number: int | None, *, exact: bool) -> str:
+    if number is None:
+        return "not counted"
+    return f"{number:,}" if exact else short_count(number)
 
 
 def _input(spec: Spec) -> str:

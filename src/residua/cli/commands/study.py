@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.errors import InputError
-from residua.cli.show import Switch, note, print_json, print_table, say
+from residua.cli.show import Switch, note, print_json, say
+from residua.cli.tables import print_table
 
 
 def study(

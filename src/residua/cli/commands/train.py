@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +28,7 @@ def train(
     /,
     *,
     model: str | None = None,
-    out: Path,
+    out: Path = Path("runs/latest"),
     weights: str | None = None,
     recipe: str | None = None,
     set_: Edits = (),
@@ -52,7 +53,8 @@ def train(
     model
         A network's name, see `residua models`; left out: resnet18, or with --resume the run's own.
     out
-        The run's folder: weights, report, history, checkpoints. With --folds K, the folder of a run per fold.
+        The run's folder: weights, report, history, checkpoints. It must hold no run, unless --resume. With --folds K,
+        the folder of a run per fold.
     weights
         To begin with: torchvision:IMAGENET1K_V2, timm:TAG, hf://ORG/REPO, https://…#sha256=HEX, a file or a run's
         folder; left out: drawn from the seed, or with --resume the run's own.
@@ -73,6 +75,9 @@ def train(
     json
         Print one JSON document at the end.
     """
+    if sys.stderr.isatty():
+        # torch takes seconds to load: a person sees at once that it began.
+        note(f"Opening {data}, into {out} …")
     chosen = {key: value for key, value in fields.items() if value is not None}
     every_fold = bool(chosen.get("folds")) and not chosen.get("fold")
     keywords: dict[str, Any] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,11 @@ from residua.data.sources.cifar import open_cifar
 from residua.data.sources.parts import Part, hidden_classes, read_layout
 from residua.data.tables.label_table import ColumnNames, label_table
 
+_CAMERA = frozenset(
+    {".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw", ".raw"}
+    | {".psd", ".svg", ".eps", ".dcm", ".ico", ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".3gp"}
+)
+"""Endings of what people keep among photos, and expect to count, and that is not read."""
 _STEP = 64  # images between two calls of a progress function
 _IN_FLIGHT = 1024  # images: threads go on behind one that takes long, within bounded memory
 
@@ -82,7 +87,8 @@ def check(
         len(images),
         dict(Counter(result.mode for result in good).most_common()),
         sizes,
-        tuple(sorted(findings, key=lambda finding: not finding.must_fix)),
+        # First what must be fixed, and there photos of a format that is not read: HEIC, as phones write it.
+        tuple(sorted(findings, key=lambda each: (not each.must_fix, each.kind != "unsupported"))),
     )
 
 
@@ -102,6 +108,7 @@ def _of_folder(path: Path, findings: list[Finding]) -> tuple[list[Member], dict[
     layout = read_layout(path)
     parts = layout.parts
     findings += [Finding("layout", False, note) for note in layout.notes]
+    findings += _left_out(parts)
     if layout.doubt:
         findings.append(Finding("layout", True, layout.doubt))
     listings = [listing for part in parts.values() for listing in part.classes.values()]
@@ -124,6 +131,28 @@ def _of_folder(path: Path, findings: list[Finding]) -> tuple[list[Member], dict[
         for file, _ in listing.images
     ]
     return images, counts
+
+
+def _left_out(parts: Mapping[str, Part]) -> list[Finding]:
+    """Name the files that are no images by their ending: those of cameras first, as a finding of their own."""
+    others = [
+        entry
+        for part in parts.values()
+        for listing in (*part.classes.values(), part.beside)
+        for entry in listing.others
+    ]
+    camera = tuple(entry.path for entry in others if entry.detail in _CAMERA)
+    rest = tuple(entry.path for entry in others if entry.detail not in _CAMERA)
+    findings = []
+    if camera:
+        count = counted(len(camera), "raw photo or video is", "raw photos or videos are")
+        findings.append(
+            Finding("left-out", False, f"{count} left out: convert to JPEG or PNG what is to count", camera)
+        )
+    if rest:
+        count = counted(len(rest), "other file is", "other files are")
+        findings.append(Finding("left-out", False, f"{count} left out, no images by their endings", rest))
+    return findings
 
 
 def _one_class(label: str, train: Part) -> str:

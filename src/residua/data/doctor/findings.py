@@ -11,10 +11,12 @@ import numpy as np
 from residua._base.words import agree, counted, some
 from residua.data.doctor.inspect import Examination, Member
 from residua.data.doctor.report import Finding
+from residua.data.splitting import UNEVEN, unevenness
 
-IMBALANCE = 10.0  # times as many images; a note only: training goes on
 FEW_LEVELS = 16
 """An image is nearly one colour when its values span fewer than this, of 256."""
+PLAIN = 0.6
+"""An image is no photo when this share of its pixels has exactly one colour and most others have far less."""
 DARK_16_BIT = 64
 """A 16-bit image is taken for one of 14 bits or fewer when no value, of 256, reaches this."""
 
@@ -65,6 +67,7 @@ def odd(images: Sequence[Member], results: Sequence[Examination]) -> Iterator[Fi
         )
         yield Finding("mode", False, message, tuple(modes))
     yield from _few_levels(pairs)
+    yield from _drawings(pairs)
     sides = np.array([result.size for _, result in pairs])
     shorter, longer = sides.min(1), sides.max(1)
     unusual = (shorter * 8 < np.median(shorter)) | (longer > 5 * shorter)
@@ -76,6 +79,22 @@ def odd(images: Sequence[Member], results: Sequence[Examination]) -> Iterator[Fi
             f"{counted(len(names), 'image is', 'images are')} much smaller or narrower than the others",
             names,
         )
+
+
+def _drawings(pairs: Sequence[tuple[str, Examination]]) -> Iterator[Finding]:
+    # What is black, or one colour through and through, is a matter of its levels.
+    spans = [result.levels[1] - result.levels[0] for _, result in pairs]
+    shares = np.array([result.plain * (span >= DARK_16_BIT) for (_, result), span in zip(pairs, spans, strict=True)])
+    # Photos of things before a white wall are all alike in this.
+    if np.median(shares) > PLAIN / 3:
+        return
+    names = tuple(f"{pairs[at][0]} ({shares[at]:.0%} one colour)" for at in map(int, np.flatnonzero(shares >= PLAIN)))
+    if names:
+        message = (
+            counted(len(names), "image is mostly", "images are mostly")
+            + " of exactly one colour, unlike the others: a drawing, or a placeholder such as 'image not found'"
+        )
+        yield Finding("placeholder", False, message, names)
 
 
 def _few_levels(pairs: Sequence[tuple[str, Examination]]) -> Iterator[Finding]:
@@ -111,12 +130,20 @@ def absent_classes(counts: dict[str, dict[str, int]]) -> Iterator[Finding]:
 
 
 def imbalance(counts: dict[str, dict[str, int]]) -> Iterator[Finding]:
-    """Yield a finding for each split in which one class has at least ten times the images of a different one."""
+    """Yield a finding for each part in which one class has at least five times the images of a different one."""
     for split, classes in counts.items():
         present = {label: count for label, count in classes.items() if count}
-        if not present:
+        if unevenness(present.values()) < UNEVEN:
             continue
         most, least = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
-        if present[most] >= IMBALANCE * present[least]:
-            message = f"{split} has {present[most]} of {most} and {present[least]} of {least}"
-            yield Finding("imbalance", False, message)
+        share, chance = present[most] / sum(present.values()), 1 / len(present)
+        message = (
+            f"{split} has {present[most]:,} of {most} and {present[least]:,} of {least}, "
+            f"{present[most] / present[least]:.3g} : 1. Always answering {most} is right for {share:.1%} of these "
+            f"images, with a balanced accuracy of {chance:.1%}: judge by balanced accuracy and the recall of each class"
+        )
+        if split == "train":
+            message += "; the fields balance and keep_by of a recipe let training count them alike"
+            if "val" not in counts:
+                message += f"; a tenth to validate holds {max(1, round(present[least] / 10))} of {least}"
+        yield Finding("imbalance", False, message)

@@ -14,6 +14,7 @@ from residua.data.decode import FORMATS, BadImage, Pixels, decode_bytes, open_im
 from residua.data.decode.budget import BUDGET
 
 THUMBNAIL = 16  # pixels: halves to the 8 × 8 of the first comparison; 768 bytes per image
+_SAMPLED = 4096  # pixels of which the most frequent colour is counted
 _SAME = {"MPO": "JPEG"}
 """Several JPEG pictures in one file, as phones write them, count as JPEG."""
 
@@ -46,6 +47,7 @@ class Examination:
         mode: "RGB", "L" (grey), "CMYK", "P" (palette), "I;16" …
         size: (height, width), pixels, as decoded.
         levels: the least and the greatest value, 0 to 255.
+        plain: share of the pixels that have exactly the most frequent colour, of about 4,000 of them.
         digest: hash of size and pixels.
         thumbnail: uint8 (16, 16, 3), or None for images with a side below 16.
     """
@@ -56,6 +58,7 @@ class Examination:
     mode: str = "RGB"
     size: tuple[int, int] = (0, 0)
     levels: tuple[int, int] = (0, 255)
+    plain: float = 0.0
     digest: bytes = b""
     thumbnail: Pixels | None = None
 
@@ -84,4 +87,12 @@ def examine_pixels(pixels: Pixels, form: str = "", mislabelled: bool = False, mo
         small = Image.fromarray(contiguous).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, reducing_gap=2.0)
         thumbnail = np.asarray(small)
     levels = (int(contiguous.min()), int(contiguous.max()))
-    return Examination("", form, mislabelled, mode, (height, width), levels, digest, thumbnail)
+    plain = _plainness(contiguous)
+    return Examination("", form, mislabelled, mode, (height, width), levels, plain, digest, thumbnail)
+
+
+def _plainness(pixels: Pixels) -> float:
+    flat = pixels.reshape(-1, 3)
+    sampled = flat[:: max(1, len(flat) // _SAMPLED)].astype(np.int32)
+    codes = (sampled[:, 0] << 16) | (sampled[:, 1] << 8) | sampled[:, 2]
+    return float(np.unique(codes, return_counts=True)[1].max() / len(codes))

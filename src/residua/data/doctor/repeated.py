@@ -15,12 +15,15 @@ from residua.data.doctor.report import Finding
 NEAR_LIMIT = 100_000
 """Near duplicates are looked for among at most this many images: the search compares all with all."""
 
+PLACEHOLDER = 5
+"""Equal images from which on they are taken for a placeholder."""
 _EXACT = {
-    "duplicate-across-classes": "equal images stand in different classes",
+    "duplicate-across-classes": "equal images have different labels, a conflict that no network can solve",
     "duplicate-across-splits": "equal images stand in different parts, so that a score would flatter",
     "duplicate": "equal images stand in one part",
 }
 _NEAR = {
+    "near-duplicate-across-classes": "images with different labels look alike: one label may be wrong",
     "near-duplicate-across-splits": "images in different parts look alike, so that a score may flatter",
     "near-duplicate": "images in one part look alike",
 }
@@ -36,7 +39,15 @@ def repeated(images: Sequence[Member], results: Sequence[Examination]) -> Iterat
         kind = "duplicate-across-splits" if crossing else "duplicate"
         if len({member.label for member in members}) > 1:
             kind = "duplicate-across-classes"
-        groups[kind].append(tuple(member.name for member in members))
+        names = tuple(f"{member.name} ({member.label})" if "classes" in kind else member.name for member in members)
+        groups[kind].append(names)
+    if often := [group for group in exact if len(group) >= PLACEHOLDER]:
+        most = max(map(len, often))
+        message = (
+            f"{counted(len(often), 'picture stands', 'pictures stand')} in the data up to {most} times, as a "
+            "placeholder does ('image not found') where a download failed"
+        )
+        yield Finding("placeholder", False, message, tuple(images[group[0]].name for group in often))
     for kind, sentence in _EXACT.items():
         if groups[kind]:
             message = f"{counted(len(groups[kind]), 'group')} of {sentence}"
@@ -62,6 +73,8 @@ def _near(
         both = [good[position] for position in places]
         crossing = len(set[str]().union(*(parts.get(index, {images[index].split}) for index in both))) > 1
         kind = "near-duplicate-across-splits" if crossing else "near-duplicate"
+        if len({images[index].label for index in both}) > 1:
+            kind = "near-duplicate-across-classes"
         pairs[kind].append(tuple(images[index].name for index in both))
     for kind, sentence in _NEAR.items():
         if pairs[kind]:

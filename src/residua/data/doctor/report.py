@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from residua._base.words import counted, visible
 
 _MOST_FILES = 20  # per finding in text; the JSON lists all
+_MOST_CLASSES = 12  # of each end of the table in text
 
 
 @dataclass(frozen=True)
@@ -17,9 +20,9 @@ class Finding:
 
     Attributes:
         kind: "empty", "truncated", "corrupt", "unsupported", "unreadable", "layout", "absent-class",
-            "duplicate-across-splits", "duplicate-across-classes", "duplicate", "near-duplicate-across-splits",
-            "near-duplicate", "extension", "mode", "levels", "size", "imbalance" or "not-examined"; of a table also
-            "label-conflict" and "group-across-splits".
+            "duplicate-across-splits", "duplicate-across-classes", "duplicate", "near-duplicate-across-classes",
+            "near-duplicate-across-splits", "near-duplicate", "placeholder", "left-out", "extension", "mode", "levels",
+            "size", "imbalance" or "not-examined"; of a table also "label-conflict" and "group-across-splits".
         must_fix: the data should not be used before this is fixed.
         message: a sentence.
         files: the files concerned; for duplicates, groups of equal images.
@@ -63,14 +66,46 @@ class CheckReport:
         return json.dumps({"ok": self.ok, **dataclasses.asdict(self)}, indent=2)
 
     def to_text(self) -> str:
-        """Return the report for people: a line per finding and a line per file, at most 20 files each."""
+        """Return the report for people: classes and counts, then a line per finding and per file, at most 20 each.
+
+        Files of the data are named relative to its folder.
+        """
         lines = [f"{self.given}: {counted(self.images, 'image')}, {counted(len(self.classes), 'class', 'classes')}"]
-        lines += [f"  {split}: {sum(counts.values())}" for split, counts in self.counts.items()]
+        lines += self._table()
+        if any(self._within(name) != name for each in self.findings for name in _flat(each.files)):
+            lines.append(f"Files are named within {self.given}")
         for finding in self.findings:
             lines.append(f"{'FIX ' if finding.must_fix else 'note'}  {finding.kind}: {finding.message}")
-            shown = [" = ".join(each) if isinstance(each, tuple) else each for each in finding.files[:_MOST_FILES]]
+            shown = [
+                " = ".join(map(self._within, each)) if isinstance(each, tuple) else self._within(each)
+                for each in finding.files[:_MOST_FILES]
+            ]
             lines += [f"        {each}" for each in shown]
             if len(finding.files) > _MOST_FILES:
                 lines.append(f"        and {len(finding.files) - _MOST_FILES} more")
         lines.append("Nothing must be fixed." if self.ok else "Something must be fixed: see FIX.")
         return "\n".join(map(visible, lines))
+
+    def _within(self, name: str) -> str:
+        return name.removeprefix(self.given.rstrip(os.sep) + os.sep)
+
+    def _table(self) -> list[str]:
+        """Return a row of images for each class, the largest first; of many classes both ends."""
+        rows = [(label, [counts.get(label, 0) for counts in self.counts.values()]) for label in self.classes]
+        rows.sort(key=lambda row: -sum(row[1]))
+        total = ("all", [sum(counts.values()) for counts in self.counts.values()])
+        left_out = len(rows) - 2 * _MOST_CLASSES
+        if left_out > 0:
+            rows[_MOST_CLASSES:-_MOST_CLASSES] = [(f"({left_out:,} classes between)", [])]
+        texts = [("class", list(self.counts))]
+        texts += [(visible(label), [f"{count:,}" for count in counts]) for label, counts in (total, *rows)]
+        width = max(len(label) for label, _ in texts)
+        columns = [max(6, *(len(row[1][at]) for row in texts if row[1])) for at in range(len(self.counts))]
+        return [
+            "  " + "  ".join([label.ljust(width), *map(str.rjust, cells, columns)]).rstrip() for label, cells in texts
+        ]
+
+
+def _flat(files: tuple[str, ...] | tuple[tuple[str, ...], ...]) -> Iterator[str]:
+    for each in files:
+        yield from (each,) if isinstance(each, str) else each

@@ -78,6 +78,12 @@ class Ensemble:
     against_best: McNemar
     explained: str = ""
 
+    @property
+    def alone(self) -> str:
+        """The name of the only member with a weight above 0: the answers are its own; "" where there are several."""
+        kept = [member.name for member in self.members if member.weight > 0]
+        return kept[0] if len(kept) == 1 else ""
+
 
 def heaviest(members: Sequence[Member]) -> int:
     """Return the position of the member with the largest weight, the first of equals."""

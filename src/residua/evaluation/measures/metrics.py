@@ -59,6 +59,7 @@ class Metrics:
         brier: mean squared distance of the probabilities from the truth, summed over the classes: 0 to 2 (Brier 1950).
         macro_f1: mean F1 over the classes that occur, as truth or as prediction.
         balanced_accuracy: mean recall over the classes that have images.
+        balanced_accuracy_interval: its 95% interval, see `mean_recall_interval`.
         per_class: one row per class, in class order.
         confusion: int64 (K, K); row: true class, column: predicted class.
     """
@@ -72,6 +73,7 @@ class Metrics:
     brier: float
     macro_f1: float
     balanced_accuracy: float
+    balanced_accuracy_interval: tuple[float, float]
     per_class: tuple[ClassMetrics, ...]
     confusion: IntArray
 
@@ -137,6 +139,24 @@ def wilson(successes: int, count: int, level: float = 0.95) -> tuple[float, floa
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == count else min(1.0, centre + half)
     return low, high
+
+
+def mean_recall_interval(correct: IntArray, support: IntArray, level: float = 0.95) -> tuple[float, float]:
+    """Return an interval of the mean of independent recalls, from Wilson's intervals of each.
+
+    Distances of the limits are added in squares: the method of variance estimates recovery (Zou and Donner 2008,
+    Statistics in Medicine 27:1693).
+
+    Args:
+        correct: recognised images of each class, (K,).
+        support: its images, (K,), all above 0.
+        level: confidence, a fraction of 1.
+    """
+    recalls = correct / support
+    ends = np.array([wilson(int(hits), int(count), level) for hits, count in zip(correct, support, strict=True)])
+    below, above = np.sqrt(((ends - recalls[:, None]) ** 2).sum(axis=0)) / len(support)
+    mean = float(recalls.mean())
+    return max(0.0, mean - float(below)), min(1.0, mean + float(above))
 
 
 @dataclass
@@ -257,6 +277,7 @@ class Tally:
             brier=self._mean("brier"),
             macro_f1=float(f1[support + predicted > 0].mean()),
             balanced_accuracy=float(recall[support > 0].mean()),
+            balanced_accuracy_interval=mean_recall_interval(correct[support > 0], support[support > 0]),
             per_class=tuple(
                 ClassMetrics(name, int(s), int(n), float(p), float(r), float(f))
                 for name, s, n, p, r, f in zip(names, support, predicted, precision, recall, f1, strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from residua.evaluation.measures.metrics import wilson
 EXACT_BELOW = 25
 """Discordant images below which the exact test is used."""
 
+_LEVEL = 0.95
 Right = npt.NDArray[np.bool_]
 
 
@@ -31,7 +33,8 @@ class McNemar:
         statistic: (|b - c| - 1)² / (b + c); None for the exact test.
         p: two-sided: the probability of a difference at least as large between equally good models.
         difference: top-1 of the first less that of the second, fractions of 1.
-        interval: 95% interval of `difference`: the paired score interval (Newcombe 1998, method 10).
+        interval: 95% interval of `difference`: the paired score interval (Newcombe 1998, method 10) where it and the
+            test agree about 0; else the test's own, turned around (`conditional_interval`).
     """
 
     only_first: int
@@ -62,16 +65,17 @@ def mcnemar(first: Right, second: Right) -> McNemar:
         )
     b, c, count = int((first & ~second).sum()), int((second & ~first).sum()), len(first)
     both = int((first & second).sum())
-    interval = _newcombe(both, b, c, count - both - b - c)
+    interval = paired_score_interval(both, b, c, count - both - b - c)
     if b + c < EXACT_BELOW:
         tail = sum(math.comb(b + c, k) for k in range(min(b, c) + 1)) / 2 ** (b + c)
-        return McNemar(b, c, "exact binomial", None, min(1.0, 2 * tail), (b - c) / count, interval)
+        p = min(1.0, 2 * tail)
+        return McNemar(b, c, "exact binomial", None, p, (b - c) / count, _agreeing(interval, p, b, c, count))
     # Where b = c there is no difference, and the continuity correction must not create one.
     statistic = max(abs(b - c) - 1, 0) ** 2 / (b + c)
     # The survival function of chi-square with one degree of freedom.
     p = math.erfc(math.sqrt(statistic / 2))
     method: Literal["chi-square with continuity correction"] = "chi-square with continuity correction"
-    return McNemar(b, c, method, statistic, p, (b - c) / count, interval)
+    return McNemar(b, c, method, statistic, p, (b - c) / count, _agreeing(interval, p, b, c, count))
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -84,7 +88,53 @@ def holm(values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _newcombe(both: int, b: int, c: int, neither: int) -> tuple[float, float]:
+def _agreeing(interval: tuple[float, float], p: float, b: int, c: int, count: int) -> tuple[float, float]:
+    """Return the interval, or the test's own where the two disagree about whether there is a difference."""
+    excludes = interval[0] > 0 or interval[1] < 0
+    return interval if excludes == (p < 1 - _LEVEL) else conditional_interval(b, c, count)
+
+
+def conditional_interval(b: int, c: int, count: int) -> tuple[float, float]:
+    """Return the 95% interval of (b - c) / count that excludes 0 exactly where McNemar's p is below 0.05.
+
+    It takes the number of discordant images as given. The share of them that the first model has right gets the
+    interval that belongs to the test. Below 25 of them that is Clopper's and Pearson's (1934), else Wilson's with
+    continuity correction (Newcombe 1998, method 4).
+
+    Args:
+        b: images that only the first model classifies correctly.
+        c: images that only the second does; one discordant image at least.
+        count: images in all.
+    """
+    discordant = b + c
+    ends = (_exact_low(b, discordant), 1 - _exact_low(c, discordant))
+    if discordant >= EXACT_BELOW:
+        ends = (_corrected_low(b, discordant), 1 - _corrected_low(c, discordant))
+    low, high = ((2 * end - 1) * discordant / count for end in ends)
+    return low, high
+
+
+def _exact_low(hits: int, trials: int) -> float:
+    """Return the share at which so many hits or more have a probability of 2.5%, by bisection."""
+    if hits == 0:
+        return 0.0
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        tail = sum(math.comb(trials, k) * middle**k * (1 - middle) ** (trials - k) for k in range(hits, trials + 1))
+        low, high = (middle, high) if tail < (1 - _LEVEL) / 2 else (low, middle)
+    return low
+
+
+def _corrected_low(hits: int, trials: int) -> float:
+    if hits == 0:
+        return 0.0
+    z2, rate = NormalDist().inv_cdf(0.5 + _LEVEL / 2) ** 2, hits / trials
+    inner = z2 - 2 - 1 / trials + 4 * rate * (trials * (1 - rate) + 1)
+    return max(0.0, (2 * hits + z2 - 1 - math.sqrt(z2 * inner)) / (2 * (trials + z2)))
+
+
+def paired_score_interval(both: int, b: int, c: int, neither: int) -> tuple[float, float]:
     """Apply method 10 of Newcombe 1998: combine Wilson's intervals of the two rates by the correlation of the
     answers."""
     count = both + b + c + neither

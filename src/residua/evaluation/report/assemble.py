@@ -20,6 +20,7 @@ from residua.evaluation.measures.abstention import abstention, apply_threshold
 from residua.evaluation.measures.calibration import calibration
 from residua.evaluation.measures.metrics import IntArray, Outcome, tally_of
 from residua.evaluation.report.findings import CalibrationFindings, Mistake
+from residua.evaluation.report.predictions import Predictions
 from residua.evaluation.report.report import Report
 from residua.evaluation.scores.scores import Scores
 from residua.explanation.thumbnails import overlay_uris
@@ -91,12 +92,21 @@ def assemble(
         loss=metrics.loss,
         macro_f1=metrics.macro_f1,
         balanced_accuracy=metrics.balanced_accuracy,
+        balanced_accuracy_interval=metrics.balanced_accuracy_interval,
         baseline=float(metrics.confusion.sum(axis=1).max() / metrics.count),
         classes=tuple(classes),
         per_class=metrics.per_class,
         confusion=metrics.confusion,
         worst=mistakes(worst),
         most_confident_mistakes=mistakes(surest),
+        predictions=Predictions(
+            paths=tuple(_where(split, int(index), root) for index in scores.indices),
+            classes=tuple(classes),
+            label=outcome.label,
+            predicted=outcome.predicted,
+            logits=scores.logits,
+            loss=outcome.loss,
+        ),
         data=_with_notes(dict(data or {}), scores.notes(split.name)),
         recipe=None,
         environment=environment(device),
@@ -188,9 +198,11 @@ def _where(split: Split, index: int, root: Path | None) -> str:
     """Return the file relative to the data, or its position; never a place on this machine."""
     path = Path(split.where(index))
     # The data may have been named relative to the working directory, or through a link to its folder.
-    for each in (path, Path(os.path.abspath(path)), Path(os.path.realpath(path.parent), path.name)):
-        if root is not None and each.is_relative_to(root):
-            return str(each.relative_to(root))
+    if root is not None:
+        for named in (str, os.path.abspath, lambda name: os.path.join(os.path.realpath(path.parent), path.name)):
+            each = Path(named(str(path)))
+            if each.is_relative_to(root):
+                return str(each.relative_to(root))
     return str(Path(path.parent.name, path.name))
 
 

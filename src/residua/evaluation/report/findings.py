@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from residua.data.splitting import UNEVEN, unevenness
 from residua.evaluation.batch_norm import Reestimation
 from residua.evaluation.measures.abstention import Abstention, Threshold
 from residua.evaluation.measures.calibration import Calibration
@@ -13,6 +14,7 @@ from residua.evaluation.measures.metrics import ClassMetrics, IntArray
 from residua.evaluation.measures.slices import Slice
 from residua.evaluation.rejection.judge import RejectionEffect, UnknownImages
 from residua.evaluation.report.likeness import Likeness
+from residua.evaluation.report.predictions import Predictions
 from residua.evaluation.report.study_section import FinishedStudy
 
 
@@ -103,6 +105,9 @@ class Findings:
         studies: finished studies that the page shows.
         seconds: wall clock of the passes, data included; where the scores were cached, of the pass that made them.
         cached: whether all scores were read from the cache.
+        balanced_accuracy_interval: 95% interval of `balanced_accuracy`, from Wilson's of each recall.
+        computed_with: what training chose where the recipe leaves it open: device, precision, layout, kernels.
+        predictions: the answer to each image; in memory only, `Predictions.write` makes a file of it.
         remarks: caveats of this evaluation, sentences; they stand in the data's notes too.
     """
 
@@ -142,12 +147,20 @@ class Findings:
     studies: tuple[FinishedStudy, ...] = field(repr=False, default=())
     seconds: float | None = None
     cached: bool = False
+    balanced_accuracy_interval: tuple[float, float] | None = None
+    computed_with: dict[str, Any] | None = field(repr=False, default=None)
+    predictions: Predictions | None = field(repr=False, default=None)
     remarks: tuple[str, ...] = ()
 
     @property
     def absent(self) -> tuple[str, ...]:
         """The classes without images here; no rate counts them."""
         return tuple(row.name for row in self.per_class if not row.support)
+
+    @property
+    def uneven(self) -> bool:
+        """Whether classes here are so uneven in size that accuracy hardly counts the small ones."""
+        return unevenness(row.support for row in self.per_class) >= UNEVEN
 
     @property
     def wrong(self) -> int:

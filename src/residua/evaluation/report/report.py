@@ -19,8 +19,10 @@ class Report(Findings):
     """The findings of an evaluation, as JSON and as a page."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as JSON values; pictures are left to the page."""
-        document: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        """Return the report as JSON values; pictures are left to the page, and `predictions` to files of their own."""
+        document: dict[str, Any] = {
+            item.name: getattr(self, item.name) for item in fields(self) if item.name != "predictions"
+        }
         for name in ("per_class", "worst", "most_confident_mistakes"):
             document[name] = [asdict(row) for row in document[name]]
             for row in document[name]:
@@ -28,6 +30,7 @@ class Report(Findings):
                 row.pop("explanation", None)
         for name in (
             "top5_interval",
+            "balanced_accuracy_interval",
             "calibration",
             "calibrated",
             "abstention",

@@ -19,6 +19,7 @@ from residua.training.folder.run_folder import (
     RunRecord,
     checkpoints_of,
     digests_path,
+    is_finished,
     origin_path,
     write_origin,
 )
@@ -39,7 +40,8 @@ def claim(request: Request) -> None:
             raise InputError(
                 f"{request.folder} was started differently: {'; '.join(departures)}",
                 "the same data, network and recipe",
-                f"Go on as it was started: {request.command}; or give a different folder: out=FOLDER",
+                f"Go on as it was started: {request.command}; or give a different folder: out=FOLDER"
+                + f", and to train a finished run on weights={str(request.folder)!r}" * is_finished(request.folder),
             )
         return
     begun = origin_path(request.folder).exists()

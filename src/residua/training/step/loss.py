@@ -6,10 +6,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from residua.families.network import AuxLogits
+from residua.training.step.balance import EQUAL, Balance
 
 
 def training_loss(
-    output: Tensor | AuxLogits, labels: Tensor, *, label_smoothing: float = 0.0, aux_weight: float = 0.0
+    output: Tensor | AuxLogits,
+    labels: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    aux_weight: float = 0.0,
+    balance: Balance = EQUAL,
 ) -> Tensor:
     """Return loss(logits) + aux_weight · Σ loss(auxiliary logits), a scalar in float32.
 
@@ -20,11 +26,21 @@ def training_loss(
         labels: (B,) class indices, or (B, K) probabilities where images are mixed.
         label_smoothing: share of each label that is spread over all classes, 0 <= s < 1.
         aux_weight: weight of each auxiliary loss, a field of the network's spec.
+        balance: weights of the classes, an image of mixed labels having the mean of theirs; or what is added to the
+            logits (Menon 2021, "Long-tail learning via logit adjustment", equation 10).
     """
 
     def loss(logits: Tensor) -> Tensor:
         # Reduced precision ends here: a softmax over bfloat16 loses digits that the gradient needs.
-        return functional.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
+        logits = logits.float()
+        if balance.offsets is not None:
+            logits = logits + balance.offsets
+        if balance.weights is None:
+            return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+        # By the image and not by the batch's sum of weights, as torch does: an image counts the same in every batch.
+        each = functional.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="none")
+        weights = balance.weights[labels] if labels.ndim == 1 else labels @ balance.weights
+        return (each * weights).mean()
 
     if isinstance(output, Tensor):
         return loss(output)

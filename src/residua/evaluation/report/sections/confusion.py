@@ -19,12 +19,14 @@ class ConfusionSection:
     Attributes:
         pairs: the most frequent confusions: true class, predicted class, images, share of the true class.
         matrix: the matrix as markup.
+        uneven: whether the table of classes comes first.
         classes: each class with the 95% interval of its recall, the weakest first, those without images last.
     """
 
     pairs: tuple[tuple[str, str, int, float], ...]
     matrix: Matrix
     classes: tuple[tuple[ClassMetrics, tuple[float, float]], ...]
+    uneven: bool
     template: ClassVar[str] = "confusion.html.j2"
     links: ClassVar[tuple[Link, ...]] = (("confusion", "Confusion"), ("classes", "Classes"))
 
@@ -36,4 +38,5 @@ class ConfusionSection:
             pairs=tuple(confused_pairs(findings.confusion, findings.classes)),
             matrix=confusion_matrix(findings.confusion, findings.classes),
             classes=tuple(sorted(rows, key=lambda pair: weakness(pair[0]))),
+            uneven=findings.uneven,
         )

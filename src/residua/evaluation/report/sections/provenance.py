@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from residua.evaluation.report.findings import Findings
 from residua.evaluation.report.sections.section import Link
-from residua.evaluation.report.text import flat_fields, sentence
+from residua.evaluation.report.text import flat_fields, sentence, shown
 
 Fact = tuple[str, str]
 """(name, value)."""
@@ -53,9 +53,24 @@ class ProvenanceSection:
             counts=tuple(_counts(counts, findings.data.get("classes", ()))),
             data=tuple(_data(findings.data)),
             member=findings.ensemble.members[0].name if findings.ensemble else "",
-            recipe=tuple(flat_fields(findings.recipe or {})),
+            recipe=tuple(_with_choices(findings)),
             environment=(*findings.environment.items(), *((name, value) for name, value in weights if value)),
         )
+
+
+_CHOSEN = {"precision": "precision", "kernels": "kernels", "device": "device", "channels_last": "channels_last"}
+"""Fields of a recipe that may be "auto" -> what training states of its choice."""
+
+
+def _with_choices(findings: Findings) -> list[Fact]:
+    """Return the fields of the recipe; beside "auto" stands what was chosen."""
+    # Read from a bundle, which may be somebody else's.
+    chosen = findings.computed_with if isinstance(findings.computed_with, Mapping) else {}
+    rows = []
+    for name, value in flat_fields(findings.recipe or {}):
+        choice = chosen.get(_CHOSEN.get(name, ""))
+        rows.append((name, f"{shown(choice)} (auto)" if value == "auto" and choice is not None else value))
+    return rows
 
 
 def _counts(counts: Mapping[str, Any], classes: Any) -> list[tuple[str, tuple[int, ...]]]:

@@ -17,6 +17,8 @@ from residua.evaluation.report.sections.section import Link
 from residua.evaluation.report.text import data_name, duration, listed, number, percent, scaled, sentence
 from residua.figures.intervals import interval_bar
 
+_CALIBRATE = "residua evaluate RUN --calibrate"
+_RECALLS = 10  # of the classes, in the summary; the page lists all of them below
 Figure = tuple[str, str, str]
 """(quantity, value, remark)."""
 
@@ -26,9 +28,11 @@ class SummarySection:
     """The summary.
 
     Attributes:
-        top1: accuracy, in percent.
+        measure: what is stated first: accuracy, or balanced accuracy where classes are uneven.
+        rate: its value, in percent.
         interval: its 95% interval, in percent.
         scale: a drawing of both and of the baseline.
+        recalls: of each class where classes are uneven, the lowest first: name, recall, images; else ().
         count: images.
         split: the part that they are from, or "".
         members: networks whose probabilities are averaged; 0 for a single one.
@@ -45,9 +49,11 @@ class SummarySection:
         costs: what it takes to run the network.
     """
 
-    top1: str
+    measure: str
+    rate: str
     interval: tuple[str, str]
     scale: Markup
+    recalls: tuple[tuple[str, str, int], ...]
     count: int
     split: str
     members: int
@@ -68,12 +74,14 @@ class SummarySection:
     @classmethod
     def of(cls, findings: Findings) -> Self:
         """Return the section of these findings."""
-        low, high = findings.top1_interval
+        name, value, (low, high), baseline = _headline(findings)
         seconds = findings.history[-1].get("seconds") if findings.history else None
         return cls(
-            top1=percent(findings.top1, findings.count),
+            measure=name,
+            rate=percent(value, findings.count),
             interval=(percent(low, findings.count), percent(high, findings.count)),
-            scale=interval_bar(findings.top1, low, high, findings.baseline),
+            scale=interval_bar(value, low, high, baseline, name),
+            recalls=tuple(_recalls(findings)) if findings.uneven else (),
             count=findings.count,
             split=findings.split,
             members=len(findings.ensemble.members) if findings.ensemble else 0,
@@ -89,6 +97,19 @@ class SummarySection:
             figures=tuple(_figures(findings)),
             costs=tuple(_costs(findings)),
         )
+
+
+def _headline(findings: Findings) -> tuple[str, float, tuple[float, float], float]:
+    """Return what is stated first: its name, value, interval, and its value for always the most frequent class."""
+    if not findings.uneven or findings.balanced_accuracy_interval is None:
+        return "top-1 accuracy", findings.top1, findings.top1_interval, findings.baseline
+    present = sum(row.support > 0 for row in findings.per_class)
+    return "balanced accuracy", findings.balanced_accuracy, findings.balanced_accuracy_interval, 1 / present
+
+
+def _recalls(findings: Findings) -> list[tuple[str, str, int]]:
+    rows = sorted((row for row in findings.per_class if row.support), key=weakness)
+    return [(row.name, percent(row.recall), row.support) for row in rows[:_RECALLS]]
 
 
 def _trained_on(data: Mapping[str, Any]) -> tuple[str, int] | None:
@@ -156,6 +177,11 @@ def _sureness(findings: Findings) -> list[Markup]:
         verdict = "it is too sure" if confidence > high else "it is less sure than it could be"
     text = Markup("On average it gives its answers a probability of {}, and {} of them are right: <b>{}</b>.")
     sentences = [text.format(percent(confidence), percent(findings.top1), verdict)]
+    if not low <= confidence <= high and findings.calibrated is None:
+        smoothed = (findings.recipe or {}).get("label_smoothing") and confidence < low
+        text = Markup("{}<code>{}</code> fits one number that corrects it, on validation images.")
+        why = "Label smoothing while training does this. " if smoothed else ""
+        sentences.append(text.format(why, _CALIBRATE))
     error = Markup("Expected calibration error: {}").format(percent(findings.calibration.ece))
     if findings.calibrated:
         text = Markup("; {} with the temperature {:.3f} that the run holds")
@@ -177,11 +203,16 @@ def _mean_confidence(calibration: Calibration) -> float:
 
 def _figures(findings: Findings) -> list[Figure]:
     rows = [("top-5", percent(findings.top5, findings.count), "")] if len(findings.classes) > 5 else []
-    rows += [
-        ("loss, nats", f"{findings.loss:.4f}", ""),
-        ("balanced accuracy", percent(findings.balanced_accuracy, findings.count), ""),
+    balanced = ("balanced accuracy", percent(findings.balanced_accuracy, findings.count), "")
+    macro, loss = (
         ("macro F1", percent(findings.macro_f1, findings.count), ""),
-    ]
+        ("loss, nats", f"{findings.loss:.4f}", ""),
+    )
+    if findings.uneven:
+        ends = " to ".join(percent(end, findings.count) for end in findings.top1_interval)
+        rows = [macro, ("top-1", percent(findings.top1, findings.count), ends), *rows, loss]
+    else:
+        rows += [loss, balanced, macro]
     if findings.calibration:
         rows.append(("calibration error", percent(findings.calibration.ece, findings.count), ""))
     if findings.brier is not None:
