@@ -31,7 +31,7 @@ from residua.exporting.page import render
 from residua.exporting.part import open_part
 from residua.exporting.resizing.fit import Fit, fit, raw_images
 from residua.exporting.trial import Trial
-from residua.exporting.web.site import WebRuntime, write_site
+from residua.exporting.web.site import WebRuntime, check_rejection, write_site
 from residua.runtime.engines.int8 import Int8Form, keep_int8
 from residua.runtime.engines.names import EngineName
 from residua.specs.fields import BadPolicy, Span, checked
@@ -96,7 +96,7 @@ def export(
         run: a `Run`, its folder or a name that `load` takes.
         data: where the run's data lies now, or other labelled images; None for the recorded place.
         format: "onnx", "openvino", "torch" (torch.export, .pt2), or "web": a folder of static files that classifies in
-            the browser.
+            the browser; what the run answers "unknown", the page does too.
         out: the folder to write, new or empty. It appears when all is proven.
         precision: "fp32"; "int8" for ONNX and OpenVINO; "bf16" for OpenVINO, whose files hold float32 and are opened
             for bf16.
@@ -117,7 +117,8 @@ def export(
 
     Raises:
         InputError: `out` holds something; an unknown format or precision; int8 without images to calibrate and to
-            measure on; bf16 on a processor without it; a missing extra; errors of `evaluate`.
+            measure on; "web" of a run whose rejection needs
+            features; bf16 on a processor without it; a missing extra; errors of `evaluate`.
         GateFailed: the export does not hold what its precision promises; nothing was written.
     """
     name, chosen = check_form(format, precision)
@@ -128,6 +129,8 @@ def export(
     limit: float = checked("max_drop", max_drop, MaxDrop, "Use max_drop=0.003 for 0.3 points")
     time: float = checked("ladder_seconds", ladder_seconds, Annotated[float, Span(0, above=True)])
     opened = open_run(run, [data])
+    if web is not None:
+        check_rejection(opened)
     folder = check_empty(out)
     part = None
     if not golden_only and (data is not None or "hash" in opened.data):
@@ -139,6 +142,8 @@ def export(
             "Name the data that the run was trained on",
         )
     form = GraphForm.of(opened, with_preprocessing=with_preprocessing or any_size or web is not None)
+    # The page scores logits where a rejection decides what is unknown.
+    form = replace(form, gives_logits=web is not None and opened.rejection is not None)
     fitting = fit(name, form.preprocess, raw_images(form.preprocess, part)) if any_size and web is None else None
     form = replace(form, any_size=fitting is not None and fitting.holds)
     golden = golden_of(opened, form)

@@ -28,20 +28,20 @@ from residua.runtime.graphs.program import quiet_export
 _EXTRA = f"{METADATA_PREFIX}.json"
 
 
-def converted(name: FormatName, program: ExportedProgram, output: str) -> Any:
+def converted(name: FormatName, program: ExportedProgram, outputs: tuple[str, ...]) -> Any:
     """Return a traced graph as a format's own model: an `onnx.ModelProto`, an `openvino.Model`, or itself.
 
     Args:
         name: of the format.
         program: see `residua.runtime.graphs.program`.
-        output: the name of the graph's output.
+        outputs: the names of the graph's outputs.
 
     Raises:
         InputError: a package of the format's extra is missing.
     """
     if name == "torch":
         return program
-    return to_onnx(program, outputs=(output,)) if name in ONNX else to_openvino(program, outputs=(output,))
+    return to_onnx(program, outputs=outputs) if name in ONNX else to_openvino(program, outputs=outputs)
 
 
 def write_model(name: FormatName, model: Any, folder: Path, metadata: Mapping[str, str]) -> None:

@@ -19,14 +19,18 @@ class FromPixels(nn.Module):
     """The network with its preprocessing inside, but for resize and crop: uint8 (B, H, W, 3) -> probabilities (B, K).
 
     It normalises as `residua.data.preprocess.normalise` does, in the same order, and divides logits by the temperature.
+    With `gives_logits` the network's logits (B, K) are a second output.
     """
 
     scale: Tensor
     offset: Tensor
     whitening: Tensor | None
 
-    def __init__(self, network: nn.Module, preprocess: PreprocessSpec, temperature: float) -> None:
+    def __init__(
+        self, network: nn.Module, preprocess: PreprocessSpec, temperature: float, *, gives_logits: bool = False
+    ) -> None:
         super().__init__()
+        self._gives_logits = gives_logits
         self.network, self.temperature = network, temperature
         self._center, self._std = preprocess.image_center, preprocess.image_std
         white = 1 if self._center or self._std else 255
@@ -35,7 +39,7 @@ class FromPixels(nn.Module):
         self.register_buffer("offset", -mean / torch.tensor(preprocess.std))
         self.register_buffer("whitening", None if preprocess.whitening is None else _tensor(preprocess.whitening))
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         levels = images.float()
         if self._center or self._std:
             levels = levels * (1 / 255)
@@ -48,7 +52,8 @@ class FromPixels(nn.Module):
         if self.whitening is not None:
             values = (values.flatten(1) @ self.whitening).reshape(values.shape)
         logits: Tensor = self.network(values.permute(0, 3, 1, 2))
-        return (logits / self.temperature).softmax(1)
+        probabilities = (logits / self.temperature).softmax(1)
+        return (probabilities, logits) if self._gives_logits else probabilities
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +66,14 @@ class GraphForm:
         with_preprocessing: whether the graph takes uint8 (B, H, W, 3) and gives probabilities; else it takes
             normalised float32 (B, 3, H, W) and gives logits.
         any_size: whether it resizes and crops too, and H and W are free.
+        gives_logits: whether logits are an output behind the probabilities.
     """
 
     preprocess: PreprocessSpec
     temperature: float
     with_preprocessing: bool
     any_size: bool = False
+    gives_logits: bool = False
 
     @classmethod
     def of(cls, run: Run, *, with_preprocessing: bool) -> GraphForm:
@@ -75,8 +82,13 @@ class GraphForm:
 
     @property
     def output(self) -> str:
-        """Return the name of the graph's output."""
+        """Return the name of the graph's output, of the first where it has two."""
         return "probabilities" if self.with_preprocessing else "logits"
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Return the names of all outputs."""
+        return (self.output, "logits") if self.gives_logits else (self.output,)
 
     def example(self, count: int) -> Tensor:
         """Return zeros of the shape and type of a batch."""
@@ -89,7 +101,7 @@ class GraphForm:
         """Return the module to export, given (B, 3, H, W) -> logits."""
         if not self.with_preprocessing:
             return network
-        return FromPixels(network, self.preprocess, self.temperature).eval()
+        return FromPixels(network, self.preprocess, self.temperature, gives_logits=self.gives_logits).eval()
 
     def fed(self, pixels: Pixels) -> Tensor:
         """Return what the graph takes for uint8 (B, H, W, 3), resized and cropped."""

@@ -76,7 +76,7 @@ class Trial:
         if self.precision == "int8":
             assert self.part is not None
             return self._climb(program, metadata, folder, self.part)
-        self._write(converted(self.format, program, self.form.output), folder, metadata)
+        self._write(converted(self.format, program, self.form.outputs), folder, metadata)
         proof, verdict = self._proven(folder)
         return Outcome(proof, verdict, (), (_BF16,) if self.precision == "bf16" else ())
 
@@ -99,7 +99,7 @@ class Trial:
         decidable = accuracy_drop(alike, alike, self.max_drop).answer == "passes"
         steps: list[Step] = []
         kept: tuple[str, Proof, Verdict] | None = None
-        model = converted(self.format, program, self.form.output)
+        model = converted(self.format, program, self.form.outputs)
         ladder = quantised(self.format, model, calibration, self.max_drop)
         last = onnxruntime.LAST_STEP if self.format == "onnx" else nncf.LAST_STEP
         out_of_time = False

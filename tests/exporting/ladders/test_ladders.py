@@ -37,7 +37,7 @@ def images(run: residua.Run) -> Calibration:
 
 def _model(run: residua.Run, format_: Any) -> Any:
     form = GraphForm.of(run, with_preprocessing=False)
-    return converted(format_, trace(run, form)[0], form.output)
+    return converted(format_, trace(run, form)[0], form.outputs)
 
 
 def test_onnx_runtime_gets_pairs_around_every_layer(run: residua.Run, images: Calibration) -> None:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import base64
-import functools
-import http.server
 import json
-import os
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import residua
 from chromium import chromium, chromium_path
+from exporting.web.hosting import hosted, runtime_folder
 from residua._base.errors import InputError
 from residua.data.decode import decode
 from residua.data.preprocess.resize import apply_uint8
@@ -32,16 +30,13 @@ from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.bundle.write import save_bundle
 
-RUNTIME = os.environ.get("ONNXRUNTIME_WEB", "node_modules/onnxruntime-web")
 COUNT = 50
 CLASSES = ("ants", "bees", "neither")
 
 
 @pytest.fixture(scope="module")
 def runtime() -> Path:
-    if not (Path(RUNTIME) / "package.json").is_file():
-        pytest.skip("no onnxruntime-web: run npm install onnxruntime-web, or set $ONNXRUNTIME_WEB to its folder")
-    return Path(RUNTIME)
+    return runtime_folder()
 
 
 @pytest.fixture(scope="module")
@@ -88,18 +83,8 @@ def address(run: residua.Run, runtime: Path, tmp_path_factory: pytest.TempPathFa
     out = tmp_path_factory.mktemp("site") / "out"
     export(run, format="web", runtime=runtime, out=out, golden_only=True)
     assert check_export(out).verdict.answer == "passes"
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            """Keep quiet."""
-
-    handler = functools.partial(Handler, directory=str(out))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-        server.shutdown()
-        thread.join()
+    with hosted(out) as url:
+        yield url
 
 
 def test_fifty_photos_get_predicts_answers(run: residua.Run, photos: list[Path], address: str, tmp_path: Path) -> None:
@@ -129,7 +114,10 @@ def test_fifty_photos_get_predicts_answers(run: residua.Run, photos: list[Path],
         assert "on this device" in tab.run("document.querySelector('.timing').textContent")
         assert tab.run("document.documentElement.scrollWidth") <= 390
         tab.picture(tmp_path / "page.png")
-        _grey_levels(run, photos[:6], tab)
+        noisy = tmp_path / "noisy.png"
+        pixels = np.random.default_rng(0).integers(0, 256, (42, 46, 3), np.uint8)
+        Image.fromarray(pixels).resize((2300, 2100), Image.Resampling.NEAREST).save(noisy)
+        _grey_levels(run, [*photos[:6], noisy], tab)
         text = tmp_path / "letter.png"
         text.write_text("Dear Sir")
         tab.choose("#files", text)
@@ -169,3 +157,23 @@ def test_another_folder_is_no_runtime(content: dict[str, str] | None, run: resid
         export(run, format="web", runtime=tmp_path, out=tmp_path / "out", golden_only=True)
     with pytest.raises(InputError, match="without runtime"):
         export(run, format="web", out=tmp_path / "out", golden_only=True)
+
+
+def test_an_image_beyond_what_a_canvas_holds_is_refused(address: str, photos: list[Path], tmp_path: Path) -> None:
+    huge = tmp_path / "huge.png"
+    Image.new("1", (20000, 14000), 1).save(huge)
+    chromium_path()
+    with chromium(tmp_path / "profile") as tab:
+        tab.open(address)
+        tab.wait("document.querySelector('#about b')")
+        tab.choose("#files", huge, photos[0])
+        tab.wait("document.querySelector('#status').textContent.startsWith('2 of 2')")
+        verdicts = tab.run("[...document.querySelectorAll('.verdict')].map((each) => each.textContent)")
+        wanted = "This image of 20000 × 14000 is 280 million pixels; at most 100 million are decoded."
+        assert verdicts[0] == wanted
+        assert "%" in verdicts[1]
+        # A canvas that stays empty, as those of phones do beyond their limit.
+        tab.run("CanvasRenderingContext2D.prototype.drawImage = CanvasRenderingContext2D.prototype.fillRect = () => {}")
+        tab.choose("#files", photos[0])
+        tab.wait("document.querySelector('.verdict.wrong')")
+        assert "too little memory" in tab.run("document.querySelector('.verdict').textContent")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from residua.evaluation.measures.abstention import deciding_threshold
 from residua.evaluation.rejection.scores import Arrays, Doubles, Floats, feature_scores, logit_scores, restored
 from residua.specs.rejection import Rejection
 
@@ -43,3 +46,14 @@ class Rejecter:
     def unknown(self, logits: Floats, features: Floats | None = None) -> npt.NDArray[np.bool_]:
         """Return which of the images (B,) are unknown."""
         return np.asarray(self.scores(logits, features) > self.rejection.threshold)
+
+
+def deciding(rejection: Rejection | None, thresholds: Mapping[str, Any]) -> tuple[float | None, Rejection | None]:
+    """Return the probability and the rejection that decide which answers are "unknown", where logits are all there is.
+
+    A rejection that the run was calibrated with comes before the probability at which 95% of the answers were right.
+    One that needs features decides nothing.
+    """
+    if rejection is not None:
+        return (None, None) if rejection.uses_features else (rejection.probability, rejection)
+    return deciding_threshold(thresholds), None

@@ -14,7 +14,8 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.files import sha256_file
 from residua._base.json_file import read_json
-from residua.evaluation.measures.abstention import deciding_threshold
+from residua.data.decode import MAX_PIXELS
+from residua.evaluation.rejection.rejecter import deciding
 from residua.figures.pages import environment
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run
@@ -74,6 +75,20 @@ class WebRuntime:
         return f"{_PACKAGE} {self.version}, copied as it is (SHA-256: {hashes})"
 
 
+def check_rejection(run: Run) -> None:
+    """Go on where the page can decide which answers are "unknown", as the run does.
+
+    Raises:
+        InputError: the run's rejection needs features, and the page has logits alone.
+    """
+    if run.rejection is not None and run.rejection.uses_features:
+        raise InputError(
+            f"format='web' of a run that rejects by {run.rejection.score!r}, which needs features",
+            "a rejection by 'softmax' or 'energy', as a page in the browser has logits alone",
+            "Calibrate the run again with one of them, or use another format",
+        )
+
+
 def write_site(folder: Path, run: Run, runtime: WebRuntime) -> None:
     """Write the page and the runtime beside the graph, which takes pixels and gives probabilities.
 
@@ -108,6 +123,7 @@ def resize_plan(spec: PreprocessSpec) -> dict[str, Any]:
 def _about(run: Run) -> dict[str, Any]:
     """Return what the page states of the network, in the words of the server's /about."""
     top1, count = run.metrics.get("top1"), run.metrics.get("count")
+    threshold, rejection = deciding(run.rejection, (run.calibration or {}).get("thresholds") or {})
     return {
         "name": run.folder.resolve().name,
         "version": "1",
@@ -118,5 +134,7 @@ def _about(run: Run) -> dict[str, Any]:
         "count": count if isinstance(count, int) else None,
         "split": str(run.metrics.get("split") or ""),
         "data": str(run.data.get("given") or ""),
-        "threshold": deciding_threshold((run.calibration or {}).get("thresholds")),
+        "threshold": threshold,
+        "rejection": None if rejection is None else rejection.to_json(whole=False),
+        "most_pixels": MAX_PIXELS,
     }

@@ -33,7 +33,7 @@ def convert(folder: Path, engine: str, out: Path) -> None:
         network = fold_batch_norm(run.model, (LEAST_EXAMPLES, *size)).network
         program = export_program(network, example_images(size))
     form = FORMATS[engine]
-    write_model(form, converted(form, program, "logits"), out, {})
+    write_model(form, converted(form, program, ("logits",)), out, {})
     files = {name: sha256_file(out / name) for name in FILES[form]}
     stated = describe_run(run, engine, "fp32").to_json()
     document = StoredGraph(network=stated, files=files, weights_sha256=run.weights_sha256)

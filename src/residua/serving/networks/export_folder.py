@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.errors import Damaged, InputError
+from residua.evaluation.rejection.rejecter import deciding
 from residua.exporting.names import CERTIFICATE
 from residua.exporting.reading.stored import StoredCertificate, graph_of, read_certificate
 from residua.serving.networks.graph_network import FORMATS, GraphNetwork, open_session
-from residua.serving.networks.network import Computation, Description, deciding
+from residua.serving.networks.network import Computation, Description
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.rejection import FEATURE_SCORES, Rejection
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from residua._base.plain import plain
 from residua.data.decode import Pixels
-from residua.evaluation.measures.abstention import deciding_threshold
 from residua.evaluation.rejection.scores import logit_scores
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.rejection import Rejection
@@ -88,17 +87,6 @@ class Description:
             score = logit_scores(self.rejection.score, logits[None], self.rejection.temperature)
             return bool(score[0] > self.rejection.threshold)
         return None if self.threshold is None else bool(probabilities.max() < self.threshold)
-
-
-def deciding(rejection: Rejection | None, thresholds: Mapping[str, Any]) -> tuple[float | None, Rejection | None]:
-    """Return the probability and the rejection that decide which answers are "unknown".
-
-    A rejection that the run was calibrated with comes before the probability at which 95% of the answers were right.
-    One that needs features decides nothing here: a server has logits.
-    """
-    if rejection is not None:
-        return (None, None) if rejection.uses_features else (rejection.probability, rejection)
-    return deciding_threshold(thresholds), None
 
 
 class Picture(TypedDict):

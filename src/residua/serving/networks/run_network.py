@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from residua.data.decode import Pixels
+from residua.evaluation.rejection.rejecter import deciding
 from residua.inference.stream import Predictor
 from residua.serving.networks.network import (
     Computation,
@@ -18,7 +19,6 @@ from residua.serving.networks.network import (
     Images,
     Picture,
     Source,
-    deciding,
     grouped,
 )
 from residua.serving.networks.pictures import explained, explains
