@@ -61,7 +61,7 @@ OPTIONS = {
         "json",
     },
     "verify": {"models", "peer", "set", "json"},
-    "check": {"data", "labels", "columns", "groups", "workers", "data_dir", "json"},
+    "check": {"data", "labels", "columns", "groups", "run", "workers", "data_dir", "json"},
     "evaluate": {
         *(
             "run",

@@ -88,6 +88,7 @@ _EXAMPLES = {
     "check": (
         "residua check PHOTOS",
         "residua check PHOTOS --labels labels.csv --groups patient",
+        "residua check PHOTOS --run runs/a",
         "residua check cifar10 --json",
     ),
     "train": (

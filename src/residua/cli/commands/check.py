@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from pathlib import Path
 
@@ -17,6 +18,7 @@ def check(
     labels: Labels = None,
     columns: ColumnWords = (),
     groups: GroupColumn = None,
+    run: Path | None = None,
     workers: int | None = None,
     data_dir: Path | None = None,
     json: Switch = False,
@@ -32,6 +34,8 @@ def check(
     data
         "digits", "cifar10", "cifar100", a folder of class folders, or one with train/ and val/ or test/; with --labels
         a folder of images.
+    run
+        The folder of a trained run: validation and test images that are nearly training images to it are named too.
     workers
         Threads that decode; left out: one per core.
     data_dir
@@ -41,10 +45,20 @@ def check(
     """
     from residua.data.doctor.check import check as examine
 
+    opened = None
+    if run is not None:  # torch is imported for it alone
+        from residua.evaluation.near_duplicates import near_duplicates
+        from residua.evaluation.run_data import open_run
+
+        opened = open_run(run, [data])
     with progress_bar("Examining", "images") as progress:
         report = examine(
             data, labels=labels, columns=columns, groups=groups, workers=workers, data_dir=data_dir, progress=progress
         )
+    if opened is not None:
+        with progress_bar("Comparing", "images") as progress:
+            finding = near_duplicates(opened, data, data_dir=data_dir, progress=progress)
+        report = dataclasses.replace(report, findings=(*report.findings, *filter(None, [finding])))
     if json:
         print(printable(report.to_json()))
     else:

@@ -22,7 +22,8 @@ class Finding:
         kind: "empty", "truncated", "corrupt", "unsupported", "unreadable", "layout", "absent-class",
             "duplicate-across-splits", "duplicate-across-classes", "duplicate", "near-duplicate-across-classes",
             "near-duplicate-across-splits", "near-duplicate", "placeholder", "left-out", "extension", "mode", "levels",
-            "size", "imbalance" or "not-examined"; of a table also "label-conflict" and "group-across-splits".
+            "size", "imbalance" or "not-examined"; of a table also "label-conflict" and
+            "group-across-splits"; with a run "alike-across-splits".
         must_fix: the data should not be used before this is fixed.
         message: a sentence.
         files: the files concerned; for duplicates, groups of equal images.

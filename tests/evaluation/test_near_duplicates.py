@@ -1,0 +1,56 @@
+"""Near copies across parts, found by a run's features where pixels differ."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evaluation.runs import COLOURS, colour_run
+from residua.cli.app import main
+from residua.evaluation.near_duplicates import KIND, near_duplicates, nearest_to
+from residua.weights.open import load
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train, val and test of shades that all differ; one test image is a mirrored training image."""
+    folder, generator = tmp_path_factory.mktemp("near") / "photos", np.random.default_rng(3)
+    for part, count in (("train", 8), ("val", 4), ("test", 4)):
+        for name in COLOURS:
+            (folder / part / name).mkdir(parents=True)
+            for index in range(count):
+                pixels = (
+                    np.array(COLOURS[name]) * 0.6 + generator.integers(0, 90, 3) + generator.normal(0, 9, (8, 8, 3))
+                )
+                Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / part / name / f"{index}.png")
+    mirrored = Image.open(folder / "train" / "red" / "5.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    mirrored.save(folder / "test" / "blue" / "copy.png")
+    return folder
+
+
+def test_the_copy_is_named(photos: Path, tmp_path: Path) -> None:
+    finding = near_duplicates(load(colour_run(tmp_path / "run", data=photos)), photos)
+    assert finding is not None
+    assert (finding.kind, finding.must_fix) == (KIND, False)
+    assert finding.files[0] == (f"{photos}/train/red/5.png", f"{photos}/test/blue/copy.png")
+    assert len(finding.files) <= 4
+
+
+def test_distances() -> None:
+    rows, distances = nearest_to(np.array([[1.0, 0], [1, 1]]), np.array([[0.0, 2], [3, 0]]))
+    assert rows.tolist() == [1, 0]
+    assert distances == pytest.approx([0, 1 - 0.5**0.5])
+
+
+def test_the_command(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = colour_run(tmp_path / "run", data=photos)
+    assert main(["check", str(photos), "--run", str(run), "--json"]) == 0
+    kinds = [each["kind"] for each in json.loads(capsys.readouterr().out)["findings"]]
+    assert KIND in kinds
+    main(["check", str(photos)])
+    assert KIND not in capsys.readouterr().out
+    assert main(["check", str(photos), "--run", str(tmp_path / "nothing")]) == 2
