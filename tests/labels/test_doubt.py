@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from residua._base.errors import InputError
 from residua.cli.app import main
 from residua.data.corrections import read_corrections
 from residua.data.open import open_dataset
+from residua.grids.folds.out_of_fold import OUT_OF_FOLD, OutOfFold
 from residua.labels.corrections_file import write_corrections
 from residua.labels.doubt import Doubts, doubt
 from residua.labels.judges import folds_of
@@ -106,6 +108,38 @@ def test_the_file_is_what_training_takes(doubts: Doubts, photos: Path, tmp_path:
     assert not second.doubts
     write_corrections(tmp_path / "second.csv", second)
     assert dict(read_corrections(tmp_path / "second.csv").labels) == PATHS
+
+
+def test_a_cross_validation_judges_what_each_run_held_out(doubts: Doubts, photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folds"
+    colour_run(folder / "fold-1", data=photos)
+    (folder / "folds.json").write_text("{}")
+    with pytest.raises(InputError, match="has not ended"):
+        doubt(folder)
+    pool = doubts.pool
+    # In another order of images and of classes than the run's, and without the first image.
+    rows, classes = np.arange(len(pool))[:0:-1], ("green", "red", "blue")
+    columns = [doubts.classes.index(name) for name in classes]
+    labels = np.array([classes.index(doubts.classes[label]) for label in pool.labels[rows]])
+    answers = OutOfFold(
+        tuple(pool.names[row] for row in rows),
+        labels,
+        pool.logits[rows][:, columns],
+        rows % 3 + 1,
+        rows,
+        classes,
+        pool.dataset.hash,
+    )
+    answers.write(folder / OUT_OF_FOLD)
+    judged = doubt(folder)
+    assert (judged.by, judged.images, judged.unseen, judged.not_judged) == ("folds", 32, 32, 1)
+    assert {each.path: each.suggested for each in judged.doubts}.items() <= PATHS.items()
+    assert len(judged.doubts) >= 2
+    dataclasses.replace(answers, data_hash="other").write(folder / OUT_OF_FOLD)
+    with pytest.raises(InputError, match="those of other data"):
+        doubt(folder)
+    with pytest.raises(InputError, match="of one run"):
+        doubt(folder / "fold-1", by="folds")
 
 
 def test_the_command_its_page_and_its_file(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,6 +131,7 @@ _EXAMPLES = {
     "doubt": (
         "residua doubt runs/a --out doubts.html",
         "residua doubt runs/a --by held-out --json",
+        "residua doubt runs/folds --out doubts.html",
         "residua train PHOTOS --out runs/b --corrections doubts.csv",
     ),
     "embed": (

@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 
+from residua._base.errors import InputError
+from residua._base.run_files import FOLDS_FILE
 from residua.evaluation.measures.confident_learning import doubt_labels
 from residua.evaluation.measures.metrics import IntArray
 from residua.evaluation.measures.neighbours import Nearest
 from residua.evaluation.run_data import open_run
-from residua.labels.judges import Judge, Verdicts, judge_by_features, judge_by_run
+from residua.labels.judges import Judge, Verdicts, judge_by_features, judge_by_folds, judge_by_run
 from residua.labels.pool import Pool, Progress, open_pool
 from residua.specs.fields import checked
 from residua.weights.run import Run
@@ -110,7 +112,7 @@ def doubt(
     run: Run | Path | str,
     data: str | Path | None = None,
     *,
-    by: Judge = "features",
+    by: Judge | None = None,
     folds: int = 5,
     seed: int = 0,
     data_dir: Path | None = None,
@@ -123,11 +125,12 @@ def doubt(
     learnt from its label; `Doubt.unseen` states where the network that made the features had.
 
     Args:
-        run: a `Run` or its folder.
+        run: a `Run` or its folder; or the folder of a cross-validation.
         data: where its training data lies; by default where it lay in training. Other data of the same classes is
             judged as a whole. Test parts are left alone.
         by: "features" judges every image by logistic classifiers on the run's features, one per fold; "held-out"
-            judges the images that the run has held out, by the run itself.
+            judges the images that the run has held out, by the run itself; "folds" takes the answers of a
+            cross-validation. None: "folds" for the folder of one, else "features".
         folds: of the classifiers.
         seed: of the folds.
         data_dir: where downloaded archives lie.
@@ -135,12 +138,22 @@ def doubt(
         progress: called with (images done, images in total).
 
     Raises:
-        InputError: data that is gone or has changed; nothing held out for "held-out"; fewer than 2 folds.
+        InputError: data that is gone or has changed; nothing held out for "held-out"; fewer than 2 folds; "folds" of
+            what is no cross-validation.
     """
+    crossed = Path(run) if not isinstance(run, Run) and (Path(run) / FOLDS_FILE).is_file() else None
+    by = by or ("folds" if crossed else "features")
     checked("by", by, Judge)
-    run = open_run(run, [data])
+    if by == "folds" and crossed is None:
+        raise InputError(
+            "by='folds' of one run", "the folder of a cross-validation", "Use by='features', or train with folds=5"
+        )
+    # Features and pictures are those of the first fold; they decide nothing where folds judge.
+    run = open_run(crossed / "fold-1" if crossed else run, [data])
     pool = open_pool(run, data, data_dir=data_dir, device=device, progress=progress)
-    if by == "features":
+    if by == "folds" and crossed is not None:
+        verdicts = judge_by_folds(crossed, pool, run.classes)
+    elif by == "features":
         verdicts = judge_by_features(pool, len(run.classes), folds, seed)
     else:
         verdicts = judge_by_run(pool, run.temperature)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from residua._base.errors import InputError
 from residua._base.words import counted
 from residua.data.random import order
 from residua.evaluation.measures.logistic import out_of_fold
 from residua.evaluation.measures.metrics import FloatArray, IntArray
+from residua.grids.folds.out_of_fold import OUT_OF_FOLD, read_out_of_fold
 from residua.labels.pool import Pool
 
-Judge = Literal["features", "held-out"]
-"""features: classifiers on the run's features, one per fold. held-out: the run, on images that it has held out."""
+Judge = Literal["features", "held-out", "folds"]
+"""features: classifiers on the run's features, one per fold. held-out: the run, on images that it has held out. folds:
+of a cross-validation, the run that had the image held out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +78,35 @@ def judge_by_run(pool: Pool, temperature: float) -> Verdicts:
     what = "its validation images" if pool.own else "the images"
     how = f"The run itself answered {what}, {len(rows):,} of {len(pool):,}; the others were not judged."
     return Verdicts(rows, pool.probabilities(temperature)[rows], np.ones(len(rows), bool), how)
+
+
+def judge_by_folds(folder: Path, pool: Pool, classes: tuple[str, ...]) -> Verdicts:
+    """Take the answers of a cross-validation: each image is judged by the run that had it held out.
+
+    Args:
+        folder: of the cross-validation.
+        pool: of one of its runs.
+        classes: of that run.
+
+    Raises:
+        InputError: the cross-validation has not ended, or is of other data.
+    """
+    if not (folder / OUT_OF_FOLD).exists():
+        raise InputError(
+            f"{folder}, a cross-validation that has not ended", "one that has", "Go on with it: residua train --resume"
+        )
+    answers = read_out_of_fold(folder / OUT_OF_FOLD)
+    if answers.data_hash != pool.dataset.hash or set(answers.classes) != set(classes):
+        raise InputError(
+            f"the answers of {folder}, which are those of other data", "the data that it was trained on", "Name it"
+        )
+    row_of = {name: row for row, name in enumerate(pool.names)}
+    known = [(row_of[name], index) for index, name in enumerate(answers.paths) if name in row_of]
+    rows, indices = np.array(sorted(known), np.int64).reshape(-1, 2).T
+    order = [answers.classes.index(name) for name in classes]
+    logits = torch.from_numpy(answers.logits[indices][:, order]).double()
+    how = f"Each image was judged by that of the {len(np.unique(answers.folds))} runs that had it held out."
+    return Verdicts(rows, logits.softmax(dim=1).numpy(), np.ones(len(rows), bool), how)
 
 
 def folds_of(labels: IntArray, count: int, seed: int) -> IntArray:

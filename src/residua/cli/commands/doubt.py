@@ -20,7 +20,7 @@ def doubt(
     /,
     *,
     out: Path | None = None,
-    by: Literal["features", "held-out"] = "features",
+    by: Literal["features", "held-out", "folds"] | None = None,
     folds: int = 5,
     seed: int = 0,
     data_dir: Path | None = None,
@@ -35,7 +35,7 @@ def doubt(
     Parameters
     ----------
     run
-        The folder of a trained run.
+        The folder of a trained run, or of a cross-validation (train --folds).
     data
         Its training data, or other data of the same classes; left out: where its data lay in training.
     out
@@ -43,6 +43,7 @@ def doubt(
     by
         features: every image, by classifiers on the run's features, one per fold; seconds. The network that made the
         features knows the labels that it was trained on. held-out: by the run itself, only images that it held out.
+        folds: by the runs of a cross-validation, each of which had its images held out; the default where there is one.
     folds
         Of the classifiers.
     seed
