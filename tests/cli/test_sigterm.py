@@ -80,12 +80,17 @@ def test_who_ignores_sigterm_goes_on_ignoring_it() -> None:
 
 
 def test_a_forked_process_ends_at_once() -> None:
+    # Python forgets signals that come while it forks: the child states when it runs.
     script = (
         "import os, signal, time\n"
         "from residua._base.signals import stop_on_sigterm; stop_on_sigterm()\n"
+        "read, write = os.pipe()\n"
         "child = os.fork()\n"
         "if not child:\n"
+        "    os.write(write, b'.')\n"
         "    time.sleep(30)\n"
+        "    os._exit(0)\n"
+        "os.read(read, 1)\n"
         "os.kill(child, signal.SIGTERM)\n"
         "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     )
