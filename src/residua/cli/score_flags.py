@@ -121,7 +121,8 @@ class ScoreFlags(ComputeFlags, PartFlags):
 
     def _options(self, progress: Progress) -> dict[str, Any]:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return values | {"views": ",".join(self.views), "cache": not values.pop("no_cache"), "progress": progress}
+        values |= {"views": ",".join(self.views), "columns": self.columns or None}
+        return values | {"cache": not values.pop("no_cache"), "progress": progress}
 
 
 # Named "*", a group is flattened: its flags stand among the command's own.

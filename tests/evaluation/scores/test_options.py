@@ -48,7 +48,7 @@ def test_what_follows_from_the_options() -> None:
 
 # What a caller may write, and what is meant where it is left out.
 PASS = {"batch_size": 256, "device": None, "on_bad": None, "engine": "eager", "precision": "fp32", "progress": None}
-PART = {**PASS, "data_dir": None, "cache": True}
+PART = {**PASS, "data_dir": None, "cache": True, "labels": None, "columns": None}
 SCORE = {**PART, "split": None, "views": "1"}
 ENSEMBLE = {
     "members": (),
@@ -58,6 +58,8 @@ ENSEMBLE = {
     "slices": None,
     "studies": (),
     "reestimate": False,
+    "neighbours": False,
+    "projection": "pca",
 }
 REJECTION = {"reject": None, "score": "energy"}
 PAGE = {"name": "", "data": None, "recipe": None, "history": (), "computed_with": None, "root": None}
@@ -93,7 +95,10 @@ def test_keywords_and_flags_are_those_of_the_one_list() -> None:
         assert get_type_hints(keywords).items() <= hints.items()
     assert set(get_type_hints(ScoreKeywords)) == set(options) - {"data"}
     given = ScoreFlags().keywords(print)  # type: ignore[arg-type]
-    assert {**given, "progress": None} == {name: options[name].default for name in given}
+    # A list option that is not given is empty; the library's own is None.
+    assert {**given, "progress": None, "columns": given["columns"] or None} == {
+        name: options[name].default for name in given
+    }
     assert set(given) == set(options) - {"data"}
     assert set(given) - set(ScoreFlags().part_keywords(print)) == {"split", "views"}  # type: ignore[arg-type]
     flags = ScoreFlags(no_cache=True, batch_size=3)
