@@ -18,6 +18,8 @@ ScoreName = Literal["softmax", "energy", "knn", "mahalanobis"]
 LOGIT_SCORES: tuple[ScoreName, ...] = ("softmax", "energy")
 FEATURE_SCORES: tuple[ScoreName, ...] = ("knn", "mahalanobis")
 
+DECIDING_ACCURACY = "0.95"
+"""Of a calibration's thresholds, the one below which an answer is "unknown" where there is no rejection."""
 MOST_BYTES = 32 << 20
 """Of all arrays of a rejection: they travel in the header of the weights' file."""
 _NUMBER_BYTES = 4
@@ -138,3 +140,9 @@ class Rejection:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"a rejection that cannot be read ({error})", "its fields", "Calibrate again") from None
+
+
+def deciding_threshold(thresholds: Mapping[str, Any] | None) -> float | None:
+    """Return the probability below which an answer is "unknown", from a calibration's `thresholds`; None: no rule."""
+    value = (thresholds or {}).get(DECIDING_ACCURACY)
+    return float(value) if isinstance(value, int | float) else None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +13,6 @@ from residua.evaluation.measures.metrics import FloatArray, wilson
 
 WANTED = (0.9, 0.95, 0.99)
 """The accuracies for which thresholds are found."""
-
-DECIDING = 0.95
-"""The one of them whose threshold decides that an answer is "unknown"."""
 
 _POINTS = 101  # one per percent of coverage, and both ends
 
@@ -121,9 +117,3 @@ def _levels(
     sorted_confidence = confidence[order]
     ends = np.append(np.flatnonzero(np.diff(sorted_confidence)), len(order) - 1)
     return ends + 1, np.cumsum(correct[order])[ends], sorted_confidence[ends]
-
-
-def deciding_threshold(thresholds: Mapping[str, Any] | None) -> float | None:
-    """Return the probability below which an answer is "unknown", from a calibration's `thresholds`; None: no rule."""
-    value = (thresholds or {}).get(str(DECIDING))
-    return float(value) if isinstance(value, int | float) else None

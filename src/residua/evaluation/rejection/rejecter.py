@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from residua.evaluation.measures.abstention import deciding_threshold
 from residua.evaluation.rejection.scores import Arrays, Doubles, Floats, feature_scores, logit_scores, restored
-from residua.specs.rejection import Rejection
+from residua.specs.rejection import Rejection, deciding_threshold
 
 
 @dataclass(frozen=True, eq=False)
