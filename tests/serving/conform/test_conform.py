@@ -38,7 +38,7 @@ def test_our_server_without_a_repository_and_with_a_token(run_folder: Path, tmp_
         assert result.model == "b"
         assert result.passed
         assert {row.source for row in result.rows if row.verdict == "skip"} == {"Triton, extension_model_repository.md"}
-        with pytest.raises(InputError, match="lists none"):
+        with pytest.raises(InputError, match="bearer token"):
             conform(_url(server))
 
 

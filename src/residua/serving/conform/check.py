@@ -115,8 +115,9 @@ def answered(answer: Answer) -> Any:
         Fault: another status, or no JSON.
     """
     expect(answer.status == 200, answer.fault or f"status {answer.status}, wanted 200")
-    expect(answer.json is not None, "the body is no JSON")
-    return answer.json
+    document = answer.json
+    expect(document is not None, answer.json_fault or "the body is null")
+    return document
 
 
 def refused(answer: Answer) -> None:

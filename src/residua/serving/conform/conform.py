@@ -12,7 +12,7 @@ from residua._base.errors import InputError
 from residua._base.json_file import read_json
 from residua.serving.conform import describing, extensions, inference
 from residua.serving.conform.check import Check, Fault, Level, Skip, Subject, Verdict
-from residua.serving.conform.exchange import Judge, shown
+from residua.serving.conform.exchange import Answer, Judge, shown
 
 _MOST_VALUES = 4_000_000
 _SECONDS = 10.0
@@ -80,16 +80,23 @@ def conform(
         model: the model to use; None takes the first that the server lists.
         request: a JSON file with an inference request that the model answers; None makes one of its metadata.
         token: a bearer token.
-        timeout: of each request, seconds.
+        timeout: of each request with its answer, seconds.
 
     Raises:
-        InputError: no server there, or no model; a file that is no request.
+        InputError: no server there, or one that redirects; no model; a file that is no request.
     """
     judge = Judge(url, token, timeout)
     first = judge.get("v2/health/live")
     if not first.status:
         raise InputError(
             f"url={shown(url)!r}: {first.fault}", "a server that answers", "Start it, or check the address"
+        )
+    if 300 <= first.status < 400:
+        place = shown(first.headers.get("location", ""))[:200] or "nowhere"
+        raise InputError(
+            f"url={shown(url)!r}, which redirects to {place!r}",
+            "a server that answers by itself",
+            "Give the address that it redirects to",
         )
     subject = Subject(judge, model or _first_model(judge))
     _look(subject, None if request is None else _read(request))
@@ -107,7 +114,7 @@ def _row(check: Check, subject: Subject) -> Row:
         verdict, reason = "fail", str(fault)
     except Skip as skip:
         verdict, reason = "skip", str(skip)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         # An answer that is built unlike any that the protocol knows.
         verdict, reason = "fail", f"the answer has another form ({type(error).__name__}: {error})"
     sent = subject.judge.sent
@@ -117,16 +124,32 @@ def _row(check: Check, subject: Subject) -> Row:
 
 def _first_model(judge: Judge) -> str:
     """Return a model that the server lists through one of two extensions; the protocol itself has no list."""
-    listed = judge.post("v2/repository/index").json
+    index = judge.post("v2/repository/index")
+    listed = index.json
     names = [each.get("name") for each in listed if _is_ready(each)] if isinstance(listed, list) else []
+    stats = None
     if not names:
-        stats = judge.get("v2/models/stats").json
-        entries = stats.get("model_stats") if isinstance(stats, dict) else None
-        names = [each.get("name") for each in entries or [] if isinstance(each, dict)]
+        stats = judge.get("v2/models/stats")
+        entries = stats.json.get("model_stats") if isinstance(stats.json, dict) else None
+        names = [each.get("name") for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
     known = [name for name in names if isinstance(name, str) and name]
-    if not known:
-        raise InputError("no model, and a server that lists none", "the name of a model", "Give it with model=NAME")
-    return known[0]
+    if known:
+        return known[0]
+    if 401 in (index.status, stats.status if stats else 0):
+        raise InputError("a server that answers 401", "its bearer token", "Name the file of it with token_file=FILE")
+    why = f"POST v2/repository/index: {_no_list(index)}"
+    why += f"; GET v2/models/stats: {_no_list(stats)}" if stats else ""
+    raise InputError(
+        f"no model, and a server that lists none ({why})",
+        "the name of a model",
+        "Give it with model=NAME, or check the address",
+    )
+
+
+def _no_list(answer: Answer) -> str:
+    if answer.status != 200:
+        return answer.fault or f"status {answer.status}"
+    return answer.json_fault or "names no model that is ready"
 
 
 def _is_ready(entry: Any) -> bool:
@@ -152,7 +175,7 @@ def _candidates(metadata: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield requests that a model may answer: of all inputs, then of each alone, as some models take alternatives."""
     try:
         entries = [_input(each) for each in metadata.get("inputs") or []]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return
     if entries:
         yield {"inputs": entries}

@@ -1,20 +1,24 @@
-"""Requests of a judge: each alone on its connection, timed, its answer kept as it came."""
+"""Requests of a judge: each alone on its connection, under one deadline, its answer kept as it came."""
 
 from __future__ import annotations
 
-import gzip
+import contextlib
 import http.client
 import json
+import socket
+import threading
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from residua._base.errors import InputError
 from residua._base.public import public_address
+from residua.specs.fields import Span, checked
 
-_MOST_BYTES = 256 << 20
+_MOST_BYTES = 32 << 20  # of an answer, packed or not: a million values as JSON take 20 MB
+_MOST_SECONDS = 86400.0
 _EXCERPT = 100
 
 
@@ -37,10 +41,21 @@ class Answer:
     @property
     def json(self) -> Any:
         """The body as JSON, None where it is none."""
+        return self._parsed[0]
+
+    @property
+    def json_fault(self) -> str:
+        """Why the body is no JSON, "" where it is."""
+        return self._parsed[1]
+
+    @property
+    def _parsed(self) -> tuple[Any, str]:
         try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
+            return json.loads(self.body), ""
+        except RecursionError:
+            return None, "the body is JSON that is nested too deeply"
+        except ValueError:
+            return None, "the body is no JSON"
 
     @property
     def excerpt(self) -> str:
@@ -56,14 +71,14 @@ class Judge:
     Args:
         url: of the server, without /v2.
         token: a bearer token, or None.
-        timeout: of one request, seconds.
+        timeout: from the beginning of a request to the end of its answer, seconds.
 
     Attributes:
         sent: the last request in words.
         got: the last answer.
 
     Raises:
-        InputError: no address of HTTP.
+        InputError: no address of HTTP, or one with /v2; a time that is none.
     """
 
     def __init__(self, url: str, token: str | None = None, timeout: float = 10.0) -> None:
@@ -74,9 +89,13 @@ class Judge:
             port = -1
         if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
             raise InputError(f"url={shown(url)!r}", "http://HOST:PORT", "For example http://127.0.0.1:8000")
+        if "v2" in parts.path.split("/"):
+            server = shown(url).partition("/v2")[0]
+            raise InputError(f"url={shown(url)!r}", "the address of the server, without /v2", f"Use {server}")
         self._kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._host, self._port, self._base = parts.hostname, port, parts.path.rstrip("/")
-        self._token, self._timeout = token, timeout
+        self._token = token
+        self._timeout = checked("timeout", timeout, Annotated[float, Span(0, _MOST_SECONDS, above=True)])
         self.sent, self.got = "", Answer(0)
 
     def get(self, path: str) -> Answer:
@@ -88,30 +107,71 @@ class Judge:
         return self.send("POST", path, json.dumps(document).encode() if document is not None else b"", headers)
 
     def send(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
-        """Send a request; what goes wrong on the way is an answer with a `fault`."""
+        """Send a request; what goes wrong on the way is an answer with a `fault`.
+
+        The deadline holds for all of it: names, connection, headers and body, however they arrive.
+        """
         connection = self._kind(self._host, self._port, timeout=self._timeout)
         sent = {"Content-Type": "application/json"} if body else {}
         sent |= {name.replace("_", "-"): value for name, value in (headers or {}).items()}
         sent |= {"Authorization": f"Bearer {self._token}"} if self._token else {}
         shown = body[:_EXCERPT].decode("utf-8", "replace")
         self.sent = f"{method} /{path}" + (f" {shown}{'…' if len(body) > _EXCERPT else ''}" if body else "")
-        try:
-            connection.request(method, f"{self._base}/{path}", body, sent)
-            response = connection.getresponse()
-            names = {name.lower(): value for name, value in response.getheaders()}
-            content = _decompressed(response.read(_MOST_BYTES), names.get("content-encoding", ""))
-            self.got = Answer(response.status, names, content)
-        except (OSError, http.client.HTTPException, zlib.error, EOFError, ValueError) as error:
-            self.got = Answer(0, fault=f"no answer: {type(error).__name__} {error}".strip())
-        finally:
-            connection.close()
+        answers: list[Answer] = []
+
+        def exchange() -> None:
+            answers.append(_exchanged(connection, method, f"{self._base}/{path}", body, sent))
+
+        # A timeout of the socket would begin again with every byte.
+        thread = threading.Thread(target=exchange, daemon=True)
+        thread.start()
+        thread.join(self._timeout)
+        late = Answer(0, fault=f"no whole answer within {self._timeout:g} seconds")
+        self.got = next(iter(answers), late)
+        _hang_up(connection)
         return self.got
 
 
+class _TooLong(Exception):
+    """An answer of more bytes than any requirement needs."""
+
+
+def _exchanged(
+    connection: http.client.HTTPConnection, method: str, target: str, body: bytes, headers: Mapping[str, str]
+) -> Answer:
+    try:
+        connection.request(method, target, body, headers)
+        response = connection.getresponse()
+        names = {name.lower(): value for name, value in response.getheaders()}
+        content = response.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise _TooLong
+        return Answer(response.status, names, _decompressed(content, names.get("content-encoding", "")))
+    except _TooLong:
+        return Answer(0, fault=f"an answer of more than {_MOST_BYTES >> 20} MiB")
+    except Exception as error:  # whatever a stranger's bytes make of the parsers
+        return Answer(0, fault=f"no answer: {type(error).__name__} {error}".strip())
+    finally:
+        connection.close()
+
+
+def _hang_up(connection: http.client.HTTPConnection) -> None:
+    """End an exchange that is still under way: closing alone would leave its thread waiting."""
+    if connection.sock is not None:
+        with contextlib.suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+
 def _decompressed(body: bytes, encoding: str) -> bytes:
-    if encoding == "gzip":
-        return gzip.decompress(body)
-    return zlib.decompress(body) if encoding == "deflate" else body
+    if encoding not in ("gzip", "deflate"):
+        return body
+    stream = zlib.decompressobj(zlib.MAX_WBITS + (16 if encoding == "gzip" else 0))
+    content = stream.decompress(body, _MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise _TooLong
+    if not stream.eof:
+        raise EOFError("the compressed body is cut off")
+    return content
 
 
 def shown(url: str) -> str:
