@@ -92,9 +92,9 @@ def conform(
             f"url={shown(url)!r}: {first.fault}", "a server that answers", "Start it, or check the address"
         )
     if 300 <= first.status < 400:
-        place = shown(first.headers.get("location", ""))[:200] or "nowhere"
+        location = shown(first.headers.get("location", ""))[:200] or "nowhere"
         raise InputError(
-            f"url={shown(url)!r}, which redirects to {place!r}",
+            f"url={shown(url)!r}, which redirects to {location!r}",
             "a server that answers by itself",
             "Give the address that it redirects to",
         )
