@@ -1,4 +1,4 @@
-"""Servers that hold a judge up, flood it, or are none: each is told from the others, in bounded time and memory."""
+"""Servers that hold a judge up, flood it, or are none: each is recognised, in bounded time and memory."""
 
 from __future__ import annotations
 
