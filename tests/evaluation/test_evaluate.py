@@ -14,7 +14,7 @@ from residua._base.errors import InputError
 from residua.data.dataset import Split
 from residua.data.image_source import ArrayImages
 from residua.data.loader import Loader
-from residua.data.open import open_dataset
+from residua.data.open import open_data
 from residua.evaluation.evaluate import evaluate, evaluate_model, quick_metrics
 from residua.evaluation.measures.metrics import NotFinite
 from residua.specs.preprocess import PreprocessSpec
@@ -175,11 +175,11 @@ def test_data_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     own, other = colour_folder(tmp_path / "own"), colour_folder(tmp_path / "other", WRONG)
     run, opened = colour_run(tmp_path / "run", data=own), []
 
-    def counting(data: object, **options: object) -> object:
+    def counting(data: object, table: object, **options: object) -> object:
         opened.append(data)
-        return open_dataset(data, **options)  # type: ignore[arg-type]
+        return open_data(data, table, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("residua.evaluation.run_data.open_dataset", counting)
+    monkeypatch.setattr("residua.evaluation.run_data.open_data", counting)
     assert evaluate(run, own).count == 6
     assert evaluate(run, other).count == 33
     assert opened == [own, other]
