@@ -11,8 +11,20 @@ from residua.figures import pages
 
 if TYPE_CHECKING:
     from residua.exporting.certificate import Certificate
+    from residua.exporting.proof import ProofRow
 
 ANSWERS = {"passes": "passes", "fails": "fails", "undecided": "cannot be decided"}
+COLUMNS = (
+    "images",
+    "batches",
+    "count",
+    "agreement",
+    "error",
+    "eager top-1",
+    "top-1",
+    "difference, points",
+    "95% interval",
+)
 FORMATS = {"onnx": "ONNX", "openvino": "OpenVINO", "torch": "torch.export", "web": "a web page"}
 
 
@@ -26,8 +38,25 @@ def render(certificate: Certificate) -> str:
             answers=ANSWERS,
             answer=ANSWERS[certificate.verdict.answer],
             format=FORMATS[certificate.format],
+            columns=COLUMNS,
+            cells=cells,
         )
     )
+
+
+def cells(row: ProofRow) -> list[tuple[str, str]]:
+    """Return what a row of the proof shows behind the name of its images: (column, text)."""
+    texts = [
+        ", ".join(map(str, row.batches)),
+        f"{row.count:,}",
+        _percent(row.agreement),
+        "not finite" if row.error is None else f"{row.error:.1e}",
+        _percent(row.eager_top1),
+        _percent(row.top1),
+        "–" if row.difference is None else points(row.difference),
+        "–" if row.interval is None else " to ".join(map(points, row.interval)),
+    ]
+    return list(zip(COLUMNS[1:], texts, strict=True))
 
 
 def points(rate: float) -> str:
@@ -37,6 +66,8 @@ def points(rate: float) -> str:
 
 @cache
 def _templates() -> Environment:
-    templates = pages.environment("residua.exporting")
-    templates.globals.update(percent=lambda rate: f"{100 * rate:.2f}%", points=points)
-    return templates
+    return pages.environment("residua.exporting")
+
+
+def _percent(rate: float | None) -> str:
+    return "–" if rate is None else f"{100 * rate:.2f}%"

@@ -104,7 +104,8 @@ _SCHEMAS: dict[str, Any] = {
                 image={"type": ["string", "null"]},
                 overlay={"type": ["string", "null"]},
                 method={"type": ["string", "null"]},
-                evidence={"type": "number"},
+                evidence={"type": ["number", "null"]},
+                note={"type": ["string", "null"]},
             )
         ),
     ),

@@ -40,7 +40,8 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(60)
         (b"<?xml version='1.0'?><svg/>", "an XML document", ""),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "a pointer of Git LFS", ""),
         (b"P7\nWIDTH 2", "a PAM image", ""),
-        (b"some text", "not an image (it begins with b'some tex')", ""),
+        (b"some text", 'not an image (it begins with "some tex")', ""),
+        (b"\xca\xfe text", "not an image (it begins with the bytes ca fe 20 74 65 78 74)", ""),
         (bytes(100), "not an image", ""),
     ],
 )

@@ -56,6 +56,7 @@ def test_an_explanation(server: Running, images: dict[str, Path]) -> None:
     assert pictures[0].convert("RGB").getpixel((100, 100)) == (255, 0, 0)
     assert pictures[1].convert("RGB").getpixel((100, 100)) != (255, 0, 0)
     assert answer["method"].startswith("gradcam of")
+    assert answer["note"] is None
 
 
 def test_an_explanation_that_hangs(run_folder: Path, images: dict[str, Path]) -> None:

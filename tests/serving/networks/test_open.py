@@ -97,7 +97,9 @@ def test_explanations(converted: Network, exported: Path) -> None:
     overlay = converted.explained(_images(1)[0], 0)["overlay"]
     assert overlay is not None
     assert overlay.startswith("data:image/png")
-    assert open_network(exported, Computation()).explained(_images(1)[0], 0)["overlay"] is None
+    picture = open_network(exported, Computation()).explained(_images(1)[0], 0)
+    assert picture["overlay"] is picture["evidence"] is None
+    assert "serve the run" in (picture["note"] or "")
 
 
 def test_a_replaced_run_is_checked_again(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import csv
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +83,12 @@ def test_images_are_classified(
         assert text.startswith("Unknown.") == (prediction.probabilities[0] < 0.7)
     assert tab.run("document.querySelectorAll('.ranks li').length") == 12
     assert tab.run("parseFloat(document.querySelector('.part').style.width)") == pytest.approx(78.7, abs=0.1)
+    # The verdict states the best label, and the list below only its bar.
+    assert tab.run("document.querySelector('.ranks li').innerText.trim()") == ""
+    edges = tab.run("['#drop', '.ranks'].map((each) => document.querySelector(each).getBoundingClientRect().right)")
+    assert edges[0] == edges[1]
+    if width < 600:
+        assert tab.run("document.querySelector('.picture').getBoundingClientRect().right") == edges[0]
     # The keyboard alone reaches and presses the button.
     tab.run("document.querySelector('.evidence button').focus()")
     tab.press("Enter", 13)
@@ -127,7 +135,17 @@ def test_paste_drop_and_what_is_no_image(server: Running, images: dict[str, Path
     tab.wait("document.querySelector('.verdict.wrong')")
     assert "not an image" in _answers(tab)[0]
     assert tab.run("document.querySelector('h3').textContent") == "<b>letter.png"
-    assert "1 without an answer" in tab.run("document.querySelector('#status').textContent")
+    assert 'begins with "Dear Sir"' in _answers(tab)[0]
+    status = "document.querySelector('#status').textContent"
+    assert tab.run(status) == "1 of 1 image done, 1 without an answer."
+    other = tmp_path / "notes.txt"
+    other.write_text("Dear Sir")
+    tab.choose("#files", images["red"], other)
+    tab.wait(f"{status}.includes('done')")
+    assert tab.run(status) == "1 of 1 image done. 1 file was left out, which is no image: notes.txt."
+    tab.choose("#files", other)
+    tab.wait("document.querySelector('#status.wrong')")
+    assert "notes.txt" in tab.run(status)
 
 
 def test_fifty_images_and_a_token(run_folder: Path, images: dict[str, Path], tab: Tab, tmp_path: Path) -> None:
@@ -138,10 +156,58 @@ def test_fifty_images_and_a_token(run_folder: Path, images: dict[str, Path], tab
     with running({"a": {"1": run_folder}, "b": {"2": run_folder}}, token="sesame") as server:
         tab.open(f"http://127.0.0.1:{server.port}/", 390)
         tab.wait("!document.querySelector('#access').hidden")
+        tab.run("document.querySelector('#token').value = 'wrong'")
+        tab.run("document.querySelector('#access').requestSubmit()")
+        tab.wait("document.querySelector('#status').textContent.startsWith('The server does not take this token')")
         tab.run("document.querySelector('#token').value = 'sesame'")
         tab.run("document.querySelector('#access').requestSubmit()")
         tab.wait("document.querySelectorAll('#model option').length === 2")
         tab.choose("#files", *files)
         tab.wait("document.querySelector('#status').textContent.startsWith('50 of 50')")
         assert "2 files were left out" in tab.run("document.querySelector('#status').textContent")
+        assert "50.png, 51.png" in tab.run("document.querySelector('#status').textContent")
         assert [text[:3] for text in _answers(tab)] == ["red"] * 50
+        # Lines of an overview, each of which opens by keyboard.
+        assert tab.run("document.documentElement.scrollHeight") < 5000
+        assert tab.run("document.documentElement.scrollWidth") <= 390
+        ranks, more = "document.querySelectorAll('.ranks')[1]", "document.querySelectorAll('.more')[1]"
+        assert not tab.run(f"{ranks}.checkVisibility()")
+        assert tab.run(f"{more}.getAttribute('aria-label')") == "Details of 1.png"
+        tab.run(f"{more}.focus()")
+        tab.press("Enter", 13)
+        assert tab.run(f"{ranks}.checkVisibility()")
+        assert tab.run(f"{more}.getAttribute('aria-expanded')") == "true"
+        _check_saved(tab, tmp_path)
+
+
+def _check_saved(tab: Tab, folder: Path) -> None:
+    """Press the button, and hold the file against the page."""
+    tab.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    tab.wait("document.querySelector('#save').checkVisibility()")
+    tab.run("document.querySelector('#save').click()")
+    path, until = folder / "answers.csv", time.monotonic() + 20
+    while not path.is_file() and time.monotonic() < until:
+        time.sleep(0.05)
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["path"] for row in rows] == [f"{number}.png" for number in range(50)]
+    assert {(row["label"], row["label2"] != "red", row["unknown"], row["error"]) for row in rows} == {
+        ("red", True, "false", "")
+    }
+    assert float(rows[0]["probability"]) == pytest.approx(0.787, abs=1e-3)
+    cells = tab.run("""(() => { saved = [['a,"b".png', { error: "no\\nimage" }]]; return csv(); })()""")
+    assert cells == 'path,label,probability,unknown,error\n"a,""b"".png",,,,"no\nimage"\n'
+
+
+def test_a_busy_server_is_not_asked_for_ever(server: Running, images: dict[str, Path], tab: Tab) -> None:
+    tab.open(f"http://127.0.0.1:{server.port}/")
+    tab.wait("document.querySelector('#about b')")
+    tab.run(
+        """{ window.asked = 0; window.setTimeout = (resume) => queueMicrotask(resume); window.fetch = async () => {
+        window.asked += 1;
+        return new Response('{"error": "the queue is full"}', { status: 503, headers: { "Retry-After": "1" } }); } }"""
+    )
+    tab.choose("#files", images["red"])
+    tab.wait("document.querySelector('.verdict.wrong')")
+    assert _answers(tab) == ["the queue is full"]
+    assert tab.run("window.asked") == 6

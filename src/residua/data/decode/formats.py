@@ -109,7 +109,10 @@ def check_known(data: bytes, name: str) -> str:
         raise BadImage(name, "a DICOM image, which is not read", "Convert it to PNG")
     if data[4:8] == b"ftyp":
         raise BadImage(name, "a video or an unknown kind of HEIF, which is not read", "Convert it, or remove it")
-    raise BadImage(name, f"not an image (it begins with {data[:8]!r})")
+    start = data[:8]
+    readable = start.isascii() and start.decode("ascii", "replace").isprintable()
+    words = f'"{start.decode("ascii")}"' if readable else f"the bytes {start.hex(' ')}"
+    raise BadImage(name, f"not an image (it begins with {words})")
 
 
 def opener(form: str, name: str) -> Callable[[Any, str], Image.Image]:

@@ -1,7 +1,12 @@
 const $ = (id) => document.getElementById(id);
 const percent = (share) => `${(100 * share).toFixed(share > 0.999 || share < 0.001 ? 2 : 1)}%`;
 const MOST = 50;
+const FEW = 5; // more are shown as lines
+const NAMED = 3; // of the files that are left out
 let models = [];
+let saved = []; // [name of the file, answer or error] of each image
+
+const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 
 function say(text, wrong = false) {
   $("status").textContent = text;
@@ -50,7 +55,22 @@ function describe() {
   $("about").replaceChildren(parts);
 }
 
-function card(file) {
+function collapse(element, name) {
+  const button = element.querySelector(".more");
+  const fold = (closed) => {
+    element.classList.toggle("line", closed);
+    element.querySelector(".rest").hidden = closed;
+    button.textContent = closed ? "Details" : "Less";
+    button.setAttribute("aria-label", `${button.textContent} of ${name}`);
+    button.setAttribute("aria-expanded", String(!closed));
+  };
+  element.classList.add("listed");
+  button.hidden = false;
+  button.addEventListener("click", () => fold(!element.classList.contains("line")));
+  fold(true);
+}
+
+function card(file, many) {
   const element = $("card").content.firstElementChild.cloneNode(true);
   const part = (selector) => element.querySelector(selector);
   const name = file.name || "Pasted image";
@@ -62,6 +82,7 @@ function card(file) {
   photo.src = URL.createObjectURL(file);
   photo.addEventListener("load", () => URL.revokeObjectURL(photo.src), { once: true });
   photo.addEventListener("error", () => { photo.hidden = true; }, { once: true });
+  if (many) collapse(element, name);
   $("results").append(element);
   return element;
 }
@@ -83,11 +104,15 @@ function show(element, entry, milliseconds) {
     verdict.replaceChildren(best, ` ${sure}`);
   }
   part(".ranks").replaceChildren(...entry.labels.map((each, at) => {
+    // The verdict has said the first already: its bar alone stands below.
+    const said = at === 0 && !entry.unknown;
     const row = document.createElement("li");
     const [text, share, track, fill] = ["span", "span", "div", "div"].map((kind) => document.createElement(kind));
     text.textContent = each;
     share.textContent = percent(entry.probabilities[at]);
     share.className = "chance";
+    text.hidden = share.hidden = said;
+    if (said) row.setAttribute("aria-hidden", "true");
     track.className = "scale";
     track.setAttribute("aria-hidden", "true");
     fill.className = "part";
@@ -114,7 +139,7 @@ async function explain(element, file) {
     const [entry] = answer.images;
     const map = element.querySelector(".map");
     const note = element.querySelector(".strength small");
-    if (!entry.overlay) throw new Error("This network has no feature maps to explain.");
+    if (!entry.overlay) throw new Error(entry.note || "This network has no feature maps to explain.");
     const photo = element.querySelector(".photo");
     photo.hidden = false;
     // Both as the network saw them, so that the map lies where its evidence is.
@@ -135,35 +160,79 @@ async function explain(element, file) {
   }
 }
 
+// Left out, and why; "" for none.
+function omitted(files, reason) {
+  if (!files.length) return "";
+  const names = files.slice(0, NAMED).map((file) => file.name).join(", ");
+  const rest = files.length > NAMED ? `, and ${files.length - NAMED} more` : "";
+  return ` ${counted(files.length, "file")} ${files.length === 1 ? "was" : "were"} left out, ${reason}: ${names}${rest}.`;
+}
+
+function csv() {
+  const cell = (value) => {
+    const text = String(value ?? "");
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  const ranks = Math.max(1, ...saved.map(([, answer]) => answer.labels?.length ?? 0));
+  const more = Array.from({ length: ranks - 1 }, (_, at) => [`label${at + 2}`, `probability${at + 2}`]).flat();
+  const rows = saved.map(([name, { labels = [], probabilities = [], unknown, error }]) => {
+    const pairs = Array.from({ length: ranks }, (_, at) => [labels[at], probabilities[at]]).flat();
+    return [name, ...pairs, unknown, error];
+  });
+  const table = [["path", "label", "probability", ...more, "unknown", "error"], ...rows];
+  return table.map((row) => `${row.map(cell).join(",")}\n`).join("");
+}
+
+function save() {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
+  link.download = "answers.csv";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
 async function classify(files) {
-  const images = [...files].filter((file) => !file.type || file.type.startsWith("image/")).slice(0, MOST);
+  const readable = (file) => !file.type || file.type.startsWith("image/");
+  const images = [...files].filter(readable).slice(0, MOST);
+  const over = [...files].filter(readable).slice(MOST);
+  const others = [...files].filter((file) => !readable(file));
+  const left = omitted(others, others.length === 1 ? "which is no image" : "which are no images")
+    + omitted(over, `since more than ${MOST} were given`);
   if (!images.length) {
-    say("No image among these files.", true);
+    say(`No image among these files.${left}`, true);
     return;
   }
+  say("Working…");
   $("heading").hidden = false;
+  $("save").hidden = true;
   $("results").replaceChildren();
-  const work = images.map((file) => [file, card(file)]);
-  const left = files.length - images.length;
+  const work = images.map((file, at) => [file, card(file, images.length > FEW), at]);
+  const answered = images.map((file) => [file.name, {}]);
   let done = 0;
   let failed = 0;
-  const one = async ([file, element]) => {
+  const one = async ([file, element, at]) => {
     try {
       const answer = await answers.classify(file, chosen(), false);
+      answered[at][1] = answer.images[0];
       show(element, answer.images[0], answer.milliseconds);
       element.querySelector(".evidence button").addEventListener("click", () => explain(element, file));
     } catch (error) {
       failed += 1;
+      answered[at][1] = { error: error.message };
       fail(element, error.message);
     }
     done += 1;
     const bad = failed ? `, ${failed} without an answer` : "";
-    const over = left > 0 ? ` ${left} files were left out: no images, or more than ${MOST}.` : "";
-    say(`${done} of ${images.length} images done${bad}.${over}`);
+    say(`${done} of ${counted(images.length, "image")} done${bad}.${left}`);
   };
   const queue = [...work];
   const worker = async () => { while (queue.length) await one(queue.shift()); };
   await Promise.all(Array.from({ length: answers.atATime }, worker));
+  // Of two choices, one behind the other, the page shows the latter.
+  if (work[0][1].isConnected) {
+    saved = answered;
+    $("save").hidden = false;
+  }
 }
 
 for (const id of ["files", "camera"]) {
@@ -182,4 +251,5 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 $("model").addEventListener("change", describe);
+$("save").addEventListener("click", save);
 begin();

@@ -15,7 +15,6 @@ from residua.data.preprocess.arrays import normalised_array
 from residua.exporting.names import FILES, FormatName
 from residua.runtime.engines.sessions import OnnxRuntimeSession, OpenVINOSession, Session, usable_processors
 from residua.serving.networks.network import (
-    NOTHING,
     Description,
     Doubles,
     Floats,
@@ -24,6 +23,7 @@ from residua.serving.networks.network import (
     Source,
     grouped,
     softmax,
+    unexplained,
 )
 
 FORMATS: dict[str, FormatName] = {"openvino": "openvino", "onnxruntime": "onnx"}
@@ -67,7 +67,7 @@ class GraphNetwork:
     def explained(self, image: Pixels, target: int) -> Picture:
         """See `Network`."""
         if self._explain is None:
-            return NOTHING
+            return unexplained("An export cannot be explained: serve the run that it was made of.")
         return self._explain(image, target)
 
 

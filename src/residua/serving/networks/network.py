@@ -93,20 +93,23 @@ class Picture(TypedDict):
     """An explained answer.
 
     Attributes:
-        overlay: the evidence over the image, a PNG in a data URI; None where the network has no maps.
+        overlay: the evidence over the image, a PNG in a data URI; None where there is none.
         image: the image as the network saw it, the same.
         method: what computed it.
-        evidence: the greatest value of the map; 0 means no evidence for the class.
+        evidence: the greatest value of the map; 0 means no evidence for the class, None that nothing was computed.
+        note: why nothing was; None where something was.
     """
 
     overlay: str | None
     image: str | None
     method: str | None
-    evidence: float
+    evidence: float | None
+    note: str | None
 
 
-NOTHING = Picture(overlay=None, image=None, method=None, evidence=0.0)
-"""Of a network without maps, or that nothing here explains."""
+def unexplained(note: str) -> Picture:
+    """Return the picture of an answer that cannot be explained, given the reason."""
+    return Picture(overlay=None, image=None, method=None, evidence=None, note=note)
 
 
 class Network(Protocol):

@@ -15,7 +15,7 @@ from residua.explanation.methods import attribute
 from residua.families.network import Classifier
 from residua.figures.overlay import overlay, shown
 from residua.inference.stream import as_batch
-from residua.serving.networks.network import NOTHING, Picture
+from residua.serving.networks.network import Picture, unexplained
 from residua.weights.run import Run
 
 _SIDE = 448
@@ -30,7 +30,7 @@ def explains(run: Run) -> bool:
 def explained(run: Run, image: Pixels, target: int) -> Picture:
     """Return the evidence for class `target` in an image as the network sees it, uint8 (H, W, 3)."""
     if not explains(run):
-        return NOTHING
+        return unexplained("This network has no feature maps to explain.")
     model = run.model
     assert isinstance(model, Classifier)
     device = next(model.parameters()).device
@@ -42,6 +42,7 @@ def explained(run: Run, image: Pixels, target: int) -> Picture:
         image=_uri(shown(image, _SIDE)),
         method=f"gradcam of {attribution.layer}",
         evidence=float(evidence.max()),
+        note=None,
     )
 
 

@@ -1,12 +1,13 @@
 "use strict";
 
+const TRIES = 6; // of a request that a busy server puts off
 let token = "";
 
 async function ask(path, options = {}) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  for (;;) {
+  for (let tries = 1; ; tries += 1) {
     const response = await fetch(path, { ...options, headers });
-    if (response.status === 503 && response.headers.get("Retry-After")) {
+    if (tries < TRIES && response.status === 503 && response.headers.get("Retry-After")) {
       const seconds = Math.min(30, Number(response.headers.get("Retry-After")) || 1);
       await new Promise((resume) => setTimeout(resume, 1000 * seconds));
       continue;
@@ -15,6 +16,7 @@ async function ask(path, options = {}) {
     if (response.status === 401) {
       $("access").hidden = false;
       $("token").focus();
+      if (token) throw new Error("The server does not take this token. Check it, and try again.");
     }
     if (!response.ok) throw new Error(document.error || response.statusText);
     return document;
