@@ -11,10 +11,11 @@ import pytest
 import residua
 from exporting.runs import digits_run
 from residua._base.errors import InputError
+from residua.evaluation.measures.drop import accuracy_drop
 from residua.exporting import trial
 from residua.exporting.export import GateFailed, export
 from residua.exporting.formats import open_graph
-from residua.exporting.gate import judge
+from residua.exporting.gate import Verdict, judge
 from residua.exporting.graph_input import GraphForm
 from residua.exporting.ladders.calibration import Calibration
 from residua.exporting.names import CERTIFICATE
@@ -79,10 +80,28 @@ def test_few_images_cannot_decide_and_the_certificate_states_how_many_would(
         residua.evaluate(run, engine="openvino", precision="int8", device="cpu")
     verdict = export(run, format="openvino", precision="int8", out=tmp_path / "out").certificate.verdict
     assert verdict.answer == "undecided"
-    assert "at these rates about 900 images would decide" in verdict.sentence
+    assert "at these rates about 900 images would show that it passes" in verdict.sentence
     assert (tmp_path / "out" / "model.xml").is_file()
     with pytest.warns(UserWarning, match="has not passed its gate"):
         residua.evaluate(run, engine="openvino", precision="int8", device="cpu")
+
+
+def test_the_ladder_goes_on_after_a_step_that_loses_more_than_allowed(
+    run: residua.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No step can pass with so few images; one that loses much on them is not kept for that."""
+    right = np.ones((3, 143), bool)
+    right[1, :6], right[0, 6:8] = False, False
+    losses = [accuracy_drop(right[0], right[after], 0.003) for after in (1, 0)]
+    assert [(loss.answer, loss.drop > 0.003) for loss in losses] == [("undecided", True), ("undecided", False)]
+    verdicts = (Verdict(loss.answer, "by hand", loss) for loss in losses)
+    monkeypatch.setattr(trial, "judge", lambda *_, **__: next(verdicts))
+    monkeypatch.setattr(
+        trial, "quantised", lambda name, model, *_: iter([("loses", model), ("holds", model), ("never tried", None)])
+    )
+    certificate = export(run, format="openvino", precision="int8", out=tmp_path / "out").certificate
+    assert [step.recipe for step in certificate.steps] == ["loses", "holds"]
+    assert "recipe taken: holds" in " ".join(certificate.conversion)
 
 
 def test_the_ladder_goes_on_after_a_step_that_fails(

@@ -148,6 +148,15 @@ def test_a_graph_that_its_runtime_does_not_open_is_named(copied: Path) -> None:
         check_export(copied)
 
 
+def test_a_certificate_that_states_another_form_is_named(copied: Path) -> None:
+    document = json.loads((copied / CERTIFICATE).read_text())
+    document.pop("sha256")
+    document["with_preprocessing"] = True
+    (copied / CERTIFICATE).write_text(json.dumps(document | {"sha256": signature(document)}))
+    with pytest.raises(Damaged, match="the graph does not run as it states"):
+        check_export(copied)
+
+
 def _sign_again(folder: Path) -> None:
     document = json.loads((folder / CERTIFICATE).read_text())
     document.pop("sha256")

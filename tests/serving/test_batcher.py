@@ -151,6 +151,7 @@ def test_answers_that_are_not_finite_are_refused_alone() -> None:
     async def work(batcher: Batcher, counts: Counts, broken: Any) -> None:
         answers = await asyncio.gather(*(ask(batcher, rows(n)) for n in (1, float("nan"), 2)), return_exceptions=True)
         assert isinstance(answers[1], Refusal)
+        assert answers[1].status == 400, "the values are the client's"
         assert [answers[0][0, 0], answers[2][0, 0]] == [1, 2]
 
     run(work)

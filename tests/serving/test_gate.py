@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from residua._base.errors import InputError
+from residua.serving.settings import Limits, Settings
 from serving.running import Running, running
 
 CORS = "access-control-allow-origin"
@@ -90,3 +92,28 @@ def test_logs_hold_no_image(server: Running, images: dict[str, Path], capfd: pyt
 KNOWN = {
     *("time", "level", "event", "method", "path", "route", "status", "milliseconds", "model", "images", "reason"),
 }
+
+
+@pytest.mark.parametrize("headers", [{"Host": "["}, {"Origin": "http://["}, {"Origin": "http://[::1"}])
+def test_an_address_that_is_none(server: Running, headers: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
+    response = server.http.get("/v2/health/live", headers=headers)
+    assert response.status_code == 400
+    assert "is no address" in response.json()["error"]
+    faults = [record for record in caplog.records if record.exc_info]
+    assert not faults, "the error is the client's"
+
+
+@pytest.mark.parametrize("origin", ["http://[", "example.org", "https://example.org/", "ftp://a", "https://u@b", ""])
+def test_origins_that_no_browser_sends(origin: str) -> None:
+    with pytest.raises(InputError, match=r"Such as https://example\.org"):
+        Settings(origins=(origin,))
+
+
+def test_origins_that_browsers_send() -> None:
+    Settings(origins=("*", "https://example.org", "http://localhost:3000", "http://[::1]:8080"))
+
+
+@pytest.mark.parametrize("limits", [{"images": 0}, {"pixels": 0}, {"body_bytes": -1}])
+def test_limits_that_let_nothing_in(limits: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="max_"):
+        Limits(**limits)

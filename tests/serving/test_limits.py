@@ -102,6 +102,20 @@ def test_headers_without_end(strict: Running) -> None:
     _alive(strict)
 
 
+@pytest.mark.parametrize("length", [66_000, 120_000])
+def test_headers_that_come_at_once(strict: Running, length: int) -> None:
+    lines = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(length // 1000))
+    assert _status(strict.raw(HEAD + lines + b"\r\n", 4)) == 431
+    _alive(strict)
+
+
+def test_two_lengths_for_one_body(strict: Running) -> None:
+    smuggled = b"0\r\n\r\nGET /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    answer = strict.raw(HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" + smuggled, 4)
+    assert _status(answer) == 400
+    assert answer.count(b"HTTP/1.1 ") == 1, "what follows is not read as a request"
+
+
 def test_not_http(strict: Running) -> None:
     assert _status(strict.raw(b"\x16\x03\x01\x02\x00 hello\r\n\r\n", 4)) == 400
     _alive(strict)

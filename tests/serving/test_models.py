@@ -61,6 +61,26 @@ def test_load_and_unload(repository: Path, images: dict[str, Path]) -> None:
         assert _change(server, "two", "unload")[0] == 400
 
 
+def test_who_was_named_first_stays_first(repository: Path) -> None:
+    with running({"b": {"1": repository / "one"}, "a": {"1": repository / "one"}}) as server:
+        for name in ("b", "a"):
+            assert _change(server, name, "unload") == (200, "")
+        for name in ("a", "b"):
+            assert _change(server, name, "load") == (200, "")
+        assert server.service.models.first().name == "b"
+
+
+def test_a_link_out_of_the_repository(repository: Path) -> None:
+    outside = repository.parent / f"{repository.name} outside"
+    colour_run(outside)
+    (repository / "linked").symlink_to(outside)
+    (repository / "inside").symlink_to("one")
+    with running({}, repository=repository) as server:
+        assert _index(server) == {"inside:": "UNAVAILABLE", "one:": "UNAVAILABLE", "two:": "UNAVAILABLE"}
+        assert _change(server, "linked", "load")[0] == 404
+        assert _change(server, "inside", "load") == (200, "")
+
+
 @pytest.mark.parametrize("name", ["none", "notes", "no run", "%2e%2e", "..%2fone", "x" * 200, "%00"])
 def test_names_outside_the_repository(repository: Path, name: str) -> None:
     colour_run(repository.parent / "outside")

@@ -62,6 +62,8 @@ def _refused(server: Running, words: str, status: int = 400, **options: Any) -> 
         ({"data": [1e300] * 192}, "NaN, infinity"),
         ({"parameters": []}, "parameters of tensor"),
         ({"parameters": {"binary_data_size": 4}}, "either data or"),
+        ({"parameters": {"shared_memory_region": "x", "shared_memory_byte_size": 768}}, "shares no memory"),
+        ({"data": [3e38] * 192}, "NaN or infinity for these values"),
     ],
 )
 def test_a_wrong_tensor(server: Running, edits: dict[str, Any], words: str) -> None:
@@ -83,6 +85,7 @@ def test_a_wrong_tensor(server: Running, edits: dict[str, Any], words: str) -> N
         ({"inputs": [TENSOR], "outputs": [{"name": "logits", "parameters": {"classification": 0}}]}, "classification"),
         ({"inputs": [TENSOR], "outputs": [{"name": "logits", "parameters": {"classification": "2"}}]}, "whole number"),
         ({"inputs": [TENSOR], "outputs": [{"name": "logits", "parameters": {"binary_data": 1}}]}, "true or false"),
+        ({"inputs": [TENSOR], "outputs": [{"name": "logits", "parameters": {"shared_memory_region": "x"}}]}, "memory"),
         ({"inputs": [TENSOR], "parameters": {"timeout": -1}}, "timeout"),
         ({"inputs": [TENSOR], "parameters": {"timeout": "soon"}}, "timeout"),
         ({"inputs": [TENSOR], "parameters": {"nested": {}}}, "texts, numbers and booleans"),

@@ -107,5 +107,6 @@ def ask_whether(candidates: Sequence[str]) -> str:
 
 def _sentence(text: str) -> str:
     text = text.strip()
-    text = text[:1].upper() + text[1:]
+    if not text.startswith("residua "):  # a command is pasted as it stands
+        text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "?", "!", ":")) else text + "."

@@ -287,7 +287,9 @@ def _verdict(error: BaseException, words: Sequence[str]) -> tuple[str, int]:
 def _refused(error: OSError) -> InputError:
     """Return the true cause of a refused read or write, as far as the system states it."""
     if not isinstance(error.filename, str | bytes | os.PathLike):
-        return InputError(str(error), _READABLE, _CHECK)
+        # A library that writes for us names no file; the cause may be clear without it.
+        reason, wanted, remedy = cause(error.errno, Path.cwd())
+        return InputError(reason.partition(" (")[0] or str(error), wanted or _READABLE, remedy or _CHECK)
     path = os.fsdecode(error.filename)
     # Whether a permission lacks to read or to write is not known here; the other causes are those of writing alone.
     denied = error.errno in (errno.EACCES, errno.EPERM)

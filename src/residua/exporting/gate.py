@@ -71,7 +71,7 @@ def _judge_drop(proof: Proof, max_drop: float) -> Verdict:
     sentence = f"{lost}; the limit is {100 * max_drop:g}; {row.agreement:.2%} of the answers agree with eager's"
     if drop.answer == "undecided":
         more = "no number of images" if drop.needed is None else f"about {counted(drop.needed, 'image')}"
-        sentence += f"; at these rates {more} would decide"
+        sentence += f"; at these rates {more} would show that it {'fails' if drop.drop > max_drop else 'passes'}"
     return Verdict(drop.answer, sentence, drop)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.console import Progress
-from residua._base.errors import Damaged, InputError
+from residua._base.errors import Damaged, InputError, ResiduaError
 from residua._base.files import check_local
 from residua._base.plain import plain
 from residua.evaluation.run_data import open_run
@@ -100,7 +100,16 @@ def check_export(
     answers, _ = open_graph(name, graph, precision)
     if golden.pixels.shape[1:] != (*(raw_size(preprocess) if form.any_size else preprocess.size), 3):
         raise Damaged(folder / GOLDEN, "its images are not of the size that the graph is proven with")
-    proof = prove(answers, form, golden, part, progress)
+    try:
+        proof = prove(answers, form, golden, part, progress)
+    except (ResiduaError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        # What a runtime raises is of its own types; a graph and a certificate that do not fit each other are the cause.
+        text = " ".join(str(error).split())[:200]
+        raise Damaged(
+            folder / CERTIFICATE, f"the graph does not run as it states ({type(error).__name__}: {text})"
+        ) from error
     return Check(
         folder=folder,
         run=stored["run"],

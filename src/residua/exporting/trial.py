@@ -90,9 +90,10 @@ class Trial:
         write_model(self.format, whole, folder, metadata)
 
     def _climb(self, program: ExportedProgram, metadata: Mapping[str, str], folder: Path, part: Part) -> Outcome:
-        """Try the steps of the ladder until one passes; else keep the first that does not fail.
+        """Try the steps of the ladder until one passes; else keep the best of those that do not fail.
 
-        Where the images are too few to decide even a network that answers all of them alike, no further step can pass.
+        Where the images are too few to decide even a network that answers all of them alike, no step can pass: then
+        the first that loses no more than allowed on these images is the last to be tried.
         """
         calibration = Calibration.of(part, self.form, self.ladder_seconds)
         alike = np.ones(len(part), bool)
@@ -111,16 +112,12 @@ class Trial:
                 steps.append(Step(recipe, verdict))
                 if self.on_step is not None:
                     self.on_step(steps[-1])
-                # The first that does not fail stays, unless a later one passes.
-                if (
-                    kept is None
-                    or verdict.answer == "passes"
-                    or (kept[2].answer == "fails" and verdict.answer != "fails")
-                ):
+                if kept is None or _rank(verdict, proof) > _rank(kept[2], kept[1]):
                     kept = recipe, proof, verdict
                     for name in FILES[self.format]:
                         shutil.copyfile(written / name, folder / name)
-            if verdict.answer == "passes" or (verdict.answer == "undecided" and not decidable):
+            loses = verdict.drop is not None and verdict.drop.drop > self.max_drop
+            if verdict.answer == "passes" or (verdict.answer == "undecided" and not decidable and not loses):
                 break
             if calibration.is_over:
                 out_of_time = not recipe.startswith(last)
@@ -136,6 +133,12 @@ class Trial:
         if out_of_time:
             sentences.append(f"the ladder ended after {self.ladder_seconds:g} seconds; further steps were not tried")
         return Outcome(proof, verdict, tuple(steps), tuple(sentences))
+
+
+def _rank(verdict: Verdict, proof: Proof) -> tuple[int, float, float]:
+    """Return how good a step is: by the gate's answer, then by the loss of top-1, then by agreement; more is better."""
+    loss = 0.0 if verdict.drop is None else verdict.drop.drop
+    return ("fails", "undecided", "passes").index(verdict.answer), -loss, proof.rows[-1].agreement
 
 
 def quantised(name: FormatName, model: Any, calibration: Calibration, max_drop: float) -> Iterator[tuple[str, Any]]:

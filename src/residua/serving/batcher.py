@@ -249,7 +249,11 @@ def _answer(job: _Job, logits: Floats) -> None:
     if np.isfinite(logits).all():
         job.future.set_result(logits)
     else:
-        job.future.set_exception(Refusal(500, "the network gives NaN or infinity for these images", "fault"))
+        # Prepared values are the client's own, and may be as large as float32 can hold; decoded images are bounded.
+        prepared = isinstance(job.images, np.ndarray)
+        reason = Refusal(400, "the network gives NaN or infinity for these values", "malformed")
+        fault = Refusal(500, "the network gives NaN or infinity for these images", "fault")
+        job.future.set_exception(reason if prepared else fault)
 
 
 def _late() -> Refusal:

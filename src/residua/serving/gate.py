@@ -8,7 +8,7 @@ import hmac
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from residua.serving.logs import LOGGER, log
 from residua.serving.refusal import Refusal, error_body
@@ -82,7 +82,7 @@ class Gate:
     def _check_host(self, headers: dict[str, str]) -> None:
         # A page of another site may point its own name at 127.0.0.1: the browser then takes us for that site.
         if self.service.settings.is_local and "host" in headers:
-            name = urlsplit(f"//{headers['host']}").hostname or ""
+            name = _address(f"//{headers['host']}").hostname or ""
             # A proxy on this machine passes on the name of its own site.
             sites = {urlsplit(origin).hostname for origin in self.service.settings.origins}
             if name not in _LOCAL_NAMES and name not in sites:
@@ -90,7 +90,7 @@ class Gate:
 
     def _check_origin(self, headers: dict[str, str], allowed: str) -> None:
         origin = headers.get("origin", "")
-        if origin and not allowed and urlsplit(origin).netloc != headers.get("host", ""):
+        if origin and not allowed and _address(origin).netloc != headers.get("host", ""):
             raise Refusal(403, "a page of another site may not call this server", "unauthorised")
 
     def _check_token(self, scope: Scope, headers: dict[str, str]) -> None:
@@ -121,6 +121,13 @@ class Gate:
             **shown,
             **({"reason": reason} if reason else {}),
         )
+
+
+def _address(text: str) -> SplitResult:
+    try:
+        return urlsplit(text)
+    except ValueError:
+        raise Refusal(400, f"{text[:80]!r} in a header is no address") from None
 
 
 class _Exchange:

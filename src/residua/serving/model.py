@@ -7,6 +7,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from residua._base.errors import InputError, ResiduaError
 from residua.data.decode import Pixels
 from residua.serving.batcher import Batcher
+from residua.serving.networks.export_folder import is_export
 from residua.serving.networks.network import Computation, Description, Floats, Network, Picture, Source
 from residua.serving.networks.open import open_network
 from residua.serving.refusal import Refusal
@@ -51,17 +53,32 @@ class ModelVersion:
             InputError: no run there, or one that cannot be served.
         """
         computing = Computation(settings.engine, settings.precision, settings.device)
-        opened = cls(name, version, source, open_network(source, computing), settings)
-        side = opened.description.preprocess.size
+        try:
+            opened = cls(name, version, source, open_network(source, computing), settings)
+            opened._warm_up()
+        except (ResiduaError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            if not is_export(Path(source)):
+                raise
+            # An export may be a stranger's: what its runtime raises is about its files.
+            raise InputError(
+                f"{source}, whose graph does not run as its certificate states ({type(error).__name__}: {error})"[:500],
+                "an export as it was written",
+                "Export the run again",
+            ) from error
+        return opened
+
+    def _warm_up(self) -> None:
+        side, settings = self.description.preprocess.size, self._settings
         # A compiled program is made for the largest batch; others need no more than to be woken.
         images = settings.max_batch if settings.engine == "compiled" else 1
-        logits = opened.network.logits([np.zeros((images, 3, *side), np.float32)])
-        if opened.description.engine == "openvino" and settings.max_batch > 1:
+        logits = self.network.logits([np.zeros((images, 3, *side), np.float32)])
+        if self.description.engine == "openvino" and settings.max_batch > 1:
             # OpenVINO opens its form for several images when they come first: no request should wait for that.
-            opened.network.logits([np.zeros((2, 3, *side), np.float32)])
+            self.network.logits([np.zeros((2, 3, *side), np.float32)])
         if not np.isfinite(logits).all():
-            raise InputError(f"{source} gives logits that are NaN or infinite", "finite logits", "Train it again")
-        return opened
+            raise InputError(f"{self.source} gives logits that are NaN or infinite", "finite logits", "Train it again")
 
     def start(self, statistics: Statistics, broken: Callable[[], None], hung: Callable[[], None]) -> None:
         """Begin to take images; on the event loop."""

@@ -176,6 +176,7 @@ class Models(Catalogue):
         self._changed = changed or _nothing
         self._sources: dict[str, Mapping[str, Path | str]] = dict(sources or {})
         self._errors: dict[str, str] = {}
+        self._ranks: dict[str, int] = {}
         self._changing = asyncio.Lock()
         self._busy: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -194,9 +195,12 @@ class Models(Catalogue):
             for number, version in versions.items():
                 self._start(version, before.get(number))
             self._models[name] = versions
+            self._ranks.setdefault(name, len(self._ranks))
             self._sources[name] = {number: version.source for number, version in versions.items()}
             for number, version in before.items():
                 self._retire(version, gone=number not in versions)
+        # Who was named first stays first when it is loaded again: the page and /predict answer by it.
+        self._models = {name: self._models[name] for name in sorted(self._models, key=self._ranks.__getitem__)}
 
     def sources(self) -> dict[str, dict[str, str]]:
         """Return where what is served was loaded from, by name and version."""
@@ -226,7 +230,10 @@ class Models(Catalogue):
                 opened = [await self._opened(name, number, source) for number, source in sources.items()]
             except (ResiduaError, OSError) as error:
                 self._errors[name] = str(error)[:500]
-                raise Refusal(400, f"{name} could not be loaded: {str(error)[:500]}", "malformed") from None
+                raise Refusal(400, f"{name} could not be loaded: {self._errors[name]}", "malformed") from None
+            except Exception as error:
+                self._errors[name] = f"a fault of the server ({type(error).__name__}); its log has the details"
+                raise
             finally:
                 del self._busy[name]
             self._errors.pop(name, None)
@@ -282,7 +289,10 @@ class Models(Catalogue):
             names = sorted(each.name for each in root.iterdir())
         except OSError:
             return {}
+        inside = root.resolve()
         for name in filter(NAME.fullmatch, names):
+            if not (root / name).resolve().is_relative_to(inside):
+                continue  # a link to somewhere else
             versions = {"1": root / name} if can_be_served(root / name) else versions_in(root / name)
             if versions:
                 runs[name] = versions

@@ -15,10 +15,11 @@ from residua.serving.settings import Limits
 
 
 class _Connection(h11.Connection):
-    """Counts the chunks of a body: each costs as much as a read, however small it is."""
+    """Counts the chunks of a body: each costs as much as a read, however small it is. Counts headers too."""
 
     def __init__(self, most_header_bytes: int, most_chunks: int) -> None:
         super().__init__(h11.SERVER, most_header_bytes)
+        self._most_header_bytes = most_header_bytes
         self._most_chunks = most_chunks
         self._chunks = 0
 
@@ -26,11 +27,21 @@ class _Connection(h11.Connection):
         event = super().next_event()
         if isinstance(event, h11.Request):
             self._chunks = 0
+            self._check_headers(event)
         elif isinstance(event, h11.Data) and event.chunk_start:
             self._chunks += 1
             if self._chunks > self._most_chunks:
                 raise h11.RemoteProtocolError(f"a body of more than {self._most_chunks} chunks", error_status_hint=413)
         return event
+
+    def _check_headers(self, request: h11.Request) -> None:
+        # h11 bounds headers that are not complete yet; those that come at once can be longer.
+        size = len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.headers)
+        if size > self._most_header_bytes:
+            raise h11.RemoteProtocolError(f"headers of {size} bytes", error_status_hint=431)
+        # Two lengths for one body: whoever stands between may have read the other (RFC 9112, section 6.1).
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in request.headers}:
+            raise h11.RemoteProtocolError("Content-Length beside Transfer-Encoding", error_status_hint=400)
 
 
 class StrictProtocol(H11Protocol):

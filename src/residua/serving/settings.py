@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from residua._base.errors import InputError, at_least_one
 from residua.data.decode import MAX_PIXELS
@@ -40,6 +41,9 @@ class Limits:
     body_seconds: float = 30.0
     chunks: int = 16_384
     connections: int = 1024
+
+    def __post_init__(self) -> None:
+        at_least_one(max_body=self.body_bytes, max_images=self.images, max_pixels=self.pixels)
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         at_least_one(max_batch=self.max_batch, queue=self.queue, workers=self.workers)
+        for origin in self.origins:
+            _check_origin(origin)
         checked("port", self.port, Annotated[int, Span(0, 65535)], "Leave it out for 8000")
         for name in ("timeout", "drain", "grace", "stall"):
             wanted = Annotated[float, Span(0, 86_400, above=name in ("timeout", "stall"))]
@@ -102,3 +108,17 @@ class Settings:
     def most_images(self) -> int:
         """The most images of one request."""
         return min(self.limits.images, self.queue)
+
+
+def _check_origin(origin: str) -> None:
+    """Refuse what no browser sends as the origin of a page; "*" stands for all."""
+    try:
+        site = urlsplit(origin)
+        plain = f"{site.scheme}://{site.netloc}" == origin and "@" not in site.netloc
+        fits = plain and site.scheme in ("http", "https") and bool(site.hostname) and site.port != 0
+    except ValueError:
+        fits = False
+    if not fits and origin != "*":
+        raise InputError(
+            f"origin={origin!r}", "scheme, host and, if it is not the usual one, port", "Such as https://example.org"
+        )

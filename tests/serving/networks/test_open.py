@@ -16,12 +16,15 @@ from residua._base.errors import Damaged, InputError
 from residua.data.decode import decode
 from residua.data.preprocess.resize import apply_uint8
 from residua.exporting.export import export
+from residua.exporting.names import CERTIFICATE
 from residua.exporting.reading.stored import signature
 from residua.inference.predict import predict
+from residua.serving.model import ModelVersion
 from residua.serving.networks import kept_graph
 from residua.serving.networks.conversion import convert
 from residua.serving.networks.network import Computation, Network
 from residua.serving.networks.open import open_network
+from residua.serving.settings import Settings
 from serving.commands import started
 from serving.running import running
 
@@ -191,6 +194,21 @@ def test_exports_that_cannot_be_served(exported: Path, run_folder: Path, tmp_pat
     whole = export(run_folder, format="openvino", out=tmp_path / "whole", with_preprocessing=True).folder
     with pytest.raises(InputError, match="probabilities alone"):
         open_network(whole, Computation())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"), [("preprocess", {}, "does not run as"), ("temperature", 0.0, "temperature is 0")]
+)
+def test_a_certificate_that_does_not_fit_its_graph(
+    field: str, value: object, words: str, exported: Path, tmp_path: Path
+) -> None:
+    altered = Path(shutil.copytree(exported, tmp_path / "altered"))
+    document = json.loads((altered / CERTIFICATE).read_text())
+    document.pop("sha256")
+    document["run"][field] = value
+    (altered / CERTIFICATE).write_text(json.dumps(document | {"sha256": signature(document)}))
+    with pytest.raises(InputError, match=words):
+        ModelVersion.open("a", "1", altered, Settings())
 
 
 def test_onnxruntime_serves_both_too(cache: Path, run_folder: Path, tmp_path: Path) -> None:

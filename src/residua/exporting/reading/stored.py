@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path, PureWindowsPath
 from typing import Any, NotRequired, TypedDict, cast
@@ -82,6 +83,9 @@ def read_certificate(folder: Path) -> StoredCertificate:
             raise Damaged(file, "there is no such file", absent=True)
         if sha256_file(file) != entry["sha256"]:
             raise Damaged(file, "it was altered: its bytes do not give the SHA-256 in the certificate")
+    temperature = stored["run"]["temperature"]
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise Damaged(path, f"its temperature is {temperature}")
     return stored
 
 

@@ -43,7 +43,7 @@ def open_export(folder: Path, computing: Computation) -> GraphNetwork:
         raise InputError(
             f"{folder}, an export with the preprocessing inside, which gives probabilities alone",
             "an export that gives logits",
-            "Export it again without with_preprocessing",
+            "Export it again without the preprocessing inside, or serve the run",
         )
     _check_computing(folder, engine, stored["precision"], computing)
     session = open_session(engine, stored["precision"], graph_of(folder, stored).parent)

@@ -141,6 +141,9 @@ def _parameters(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     parameters = holder.get("parameters", {})
     if not isinstance(parameters, dict) or not all(isinstance(v, str | int | float) for v in parameters.values()):
         raise Refusal(400, f"parameters of {name}: an object of texts, numbers and booleans is wanted")
+    # A client that asks for it reads a region that nobody has written.
+    if shared := next((key for key in parameters if key.startswith("shared_memory_")), None):
+        raise Refusal(400, f"parameter {shared[:40]!r} of {name}: this server shares no memory; send the data itself")
     return parameters
 
 
