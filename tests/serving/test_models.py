@@ -62,7 +62,8 @@ def test_load_and_unload(repository: Path, images: dict[str, Path]) -> None:
 
 
 def test_who_was_named_first_stays_first(repository: Path) -> None:
-    with running({"b": {"1": repository / "one"}, "a": {"1": repository / "one"}}) as server:
+    sources = {"b": {"1": repository / "one"}, "a": {"1": repository / "one"}}
+    with running(sources, repository=repository) as server:
         for name in ("b", "a"):
             assert _change(server, name, "unload") == (200, "")
         for name in ("a", "b"):
