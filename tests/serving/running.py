@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 
 from residua.serving.model import ModelVersion
-from residua.serving.models import Sources
+from residua.serving.networks.sources import Sources
 from residua.serving.server import HttpServer, listen
 from residua.serving.service import Service
 from residua.serving.settings import Settings

@@ -15,7 +15,7 @@ import pytest
 from evaluation.runs import colour_run
 from residua._base.errors import InputError
 from residua.serving.model import ModelVersion
-from residua.serving.models import named_sources
+from residua.serving.networks.sources import named_sources
 from serving.running import Running, running
 
 RAW = {"Inference-Header-Content-Length": "0"}

@@ -92,8 +92,8 @@ class Trial:
     def _climb(self, program: ExportedProgram, metadata: Mapping[str, str], folder: Path, part: Part) -> Outcome:
         """Try the steps of the ladder until one passes; else keep the best of those that do not fail.
 
-        Where the images are too few to decide even a network that answers all of them alike, no step can pass: then
-        the first that loses no more than allowed on these images is the last to be tried.
+        Where the images are too few to decide even a network that answers all of them alike, no step can pass. The
+        first that loses no more than allowed on these images is then the last to be tried.
         """
         calibration = Calibration.of(part, self.form, self.ladder_seconds)
         alike = np.ones(len(part), bool)

@@ -21,7 +21,7 @@ from residua._base.errors import InputError
 from residua.serving.app import build_app
 from residua.serving.logs import log, start_logs
 from residua.serving.model import ModelVersion
-from residua.serving.models import Sources
+from residua.serving.networks.sources import Sources
 from residua.serving.protocol import StrictProtocol
 from residua.serving.service import Service
 from residua.serving.settings import Settings

@@ -90,8 +90,8 @@ def export(
     """
     if check is not None:
         if format_ is not None or out is not None:
-            given = "--format" if format_ is not None else "--out"
-            raise InputError(f"--check with {given}", "an export to prove, or a run to export", f"Leave out {given}")
+            flag = "--format" if format_ is not None else "--out"
+            raise InputError(f"--check with {flag}", "an export to prove, or a run to export", f"Leave out {flag}")
         return _check(check, run, data, on_bad, data_dir, json)
     if run is None or format_ is None or out is None:
         missing = [flag for flag, value in (("RUN", run), ("--format", format_), ("--out", out)) if value is None]

@@ -83,7 +83,7 @@ def serve(
         Print one JSON document when it answers: address and models.
     """
     _check_installed()
-    from residua.serving.models import named_sources
+    from residua.serving.networks.sources import named_sources
     from residua.serving.server import Listener
     from residua.serving.server import serve as serve_runs
 

@@ -20,8 +20,9 @@ from residua._base.files import atomic_path
 from residua._base.json_file import read_json
 from residua.serving.logs import log, start_logs
 from residua.serving.model import ModelVersion
-from residua.serving.models import Models, Sources
+from residua.serving.models import Models
 from residua.serving.networks.network import Images
+from residua.serving.networks.sources import Sources
 from residua.serving.refusal import Refusal
 from residua.serving.service import Service
 from residua.serving.settings import Settings
