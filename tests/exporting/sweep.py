@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,34 +34,44 @@ def random_run(name: str, side: int = SIDE) -> Run:
     size = nearest_size(spec, side)
     spec = spec.edit(input_size=size) if spec.input_size != size else spec
     torch.manual_seed(0)
-    model = build(spec)
-    _give_statistics(model, torch.rand(4, 3, *PreprocessSpec(size, size).size))
+    model = build(spec).eval()
+    images = torch.rand(4, 3, *PreprocessSpec(size, size).size)
+    norms = [each for each in model.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+    for each in norms:
+        _vary(each, 0.0, 1.0)
+    with torch.inference_mode():
+        holds = bool(model(images).isfinite().all())
+    if not holds:
+        # The sum of 333 units overflows; with the statistics of images each unit takes it at the same scale.
+        _measure(model, norms, images)
     classes = tuple(f"class_{index}" for index in range(spec.num_classes))
     return Run(model, Bundle(Path(name), spec, classes, PreprocessSpec(size, size)))
 
 
-def _give_statistics(model: nn.Module, images: torch.Tensor) -> None:
-    """Give batch normalisation the statistics of images, off by up to a fifth, and factors; leave `eval` mode on.
-
-    Statistics near 0 and 1 do not hold a deep residual stream: the logits of 1,001 layers overflow.
-    """
-    norms = [each for each in model.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+def _measure(model: nn.Module, norms: Sequence[nn.modules.batchnorm._BatchNorm], images: torch.Tensor) -> None:
     momenta = [each.momentum for each in norms]
     for each in norms:
         each.momentum = 1.0
     with torch.no_grad():
         model.train()(images)
-        model.eval()
-        for each, momentum in zip(norms, momenta, strict=True):
-            each.momentum = momentum
-            if each.running_var is not None and each.running_mean is not None:
-                # A channel that these images leave at zero must not be divided by nearly nothing for others.
-                variance = each.running_var + 0.1 * each.running_var.mean() + 1e-3
-                each.running_mean.add_(variance.sqrt() * torch.empty_like(variance).uniform_(-0.2, 0.2))
-                each.running_var.copy_(variance * torch.empty_like(variance).uniform_(0.8, 1.2))
-            if each.affine:
-                each.weight.uniform_(0.8, 1.2)
-                each.bias.uniform_(-0.2, 0.2)
+    model.eval()
+    for each, momentum in zip(norms, momenta, strict=True):
+        each.momentum = momentum
+        if each.running_mean is not None and each.running_var is not None:
+            # A channel that these images leave at zero must not be divided by nearly nothing for others.
+            _vary(each, each.running_mean.clone(), each.running_var + 0.1 * each.running_var.mean() + 1e-3)
+
+
+def _vary(norm: nn.modules.batchnorm._BatchNorm, mean: torch.Tensor | float, variance: torch.Tensor | float) -> None:
+    """Give batch normalisation statistics and factors that are off by up to a fifth, as training leaves them."""
+    deviation = torch.as_tensor(variance).sqrt()
+    with torch.no_grad():
+        if norm.running_mean is not None and norm.running_var is not None:
+            norm.running_mean.uniform_(-0.2, 0.2).mul_(deviation).add_(mean)
+            norm.running_var.uniform_(0.8, 1.2).mul_(variance)
+        if norm.affine:
+            norm.weight.uniform_(0.8, 1.2)
+            norm.bias.uniform_(-0.2, 0.2)
 
 
 def folded(name: str, side: int = SIDE) -> dict[str, Any]:
