@@ -105,16 +105,14 @@ def trained_here(archive: Path, scratch: Path, epochs: int) -> Any:
     return train(folder, "cifar_resnet8", out=scratch / "run", epochs=epochs, device="cpu", progress=False)
 
 
-def compared(run: Any, archive: Path, scratch: Path, rounds: int, count: int, seeds: int) -> dict[str, Any]:
+def compared(run: Any, archive: Path, scratch: Path, rounds: int, count: int, seeds: range) -> dict[str, Any]:
     """Return the accuracies of every method, per seed and round."""
     if not (scratch / "pool").exists():
         unpacked(archive, scratch, {"pool": ("test", range(POOL // 10)), "test": ("test", range(POOL // 10, 600))})
     pool, test = features_of(run, scratch / "pool"), features_of(run, scratch / "test")
     scaled = standardised(np.concatenate([pool[0], test[0]]))
     pool, test = (scaled[: len(pool[1])], pool[1]), (scaled[len(pool[1]) :], test[1])
-    accuracies = {
-        method: [curve(method, pool, test, rounds, count, seed) for seed in range(seeds)] for method in METHODS
-    }
+    accuracies = {method: [curve(method, pool, test, rounds, count, seed) for seed in seeds] for method in METHODS}
     last = {method: np.array([each[-1] for each in runs]) for method, runs in accuracies.items()}
     gains = {
         method: {
@@ -133,7 +131,8 @@ def table(outcome: dict[str, Any]) -> str:
     lines += [
         f"Top-1 on {TEST:,} test images by the number of labels: mean and deviation of {outcome['seeds']} seeds. The "
         "network is frozen; a logistic classifier learns from its features of the images labelled so far. "
-        f"The pool has {POOL:,}.",
+        f"The pool has {POOL:,}. The setting was chosen after seeds 0 to 2: with 100 labels per round, and images that "
+        "the network had learnt from, no method was better than random choice.",
     ]
     for each in outcome["networks"]:
         lines += ["", f"## {each['network']}: {each['origin']}", ""]
@@ -156,10 +155,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=10, help="of the network that is trained here")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "proofs")
     given = parser.parse_args()
-    size = (given.rounds, given.count, given.seeds)
+    size = (given.rounds, given.count, range(given.first_seed, given.first_seed + given.seeds))
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         own = trained_here(given.archive, scratch, given.epochs)
@@ -168,7 +168,10 @@ def main() -> int:
         if given.checkpoint:
             run = convert(given.checkpoint, model="cifar_resnet20", out=scratch / "converted")
             networks.append(compared(run, given.archive, scratch, *size) | {"origin": given.checkpoint.name})
-    options = " ".join(f"--{each} {getattr(given, each)}" for each in ("rounds", "count", "seeds", "epochs"))
+    options = " ".join(
+        f"--{each} {getattr(given, each.replace('-', '_'))}"
+        for each in ("rounds", "count", "seeds", "first-seed", "epochs")
+    )
     named = f" --checkpoint {given.checkpoint.name}" if given.checkpoint else ""
     outcome = {
         "proof": "what to label next",

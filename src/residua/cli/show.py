@@ -16,7 +16,6 @@ from residua._base.console import terminal_width
 from residua._base.errors import InputError
 from residua._base.plain import plain
 from residua._base.words import agree, counted, visible, worded, wrapped
-from residua.cli.tables import print_table as print_table
 
 _NOT_ASCII = re.compile("[^\x00-\x7e]")
 # DEL, C1, marks of direction, and halves of pairs, which UTF-8 has no bytes for.

@@ -16,7 +16,8 @@ from residua._base.run_files import FOLDS_FILE
 from residua.cli.edits import Edits
 from residua.cli.label_flags import ColumnWords, GroupColumn, Labels
 from residua.cli.lists import is_list, length
-from residua.cli.show import Switch, note, percent, print_json, print_table, say
+from residua.cli.show import Switch, note, percent, print_json, say
+from residua.cli.tables import print_table
 from residua.specs.augment import AugmentSpec
 from residua.specs.edit_text import read_edits
 from residua.specs.fields import field_types
