@@ -87,7 +87,7 @@ def test_csv_and_skipped_files(run: Path, photos: Path, tmp_path: Path) -> None:
     assert (written.bad, written.rows, len(rows)) == (2, IMAGES, IMAGES)
     assert all(len(row) == 6 and row[5] == "" and float(row[2]) >= float(row[4]) for row in rows)
     recorded = write(run, photos, tmp_path / "b.csv").path.read_text()
-    assert f'"{photos}/bad, one.png",,,,,not an image' in recorded
+    assert f'"{photos}/bad, one.png",,,,,"not an image' in recorded
 
 
 def test_parquet_has_the_same_rows(run: Path, photos: Path, tmp_path: Path) -> None:
