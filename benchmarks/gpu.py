@@ -83,7 +83,7 @@ def resnet50_steps(device: torch.device, batch: int, rounds: int, steps: int) ->
         model = model.to(device).train()
         if pictures is last:
             model = model.to(memory_format=torch.channels_last)
-        optimizer = build_optimizer(model, load_recipe("fast", image_size=size))
+        optimizer = build_optimizer(model, load_recipe("fast", photos=size > 64))
 
         def run(count: int) -> float:
             wait(device)

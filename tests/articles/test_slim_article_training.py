@@ -14,7 +14,7 @@ from residua.training.step.optim import parameter_groups
 
 def test_row_013_the_training_defaults_are_a_recipe(tmp_path: Path) -> None:
     """L2 on 54 of the 174 tensors of resnet_v2_50, the kernels of its convolutions; momentum 0.9; BN of the network."""
-    recipe = load_recipe("slim", image_size=224)
+    recipe = load_recipe("slim", photos=True)
     network = create_model("resnet50_v2_slim")
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     decays = {float(group["weight_decay"]): group["params"] for group in parameter_groups(network, recipe)}  # type: ignore[arg-type]

@@ -43,4 +43,6 @@ def test_a_fold_is_answered_as_the_others_fit_it() -> None:
     scaled, held = standardised(features), folds == 0
     fits = [fit_logistic(scaled[~held], labels[~held], 4, penalty=penalty) for penalty in PENALTIES]
     gaps = [np.abs(np.exp(fit.log_probabilities(scaled[held])) - answers[held]).max() for fit in fits]
-    assert min(gaps) < 1e-3
+    closest, *others = sorted(gaps)
+    assert closest < 1e-2, "a fit is ended earlier there"
+    assert min(others) > 0.1
