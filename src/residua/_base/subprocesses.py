@@ -7,6 +7,7 @@ import shutil
 import sys
 import sysconfig
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 _PIECE = 1 << 16
@@ -31,13 +32,15 @@ def python_module(module: str) -> tuple[list[str], dict[str, str]]:
     return [sys.executable, "-P", "-m", module], environment
 
 
-def end_with_stdin() -> None:
-    """End this process when its standard input ends: its parent, which holds the other end, was killed."""
+def at_end_of_stdin(act: Callable[[], object]) -> None:
+    """Call `act` in a thread when standard input ends: the parent, which holds its other end, has closed it or died."""
+    # Of the descriptor itself: a thread in sys.stdin.read holds its lock, and an interpreter that ends aborts on that.
+    descriptor = sys.stdin.fileno()
 
     def watch() -> None:
-        while sys.stdin.buffer.read(_PIECE):
+        while os.read(descriptor, _PIECE):
             pass
-        os._exit(1)
+        act()
 
     threading.Thread(target=watch, daemon=True).start()
 

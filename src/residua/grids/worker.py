@@ -10,11 +10,11 @@ import importlib
 import os
 import signal
 import sys
-import threading
 import time
 
 from residua._base.errors import ResiduaError
 from residua._base.plain import plain
+from residua._base.subprocesses import at_end_of_stdin
 from residua.grids.jobs import Job, Record
 
 
@@ -23,7 +23,7 @@ def main() -> int:
     line, threads = sys.stdin.readline(), sys.stdin.readline()
     if not threads:
         return 2
-    threading.Thread(target=_watch, daemon=True).start()
+    at_end_of_stdin(lambda: os.kill(os.getpid(), signal.SIGTERM))
     try:
         work(Job.from_json(line), int(threads))
     except ResiduaError as error:
@@ -65,11 +65,6 @@ def work(job: Job, threads: int) -> None:
         measured = getattr(importlib.import_module(module), function)(run, job, **job.arguments)
     minutes = (time.monotonic() - started) / 60
     Record(job.key, run.weights_sha256, minutes, plain(measured), environment()).write(job.record)
-
-
-def _watch() -> None:
-    sys.stdin.read()
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

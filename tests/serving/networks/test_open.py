@@ -225,6 +225,9 @@ def test_a_process_converts_and_names_what_it_refuses(run_folder: Path, tmp_path
     run = Path(shutil.copytree(run_folder, tmp_path / "a"))
     config = run / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"num_classes": 7}))
+    (tmp_path / "good").mkdir()
+    CONVERT(run_folder, "openvino", tmp_path / "good")
+    assert {each.name for each in (tmp_path / "good").iterdir()} >= {"model.xml", "model.bin"}
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match="disagrees with the weights"):
         CONVERT(run, "openvino", tmp_path / "out")

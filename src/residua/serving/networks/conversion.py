@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 
 from residua._base.errors import InputError
 from residua._base.files import sha256_file
-from residua._base.subprocesses import end_with_stdin
+from residua._base.subprocesses import at_end_of_stdin
 from residua.exporting.formats import converted, write_model
 from residua.exporting.names import FILES
 from residua.runtime.graphs.fold import fold_batch_norm
@@ -42,7 +43,7 @@ def convert(folder: Path, engine: str, out: Path) -> None:
 
 def main() -> int:
     """Convert; a refusal is written into the folder, for the process that waits."""
-    end_with_stdin()
+    at_end_of_stdin(lambda: os._exit(1))
     folder, engine, out = sys.argv[1:]
     try:
         convert(Path(folder), engine, Path(out))
