@@ -80,6 +80,10 @@ class Client:
             return "error"
 
     async def _ask(self) -> str:
+        if self._streams is not None and self._streams[0].at_eof():
+            # The server has closed a connection that stood idle: any client then opens another.
+            self._streams[1].close()
+            self._streams = None
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._host, self._port)
         reader, writer = self._streams
