@@ -20,7 +20,7 @@ from residua.evaluation.measures.neighbours import Nearest
 from residua.evaluation.report.findings import Mistake
 from residua.evaluation.report.likeness import Likeness, MistakeNeighbours, TrainingImage
 from residua.evaluation.run_data import open_for, with_labels_of
-from residua.evaluation.scores.features import SplitFeatures, collect_features
+from residua.evaluation.scores.features import SplitFeatures, features_by
 from residua.evaluation.scores.scorer import Scorer
 from residua.figures.pictures import thumbnail_uri
 from residua.figures.scatter import MOST_GROUPS, Point, scatter
@@ -51,11 +51,11 @@ def likeness(run: Run, scorer: Scorer, worst: Sequence[Mistake], projection: Pro
     dataset = scorer.dataset if scorer.own else open_for(run, None, None, "skip")
     train, part = with_labels_of(run, dataset, dataset.splits["train"], partial=True), scorer.part(run)
     rows = balanced(train.labels, MOST_COMPARED, 0)
-    held = _features(run, scorer, train.subset(rows))
+    held = features_by(scorer, run, train.subset(rows), "skip")
     shown = [mistake.index for mistake in worst[:SHOWN]]
     # Mistakes are on the map too.
     mapped = np.union1d(balanced(part.labels, MOST_MAPPED, 0), np.array(shown, np.int64)).astype(np.int64)
-    seen = _features(run, scorer, part.subset(mapped))
+    seen = features_by(scorer, run, part.subset(mapped), "skip")
     places = mapped[seen.indices]
     nearest = Nearest(seen.features[np.searchsorted(places, shown)], NEIGHBOURS)
     nearest.add(held.features)
@@ -108,19 +108,6 @@ def _plane(features: npt.NDArray[np.floating], projection: Projection) -> tuple[
     neighbours = min(15, max(2, len(features) - 1))
     fitted = UMAP(n_neighbors=neighbours, metric="cosine", random_state=0, n_jobs=1).fit_transform(features)
     return np.asarray(fitted, np.float64), None
-
-
-def _features(run: Run, scorer: Scorer, split: Split) -> SplitFeatures:
-    return collect_features(
-        run.model,
-        split,
-        run.preprocess_spec,
-        batch_size=scorer.options.batch_size,
-        device=scorer.options.where,
-        on_bad="skip",
-        use_cache=scorer.options.cache,
-        progress=scorer.options.progress,
-    )
 
 
 def _training_image(run: Run, dataset: Dataset, train: Split, index: int, cosine: float) -> TrainingImage:

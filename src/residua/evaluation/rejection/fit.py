@@ -7,7 +7,7 @@ from residua.data.splitting import balanced
 from residua.evaluation.measures.detection import rejecting_threshold
 from residua.evaluation.rejection.rejecter import Rejecter
 from residua.evaluation.rejection.scores import Arrays, fit_arrays, restored, stored
-from residua.evaluation.scores.features import SplitFeatures, collect_features
+from residua.evaluation.scores.features import SplitFeatures, features_by
 from residua.evaluation.scores.scorer import Scorer
 from residua.evaluation.scores.scores import Scores
 from residua.specs.fields import checked
@@ -82,13 +82,4 @@ def features_of(run: Run, scorer: Scorer, split: str) -> SplitFeatures:
     """
     if split not in scorer.dataset.splits:
         raise InputError(f"{scorer.dataset.given} without a {split} part", "the run's own data", "Name it")
-    return collect_features(
-        run.model,
-        scorer.part(run, split),
-        run.preprocess_spec,
-        batch_size=scorer.options.batch_size,
-        device=scorer.options.where,
-        on_bad=scorer.on_bad,
-        use_cache=scorer.options.cache,
-        progress=scorer.options.progress,
-    )
+    return features_by(scorer, run, scorer.part(run, split), scorer.on_bad)

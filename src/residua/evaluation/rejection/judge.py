@@ -16,7 +16,7 @@ from residua.evaluation.measures.metrics import wilson
 from residua.evaluation.rejection.fit import NEIGHBOURS, features_of, references
 from residua.evaluation.rejection.rejecter import Rejecter
 from residua.evaluation.rejection.scores import Doubles, feature_scores, logit_scores
-from residua.evaluation.scores.features import SplitFeatures, collect_features
+from residua.evaluation.scores.features import SplitFeatures, features_by
 from residua.evaluation.scores.scorer import Scorer
 from residua.evaluation.scores.scores import Scores
 from residua.specs.rejection import FEATURE_SCORES, LOGIT_SCORES
@@ -96,16 +96,7 @@ def judge_unknown(run: Run, scorer: Scorer, folder: Path | str) -> UnknownImages
         InputError: a folder without images that decode; as `collect_features`.
     """
     split = _unknown_split(Path(folder))
-    unknown = collect_features(
-        run.model,
-        split,
-        run.preprocess_spec,
-        batch_size=scorer.options.batch_size,
-        device=scorer.options.where,
-        on_bad="skip",
-        use_cache=scorer.options.cache,
-        progress=scorer.options.progress,
-    )
+    unknown = features_by(scorer, run, split, "skip")
     known = features_of(run, scorer, scorer.split)
     judged = [detection(name, *pair) for name, pair in _pairs(run, scorer, known, unknown).items()]
     rejecter = Rejecter.of(run.rejection)

@@ -12,11 +12,13 @@ from torch import nn
 from residua._base.console import Progress
 from residua.data.dataset import Split
 from residua.evaluation.measures.metrics import IntArray, refuse_not_finite
+from residua.evaluation.scores.scorer import Scorer
 from residua.evaluation.scores.views import Viewer
 from residua.families.features import FeatureNetwork
 from residua.runtime.device import on_device
 from residua.specs.fields import BadPolicy
 from residua.specs.preprocess import PreprocessSpec
+from residua.weights.run import Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,4 +79,23 @@ def collect_features(
         labels=split.labels[positions[order]],
         indices=positions[order],
         skipped=dict(viewer.skipped),
+    )
+
+
+def features_by(scorer: Scorer, run: Run, split: Split, on_bad: BadPolicy) -> SplitFeatures:
+    """Return the features of images, computed where and as the scorer computes logits.
+
+    Raises:
+        InputError: as `collect_features`.
+    """
+    options = scorer.options
+    return collect_features(
+        run.model,
+        split,
+        run.preprocess_spec,
+        batch_size=options.batch_size,
+        device=options.where,
+        on_bad=on_bad,
+        use_cache=options.cache,
+        progress=options.progress,
     )
