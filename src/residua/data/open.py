@@ -172,7 +172,7 @@ def refuse_labels(table: LabelTable, name: str) -> None:
         raise InputError(
             f"labels={table.file} for {name}, which has labels",
             "a folder of images for the labels of a table",
-            "Leave labels out",
+            "Leave labels=… out",
         )
 
 
