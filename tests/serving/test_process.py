@@ -95,6 +95,14 @@ def test_settings_out_of_range(edits: dict[str, Any]) -> None:
         Settings(**edits)
 
 
+def test_an_answer_is_not_held_back_until_its_headers_are_acknowledged(run_folder: Path) -> None:
+    with running({"a": {"1": run_folder}}) as served:
+        served.http.get("/v2/health/ready")
+        connections = served.server.server_state.connections
+        sockets = [each.transport.get_extra_info("socket") for each in connections]  # type: ignore[union-attr]
+        assert [each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0 for each in sockets] == [True]
+
+
 def test_ten_times_overload(run_folder: Path) -> None:
     """Whatever is not answered is refused at once and states when to retry; then all goes on."""
     content = json.dumps(tensor_input(np.ones((8, 3, 8, 8), np.float32))).encode()
