@@ -45,6 +45,7 @@ QUICK += [["-m", "residua", *words] for words in (["--help"], ["models"], ["diff
 
 OPTIONS = {
     "models": {"pattern", "json"},
+    "weights": {"action", "network", "from", "all", "json"},
     "diff": {"left", "right", "set", "json"},
     "inspect": {
         "model",

@@ -50,6 +50,7 @@ _COMMANDS = {
     "inspect": "Lay a network open: layers, costs, memory, receptive fields.",
     "verify": "Compare networks with what was published and with the peers' logits.",
     "check": "Examine a data set: corrupt files, duplicates, leaks, imbalance.",
+    "weights": "List, fetch or remove published weights, which training begins with.",
     "train": "Train a network on images; resumable, ends in a report.",
     "evaluate": "Measure a trained run on held-out or other images.",
     "compare": "Set runs side by side on the same images, with significance.",
@@ -98,6 +99,14 @@ _EXAMPLES = {
         "residua train PHOTOS --labels labels.csv --columns path=image_id,label=breed --out runs/b",
         "residua train PHOTOS --labels labels.csv --groups patient --folds 5 --out runs/folds",
         "residua train PHOTOS --model resnet18 --out runs/a --resume",
+    ),
+    "weights": (
+        "residua weights",
+        "residua weights list 'resnet*' --all",
+        "residua weights get resnet50",
+        "residua weights get resnet50 --from timm:a1_in1k",
+        "residua weights path resnet50",
+        "residua weights rm resnet50",
     ),
     "evaluate": (
         "residua evaluate runs/a",

@@ -78,6 +78,14 @@ class Repository:
         self._note(name, remote)
         return path
 
+    def known(self, name: str) -> RemoteFile | None:
+        """Return what was noted of a file when it was fetched, None where nothing was; no server is asked."""
+        try:
+            known = self._noted().get(name)
+        except Damaged:
+            return None
+        return None if known is None else RemoteFile(self._url(name), **known, token=_token())
+
     def _from_cache(self, name: str) -> Path | None:
         url, why = self._url(name), ""
         try:

@@ -26,7 +26,9 @@ from residua.weights.files.processor_config import PROCESSOR_FILE
 from residua.weights.files.tf_checkpoint import checkpoint_files
 from residua.weights.identity import counterpart
 from residua.weights.named.hub import Repository, fetch_to_cache
+from residua.weights.named.published_file import fetch_published
 from residua.weights.peers.same_network import PEER_NETWORKS, PeerNetwork
+from residua.weights.published.catalog import weights_of
 
 _PICKLED = "pytorch_model.bin"
 HUB_FILES = (MODEL_FILE, _PICKLED)  # in the order of preference
@@ -210,7 +212,10 @@ def _from_torchvision(address: str, tag: str, peer_network: PeerNetwork, spec: S
     hashed = _HASHED_NAME.search(urllib.parse.urlsplit(weights.url).path)
     if hashed is None:
         raise InputError(f"{weights.url}, whose name carries no hash", "a name that ends in one", "Give it as a file")
-    path = fetch_to_cache(RemoteFile(weights.url, hashed[1]))
+    # The catalog knows other locations of the same weights.
+    rows = weights_of(spec.name, "torchvision")
+    row = next((row for row in rows if row.locations[0].address == weights.url), None)
+    path = fetch_published(row) if row else fetch_to_cache(RemoteFile(weights.url, hashed[1]))
     shown = weights.transforms()
     # What the file was trained with; mean and deviation from our own table, since torchvision's GoogLeNet and
     # Inception undo the ones that its transforms name.
@@ -223,6 +228,12 @@ def _from_torchvision(address: str, tag: str, peer_network: PeerNetwork, spec: S
 
 
 def _from_timm(address: str, tag: str, peer_network: PeerNetwork, spec: Spec) -> WeightsFile:
+    wanted = tag.removeprefix(f"{peer_network.name}.")
+    rows = weights_of(spec.name, "timm")
+    row = next((row for row in rows if row.tag == wanted or (wanted == "DEFAULT" and row.default)), None)
+    if row is not None:  # without timm, whose version would decide the preprocessing
+        path = fetch_published(row)
+        return WeightsFile(address, path, sha256_file(path), "timm", row.preprocess)
     try:
         import timm
         from timm.models import get_pretrained_cfg
@@ -234,16 +245,14 @@ def _from_timm(address: str, tag: str, peer_network: PeerNetwork, spec: Spec) ->
             + (f"{peer_network.name}.{tag}" if "." not in tag else tag),
         ) from None
     known = [name.partition(".")[2] for name in timm.list_pretrained(f"{peer_network.name}.*")]
-    name, dot, rest = tag.partition(".")
-    short = rest if dot and name == peer_network.name else tag
-    if short not in [*known, "DEFAULT"]:
+    if wanted not in [*known, "DEFAULT"]:
         listed = ", ".join([*known, "DEFAULT"]) if known else "nothing: timm has no weights of this network"
         raise InputError(
             f"{address} for {spec.name}, which is {peer_network.name} there",
             f"one of {listed}",
-            did_you_mean(short, known, 1),
+            did_you_mean(wanted, known, 1),
         )
-    pretrained: Any = get_pretrained_cfg(peer_network.name if short == "DEFAULT" else f"{peer_network.name}.{short}")
+    pretrained: Any = get_pretrained_cfg(peer_network.name if wanted == "DEFAULT" else f"{peer_network.name}.{wanted}")
     repository = pretrained.hf_hub_id if "/" in (pretrained.hf_hub_id or "") else f"timm/{pretrained.hf_hub_id}"
     located = _from_hub(address, repository) if pretrained.hf_hub_id else _from_address(pretrained.url)
     return dataclasses.replace(

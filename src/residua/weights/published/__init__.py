@@ -1,0 +1,1 @@
+"""The catalog of published weights: what there is, where it lies, what is known of it."""
