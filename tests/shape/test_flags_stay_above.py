@@ -22,6 +22,8 @@ ALLOWED = {
     "studies/command.py": "the words of the command that repeats a study",
     "training/plan.py": "the words of the command that repeats a run",
     "training/request.py": "the words of the command that resumes a run",
+    "training/tracking/follow.py": "the words of the command that sends a run again",
+    "training/tracking/tensorboard.py": "a flag of TensorBoard",
 }
 
 

@@ -22,7 +22,7 @@ WORDS = {
     "num-workers": "--workers",
     "pretrained": "--weights torchvision:IMAGENET1K_V1",
     "class-weights": "--balance loss",
-    "callbacks": "history.jsonl",
+    "callbacks": "--track wandb",
     "quiet": "2>/dev/null",
 }
 
@@ -40,7 +40,7 @@ def test_python_names_the_field(word: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         residua.train("digits", "cifar_resnet8", out=tmp_path / "run", **{word: 1})
     remedy = meant(
-        word, ["learning_rate", "epochs", "image_size", "batch_size", "weights", "resume", "balance", "keep"]
+        word, ["learning_rate", "epochs", "image_size", "batch_size", "weights", "resume", "balance", "track"]
     )
     assert remedy
     assert remedy in str(caught.value)

@@ -52,6 +52,7 @@ _COMMANDS = {
     "check": "Examine a data set: corrupt files, duplicates, leaks, imbalance.",
     "weights": "List, fetch or remove published weights, which training begins with.",
     "train": "Train a network on images; resumable, ends in a report.",
+    "track": "Send a finished run to Weights & Biases, MLflow, Trackio or TensorBoard.",
     "evaluate": "Measure a trained run on held-out or other images.",
     "compare": "Set runs side by side on the same images, with significance.",
     "predict": "Classify images with a trained run.",
@@ -98,6 +99,7 @@ _EXAMPLES = {
         "residua train cifar10 --model cifar_resnet20 --recipe paper --out runs/paper20",
         "residua train PHOTOS --labels labels.csv --columns path=image_id,label=breed --out runs/b",
         "residua train PHOTOS --labels labels.csv --groups patient --folds 5 --out runs/folds",
+        "residua train PHOTOS --model resnet18 --out runs/a --track wandb,mlflow",
         "residua train PHOTOS --model resnet18 --out runs/a --resume",
     ),
     "weights": (
@@ -108,6 +110,7 @@ _EXAMPLES = {
         "residua weights path resnet50",
         "residua weights rm resnet50",
     ),
+    "track": ("residua track replay runs/a --to wandb", "residua track replay runs/a --to mlflow,tensorboard --json"),
     "evaluate": (
         "residua evaluate runs/a",
         "residua evaluate runs/a OTHER_PHOTOS --json",

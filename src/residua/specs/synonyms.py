@@ -54,10 +54,11 @@ _SENTENCES = {
         "To weigh the classes by their images: balance='loss'. To visit them equally often: balance='sampler'. "
         "To adjust the logits: balance='logits'",
     ),
-    "callbacks callback hooks hook logger loggers on_epoch_end": (
-        "keep",
-        "There are no callbacks: history.jsonl in the run's folder gets a line per epoch, early_stop_epochs=5 stops, "
-        "keep='every' keeps the weights of each epoch",
+    "callbacks callback hooks hook logger loggers on_epoch_end tracker trackers tracking report_to log_with": (
+        "track",
+        "What follows a run is named by track='wandb', or from Python is an object with four methods, "
+        "track=[OBJECT]; history.jsonl in the run's folder gets a line per epoch in any case, early_stop_epochs=5 "
+        "stops, keep='every' keeps the weights of each epoch",
     ),
     "quiet silent verbose verbosity q v": (
         "resume",

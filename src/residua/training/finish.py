@@ -18,8 +18,8 @@ from residua.training.trainer import MEASURES, Trainer
 from residua.weights.bundle.write import save_bundle
 
 
-def finish(trainer: Trainer, stop: StopRequest) -> None:
-    """Evaluate the network, write the bundle and the report, then remove the checkpoints.
+def finish(trainer: Trainer, stop: StopRequest) -> Report:
+    """Evaluate the network, write the bundle and the report, then remove the checkpoints; return the report.
 
     The last checkpoint is the training's end, so that a run killed in here finishes from it. It goes last.
 
@@ -53,6 +53,7 @@ def finish(trainer: Trainer, stop: StopRequest) -> None:
     )
     trainer.display.say(_beside_baseline(report))
     stop.check()
+    return report
 
 
 def _beside_baseline(report: Report) -> str:

@@ -19,14 +19,20 @@ from residua.training.finish import finish
 from residua.training.folder.checkpoint import epoch_path, remove_leftovers
 from residua.training.folder.claim import claim, opening
 from residua.training.folder.run_folder import checkpoints_of, is_finished
+from residua.training.pictures import batch_picture, confusion_picture
 from residua.training.plan import Plan, check_content, open_data, open_plan, write_plan
 from residua.training.recipe import Recipe
+from residua.training.recipe_file import to_dict
 from residua.training.request import ask
 from residua.training.resume import resume as resume_from_checkpoint
 from residua.training.step.guessing import far_above_guessing
 from residua.training.step.memory import advice_while_opening, advice_while_training
 from residua.training.step.range_test import EARLY, STEPS, range_test
+from residua.training.tracking.choose import Track, choose_trackers
+from residua.training.tracking.follow import Following, final_numbers, following, run_config
+from residua.training.tracking.record import TrackRecord
 from residua.training.trainer import Diverged, Trainer
+from residua.weights.bundle.value import versions
 from residua.weights.open import load
 from residua.weights.run import Run
 
@@ -50,6 +56,7 @@ def train(
     weights: str | Path | None = None,
     full_provenance: bool = False,
     corrections: str | Path | None = None,
+    track: Track = None,
     **overrides: Any,
 ) -> Run:
     """Train a network and leave a complete run folder: weights, config, report, history, recipe.
@@ -75,6 +82,9 @@ def train(
             and weights by the last part of the path. Secrets of an address stand in none of them.
         corrections: a CSV file with the columns path and label, as `residua doubt` writes it. Images get that
             label, and are left out where it is empty. When resuming, the run's own.
+        track: what follows the run: "wandb", "mlflow", "trackio", "tensorboard", or objects with the methods of
+            `residua.training.tracking.tracker.Tracker`. When resuming, those named before; [] for none. history.jsonl
+            is written in any case.
         overrides: fields of the recipe or of its augmentation, such as epochs=3, flip=False.
 
     Raises:
@@ -97,6 +107,7 @@ def train(
         **overrides,
     )
     folder = request.folder
+    trackers = choose_trackers(TrackRecord.read(folder).names if resume and track is None else track, folder)
     new = not folder.exists()
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,22 +129,47 @@ def train(
                 trainer.begin()
         write_plan(trainer.plan)
         _introduce(trainer)
-        with advice_while_training(trainer.plan.recipe):
+        with advice_while_training(trainer.plan.recipe), following(trackers, folder, display) as follow:
             if resume:
                 resume_from_checkpoint(trainer)
+            _follow(trainer, follow)
             stop.wait()
             try:
-                _fit(trainer, stop)
-                finish(trainer, stop)
+                _fit(trainer, stop, follow)
+                report = finish(trainer, stop)
+                if follow.active:
+                    follow.numbers(trainer.global_step, final_numbers(report.to_dict()))
+                    follow.image(trainer.global_step, "confusion", confusion_picture(report.confusion, report.classes))
             except Stopped:
                 state = f"after step {trainer.global_step} of {trainer.plan.total_steps}; all is saved"
                 raise stop.interrupted(stop.signal, state) from None
     return load(folder)
 
 
-def _fit(trainer: Trainer, stop: StopRequest) -> None:
+def _follow(trainer: Trainer, follow: Following) -> None:
+    """Send the trackers how the run was begun, what they lack of its history, and its first batch."""
+    if not follow.active:
+        return
+    plan = trainer.plan
+    initial = plan.request.named_weights
+    config = run_config(
+        spec=plan.spec,
+        recipe=to_dict(plan.recipe),
+        data=plan.dataset.describe(full=plan.request.full_provenance),
+        classes=plan.dataset.classes,
+        initial_weights={"given": initial.given, "sha256": initial.sha256} if initial else None,
+        versions=versions(),
+    )
+    follow.start(config)
+    if not trainer.global_step:
+        batch = next(iter(plan.train.epoch(0)))
+        follow.image(0, "first_batch", batch_picture(batch, plan.preprocess, plan.dataset.classes))
+    follow.history(trainer.state.history)
+
+
+def _fit(trainer: Trainer, stop: StopRequest, follow: Following) -> None:
     try:
-        _train(trainer, stop)
+        _train(trainer, stop, follow)
     except Diverged as error:
         raise _advised(error, trainer, stop) from None
 
@@ -153,7 +189,7 @@ def _advised(error: Diverged, trainer: Trainer, stop: StopRequest) -> Diverged:
     return Diverged(error.step, error.what, error.precision, error.kept, advice)
 
 
-def _train(trainer: Trainer, stop: StopRequest) -> None:
+def _train(trainer: Trainer, stop: StopRequest, follow: Following) -> None:
     warned, first, balanced = False, trainer.state.epoch + 1, trainer.plan.recipe.keep_by != "top1"
     while not trainer.done:
         number = trainer.state.epoch + 1
@@ -171,6 +207,7 @@ def _train(trainer: Trainer, stop: StopRequest) -> None:
         except Stopped:
             trainer.save()
             raise
+        follow.history(trainer.state.history[-1:])
         due = trainer.done or trainer.cheap_to_save()
         if trainer.display.live:
             best = trainer.state.best_epoch == number

@@ -22,7 +22,8 @@ _FIELDS = {key: wanted for key, wanted in field_types(Recipe).items() if key != 
 
 FEW = 10_000  # images; below, an epoch of large batches has too few steps to learn from
 _ALIKE = 0.7  # of the letters of two keys: below they mean different things
-_BESIDE = ("model", "out", "weights", "resume", "data_dir", "full_provenance")  # arguments of `train` beside the recipe
+# Arguments of `train` beside the recipe.
+_BESIDE = ("model", "out", "weights", "resume", "data_dir", "full_provenance", "track")
 _BEFORE_DATA = (
     "val_fraction",
     "folds",

@@ -40,6 +40,7 @@ def train(
     data_dir: Path | None = None,
     full_provenance: Switch = False,
     corrections: Path | None = None,
+    track: Annotated[tuple[str, ...] | None, Parameter(negative_iterable=("no-",), show_default=False)] = None,
     jobs: int | None = None,
     json: Switch = False,
     **fields: Any,
@@ -71,6 +72,9 @@ def train(
     corrections
         A CSV file with the columns path and label, as residua doubt writes it. Images get that label, and are left
         out where it is empty.
+    track
+        What follows the run besides history.jsonl: wandb (offline), mlflow (a file of SQLite), trackio, tensorboard;
+        left out: nothing, or with --resume what followed the run before.
     jobs
         With --folds, how many folds are trained at a time; left out: one per processor, at most 8, and one on a GPU.
     json
@@ -97,12 +101,18 @@ def train(
         **chosen,
     }
     if every_fold or (resume and (out / FOLDS_FILE).exists()):
+        if track:
+            raise InputError(
+                f"track={list(track)} with folds",
+                "one run that is followed",
+                f"Leave track out, and send each fold later: residua track replay {out}/fold-1 --to {track[0]}",
+            )
         return _train_folds(data, jobs, json, keywords)
     if jobs is not None:
         raise InputError(f"jobs={jobs} for one run", "several folds", "Leave jobs out, or give folds=5")
     from residua.training.loop import train as run_training
 
-    run = run_training(data, **keywords)
+    run = run_training(data, **keywords, track=track)
     if json:
         print_json({"run": str(run.folder), "model": run.spec.name, "classes": list(run.classes), **run.metrics})
         return 0

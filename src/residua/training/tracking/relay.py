@@ -1,0 +1,118 @@
+"""Calls of a tracker from a background thread of its own: an outage warns once and never stops training."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from residua.training.tracking.tracker import Tracker
+
+WAITING = 1000
+"""The most calls that wait for a tracker; further ones are left out."""
+SECONDS = 30.0
+"""The longest that the end of a run waits for a tracker."""
+_ATTEMPTS = 3  # of a call that the tracker refuses while it takes others
+
+
+@dataclass
+class _Call:
+    method: str
+    arguments: tuple[Any, ...]
+    taken: Callable[[], None] | None
+    attempts: int = 0
+
+
+class Relay:
+    """Passes calls on to a tracker, in their order.
+
+    A call that fails waits, with all behind it, until the next one comes: a short outage loses nothing.
+
+    Args:
+        name: of the tracker, for warnings.
+        tracker: that is called.
+        warn: shows a sentence; called from both threads, at most once for an outage.
+        waiting: the most calls that wait.
+    """
+
+    def __init__(self, name: str, tracker: Tracker, warn: Callable[[str], None], waiting: int = WAITING) -> None:
+        self.name, self.lost = name, 0
+        self._tracker, self._warn = tracker, warn
+        self._queue: queue.Queue[_Call | None] = queue.Queue(waiting)
+        self._pending: deque[_Call] = deque()
+        self._most, self._warned, self._lock = waiting, False, threading.Lock()
+        # A daemon: a tracker that hangs must not keep the process.
+        self._thread = threading.Thread(target=self._work, name=f"tracker {name}", daemon=True)
+        self._thread.start()
+
+    def call(self, method: str, *arguments: Any, taken: Callable[[], None] | None = None) -> None:
+        """Let the tracker's method be called; return at once.
+
+        Args:
+            method: its name.
+            arguments: of it.
+            taken: called once the tracker has taken it, from its thread.
+        """
+        try:
+            self._queue.put_nowait(_Call(method, arguments, taken))
+        except queue.Full:
+            self.lost += 1
+            self._outage("it does not keep up")
+
+    def close(self, seconds: float = SECONDS) -> None:
+        """Wait until all calls are done, for at most `seconds`; leave a tracker that takes longer.
+
+        What it has missed is stated as a warning.
+        """
+        try:
+            self._queue.put(None, timeout=seconds)
+            self._thread.join(seconds)
+        except queue.Full:
+            pass
+        if self._thread.is_alive():
+            self._outage(f"it has not answered for {seconds:.0f} seconds")
+        elif self.lost:
+            self._warn(f"{self.name} has missed {self.lost} of the run's calls")
+
+    def _work(self) -> None:
+        while True:
+            call = self._queue.get()
+            if call is not None:
+                self._pending.append(call)
+                if len(self._pending) > self._most:
+                    # The oldest after `start`, without which no other call works.
+                    del self._pending[1]
+                    self.lost += 1
+                self._pass_on()
+                continue
+            for _ in range(_ATTEMPTS):
+                self._pass_on()
+            self.lost += len(self._pending)
+            return
+
+    def _pass_on(self) -> None:
+        """Call what waits, up to the first call that fails."""
+        while self._pending:
+            call = self._pending[0]
+            try:
+                getattr(self._tracker, call.method)(*call.arguments)
+            except BaseException as error:
+                call.attempts += 1
+                self._outage(f"{type(error).__name__}: {error}")
+                if call.method == "start" or call.attempts < _ATTEMPTS:
+                    return
+                self.lost += 1
+            else:
+                if call.taken is not None:
+                    call.taken()
+            self._pending.popleft()
+
+    def _outage(self, reason: str) -> None:
+        with self._lock:
+            first, self._warned = not self._warned, True
+        if first:
+            short = " ".join(reason.split())[:300]
+            self._warn(f"{self.name} does not take what the run sends ({short}); training goes on")
