@@ -28,7 +28,7 @@ check: setup  ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-proofs: setup  ## the long proofs; outcomes go to docs/proofs; two more with SCHEMATHESIS=PROGRAM and KSERVE_PYTHON=PYTHON
+proofs: setup  ## the long proofs; outcomes go to docs/proofs; more with SCHEMATHESIS=PROGRAM, KSERVE_PYTHON=PYTHON, CORRUPTIONS_PYTHON=PYTHON
 	$(BIN)/python proofs/kill_resume.py
 	$(BIN)/python proofs/fuzz.py --seconds 30
 	$(BIN)/python proofs/predict_kills.py
@@ -38,6 +38,7 @@ proofs: setup  ## the long proofs; outcomes go to docs/proofs; two more with SCH
 	$(BIN)/python proofs/serve_schema.py --schemathesis "$(SCHEMATHESIS)"
 	$(BIN)/python proofs/kserve_client.py --python "$(KSERVE_PYTHON)"
 	$(BIN)/python proofs/ray_serve.py
+	@if test -n "$(CORRUPTIONS_PYTHON)"; then "$(CORRUPTIONS_PYTHON)" proofs/corruptions.py; else echo "Left out: corruptions.py, which wants CORRUPTIONS_PYTHON=PYTHON with OpenCV, scikit-image and imagecorruptions"; fi
 	@if test -n "$(PHOTOS)"; then $(BIN)/python proofs/format_resize.py "$(PHOTOS)"; else echo "Left out: format_resize.py, which wants PHOTOS=FOLDER of JPEGs"; fi
 	@if test -n "$(ARCHIVE)"; then $(BIN)/python proofs/doubt.py "$(ARCHIVE)" && $(BIN)/python proofs/label_next.py "$(ARCHIVE)" $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)"); else echo "Left out: doubt.py and label_next.py, which want ARCHIVE=FILE"; fi
 	@if test -n "$(CHECKPOINT)" -a -n "$(ARCHIVE)"; then $(BIN)/python proofs/converted_accuracy.py "$(CHECKPOINT)" "$(ARCHIVE)"; else echo "Left out: converted_accuracy.py, which wants CHECKPOINT=FILE ARCHIVE=FILE"; fi

@@ -15,8 +15,9 @@ from residua.data.dataset import Split
 from residua.data.image_source import ArrayImages
 from residua.data.loader import Loader
 from residua.data.open import open_data
-from residua.evaluation.evaluate import evaluate, evaluate_model, quick_metrics
+from residua.evaluation.evaluate import evaluate, evaluate_model
 from residua.evaluation.measures.metrics import NotFinite
+from residua.evaluation.quick_metrics import quick_metrics
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.open import load
 

@@ -18,8 +18,8 @@ MOST_WORDS = 25
 # A docstring that begins with another verb extends the list: each entry is the imperative.
 VERBS = """
 account add allow analyse answer apply ask assert attach augment average begin bind book build call carry change
-check choose classify clear close collect colour combine compare compute connect convert copy count create crop cut
-decide decode decompress delete describe digest do download draw drop embed encode end ensure erase escape estimate
+check choose classify clear close collect colour combine compare compute connect convert convolve copy count create
+crop cut decide decode decompress delete describe digest do download draw drop embed encode end ensure erase escape estimate
 evaluate examine exchange expand explain export extract fetch fill find fit flatten fold follow forget format fuse
 gather generate give go group guess handle hash have hold ignore import include initialise insert install join keep
 label lay lead leave let limit link list load locate look lower make map mark match measure merge mix move multiply
@@ -29,7 +29,7 @@ refuse register release remove rename render reorder repeat replace report reque
 restore resume return round run sample save scale score search see seed select send serve set settle share shorten
 show shuffle simulate skip slice sort split spread start state stop store strip sum swap synchronise take tell test
 time trace train transform translate try turn undo unfreeze unpack unwrap update upload use validate verify wait
-walk warn withdraw word wrap write yield
+walk warn whiten withdraw word wrap write yield
 """
 # Attributes by another name: a noun names what they hold.
 PROPERTIES = {"property", "cached_property"}

@@ -16,6 +16,7 @@ MOST_LINES = 350
 MOST_MODULES = 14
 # Lists of equals: a folder whose modules a reader never needs at once.
 LISTS = {"families", "specs", "cli/commands", "studies/questions", "weights/sources", "data/sources"}
+LISTS |= {"evaluation/report/sections"}
 # Folders of tests that belong to no folder of the package.
 APART = {"laws", "peers", "faults", "shape", "tools", "reference", "articles"}
 PLACES = ("src", "tests", "tools", "benchmarks", "proofs")

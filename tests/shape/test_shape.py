@@ -82,6 +82,10 @@ OPTIONS = {
             "unknown",
             "neighbours",
             "projection",
+            "corrupt",
+            "corruption",
+            "severity",
+            "shift",
         ),
         *(
             "reestimate_bn",

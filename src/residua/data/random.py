@@ -15,7 +15,7 @@ _GAMMA = 0x9E3779B97F4A7C15
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _WORD = (1 << 64) - 1
 # Purposes: draws for one never meet those for another.
-_ORDER, _UNIFORM, _STEP, _CLASS = 1, 2, 3, 4
+_ORDER, _UNIFORM, _STEP, _CLASS, _CORRUPTION = 1, 2, 3, 4, 5
 
 
 def order(seed: int, epoch: int, n: int) -> npt.NDArray[np.int64]:
@@ -31,6 +31,22 @@ def uniforms(seed: int, epoch: int, indices: npt.ArrayLike, count: int) -> npt.N
     words = _mix(rows[:, None] + columns[None, :])
     # 24 bits are what a float32 in [0, 1) holds exactly.
     return (words >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
+
+
+def corruption_uniforms(
+    seed: int, corruption: int, indices: npt.ArrayLike, start: int, count: int
+) -> npt.NDArray[np.float64]:
+    """Return float64 (len(indices), count), above 0 and below 1: columns `start` on of an endless table.
+
+    Row i depends on (seed, corruption, indices[i]) alone.
+    """
+    rows = _mix(
+        np.asarray(indices).astype(np.uint64) * np.uint64(_GAMMA) + np.uint64(_key(seed, corruption, _CORRUPTION))
+    )
+    columns = np.arange(start + 1, start + count + 1, dtype=np.uint64) * np.uint64(_GAMMA)
+    words = _mix(rows[:, None] + columns[None, :])
+    # The middle of one of 2^52 steps: never 0, whose normal quantile is infinite.
+    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
 def step_seed(seed: int, step: int) -> int:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, Unpack
+from typing import Any, Literal, Unpack
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from residua._base.errors import InputError
 from residua._base.run_files import REPORT_PAGE
 from residua._base.words import agree, counted
 from residua.data.dataset import Split, public_description
+from residua.evaluation.alone import Additions
 from residua.evaluation.batch_norm import Reestimation
 from residua.evaluation.ensemble_runs import (
     Weights,
@@ -24,12 +24,10 @@ from residua.evaluation.ensemble_runs import (
     open_weighing,
     reestimated_runs,
 )
-from residua.evaluation.likeness import Projection, likeness
+from residua.evaluation.likeness import Projection
 from residua.evaluation.measures.ensemble import heaviest
-from residua.evaluation.measures.metrics import Tally
 from residua.evaluation.measures.slices import Slice, Table, match, read_table
 from residua.evaluation.measures.slices import slices as slice_by
-from residua.evaluation.rejection.judge import judge_unknown, rejection_effect
 from residua.evaluation.report.assemble import assemble, describe
 from residua.evaluation.report.history import read_history
 from residua.evaluation.report.report import Report
@@ -39,52 +37,8 @@ from residua.evaluation.scores.options import PassKeywords, ScoreKeywords, Score
 from residua.evaluation.scores.scorer import Scorer, open_scorer
 from residua.evaluation.scores.scores import Scores, collect
 from residua.evaluation.scores.seen import check_unseen, chose_epoch
-from residua.specs.fields import checked
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run
-
-
-class _Batch(Protocol):
-    images: Tensor
-    labels: Tensor
-
-
-class _Batches(Protocol):
-    def epoch(self, epoch: int) -> Iterable[_Batch]: ...
-
-
-@torch.inference_mode()
-def quick_metrics(model: nn.Module, loader: _Batches, *, autocast: torch.dtype | None = None) -> dict[str, float | int]:
-    """Return loss, rates and count of one pass in eval mode, for the training loop after each epoch.
-
-    The rates are `top1`, `top5`, `balanced_accuracy` and `macro_f1`, see `Metrics`.
-
-    The model's training mode is restored afterwards.
-
-    Args:
-        model: on the loader's device.
-        loader: gives each image once; labels (B,) are class indices.
-        autocast: the reduced precision to run in; None for the weights' own.
-
-    Raises:
-        NotFinite: the logits hold NaN or infinity.
-        InputError: the loader gives no image.
-    """
-    training = model.training
-    model.eval()
-    tally: Tally | None = None
-    try:
-        for batch in loader.epoch(0):
-            enabled = autocast is not None
-            with torch.autocast(batch.images.device.type, dtype=autocast, enabled=enabled):
-                logits = model(batch.images)
-            tally = tally or Tally(logits.shape[1])
-            tally.update(logits, batch.labels)
-    finally:
-        model.train(training)
-    metrics = (tally or Tally(1)).metrics()
-    rates = ("loss", "top1", "top5", "balanced_accuracy", "macro_f1", "count")
-    return {name: getattr(metrics, name) for name in rates}
 
 
 @functools.cache
@@ -111,6 +65,9 @@ def evaluate(
     unknown: Path | str | None = None,
     neighbours: bool = False,
     projection: Projection = "pca",
+    corrupt: bool | Sequence[str] = False,
+    severities: Sequence[int] = (),
+    shift: Path | str | None = None,
     full_provenance: bool = False,
     weights: Weights | None = None,
     **options: Unpack[ScoreKeywords],
@@ -133,6 +90,10 @@ def evaluate(
         neighbours: add the training images most like the worst mistakes, and a map of the images; the training images
             pass through the network for it.
         projection: of that map: "pca", or "umap" (extra umap).
+        corrupt: True measures the 15 common corruptions of the images (Hendrycks & Dietterich 2019), a list of names
+            some of them. Each is applied after resize and crop.
+        severities: of the corruptions, 1 (slight) to 5 (severe); none for all five.
+        shift: a second set of images with the same classes, to be scored and compared.
         full_provenance: whether the report states places on this machine; by default it names data by the last part of
             the path, and files relative to the data.
         weights: the former name of `member_weights`, for one release.
@@ -142,12 +103,14 @@ def evaluate(
     Raises:
         InputError: the run's data is gone or has changed; it has classes that the run does not know; no such split; bad
             files; views that a network cannot take; a member that has learnt from these images; a table that does
-            not fit them; no validation part where one is needed; a folder that is no finished study.
+            not fit them; no validation part where one is needed; a folder that is no finished study; an unknown
+            corruption.
     """
     if weights is not None:
         member_weights = weights
         warn_of_weights()
     scoring = ScoreOptions(data=data, **options)
+    additions = Additions.of(unknown, neighbours, projection, corrupt, severities, shift)
     finished = tuple(read_study(each) for each in studies)
     first_run, *folds = members_of(run)
     runs = open_runs([open_run(first_run, [data]), *folds, *members])
@@ -173,6 +136,8 @@ def evaluate(
         notes += [
             _unsettled(run, estimate) for run, estimate in zip(runs, reports, strict=True) if not estimate.settled
         ]
+    single = len(runs) == 1 and scoring.views == "1" and not reestimate
+    additions.check_single(single)
     scores, ensemble = ensemble_runs(runs, scorer, weighing)
     history, damage = read_history(first.folder)
     notes += [damage] * bool(damage)
@@ -185,14 +150,6 @@ def evaluate(
     notes += left_out
     if not full_provenance:
         notes = [dataset.relative(note) for note in notes]
-    single = len(runs) == 1 and scores.views == "1" and not reestimate
-    if unknown is not None and not single:
-        raise InputError(
-            f"unknown={unknown} with members, views or reestimate", "one run as it predicts", "Leave one out"
-        )
-    checked("projection", projection, Projection)
-    if neighbours and not single:
-        raise InputError("neighbours with members, views or reestimate", "one run as it predicts", "Leave one out")
     report = assemble(
         scores,
         describe(first.model, first.preprocess_spec) if len(runs) == 1 else describe_all(runs),
@@ -215,11 +172,9 @@ def evaluate(
         slices=by_value,
         ensemble=ensemble,
         reestimated=reestimated,
-        rejection=rejection_effect(first, scorer, scores) if single else None,
-        unknown=None if unknown is None else judge_unknown(first, scorer, unknown),
-        likeness=likeness(first, scorer, report.worst, projection) if neighbours else None,
         studies=finished,
         remarks=tuple(notes),
+        **(additions.findings(first, scorer, scores, report) if single else {}),
     )
 
 

@@ -20,8 +20,8 @@ from residua._base.run_files import HISTORY_FILE
 from residua._base.signals import Interruptible, StopRequest
 from residua.data.loader import Batch, Loader
 from residua.data.random import step_seed
-from residua.evaluation.evaluate import quick_metrics
 from residua.evaluation.measures.metrics import NotFinite
+from residua.evaluation.quick_metrics import quick_metrics
 from residua.families.build import build
 from residua.runtime.compiling import compiled
 from residua.specs.preprocess import size_words

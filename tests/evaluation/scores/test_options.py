@@ -50,6 +50,7 @@ def test_what_follows_from_the_options() -> None:
 PASS = {"batch_size": 256, "device": None, "on_bad": None, "engine": "eager", "precision": "fp32", "progress": None}
 PART = {**PASS, "data_dir": None, "cache": True, "labels": None, "columns": None}
 SCORE = {**PART, "split": None, "views": "1"}
+ROBUSTNESS = {"corrupt": False, "severities": (), "shift": None}
 ENSEMBLE = {
     "members": (),
     "member_weights": "equal",
@@ -68,7 +69,7 @@ PAGE = {"name": "", "data": None, "recipe": None, "history": (), "computed_with"
 @pytest.mark.parametrize(
     ("function", "wanted"),
     [
-        (evaluate, {**SCORE, **ENSEMBLE, "unknown": None, "full_provenance": False}),
+        (evaluate, {**SCORE, **ENSEMBLE, "unknown": None, "full_provenance": False, **ROBUSTNESS}),
         (compare, SCORE),
         (calibrate, {**PART, **REJECTION}),
         (evaluate_model, {**PASS, **PAGE}),

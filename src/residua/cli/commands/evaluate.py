@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from residua._base.console import progress_bar
 from residua._base.errors import InputError
-from residua._base.words import agree, counted, some
+from residua._base.words import counted
+from residua.cli.report_tables import print_report
 from residua.cli.score_flags import SCORING, Scoring
-from residua.cli.show import Switch, check_target, note, percent, print_json, say
-from residua.cli.tables import print_table
+from residua.cli.show import Switch, check_target, note, percent, print_json
 from residua.specs.rejection import ScoreName
-
-if TYPE_CHECKING:
-    from residua.evaluation.measures.ensemble import Ensemble
-    from residua.evaluation.measures.metrics import ClassMetrics
-    from residua.evaluation.report.report import Report
-
-_SLICES_SHOWN = 40  # about a screen
 
 
 def evaluate(
@@ -41,6 +34,10 @@ def evaluate(
     unknown: Path | None = None,
     neighbours: Switch = False,
     projection: Literal["pca", "umap"] = "pca",
+    corrupt: Switch = False,
+    corruption: tuple[str, ...] = (),
+    severity: tuple[int, ...] = (),
+    shift: Path | None = None,
     reestimate_bn: Switch = False,
     report: Path | None = None,
     predictions: Path | None = None,
@@ -83,6 +80,15 @@ def evaluate(
         The training images pass through the network for it, at most 20,000.
     projection
         Of that map: pca, or umap (extra umap).
+    corrupt
+        Measure the images in noise, blur, weather and coarse pixels too: the 15 common corruptions at 5 severities
+        (Hendrycks 2019), each applied after resize and crop. Scores are cached: a pass that was stopped goes on.
+    corruption
+        With --corrupt: some of them by name, such as fog or gaussian_noise.
+    severity
+        With --corrupt: some of 1 (slight) to 5 (severe).
+    shift
+        A second folder with the same classes, such as photos of another camera: it is scored too, and compared.
     reestimate_bn
         First re-estimate batch normalisation's statistics over the training part under the evaluation transform.
         The run itself stays as it is.
@@ -114,6 +120,8 @@ def evaluate(
         )
     if reject is not None and not calibrate:
         raise InputError("--reject without --calibrate", "both", "Add --calibrate")
+    if (corruption or severity) and not corrupt:
+        raise InputError(f"{'--corruption' if corruption else '--severity'} without --corrupt", "both", "Add --corrupt")
     studies = [read_study(folder) for folder in study]
     if report:
         # Created first: a folder that cannot be written to must not cost a pass over the data.
@@ -149,6 +157,9 @@ def evaluate(
             unknown=unknown,
             neighbours=neighbours,
             projection=projection,
+            corrupt=corruption or corrupt,
+            severities=severity,
+            shift=shift,
             full_provenance=full_provenance,
             **scoring.keywords(progress),
         )
@@ -160,132 +171,5 @@ def evaluate(
     if json:
         print_json(result.to_dict())
         return 0
-    _print(result)
+    print_report(result)
     return 0
-
-
-def _print(result: Report) -> None:
-    low, high = result.top1_interval
-    say(
-        f"{result.name} on {result.data['given']}, {result.split}: {counted(result.count, 'image')}, "
-        f"{counted(len(result.classes), 'class', 'classes')}"
-    )
-    if result.uneven:
-        ends = " to ".join(map(percent, result.balanced_accuracy_interval or ()))
-        say(
-            f"balanced accuracy {percent(result.balanced_accuracy)} (95% interval {ends})   "
-            f"macro F1 {percent(result.macro_f1)}"
-        )
-    say(f"top-1 {percent(result.top1)} (95% interval {percent(low)} to {percent(high)})")
-    # Of at most five classes the true one is always among the first five.
-    top5 = f"top-5 {percent(result.top5)}   " if len(result.classes) > 5 else ""
-    say(f"{top5}loss {result.loss:.4f}   always the most frequent class: {percent(result.baseline)}")
-    if result.calibration and result.abstention and result.brier is not None:
-        rows = (
-            f"Brier {result.brier:.4f}   ECE {percent(result.calibration.ece)}   MCE {percent(result.calibration.mce)}"
-        )
-        say(f"{rows}   AURC {result.abstention.aurc:.4f}")
-    if result.views != "1":
-        say(f"views: {result.views}")
-    if done := result.reestimated:
-        say(
-            f"batch normalisation: {counted(done.layers, 'layer')} re-estimated over {counted(done.count, 'image')}, "
-            f"{counted(done.passes, 'pass', 'passes')}, "
-            f"the last of which found them within {percent(done.change)}"
-        )
-    if (calibrated := result.calibrated) is not None:
-        rates = f"loss {calibrated.loss:.4f}   Brier {calibrated.brier:.4f}   ECE {percent(calibrated.calibration.ece)}"
-        say(f"with temperature {calibrated.temperature:.4f}: {rates}")
-        for row in calibrated.thresholds:
-            reached = "never reached on the validation part" if row.probability is None else ""
-            if row.probability is not None:
-                right = "none" if row.accuracy is None else percent(row.accuracy)
-                reached = f"from {percent(row.probability)} on; here {percent(row.coverage)} answered, {right} right"
-            say(f"  for {row.wanted:.0%} right: {reached}")
-    _print_unknown(result)
-    if result.ensemble:
-        _print_ensemble(result.ensemble)
-    for each in result.studies:
-        say(f"study {each.name}, {each.form} form: {each.question} {each.answer.capitalize()}. {each.sentence}")
-    for sentence in result.data["notes"]:
-        note(f"Note: {sentence}.")
-    if result.absent:
-        note(f"Note: without images here, and therefore not measured: {some(result.absent, 12)}.")
-    say()
-    if result.slices:
-        print_table(
-            ("slice", "value", "top-1", "95% interval", "loss", "images"),
-            [
-                (
-                    s.column,
-                    s.value,
-                    percent(s.top1),
-                    " to ".join(map(percent, s.top1_interval)),
-                    f"{s.loss:.4f}",
-                    str(s.count),
-                )
-                for s in result.slices[:_SLICES_SHOWN]
-            ],
-            right=(2, 3, 4, 5),
-        )
-        if len(result.slices) > _SLICES_SHOWN:
-            more = len(result.slices) - _SLICES_SHOWN
-            say(f"and {counted(more, 'more slice')}: --json has {agree(more, 'it', 'them all')}")
-        say()
-    print_table(
-        ("class", "precision", "recall", "F1", "images"),
-        [(c.name, *_rates(c), str(c.support)) for c in result.per_class],
-        right=(1, 2, 3, 4),
-    )
-
-
-def _print_unknown(result: Report) -> None:
-    if (effect := result.rejection) is not None:
-        right = "" if effect.accuracy is None else f"; of the others {percent(effect.accuracy)} right"
-        say(f"unknown ({effect.score} above {effect.threshold:.6g}): {percent(effect.rejected)} of these images{right}")
-    if (unknown := result.unknown) is not None:
-        caught = "" if unknown.rejected is None else f", of which {percent(unknown.rejected)} are answered unknown"
-        say(f"{counted(unknown.count, 'image')} of no class, from {unknown.folder}{caught}")
-        for row in unknown.detections:
-            say(f"  {row.score:12} AUROC {row.auroc:.4f}   FPR95 {percent(row.fpr95)}")
-
-
-def _rates(row: ClassMetrics) -> tuple[str, str, str]:
-    """Return precision, recall and F1 for the table; what no image decides is no number."""
-    if not row.support:
-        return "–", "–", "–"
-    return percent(row.precision) if row.predicted else "–", percent(row.recall), percent(row.f1)
-
-
-def _print_ensemble(ensemble: Ensemble) -> None:
-    say()
-    print_table(
-        ("member", "network", "weight", "top-1", "loss"),
-        [(m.name, m.model, f"{m.weight:.3f}", percent(m.top1), f"{m.loss:.4f}") for m in ensemble.members],
-        right=(2, 3, 4),
-    )
-    if ensemble.alone:
-        say(f"weights: {ensemble.weights}")
-        say(f"{ensemble.alone} alone has a weight: the answers are its own, and nothing is averaged.")
-        return
-    say()
-    print_table(
-        ("pair", "disagree", "both wrong", "errors correlate"),
-        [
-            (
-                f"{pair.first}, {pair.second}",
-                percent(pair.disagreement),
-                percent(pair.double_fault),
-                "–" if pair.error_correlation is None else f"{pair.error_correlation:.3f}",
-            )
-            for pair in ensemble.diversity
-        ],
-        right=(1, 2, 3),
-    )
-    test = ensemble.against_best
-    say(f"weights: {ensemble.weights}")
-    say(
-        f"against the best member, {ensemble.best}: {100 * test.difference:+z.2f} points "
-        f"(95% {100 * test.interval[0]:+z.2f} to {100 * test.interval[1]:+z.2f}), p = {test.p:.4g} "
-        f"(McNemar, {test.method}: {test.only_first} and {test.only_second} images differ)"
-    )

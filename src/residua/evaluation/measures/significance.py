@@ -134,6 +134,21 @@ def _corrected_low(hits: int, trials: int) -> float:
     return max(0.0, (2 * hits + z2 - 1 - math.sqrt(z2 * inner)) / (2 * (trials + z2)))
 
 
+def independent_score_interval(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
+    """Return the 95% interval of the difference of two rates of different images, the first less the second.
+
+    It combines Wilson's intervals of the two (Newcombe 1998, Statistics in Medicine 17:873, method 10).
+
+    Args:
+        first: (successes, trials), of which there is one at least.
+        second: likewise.
+    """
+    one, other = first[0] / first[1], second[0] / second[1]
+    (low1, high1), (low2, high2) = wilson(*first), wilson(*second)
+    below, above = math.hypot(one - low1, high2 - other), math.hypot(high1 - one, other - low2)
+    return max(-1.0, one - other - below), min(1.0, one - other + above)
+
+
 def paired_score_interval(both: int, b: int, c: int, neither: int) -> tuple[float, float]:
     """Apply method 10 of Newcombe 1998: combine Wilson's intervals of the two rates by the correlation of the
     answers."""

@@ -9,8 +9,10 @@ from residua.data.splitting import UNEVEN, unevenness
 from residua.evaluation.batch_norm import Reestimation
 from residua.evaluation.measures.abstention import Abstention, Threshold
 from residua.evaluation.measures.calibration import Calibration
+from residua.evaluation.measures.corruption import Corruptions
 from residua.evaluation.measures.ensemble import Ensemble
 from residua.evaluation.measures.metrics import ClassMetrics, IntArray
+from residua.evaluation.measures.shift import Shift
 from residua.evaluation.measures.slices import Slice
 from residua.evaluation.rejection.judge import RejectionEffect, UnknownImages
 from residua.evaluation.report.likeness import Likeness
@@ -102,6 +104,8 @@ class Findings:
         rejection: what the run's rejection does to these images; None where it has none.
         unknown: how well images of no class are recognised; None where none were given.
         likeness: training images like the worst mistakes, and a map; None where they were not looked for.
+        corruptions: accuracy under common corruptions; None where they were not measured.
+        shift: a second set of images beside this one, or None.
         studies: finished studies that the page shows.
         seconds: wall clock of the passes, data included; where the scores were cached, of the pass that made them.
         cached: whether all scores were read from the cache.
@@ -144,6 +148,8 @@ class Findings:
     rejection: RejectionEffect | None = None
     unknown: UnknownImages | None = None
     likeness: Likeness | None = field(repr=False, default=None)
+    corruptions: Corruptions | None = field(repr=False, default=None)
+    shift: Shift | None = field(repr=False, default=None)
     studies: tuple[FinishedStudy, ...] = field(repr=False, default=())
     seconds: float | None = None
     cached: bool = False

@@ -11,6 +11,7 @@ from residua.evaluation.report.findings import Findings
 from residua.evaluation.report.sections.abstention import AbstentionSection
 from residua.evaluation.report.sections.calibration import CalibrationSection
 from residua.evaluation.report.sections.confusion import ConfusionSection
+from residua.evaluation.report.sections.corruption import CorruptionSection
 from residua.evaluation.report.sections.curves import CurvesSection
 from residua.evaluation.report.sections.ensemble import EnsembleSection
 from residua.evaluation.report.sections.likeness import LikenessSection
@@ -19,10 +20,11 @@ from residua.evaluation.report.sections.provenance import ProvenanceSection
 from residua.evaluation.report.sections.reestimation import ReestimationSection
 from residua.evaluation.report.sections.rejection import RejectionSection
 from residua.evaluation.report.sections.section import Section
+from residua.evaluation.report.sections.shift import ShiftSection
 from residua.evaluation.report.sections.slices import SlicesSection
 from residua.evaluation.report.sections.studies import StudiesSection
 from residua.evaluation.report.sections.summary import SummarySection
-from residua.evaluation.report.text import data_name, number, percent
+from residua.evaluation.report.text import data_name, number, percent, points
 from residua.figures import pages
 
 SECTIONS: tuple[type[Section], ...] = (
@@ -32,6 +34,8 @@ SECTIONS: tuple[type[Section], ...] = (
     CalibrationSection,
     AbstentionSection,
     RejectionSection,
+    CorruptionSection,
+    ShiftSection,
     MistakesSection,
     LikenessSection,
     SlicesSection,
@@ -62,5 +66,5 @@ def render(findings: Findings) -> str:
 @cache
 def _templates() -> Environment:
     templates = pages.environment("residua.evaluation.report")
-    templates.globals.update(percent=percent, number=number)
+    templates.globals.update(percent=percent, number=number, points=points)
     return templates

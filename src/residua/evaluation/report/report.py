@@ -39,9 +39,14 @@ class Report(Findings):
             "reestimated",
             "rejection",
             "unknown",
+            "corruptions",
+            "shift",
             "remarks",
         ):
             document[name] = plain(document[name])
+        for row in (document["corruptions"] or {"rows": ()})["rows"]:
+            for cell in row["cells"]:
+                cell.pop("thumbnail")
         return document | {
             "likeness": self.likeness.to_dict() if self.likeness else None,
             "studies": [each.to_dict() for each in self.studies],

@@ -66,7 +66,7 @@ class Scorer:
         return replace(scores, logits=scores.logits[:, order], labels=self.part(first, split).labels[scores.indices])
 
     def _one(self, run: Run, part: Split, views: str) -> Scores:
-        options, engine = self._settled(run)
+        options, engine = self.settled(run)
         entry = None
         if options.cache:
             entry = cache_entry(
@@ -99,7 +99,7 @@ class Scorer:
             entry.write(scores)
         return scores
 
-    def _settled(self, run: Run) -> tuple[ScoreOptions, Engine | None]:
+    def settled(self, run: Run) -> tuple[ScoreOptions, Engine | None]:
         """Return the options with an engine by name, under which scores are cached, and the engine if it is open."""
         options = self.options
         if options.engine != "auto":

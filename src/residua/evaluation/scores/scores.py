@@ -120,7 +120,7 @@ def collect(
     indices: list[IntArray] = []
     done = 0
     for places, images in viewer:
-        logits = (_checked(network(view), num_classes) for view in images)
+        logits = (checked_logits(network(view), num_classes) for view in images)
         rows.append(next(logits) if count == 1 else _log_mean((each, 1 / count) for each in logits))
         indices.append(places)
         done += len(places)
@@ -166,7 +166,13 @@ def combined(scores: Sequence[Scores], weights: Sequence[float] | None = None) -
     )
 
 
-def _checked(logits: Tensor, num_classes: int) -> Tensor:
+def checked_logits(logits: Tensor, num_classes: int) -> Tensor:
+    """Return logits (B, K) on the CPU.
+
+    Raises:
+        InputError: another shape.
+        NotFinite: they hold NaN or infinity.
+    """
     outputs = logits.cpu()
     if outputs.ndim != 2 or outputs.shape[1] != num_classes:
         raise InputError(

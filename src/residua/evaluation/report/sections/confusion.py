@@ -28,7 +28,12 @@ class ConfusionSection:
     classes: tuple[tuple[ClassMetrics, tuple[float, float]], ...]
     uneven: bool
     template: ClassVar[str] = "confusion.html.j2"
-    links: ClassVar[tuple[Link, ...]] = (("confusion", "Confusion"), ("classes", "Classes"))
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """Its entries in the navigation, in the order of the page."""
+        links = (("confusion", "Confusion"), ("classes", "Classes"))
+        return links[::-1] if self.uneven else links
 
     @classmethod
     def of(cls, findings: Findings) -> Self:
