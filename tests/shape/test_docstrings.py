@@ -19,7 +19,8 @@ MOST_WORDS = 25
 VERBS = """
 account add allow analyse answer apply ask assert attach augment average begin bind book build call carry change
 check choose classify clear close collect colour combine compare compute connect convert convolve copy count create
-crop cut decide decode decompress delete describe digest do download draw drop embed encode end ensure erase escape estimate
+crop cut decide decode decompress delete describe digest do download draw drop embed encode end ensure erase escape
+estimate
 evaluate examine exchange expand explain export extract fetch fill find fit flatten fold follow forget format fuse
 gather generate give go group guess handle hash have hold ignore import include initialise insert install join keep
 label lay lead leave let limit link list load locate look lower make map mark match measure merge mix move multiply
