@@ -149,7 +149,9 @@ def main() -> None:
             data = folders[setting.data]
             classes = sum(each.is_dir() for each in (data / "train").iterdir())
             small = setting.side <= 32
-            settled = ask(data, setting.model, "fast", asked.work, resume=False, image_size=setting.side).recipes
+            settled = ask(
+                data, setting.model, "fast", asked.work, resume=False, weights="none", image_size=setting.side
+            ).recipes
             whole = sum(1 for _ in (data / "train").glob("*/*"))
             # A tenth validates where there is no part for it.
             room = whole if (data / "val").is_dir() else round(0.9 * whole)

@@ -57,7 +57,9 @@ def fast_run(folder: Path, scratch: Path, name: str, device: torch.device) -> di
     """Train with the recipe `fast`; return seconds and accuracy."""
     start = time.perf_counter()
     out = scratch / name
-    run = residua.train(folder, model=name, recipe="fast", out=out, device=str(device), val_fraction=0, progress=False)
+    run = residua.train(
+        folder, model=name, recipe="fast", weights="none", out=out, device=str(device), val_fraction=0, progress=False
+    )
     whole = time.perf_counter() - start
     lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     return {

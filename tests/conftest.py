@@ -20,6 +20,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("RESIDUA_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test off the network; those with a server on this machine allow it themselves."""
+    monkeypatch.setenv("RESIDUA_OFFLINE", "1")
+
+
 @pytest.fixture(scope="session")
 def reference_file() -> Callable[[str], Path]:
     """A function that returns a file of real images, weights or facts, below the folder $RESIDUA_TEST_DATA.

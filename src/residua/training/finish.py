@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,9 @@ def _evaluate(trainer: Trainer, stop: StopRequest) -> Report:
     model.load_state_dict(_kept(trainer), strict=True)
     dataset, recipe, initial = plan.dataset, to_dict(plan.recipe), plan.request.named_weights
     data = dataset.describe(full=plan.request.full_provenance)
-    notes = [*data["notes"], *([f"training began with {initial}"] if initial else [])]
-    return evaluate_model(
+    missing = plan.request.missing_weights
+    notes = [*data["notes"], *([f"training began with {initial}"] if initial else []), *([missing] if missing else [])]
+    report = evaluate_model(
         model.eval(),
         dataset.splits[dataset.held_out],
         plan.preprocess,
@@ -113,6 +115,7 @@ def _evaluate(trainer: Trainer, stop: StopRequest) -> Report:
         computed_with=trainer.computed_with(),
         root=Path(dataset.location) if dataset.location else None,
     )
+    return replace(report, remarks=(*report.remarks, missing)) if missing else report
 
 
 def _metrics(trainer: Trainer, report: Report) -> dict[str, Any]:

@@ -76,8 +76,10 @@ def train(
         columns: names of its columns by role, such as "path=image_id,label=breed"; usual names are recognised.
         groups: the column of what belongs together, such as a patient: no group crosses parts.
         model_edits: fields of the spec to change, such as {"shortcut": "none"}.
-        weights: to begin with, as for `create_model`; when resuming, the run's own. Their preprocessing becomes the
-            run's; where its classes differ, the classifier starts from fresh weights. None: drawn from the seed.
+        weights: to begin with, as for `create_model`, or "published" or "none"; when resuming, the run's own. Their
+            preprocessing becomes the run's; where its classes differ, the classifier starts from fresh weights. None:
+            what the recipe states. "fast" begins networks for photos with published weights, see `residua weights`;
+            where they cannot be had, a warning states so, and the weights are drawn from the seed.
         full_provenance: whether bundle, report and recipe.toml state places on this machine; by default they name data
             and weights by the last part of the path. Secrets of an address stand in none of them.
         corrections: a CSV file with the columns path and label, as `residua doubt` writes it. Images get that
@@ -113,6 +115,8 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder), Display(progress) as display, StopRequest(request.command) as stop:
         claim(request)
+        if request.missing_weights and not resume:
+            display.warn(request.missing_weights)
         if is_finished(folder):
             if request.names_other_data:
                 check_content(request, open_data(request))

@@ -27,6 +27,7 @@ Count = Annotated[int, Span(0, _MOST)]
 OneOrMore = Annotated[int, Span(1, _MOST)]
 Strength = Annotated[float, Span(0, _LARGE)]
 Drop = Annotated[float, Span(0, 1, above=True)]
+WeightsPolicy = Literal["none", "published", "required"]
 
 # What may change between a run and its resumption. On the same kind of device none of it moves a bit of the weights;
 # a different kind, or a different set of images that decode, is noticed when the checkpoint is restored.
@@ -48,6 +49,8 @@ class Recipe:
 
     Attributes:
         name: what the recipe is called.
+        weights: to begin with where none are named. "none": those drawn from the seed. "published": those of the
+            catalog where they can be had. "required": the same, and without them the run is refused.
         epochs: passes over the training images; 0 leaves the length to `max_steps`.
         max_steps: upper limit of optimizer steps; 0 for none.
         min_steps: small data gets as many more epochs as this number of optimizer steps needs; 0 for none.
@@ -122,6 +125,7 @@ class Recipe:
     """
 
     name: Annotated[str, Length(200)] = "custom"
+    weights: WeightsPolicy = "none"
     epochs: Count = 10
     max_steps: Count = 0
     min_steps: Count = 0

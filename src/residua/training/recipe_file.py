@@ -60,13 +60,14 @@ class RecipePair:
         return self.small if images < FEW else self.large
 
 
-def load_recipe(name_or_path: str | Path, *, photos: bool = False, images: int = FEW) -> Recipe:
+def load_recipe(name_or_path: str | Path, *, photos: bool = False, images: int = FEW, begun: bool = False) -> Recipe:
     """Return the recipe of that name, or of that TOML file.
 
     Args:
         name_or_path: "fast", "paper", "keras", "slim", or a path that ends in .toml.
         photos: whether the network is one for photos (`is_for_photos`): then the file's [photos] table applies.
         images: to train on; below 10,000 the file's [few] table applies.
+        begun: whether the run begins with weights; then the file's [begun] table applies.
 
     Raises:
         InputError: no such recipe; an unknown key or a wrong type, named with the file.
@@ -83,7 +84,7 @@ def load_recipe(name_or_path: str | Path, *, photos: bool = False, images: int =
                 f"a TOML file, or one of {', '.join(list_recipes())}",
                 "Check the path, or name a recipe: recipe='fast'",
             ) from None
-        return from_toml(text, source=str(path), photos=photos, images=images)
+        return from_toml(text, source=str(path), photos=photos, images=images, begun=begun)
     if str(name_or_path) not in list_recipes():
         raise InputError(
             f"no recipe is called {str(name_or_path)!r}",
@@ -91,14 +92,17 @@ def load_recipe(name_or_path: str | Path, *, photos: bool = False, images: int =
             did_you_mean(str(name_or_path), list_recipes(), 1),
         )
     text = (resources.files("residua") / "recipes" / f"{name_or_path}.toml").read_text(encoding="utf-8")
-    return from_toml(text, source=f"{name_or_path}.toml", photos=photos, images=images)
+    return from_toml(text, source=f"{name_or_path}.toml", photos=photos, images=images, begun=begun)
 
 
-def from_toml(text: str, *, source: str = "the recipe", photos: bool = False, images: int = FEW) -> Recipe:
+def from_toml(
+    text: str, *, source: str = "the recipe", photos: bool = False, images: int = FEW, begun: bool = False
+) -> Recipe:
     """Return the recipe that a TOML text describes; fields that it leaves out keep their defaults.
 
     Fields of the table [photos] replace those above when the network is one for photos, whatever the size of its
-    input. Those of [few] do when there are fewer than 10,000 images to train on, those of [photos.few] when both hold.
+    input. Those of [few] do when there are fewer than 10,000 images to train on. Those of [begun] do when the run
+    begins with weights. A table within another, such as [photos.few], holds where both do.
     """
     try:
         table = tomllib.loads(text)
@@ -109,7 +113,7 @@ def from_toml(text: str, *, source: str = "the recipe", photos: bool = False, im
             "lines such as `epochs = 10`",
             "Write one field a line; text stands in quotes",
         ) from None
-    holds = {"few": images < FEW, "photos": photos}
+    holds = {"few": images < FEW, "begun": begun, "photos": photos}
     fields = _fields(table, source, holds)
     try:
         augment = AugmentSpec(**fields.pop("augment"))
@@ -209,10 +213,11 @@ def _fields(table: dict[str, Any], source: str, holds: dict[str, bool]) -> dict[
             continue
         others = {name: held for name, held in holds.items() if name != key}
         inner = _fields(tables[key], f"[{key}] of {source}", others)
-        if fixed := [name for name in _BEFORE_DATA if name in inner]:
+        early = _BEFORE_DATA if key == "photos" else (*_BEFORE_DATA, "weights")
+        if fixed := [name for name in early if name in inner]:
             raise InputError(
                 f"{fixed[0]} in [{key}] of {source}",
-                "a field that does not choose the images",
+                "a field that is not settled before that is known",
                 "Write it above the tables: it holds for all of them",
             )
         if holds[key]:

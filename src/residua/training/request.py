@@ -18,14 +18,13 @@ from residua.families.sizes import check_batch, check_input, is_for_photos
 from residua.runtime.device import choose_hardware
 from residua.specs.preprocess import size_words
 from residua.specs.schema import Spec
-from residua.training.folder.checkpoint import list_checkpoints
-from residua.training.folder.run_folder import RunRecord, checkpoints_of, is_finished, read_origin
-from residua.training.initial_weights import Initial, find_initial, full_name
+from residua.training.folder.run_folder import RunRecord, read_origin
+from residua.training.initial_weights import Initial
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import FEW, RecipePair, list_recipes, load_recipe, override
+from residua.training.start import choose_start
 from residua.training.step.freeze import frozen
 from residua.weights.identity import Target
-from residua.weights.named.locate import locate
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class Request:
         origin: what the folder recorded when the run was begun; None for a new run.
         full_provenance: whether what others read states places on this machine.
         corrections: of labels; None for none.
+        missing_weights: a sentence where published weights were wanted and could not be had, "" elsewhere.
         notes: what the network changed in the recipes, and the image size in the preprocessing of the weights.
     """
 
@@ -57,6 +57,7 @@ class Request:
     full_provenance: bool = False
     notes: tuple[str, ...] = ()
     corrections: Corrections | None = None
+    missing_weights: str = ""
 
     @property
     def command(self) -> str:
@@ -134,6 +135,7 @@ def ask(
         )
     photos = is_for_photos(spec_of(spec, **(model_edits or {})))
     # recipe.toml is for people and for other runs: its number of epochs is computed, not the one asked for.
+    recipes = None
     if origin and (recipe is None or recipe in (str(folder / RECIPE_FILE), folder / RECIPE_FILE)):
         recipes = [(origin.recipes.large, FEW), (origin.recipes.small, 0)]
         large, small = (_settle(own, spec, overrides, images, photos=photos) for own, images in recipes)
@@ -164,7 +166,15 @@ def ask(
     # Beside a name, only edits are wanted: in the rest the network follows its weights.
     by_name = model is None or isinstance(model, str)
     target = Target(spec, frozenset(model_edits or ()) if by_name else None)
-    initial = _initial_weights(weights, target, folder, origin)
+    start = choose_start(weights, large.weights, target, folder, origin)
+    initial = start.initial
+    if recipes is None:
+        # Now it is known whether the run begins with weights.
+        begun = initial is not None
+        large, small = (
+            _settle(recipe or "fast", spec, overrides, images, photos=photos, begun=begun) for images in (FEW, 0)
+        )
+    large, small = (dataclasses.replace(each, weights=start.policy) for each in (large, small))
     if initial is not None:
         spec = target.taking(initial.form)
         spec.require_logits("training")  # again: the form of the weights may give none
@@ -176,7 +186,20 @@ def ask(
         corrected = Corrections(origin.corrections)
     table = table or (origin.table if origin else None)
     pair = RecipePair(large, small)
-    return Request(data, data_dir, table, folder, spec, initial, pair, origin, full_provenance, notes, corrected)
+    return Request(
+        data,
+        data_dir,
+        table,
+        folder,
+        spec,
+        initial,
+        pair,
+        origin,
+        full_provenance,
+        notes,
+        corrected,
+        start.missing,
+    )
 
 
 def _lost_mean_image(initial: Initial | None, image_size: int) -> str:
@@ -220,27 +243,16 @@ def _within_limit(
     return settled[0], settled[1], note
 
 
-def _initial_weights(
-    weights: str | Path | None,
-    target: Target,
-    folder: Path,
-    origin: RunRecord | None,
-) -> Initial | None:
-    """Return the weights to begin with; they are fetched and read, unless a checkpoint stands in their place."""
-    if origin is None:
-        return find_initial(weights, target) if weights is not None else None
-    begun = origin.initial_weights
-    if weights is not None and full_name(weights) != (begun and begun.given):
-        # Not to be used: `claim` refuses it by name.
-        return Initial(full_name(weights), "", None, ())
-    if begun and not list_checkpoints(checkpoints_of(folder)) and not is_finished(folder):
-        # Now: a download must not disturb what a run displays. The record of an address lacks its query.
-        locate(weights if weights is not None else begun.given, target.spec)
-    return begun
-
-
-def _settle(source: str | Path | Recipe, spec: Spec, overrides: dict[str, Any], images: int, *, photos: bool) -> Recipe:
-    recipe = source if isinstance(source, Recipe) else load_recipe(source, photos=photos, images=images)
+def _settle(
+    source: str | Path | Recipe,
+    spec: Spec,
+    overrides: dict[str, Any],
+    images: int,
+    *,
+    photos: bool,
+    begun: bool = False,
+) -> Recipe:
+    recipe = source if isinstance(source, Recipe) else load_recipe(source, photos=photos, images=images, begun=begun)
     recipe = override(recipe, **overrides)
     size = recipe.image_size or spec.input_size
     return dataclasses.replace(recipe, image_size=size, augment=recipe.augment.resolve(size, photos=photos))

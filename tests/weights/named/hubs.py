@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
+import pytest
+import safetensors.torch
 import torch
+from torchvision.models._api import Weights, WeightsEnum
+from torchvision.transforms._presets import ImageClassification
 
+from residua.weights.published import catalog
+from residua.weights.published.catalog import Location, PublishedWeights, published_weights, weights_of
 from servers import Behaviour
+
+_TRUE_ROWS = published_weights()
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -52,3 +62,27 @@ def same(network: torch.nn.Module, state: dict[str, torch.Tensor]) -> bool:
 def put(server: Behaviour, name: str, content: bytes) -> str:
     server.files[f"/{name}"] = content
     return f"{server.address}/{name}#sha256={hashlib.sha256(content).hexdigest()}"
+
+
+def served_row(
+    server: Behaviour, resnet18: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> PublishedWeights:
+    """Move the catalog's first row of ResNet-18 to the server: a file, and a repository with the same weights."""
+    content = pickled(resnet18)
+    digest = hashlib.sha256(content).hexdigest()[:8]
+    server.files[f"/resnet18-{digest}.pth"] = content
+    publish(server, "timm/resnet18.tv_in1k", {"model.safetensors": safetensors.torch.save(resnet18)})
+    locations = (
+        Location(f"{server.address}/resnet18-{digest}.pth", digest),
+        Location("hf://timm/resnet18.tv_in1k", ""),
+    )
+    row = dataclasses.replace(weights_of("resnet18")[0], locations=locations)
+    rows = (row, *(each for each in _TRUE_ROWS if (each.network, each.name) != (row.network, row.name)))
+    monkeypatch.setattr(catalog, "published_weights", lambda: rows)
+    monkeypatch.setattr("residua.cli.commands.weights.published_weights", lambda: rows)
+
+    class Catalogue(WeightsEnum):
+        IMAGENET1K_V1 = Weights(locations[0].address, partial(ImageClassification, crop_size=224), {})
+
+    monkeypatch.setattr("torchvision.models.get_model_weights", lambda _: Catalogue)
+    return row

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import json
 import socket
 import threading
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
-import safetensors.torch
 import torch
-from torchvision.models._api import Weights, WeightsEnum
-from torchvision.transforms._presets import ImageClassification
 
 from residua._base.errors import InputError
 from residua._base.places import cache_root
@@ -26,9 +20,7 @@ from residua.specs.catalog import get_spec
 from residua.weights.create import create_model
 from residua.weights.named.published_file import cached_published, fetch_published, remove_published
 from residua.weights.peers.same_network import PEER_NETWORKS
-from residua.weights.published import catalog
 from residua.weights.published.catalog import (
-    Location,
     PublishedWeights,
     default_weights,
     find_weights,
@@ -36,32 +28,13 @@ from residua.weights.published.catalog import (
     weights_of,
 )
 from servers import Behaviour
-from weights.named.hubs import pickled, publish, same
-
-TRUE_ROWS = published_weights()
+from weights.named.hubs import same, served_row
 
 
 @pytest.fixture
 def row(server: Behaviour, resnet18: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> PublishedWeights:
     """The catalog's first row of ResNet-18, at the server: a file, and a repository with the same weights."""
-    content = pickled(resnet18)
-    digest = hashlib.sha256(content).hexdigest()[:8]
-    server.files[f"/resnet18-{digest}.pth"] = content
-    publish(server, "timm/resnet18.tv_in1k", {"model.safetensors": safetensors.torch.save(resnet18)})
-    locations = (
-        Location(f"{server.address}/resnet18-{digest}.pth", digest),
-        Location("hf://timm/resnet18.tv_in1k", ""),
-    )
-    row = dataclasses.replace(weights_of("resnet18")[0], locations=locations)
-    rows = (row, *(each for each in TRUE_ROWS if (each.network, each.name) != (row.network, row.name)))
-    monkeypatch.setattr(catalog, "published_weights", lambda: rows)
-    monkeypatch.setattr("residua.cli.commands.weights.published_weights", lambda: rows)
-
-    class Catalogue(WeightsEnum):
-        IMAGENET1K_V1 = Weights(locations[0].address, partial(ImageClassification, crop_size=224), {})
-
-    monkeypatch.setattr("torchvision.models.get_model_weights", lambda _: Catalogue)
-    return row
+    return served_row(server, resnet18, monkeypatch)
 
 
 def test_the_catalog_states_what_the_packages_state() -> None:

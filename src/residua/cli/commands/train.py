@@ -58,8 +58,9 @@ def train(
         The run's folder: weights, report, history, checkpoints. It must hold no run, unless --resume. With --folds K,
         the folder of a run per fold.
     weights
-        To begin with: torchvision:IMAGENET1K_V2, timm:TAG, hf://ORG/REPO, https://…#sha256=HEX, a file or a run's
-        folder; left out: drawn from the seed, or with --resume the run's own.
+        To begin with: published, none, torchvision:IMAGENET1K_V2, timm:TAG, hf://ORG/REPO, https://…#sha256=HEX, a file
+        or a run's folder; left out: what the recipe states, or with --resume the run's own. The recipe fast begins
+        networks for photos with published weights (see `residua weights`); none: with weights drawn from the seed.
     recipe
         "fast", "paper", "keras", "slim", or a TOML file; left out: fast, or with --resume the run's own.
     resume
@@ -165,7 +166,7 @@ def _options(kind: type, group: Group) -> list[inspect.Parameter]:
             ],
         )
         for key, wanted in field_types(kind).items()
-        if key not in ("name", "augment")
+        if key not in ("name", "augment", "weights")
     ]
 
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from residua._base.errors import InputError
 from residua._base.files import check_local, write_text
@@ -24,6 +24,7 @@ from residua.specs.schema import Spec
 from residua.training.recipe import FREE_FIELDS, Recipe
 from residua.training.recipe_file import differences, from_dict, to_dict
 from residua.training.request import Request, ask
+from residua.training.start import PUBLISHED
 
 
 class FoldsRecord(TypedDict):
@@ -36,6 +37,7 @@ class FoldsRecord(TypedDict):
     weights: str | None
     labels: dict[str, str] | None
     corrections: str | None
+    missing_weights: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def plan_folds(
     """
     check_local("out", out)
     folder = Path(out)
-    fields = dict(overrides)
+    fields, missing = dict(overrides), ""
     if resume:
         if not (folder / FOLDS_FILE).exists():
             raise InputError(
@@ -108,6 +110,7 @@ def plan_folds(
         table = table_of(was["labels"]) if table is None else table
         corrections = was["corrections"] if corrections is None else corrections
         fields.setdefault("folds", was["folds"])
+        missing = was.get("missing_weights", "")
     if fields.get("fold"):
         raise InputError(
             f"fold={fields['fold']} of a folder for all folds", "all folds", "Leave it out, or train this fold alone"
@@ -135,14 +138,18 @@ def plan_folds(
     check_folds(train.labels, train.groups, count, dataset.classes)
     settled = dataclasses.replace(request.recipes.of(len(train) * (count - 1) // count), fold=0)
     kept = _absolute(corrections)
+    # All folds begin with what the first one begins with, whether or not the network fails meanwhile.
+    begun = request.initial_weights
+    chosen = None if begun is None else begun.given if weights in (None, PUBLISHED) else _absolute(weights)
     record: FoldsRecord = {
         "folds": count,
         "data_hash": dataset.hash,
         "spec": request.spec.to_json(),
         "recipe": to_dict(settled),
-        "weights": None if weights is None else _absolute(weights),
+        "weights": chosen,
         "labels": None if table is None else table.to_dict() | {"file": str(Path(table.file).absolute())},
         "corrections": kept,
+        "missing_weights": request.missing_weights or missing,
     }
     jobs = tuple(_job(request, settled, number, folder, record, data_dir) for number in range(1, count + 1))
     return FoldPlan(request, dataset, settled, folder, jobs, record)

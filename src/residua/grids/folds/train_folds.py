@@ -106,6 +106,9 @@ def train_folds(
         )
         for note in plan.dataset.notes:
             display.say(note)
+        lost = plan.record.get("missing_weights", "")
+        if lost and not resume:
+            display.warn(lost)
         stop.wait()
         failed = run_jobs(
             missing, at_once=at_once, logs=folder / "logs", stopped=lambda: stop.signal != 0, say=display.say
@@ -157,7 +160,10 @@ def _gathered(plan: FoldPlan) -> CrossValidation:
     dataset = dataclasses.replace(plan.dataset, folds=len(parts))
     full = plan.request.full_provenance
     run = load(plan.jobs[0].folder)
-    return conclude(plan.folder, dataset, answers, results, run, to_dict(plan.recipe), full=full)
+    outcome = conclude(plan.folder, dataset, answers, results, run, to_dict(plan.recipe), full=full)
+    lost = plan.record.get("missing_weights", "")
+    report = dataclasses.replace(outcome.report, remarks=(*outcome.report.remarks, *([lost] if lost else [])))
+    return dataclasses.replace(outcome, report=report)
 
 
 def _refuse_gaps(plan: FoldPlan, counts: Sequence[int], positions: Sequence[int]) -> None:

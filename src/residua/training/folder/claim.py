@@ -100,6 +100,7 @@ def record(request: Request, dataset: Dataset | None, digests: ImageDigests | No
             request.full_provenance,
             request.corrections.labels if request.corrections else {},
             request.table,
+            request.missing_weights,
         ),
     )
 

@@ -45,6 +45,7 @@ class _Document(TypedDict):
     full_provenance: NotRequired[bool]
     corrections: NotRequired[dict[str, str]]
     labels: NotRequired[dict[str, str] | None]
+    missing_weights: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class RunRecord:
         full_provenance: whether its bundle and report state places on this machine.
         corrections: label by name of the images whose labels were corrected.
         table: what states the labels, as it was named; None for the names of folders.
+        missing_weights: a sentence where published weights were wanted and could not be had, "" elsewhere.
     """
 
     spec: Spec
@@ -68,6 +70,7 @@ class RunRecord:
     full_provenance: bool = False
     corrections: Mapping[str, str] = field(default_factory=dict)
     table: LabelTable | None = None
+    missing_weights: str = ""
 
 
 def checkpoints_of(folder: Path) -> Path:
@@ -101,6 +104,7 @@ def write_origin(folder: Path, origin: RunRecord) -> None:
         "data": origin.data,
         "full_provenance": origin.full_provenance,
         **({"corrections": dict(origin.corrections)} if origin.corrections else {}),
+        **({"missing_weights": origin.missing_weights} if origin.missing_weights else {}),
     }
     if origin.table is not None:
         # From the root on: the run may be resumed from another working directory.
@@ -134,6 +138,7 @@ def read_origin(folder: Path) -> RunRecord | None:
             document.get("full_provenance", False),
             document.get("corrections", {}),
             table_of(document.get("labels")),
+            document.get("missing_weights", ""),
         )
     except KeyError as error:
         raise Damaged(path, f"it lacks `recipe.{error.args[0]}`") from None
