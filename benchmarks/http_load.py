@@ -1,6 +1,6 @@
 """Load on a web server, from a process of its own: a closed loop of clients, or arrivals at a rate.
 
-    python benchmarks/http_load.py URL BODY [--seconds 10] [--clients 8 | --rate 50] [--header NAME=VALUE]
+    python benchmarks/http_load.py URL BODY [--seconds 10] [--clients 8 | --rate 50 [--even]] [--header NAME=VALUE]
 
 Needs Python alone. Sends the file BODY by POST over kept connections and prints one JSON document: answers and errors,
 answers per second, latencies in seconds. Of arrivals at a rate, a latency counts from the planned time: a server that
@@ -127,8 +127,8 @@ async def closed_loop(clients: list[Client], seconds: float, pause: float = 0.0)
     return load
 
 
-async def open_loop(make: Any, seconds: float, rate: float, connections: int) -> Load:
-    """Send requests at random times, `rate` per second on average, whatever the answers take.
+async def open_loop(make: Any, seconds: float, rate: float, connections: int, *, even: bool = False) -> Load:
+    """Send requests at random times, `rate` per second on average, whatever the answers take; or at equal distances.
 
     A request for which no connection is free any more is counted as "not sent".
     """
@@ -145,7 +145,7 @@ async def open_loop(make: Any, seconds: float, rate: float, connections: int) ->
             load.latencies.append(time.perf_counter() - due)
         free.append(client)
 
-    while (planned := planned + chance.expovariate(rate)) < start + seconds:
+    while (planned := planned + (1 / rate if even else chance.expovariate(rate))) < start + seconds:
         await asyncio.sleep(max(0.0, planned - time.perf_counter()))
         if not free and len(working) >= connections:
             load.statuses["not sent"] += 1
@@ -167,6 +167,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--rate", type=float)
+    parser.add_argument("--even", action="store_true", help="with --rate: at equal distances, not at random times")
     parser.add_argument("--connections", type=int, default=256, help="with --rate, at most")
     parser.add_argument("--header", action="append", default=[])
     options = parser.parse_args()
@@ -177,7 +178,7 @@ def main() -> int:
         return Client(options.url, body, headers)
 
     if options.rate:
-        load = asyncio.run(open_loop(make, options.seconds, options.rate, options.connections))
+        load = asyncio.run(open_loop(make, options.seconds, options.rate, options.connections, even=options.even))
     else:
         load = asyncio.run(closed_loop([make() for _ in range(options.clients)], options.seconds, options.pause))
     print(json.dumps(load.to_dict()))

@@ -6,9 +6,12 @@
 
 resnet50 at 224 pixels, JPEG photos of 500 × 375, load from another process. Every server is started once, and stopped
 (SIGSTOP) while another is measured. In turns: images per second of a closed loop, then latencies of arrivals at half of
-that rate. Beside it the engine alone, on pixels, in a process of its own. Goals: 90% of the engine's images per second;
-p99 at half load at most 3 times the engine's batch of one; 5 times FastAPI; twice LitServe and MLServer. The outcome
-goes to benchmarks/results/serve_speed.json.
+that rate, at equal distances (as wrk2 and vegeta send them) and at random times. Beside it the engine alone, on pixels,
+in a process of its own; ours is also sent tensors, of which the server has nothing to decode, as the engine has not.
+Goals: 90% of the engine's images per second; p99 at half load at most 3 times the engine's batch of one; 5 times
+FastAPI; twice LitServe and MLServer. The outcome goes to benchmarks/results/serve_speed.json.
+
+At random times even a server that takes the same time for each request, one by one, has its p99 at 4.3 times that.
 """
 
 from __future__ import annotations
@@ -43,6 +46,8 @@ OURS = {
 }
 MOST_DROP = 0.99  # of top-1: the weights are untrained
 CLIENTS = 32
+NUMBERS = ("per_second", "p50", "p99", "p50_random", "p99_random")
+"""Of each server: images per second, then latencies at half of that in seconds, arrivals even and random."""
 _BATCH = 16
 
 
@@ -56,6 +61,7 @@ class Server:
         url: that requests go to.
         body: of a request.
         headers: of a request.
+        tensor: another address with body and headers, for the same image prepared; None for a server without one.
     """
 
     name: str
@@ -63,6 +69,7 @@ class Server:
     url: str
     body: Path
     headers: dict[str, str]
+    tensor: tuple[str, Path, dict[str, str]] | None = None
 
     def send(self, number: int) -> None:
         """Send a signal to all of its processes, of which some lead groups of their own."""
@@ -75,10 +82,11 @@ class Server:
             except (OSError, ProcessLookupError):
                 continue
 
-    def load(self, seconds: float, *words: str) -> dict[str, Any]:
-        """Load it from another process."""
-        command = [sys.executable, str(LOAD), self.url, str(self.body), "--seconds", str(seconds), *words]
-        for name, value in self.headers.items():
+    def load(self, seconds: float, *words: str, tensor: bool = False) -> dict[str, Any]:
+        """Load it from another process, with its photo or with its tensor."""
+        url, body, headers = self.tensor if tensor and self.tensor else (self.url, self.body, self.headers)
+        command = [sys.executable, str(LOAD), url, str(body), "--seconds", str(seconds), *words]
+        for name, value in headers.items():
             command += ["--header", f"{name}={value}"]
         document: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         return document
@@ -182,7 +190,22 @@ def ours(stack: ExitStack, name: str, run: Path, photo: Path, log: Any, workers:
         if not line:
             raise SystemExit(f"{name} did not start")
         text += line
-    return Server(name, process.pid, f"{json.loads(text)['url']}/predict", photo, {"Content-Type": "image/jpeg"})
+    url = json.loads(text)["url"]
+    tensor = (f"{url}/v2/models/a/infer", *write_tensor(photo.with_suffix(".tensor")))
+    return Server(name, process.pid, f"{url}/predict", photo, {"Content-Type": "image/jpeg"}, tensor)
+
+
+def write_tensor(path: Path) -> tuple[Path, dict[str, str]]:
+    """Write a request of one prepared image in the protocol's binary form; return its file and headers."""
+    import numpy as np
+
+    values = np.random.default_rng(0).standard_normal((1, 3, 224, 224), np.float32).tobytes()
+    entry = {"name": "tensor", "shape": [1, 3, 224, 224], "datatype": "FP32"}
+    outputs = [{"name": "probabilities", "parameters": {"binary_data": True}}]
+    document = {"inputs": [entry | {"parameters": {"binary_data_size": len(values)}}], "outputs": outputs}
+    head = json.dumps(document).encode()
+    path.write_bytes(head + values)
+    return path, {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(head))}
 
 
 def theirs(stack: ExitStack, kind: str, python: str, folder: Path, photo: Path, environment: dict[str, str]) -> Server:
@@ -230,7 +253,8 @@ def theirs(stack: ExitStack, kind: str, python: str, folder: Path, photo: Path, 
 def measure(servers: list[Server], engines: dict[str, Any], rounds: int, seconds: float) -> dict[str, dict[str, Any]]:
     """Measure all in turns; return the rows by name."""
     rows: dict[str, dict[str, Any]] = {
-        each.name: {"per_second": [], "p50": [], "p99": [], "failed": 0} for each in servers
+        each.name: {key: [] for key in (*NUMBERS, *(("tensors",) if each.tensor else ()))} | {"failed": 0}
+        for each in servers
     }
     for server in servers:
         server.send(signal.SIGSTOP)
@@ -242,14 +266,17 @@ def measure(servers: list[Server], engines: dict[str, Any], rounds: int, seconds
             row = rows[server.name]
             server.load(1.0, "--clients", str(CLIENTS))
             full = server.load(seconds, "--clients", str(CLIENTS))
-            half = server.load(seconds, "--rate", str(full["per_second"] / 2))
+            rate = ("--rate", str(full["per_second"] / 2))
+            even, half = server.load(seconds, *rate, "--even"), server.load(seconds, *rate)
+            loads = [full, even, half]
+            if server.tensor:
+                loads.append(server.load(seconds, "--clients", str(CLIENTS), tensor=True))
+                row["tensors"].append(loads[-1]["per_second"])
             server.send(signal.SIGSTOP)
-            row["per_second"].append(full["per_second"])
-            row["p50"].append(half["p50"])
-            row["p99"].append(half["p99"])
-            row["failed"] += sum(
-                n for each in (full, half) for status, n in each["statuses"].items() if status != "200"
-            )
+            values = (full["per_second"], even["p50"], even["p99"], half["p50"], half["p99"])
+            for key, value in zip(NUMBERS, values, strict=True):
+                row[key].append(value)
+            row["failed"] += sum(n for each in loads for status, n in each["statuses"].items() if status != "200")
     return rows
 
 
@@ -266,16 +293,19 @@ def summary(rows: dict[str, dict[str, Any]], engines: dict[str, Any]) -> list[di
     for name, row in rows.items():
         entry: dict[str, Any] = {"server": name, "per_second": middle[name], "failed": row["failed"]}
         entry["spread"] = [min(row["per_second"]), max(row["per_second"])]
-        entry |= {key: median(value or 0.0 for value in row[key]) for key in ("p50", "p99")}
+        entry |= {key: median(value or 0.0 for value in row[key]) for key in NUMBERS[1:]}
         if name in engines:
             alone = [each["per_second"] for each in engines[name]]
             # Both of one turn: the machine is the same.
             entry["share_of_engine"] = median(
                 own / engine for own, engine in zip(row["per_second"], alone, strict=True)
             )
-            entry["p99_over_one"] = median(
-                late / each["one_seconds"] for late, each in zip(row["p99"], engines[name], strict=True)
+            entry["share_of_engine_tensors"] = median(
+                own / engine for own, engine in zip(row["tensors"], alone, strict=True)
             )
+            for key in ("p99", "p99_random"):
+                late = zip(row[key], engines[name], strict=True)
+                entry[f"{key}_over_one"] = median(seconds / each["one_seconds"] for seconds, each in late)
             entry |= {
                 f"times_{peer}": median(a / b for a, b in zip(row["per_second"], rows[peer]["per_second"], strict=True))
                 for peer in rows

@@ -18,7 +18,9 @@ from residua.runtime.graphs.openvino_core import openvino_core
 
 METADATA_PREFIX = "residua"
 """Metadata stands under `residua.KEY` in ONNX, under `residua/KEY` in OpenVINO's rt_info, in residua.json in a .pt2."""
-_MOST_STREAMS = 8  # parts of a batch; with more processors each part has several threads
+_MOST_STREAMS = 8  # parts that are computed at a time; with more processors each has several threads
+_PARTS_PER_STREAM = 2
+"""The stream that other work on the machine holds up takes one part less, and the others do not wait for it."""
 Floats = npt.NDArray[np.float32]
 
 
@@ -76,7 +78,7 @@ class OpenVINOSession:
         """See `Session`."""
         with self._lock:
             streams = min(self._threads, _MOST_STREAMS) if len(images) > 1 else 1
-            size = -(-len(images) // streams)
+            size = -(-len(images) // (streams * _PARTS_PER_STREAM if streams > 1 else 1))
             parts = [images[start : start + size] for start in range(0, len(images), size)]
             requests = self._opened(streams)[: len(parts)]
             for request, part in zip(requests, parts, strict=True):
@@ -89,7 +91,7 @@ class OpenVINOSession:
             return np.concatenate(outputs)
 
     def _opened(self, streams: int) -> list[Any]:
-        """Return a request per stream, opened when such a batch comes first."""
+        """Return the requests that share so many streams, opened when such a batch comes first."""
         if streams not in self._requests:
             openvino = package("openvino", "openvino")
             hint, wanted = ("bf16", openvino.Type.bf16) if self._precision == "bf16" else ("f32", openvino.Type.f32)
@@ -108,7 +110,8 @@ class OpenVINOSession:
                     "the precision that was asked for",
                     "Use engine='eager'",
                 )
-            self._requests[streams] = [compiled.create_infer_request() for _ in range(streams)]
+            count = streams * _PARTS_PER_STREAM if streams > 1 else 1
+            self._requests[streams] = [compiled.create_infer_request() for _ in range(count)]
         return self._requests[streams]
 
 
