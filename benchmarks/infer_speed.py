@@ -3,7 +3,8 @@
     python benchmarks/infer_speed.py --photos hymenoptera.tar [--only resnet50,slim,predict] [--threads 2] [--out FILE]
 
 - resnet50: batch 16, 224 pixels, beside torchvision's network in eager fp32. int8 also beside OpenVINO's quickstart:
-  the same graph through `compile_model` with its defaults.
+  the same graph through `compile_model` with its defaults, from prepared images, and from pixels in uint8 that NumPy
+  prepares as OpenVINO's first notebooks do.
 - slim: resnet152_v2_slim, batch 32, 224 pixels, beside Keras's ResNet152V2 and timm's resnetv2_152 in eager fp32.
   A ceiling is what the ratio to a peer would be if the network ran wholly at the rate of matrix products.
 - predict: 2,000 JPEGs of different sizes, made from the photos of the archive, to answers of resnet50, engines opened
@@ -39,6 +40,7 @@ from residua.anatomy import cost
 from residua.bench.case import Case
 from residua.bench.yardsticks import Yardstick
 from residua.data.loader import default_workers
+from residua.data.preprocess.arrays import normalised_array
 from residua.exporting.ladders.calibration import Calibration
 from residua.exporting.ladders.nncf import quantised_openvino
 from residua.families.build import build
@@ -47,6 +49,7 @@ from residua.inference.predict import answered_batches
 from residua.inference.stream import Predictor
 from residua.runtime.engines.engine import open_engine
 from residua.runtime.engines.int8 import Int8Form, keep_int8
+from residua.runtime.engines.sessions import OpenVINOSession
 from residua.runtime.graphs.fold import fold_batch_norm
 from residua.runtime.graphs.openvino import to_openvino
 from residua.runtime.graphs.program import example_images, export_program
@@ -138,6 +141,14 @@ def measure_resnet50(seconds: float, precisions: list[str]) -> dict[str, Any]:
     openvino = __import__("openvino")
     plain, planes = openvino.Core().compile_model(graph, "CPU"), images.numpy()
     turns["quickstart int8"] = lambda: plain(planes)
+    pixels = np.random.default_rng(0).integers(0, 256, (16, *SIZE[1:], SIZE[0]), np.uint8)
+    mean, std = np.float32(MEAN), np.float32(STD)
+    turns["quickstart int8, pixels"] = lambda: plain(((np.float32(pixels) / 255 - mean) / std).transpose(0, 3, 1, 2))
+    session, spec = (
+        OpenVINOSession(graph, "fp32", torch.get_num_threads()),
+        PreprocessSpec(224, 256, mean=MEAN, std=STD),
+    )
+    turns["int8, pixels"] = lambda: session(normalised_array(pixels, spec))
     yardstick = None
     if "bf16" in precisions:
         yardstick = Yardstick(Case("resnet50", "residua", "forward", "openvino", "bf16", 16, 224), torch.device("cpu"))
@@ -148,9 +159,12 @@ def measure_resnet50(seconds: float, precisions: list[str]) -> dict[str, Any]:
         row(f"resnet50, batch 16: {each} beside torchvision", wanted[each], ratio(times, "torchvision", each))
         for each in precisions
     ]
-    rows.append(
-        row("resnet50, batch 16: int8 beside OpenVINO's quickstart", 1.05, ratio(times, "quickstart int8", "int8"))
-    )
+    rows += [
+        row(
+            f"resnet50, batch 16: int8 beside OpenVINO's quickstart{what}", 1.05, ratio(times, f"quickstart {own}", own)
+        )
+        for own, what in (("int8", ""), ("int8, pixels", ", from pixels"))
+    ]
     if yardstick is not None:
         flops = 2 * 16 * cost(get_spec("resnet50")).macs
         shares = [flops / own / yardstick.rate for own in times["bf16"]]

@@ -22,7 +22,7 @@ from residua.inference.predict import predict
 from residua.serving.model import ModelVersion
 from residua.serving.networks import kept_graph
 from residua.serving.networks.conversion import convert
-from residua.serving.networks.network import Computation, Network
+from residua.serving.networks.network import Computation, Network, grouped
 from residua.serving.networks.open import open_network
 from residua.serving.settings import Settings
 from serving.commands import started
@@ -67,6 +67,18 @@ def test_a_converted_graph_gives_the_logits_of_predict(
     pixels = apply_uint8(decode(images["red"]), converted.description.preprocess)
     ours = converted.probabilities(converted.logits([[pixels]]))[0]
     assert sorted(ours, reverse=True) == pytest.approx(answer.probabilities, rel=1e-15)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "eager"])
+def test_prepared_images_of_several_requests_are_one_stack(cache: Path, run_folder: Path, engine: str) -> None:
+    network = open_network(run_folder, Computation(engine))
+    prepared = np.float32(_images(3).transpose(0, 3, 1, 2) / 255)
+    alone = np.concatenate([network.logits([image[None]]) for image in prepared])
+    prepared[1] = np.nan
+    together = network.logits([image[None] for image in prepared])
+    assert np.abs(together[[0, 2]] - alone[[0, 2]]).max() < 1e-5
+    groups = grouped([prepared[:1], prepared[1:], list(_images(2)), list(_images(1)), prepared])
+    assert [len(group) for group in groups] == [3, 3, 3]
 
 
 def test_descriptions_agree(converted: Network, exported: Path, run_folder: Path) -> None:

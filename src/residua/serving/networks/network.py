@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -147,16 +148,11 @@ def softmax(logits: Floats, temperature: float) -> Doubles:
 
 
 def grouped(parts: Sequence[Images]) -> list[list[Pixels] | Floats]:
-    """Return the parts, in order, those of encoded images side by side as one list: they are computed as one stack."""
-    groups: list[list[Pixels] | Floats] = []
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            groups.append(part)
-        elif groups and isinstance(groups[-1], list):
-            groups[-1] += part
-        else:
-            groups.append(list(part))
-    return groups
+    """Return the parts, in order; those of one kind side by side become one, which is computed as one stack."""
+    return [
+        np.concatenate(list(group)) if prepared else [image for part in group for image in part]
+        for prepared, group in itertools.groupby(parts, lambda part: isinstance(part, np.ndarray))
+    ]
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,7 @@ class RunNetwork:
     def logits(self, parts: Sequence[Images]) -> Floats:
         """See `Network`."""
         outputs = [
-            # A copy: bytes of a request are read-only, which torch's tensors cannot be.
-            self._predictor.engine(torch.from_numpy(np.array(group)))
+            self._predictor.engine(torch.from_numpy(group))
             if isinstance(group, np.ndarray)
             else self._predictor.logits(group)
             for group in grouped(parts)
