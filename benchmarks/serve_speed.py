@@ -283,8 +283,9 @@ def main() -> int:
         run, engine, precision = options.engine_alone
         print(json.dumps(engine_speed(Path(run), engine, precision)))
         return 0
-    from serve_inputs import quantised, save_run
     from serve_soak import photo as make_photo
+
+    from serve_inputs import quantised, save_run
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
