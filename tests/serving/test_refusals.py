@@ -56,6 +56,8 @@ def _refused(server: Running, words: str, status: int = 400, **options: Any) -> 
         ({"data": "1"}, "lists of numbers"),
         ({"data": [[1, 2], [3]]}, "lists of numbers"),
         ({"data": ["a"] * 192}, "lists of numbers"),
+        ({"data": [1.5] * 191 + [True]}, "lists of numbers"),
+        ({"data": [[1.5] * 95 + [False], [1] * 96]}, "lists of numbers"),
         ({"data": {"a": 1}}, "lists of numbers"),
         ({"data": [None] * 192}, "lists of numbers"),
         ({"data": [10**400] * 192}, "lists of numbers"),

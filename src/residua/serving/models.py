@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -176,7 +177,8 @@ class Models(Catalogue):
             try:
                 opened = [await self._opened(name, number, source) for number, source in sources.items()]
             except (ResiduaError, OSError) as error:
-                self._errors[name] = str(error)[:500]
+                log("load_failed", model=name, reason=str(error))
+                self._errors[name] = _without_folders(str(error), sources.values())[:500]
                 raise Refusal(400, f"{name} could not be loaded: {self._errors[name]}", "malformed") from None
             except Exception as error:
                 self._errors[name] = f"a fault of the server ({type(error).__name__}); its log has the details"
@@ -283,6 +285,14 @@ class Models(Catalogue):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _without_folders(text: str, sources: Iterable[Path | str]) -> str:
+    """Return what went wrong, for clients: where on this machine a model lies is in the log alone."""
+    for source in sources:
+        for path in {Path(source), Path(source).absolute(), Path(source).resolve()}:
+            text = text.replace(f"{path.parent}{os.sep}", "")
+    return text
 
 
 async def _nothing() -> None:

@@ -72,9 +72,9 @@ def floats_of_json(data: Any, datatype: str, shape: Sequence[int], name: str) ->
     if datatype == "FP16":
         raise Refusal(400, f"input {name!r}: FP16 has no form in JSON; send it as binary data")
     try:
-        # Ragged lists and texts fail here; so do booleans and nulls, whose type is not a number's.
+        # Ragged lists, texts and nulls fail here. NumPy takes booleans among numbers for numbers.
         values = np.asarray(data)
-        if values.dtype.kind not in "iuf":
+        if values.dtype.kind not in "iuf" or _holds_booleans(data):
             raise ValueError("other than numbers")
     except (ValueError, TypeError, OverflowError):
         raise Refusal(400, f"data of {name!r}: nested or flat lists of numbers are wanted") from None
@@ -82,6 +82,11 @@ def floats_of_json(data: Any, datatype: str, shape: Sequence[int], name: str) ->
         raise Refusal(400, f"data of {name!r} has shape {list(values.shape)}; wanted {list(shape)}, or flat")
     with np.errstate(over="ignore"):
         return values.astype(np.float32).reshape(shape)
+
+
+def _holds_booleans(data: Any) -> bool:
+    kinds = set(map(type, data)) if isinstance(data, list) else {type(data)}
+    return bool in kinds or (list in kinds and any(map(_holds_booleans, data)))
 
 
 def check_finite(values: npt.NDArray[np.float32], name: str) -> None:
