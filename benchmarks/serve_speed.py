@@ -61,6 +61,8 @@ class Server:
         body: of a request.
         headers: of a request.
         tensor: another address with body and headers, for the same image prepared; None for a server without one.
+        ready_seconds: from its start to its first answer; its graph is in the cache.
+        idle_bytes: of memory then, its part of shared pages included.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Server:
     body: Path
     headers: dict[str, str]
     tensor: tuple[str, Path, dict[str, str]] | None = None
+    ready_seconds: float | None = None
+    idle_bytes: int | None = None
 
     def send(self, number: int) -> None:
         """Send a signal to all of its processes, of which some lead groups of their own."""
@@ -137,25 +141,35 @@ def start(stack: ExitStack, command: list[str], **options: Any) -> subprocess.Po
 
 
 def ours(stack: ExitStack, name: str, run: Path, photo: Path, log: Any, workers: int) -> Server:
-    """Start our server."""
+    """Start our server, twice: the first converts the run and keeps the graph."""
+    from serve_inputs import write_tensor
+    from serve_soak import memory
+
     engine, precision = OURS[name]
     words = ["serve", f"a={run}", "--engine", engine, "--port", "0", "--json"]
     words += [] if precision == "int8" else ["--precision", precision]
     # While others are measured it stands still, which is no reason to start anything again.
     words += ["--workers", str(workers), "--stall", "86400"]
+    with ExitStack() as first:
+        _started(first, words, log)
+    before = time.monotonic()
+    process, url = _started(stack, words, log)
+    ready, idle = time.monotonic() - before, memory(process.pid)
+    tensor = (f"{url}/v2/models/a/infer", *write_tensor(photo.with_suffix(".tensor")))
+    headers = {"Content-Type": "image/jpeg"}
+    return Server(name, process.pid, f"{url}/predict", photo, headers, tensor, ready, idle)
+
+
+def _started(stack: ExitStack, words: list[str], log: Any) -> tuple[subprocess.Popen[str], str]:
     process = start(stack, [sys.executable, "-m", "residua", *words], stdout=subprocess.PIPE, stderr=log)
     assert process.stdout is not None
     text = ""
     while not text.rstrip().endswith("\n}"):
         line = process.stdout.readline()
         if not line:
-            raise SystemExit(f"{name} did not start")
+            raise SystemExit(f"the server did not start: {words}")
         text += line
-    from serve_inputs import write_tensor
-
-    url = json.loads(text)["url"]
-    tensor = (f"{url}/v2/models/a/infer", *write_tensor(photo.with_suffix(".tensor")))
-    return Server(name, process.pid, f"{url}/predict", photo, {"Content-Type": "image/jpeg"}, tensor)
+    return process, json.loads(text)["url"]
 
 
 def theirs(stack: ExitStack, kind: str, python: str, folder: Path, photo: Path, environment: dict[str, str]) -> Server:
@@ -308,11 +322,14 @@ def main() -> int:
         rows = measure(servers, engines, options.rounds, options.seconds)
     engines.pop("of")
     table = summary(rows, engines)
+    for entry, server in zip(table, servers, strict=True):
+        entry |= {"ready_seconds": server.ready_seconds, "idle_bytes": server.idle_bytes}
     settings = {"rounds": options.rounds, "seconds": options.seconds, "clients": CLIENTS, "workers": options.workers}
     document = {"settings": settings, "table": table, "rounds": rows, "engines": engines, "machine": describe()}
     write_result(OUTCOME, document)
     for entry in table:
-        ratios = {key: round(value, 2) for key, value in entry.items() if key.startswith(("share", "p99_", "times"))}
+        shown = ("share", "p99_", "times", "ready", "idle")
+        ratios = {key: round(value, 2) for key, value in entry.items() if key.startswith(shown) and value is not None}
         print(
             f"{entry['server']:15} {entry['per_second']:7.1f}/s, {entry['spread'][0]:.1f} to {entry['spread'][1]:.1f}, "
             f"p50 {1000 * entry['p50']:.0f} ms, p99 {1000 * entry['p99']:.0f} ms, {entry['failed']} failed, {ratios}"
