@@ -142,8 +142,9 @@ def start(stack: ExitStack, command: list[str], **options: Any) -> subprocess.Po
 
 def ours(stack: ExitStack, name: str, run: Path, photo: Path, log: Any, workers: int) -> Server:
     """Start our server, twice: the first converts the run and keeps the graph."""
-    from serve_inputs import write_tensor
     from serve_soak import memory
+
+    from serve_inputs import write_tensor
 
     engine, precision = OURS[name]
     words = ["serve", f"a={run}", "--engine", engine, "--port", "0", "--json"]
