@@ -213,7 +213,8 @@ def test_every_field_of_the_spec_is_executed(images: torch.Tensor) -> None:
     values = {"crop": "pad", "shift": 0.2, "flip": True, "cutout": 5, "color_jitter": 0.5, "mixup": 1.0, "cutmix": 1.0}
     values |= {"height_shift": 0.2, "width_shift": 0.2, "rotation": 30.0, "shear": 20.0, "zoom": (0.5, 2.0)}
     values |= {"channel_shift": 50.0, "vertical_flip": True, "brightness": (0.5, 1.5)}
-    parameters = {"pad", "scale", "ratio", "subpixel", "fill", "fill_value"}
+    values |= {"randaugment": 2, "trivialaugment": True, "augmix": 3}
+    parameters = {"pad", "scale", "ratio", "subpixel", "fill", "fill_value", "randaugment_magnitude"}
     assert {field.name for field in dataclasses.fields(AugmentSpec)} == set(values) | parameters
     for name, value in values.items():
         assert not torch.equal(run(AugmentSpec(**{name: value}), images)[0].float(), images.float()), name

@@ -226,6 +226,7 @@ OPTIONS = {
         "color_jitter",
         "mixup",
         "cutmix",
+        *("randaugment", "randaugment_magnitude", "trivialaugment", "augmix"),
     },
 }
 

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from residua.data.policies.policies import COLUMNS as POLICY_COLUMNS
+from residua.data.policies.policies import apply_policy
 from residua.data.random import uniforms
 from residua.data.warp import Moves, coordinates, sample
 from residua.specs.augment import AugmentSpec
@@ -21,13 +23,14 @@ _ATTEMPTS = 10  # torchvision's RandomResizedCrop tries as often before it falls
 _COLUMNS = _BOX + 2 * _ATTEMPTS + 2
 _ROTATION, _SHEAR, _ROW_ZOOM, _COLUMN_ZOOM, _CHANNELS, _UPSIDE, _LEVEL = range(_COLUMNS, _COLUMNS + 7)
 _ALL_COLUMNS = _COLUMNS + 7
+_POLICY = _ALL_COLUMNS
 
 
 class Augment:
     """Executes an `AugmentSpec`.
 
-    The order is crop; shift, rotation, shear and zoom; channel shift; flips; brightness; cutout; colours; mixup or
-    cutmix.
+    The order is crop; shift, rotation, shear and zoom; flips; RandAugment and the like; channel shift; brightness;
+    cutout; colours; mixup or cutmix.
 
     Args:
         spec: what to do.
@@ -65,6 +68,8 @@ class Augment:
         if spec.crop == "random_resized" and not self.cropped:
             images = self._resized_crop(images, table)
         images = self._warp(images, table) if spec.warps else self._move(images, table)
+        if spec.has_policy:
+            images = self._policy(images, table)
         if spec.channel_shift:
             images = self._channel_shift(images.to(torch.float32), table)
         if spec.brightness != (1.0, 1.0):
@@ -141,6 +146,13 @@ class Augment:
             column_zoom=between(_COLUMN_ZOOM, *spec.zoom),
         )
 
+    def _policy(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:
+        """Apply RandAugment, TrivialAugment or AugMix by Pillow, on the processor whatever the device."""
+        whole = images.round().clamp(0, 255).to(torch.uint8) if images.is_floating_point() else images
+        pixels = np.ascontiguousarray(whole.permute(0, 2, 3, 1).cpu().numpy())
+        changed = apply_policy(pixels, self.spec, table[:, _POLICY:])
+        return torch.from_numpy(changed).to(images.device).permute(0, 3, 1, 2)
+
     def _channel_shift(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:
         """Add one number to all levels of an image, clipped to the range that they had."""
         added = torch.from_numpy(self.spec.channel_shift * (2 * table[:, _CHANNELS] - 1)).to(images)
@@ -216,6 +228,8 @@ class Augment:
 
 def _columns(spec: AugmentSpec) -> int:
     """Return how many numbers per image are drawn: those before the last that an effect reads."""
+    if spec.has_policy:
+        return _POLICY + POLICY_COLUMNS
     if spec.warps or spec.channel_shift or spec.vertical_flip or spec.brightness != (1.0, 1.0):
         return _ALL_COLUMNS
     return _COLUMNS if spec.crop == "random_resized" else _BOX

@@ -18,6 +18,9 @@ Alpha = Annotated[float, Span(1e-3, 1e3, off=True)]
 Fraction = Annotated[float, Span(0, 1, below=True, hint=_OFF)]
 Factor = Annotated[float, Span(0.01, 100, hint="Use 1, 1 to switch it off")]
 
+MOST_OPERATIONS = 8
+"""Operations that RandAugment applies to an image at most; the paper tries 1 to 3."""
+
 SMALL_IMAGE = 64  # pixels; up to this side an image shows one centred object, beyond it a scene
 
 
@@ -56,6 +59,11 @@ class AugmentSpec:
         color_jitter: strength of brightness, contrast and saturation changes: factors from 1 - x to 1 + x.
         mixup: alpha of the Beta distribution of the mixing weight; 0 for none (Zhang 2018).
         cutmix: alpha of the Beta distribution of the pasted area; 0 for none (Yun 2019).
+        randaugment: operations applied to each image in turn, drawn among 14 (Cubuk 2019; customary: 2); 0 for none.
+        randaugment_magnitude: of `randaugment`, 0 to 30.
+        trivialaugment: one operation of a random magnitude per image (Müller & Hutter 2021, wide).
+        augmix: severity of AugMix (Hendrycks 2020; the paper: 3), which mixes each image with three chains of
+            operations, without the Jensen-Shannon loss; 0 for none.
     """
 
     crop: Literal["auto", "none", "pad", "random_resized"] = "none"
@@ -79,6 +87,10 @@ class AugmentSpec:
     color_jitter: Annotated[float, Span(0, 1, hint=_OFF)] = 0.0
     mixup: Alpha = 0.0
     cutmix: Alpha = 0.0
+    randaugment: Annotated[int, Span(0, MOST_OPERATIONS, hint=_OFF)] = 0
+    randaugment_magnitude: Annotated[int, Span(0, 30)] = 9
+    trivialaugment: bool = False
+    augmix: Annotated[int, Span(0, 10, hint=_OFF)] = 0
 
     def __post_init__(self) -> None:
         settle(self)
@@ -90,11 +102,19 @@ class AugmentSpec:
                 )
         if self.mixup and self.cutmix:
             raise InputError("both mixup and cutmix", "one of them", "Set the other to 0")
+        policies = [name for name in ("randaugment", "trivialaugment", "augmix") if getattr(self, name)]
+        if len(policies) > 1:
+            raise InputError(" and ".join(policies), "one of them", "Switch the others off")
 
     @property
     def shifts(self) -> tuple[float, float]:
         """Return the largest translations of rows and of columns, fractions of height and width."""
         return self.height_shift or self.shift, self.width_shift or self.shift
+
+    @property
+    def has_policy(self) -> bool:
+        """Return whether images pass through RandAugment, TrivialAugment or AugMix."""
+        return bool(self.randaugment or self.trivialaugment or self.augmix)
 
     @property
     def warps(self) -> bool:

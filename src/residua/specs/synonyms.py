@@ -72,10 +72,14 @@ _SENTENCES = {
         "val_fraction",
         "The data stands first, without a name: residua train PHOTOS",
     ),
-    "mosaic erasing random_erasing auto_augment randaugment augmix trivialaugment": (
+    "mosaic erasing random_erasing": (
         "cutout",
-        "The augmentations are crop, flip, shift, rotation, shear, zoom, brightness, color_jitter, cutout, mixup and "
-        "cutmix",
+        "The augmentations are crop, flip, shift, rotation, shear, zoom, brightness, color_jitter, cutout, mixup, "
+        "cutmix, randaugment, trivialaugment and augmix",
+    ),
+    "auto_augment autoaugment aa rand_augment trivial_augment ta_wide": (
+        "randaugment",
+        "The policies are randaugment=2 with randaugment_magnitude=9, trivialaugment=True and augmix=3",
     ),
 }
 

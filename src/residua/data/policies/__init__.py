@@ -1,0 +1,1 @@
+"""Published policies of augmentation by Pillow: RandAugment, TrivialAugment, AugMix."""
