@@ -194,6 +194,7 @@ OPTIONS = {
         *("balance", "balance_beta", "balance_tau", "keep_by"),
         "ema_decay",
         "freeze",
+        "probe_views",
         "layer_decay",
         "clip_norm",
         "early_stop_epochs",

@@ -97,6 +97,8 @@ _EXAMPLES = {
         "residua train digits --model cifar_resnet20 --out runs/digits",
         "residua train PHOTOS --model resnet18 --out runs/a --epochs 20 --batch-size 16",
         "residua train cifar10 --model cifar_resnet20 --recipe paper --out runs/paper20",
+        "residua train PHOTOS --model resnet18 --recipe probe --out runs/probe",
+        "residua train PHOTOS --model resnet18 --recipe finetune --weights runs/probe --out runs/tuned",
         "residua train PHOTOS --labels labels.csv --columns path=image_id,label=breed --out runs/b",
         "residua train PHOTOS --labels labels.csv --groups patient --folds 5 --out runs/folds",
         "residua train PHOTOS --model resnet18 --out runs/a --track wandb,mlflow",

@@ -27,6 +27,7 @@ from residua.training.request import ask
 from residua.training.resume import resume as resume_from_checkpoint
 from residua.training.step.guessing import far_above_guessing
 from residua.training.step.memory import advice_while_opening, advice_while_training
+from residua.training.step.probe import probe
 from residua.training.step.range_test import EARLY, STEPS, range_test
 from residua.training.tracking.choose import Track, choose_trackers
 from residua.training.tracking.follow import Following, final_numbers, following, run_config
@@ -201,11 +202,10 @@ def _train(trainer: Trainer, stop: StopRequest, follow: Following) -> None:
             trainer.display.say(f"Epoch {number}: learning rate {trainer.rate(trainer.global_step):.6g}")
         elif number == first:
             trainer.display.say(header(balanced=balanced))
-        for group in trainer.groups():
-            trainer.step(group)
-            if trainer.display.due():
-                trainer.display.show(trainer.moment())
-            _save(trainer, stop, due=trainer.checkpoint_due())
+        if trainer.plan.recipe.probe_views:
+            probe(trainer, stop)
+        else:
+            _steps(trainer, stop)
         try:
             verdict = trainer.validate(stop)
         except Stopped:
@@ -222,6 +222,15 @@ def _train(trainer: Trainer, stop: StopRequest, follow: Following) -> None:
             trainer.display.warn(sentence)
             warned = True
         _save(trainer, stop, due=due)
+
+
+def _steps(trainer: Trainer, stop: StopRequest) -> None:
+    """Do the remaining steps of the epoch."""
+    for group in trainer.groups():
+        trainer.step(group)
+        if trainer.display.due():
+            trainer.display.show(trainer.moment())
+        _save(trainer, stop, due=trainer.checkpoint_due())
 
 
 def _far_above_guessing(trainer: Trainer) -> str:

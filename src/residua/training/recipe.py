@@ -84,6 +84,8 @@ class Recipe:
         ema_decay: decay per step of an average of the weights, which then is validated and kept; 0 for none.
         freeze: what stands still, weights and statistics: "backbone", all but the head; "layer2" or the like,
             everything up to the end of that stage or end point; a number of parts from the image on; "" for nothing.
+        probe_views: 0 for training as usual. Else the network stands still, and the classifier is fitted to its
+            features of so many views of each image, computed once; the first view is without augmentation.
         layer_decay: each part of the network learns at this factor times the rate of the part behind it, the
             classifier at the whole rate (ELECTRA, Clark 2020; BEiT, Bao 2021); 1 for the same rate everywhere.
         clip_norm: largest norm of the whole gradient; 0 for no limit.
@@ -154,6 +156,7 @@ class Recipe:
     balance_tau: Annotated[float, Span(0, 100, above=True, hint="Menon 2021 uses 1")] = 1.0
     ema_decay: Annotated[float, Span(0, 1, below=True)] = 0.0
     freeze: Annotated[str, Length(200)] = ""
+    probe_views: Annotated[int, Span(0, 1000)] = 0
     layer_decay: Annotated[float, Span(0, 1, above=True)] = 1.0
     clip_norm: Strength = 0.0
     early_stop_epochs: Count = 0
@@ -262,6 +265,8 @@ def _consistent(recipe: Recipe) -> None:
             raise InputError(
                 f"{name}={value:g} with balance={recipe.balance!r}", f"balance={kind!r}", f"Give balance={kind!r} too"
             )
+    if recipe.probe_views:
+        _consistent_probe(recipe)
     if recipe.zca and recipe.center not in ("channel", "pixel"):
         raise InputError(
             f"zca with center={recipe.center!r}", "images less the mean of the training images", "Use center='channel'"
@@ -281,3 +286,25 @@ def _consistent(recipe: Recipe) -> None:
             f"validate_on='test' with folds={recipe.folds}", "folds that validate", "Use validate_on='val'"
         )
     check_device_name(recipe.device)
+
+
+def _consistent_probe(recipe: Recipe) -> None:
+    """Refuse what a classifier that is fitted to features has no use for: nothing is ignored silently."""
+    wanted = {
+        "freeze": "backbone", "epochs": 1, "max_steps": 0, "min_steps": 0, "label_smoothing": 0.0, "ema_decay": 0.0,
+        "clip_norm": 0.0, "keep": "last", "layer_decay": 1.0, "early_stop_epochs": 0,
+    }  # fmt: skip
+    for name, value in wanted.items():
+        if (actual := getattr(recipe, name)) != value:
+            raise InputError(
+                f"{name}={quoted(actual)} with probe_views={recipe.probe_views}",
+                f"{name}={quoted(value)}, since the classifier is fitted once to features",
+                f"Use {name}={quoted(value)}, or probe_views=0",
+            )
+    if recipe.balance not in ("none", "sampler") or recipe.augment.mixup or recipe.augment.cutmix:
+        raise InputError(
+            f"balance={recipe.balance!r}, mixup={recipe.augment.mixup:g} and cutmix={recipe.augment.cutmix:g} with "
+            f"probe_views={recipe.probe_views}",
+            "balance='none' or balance='sampler', mixup=0 and cutmix=0",
+            "Use balance='sampler', or probe_views=0",
+        )

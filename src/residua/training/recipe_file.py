@@ -64,7 +64,7 @@ def load_recipe(name_or_path: str | Path, *, photos: bool = False, images: int =
     """Return the recipe of that name, or of that TOML file.
 
     Args:
-        name_or_path: "fast", "paper", "keras", "slim", or a path that ends in .toml.
+        name_or_path: "fast", "paper", "keras", "slim", "probe", "finetune", or a path that ends in .toml.
         photos: whether the network is one for photos (`is_for_photos`): then the file's [photos] table applies.
         images: to train on; below 10,000 the file's [few] table applies.
         begun: whether the run begins with weights; then the file's [begun] table applies.

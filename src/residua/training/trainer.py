@@ -171,7 +171,9 @@ class Trainer:
             self.read_losses()
 
     def rate(self, number: int) -> float:
-        """Return the learning rate of optimizer step `number`, the plateau rule included."""
+        """Return the learning rate of optimizer step `number`, the plateau rule included; 0 where none is done."""
+        if self.plan.recipe.probe_views:
+            return 0.0
         plan, scale = self.plan, self.state.plateau_scale
         rate = learning_rate(plan.recipe, number, total_steps=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
         return rate if scale == 1 else max(rate * scale, min(rate, plan.recipe.min_learning_rate))

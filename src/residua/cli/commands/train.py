@@ -62,7 +62,8 @@ def train(
         or a run's folder; left out: what the recipe states, or with --resume the run's own. The recipe fast begins
         networks for photos with published weights (see `residua weights`); none: with weights drawn from the seed.
     recipe
-        "fast", "paper", "keras", "slim", or a TOML file; left out: fast, or with --resume the run's own.
+        "fast", "paper", "keras", "slim", "probe", "finetune", or a TOML file; left out: fast, or with --resume the
+        run's own.
     resume
         Go on where a killed run stopped; its final weights are those of the run never killed.
     data_dir

@@ -79,8 +79,7 @@ def fit_logistic(
 def out_of_fold(features: Features, labels: IntArray, classes: int, folds: IntArray) -> FloatArray:
     """Return probabilities (N, K), those of each fold by a classifier that was fitted on the others.
 
-    Features are scaled to mean 0 and deviation 1. The penalty is that of `PENALTIES` whose answers have the least
-    cross-entropy, all folds together.
+    Features are scaled to mean 0 and deviation 1. The penalty is chosen as `choose_penalty` does.
 
     Args:
         features: (N, D).
@@ -88,9 +87,22 @@ def out_of_fold(features: Features, labels: IntArray, classes: int, folds: IntAr
         classes: K.
         folds: int64 (N,), the fold of each image.
     """
-    scaled = standardised(features)
+    return choose_penalty(standardised(features), labels, classes, folds)[1]
+
+
+def choose_penalty(scaled: Features, labels: IntArray, classes: int, folds: IntArray) -> tuple[float, FloatArray]:
+    """Return the penalty of `PENALTIES` whose answers have the least cross-entropy, and its answers (N, K).
+
+    Each fold is answered by a classifier that was fitted on the others; all folds count together.
+
+    Args:
+        scaled: (N, D), of mean 0 and deviation 1.
+        labels: int64 (N,).
+        classes: K.
+        folds: int64 (N,), the fold of each image.
+    """
     rows = np.arange(len(labels))
-    best, least = np.zeros((len(labels), classes)), np.inf
+    chosen, best, least = max(PENALTIES), np.zeros((len(labels), classes)), np.inf
     fitted: dict[int, LogisticRegression] = {}
     # From the flattest on: each is a good start for the next.
     for penalty in sorted(PENALTIES, reverse=True):
@@ -104,8 +116,8 @@ def out_of_fold(features: Features, labels: IntArray, classes: int, folds: IntAr
         value = -logs[rows, labels].mean()
         if value >= least:
             break  # The loss over the penalty has one valley.
-        best, least = logs, value
-    return np.exp(best)
+        chosen, best, least = penalty, logs, value
+    return chosen, np.exp(best)
 
 
 def standardised(features: Features) -> npt.NDArray[np.float32]:
