@@ -52,6 +52,7 @@ _COMMANDS = {
     "check": "Examine a data set: corrupt files, duplicates, leaks, imbalance.",
     "weights": "List, fetch or remove published weights, which training begins with.",
     "train": "Train a network on images; resumable, ends in a report.",
+    "sweep": "Train networks with several values and seeds; means with intervals.",
     "track": "Send a finished run to Weights & Biases, MLflow, Trackio or TensorBoard.",
     "evaluate": "Measure a trained run on held-out or other images.",
     "compare": "Set runs side by side on the same images, with significance.",
@@ -102,6 +103,8 @@ _EXAMPLES = {
         "residua train PHOTOS --labels labels.csv --columns path=image_id,label=breed --out runs/b",
         "residua train PHOTOS --labels labels.csv --groups patient --folds 5 --out runs/folds",
         "residua train PHOTOS --model resnet18 --out runs/a --track wandb,mlflow",
+        "residua train PHOTOS --model resnet18 --dry-run --first-batch batch.png",
+        "residua train PHOTOS --model resnet18 --out runs/a --batch-size auto --find-rate",
         "residua train PHOTOS --model resnet18 --out runs/a --resume",
     ),
     "weights": (
@@ -111,6 +114,10 @@ _EXAMPLES = {
         "residua weights get resnet50 --from timm:a1_in1k",
         "residua weights path resnet50",
         "residua weights rm resnet50",
+    ),
+    "sweep": (
+        "residua sweep digits --model cifar_resnet8,cifar_resnet20 --seeds 5 --grid lr=0.05,0.1 --out runs/sweep",
+        "residua sweep PHOTOS --model resnet18 --grid lr=0.01,0.03 --grid epochs=20 --out runs/rates",
     ),
     "track": ("residua track replay runs/a --to wandb", "residua track replay runs/a --to mlflow,tensorboard --json"),
     "evaluate": (

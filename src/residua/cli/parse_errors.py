@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Iterable
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from cyclopts import CycloptsError
 from cyclopts.argument import Argument
@@ -55,7 +56,18 @@ def _legal(error: CoercionError, see: str) -> tuple[str, str]:
     if get_origin(kind) is Literal:
         choices = [str(choice) for choice in get_args(kind)]
         return f"one of {', '.join(choices)}", _with_near(value, choices, _NEAR_CHOICE, see)
-    return _KINDS.get(kind, f"a value of the kind {getattr(kind, '__name__', kind)}"), see
+    if isinstance(kind, UnionType) or get_origin(kind) is Union:
+        # Such as a number, or a word that stands for one.
+        kinds = (each for each in get_args(kind) if each is not type(None))
+        return " or ".join(dict.fromkeys(map(_words, kinds))), see
+    return _words(kind), see
+
+
+def _words(kind: Any) -> str:
+    """Return what a value of a kind is, such as "a whole number" or 'auto'."""
+    if get_origin(kind) is Literal:
+        return " or ".join(map(repr, get_args(kind)))
+    return _KINDS.get(kind, f"a value of the kind {getattr(kind, '__name__', kind)}")
 
 
 def _with_near(word: str, known: Iterable[str], least: float, see: str) -> str:

@@ -102,5 +102,14 @@ def meant(word: str, known: Collection[str]) -> str:
     return ""
 
 
+def field_called(word: str, known: Collection[str]) -> str:
+    """Return the field of `known` that is called so, here or in other programs; "" for none."""
+    squeezed = _squeezed(word)
+    for field in known:
+        if squeezed == _squeezed(field) or squeezed in map(_squeezed, _FIELDS.get(field, "").split()):
+            return field
+    return ""
+
+
 def _squeezed(word: str) -> str:
     return word.partition("=")[0].strip("-").replace("-", "").replace("_", "").casefold()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from residua.families.build import build
 from residua.training.folder.checkpoint import list_checkpoints, save_weights
 from residua.training.recipe_file import to_dict
 from residua.training.trainer import MEASURES, Trainer
+from residua.training.trials.find_rate import read_search
 from residua.weights.bundle.write import save_bundle
 
 
@@ -115,7 +116,10 @@ def _evaluate(trainer: Trainer, stop: StopRequest) -> Report:
         computed_with=trainer.computed_with(),
         root=Path(dataset.location) if dataset.location else None,
     )
-    return replace(report, remarks=(*report.remarks, missing)) if missing else report
+    if missing:
+        report = dataclasses.replace(report, remarks=(*report.remarks, missing))
+    search = read_search(plan.folder)
+    return report if search is None else dataclasses.replace(report, rate_search=search)
 
 
 def _metrics(trainer: Trainer, report: Report) -> dict[str, Any]:

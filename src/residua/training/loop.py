@@ -20,7 +20,8 @@ from residua.training.folder.checkpoint import epoch_path, remove_leftovers
 from residua.training.folder.claim import claim, opening
 from residua.training.folder.run_folder import checkpoints_of, is_finished
 from residua.training.pictures import batch_picture, confusion_picture
-from residua.training.plan import Plan, check_content, open_data, open_plan, write_plan
+from residua.training.plan import Plan, check_content, open_data, write_plan
+from residua.training.profile import Profiler
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_dict
 from residua.training.request import ask
@@ -28,11 +29,12 @@ from residua.training.resume import resume as resume_from_checkpoint
 from residua.training.step.guessing import far_above_guessing
 from residua.training.step.memory import advice_while_opening, advice_while_training
 from residua.training.step.probe import probe
-from residua.training.step.range_test import EARLY, STEPS, range_test
 from residua.training.tracking.choose import Track, choose_trackers
 from residua.training.tracking.follow import Following, final_numbers, following, run_config
 from residua.training.tracking.record import TrackRecord
 from residua.training.trainer import Diverged, Trainer
+from residua.training.trials.range_test import EARLY, STEPS, range_test
+from residua.training.trials.settle import settled_plan
 from residua.weights.bundle.value import versions
 from residua.weights.open import load
 from residua.weights.run import Run
@@ -58,6 +60,8 @@ def train(
     full_provenance: bool = False,
     corrections: str | Path | None = None,
     track: Track = None,
+    find_rate: bool = False,
+    profile: bool = False,
     **overrides: Any,
 ) -> Run:
     """Train a network and leave a complete run folder: weights, config, report, history, recipe.
@@ -88,7 +92,12 @@ def train(
         track: what follows the run: "wandb", "mlflow", "trackio", "tensorboard", or objects with the methods of
             `residua.training.tracking.tracker.Tracker`. When resuming, those named before; [] for none. history.jsonl
             is written in any case.
-        overrides: fields of the recipe or of its augmentation, such as epochs=3, flip=False.
+        find_rate: search a learning rate before the first step, draw the search in the report, and train with the rate
+            that it suggests (`residua.training.trials.find_rate`); a resumption goes on with that rate.
+        profile: measure where the time of the first steps goes, into `profile/` of the run folder; see
+            `residua.training.profile`.
+        overrides: fields of the recipe or of its augmentation, such as epochs=3, flip=False; batch_size="auto" for
+            the largest that fits.
 
     Raises:
         InputError: unusable input; data that changed before a resumption; out of memory; a full disk.
@@ -107,6 +116,7 @@ def train(
         weights=weights,
         full_provenance=full_provenance,
         corrections=corrections,
+        find_rate=find_rate,
         **overrides,
     )
     folder = request.folder
@@ -129,9 +139,12 @@ def train(
         for swept in (folder, checkpoints_of(folder)):
             remove_leftovers(swept)
         with opening(request, new=new), advice_while_opening(request.recipes.large):
-            trainer = Trainer(open_plan(request), display)
+            plan, search = settled_plan(request, display, stop)
+            trainer = Trainer(plan, display)
             if not resume:
                 trainer.begin()
+        if search is not None:
+            search.write(folder)
         write_plan(trainer.plan)
         _introduce(trainer)
         with advice_while_training(trainer.plan.recipe), following(trackers, folder, display) as follow:
@@ -140,7 +153,7 @@ def train(
             _follow(trainer, follow)
             stop.wait()
             try:
-                _fit(trainer, stop, follow)
+                _fit(trainer, stop, follow, _profiler(trainer) if profile else None)
                 report = finish(trainer, stop)
                 if follow.active:
                     follow.numbers(trainer.global_step, final_numbers(report.to_dict()))
@@ -172,9 +185,17 @@ def _follow(trainer: Trainer, follow: Following) -> None:
     follow.history(trainer.state.history)
 
 
-def _fit(trainer: Trainer, stop: StopRequest, follow: Following) -> None:
+def _profiler(trainer: Trainer) -> Profiler:
+    recipe = trainer.plan.recipe
+    images = recipe.batch_size * recipe.accumulate_steps
+    profiler = Profiler(trainer.plan.folder, trainer.plan.hardware.device, images, trainer.display.say)
+    trainer.watch = profiler.watch
+    return profiler
+
+
+def _fit(trainer: Trainer, stop: StopRequest, follow: Following, profiler: Profiler | None) -> None:
     try:
-        _train(trainer, stop, follow)
+        _train(trainer, stop, follow, profiler)
     except Diverged as error:
         raise _advised(error, trainer, stop) from None
 
@@ -194,7 +215,7 @@ def _advised(error: Diverged, trainer: Trainer, stop: StopRequest) -> Diverged:
     return Diverged(error.step, error.what, error.precision, error.kept, advice)
 
 
-def _train(trainer: Trainer, stop: StopRequest, follow: Following) -> None:
+def _train(trainer: Trainer, stop: StopRequest, follow: Following, profiler: Profiler | None) -> None:
     warned, first, balanced = False, trainer.state.epoch + 1, trainer.plan.recipe.keep_by != "top1"
     while not trainer.done:
         number = trainer.state.epoch + 1
@@ -205,7 +226,7 @@ def _train(trainer: Trainer, stop: StopRequest, follow: Following) -> None:
         if trainer.plan.recipe.probe_views:
             probe(trainer, stop)
         else:
-            _steps(trainer, stop)
+            _steps(trainer, stop, profiler)
         try:
             verdict = trainer.validate(stop)
         except Stopped:
@@ -222,15 +243,21 @@ def _train(trainer: Trainer, stop: StopRequest, follow: Following) -> None:
             trainer.display.warn(sentence)
             warned = True
         _save(trainer, stop, due=due)
+    if profiler is not None:
+        profiler.finish()
 
 
-def _steps(trainer: Trainer, stop: StopRequest) -> None:
+def _steps(trainer: Trainer, stop: StopRequest, profiler: Profiler | None) -> None:
     """Do the remaining steps of the epoch."""
     for group in trainer.groups():
         trainer.step(group)
         if trainer.display.due():
             trainer.display.show(trainer.moment())
         _save(trainer, stop, due=trainer.checkpoint_due())
+        if profiler is not None:
+            profiler.step()
+    if profiler is not None:
+        profiler.pause()
 
 
 def _far_above_guessing(trainer: Trainer) -> str:

@@ -43,6 +43,7 @@ class Request:
         full_provenance: whether what others read states places on this machine.
         corrections: of labels; None for none.
         missing_weights: a sentence where published weights were wanted and could not be had, "" elsewhere.
+        trials: fields of the recipe that are still to be found before the first step: "batch_size", "learning_rate".
         notes: what the network changed in the recipes, and the image size in the preprocessing of the weights.
     """
 
@@ -58,6 +59,7 @@ class Request:
     notes: tuple[str, ...] = ()
     corrections: Corrections | None = None
     missing_weights: str = ""
+    trials: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
@@ -107,6 +109,7 @@ def ask(
     weights: str | Path | None = None,
     full_provenance: bool = False,
     corrections: Path | str | None = None,
+    find_rate: bool = False,
     **overrides: Any,
 ) -> Request:
     """Settle everything that can be settled without the data and without writing a file.
@@ -120,6 +123,7 @@ def ask(
     check_local("out", out)
     folder = Path(out)
     origin = read_origin(folder) if resume else None
+    trials = _trials(overrides, find_rate)
     if resume and not origin:
         raise InputError(
             f"{folder} holds nothing to resume",
@@ -166,6 +170,12 @@ def ask(
     # Beside a name, only edits are wanted: in the rest the network follows its weights.
     by_name = model is None or isinstance(model, str)
     target = Target(spec, frozenset(model_edits or ()) if by_name else None)
+    if trials and large.probe_views:
+        raise InputError(
+            f"probe_views={large.probe_views} with a search of {' and '.join(trials)}",
+            "a training in steps, which a probe is not",
+            "Leave the search out, or give probe_views=0",
+        )
     start = choose_start(weights, large.weights, target, folder, origin)
     initial = start.initial
     if recipes is None:
@@ -186,6 +196,7 @@ def ask(
         corrected = Corrections(origin.corrections)
     table = table or (origin.table if origin else None)
     pair = RecipePair(large, small)
+    # What trials have found stands in the recipe of the run that is resumed.
     return Request(
         data,
         data_dir,
@@ -199,7 +210,24 @@ def ask(
         notes,
         corrected,
         start.missing,
+        origin.trials if origin else trials,
     )
+
+
+def _trials(overrides: dict[str, Any], find_rate: bool) -> tuple[str, ...]:
+    """Return the fields that trials are to find; `batch_size="auto"` is taken out of the overrides."""
+    names = {key.replace("-", "_"): key for key in overrides}
+    trials: tuple[str, ...] = ()
+    if overrides.get(names.get("batch_size", "")) == "auto":
+        del overrides[names["batch_size"]]
+        trials = ("batch_size",)
+    if find_rate and "learning_rate" in names:
+        raise InputError(
+            f"learning_rate={overrides[names['learning_rate']]} and find_rate=True",
+            "a rate, or a search for one",
+            "Leave one of the two out",
+        )
+    return (*trials, "learning_rate") if find_rate else trials
 
 
 def _lost_mean_image(initial: Initial | None, image_size: int) -> str:

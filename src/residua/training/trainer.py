@@ -36,10 +36,12 @@ from residua.training.folder.checkpoint import (
 )
 from residua.training.initial_weights import load_initial
 from residua.training.plan import Plan
+from residua.training.profile import Watch, unwatched
 from residua.training.start import row_of
 from residua.training.state import Moment, State
 from residua.training.step.balance import choose_balance
 from residua.training.step.freeze import frozen
+from residua.training.step.generators import seed_generators
 from residua.training.step.kernels import choose_kernels
 from residua.training.step.loss import training_loss
 from residua.training.step.optim import (
@@ -90,6 +92,7 @@ class Trainer:
         self.optimizer = build_optimizer(self.model, recipe)
         self.average = Average(self.model, recipe.ema_decay) if recipe.ema_decay else None
         self.best: dict[str, Tensor] = {}
+        self.watch: Watch = unwatched
         self._unread: list[tuple[Tensor, int, int]] = []
         # Reading a loss from a GPU waits for it; on a CPU it is there already.
         self._read_every = 1 if hardware.device.type == "cpu" else 25
@@ -136,7 +139,9 @@ class Trainer:
         if left > 0:
             batches = iter(plan.train.epoch(self.state.epoch, self.state.step * many))
             for _ in range(left):
-                yield list(islice(batches, many))
+                with self.watch("data"):
+                    group = list(islice(batches, many))
+                yield group
 
     def step(self, group: list[Batch]) -> None:
         """Do one optimizer step on the batches that share it."""
@@ -148,23 +153,26 @@ class Trainer:
         images = sum(len(batch.images) for batch in group)
         total = torch.zeros((), device=plan.hardware.device)
         for batch in group:
-            with self.hardware.autocast():
-                output = self._forward(batch.images)
-            loss = training_loss(
-                output,
-                batch.labels,
-                label_smoothing=recipe.label_smoothing,
-                aux_weight=self.aux_weight,
-                balance=self.balance,
-            )
-            loss = loss * (len(batch.images) / images)
-            loss.backward()  # type: ignore[no-untyped-call]
+            with self.watch("forward"):
+                with self.hardware.autocast():
+                    output = self._forward(batch.images)
+                loss = training_loss(
+                    output,
+                    batch.labels,
+                    label_smoothing=recipe.label_smoothing,
+                    aux_weight=self.aux_weight,
+                    balance=self.balance,
+                )
+                loss = loss * (len(batch.images) / images)
+            with self.watch("backward"):
+                loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
-        if recipe.clip_norm:
-            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
-        self.optimizer.step()
-        if self.average:
-            self.average.update(number)
+        with self.watch("update"):
+            if recipe.clip_norm:
+                nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
+            self.optimizer.step()
+            if self.average:
+                self.average.update(number)
         self.state.step += 1
         self._unread.append((total, images, number))
         if len(self._unread) >= self._read_every:
@@ -337,10 +345,3 @@ def _verdict(before: float | None, score: float, improved: bool, name: str) -> s
     if improved:
         return f"val {name} improved from {before:.2%} to {score:.2%}"
     return f"val {name} {score:.2%} did not improve from {before:.2%}"
-
-
-def seed_generators(seed: int, device: torch.device) -> None:
-    """Seed the generators that a network on this device draws from, and no others: torch.manual_seed is slow."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.default_generators[device.index or 0].manual_seed(seed)

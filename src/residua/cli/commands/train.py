@@ -7,16 +7,18 @@ import re
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
 from residua._base.errors import InputError
+from residua._base.files import write_bytes
 from residua._base.run_files import FOLDS_FILE
+from residua.cli.dry_run_table import print_dry_run
 from residua.cli.edits import Edits
 from residua.cli.label_flags import ColumnWords, GroupColumn, Labels
 from residua.cli.lists import is_list, length
-from residua.cli.show import Switch, note, percent, print_json, say
+from residua.cli.show import Switch, check_target, note, percent, print_json, say
 from residua.cli.tables import print_table
 from residua.specs.augment import AugmentSpec
 from residua.specs.edit_text import read_edits
@@ -40,6 +42,10 @@ def train(
     data_dir: Path | None = None,
     full_provenance: Switch = False,
     corrections: Path | None = None,
+    find_rate: Switch = False,
+    profile: Switch = False,
+    dry_run: Switch = False,
+    first_batch: Path | None = None,
     track: Annotated[tuple[str, ...] | None, Parameter(negative_iterable=("no-",), show_default=False)] = None,
     jobs: int | None = None,
     json: Switch = False,
@@ -74,6 +80,16 @@ def train(
     corrections
         A CSV file with the columns path and label, as residua doubt writes it. Images get that label, and are left
         out where it is empty.
+    find_rate
+        Search a learning rate in at most 100 steps before the first one, draw the search in the report, and train with
+        the rate that it suggests.
+    profile
+        Measure where the time of 20 of the first steps goes, and trace 3 more: OUT/profile/profile.json and trace.json,
+        for chrome://tracing. The run is the same.
+    dry_run
+        Open the data, do a few steps, and print shapes, parameters, memory and an estimate of the time; no run is made.
+    first_batch
+        With --dry-run, a PNG file to write the first batch into, as the network sees it.
     track
         What follows the run besides history.jsonl: wandb (offline), mlflow (a file of SQLite), trackio, tensorboard;
         left out: nothing, or with --resume what followed the run before.
@@ -102,7 +118,17 @@ def train(
         "model_edits": _edits(model, out, set_),
         **chosen,
     }
+    if dry_run or first_batch is not None:
+        return _dry_run(data, dry_run, first_batch, json, keywords | {"find_rate": find_rate, "profile": profile})
     if every_fold or (resume and (out / FOLDS_FILE).exists()):
+        if find_rate or chosen.get("batch_size") == "auto":
+            raise InputError(
+                "find_rate=True or batch_size='auto' with folds",
+                "folds that share one recipe",
+                "Find the values first: dry_run=True, find_rate=True",
+            )
+        if profile:
+            raise InputError("profile=True with folds", "one run", "Give fold=1 too")
         if track:
             raise InputError(
                 f"track={list(track)} with folds",
@@ -114,11 +140,31 @@ def train(
         raise InputError(f"jobs={jobs} for one run", "several folds", "Leave jobs out, or give folds=5")
     from residua.training.loop import train as run_training
 
-    run = run_training(data, **keywords, track=track)
+    run = run_training(data, **keywords, track=track, find_rate=find_rate, profile=profile)
     if json:
         print_json({"run": str(run.folder), "model": run.spec.name, "classes": list(run.classes), **run.metrics})
         return 0
     note(f"Next: {shlex.join(['residua', 'predict', str(run.folder)])} IMAGE…")
+    return 0
+
+
+def _dry_run(data: str, asked: bool, picture: Path | None, json: bool, keywords: dict[str, Any]) -> int:
+    if not asked:
+        raise InputError(f"first_batch={str(picture)!r} of a run", "a dry run", "Give dry_run=True too")
+    if keywords["resume"]:
+        raise InputError("resume=True in a dry run", "a run that is not begun yet", "Leave one of the two out")
+    if keywords["profile"]:
+        raise InputError("profile=True in a dry run", "a run, whose steps are measured", "Leave one of the two out")
+    check_target(picture, ".png")
+    from residua.training.trials.dry_run import dry_run
+
+    outcome = dry_run(data, **{name: value for name, value in keywords.items() if name not in _NOT_TRIED})
+    if picture is not None:
+        write_bytes(picture, outcome.first_batch)
+    if json:
+        print_json(outcome.to_dict())
+        return 0
+    print_dry_run(outcome)
     return 0
 
 
@@ -150,6 +196,10 @@ def _train_folds(data: str, jobs: int | None, json: bool, keywords: dict[str, An
     return 0
 
 
+_BATCH = int | Literal["auto"]  # "auto" is found before the first step, and no value of the recipe
+_NOT_TRIED = ("out", "resume", "full_provenance", "profile")
+
+
 def _options(kind: type, group: Group) -> list[inspect.Parameter]:
     """Return an option for each field of `kind`; left out, it keeps the recipe's value."""
     texts = {
@@ -166,7 +216,7 @@ def _options(kind: type, group: Group) -> list[inspect.Parameter]:
                 Parameter(group=group, help=texts[key], show_default=False, negative_iterable=_no(wanted)),
             ],
         )
-        for key, wanted in field_types(kind).items()
+        for key, wanted in (field_types(kind) | ({"batch_size": _BATCH} if kind is Recipe else {})).items()
         if key not in ("name", "augment", "weights")
     ]
 

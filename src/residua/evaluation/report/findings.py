@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,6 +114,7 @@ class Findings:
         computed_with: what training chose where the recipe leaves it open: device, precision, layout, kernels.
         predictions: the answer to each image; in memory only, `Predictions.write` makes a file of it.
         remarks: caveats of this evaluation, sentences; they stand in the data's notes too.
+        rate_search: the search of a learning rate that the training began with; None where it had none.
     """
 
     name: str
@@ -157,6 +159,7 @@ class Findings:
     computed_with: dict[str, Any] | None = field(repr=False, default=None)
     predictions: Predictions | None = field(repr=False, default=None)
     remarks: tuple[str, ...] = ()
+    rate_search: Mapping[str, Any] | None = field(repr=False, default=None)
 
     @property
     def absent(self) -> tuple[str, ...]:

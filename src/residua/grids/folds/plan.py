@@ -129,6 +129,8 @@ def plan_folds(
         corrections=corrections,
         **fields | {"fold": 1},
     )
+    if request.trials:
+        raise InputError("batch_size='auto' for folds", "folds that share one recipe", "Name the batch size that fits")
     whole = dataclasses.replace(request.recipes.large, folds=0, fold=0, val_fraction=0.0, train_images=0, keep="last")
     dataset = whole.open_data(data, data_dir, table, request.corrections)
     train, count = dataset.splits["train"], request.recipes.large.folds

@@ -101,6 +101,7 @@ def record(request: Request, dataset: Dataset | None, digests: ImageDigests | No
             request.corrections.labels if request.corrections else {},
             request.table,
             request.missing_weights,
+            request.trials,
         ),
     )
 

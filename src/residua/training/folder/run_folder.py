@@ -46,6 +46,7 @@ class _Document(TypedDict):
     corrections: NotRequired[dict[str, str]]
     labels: NotRequired[dict[str, str] | None]
     missing_weights: NotRequired[str]
+    trials: NotRequired[list[str]]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class RunRecord:
         corrections: label by name of the images whose labels were corrected.
         table: what states the labels, as it was named; None for the names of folders.
         missing_weights: a sentence where published weights were wanted and could not be had, "" elsewhere.
+        trials: fields of the recipe that are still to be found before the first step.
     """
 
     spec: Spec
@@ -71,6 +73,7 @@ class RunRecord:
     corrections: Mapping[str, str] = field(default_factory=dict)
     table: LabelTable | None = None
     missing_weights: str = ""
+    trials: tuple[str, ...] = ()
 
 
 def checkpoints_of(folder: Path) -> Path:
@@ -105,6 +108,7 @@ def write_origin(folder: Path, origin: RunRecord) -> None:
         "full_provenance": origin.full_provenance,
         **({"corrections": dict(origin.corrections)} if origin.corrections else {}),
         **({"missing_weights": origin.missing_weights} if origin.missing_weights else {}),
+        **({"trials": list(origin.trials)} if origin.trials else {}),
     }
     if origin.table is not None:
         # From the root on: the run may be resumed from another working directory.
@@ -139,6 +143,7 @@ def read_origin(folder: Path) -> RunRecord | None:
             document.get("corrections", {}),
             table_of(document.get("labels")),
             document.get("missing_weights", ""),
+            tuple(document.get("trials", ())),
         )
     except KeyError as error:
         raise Damaged(path, f"it lacks `recipe.{error.args[0]}`") from None

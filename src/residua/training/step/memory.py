@@ -44,6 +44,11 @@ def advice(circumstances: str, wanted: str, remedy: str) -> Iterator[None]:
         raise InputError(f"out of memory on {device}{circumstances}", wanted, remedy) from error
 
 
+def is_exhausted(error: BaseException) -> bool:
+    """Return whether an error is that memory ran out, of a GPU or of the machine."""
+    return bool(_exhausted(error))
+
+
 def _exhausted(error: BaseException) -> str:
     """Return whose memory ran out, "" where that is not the error. torch.OutOfMemoryError is a RuntimeError."""
     if isinstance(error, torch.OutOfMemoryError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +15,10 @@ from residua._base.signals import Interrupted
 from residua.specs.schema import Spec
 from residua.training.tracking.choose import NAMES
 from residua.training.tracking.record import TrackRecord
-from residua.training.tracking.relay import Relay
+from residua.training.tracking.relay import SECONDS, Relay
 from residua.training.tracking.tracker import Numbers, Status, Tracker
 
+_LEAST_SECONDS = 0.5  # that a tracker gets after another has taken all the time
 FINAL = ("top1", "top5", "balanced_accuracy", "macro_f1", "loss")
 """What is sent of the report, each as `final_…`."""
 
@@ -78,8 +80,9 @@ class Following:
     def finish(self, status: Status) -> None:
         """End, and wait until all is sent or a tracker has taken too long."""
         self._call("finish", status)
+        deadline = time.monotonic() + SECONDS
         for relay in self._relays:
-            relay.close()
+            relay.close(max(_LEAST_SECONDS, deadline - time.monotonic()))
         for relay in self._relays:
             if relay.lost and relay.name in NAMES and status == "finished":
                 command = f"residua track replay {self._folder} --to {relay.name}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,13 +68,14 @@ class Relay:
 
         What it has missed is stated as a warning.
         """
+        deadline = time.monotonic() + seconds
         try:
             self._queue.put(None, timeout=seconds)
-            self._thread.join(seconds)
+            self._thread.join(max(0.0, deadline - time.monotonic()))
         except queue.Full:
             pass
         if self._thread.is_alive():
-            self._outage(f"it has not answered for {seconds:.0f} seconds")
+            self._outage(f"it has not answered for {seconds:.3g} seconds")
         elif self.lost:
             self._warn(f"{self.name} has missed {self.lost} of the run's calls")
 

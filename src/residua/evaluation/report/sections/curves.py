@@ -15,6 +15,7 @@ from residua.evaluation.report.text import percent
 from residua.figures.axes import compact
 from residua.figures.lines import Series, line_chart
 
+_DRAWN_UP_TO = 1.5  # times the first loss
 History = Sequence[Mapping[str, Any]]
 
 
@@ -28,6 +29,7 @@ class CurvesSection:
         charts: drawings.
         columns: names of the history's fields.
         rows: the history as text, one row per epoch.
+        rate: the sentence and the drawing of the search for a learning rate; None where there was none.
     """
 
     member: str
@@ -35,6 +37,7 @@ class CurvesSection:
     charts: tuple[Markup, ...]
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    rate: tuple[str, Markup] | None
     template: ClassVar[str] = "curves.html.j2"
     links: ClassVar[tuple[Link, ...]] = (("curves", "Curves"),)
 
@@ -51,7 +54,27 @@ class CurvesSection:
             charts=tuple(_charts(findings.history)),
             columns=columns,
             rows=tuple(tuple(_cell(row.get(key)) for key in columns) for row in findings.history),
+            rate=_rate(findings.rate_search),
         )
+
+
+def _rate(search: Mapping[str, Any] | None) -> tuple[str, Markup] | None:
+    """Return what a search for a learning rate has found, and its curve over the logarithm of the rate."""
+    try:
+        if search is None or len(search["rates"]) != len(search["losses"]):
+            return None
+        powers = [math.log10(rate) for rate in search["rates"]]
+        chosen = search["learning_rate"]
+        sentence = f"The loss was lowest at {search['lowest_at']:.2g}. " + (
+            "It fell at no rate." if chosen is None else f"Trained with {chosen:g}: {search['rule']}."
+        )
+        # Where the search ends the loss blows up: drawn, it would press the valley flat.
+        highest = _DRAWN_UP_TO * search["losses"][0]
+        losses = [Series("loss", "train", [loss if loss <= highest else None for loss in search["losses"]])]
+        title = "search of a learning rate: smoothed loss, nats"
+        return sentence, line_chart(title, "learning rate, power of 10", powers, losses, compact)
+    except (KeyError, TypeError, ValueError, IndexError):
+        return None  # not what the search wrote: it decides nothing
 
 
 def _charts(history: History) -> list[Markup]:

@@ -1,0 +1,99 @@
+"""`residua sweep`: one call of `sweep`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from residua._base.words import clock, counted
+from residua.cli.label_flags import ColumnWords, GroupColumn, Labels
+from residua.cli.show import Switch, note, print_json, say
+from residua.cli.tables import print_table
+
+
+def sweep(
+    data: str,
+    /,
+    *,
+    model: Annotated[tuple[str, ...], Parameter(negative_iterable=())],
+    out: Path,
+    seeds: int = 3,
+    grid: Annotated[tuple[str, ...], Parameter(negative_iterable=())] = (),
+    recipe: str | None = None,
+    only: Annotated[tuple[str, ...], Parameter(negative_iterable=())] = (),
+    labels: Labels = None,
+    columns: ColumnWords = (),
+    groups: GroupColumn = None,
+    jobs: int | None = None,
+    data_dir: Path | None = None,
+    json: Switch = False,
+) -> int:
+    """Train networks with every combination of values and several seeds; ends in a table of means and one page.
+
+    Each run is an ordinary one, in a folder named by its id. A sweep can be killed at any moment: the same command goes
+    on, and networks, values and seeds may join. The exit code is 1 when a run failed.
+
+    Parameters
+    ----------
+    data
+        As for residua train.
+    model
+        Networks, such as resnet18,resnet34.
+    out
+        The sweep's folder: a run per id, sweep.html, sweep.json.
+    seeds
+        Trainings of each cell, with the seeds 0, 1, 2.
+    grid
+        FIELD=VALUE,VALUE: values of a field of the recipe, such as lr=0.05,0.1; one value holds for all runs:
+        epochs=20. May be repeated.
+    recipe
+        A name or a TOML file, for all runs; left out: fast.
+    only
+        Ids of the runs to train now; left out: all that are not done.
+    jobs
+        Runs at a time, each with its share of the processors; left out: one per processor, at most 8; 1 on a GPU.
+    data_dir
+        Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
+    json
+        Print one JSON document.
+    """
+    from residua.sweeps.run_sweep import sweep as run_sweep
+    from residua.sweeps.space import read_grid
+
+    outcome = run_sweep(
+        data,
+        model,
+        out,
+        seeds=seeds,
+        grid=read_grid(grid),
+        recipe=recipe,
+        only=only,
+        jobs=jobs,
+        data_dir=data_dir,
+        labels=labels,
+        columns=columns,
+        groups=groups,
+    )
+    if json:
+        print_json(outcome.to_dict())
+    else:
+        rows = [
+            (
+                cell.label,
+                cell.val_top1.text if cell.val_top1 else "–",
+                cell.top1.text,
+                str(len(cell.runs)),
+                clock(sum(run.seconds for run in cell.runs)),
+            )
+            for cell in outcome.cells
+        ]
+        split = outcome.cells[0].runs[0].split if outcome.cells else "test"
+        print_table(("cell", "val top-1, %", f"{split} top-1, %", "seeds", "time"), rows, right=(1, 2, 3, 4))
+        say("Mean ± standard deviation over the seeds, with 95% intervals; by validation accuracy, the best first.")
+    if outcome.left:
+        note(f"{counted(len(outcome.left), 'run')} not trained yet: {', '.join(outcome.left[:8])}")
+    for name, reason in outcome.failed.items():
+        note(f"{name} failed: {reason}")
+    return 1 if outcome.failed else 0

@@ -1,0 +1,61 @@
+"""A sweep as one offline HTML page."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from jinja2 import Template
+
+from residua._base.words import clock
+from residua.figures import pages
+from residua.figures.intervals import Row, interval_chart
+from residua.sweeps.outcome import CellResult, Sweep
+
+_DRAWN, _CHARACTERS = 40, 25  # rows of the chart, the best ones; what its left edge has room for
+
+
+def render(sweep: Sweep, command: str) -> str:
+    """Return the page as text; every name from outside is escaped.
+
+    Args:
+        sweep: its outcome.
+        command: that repeats it.
+    """
+    points = [[run.top1 for run in cell.runs] for cell in sweep.cells]
+    rows = [
+        Row(_short(number, cell, sweep), cell.top1.value, cell.top1.low, cell.top1.high, own if len(own) > 1 else ())
+        for number, (cell, own) in enumerate(zip(sweep.cells[:_DRAWN], points, strict=False), 1)
+    ]
+    table = [
+        (
+            cell.label,
+            cell.val_top1.text if cell.val_top1 else "–",
+            cell.top1.text,
+            str(len(cell.runs)),
+            clock(sum(run.seconds for run in cell.runs)),
+            "\n".join(run.id for run in cell.runs),
+        )
+        for cell in sweep.cells
+    ]
+    split = sweep.cells[0].runs[0].split if sweep.cells else "test"
+    return _template().render(
+        sweep=sweep,
+        split=split,
+        command=command,
+        chart=interval_chart(f"{split} top-1 accuracy", rows, lambda value: f"{100 * value:.1f}%"),
+        rows=table,
+        drawn=len(rows),
+    )
+
+
+def _short(number: int, cell: CellResult, sweep: Sweep) -> str:
+    """Return what fits beside a row of the chart: the number in the table, and what differs from cell to cell."""
+    alike = len({each.model for each in sweep.cells}) == 1
+    label = cell.label.removeprefix(f"{cell.model} ") if alike else cell.label
+    text = f"{number}: {label}"
+    return text if len(text) <= _CHARACTERS else f"{text[: _CHARACTERS - 1]}…"
+
+
+@cache
+def _template() -> Template:
+    return pages.environment("residua.sweeps").get_template("sweep.html.j2")

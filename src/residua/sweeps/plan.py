@@ -1,0 +1,159 @@
+"""A sweep, settled before it starts: a job per cell and seed, under an id that its content decides."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+from residua._base.errors import InputError
+from residua._base.files import check_local, write_text
+from residua._base.json_file import read_json
+from residua._base.run_files import LOCK_FILE
+from residua._base.words import some
+from residua.data.dataset import EMBEDDED, Dataset
+from residua.data.tables.label_table import LabelTable
+from residua.grids.jobs import Job
+from residua.sweeps.space import Cell
+from residua.training.recipe import FREE_FIELDS, Recipe
+from residua.training.recipe_file import to_dict
+from residua.training.request import Request, ask
+
+SWEEP_FILE = "plan.json"
+_OF_DATA = ("val_fraction", "train_images", "on_bad", "validate_on", "seed")  # fields that choose the images
+
+
+class _Record(TypedDict):
+    data_hash: str
+
+
+@dataclass(frozen=True)
+class Member:
+    """One cell with one seed.
+
+    Attributes:
+        cell: the network and its values.
+        seed: of the run.
+        job: its training.
+    """
+
+    cell: Cell
+    seed: int
+    job: Job
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """A sweep before it starts.
+
+    Attributes:
+        folder: of the sweep; it holds a run per id.
+        dataset: the opened data.
+        cells: in the order of the sweep.
+        members: cell by cell, seed by seed.
+        missing_weights: a sentence for each network that begins without the published weights that were wanted.
+    """
+
+    folder: Path
+    dataset: Dataset
+    cells: tuple[Cell, ...]
+    members: tuple[Member, ...]
+    missing_weights: tuple[str, ...]
+
+
+def plan_sweep(
+    data: str | Path,
+    cells: Sequence[Cell],
+    out: str | Path,
+    *,
+    seeds: int,
+    recipe: str | Path | Recipe | None,
+    data_dir: Path | None,
+    table: LabelTable | None,
+) -> SweepPlan:
+    """Settle every run and open the data; nothing is written.
+
+    Raises:
+        InputError: as `train`, for any cell: before the first run begins.
+    """
+    check_local("out", out)
+    if seeds < 1:
+        raise InputError(f"seeds={seeds}", "1 or more", "Use seeds=3 for intervals over seeds")
+    folder = Path(out)
+    opened: dict[tuple[Any, ...], Dataset] = {}
+    members, missing = [], []
+    for cell in cells:
+        request = ask(data, cell.model, recipe, folder, resume=False, data_dir=data_dir, table=table, **cell.fields)
+        if request.trials:
+            raise InputError("batch_size='auto' in a sweep", "a number, which all runs share", "Name it")
+        large = request.recipes.large
+        images = tuple(getattr(large, name) for name in _OF_DATA)
+        if images not in opened:
+            opened[images] = large.open_data(data, data_dir, table, None)
+        dataset = opened[images]
+        missing.append(request.missing_weights)
+        own = request.recipes.of(len(dataset.splits["train"]))
+        members += [Member(cell, seed, _job(request, own, seed, dataset, folder)) for seed in range(seeds)]
+    names = [member.job.name for member in members]
+    if len(set(names)) != len(names):
+        raise InputError("two cells that are the same run", "values that differ", "Name each value once")
+    sentences = tuple(dict.fromkeys(filter(None, missing)))
+    return SweepPlan(folder, next(iter(opened.values())), tuple(cells), tuple(members), sentences)
+
+
+def claim_sweep(plan: SweepPlan) -> None:
+    """Make the folder this sweep's, or check that it holds runs of the same data; the caller holds its lock.
+
+    Cells and seeds may join later: a run's id is decided by all that decides its weights.
+
+    Raises:
+        InputError: the folder holds something else, or a sweep of other data.
+    """
+    path = plan.folder / SWEEP_FILE
+    if not path.exists():
+        others = sorted(entry.name for entry in plan.folder.iterdir() if entry.name != LOCK_FILE)
+        if others := [name for name in others if not name.endswith(".part")]:
+            raise InputError(
+                f"{plan.folder} already holds {some(others)}", "a folder of its own", "Give a different out=FOLDER"
+            )
+        record: _Record = {"data_hash": plan.dataset.hash}
+        write_text(path, json.dumps(record) + "\n")
+    elif read_json(path, _Record)["data_hash"] != plan.dataset.hash:
+        raise InputError(f"{plan.folder} holds a sweep of other data", "the same images", "Give a different out=FOLDER")
+
+
+def _job(request: Request, recipe: Recipe, seed: int, dataset: Dataset, folder: Path) -> Job:
+    own = dataclasses.replace(recipe, seed=seed)
+    decides = {key: value for key, value in to_dict(own).items() if key not in FREE_FIELDS and key != "seed"}
+    begun = request.initial_weights
+    document: list[Mapping[str, Any] | str] = [
+        dataset.hash,
+        request.spec.to_json(),
+        decides,
+        begun.sha256 if begun else "",
+    ]
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    name = f"{request.spec.name}-{digest[:8]}-seed{seed}"
+    table = request.table
+    return Job(
+        name=name,
+        spec=request.spec,
+        recipe=own,
+        data=_absolute(request.data),
+        data_dir=Path(os.path.abspath(request.data_dir)) if request.data_dir else None,
+        folder=folder / name,
+        record=folder / "measured" / f"{name}.json",
+        key=hashlib.sha256(f"{digest} {seed}".encode()).hexdigest(),
+        weights=_absolute(begun.given) if begun else None,
+        table=None if table is None else dataclasses.replace(table, file=str(Path(table.file).absolute())),
+    )
+
+
+def _absolute(source: str | Path) -> str:
+    """Make the path of something that exists absolute, since workers run in another folder; names stay as they are."""
+    return str(source) if str(source) in EMBEDDED or not os.path.exists(source) else os.path.abspath(source)

@@ -1,0 +1,93 @@
+"""What a sweep varies: networks, and values of fields of the recipe."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from residua._base.errors import InputError, did_you_mean
+from residua.specs.augment import AugmentSpec
+from residua.specs.fields import field_types
+from residua.specs.synonyms import field_called
+from residua.training.recipe import Recipe
+
+_NEVER = {
+    "seed": "Use seeds=3, which trains each cell with the seeds 0, 1, 2",
+    "folds": "Train folds by residua.train_folds",
+    "fold": "Train folds by residua.train_folds",
+}
+MOST_CELLS = 10_000
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A network with one choice of values.
+
+    Attributes:
+        model: its name.
+        fields: of the recipe, all that the sweep sets.
+        varied: of these, the ones that have several values in the sweep.
+    """
+
+    model: str
+    fields: Mapping[str, Any]
+    varied: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The network, and the values that differ from cell to cell."""
+        return " ".join([self.model, *(f"{name}={self.fields[name]}" for name in self.varied)])
+
+
+def read_grid(words: Sequence[str]) -> dict[str, list[str]]:
+    """Return the values of each field from words such as "lr=0.05", "0.1", "epochs=3".
+
+    A word without an equals sign is one more value of the field before it.
+
+    Raises:
+        InputError: a value without a field.
+    """
+    grid: dict[str, list[str]] = {}
+    name = ""
+    for word in words:
+        field, equals, value = word.partition("=")
+        if equals:
+            name = field.strip()
+            grid.setdefault(name, []).append(value.strip())
+        elif name:
+            grid[name].append(word.strip())
+        else:
+            raise InputError(f"grid={word!r}", "FIELD=VALUE,VALUE", "For example grid='learning_rate=0.05,0.1'")
+    return grid
+
+
+def cells_of(models: Sequence[str], grid: Mapping[str, Sequence[Any]]) -> list[Cell]:
+    """Return every network with every combination of values, networks first; a field with one value holds for all.
+
+    Raises:
+        InputError: no network, an unknown field, a field that a sweep cannot vary, no or equal values.
+    """
+    if not models or len(set(models)) != len(models):
+        raise InputError(f"model={','.join(models)!r}", "one network or more, each once", "For example resnet18")
+    known = [name for kind in (Recipe, AugmentSpec) for name in field_types(kind) if name not in ("augment", "name")]
+    named: dict[str, Sequence[Any]] = {}
+    for key, values in grid.items():
+        name = field_called(key, known)
+        if name in _NEVER:
+            raise InputError(f"grid={key!r}", "a field that runs of one sweep may vary", _NEVER[name])
+        if not name:
+            raise InputError(f"grid={key!r}", "a field of the recipe", did_you_mean(key, known) or "For example lr=0.1")
+        if not values or len(set(map(str, values))) != len(values) or name in named:
+            raise InputError(f"grid={key!r} with {list(values)}", "values that differ", "Name each value once")
+        named[name] = values
+    varied = tuple(name for name, values in named.items() if len(values) > 1)
+    cells = [
+        Cell(model, dict(zip(named, values, strict=True)), varied)
+        for model in models
+        for values in itertools.product(*named.values())
+    ]
+    if len(cells) > MOST_CELLS:
+        raise InputError(f"{len(cells):,} combinations", f"at most {MOST_CELLS:,}", "Name fewer values")
+    return cells

@@ -1,0 +1,54 @@
+"""The fields of a recipe that short trials settle before the first step: batch size and learning rate."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from residua._base.console import Display
+from residua._base.signals import StopRequest
+from residua.families.build import spec_of
+from residua.training.plan import Plan, open_data, open_plan
+from residua.training.recipe_file import RecipePair
+from residua.training.request import Request
+from residua.training.trials.batch_size import find_batch_size
+from residua.training.trials.find_rate import RateSearch, find_rate, with_rate
+
+
+def settled_plan(request: Request, display: Display, stop: StopRequest) -> tuple[Plan, RateSearch | None]:
+    """Open the plan of a run after the trials that the request asks for, the batch size first.
+
+    What they find stands in the recipe like a value that was given: a resumption repeats no trial.
+
+    Returns:
+        The plan, and the search of a learning rate; None where none was asked for.
+
+    Raises:
+        InputError: as `open_plan`, or no batch fits.
+    """
+    if "batch_size" in request.trials:
+        dataset = open_data(request)
+        images = len(dataset.splits["train"])
+        spec = spec_of(request.spec, num_classes=len(dataset.classes))
+        batch = find_batch_size(spec, request.recipes.of(images), images)
+        display.say(batch.sentence)
+        request = _with(request, "batch_size", batch_size=batch.batch_size)
+    plan = open_plan(request)
+    if "learning_rate" not in request.trials:
+        return plan, None
+    search = find_rate(plan, stop)
+    if search is None or search.learning_rate is None:
+        lack = "Memory is too short to search a learning rate" if search is None else search.sentence
+        display.warn(f"{lack}: learning_rate={plan.recipe.learning_rate:g} of the recipe stays")
+        return dataclasses.replace(plan, request=_with(request, "learning_rate")), search
+    display.say(search.sentence)
+    changes = with_rate(plan.recipe, search.learning_rate)
+    recipe = dataclasses.replace(plan.recipe, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(plan, recipe=recipe, request=_with(request, "learning_rate", **changes)), search
+
+
+def _with(request: Request, done: str, **changes: Any) -> Request:
+    """Return the request after a trial, with what it has found in both recipes."""
+    large, small = (dataclasses.replace(each, **changes) for each in (request.recipes.large, request.recipes.small))
+    trials = tuple(name for name in request.trials if name != done)
+    return dataclasses.replace(request, recipes=RecipePair(large, small), trials=trials)
