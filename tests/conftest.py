@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from two_digits import SHORT, two_digits
+
 TEST_DATA = "RESIDUA_TEST_DATA"
 
 
@@ -43,6 +45,22 @@ def reference_file() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def digit_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with PHOTOS of two digits each, and labels.csv with both as labels; see `two_digits`."""
+    return two_digits(tmp_path_factory.mktemp("pairs"))
+
+
+@pytest.fixture(scope="session")
+def labels_run(digit_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of several labels an image, on `digit_pairs`; trained once for all tests."""
+    from residua.training.loop import train
+
+    folder = tmp_path_factory.mktemp("labels") / "run"
+    train(digit_pairs / "PHOTOS", "cifar_resnet8", out=folder, labels=digit_pairs / "labels.csv", **SHORT)
+    return folder
 
 
 @pytest.fixture(scope="session")

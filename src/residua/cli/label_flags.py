@@ -12,7 +12,7 @@ Labels = Annotated[
     Parameter(
         name="--labels",
         help="A table with a row per image, CSV or parquet: path,label[,split][,group]. Paths are relative to DATA or "
-        "to the table, with or without their endings.",
+        "to the table, with or without their endings. With a label 'a;b' in any row, an image may have several.",
     ),
 ]
 ColumnWords = Annotated[
@@ -21,7 +21,7 @@ ColumnWords = Annotated[
         name="--columns",
         negative_iterable=(),
         help="ROLE=NAME: a column of the table by its role (path, label, split, group), such as path=image_id,"
-        "label=breed. Usual names are recognised.",
+        "label=breed. Usual names are recognised. 'labels=cat;dog' names columns of 0 and 1, one per label.",
     ),
 ]
 GroupColumn = Annotated[

@@ -56,12 +56,13 @@ class Augment:
 
         Args:
             images: uint8 (B, 3, H, W) on the device; H = W = S unless `crop="random_resized"`.
-            labels: int64 (B,), on the device.
+            labels: int64 (B,), on the device; or (B, K) of 0 and 1 where an image may have several.
             indices: int64 (B,), what sets the images' randomness apart: their positions, or draws (`Store.batches`).
 
         Returns:
             Images (B, 3, S, S), uint8, or float32 in 0..255 where levels were computed: interpolated, shifted, of
-            other colours or mixed; labels int64 (B,), or float32 (B, K) that sum to 1 under mixup and cutmix.
+            other colours or mixed; labels int64 (B,), or float32 (B, K) that sum to 1 under mixup and cutmix. Labels
+            (B, K) are mixed as they are: each of both images in proportion.
         """
         spec, device = self.spec, images.device
         table = uniforms(seed, epoch, indices, _columns(spec))
@@ -205,7 +206,8 @@ class Augment:
             images = torch.where(patch, partners, images)
             kept = 1 - patch.to(torch.float32).mean((1, 2, 3)).cpu().numpy()
         own = torch.from_numpy(kept.astype(np.float32)).to(device)[:, None]
-        soft = torch.nn.functional.one_hot(labels, self.num_classes).to(torch.float32)
+        whole = labels if labels.ndim == 2 else torch.nn.functional.one_hot(labels, self.num_classes)
+        soft = whole.to(torch.float32)
         return images, own * soft + (1 - own) * soft.flip(0)
 
     def _resized_crop(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:

@@ -102,6 +102,12 @@ def correct(dataset: Dataset, corrections: Corrections) -> Dataset:
         InputError: names that the data does not have, classes that it does not know, or a class that loses all its
             training images; each row is named.
     """
+    if dataset.multilabel:
+        raise InputError(
+            f"{corrections.given} for {dataset.given}, whose images may have several labels",
+            "one label per image for corrections",
+            "Correct the table of the labels itself",
+        )
     index_of = {name: index for index, name in enumerate(dataset.classes)}
     _refuse_unknown_classes(dataset, corrections)
     unused = dict(corrections.labels)

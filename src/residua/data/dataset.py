@@ -14,7 +14,7 @@ from residua._base.errors import InputError
 from residua._base.public import public_name, public_within
 from residua._base.words import counted
 from residua.data.image_source import ImageSource
-from residua.data.splitting import Holdout, Labels
+from residua.data.splitting import Holdout, Labels, counts_of
 
 EMBEDDED = ("digits", "cifar10", "cifar100")
 
@@ -25,7 +25,8 @@ class Split:
 
     Attributes:
         name: "train", "val" or "test".
-        labels: int64 (N,), positions in `Dataset.classes`.
+        labels: int64 (N,), positions in `Dataset.classes`; or (N, K), 1 for each label that an image has, else 0, where
+            it may have several.
         images: N images.
         drawn: the part that they were drawn from, and their positions in it; None for a part as it stands.
         groups: int64 (N,), numbers of what belongs together; None where nothing does.
@@ -48,6 +49,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return self.labels.ndim == 2
 
     def where(self, index: int) -> str:
         """Name image `index` for people: its path, or "train[17]"."""
@@ -129,6 +135,11 @@ class Dataset:
         return Holdout(self.val_fraction, self.seed, self.folds, self.fold)
 
     @property
+    def multilabel(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return any(split.multilabel for split in self.splits.values())
+
+    @property
     def held_out(self) -> str:
         """The split to judge a finished run on: "test" if there is one, else "val", else "train"."""
         return next(name for name in ("test", "val", "train") if name in self.splits)
@@ -166,13 +177,13 @@ class Dataset:
             "train_images": self.train_images,
             "counts": {name: len(split) for name, split in self.splits.items()},
             "class_counts": {
-                name: np.bincount(split.labels, minlength=len(self.classes)).tolist()
-                for name, split in self.splits.items()
+                name: counts_of(split.labels, len(self.classes)).tolist() for name, split in self.splits.items()
             },
             "notes": list(self.notes),
             **({"folds": self.folds, "fold": self.fold} if self.folds else {}),
             **({"corrections": dict(self.corrections)} if self.corrections else {}),
             **({"table": self.table.to_dict()} if self.table else {}),
+            **({"multilabel": True} if self.multilabel else {}),
         }
         return described if full else public_description(described)
 

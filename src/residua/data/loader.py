@@ -17,7 +17,7 @@ from residua.data.decode.workers import default_workers
 from residua.data.decoded.cache import refusal
 from residua.data.preprocess.normalise import normalise
 from residua.data.random import order
-from residua.data.splitting import balanced_draws
+from residua.data.splitting import balanced_draws, counts_of
 from residua.data.stores import open_store
 from residua.specs.augment import AugmentSpec
 from residua.specs.fields import BadPolicy
@@ -30,7 +30,8 @@ class Batch:
 
     Attributes:
         images: floating point (B, 3, H, W), normalised, on the device.
-        labels: int64 (B,), or float32 (B, K) under mixup and cutmix, on the device.
+        labels: int64 (B,), or float32 (B, K) under mixup and cutmix, on the device. Of images that may have several
+            labels, (B, K) always: int64 of 0 and 1, float32 under mixup and cutmix.
         indices: int64 (B,), positions in the split, on the host.
     """
 
@@ -124,7 +125,7 @@ class Loader:
     @property
     def class_counts(self) -> npt.NDArray[np.int64]:
         """Usable images of each class, int64 (K,)."""
-        return np.bincount(self.split.labels[self._good], minlength=self.num_classes)
+        return counts_of(self.split.labels[self._good], self.num_classes)
 
     def check_classes(self, classes: Sequence[str]) -> None:
         """Check that no class lost all its images: a network would get an output that never saw one.
@@ -135,14 +136,15 @@ class Loader:
         Raises:
             InputError: one did; its images are named.
         """
-        lost = np.setdiff1d(self.split.labels, self.split.labels[self._good]).tolist()
+        before = counts_of(self.split.labels, self.num_classes)
+        lost = np.flatnonzero((before > 0) & (self.class_counts == 0)).tolist()
         if not lost:
             return
         names = some([classes[label] for label in lost])
         named = [
             f"{self.split.where(index)} ({reason})"
             for index, reason in sorted(self.skipped.items())
-            if self.split.labels[index] in lost
+            if (self.split.labels[index, lost].any() if self.split.multilabel else self.split.labels[index] in lost)
         ]
         raise InputError(
             f"no image of {names} in the {self.split.name} part decodes: {some(named)}",

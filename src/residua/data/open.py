@@ -18,7 +18,7 @@ from residua.data.sources.cifar import open_cifar
 from residua.data.sources.digits import open_digits
 from residua.data.sources.folders import open_folder
 from residua.data.sources.table import open_table
-from residua.data.splitting import balanced, check_folds
+from residua.data.splitting import balanced, check_folds, counts_of
 from residua.data.tables.label_table import ColumnNames, LabelTable, label_table
 from residua.specs.fields import BadPolicy, checked
 
@@ -53,8 +53,9 @@ def open_dataset(
             judged on.
         corrections: of labels; the parts are drawn by the labels that the data has.
         labels: a table with a row per image, CSV or parquet: `path,label[,split][,group]`. Paths are relative to `data`
-            or to the table.
+            or to the table. A label "a;b" in any row makes data of several labels an image.
         columns: names of its columns by role, such as "path=image_id,label=breed"; usual names are recognised.
+            "labels=a;b" names columns of 0 and 1, one per label.
 
     Raises:
         InputError: nothing usable is there, or corrections that do not fit; the message names what is there and what
@@ -86,6 +87,7 @@ def open_data(
     corrections: Corrections | None = None,
     folds: int = 0,
     fold: int = 0,
+    multilabel: bool | None = None,
 ) -> Dataset:
     """Open a data set whose labels come from the names of folders, or from a table; see `open_dataset`.
 
@@ -93,6 +95,7 @@ def open_data(
         data, table, data_dir, val_fraction, seed, train_images, on_bad, partial, corrections: as for `open_dataset`.
         folds: divide the training images into so many, by the seed; 0 for none.
         fold: the one that becomes "val", from 1, in place of a share of each class.
+        multilabel: whether an image may have several labels; None: where the table states several of some image.
 
     Raises:
         InputError: as `open_dataset`; folds beside a validation part; classes that folds would part from training.
@@ -103,7 +106,7 @@ def open_data(
     if train_images < 0:
         raise InputError(f"train_images={train_images}", "0 for all, or the number of images to train on", "Use 5000")
     checked("on_bad", on_bad, BadPolicy)
-    dataset = _find(data, table, data_dir, on_bad, partial)
+    dataset = _find(data, table, data_dir, on_bad, partial, multilabel)
     settled = dataclasses.replace(dataset, val_fraction=val_fraction, seed=seed, folds=folds, fold=fold)
     whole = _folded(settled) if folds else _with_validation(settled)
     whole = correct(whole, corrections) if corrections and corrections.labels else whole
@@ -133,6 +136,7 @@ def reopen(described: Mapping[str, Any]) -> Dataset:
         fold=int(described.get("fold", 0)),
         on_bad="skip",
         corrections=Corrections(described.get("corrections", {})),
+        multilabel=True if described.get("multilabel") else None,
     )
     if dataset.hash != described["hash"]:
         raise InputError(
@@ -159,6 +163,7 @@ def whole_of(dataset: Dataset) -> Dataset:
         data_dir=Path(dataset.location) if embedded else None,
         val_fraction=0.0,
         on_bad="skip",
+        multilabel=True if dataset.multilabel else None,
     )
 
 
@@ -177,12 +182,23 @@ def refuse_labels(table: LabelTable, name: str) -> None:
 
 
 def _find(
-    data: str | Path, table: LabelTable | None, data_dir: Path | None, on_bad: BadPolicy, partial: bool
+    data: str | Path,
+    table: LabelTable | None,
+    data_dir: Path | None,
+    on_bad: BadPolicy,
+    partial: bool,
+    multilabel: bool | None,
 ) -> Dataset:
     name = str(data)
     if table is not None:
         refuse_labels(table, name)
-        return open_table(Path(data), table, on_bad, partial=partial)
+        return open_table(Path(data), table, on_bad, partial=partial, multilabel=multilabel)
+    if multilabel:
+        raise InputError(
+            f"{name}, whose images have one label each by their folders",
+            "a table that states every label of each image",
+            "Name it: labels=FILE.csv",
+        )
     if name == "digits":
         return open_digits()
     if name in ("cifar10", "cifar100"):
@@ -205,6 +221,7 @@ def _with_validation(dataset: Dataset) -> Dataset:
     if "val" in dataset.splits or dataset.val_fraction == 0:
         return dataset
     train = dataset.splits["train"]
+    several = dataset.multilabel
     kept, held = dataset.holdout.draw(train.labels, train.groups)
     if len(held) == 0:
         raise InputError(
@@ -213,15 +230,16 @@ def _with_validation(dataset: Dataset) -> Dataset:
             "Add images, add a val/ folder, or set val_fraction to 0",
         )
     parts = {"train": train.subset(kept), "val": train.subset(held, "val")}
-    absent = set(range(len(dataset.classes))) - set(np.unique(parts["val"].labels).tolist())
+    absent = np.flatnonzero(counts_of(parts["val"].labels, len(dataset.classes)) == 0)
     how = "class by class" if train.groups is None else "whole groups, classes as even as they allow"
+    how = how.replace("class by class", "each label by its share").replace("classes", "labels") if several else how
     note = (
         f"no validation split was given: {len(held)} of the {counted(len(train), 'training image')} "
         f"({dataset.val_fraction:.0%}, {how}, seed {dataset.seed}) {agree(len(held), 'was', 'were')} set aside"
     )
     notes = [*dataset.notes, note]
-    if absent:
-        notes.append("too few images to validate: " + ", ".join(dataset.classes[c] for c in sorted(absent)))
+    if len(absent):
+        notes.append("too few images to validate: " + ", ".join(dataset.classes[c] for c in absent.tolist()))
     ordered = {**parts, **{name: split for name, split in dataset.splits.items() if name != "train"}}
     return dataclasses.replace(dataset, splits=ordered, notes=tuple(notes))
 
@@ -248,7 +266,7 @@ def _folded(dataset: Dataset) -> Dataset:
 
 def _thinned(dataset: Dataset) -> Dataset:
     train = dataset.splits["train"]
-    present = len(np.unique(train.labels))
+    present = int((counts_of(train.labels, len(dataset.classes)) > 0).sum())
     if dataset.train_images < present:
         raise InputError(
             f"train_images={dataset.train_images}",
@@ -257,6 +275,7 @@ def _thinned(dataset: Dataset) -> Dataset:
         )
     chosen = balanced(train.labels, dataset.train_images, dataset.seed)
     images = counted(len(train), "training image")
-    note = f"{len(chosen)} of the {images} {agree(len(chosen), 'is', 'are')} used (class by class, seed {dataset.seed})"
+    how = "each label by its share" if dataset.multilabel else "class by class"
+    note = f"{len(chosen)} of the {images} {agree(len(chosen), 'is', 'are')} used ({how}, seed {dataset.seed})"
     splits = {**dataset.splits, "train": train.subset(chosen)}
     return dataclasses.replace(dataset, splits=splits, notes=(*dataset.notes, note))

@@ -13,10 +13,18 @@ from residua._base.errors import InputError
 from residua._base.words import some
 from residua.data.random import class_seed, order
 from residua.data.tables.grouping import allot_groups, stratify_groups
+from residua.data.tables.iterative import allot_images, stratify_images
 
 Labels = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.int64]
 UNEVEN = 5.0
 """Times as many images: from here on accuracy alone misleads, since the small classes hardly count in it."""
+
+
+def counts_of(labels: Labels, classes: int) -> Counts:
+    """Return the images of each class, int64 (K,), given labels (N,), or (N, K) where an image may have several."""
+    counts: Counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
+    return counts
 
 
 def stratify(labels: Labels, fraction: float, seed: int) -> tuple[Labels, Labels]:
@@ -97,6 +105,12 @@ def check_folds(labels: Labels, groups: Labels | None, count: int, classes: Sequ
     Raises:
         InputError: names the classes, or the number of folds that is possible.
     """
+    if labels.ndim == 2:
+        raise InputError(
+            f"folds={count} of images that may have several labels",
+            "one label per image for a cross-validation",
+            "Train one run: leave folds out",
+        )
     units = np.arange(len(labels)) if groups is None else groups
     what = "image" if groups is None else "group"
     per_class = [len(np.unique(units[labels == label])) for label in range(len(classes))]
@@ -111,8 +125,13 @@ def check_folds(labels: Labels, groups: Labels | None, count: int, classes: Sequ
 
 
 def held_out(labels: Labels, groups: Labels | None, fraction: float, seed: int) -> tuple[Labels, Labels]:
-    """Split 0..N-1 into (kept, held), each ascending: class by class, or where there are groups by whole groups."""
-    return stratify(labels, fraction, seed) if groups is None else stratify_groups(labels, groups, fraction, seed)
+    """Split 0..N-1 into (kept, held), each ascending: class by class, or where there are groups by whole groups.
+
+    Of images that may have several labels, each label is held in about this share (`stratify_images`).
+    """
+    if groups is not None:
+        return stratify_groups(labels, groups, fraction, seed)
+    return stratify_images(labels, fraction, seed) if labels.ndim == 2 else stratify(labels, fraction, seed)
 
 
 def balanced(labels: Labels, count: int, seed: int) -> Labels:
@@ -120,7 +139,12 @@ def balanced(labels: Labels, count: int, seed: int) -> Labels:
 
     Classes with too few images give all, and the others more; what does not divide goes to the first classes. A
     larger `count` includes the choice of a smaller one: of a class, the first images of one order are chosen.
+
+    Of images that may have several labels, about the same share of each label is chosen instead.
     """
+    if labels.ndim == 2:
+        share = min(count / len(labels), 1)
+        return np.flatnonzero(allot_images(labels, np.array([1 - share, share]), seed) == 1)[:count]
     members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     shares = [0] * len(members)
     left = min(count, len(labels))

@@ -16,9 +16,10 @@ from residua._base.words import some
 from residua.anatomy.inspect import inspect
 from residua.data.splitting import UNEVEN, unevenness
 from residua.evaluation.ensemble_runs import names_of
-from residua.evaluation.evaluate import relation
 from residua.evaluation.measures.calibration import calibration
 from residua.evaluation.measures.significance import McNemar, holm, mcnemar
+from residua.evaluation.multilabel.compare import LabelComparison, compare_labels
+from residua.evaluation.relation import relation
 from residua.evaluation.report.history import read_history
 from residua.evaluation.run_data import open_runs
 from residua.evaluation.scores.options import ScoreKeywords, ScoreOptions, takes
@@ -123,8 +124,8 @@ class Comparison:
 @takes(ScoreKeywords)
 def compare(
     runs: Sequence[Run | Path | str], data: str | Path | None = None, **options: Unpack[ScoreKeywords]
-) -> Comparison:
-    """Score runs on the same images and test every pair.
+) -> Comparison | LabelComparison:
+    """Score runs on the same images and test every pair; runs of several labels an image give a `LabelComparison`.
 
     Args:
         runs: two or more with the same classes, in any order of classes.
@@ -138,7 +139,9 @@ def compare(
     if len(runs) < 2:
         raise InputError(f"{len(runs)} run" + "s" * (len(runs) != 1), "two or more to compare", "Name another run")
     scoring = ScoreOptions(data=data, **options)
-    opened = open_runs(runs)
+    opened = open_runs(runs, multilabel=True)
+    if any(run.multilabel for run in opened):
+        return compare_labels(opened, scoring)
     first = opened[0]
     scorer = open_scorer(opened, scoring)
     notes = [note for run in opened if (note := check_unseen(run, scorer.dataset, scorer.split, "score it"))]

@@ -14,7 +14,7 @@ from torch import nn
 from residua._base.errors import InputError
 from residua._base.run_files import REPORT_PAGE
 from residua._base.words import agree, counted
-from residua.data.dataset import Split, public_description
+from residua.data.dataset import Split
 from residua.evaluation.alone import Additions
 from residua.evaluation.batch_norm import Reestimation
 from residua.evaluation.ensemble_runs import (
@@ -28,6 +28,9 @@ from residua.evaluation.likeness import Projection
 from residua.evaluation.measures.ensemble import heaviest
 from residua.evaluation.measures.slices import Slice, Table, match, read_table
 from residua.evaluation.measures.slices import slices as slice_by
+from residua.evaluation.multilabel.evaluate import evaluate_labels
+from residua.evaluation.multilabel.report import MultilabelReport
+from residua.evaluation.relation import facts
 from residua.evaluation.report.assemble import assemble, describe
 from residua.evaluation.report.history import read_history
 from residua.evaluation.report.report import Report
@@ -36,7 +39,7 @@ from residua.evaluation.run_data import members_of, open_run, open_runs
 from residua.evaluation.scores.options import PassKeywords, ScoreKeywords, ScoreOptions, takes
 from residua.evaluation.scores.scorer import Scorer, open_scorer
 from residua.evaluation.scores.scores import Scores, collect
-from residua.evaluation.scores.seen import check_unseen, chose_epoch
+from residua.evaluation.scores.seen import check_unseen
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.run import Run
 
@@ -71,8 +74,11 @@ def evaluate(
     full_provenance: bool = False,
     weights: Weights | None = None,
     **options: Unpack[ScoreKeywords],
-) -> Report:
+) -> Report | MultilabelReport:
     """Evaluate a run, or several as an ensemble: one pass per view set, and every number from its scores.
+
+    A run of several labels an image is evaluated alone, without slices, studies, neighbours and unknown images; its
+    report is a `MultilabelReport`.
 
     Args:
         run: a `Run` or its folder; or the folder of a cross-validation (`train_folds`), whose folds are the members.
@@ -113,7 +119,14 @@ def evaluate(
     additions = Additions.of(unknown, neighbours, projection, corrupt, severities, shift)
     finished = tuple(read_study(each) for each in studies)
     first_run, *folds = members_of(run)
-    runs = open_runs([open_run(first_run, [data]), *folds, *members])
+    opened = open_run(first_run, [data], multilabel=True)
+    if opened.multilabel is not None:
+        others: dict[str, Any] = {"members": [*folds, *members], "select": select, "slices": slices, "studies": studies}
+        others |= {"reestimate": reestimate, "unknown": unknown, "neighbours": neighbours, "shift": shift}
+        others |= {"corrupt": corrupt if isinstance(corrupt, bool) else list(corrupt)}
+        others |= {"member_weights": "" if member_weights == "equal" else member_weights}
+        return evaluate_labels(opened, scoring, others, full_provenance=full_provenance)
+    runs = open_runs([opened, *folds, *members])
     table = None if slices is None else read_table(slices)
     scorer = open_scorer(runs, scoring)
     if folds and scorer.own and scorer.split != "test":
@@ -160,7 +173,7 @@ def evaluate(
         network=explainer.model,
         network_classes=explainer.classes,
         fitted=first.calibration if single else None,
-        data=dataset.describe(full=full_provenance) | _facts(first, scorer, notes, full=full_provenance),
+        data=dataset.describe(full=full_provenance) | facts(first, scorer, notes, full=full_provenance),
         root=Path(dataset.location) if dataset.location else None,
     )
     return replace(
@@ -225,33 +238,6 @@ def evaluate_model(
         root=root,
     )
     return replace(report, name=name, recipe=recipe, history=tuple(history), computed_with=computed_with)
-
-
-def relation(chosen: str, *, own_data: bool, recipe: dict[str, Any] | None = None) -> str:
-    """State in a sentence or two whether a run has seen the images of a split.
-
-    Args:
-        chosen: the split.
-        own_data: whether it belongs to the data that the run was trained on.
-        recipe: the recipe of that training.
-    """
-    if not own_data:
-        return "These images are other data than the run was trained on."
-    if chosen == "train":
-        return "These are the images that the run was trained on: expect less on new ones."
-    held_out = "These images were held out: the run was not trained on them."
-    if chose_epoch(recipe, chosen):
-        return f"{held_out} Its epoch was chosen on them, though: the result is somewhat optimistic."
-    return held_out
-
-
-def _facts(run: Run, scorer: Scorer, notes: Sequence[str], *, full: bool) -> dict[str, Any]:
-    dataset, trained = scorer.dataset, run.data if full else public_description(run.data)
-    return {
-        "evaluated": relation(scorer.split, own_data=scorer.own, recipe=run.recipe),
-        "trained_on": {key: trained[key] for key in ("given", "hash", "counts") if key in trained},
-        "notes": [*dataset.describe(full=full)["notes"], *notes],
-    }
 
 
 def _notes(scorer: Scorer, run: Run) -> list[str]:

@@ -46,7 +46,7 @@ def near_duplicates(
     Raises:
         InputError: nothing usable is at `data`; a run that cannot be loaded.
     """
-    run = open_run(run, [data])
+    run = open_run(run, [data], multilabel=True)
     dataset = open_for(run, data, data_dir, "skip")
     where = pick_device(device)
     held: dict[str, tuple[Vectors, IntArray]] = {}

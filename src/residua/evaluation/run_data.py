@@ -30,19 +30,37 @@ _SPLITTING = ("val_fraction", "seed", "train_images", "folds", "fold")
 _OTHER_RUN = "Use runs with the same classes: leave this run out"
 
 
-def open_run(run: Run | Path | str, beside: Iterable[object] = ()) -> Run:
+def open_run(run: Run | Path | str, beside: Iterable[object] = (), *, multilabel: bool = False) -> Run:
     """Return a run, loaded where it was given by name.
+
+    Here everything that takes a run decides whether it may be one of several labels an image: by default it may not.
 
     Args:
         run: a `Run`, its folder or a name that `load` takes.
         beside: the paths given after it; a run among them shows that the two were swapped.
+        multilabel: whether the caller does what is right for a run of several labels an image.
 
     Raises:
-        InputError: as `load`; a run whose network gives no logits of an image.
+        InputError: as `load`; a run whose network gives no logits of an image; see `refuse_multilabel`.
     """
     opened = run if isinstance(run, Run) else _loaded(run, beside)
     opened.spec.require_logits("evaluating, predicting or explaining")
-    return opened
+    return opened if multilabel else refuse_multilabel(opened)
+
+
+def refuse_multilabel(run: Run) -> Run:
+    """Return a run of one label an image.
+
+    Raises:
+        InputError: it is one of several: a softmax over its logits would answer wrongly.
+    """
+    if run.multilabel is not None:
+        raise InputError(
+            f"{run.name}, a run whose images may have several labels",
+            "a run of one label an image: what is asked for ranks classes that exclude each other",
+            "evaluate, compare, predict, explain, embed, similar, export and serve take runs of several labels",
+        )
+    return run
 
 
 def _loaded(run: Path | str, beside: Iterable[object]) -> Run:
@@ -87,13 +105,13 @@ def is_run_or_bundle(path: Path | str) -> bool:
         return False
 
 
-def open_runs(runs: Sequence[Run | Path | str]) -> list[Run]:
-    """Return runs, loaded where they were given by name.
+def open_runs(runs: Sequence[Run | Path | str], *, multilabel: bool = False) -> list[Run]:
+    """Return runs, loaded where they were given by name; `multilabel` as for `open_run`.
 
     Raises:
         InputError: a run is named twice.
     """
-    opened = [open_run(run, runs[index + 1 :]) for index, run in enumerate(runs)]
+    opened = [open_run(run, runs[index + 1 :], multilabel=multilabel) for index, run in enumerate(runs)]
     identities = [(run.folder.resolve(), run.bundle.kept) for run in opened]
     twice = [str(run.folder) for run, own in zip(opened, identities, strict=True) if identities.count(own) > 1]
     if twice:
@@ -125,10 +143,13 @@ def open_for(
 
         def opened(*, own: bool) -> Dataset:
             # The run has seen a part of its own data, and nothing of other data, which is therefore scored as a whole.
+            several = True if run.multilabel else None
             if own:
-                return open_data(data, table or own_table, data_dir=data_dir, on_bad=trained, **recorded)
+                return open_data(
+                    data, table or own_table, data_dir=data_dir, on_bad=trained, multilabel=several, **recorded
+                )
             judged: dict[str, Any] = {"on_bad": on_bad or "refuse", "val_fraction": 0.0, "partial": True}
-            return open_data(data, table, data_dir=data_dir, **judged)
+            return open_data(data, table, data_dir=data_dir, multilabel=several, **judged)
 
         # Opening a large set takes long: the likelier case comes first, the other only where the hash differs.
         expected = str(data) == known.get("given") or os.path.realpath(data) == known["location"]
@@ -172,11 +193,22 @@ def with_labels_of(run: Run, dataset: Dataset, split: Split, *, partial: bool = 
     Raises:
         InputError: the data has classes that the run does not know, or lacks some; both lists are named.
     """
+    if dataset.multilabel != (run.multilabel is not None):
+        kinds = ("one label", "several labels")[:: -1 if dataset.multilabel else 1]
+        raise InputError(
+            f"{dataset.given} with {kinds[0]} an image, for {run.folder}, which was trained on {kinds[1]}",
+            f"images with {kinds[1]} each",
+            "Name the table of the labels: labels=FILE.csv" if run.multilabel else "Give images of one label each",
+        )
     ours, theirs = set(run.classes), set(dataset.classes)
     if theirs - ours or (ours - theirs and not partial):
         raise _other_classes(run, f"the classes of {dataset.given}", "the data", dataset.classes, _OTHER_DATA)
     index_of = {name: index for index, name in enumerate(run.classes)}
     order = np.array([index_of[name] for name in dataset.classes], np.int64)
+    if dataset.multilabel:
+        labels = np.zeros((len(split), len(run.classes)), np.int64)
+        labels[:, order] = split.labels
+        return replace(split, labels=labels)
     return replace(split, labels=order[split.labels])
 
 

@@ -13,7 +13,7 @@ from residua._base.plain import plain
 from residua.exporting.gate import Step, Verdict
 from residua.exporting.names import CERTIFICATE, ExportPrecision, FormatName, Layout
 from residua.exporting.proof import ProofRow
-from residua.exporting.reading.stored import SCHEMA, StoredFile, StoredRun, signature
+from residua.exporting.reading.stored import MULTILABEL_SCHEMA, SCHEMA, StoredFile, StoredRun, signature
 from residua.runtime.environment import environment
 from residua.runtime.processor import processor
 
@@ -66,7 +66,8 @@ class Certificate:
 
     def write(self, folder: Path) -> None:
         """Write certificate.json into `folder`, signed: its "sha256" is that of the rest."""
-        document = {"schema": SCHEMA, **self.to_dict()}
+        schema = MULTILABEL_SCHEMA if "label_thresholds" in self.run else SCHEMA
+        document = {"schema": schema, **self.to_dict()}
         text = json.dumps(document | {"sha256": signature(document)}, indent=2, ensure_ascii=False)
         (folder / CERTIFICATE).write_text(text + "\n", encoding="utf-8")
 

@@ -42,13 +42,16 @@ def golden_of(run: Run, form: GraphForm) -> Golden:
 
 def stored_run(run: Run) -> StoredRun:
     """Return what a certificate states of a run."""
-    return {
+    stored: StoredRun = {
         "name": run.name,
         "model": run.spec.name,
         "weights_sha256": hash_tensors(run.model.state_dict()),
         "temperature": run.temperature,
         "preprocess": run.preprocess_spec.to_json(whole=True),
     }
+    if run.multilabel is not None:
+        stored["label_thresholds"] = list(run.multilabel.thresholds)
+    return stored
 
 
 def metadata(run: Run, form: GraphForm, precision: str) -> dict[str, str]:
@@ -57,8 +60,10 @@ def metadata(run: Run, form: GraphForm, precision: str) -> dict[str, str]:
     `preprocess` is the evaluation transform as JSON. Of numbers for each pixel it has shape and hash alone: then only
     a graph with the preprocessing inside can be used without the run. `thresholds` gives for some accuracies the
     probability from which on an answer is given; "{}" where the run has none. `rejection` is the score, and the
-    threshold above which an image is unknown: "null" where the run has none.
+    threshold above which an image is unknown: "null" where the run has none. `label_thresholds` is there where an image
+    may have several labels: the probability, a sigmoid, from which on it has each.
     """
+    several = run.multilabel
     return {
         "version": __version__,
         "model": run.spec.name,
@@ -71,6 +76,7 @@ def metadata(run: Run, form: GraphForm, precision: str) -> dict[str, str]:
         "input": "pixels of any size" if form.any_size else "pixels" if form.with_preprocessing else "normalised",
         "output": form.output,
         "precision": precision,
+        **({} if several is None else {"label_thresholds": json.dumps(list(several.thresholds))}),
     }
 
 

@@ -90,7 +90,8 @@ def export(
     The export sees golden images in batches of 1, 2, 7 and 32. It also sees the run's validation part, or the test
     part where there is none, in batches of these sizes in turn. In fp32 it must give the same top-1 for every image,
     and outputs within 1e-4 of the largest. In bf16 99.5% of the answers must agree. In int8 top-1 must not fall by
-    more than `max_drop`. Where the images are too few to decide that, the export is written and states it.
+    more than `max_drop`. Where the images are too few to decide that, the export is written and states it. Of several
+    labels an image, each label of each image is an answer, and int8 is refused.
 
     Args:
         run: a `Run`, its folder or a name that `load` takes.
@@ -128,7 +129,9 @@ def export(
     web = WebRuntime.open(None if runtime is None else Path(runtime)) if name == "web" else None
     limit: float = checked("max_drop", max_drop, MaxDrop, "Use max_drop=0.003 for 0.3 points")
     time: float = checked("ladder_seconds", ladder_seconds, Annotated[float, Span(0, above=True)])
-    opened = open_run(run, [data])
+    opened = open_run(run, [data], multilabel=True)
+    if chosen == "int8":
+        _refuse_int8_of_labels(opened)
     if web is not None:
         check_rejection(opened)
     folder = check_empty(out)
@@ -190,6 +193,15 @@ def export(
         if chosen == "int8" and not form.with_preprocessing and name in _ENGINES:
             _keep(opened, name, graph, certificate)
     return Export(folder, certificate)
+
+
+def _refuse_int8_of_labels(run: Run) -> None:
+    if run.multilabel is not None:
+        raise InputError(
+            f"precision='int8' of {run.name}, a run whose images may have several labels",
+            "one label per image: the ladder to int8 is judged by the loss of top-1",
+            "Use precision='fp32', or 'bf16' for OpenVINO",
+        )
 
 
 def _keep(run: Run, format: FormatName, folder: Path, certificate: Certificate) -> None:  # noqa: A002

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from residua._base.words import counted
 from residua.evaluation.measures.drop import AccuracyDrop, Answer, accuracy_drop
 from residua.exporting.names import LIMITS, MAX_DROP, ExportPrecision
-from residua.exporting.proof import Proof, ProofRow
+from residua.exporting.proof import LabelProofRow, Proof, ProofRow
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def judge(proof: Proof, precision: ExportPrecision, max_drop: float = MAX_DROP, 
     fp32 must hold its limits on every row, and bf16 on the labelled images, or on the golden ones where there are no
     others. A graph that resizes is held to the limits of bf16, as a grey level changes its logits. One answer may
     differ there however few images there are. int8 must not lose more than `max_drop` of top-1, a fraction of 1, on
-    the labelled images.
+    the labelled images. Where an image may have several labels, an answer is whether it has one of them.
     """
     if precision == "int8":
         return _judge_drop(proof, max_drop)
@@ -80,9 +80,9 @@ def _failure(row: ProofRow, agreement: float, error: float | None, *, spared: in
     where = f"{row.images} in batches of {', '.join(map(str, row.batches))}"
     if row.error is None:
         return f"{where}: an output is NaN or infinite"
-    differ = round(row.count * (1 - row.agreement))
+    differ = round(row.answers * (1 - row.agreement))
     if row.agreement < agreement and differ > spared:
-        return f"{where}: {differ} of {counted(row.count, 'answer')} differ, at most {1 - agreement:.1%} may"
+        return f"{where}: {differ} of {counted(row.answers, 'answer')} differ, at most {1 - agreement:.1%} may"
     if error is not None and row.error > error:
         return f"{where}: an output differs by {row.error:.1e} of the largest, at most {error:.0e} may"
     return ""
@@ -90,4 +90,10 @@ def _failure(row: ProofRow, agreement: float, error: float | None, *, spared: in
 
 def _held(rows: Sequence[ProofRow]) -> str:
     worst, least = max(row.error or 0.0 for row in rows), min(row.agreement for row in rows)
-    return f"{least:.2%} of the answers agree with eager's; outputs differ by at most {worst:.1e} of the largest"
+    answers = "answers"
+    if isinstance(rows[-1], LabelProofRow):
+        answers = "answers, one per image and label,"
+    held = f"{least:.2%} of the {answers} agree with eager's; outputs differ by at most {worst:.1e} of the largest"
+    if isinstance(rows[-1], LabelProofRow) and rows[-1].difference is not None:
+        held += f"; the mean average precision changes by {100 * rows[-1].difference:+z.2f} points"
+    return held

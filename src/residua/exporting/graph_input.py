@@ -19,7 +19,8 @@ class FromPixels(nn.Module):
     """The network with its preprocessing inside, but for resize and crop: uint8 (B, H, W, 3) -> probabilities (B, K).
 
     It normalises as `residua.data.preprocess.normalise` does, in the same order, and divides logits by the temperature.
-    With `gives_logits` the network's logits (B, K) are a second output.
+    With `gives_logits` the network's logits (B, K) are a second output. Where an image may have several labels, each
+    probability is the sigmoid of its logit.
     """
 
     scale: Tensor
@@ -27,10 +28,16 @@ class FromPixels(nn.Module):
     whitening: Tensor | None
 
     def __init__(
-        self, network: nn.Module, preprocess: PreprocessSpec, temperature: float, *, gives_logits: bool = False
+        self,
+        network: nn.Module,
+        preprocess: PreprocessSpec,
+        temperature: float,
+        *,
+        gives_logits: bool = False,
+        multilabel: bool = False,
     ) -> None:
         super().__init__()
-        self._gives_logits = gives_logits
+        self._gives_logits, self._multilabel = gives_logits, multilabel
         self.network, self.temperature = network, temperature
         self._center, self._std = preprocess.image_center, preprocess.image_std
         white = 1 if self._center or self._std else 255
@@ -52,7 +59,7 @@ class FromPixels(nn.Module):
         if self.whitening is not None:
             values = (values.flatten(1) @ self.whitening).reshape(values.shape)
         logits: Tensor = self.network(values.permute(0, 3, 1, 2))
-        probabilities = (logits / self.temperature).softmax(1)
+        probabilities = logits.sigmoid() if self._multilabel else (logits / self.temperature).softmax(1)
         return (probabilities, logits) if self._gives_logits else probabilities
 
 
@@ -67,6 +74,7 @@ class GraphForm:
             normalised float32 (B, 3, H, W) and gives logits.
         any_size: whether it resizes and crops too, and H and W are free.
         gives_logits: whether logits are an output behind the probabilities.
+        thresholds: from which probability on an image has each label, (K,), where it may have several; else ().
     """
 
     preprocess: PreprocessSpec
@@ -74,11 +82,13 @@ class GraphForm:
     with_preprocessing: bool
     any_size: bool = False
     gives_logits: bool = False
+    thresholds: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, run: Run, *, with_preprocessing: bool) -> GraphForm:
         """Return the form of a run's graph."""
-        return cls(run.preprocess_spec, run.temperature, with_preprocessing)
+        thresholds = run.multilabel.thresholds if run.multilabel else ()
+        return cls(run.preprocess_spec, run.temperature, with_preprocessing, thresholds=thresholds)
 
     @property
     def output(self) -> str:
@@ -101,7 +111,9 @@ class GraphForm:
         """Return the module to export, given (B, 3, H, W) -> logits."""
         if not self.with_preprocessing:
             return network
-        return FromPixels(network, self.preprocess, self.temperature, gives_logits=self.gives_logits).eval()
+        several, gives_logits = bool(self.thresholds), self.gives_logits
+        around = FromPixels(network, self.preprocess, self.temperature, gives_logits=gives_logits, multilabel=several)
+        return around.eval()
 
     def fed(self, pixels: Pixels) -> Tensor:
         """Return what the graph takes for uint8 (B, H, W, 3), resized and cropped."""
@@ -112,7 +124,20 @@ class GraphForm:
 
     def expected(self, logits: Tensor) -> Tensor:
         """Return what the graph should give where the network gives these logits."""
-        return (logits.float() / self.temperature).softmax(1) if self.with_preprocessing else logits.float()
+        if not self.with_preprocessing:
+            return logits.float()
+        return logits.float().sigmoid() if self.thresholds else (logits.float() / self.temperature).softmax(1)
+
+    def answers(self, outputs: Tensor) -> Tensor:
+        """Return what outputs (N, K) decide, to be compared: the most probable class (N,), or each label (N, K).
+
+        -1 stands for an output that is NaN, which agrees with nothing.
+        """
+        if not self.thresholds:
+            return torch.where(outputs.isnan().any(1), -1, outputs.argmax(1))
+        probabilities = (outputs if self.with_preprocessing else outputs.sigmoid()).double()
+        decided = (probabilities >= torch.tensor(self.thresholds, dtype=torch.float64)).long()
+        return torch.where(outputs.isnan(), -1, decided)
 
 
 Answers = Callable[[Tensor], Tensor]

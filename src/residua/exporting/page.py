@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment
 
+from residua.exporting.proof import LabelProofRow, ProofRow
 from residua.figures import pages
 
 if TYPE_CHECKING:
     from residua.exporting.certificate import Certificate
-    from residua.exporting.proof import ProofRow
 
 ANSWERS = {"passes": "passes", "fails": "fails", "undecided": "cannot be decided"}
 COLUMNS = (
@@ -25,6 +26,8 @@ COLUMNS = (
     "difference, points",
     "95% interval",
 )
+OF_TOP1 = {"eager top-1": "eager mAP", "top-1": "mAP"}
+"""Names of columns where an image may have several labels."""
 FORMATS = {"onnx": "ONNX", "openvino": "OpenVINO", "torch": "torch.export", "web": "a web page"}
 
 
@@ -38,25 +41,39 @@ def render(certificate: Certificate) -> str:
             answers=ANSWERS,
             answer=ANSWERS[certificate.verdict.answer],
             format=FORMATS[certificate.format],
-            columns=COLUMNS,
+            columns=columns_of(certificate.rows),
             cells=cells,
         )
     )
 
 
+def columns_of(rows: Sequence[ProofRow]) -> list[str]:
+    """Return the names of the columns of a proof."""
+    several = bool(rows) and isinstance(rows[0], LabelProofRow)
+    return [OF_TOP1.get(name, name) if several else name for name in COLUMNS]
+
+
+def rates_of(row: ProofRow) -> tuple[float | None, float | None]:
+    """Return what eager and the export reach on the images of a row: top-1, or the mean average precision."""
+    if isinstance(row, LabelProofRow):
+        return row.eager_mean_average_precision, row.mean_average_precision
+    return row.eager_top1, row.top1
+
+
 def cells(row: ProofRow) -> list[tuple[str, str]]:
     """Return what a row of the proof shows behind the name of its images: (column, text)."""
+    eager, export = rates_of(row)
     texts = [
         ", ".join(map(str, row.batches)),
         f"{row.count:,}",
         _percent(row.agreement),
         "not finite" if row.error is None else f"{row.error:.1e}",
-        _percent(row.eager_top1),
-        _percent(row.top1),
+        _percent(eager),
+        _percent(export),
         "–" if row.difference is None else points(row.difference),
         "–" if row.interval is None else " to ".join(map(points, row.interval)),
     ]
-    return list(zip(COLUMNS[1:], texts, strict=True))
+    return list(zip(columns_of([row])[1:], texts, strict=True))
 
 
 def points(rate: float) -> str:

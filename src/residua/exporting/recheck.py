@@ -92,7 +92,11 @@ def check_export(
     name, precision = check_form(stored["format"], stored["precision"])
     preprocess = PreprocessSpec.from_json(stored["run"]["preprocess"])
     form = GraphForm(
-        preprocess, stored["run"]["temperature"], stored["with_preprocessing"], stored.get("any_size", False)
+        preprocess,
+        stored["run"]["temperature"],
+        stored["with_preprocessing"],
+        stored.get("any_size", False),
+        thresholds=tuple(stored["run"].get("label_thresholds", ())),
     )
     part = None if run is None else _part(stored["run"], run, data, data_dir, on_bad, progress)
     graph = graph_of(folder, stored).parent
@@ -131,7 +135,7 @@ def _part(
     on_bad: BadPolicy | None,
     progress: Progress | None,
 ) -> Part:
-    opened = open_run(run, [data])
+    opened = open_run(run, [data], multilabel=True)
     if opened.weights_sha256 != stored["weights_sha256"]:
         raise InputError(
             f"{opened.folder}, whose weights have the SHA-256 {opened.weights_sha256[:16]}…",

@@ -59,6 +59,23 @@ class Explanation:
     map: npt.NDArray[np.float32] = field(repr=False, compare=False)
 
 
+@dataclass(frozen=True)
+class LabelExplanation(Explanation):
+    """The answer for an image that may have several labels, and the map of the evidence for one of them.
+
+    Attributes:
+        labels: those that the image is given, most probable first; () for none.
+        probabilities: of each, in the order of `labels`; they do not sum to 1.
+        target: the label that was explained: each that the image is given, or else the most probable one.
+        true: None.
+        probability: of the target.
+        threshold: from which on it is given.
+    """
+
+    probability: float
+    threshold: float
+
+
 def explain(
     run: Run | Path | str,
     paths: Paths,
@@ -98,11 +115,13 @@ def explain_stream(
 ) -> Iterator[Explanation | BadFile]:
     """Yield one `Explanation` or `BadFile` per file, in the order given, holding two batches and a sheet at most.
 
+    Of a run of several labels an image, a `LabelExplanation` for each label that it is given comes of each file.
+
     Args:
         run: a `Run` or its folder.
         paths: files, and folders whose images are found recursively, sorted, as training finds them.
         method: "gradcam", "gradcam++", "integrated-gradients" (from black), "occlusion" or "smoothgrad".
-        target: the class to explain, by name; by default each image's predicted class.
+        target: the class to explain, by name; by default each image's predicted class, or each of its labels.
         layer: the end point that gradcam and gradcam++ weight; by default the last convolutional layer.
         out: a PNG to write. One file gets its picture beside the overlay; more, or a folder, contact sheets of 32:
             FILE.png, FILE-2.png, …. None writes no picture.
@@ -119,7 +138,7 @@ def explain_stream(
     at_least_one(top=top, batch_size=batch_size)
     listed = list(each_path(paths))
     out = None if out is None else _checked_out(Path(out))
-    run = open_run(run, listed)
+    run = open_run(run, listed, multilabel=True)
     if target is not None and target not in run.classes:
         wanted = (
             some(list(run.classes), 12) if len(run.classes) <= 12 else f"one of the run's {len(run.classes)} classes"
@@ -152,25 +171,28 @@ def _checked_out(out: Path) -> Path:
 
 def _stream(job: _Job, listed: list[Path], batch_size: int, out: Path | None) -> Iterator[Explanation | BadFile]:
     model = on_device(job.run.model, job.device)
-    single = len(listed) == 1 and os.path.isfile(listed[0])
+    several = job.run.multilabel is not None and job.target is None
+    single = len(listed) == 1 and os.path.isfile(listed[0]) and not several
     sheets = None if out is None or single else ContactSheets(out, _title(job))
     # However this ends: answers that were given name the sheet that was begun.
     with nullcontext() if sheets is None else closing(sheets):
         spec = job.run.preprocess_spec
         for batch in batches(image_files(listed), spec, batch_size=batch_size, workers=default_workers()):
             good = [each for each in batch if isinstance(each, DecodedImage)]
-            answers = iter(_explained(job, model, good) if good else ())
+            explained = _labels_explained if job.run.multilabel else _each_explained
+            answers = iter(explained(job, model, good) if good else ())
             for each in batch:
                 if isinstance(each, BadFile):
                     yield each
                     continue
-                answer, file = next(answers), out
-                panel = _panel(answer, each.pixels, brief=not single)
-                if sheets is not None:
-                    file = sheets.add(panel)
-                elif out is not None:
-                    write_panel(out, panel)
-                yield replace(answer, file=None if file is None else str(file))
+                for answer in next(answers):
+                    file = out
+                    panel = _panel(answer, each.pixels, brief=not single)
+                    if sheets is not None:
+                        file = sheets.add(panel)
+                    elif out is not None:
+                        write_panel(out, panel)
+                    yield replace(answer, file=None if file is None else str(file))
             batch.clear()
 
 
@@ -179,6 +201,49 @@ def _true_class(file: ImageFile, classes: frozenset[str]) -> str | None:
     depth = 1 if file.path == file.root else len(file.path.parents) - len(file.root.parents)
     above = file.path.absolute().parents[:depth]
     return next((folder.name for folder in above if folder.name in classes), None)
+
+
+def _each_explained(job: _Job, model: nn.Module, good: list[DecodedImage]) -> list[list[Explanation]]:
+    return [[answer] for answer in _explained(job, model, good)]
+
+
+def _labels_explained(job: _Job, model: nn.Module, good: list[DecodedImage]) -> list[list[Explanation]]:
+    """Return an explanation of each label that each image is given; of the most probable one where it is given none."""
+    assert isinstance(model, Classifier)
+    run = job.run
+    assert run.multilabel is not None
+    images = as_batch([each.pixels for each in good], run.preprocess_spec, job.device)
+    with torch.inference_mode():
+        rankings = ranked(run, model(images), job.top)
+    answers: list[list[Explanation]] = []
+    for row, (each, ranking) in enumerate(zip(good, rankings, strict=True)):
+        every = ranking.all_probabilities or {}
+        targets = [job.target] if job.target else list(ranking.labels) or [max(every, key=every.__getitem__)]
+        indices = torch.tensor([run.classes.index(name) for name in targets], device=job.device)
+        repeated = images[row : row + 1].expand(len(targets), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        attribution = attribute(job.method, model, repeated, run.preprocess_spec, indices, job.layer)
+        maps = attribution.maps.to("cpu", torch.float32).numpy()
+        answers.append(
+            [
+                LabelExplanation(
+                    path=str(each.file.path),
+                    labels=ranking.labels,
+                    probabilities=ranking.probabilities,
+                    target=target,
+                    true=None,
+                    method=job.method,
+                    layer=attribution.layer,
+                    delta=None if attribution.delta is None else float(attribution.delta[at]),
+                    evidence=float(maps[at].max()),
+                    file=None,
+                    map=maps[at],
+                    probability=every[target],
+                    threshold=run.multilabel.thresholds[run.classes.index(target)],
+                )
+                for at, target in enumerate(targets)
+            ]
+        )
+    return answers
 
 
 def _explained(job: _Job, model: nn.Module, good: list[DecodedImage]) -> list[Explanation]:
@@ -222,6 +287,8 @@ def _title(job: _Job) -> str:
 
 def _panel(answer: Explanation, pixels: Pixels, *, brief: bool) -> Panel:
     """Return the image with the lines below it; in a contact sheet (`brief`) the title states the rest."""
+    if isinstance(answer, LabelExplanation):
+        return _label_panel(answer, pixels, brief=brief)
     (first, sure), *others = zip(answer.labels, answer.probabilities, strict=True)
     wrong = answer.true is not None and answer.true != first
     lines = [f"{answer.true} taken for {first}  {sure:.1%}" if wrong else f"{first}  {sure:.1%}"]
@@ -234,3 +301,17 @@ def _panel(answer: Explanation, pixels: Pixels, *, brief: bool) -> Panel:
         lines += [f"then {', '.join(f'{label} {share:.1%}' for label, share in others)}"] * bool(others)
         lines += [f"evidence for {answer.target}, {how}" if answer.evidence else f"{nothing}, {how}", name]
     return Panel(pixels, answer.map, lines, wrong)
+
+
+def _label_panel(answer: LabelExplanation, pixels: Pixels, *, brief: bool) -> Panel:
+    """Return the image with the label that is explained, and whether it is given."""
+    verdict = "" if answer.target in answer.labels else f"  not given, below {answer.threshold:.1%}"
+    lines = [f"{answer.target}  {answer.probability:.1%}{verdict}"]
+    name = Path(answer.path).name
+    nothing = f"no evidence for {answer.target}"
+    if brief:
+        return Panel(pixels, answer.map, [*lines, name if answer.evidence else f"{nothing}: {name}"], False)
+    how = f"{answer.method} of {answer.layer}" if answer.layer else answer.method
+    lines += [f"labels: {', '.join(answer.labels) or 'none'}"]
+    lines += [f"evidence for {answer.target}, {how}" if answer.evidence else f"{nothing}, {how}", name]
+    return Panel(pixels, answer.map, lines, False)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from residua._base.errors import InputError
+from residua.data.tables.label_table import SEPARATOR
 from residua.inference.image_files import BadFile, Images
 from residua.inference.predict import predict_stream
-from residua.weights.prediction import Prediction
+from residua.weights.prediction import LabelPrediction, Prediction
 from residua.weights.run import Run
 
 Library = Literal["pandas", "polars"]
@@ -20,6 +21,9 @@ def predict_frame(
     run: Run | Path | str, images: Images, *, top: int = 1, library: Library | None = None, **options: Any
 ) -> Any:
     """Return a row per image, in the order given: path, label, probability, and more columns where there is more.
+
+    Of a run of several labels an image, `labels` has them with ";" between, as in a table of labels. p(LABEL) is the
+    probability of each.
 
     With `top` above 1 the further classes are label2, probability2, …. Of a run with a rejection, `unknown` states what
     it decides. Where an image gives no answer, `error` states why and the rest of its row is empty; it is a column of
@@ -57,6 +61,8 @@ def _library(name: Library | None) -> Any:
 
 def _columns(answers: Iterable[Prediction | BadFile]) -> dict[str, list[Any]]:
     rows = list(answers)
+    if (first := next((row for row in rows if isinstance(row, LabelPrediction)), None)) is not None:
+        return _label_columns(rows, list(first.all_probabilities))
     good = [row for row in rows if isinstance(row, Prediction)]
     ranks = range(max((len(row.labels) for row in good), default=1))
     columns: dict[str, list[Any]] = {"path": [row.path for row in rows]}
@@ -70,3 +76,14 @@ def _columns(answers: Iterable[Prediction | BadFile]) -> dict[str, list[Any]]:
         columns["unknown"] = [row.unknown if isinstance(row, Prediction) else None for row in rows]
     columns["error"] = [row.reason if isinstance(row, BadFile) else None for row in rows]
     return columns
+
+
+def _label_columns(rows: list[Prediction | BadFile], classes: list[str]) -> dict[str, list[Any]]:
+    good = [row if isinstance(row, LabelPrediction) else None for row in rows]
+    columns: dict[str, list[Any]] = {
+        "path": [row.path for row in rows],
+        "labels": [None if row is None else SEPARATOR.join(row.labels) for row in good],
+    }
+    for name in classes:
+        columns[f"p({name})"] = [None if row is None else row.all_probabilities[name] for row in good]
+    return columns | {"error": [row.reason if isinstance(row, BadFile) else None for row in rows]}

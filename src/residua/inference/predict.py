@@ -56,7 +56,8 @@ def predict_stream(
         run: a `Run` or its folder.
         paths: files, and folders whose images are found recursively, sorted, as training finds them; encoded bytes,
             open files, Pillow images, uint8 arrays (H, W, 3) or (H, W), one or several of them, mixed.
-        top: classes per prediction; all where there are fewer.
+        top: classes per prediction; all where there are fewer. Of a run of several labels an image, whose answers are
+            `LabelPrediction`, it has no effect: they have the labels that reach their thresholds.
         batch_size: images per forward pass.
         device: "cpu", "cuda", …; by default the GPU where there is one.
         engine: what computes the logits: "eager", "compiled", "native", "onnxruntime", "openvino" or "auto".
@@ -71,7 +72,11 @@ def predict_stream(
     at_least_one(top=top, batch_size=batch_size, workers=workers)
     files = each_image(paths)
     predictor = Predictor.open(
-        open_run(run, listed(paths)), device=device, engine=engine, precision=precision, batch_size=batch_size
+        open_run(run, listed(paths), multilabel=True),
+        device=device,
+        engine=engine,
+        precision=precision,
+        batch_size=batch_size,
     )
     return _stream(predictor, files, top, batch_size, workers)
 
@@ -98,8 +103,7 @@ def answered_batches(
             if isinstance(each, BadFile):
                 done.append(each)
             else:
-                answer = next(answers)
-                done.append(Prediction(each.file.name, answer.labels, answer.probabilities, answer.unknown))
+                done.append(next(answers).answer(each.file.name))
         # Answered pixels are released before the next batch is collected.
         batch.clear()
         yield done

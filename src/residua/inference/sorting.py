@@ -18,10 +18,11 @@ from residua._base.errors import Damaged, InputError
 from residua._base.files import check_local, sha256_file
 from residua._base.json_file import parse_json
 from residua.inference.answers.names import Way
-from residua.weights.prediction import Prediction
+from residua.weights.prediction import LabelPrediction, Prediction
 
-UNKNOWN, UNSURE = "unknown", "unsure"
-"""The folders of images that are like no class, and of those whose class is too little probable."""
+UNKNOWN, UNSURE, UNLABELLED = "unknown", "unsure", "no label"
+"""The folders of images that are like no class, of those whose class is too little probable, and of those that have
+none of several labels."""
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 
 
@@ -55,7 +56,7 @@ def verdict(answer: Prediction, threshold: float | None) -> str | None:
 
 @dataclass
 class Sorter:
-    """Puts files into folders by class, below one folder.
+    """Puts files into folders by class, below one folder; a file with several labels into the folder of each.
 
     Attributes:
         folder: below which they are put.
@@ -101,9 +102,30 @@ class Sorter:
         Raises:
             OSError: it cannot be written or read.
         """
-        source = Path(answer.path).absolute()
+        if isinstance(answer, LabelPrediction):
+            return self._put_labels(answer)
         label = verdict(answer, self.threshold)
-        folder = self.folder.absolute() / (label or self._folder_of(answer.labels[0]))
+        return self._put_into(Path(answer.path).absolute(), label or self._folder_of(answer.labels[0]))
+
+    def _put_labels(self, answer: LabelPrediction) -> Path:
+        """Put a file into the folder of each of its labels; return the first place.
+
+        Raises:
+            InputError: files are to be moved, or only what is sure.
+        """
+        if self.way == "move" or self.threshold is not None:
+            option = "sort='move'" if self.way == "move" else f"threshold={self.threshold}"
+            raise InputError(
+                f"{option} of a run whose images may have several labels",
+                "a copy or a link in the folder of each label, by the thresholds of the run",
+                "Use sort='copy' or sort='link', without threshold",
+            )
+        source = Path(answer.path).absolute()
+        places = [self._put_into(source, self._folder_of(label, UNLABELLED)) for label in answer.labels]
+        return places[0] if places else self._put_into(source, UNLABELLED)
+
+    def _put_into(self, source: Path, name: str) -> Path:
+        folder = self.folder.absolute() / name
         folder.mkdir(parents=True, exist_ok=True)
         digest = sha256_file(source) if self.way == "copy" else ""
         for number in itertools.count(1):
@@ -132,12 +154,12 @@ class Sorter:
             return target.is_symlink() and os.readlink(target) == str(source)
         return self.way == "copy" and target.is_file() and filecmp.cmp(source, target, shallow=False)
 
-    def _folder_of(self, label: str) -> str:
-        """Return a folder's name for a class; no two classes share one."""
+    def _folder_of(self, label: str, *also: str) -> str:
+        """Return a folder's name for a class; no two classes share one, and none is one of `also`."""
         if label not in self._names:
             plain = _UNSAFE.sub("_", label)[:100].strip(" .") or "_"
             names = (plain if number == 1 else f"{plain}-{number}" for number in itertools.count(1))
-            taken = {UNKNOWN, UNSURE, *self._names.values()}
+            taken = {UNKNOWN, UNSURE, *also, *self._names.values()}
             self._names[label] = next(name for name in names if name not in taken)
         return self._names[label]
 

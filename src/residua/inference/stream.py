@@ -31,6 +31,7 @@ from residua.runtime.device import on_device
 from residua.runtime.engines.auto import open_fastest
 from residua.runtime.engines.engine import Engine, open_engine
 from residua.specs.preprocess import PreprocessSpec
+from residua.weights.prediction import LabelPrediction, Prediction
 from residua.weights.run import Picture, Run, pixels_of
 
 T = TypeVar("T")
@@ -58,11 +59,20 @@ class Ranking:
         labels: class names, most probable first.
         probabilities: in the order of `labels`; fractions of 1.
         unknown: whether the run's rejection calls the image unknown; None where it has none.
+        all_probabilities: of every label by name where an image may have several: then `labels` are those that reach
+            their thresholds. None where it has one.
     """
 
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
     unknown: bool | None = None
+    all_probabilities: dict[str, float] | None = None
+
+    def answer(self, path: str) -> Prediction:
+        """Return the answer for the file of this name."""
+        if self.all_probabilities is None:
+            return Prediction(path, self.labels, self.probabilities, self.unknown)
+        return LabelPrediction(path, self.labels, self.probabilities, self.unknown, self.all_probabilities)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,12 +189,12 @@ def as_batch(images: Sequence[Pixels], spec: PreprocessSpec, device: torch.devic
 
 
 def ranked(run: Run, logits: Tensor, top: int) -> list[Ranking]:
-    """Return the `top` classes of each image at the run's temperature.
+    """Return the `top` classes of each image at the run's temperature; where it may have several labels, those it has.
 
     Args:
-        run: its classes and its temperature are used.
+        run: its classes, its temperature and its thresholds are used.
         logits: (B, K).
-        top: classes per image; all where there are fewer.
+        top: classes per image; all where there are fewer. Of no effect on several labels.
 
     Raises:
         NotFinite: the logits hold NaN or infinity.
@@ -194,12 +204,25 @@ def ranked(run: Run, logits: Tensor, top: int) -> list[Ranking]:
         raise NotFinite(
             f"{run.folder} gives logits that are NaN or infinite", "finite logits", "Train again: it diverged"
         )
+    if run.multilabel is not None:
+        return _labelled(run.classes, run.multilabel.thresholds, logits.sigmoid())
     # A stable sort: of equal logits the lower class index comes first, as in evaluation.
     values, order = (logits / run.temperature).softmax(dim=1).sort(dim=1, descending=True, stable=True)
     return [
         Ranking(tuple(run.classes[index] for index in indices), tuple(row))
         for indices, row in zip(order[:, :top].tolist(), values[:, :top].tolist(), strict=True)
     ]
+
+
+def _labelled(classes: Sequence[str], thresholds: Sequence[float], probabilities: Tensor) -> list[Ranking]:
+    """Return the labels of each image whose probabilities, (B, K), reach their thresholds, most probable first."""
+    rankings = []
+    for row in probabilities.tolist():
+        order = sorted(range(len(row)), key=lambda index: -row[index])
+        chosen = [index for index in order if row[index] >= thresholds[index]]
+        labels, shares = tuple(classes[index] for index in chosen), tuple(row[index] for index in chosen)
+        rankings.append(Ranking(labels, shares, all_probabilities=dict(zip(classes, row, strict=True))))
+    return rankings
 
 
 def prepared(source: Picture, spec: PreprocessSpec) -> Pixels:

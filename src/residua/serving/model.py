@@ -150,6 +150,11 @@ class ModelVersion:
         """Return all outputs of the protocol by name."""
         return {LOGITS: logits, PROBABILITIES: self.network.probabilities(logits).astype(np.float32)}
 
+    @property
+    def _thresholds(self) -> dict[str, float]:
+        """The thresholds of several labels an image, by label."""
+        return dict(zip(self.description.classes, self.description.label_thresholds or (), strict=True))
+
     def metadata(self, versions: Sequence[str]) -> dict[str, Any]:
         """Return the protocol's description of the model."""
         signature = self.signature
@@ -205,4 +210,5 @@ class ModelVersion:
             "engine": stated.engine,
             "precision": stated.precision,
             "explains": stated.explains,
+            **({} if stated.label_thresholds is None else {"label_thresholds": self._thresholds}),
         }

@@ -8,6 +8,7 @@ from residua._version import __version__
 from residua.serving.settings import Settings
 from residua.serving.wire.tensors import DATATYPES
 
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 _TEXT, _WHOLE, _TRUTH = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
 _PARAMETERS = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
 
@@ -98,9 +99,11 @@ _SCHEMAS: dict[str, Any] = {
                 name=_TEXT,
                 error=_TEXT,
                 labels=_list(_TEXT),
-                probabilities=_list({"type": "number", "minimum": 0, "maximum": 1}),
+                probabilities=_list(_SHARE),
                 unknown={"type": ["boolean", "null"]},
                 threshold={"type": ["number", "null"]},
+                # Where an image may have several labels: `labels` are those that reach their thresholds.
+                all_probabilities={"type": "object", "additionalProperties": _SHARE},
                 image={"type": ["string", "null"]},
                 overlay={"type": ["string", "null"]},
                 method={"type": ["string", "null"]},

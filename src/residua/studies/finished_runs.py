@@ -15,7 +15,7 @@ from residua._base.words import some
 from residua.anatomy.cost import cost
 from residua.evaluation.evaluate import evaluate_model
 from residua.evaluation.report.study_section import STUDY_HTML, STUDY_JSON
-from residua.evaluation.run_data import open_for
+from residua.evaluation.run_data import open_for, refuse_multilabel
 from residua.runtime.environment import environment
 from residua.studies.command import command_of_runs
 from residua.studies.measures.subject import Subject
@@ -44,7 +44,7 @@ def study_runs(
             that the study cannot take apart; a folder that holds something else.
     """
     assert chosen.measure is not None
-    loaded = [load(run) for run in runs]
+    loaded = [refuse_multilabel(load(run)) for run in runs]
     names = [run.name for run in loaded]
     if len(set(names)) != len(names):
         raise InputError(

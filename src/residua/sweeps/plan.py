@@ -96,6 +96,12 @@ def plan_sweep(
         if images not in opened:
             opened[images] = large.open_data(data, data_dir, table, None)
         dataset = opened[images]
+        if dataset.multilabel:
+            raise InputError(
+                f"a sweep of {dataset.given}, whose images may have several labels",
+                "one label per image: cells are ranked by top-1",
+                "Train each run by itself, and compare them",
+            )
         missing.append(request.missing_weights)
         own = request.recipes.of(len(dataset.splits["train"]))
         members += [Member(cell, seed, _job(request, own, seed, dataset, folder)) for seed in range(seeds)]

@@ -10,17 +10,24 @@ from residua._base.files import writing
 from residua._base.run_files import MODEL_FILE
 from residua._base.signals import StopRequest
 from residua._base.words import clock, counted
-from residua.evaluation.evaluate import evaluate_model, relation
+from residua.evaluation.evaluate import evaluate_model
+from residua.evaluation.multilabel.report import MultilabelReport
+from residua.evaluation.relation import relation
 from residua.evaluation.report.report import Report, write_report
 from residua.families.build import build
 from residua.training.folder.checkpoint import list_checkpoints, save_weights
+from residua.training.folder.labels_report import LABEL_RATES, closing_sentences, evaluate_labels_of
 from residua.training.recipe_file import to_dict
-from residua.training.trainer import MEASURES, Trainer
+from residua.training.step.label_kind import MEASURES
+from residua.training.trainer import Trainer
 from residua.training.trials.find_rate import read_search
 from residua.weights.bundle.write import save_bundle
 
+_RATES = ("split", "count", "top1", "top1_interval", "top5", "balanced_accuracy", "macro_f1", "loss")
+"""What the bundle states of the report."""
 
-def finish(trainer: Trainer, stop: StopRequest) -> Report:
+
+def finish(trainer: Trainer, stop: StopRequest) -> Report | MultilabelReport:
     """Evaluate the network, write the bundle and the report, then remove the checkpoints; return the report.
 
     The last checkpoint is the training's end, so that a run killed in here finishes from it. It goes last.
@@ -29,7 +36,8 @@ def finish(trainer: Trainer, stop: StopRequest) -> Report:
         Stopped: a signal came; what is written already stays, and the run is resumed like any other.
     """
     plan = trainer.plan
-    report = _evaluate(trainer, stop)
+    report: Report | MultilabelReport
+    report = evaluate_labels_of(trainer, _kept(trainer), stop) if trainer.multilabel else _evaluate(trainer, stop)
     stop.check()
     request, initial = plan.request, plan.request.named_weights
     with writing(plan.folder / MODEL_FILE):
@@ -43,10 +51,16 @@ def finish(trainer: Trainer, stop: StopRequest) -> Report:
             data=plan.dataset.describe(full=request.full_provenance),
             recipe=to_dict(plan.recipe),
             initial_weights={"given": initial.given, "sha256": initial.sha256} if initial else None,
+            multilabel=report.thresholds if isinstance(report, MultilabelReport) else None,
         )
         write_report(plan.folder, report)
         _keep_best_and_last(trainer)
     trainer.display.say(_kept_epoch(trainer))
+    if isinstance(report, MultilabelReport):
+        for sentence in closing_sentences(trainer, report):
+            trainer.display.say(sentence)
+        stop.check()
+        return report
     low, high = report.top1_interval
     trainer.display.say(
         f"{report.split} accuracy {report.top1:.2%} (95% interval {low:.2%} to {high:.2%}, "
@@ -122,13 +136,14 @@ def _evaluate(trainer: Trainer, stop: StopRequest) -> Report:
     return report if search is None else dataclasses.replace(report, rate_search=search)
 
 
-def _metrics(trainer: Trainer, report: Report) -> dict[str, Any]:
+def _metrics(trainer: Trainer, report: Report | MultilabelReport) -> dict[str, Any]:
     state = trainer.state
-    rates = ("split", "count", "top1", "top1_interval", "top5", "balanced_accuracy", "macro_f1", "loss")
+    rates = LABEL_RATES if isinstance(report, MultilabelReport) else _RATES
     metrics = {name: getattr(report, name) for name in rates}
     metrics |= {"epochs": state.epoch, "steps": trainer.global_step, "computed_with": trainer.computed_with()}
     if state.best_epoch:
-        metrics |= {"best_epoch": state.best_epoch, "best_val_top1": state.best_top1}
+        metrics |= {"best_epoch": state.best_epoch}
+        metrics |= {} if trainer.multilabel else {"best_val_top1": state.best_top1}
         if (by := trainer.plan.recipe.keep_by) != "top1":
             metrics |= {f"best_val_{by}": state.best_score}
     return metrics

@@ -77,7 +77,8 @@ def train(
         progress: whether stderr shows where the run stands.
         data_dir: where downloaded archives lie.
         labels: a table with a row per image, CSV or parquet: `path,label[,split][,group]`; when resuming, the run's
-            own. Paths are relative to `data` or to the table, with or without their endings.
+            own. Paths are relative to `data` or to the table, with or without their endings. With a label "a;b" in any
+            row, an image may have several labels, or none.
         columns: names of its columns by role, such as "path=image_id,label=breed"; usual names are recognised.
         groups: the column of what belongs together, such as a patient: no group crosses parts.
         model_edits: fields of the spec to change, such as {"shortcut": "none"}.
@@ -157,7 +158,8 @@ def train(
                 report = finish(trainer, stop)
                 if follow.active:
                     follow.numbers(trainer.global_step, final_numbers(report.to_dict()))
-                    follow.image(trainer.global_step, "confusion", confusion_picture(report.confusion, report.classes))
+                    if (confusion := getattr(report, "confusion", None)) is not None:
+                        follow.image(trainer.global_step, "confusion", confusion_picture(confusion, report.classes))
             except Stopped:
                 state = f"after step {trainer.global_step} of {trainer.plan.total_steps}; all is saved"
                 raise stop.interrupted(stop.signal, state) from None
@@ -217,12 +219,13 @@ def _advised(error: Diverged, trainer: Trainer, stop: StopRequest) -> Diverged:
 
 def _train(trainer: Trainer, stop: StopRequest, follow: Following, profiler: Profiler | None) -> None:
     warned, first, balanced = False, trainer.state.epoch + 1, trainer.plan.recipe.keep_by != "top1"
+    several = trainer.multilabel
     while not trainer.done:
         number = trainer.state.epoch + 1
         if not trainer.display.live:
             trainer.display.say(f"Epoch {number}: learning rate {trainer.rate(trainer.global_step):.6g}")
         elif number == first:
-            trainer.display.say(header(balanced=balanced))
+            trainer.display.say(header(balanced=balanced, multilabel=several))
         if trainer.plan.recipe.probe_views:
             probe(trainer, stop)
         else:
@@ -236,7 +239,7 @@ def _train(trainer: Trainer, stop: StopRequest, follow: Following, profiler: Pro
         due = trainer.done or trainer.cheap_to_save()
         if trainer.display.live:
             best = trainer.state.best_epoch == number
-            trainer.display.say(row(trainer.state.history[-1], balanced=balanced, best=best))
+            trainer.display.say(row(trainer.state.history[-1], balanced=balanced, best=best, multilabel=several))
         elif verdict:
             trainer.display.say(f"Epoch {number}: {verdict}{_whereabouts(trainer, number, due)}")
         if not warned and (sentence := _far_above_guessing(trainer)):
@@ -263,12 +266,12 @@ def _steps(trainer: Trainer, stop: StopRequest, profiler: Profiler | None) -> No
 def _far_above_guessing(trainer: Trainer) -> str:
     """Return a sentence where the loss of the epoch that ended is far above that of guessing, else ""."""
     line = trainer.state.history[-1]
-    if line["epoch"] > _EARLY_EPOCHS:
+    if line["epoch"] > _EARLY_EPOCHS or trainer.balance.positives is not None:
         return ""
     return far_above_guessing(
         line["train_loss"],
         line["val_loss"],
-        classes=len(trainer.plan.dataset.classes),
+        classes=2 if trainer.multilabel else len(trainer.plan.dataset.classes),
         aux=trainer.aux_weight * len(trainer.model.aux_heads()),
         learning_rate=trainer.plan.recipe.learning_rate,
     )
@@ -300,9 +303,8 @@ def _introduce(trainer: Trainer) -> None:
     side, many = plan.preprocess.side, len(plan.dataset.classes)
     for name, split in plan.dataset.splits.items():
         count = len(split)
-        say(
-            f"{name}: images ({count}, 3, {side}, {side}) as the network sees them, labels ({count},) of {many} classes"
-        )
+        labels = f"({count}, {many}) of 0 and 1" if split.multilabel else f"({count},) of {many} classes"
+        say(f"{name}: images ({count}, 3, {side}, {side}) as the network sees them, labels {labels}")
     say(_class_sizes(plan))
     if plan.recipe.freeze:
         learning = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
@@ -337,8 +339,10 @@ def _class_sizes(plan: Plan) -> str:
     if len(names) > 2 * _CLASSES_SHOWN:
         names[_CLASSES_SHOWN:-_CLASSES_SHOWN] = [f"… ({len(names) - 2 * _CLASSES_SHOWN:,} others)"]
     uneven = plan.recipe.balance == "none" and unevenness(counts) >= UNEVEN
-    advice = worded("; uneven: balance='logits' or balance='sampler' counts the classes alike") if uneven else ""
-    return f"Training images of each class: {', '.join(names)}{advice}"
+    kind, remedy = "class", "balance='logits' or balance='sampler' counts the classes alike"
+    if plan.dataset.multilabel:
+        kind, remedy = "label", "balance='loss' weighs rare labels more"
+    return f"Training images of each {kind}: {', '.join(names)}{worded(f'; uneven: {remedy}') if uneven else ''}"
 
 
 def _images(plan: Plan) -> str:

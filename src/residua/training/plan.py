@@ -36,6 +36,7 @@ from residua.training.initial_weights import preprocess_for
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_toml
 from residua.training.request import Request, table_words
+from residua.training.step.label_kind import suited
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ def open_plan(request: Request) -> Plan:
     """
     dataset = open_data(request)
     recipe = request.recipes.of(len(dataset.splits["train"]))
+    recipe = suited(recipe, dataset)
     spec = spec_of(request.spec, num_classes=len(dataset.classes))
     if recipe.validate_on == "test" and "test" not in dataset.splits:
         raise InputError(

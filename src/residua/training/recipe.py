@@ -78,7 +78,8 @@ class Recipe:
         label_smoothing: mass that moves from the true class to all classes alike (Szegedy 2015, section 7).
         balance: what is done about classes of uneven size. "none". "loss": images count by the weight of their class.
             "sampler": every class is visited equally often, in epochs of the same length. "logits": the logarithm of
-            each class's share is added to its logit while training, and left out after (Menon 2021).
+            each class's share is added to its logit while training, and left out after (Menon 2021). Of several labels
+            an image "loss" alone is taken: a label weighs more where it is there.
         balance_beta: of balance="loss": weights are inverse to the effective number of images, (1 - β^n) / (1 - β)
             (Cui 2019); 1 for the inverse frequency.
         balance_tau: of balance="logits": the factor of what is added (Menon 2021, equation 10).
@@ -95,7 +96,8 @@ class Recipe:
             for each epoch stays in checkpoints/ (never pruned), and the best, without validation the last, become the
             run's.
         keep_by: by what of the validation images the best epoch is chosen, and `early_stop_epochs` counts: "top1",
-            "balanced_accuracy" (mean recall of the classes) or "macro_f1". Equal values: the lower loss.
+            "balanced_accuracy" (mean recall of the classes) or "macro_f1". Of several labels an image by
+            "mean_average_precision", which then is the default, or "macro_f1". Equal values: the lower loss.
         precision: "auto", "fp32" or "bf16" (autocast).
         channels_last: memory layout: "auto", "yes" or "no".
         compile: run the network through torch.compile.
@@ -162,7 +164,7 @@ class Recipe:
     clip_norm: Strength = 0.0
     early_stop_epochs: Count = 0
     keep: Literal["best", "last", "every"] = "last"
-    keep_by: Literal["top1", "balanced_accuracy", "macro_f1"] = "top1"
+    keep_by: Literal["top1", "balanced_accuracy", "macro_f1", "mean_average_precision"] = "top1"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     channels_last: Literal["auto", "yes", "no"] = "auto"
     compile: bool = False

@@ -29,7 +29,7 @@ class State:
         plateau_best: lowest validation loss that the rule has seen.
         plateau_wait: epochs since.
         best_epoch: the epoch with the best validation, counted from 1; 0 before there is one.
-        best_top1: its accuracy, fraction of 1.
+        best_top1: its accuracy, fraction of 1; of several labels an image the share of exact matches.
         best_score: what the recipe's `keep_by` measured of it, fraction of 1.
         best_loss: its loss, which decides between equal accuracies.
         stopped_early: the early-stop rule has ended the run.
@@ -133,7 +133,8 @@ class State:
         Args:
             step: optimizer steps done in all.
             rate: learning rate of the last of them.
-            validation: loss, top1 and balanced_accuracy of the validation, None when there is no validation split.
+            validation: loss, top1 and balanced_accuracy of the validation, None when there is no validation split; of
+                several labels an image loss, mean_average_precision and macro_f1.
             sample: the same of the training images that the recipe has measured.
         """
         line = {
@@ -141,9 +142,7 @@ class State:
             "step": step,
             "train_loss": self.loss,
             "val_loss": validation["loss"] if validation else None,
-            "val_top1": validation["top1"] if validation else None,
-            **({"val_balanced_accuracy": validation["balanced_accuracy"]} if validation else {}),
-            **({"train_top1": sample["top1"]} if sample else {}),
+            **_rates(validation, sample),
             "learning_rate": rate,
             "images_per_second": round(self.images_per_second, 1),
             "seconds": round(self.seconds, 3),
@@ -153,6 +152,21 @@ class State:
         self.history.append(line)
         self.epoch, self.step = self.epoch + 1, 0
         self.loss_sum, self.images, self.train_seconds = 0.0, 0, 0.0
+
+
+def _rates(
+    validation: dict[str, float | int] | None, sample: dict[str, float | int] | None
+) -> dict[str, float | int | None]:
+    """Return the rates of a line of the history."""
+    if validation and "mean_average_precision" in validation:
+        measured = {f"val_{name}": validation[name] for name in ("mean_average_precision", "macro_f1")}
+        of_sample = {"train_mean_average_precision": sample["mean_average_precision"]} if sample else {}
+        return {**measured, **of_sample}
+    return {
+        "val_top1": validation["top1"] if validation else None,
+        **({"val_balanced_accuracy": validation["balanced_accuracy"]} if validation else {}),
+        **({"train_top1": next(sample[key] for key in ("top1", "exact_match") if key in sample)} if sample else {}),
+    }
 
 
 @dataclass(frozen=True)
@@ -165,7 +179,8 @@ class Moment:
         step: optimizer steps done.
         steps: in all.
         loss: mean training loss of the epoch so far.
-        val_top1: validation accuracy after the epoch before, fraction of 1; None before the first.
+        val_top1: validation accuracy after the epoch before, fraction of 1; None before the first. Of several labels an
+            image it is the mean average precision.
         images_per_second: of training, in this epoch.
         seconds_left: estimated.
     """

@@ -39,10 +39,11 @@ from residua.training.plan import Plan
 from residua.training.profile import Watch, unwatched
 from residua.training.start import row_of
 from residua.training.state import Moment, State
-from residua.training.step.balance import choose_balance
+from residua.training.step.balance import balance_for
 from residua.training.step.freeze import frozen
 from residua.training.step.generators import seed_generators
 from residua.training.step.kernels import choose_kernels
+from residua.training.step.label_kind import BY_RANK, MEASURES
 from residua.training.step.loss import training_loss
 from residua.training.step.optim import (
     Average,
@@ -52,8 +53,6 @@ from residua.training.step.optim import (
     set_learning_rate,
 )
 
-MEASURES = {"top1": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
-"""What the best epoch may be chosen by (`Recipe.keep_by`), for people."""
 _SAVING_SHARE = 0.05  # at most this share of the time goes into checkpoints at the ends of epochs
 
 
@@ -84,7 +83,8 @@ class Trainer:
         self.model = hardware.place(build(plan.spec))
         # Specs of networks without auxiliary classifiers lack the field.
         self.aux_weight: float = getattr(plan.spec, "aux_weight", 0.0)
-        self.balance = choose_balance(recipe, plan.train.class_counts, hardware.device)
+        self.multilabel = plan.dataset.multilabel
+        self.balance = balance_for(recipe, plan.train, hardware.device)
         self.frozen = frozen(plan.spec, recipe.freeze)
         self.frozen.apply(self.model)
         self.kernels, self.hardware = choose_kernels(self.model, recipe, hardware)
@@ -162,6 +162,7 @@ class Trainer:
                     label_smoothing=recipe.label_smoothing,
                     aux_weight=self.aux_weight,
                     balance=self.balance,
+                    multilabel=self.multilabel,
                 )
                 loss = loss * (len(batch.images) / images)
             with self.watch("backward"):
@@ -214,8 +215,9 @@ class Trainer:
         rate = self.rate(max(0, self.global_step - 1))
         by = self.plan.recipe.keep_by
         before = self.state.best_score if self.state.best_epoch else None
+        accuracy, shown = ("exact_match", BY_RANK) if self.multilabel else ("top1", "top1")
         improved = metrics is not None and self.state.rank(
-            self.plan.recipe, metrics["top1"], metrics["loss"], metrics[by]
+            self.plan.recipe, metrics[accuracy], metrics["loss"], metrics[by]
         )
         if improved:
             self.best = {name: value.clone() for name, value in self.weights().items()}
@@ -224,7 +226,7 @@ class Trainer:
             save_weights(epoch_path(self.plan.checkpoints, self.state.epoch + 1), self.weights())
         verdict = _verdict(before, metrics[by], improved, MEASURES[by]) if metrics else ""
         self._book(training=False)
-        moment = self.moment(metrics["top1"] if metrics else None)
+        moment = self.moment(metrics[shown] if metrics else None)
         self.state.end_epoch(self.global_step, rate, metrics, sample)
         self.write_history()
         self.display.show(moment)
@@ -239,6 +241,7 @@ class Trainer:
                     self.model,
                     Interruptible(loader, stop),
                     autocast=torch.bfloat16 if self.hardware.bf16 else None,
+                    multilabel=self.multilabel,
                 )
             except NotFinite as error:
                 what = f"in the validation after step {self.global_step}, {error.given}"
@@ -256,7 +259,7 @@ class Trainer:
         """Return where the run stands, for the display."""
         state, plan, step = self.state, self.plan, self.global_step
         if val_top1 is None and state.history:
-            val_top1 = state.history[-1]["val_top1"]
+            val_top1 = state.history[-1].get(f"val_{BY_RANK}" if self.multilabel else "val_top1")
         return Moment(
             epoch=state.epoch + 1,
             epochs=plan.recipe.epochs,

@@ -32,6 +32,7 @@ def model_card(bundle: Bundle, parameters: int) -> str:
         "Input": f"{spec.in_channels} × {preprocess.height} × {preprocess.width}",
         "Preprocessing": describe(preprocess),
         "Classes": str(len(classes)) if classes else "none: pooled features",
+        "Labels": "several an image: sigmoid of each logit" if bundle.multilabel else "",
         "Trained on": _trained_on(bundle.data),
         "Began with": f"{begun}, SHA-256 {(initial_weights or {}).get('sha256')}" if begun else "",
         "Measured": _measured(metrics),
@@ -45,6 +46,9 @@ def model_card(bundle: Bundle, parameters: int) -> str:
     lines += [f"| {name} | {_cell(value)} |" for name, value in facts.items() if value]
     if classes:
         lines += ["", "Classes, in the order of the logits:", "", "```json", json.dumps(list(classes)), "```"]
+    if bundle.multilabel:
+        pairs = json.dumps(dict(zip(classes, bundle.multilabel.thresholds, strict=True)))
+        lines += ["", "An image has a label from this probability on:", "", "```json", pairs, "```"]
     lines += [""]
     lines += ["```python", "import residua as r", "", 'run = r.load("hf://ORG/REPO")  # or a folder']
     lines += ['print(r.predict(run, ["photo.jpg"]))' if spec.answers else "print(run.model)", "```"]
@@ -62,6 +66,9 @@ def _trained_on(data: Mapping[str, Any]) -> str:
 
 
 def _measured(metrics: Mapping[str, Any]) -> str:
+    if (mean := metrics.get("mean_average_precision")) is not None:
+        of = counted(metrics["count"], "image") if metrics.get("count") else "images"
+        return f"mean average precision {mean:.4f}, macro F1 {metrics.get('macro_f1') or 0:.4f} on {of}"
     if metrics.get("top1") is None:
         return ""
     sentence = f"top-1 {metrics['top1']:.4f}"

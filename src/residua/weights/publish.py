@@ -10,6 +10,7 @@ from torch import nn
 from residua._base.files import write_text
 from residua._base.public import public_name
 from residua.data.dataset import public_description
+from residua.specs.multilabel import LabelThresholds
 from residua.weights.bundle.value import Bundle, hash_tensors, versions
 from residua.weights.bundle.write import write_bundle
 from residua.weights.model_card import model_card
@@ -24,8 +25,9 @@ def publish(model: nn.Module, bundle: Bundle, folder: Path) -> Path:
         bundle = _public_bundle(bundle)
     weights_sha256 = hash_tensors(tensors)
     if weights_sha256 != bundle.weights_sha256:
-        # A calibration holds for the weights that it was fitted for, and for no others.
-        bundle = replace(bundle, calibration=None, weights_sha256=weights_sha256)
+        # A calibration holds for the weights that it was fitted for, and for no others; so do thresholds.
+        thresholds = LabelThresholds.even(len(bundle.classes)) if bundle.multilabel else None
+        bundle = replace(bundle, calibration=None, multilabel=thresholds, weights_sha256=weights_sha256)
     write_bundle(folder, bundle, tensors)
     if not (folder / _CARD).exists():
         parameters = sum(parameter.numel() for parameter in model.parameters())

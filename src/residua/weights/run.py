@@ -20,6 +20,7 @@ from residua.data.preprocess.normalise import normalise
 from residua.data.preprocess.resize import read_uint8
 from residua.families.build import outline
 from residua.families.features import PENULTIMATE, FeatureNetwork, unit_length
+from residua.specs.multilabel import LabelThresholds
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.rejection import Rejection
 from residua.specs.schema import Spec
@@ -121,6 +122,11 @@ class Run:
         return float(self.calibration["temperature"]) if self.calibration else 1.0
 
     @property
+    def multilabel(self) -> LabelThresholds | None:
+        """The thresholds of the labels where an image may have several; None where it has one."""
+        return self.bundle.multilabel
+
+    @property
     def rejection(self) -> Rejection | None:
         """The score from which on an answer is "unknown", or None."""
         return rejection_of(self.calibration)
@@ -183,12 +189,13 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Return the run as a notebook shows it."""
-        top1 = self.metrics.get("top1")
+        measure, key = ("mAP", "mean_average_precision") if self.multilabel else ("top-1", "top1")
+        rate = self.metrics.get(key)
         rows = [
             ("network", self.spec.name),
             ("classes", some(self.classes, 8) or "none"),
             ("image", " × ".join(map(str, self.preprocess_spec.size))),
-            ("top-1", f"{top1:.2%}" if isinstance(top1, int | float) else "not measured"),
+            (measure, f"{rate:.2%}" if isinstance(rate, int | float) else "not measured"),
             ("folder", self.folder),
         ]
         return html_table(f"Run {self.name}", rows)

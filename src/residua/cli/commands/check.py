@@ -50,7 +50,7 @@ def check(
         from residua.evaluation.near_duplicates import near_duplicates
         from residua.evaluation.run_data import open_run
 
-        opened = open_run(run, [data])
+        opened = open_run(run, [data], multilabel=True)
     with progress_bar("Examining", "images") as progress:
         report = examine(
             data, labels=labels, columns=columns, groups=groups, workers=workers, data_dir=data_dir, progress=progress
@@ -64,16 +64,10 @@ def check(
     else:
         say(report.to_text())
         if any(each.kind == "imbalance" and each.message.startswith("train") for each in report.findings):
-            words = [
-                "residua",
-                "train",
-                data,
-                "--balance",
-                "logits",
-                "--keep",
-                "best",
-                "--keep-by",
-                "balanced_accuracy",
-            ]
+            words = ["residua", "train", data]
+            if report.multilabel:
+                words += ["--labels", str(labels), "--balance", "loss", "--keep", "best"]
+            else:
+                words += ["--balance", "logits", "--keep", "best", "--keep-by", "balanced_accuracy"]
             say(f"Against imbalance: {shlex.join([*words, '--out', 'RUN'])}")
     return 0 if report.ok else 1

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from residua._base.console import progress_bar
 from residua._base.words import counted
+from residua.cli.label_tables import print_label_comparison
 from residua.cli.score_flags import SCORING, Scoring
 from residua.cli.show import Switch, note, percent, print_json, say
 from residua.cli.tables import print_table
@@ -27,7 +28,8 @@ def compare(
     """Set runs side by side on the same images, and test whether they differ.
 
     Every pair is compared by McNemar's test, exact where few images differ; p is adjusted for the number of pairs
-    (Holm). The difference of top-1 has a paired score interval.
+    (Holm). The difference of top-1 has a paired score interval. Runs of several labels an image are compared by their
+    mean average precision, on the same resamples of the images.
 
     Parameters
     ----------
@@ -41,6 +43,7 @@ def compare(
         Print the comparison as one JSON document.
     """
     from residua.evaluation.compare import compare as score_all
+    from residua.evaluation.multilabel.compare import LabelComparison
     from residua.evaluation.run_data import is_run_or_bundle
     from residua.weights.named.locate import is_remote
 
@@ -51,6 +54,9 @@ def compare(
         comparison = score_all(words, data, **scoring.keywords(progress))
     if json:
         print_json(comparison.to_dict())
+        return 0
+    if isinstance(comparison, LabelComparison):
+        print_label_comparison(comparison)
         return 0
     say(
         f"{comparison.data}, {comparison.split}: {counted(comparison.count, 'image')}, "

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from residua._base.console import progress_bar
 from residua._base.errors import InputError
 from residua._base.words import counted
+from residua.cli.label_tables import print_label_report
 from residua.cli.report_tables import print_report
 from residua.cli.score_flags import SCORING, Scoring
 from residua.cli.show import Switch, check_target, note, percent, print_json
@@ -95,8 +96,8 @@ def evaluate(
     report
         A folder to write report.html and report.json to.
     predictions
-        A file for the answer to each image: .csv, or .parquet (extra shards). It has columns for path, label, predicted
-        class, probabilities and loss.
+        A file for the answer to each image: .csv, or .parquet (extra shards). It has columns for path, label (or a;b),
+        predicted class, probabilities and loss.
     full_provenance
         State paths of this machine in the report; left out: data by the last part of its path, files relative to it.
     json
@@ -104,6 +105,7 @@ def evaluate(
     """
     from residua.evaluation.calibrate import calibrate as fit
     from residua.evaluation.evaluate import evaluate as measure
+    from residua.evaluation.multilabel.report import MultilabelReport
     from residua.evaluation.report.predictions import check_ending
     from residua.evaluation.report.report import write_report
     from residua.evaluation.report.study_section import read_study
@@ -171,5 +173,8 @@ def evaluate(
     if json:
         print_json(result.to_dict())
         return 0
-    print_report(result)
+    if isinstance(result, MultilabelReport):
+        print_label_report(result)
+    else:
+        print_report(result)
     return 0

@@ -99,7 +99,9 @@ def explain(
 def _line(item: Explanation) -> str:
     named = zip(item.labels, item.probabilities, strict=True)
     words = [item.path, *(f"{label} {percent(share)}" for label, share in named)]
-    words.append(f"[{item.target}: {item.method}{f' of {item.layer}' if item.layer else ''}]")
+    share = getattr(item, "probability", None)  # of one of several labels
+    shown = item.target if share is None else f"{item.target} {percent(share)}"
+    words.append(f"[{shown}: {item.method}{f' of {item.layer}' if item.layer else ''}]")
     if item.delta is not None:
         words.append(f"delta {item.delta:+.2g}")
     if not item.evidence:

@@ -161,7 +161,12 @@ def _check(
 
 def _print(rows: Sequence[ProofRow], verdict: Verdict, notes: Sequence[str]) -> None:
     say()
-    columns = ("images", "batches", "count", "agreement", "error", "eager top-1", "top-1", "difference, 95% interval")
+    from residua.exporting.page import OF_TOP1
+    from residua.exporting.proof import LabelProofRow
+
+    names = ("images", "batches", "count", "agreement", "error", "eager top-1", "top-1", "difference, 95% interval")
+    several = bool(rows) and isinstance(rows[0], LabelProofRow)
+    columns = [OF_TOP1.get(name, name) if several else name for name in names]
     print_table(columns, [_cells(row) for row in rows], right=(2, 3, 4, 5, 6, 7))
     say()
     say(f"The gate {_ANSWERS[verdict.answer]}: {verdict.sentence}.")
@@ -172,7 +177,10 @@ def _print(rows: Sequence[ProofRow], verdict: Verdict, notes: Sequence[str]) -> 
 def _cells(row: ProofRow) -> tuple[str, ...]:
     error = "not finite" if row.error is None else f"{row.error:.1e}"
     cells = (row.images, ",".join(map(str, row.batches)), f"{row.count:,}", percent(row.agreement), error)
-    if row.eager_top1 is None or row.top1 is None or row.difference is None or row.interval is None:
+    from residua.exporting.page import rates_of
+
+    eager, export = rates_of(row)
+    if eager is None or export is None or row.difference is None or row.interval is None:
         return (*cells, "–", "–", "–")
     low, high = (f"{100 * bound:+z.2f}" for bound in row.interval)
-    return (*cells, percent(row.eager_top1), percent(row.top1), f"{100 * row.difference:+z.2f} ({low} to {high})")
+    return (*cells, percent(eager), percent(export), f"{100 * row.difference:+z.2f} ({low} to {high})")

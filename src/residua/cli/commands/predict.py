@@ -59,7 +59,8 @@ def predict(
         Image files and folders; patterns in quotes ('a/**/*.jpg'); @LIST, a file with a path per line; - for such a
         list on standard input; with --allow-urls, addresses; videos (extra video), named themselves or by a pattern.
     top
-        Classes per image, most probable first.
+        Classes per image, most probable first. Of a run of several labels an image, its answers are the labels that
+        reach their thresholds, and this has no effect.
     format
         table (for people; the default), jsonl (one JSON object per line) or csv. A file's form is that of its name.
     out
@@ -71,7 +72,8 @@ def predict(
         The least probability of an answer, 0 to 1; below it an image is unsure.
     sort_into
         A folder to put the files into, by class: CLASS/, unknown/ (what the run rejects) and unsure/ (below
-        --threshold). Nothing is overwritten. A log there undoes it: residua undo-sort FOLDER/sorted-1.jsonl.
+        --threshold). A file with several labels goes into each, one with none into 'no label/'. Nothing is overwritten.
+        A log there undoes it: residua undo-sort FOLDER/sorted-1.jsonl.
     sort
         With --sort-into, how: copy (the default), link (symbolic links) or move.
     allow_urls
@@ -87,7 +89,7 @@ def predict(
     from residua.inference.predict import predict_stream
     from residua.inference.sorting import Sorter
     from residua.inference.sources import each_source, is_plain
-    from residua.weights.prediction import Prediction
+    from residua.weights.prediction import LabelPrediction, Prediction
 
     if not paths:
         raise InputError("no image", "image files or folders", f"For example: residua predict {run} photo.jpg")
@@ -110,6 +112,12 @@ def predict(
         nonlocal answers, bad
         for item in predict_stream(run, images, top=top, batch_size=batch_size, **computing.local()):
             reason = item.reason if isinstance(item, BadFile) else ""
+            if isinstance(item, LabelPrediction) and threshold is not None:
+                raise InputError(
+                    f"threshold={threshold} for {run}, a run whose images may have several labels",
+                    "the thresholds of its own that it has for each label",
+                    "Leave threshold out",
+                )
             if isinstance(item, Prediction) and sorter is not None:
                 reason = _sorted(sorter, item)
             if reason:
@@ -238,10 +246,20 @@ def _verdict(answer: Prediction, threshold: float | None) -> str | None:
 
 def _print_table(answers: Iterable[Prediction], threshold: float | None) -> None:
     for answer in answers:
-        named = zip(answer.labels, answer.probabilities, strict=True)
+        named = list(zip(answer.labels, answer.probabilities, strict=True))
+        if not named:
+            say(f"{answer.path}  {_no_label(answer)}", flush=True)
+            continue
         words = "  ".join(f"{label} {percent(p)}" for label, p in named)
         none = _verdict(answer, threshold)
         say(f"{answer.path}  " + (f"{none}  (rather {words})" if none else words), flush=True)
+
+
+def _no_label(answer: Prediction) -> str:
+    """Return what is printed of an image that has none of several labels."""
+    shares: dict[str, float] = getattr(answer, "all_probabilities", {})
+    best = max(shares, key=shares.__getitem__)
+    return f"no label  (most probable: {best} {percent(shares[best])})"
 
 
 def _document(answer: Prediction, threshold: float | None) -> str:
@@ -266,9 +284,19 @@ def _print_list(answers: Iterable[Prediction], threshold: float | None) -> None:
 
 
 def _print_csv(answers: Iterable[Prediction], threshold: float | None) -> None:
+    from residua.inference.answers.label_rows import label_csv, label_header
+    from residua.weights.prediction import LabelPrediction
+
     writer = csv.writer(sys.stdout)
     header = False
     for answer in answers:
+        if isinstance(answer, LabelPrediction):
+            classes = list(answer.all_probabilities)
+            if not header:
+                print(label_header(classes))
+                header = True
+            print(label_csv(answer, classes))
+            continue
         more = {} if answer.unknown is None else {"unknown": answer.unknown}
         more |= {} if threshold is None else {"unsure": answer.probabilities[0] < threshold}
         if not header:

@@ -60,7 +60,7 @@ def similar(
             f"For example: residua similar {public_address(run)} query.jpg PHOTOS --out similar.html",
         )
     check_target(out, ".html")
-    opened = open_run(run, [query, *photos])
+    opened = open_run(run, [query, *photos], multilabel=True)
     with progress_bar("Comparing", "images") as progress:
         comparison = compare(
             opened,

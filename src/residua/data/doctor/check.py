@@ -63,9 +63,10 @@ def check(
     check_local("data", data)
     table = label_table(labels, columns, groups)
     findings: list[Finding] = []
+    several = False
     if table is not None:
         refuse_labels(table, str(data))
-        images, counts = of_table(Path(data), table, findings)
+        images, counts, several = of_table(Path(data), table, findings)
     elif str(data) in EMBEDDED:
         images, counts = _of_arrays(str(data), data_dir)
     else:
@@ -74,7 +75,7 @@ def check(
     findings += broken(images, results)
     findings += repeated(images, results)
     findings += odd(images, results)
-    findings += imbalance(counts)
+    findings += imbalance(counts, multilabel=several)
     good = [result for result in results if not result.reason]
     by_area = sorted((result.size for result in good), key=lambda size: size[0] * size[1])
     sizes = {}
@@ -89,6 +90,7 @@ def check(
         sizes,
         # First what must be fixed, and there photos of a format that is not read: HEIC, as phones write it.
         tuple(sorted(findings, key=lambda each: (not each.must_fix, each.kind != "unsupported"))),
+        several,
     )
 
 

@@ -129,17 +129,31 @@ def absent_classes(counts: dict[str, dict[str, int]]) -> Iterator[Finding]:
             yield Finding("absent-class", name == "train", f"{name} has no images of {some(absent)}")
 
 
-def imbalance(counts: dict[str, dict[str, int]]) -> Iterator[Finding]:
-    """Yield a finding for each part in which one class has at least five times the images of a different one."""
+def imbalance(counts: dict[str, dict[str, int]], *, multilabel: bool = False) -> Iterator[Finding]:
+    """Yield a finding for each part in which one class has at least five times the images of a different one.
+
+    Args:
+        counts: images by part and class.
+        multilabel: whether an image may have several labels: then no answer is right for a share of the images.
+    """
     for split, classes in counts.items():
         present = {label: count for label, count in classes.items() if count}
         if unevenness(present.values()) < UNEVEN:
             continue
         most, least = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
         share, chance = present[most] / sum(present.values()), 1 / len(present)
-        message = (
+        uneven = (
             f"{split} has {present[most]:,} of {most} and {present[least]:,} of {least}, "
-            f"{present[most] / present[least]:.3g} : 1. Always answering {most} is right for {share:.1%} of these "
+            f"{present[most] / present[least]:.3g} : 1"
+        )
+        if multilabel:
+            advice = (
+                "judge by the average precision of each label, and weigh rare ones by the field balance of a recipe"
+            )
+            yield Finding("imbalance", False, f"{uneven}: {advice}")
+            continue
+        message = (
+            f"{uneven}. Always answering {most} is right for {share:.1%} of these "
             f"images, with a balanced accuracy of {chance:.1%}: judge by balanced accuracy and the recall of each class"
         )
         if split == "train":

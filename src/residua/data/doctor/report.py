@@ -47,6 +47,7 @@ class CheckReport:
         modes: colour mode -> images, of those that decode.
         sizes: "least", "median" and "greatest" (height, width), by area; empty when nothing decodes.
         findings: what must be fixed first, then what is odd.
+        multilabel: whether an image may have several labels: then it counts for each.
     """
 
     given: str
@@ -56,6 +57,7 @@ class CheckReport:
     modes: dict[str, int]
     sizes: dict[str, tuple[int, int]]
     findings: tuple[Finding, ...]
+    multilabel: bool = False
 
     @property
     def ok(self) -> bool:
@@ -64,14 +66,17 @@ class CheckReport:
 
     def to_json(self) -> str:
         """Return one JSON document with the fields, and "ok"; ASCII, so that any terminal and any name can carry it."""
-        return json.dumps({"ok": self.ok, **dataclasses.asdict(self)}, indent=2)
+        fields = {key: value for key, value in dataclasses.asdict(self).items() if key != "multilabel" or value}
+        return json.dumps({"ok": self.ok, **fields}, indent=2)
 
     def to_text(self) -> str:
         """Return the report for people: classes and counts, then a line per finding and per file, at most 20 each.
 
         Files of the data are named relative to its folder.
         """
-        lines = [f"{self.given}: {counted(self.images, 'image')}, {counted(len(self.classes), 'class', 'classes')}"]
+        kinds = counted(len(self.classes), "label") + ", several an image"
+        kinds = kinds if self.multilabel else counted(len(self.classes), "class", "classes")
+        lines = [f"{self.given}: {counted(self.images, 'image')}, {kinds}"]
         lines += self._table()
         if any(self._within(name) != name for each in self.findings for name in _flat(each.files)):
             lines.append(f"Files are named within {self.given}")
@@ -94,12 +99,13 @@ class CheckReport:
         """Return a row of images for each class, the largest first; of many classes both ends."""
         rows = [(label, [counts.get(label, 0) for counts in self.counts.values()]) for label in self.classes]
         rows.sort(key=lambda row: -sum(row[1]))
-        total = ("all", [sum(counts.values()) for counts in self.counts.values()])
+        # Images that count for several labels sum to nothing.
+        total = [] if self.multilabel else [("all", [sum(counts.values()) for counts in self.counts.values()])]
         left_out = len(rows) - 2 * _MOST_CLASSES
         if left_out > 0:
             rows[_MOST_CLASSES:-_MOST_CLASSES] = [(f"({left_out:,} classes between)", [])]
-        texts = [("class", list(self.counts))]
-        texts += [(visible(label), [f"{count:,}" for count in counts]) for label, counts in (total, *rows)]
+        texts = [("label" if self.multilabel else "class", list(self.counts))]
+        texts += [(visible(label), [f"{count:,}" for count in counts]) for label, counts in (*total, *rows)]
         width = max(len(label) for label, _ in texts)
         columns = [max(6, *(len(row[1][at]) for row in texts if row[1])) for at in range(len(self.counts))]
         return [

@@ -22,7 +22,7 @@ def stratify_groups(labels: Labels, groups: Labels, fraction: float, seed: int) 
     one group is held where that leaves every class.
 
     Args:
-        labels: (N,) classes.
+        labels: (N,) classes, or (N, K) of 0 and 1 where an image may have several.
         groups: (N,) numbers of groups.
         fraction: to hold, in [0, 1).
         seed: decides between what is equal.
@@ -31,7 +31,7 @@ def stratify_groups(labels: Labels, groups: Labels, fraction: float, seed: int) 
     bins = _allot(counts, np.array([1 - fraction, fraction]), seed)
     held = bins == 1
     for column in range(counts.shape[1]):
-        if not counts[~held, column].any():
+        if counts[:, column].any() and not counts[~held, column].any():
             with_class = np.flatnonzero(held & (counts[:, column] > 0))
             held[with_class[np.argmin(counts[with_class].sum(1))]] = False
     if not held.any():
@@ -58,8 +58,12 @@ def allot_groups(labels: Labels, groups: Labels, count: int, seed: int) -> Label
 
 def _tabulate(labels: Labels, groups: Labels) -> tuple[npt.NDArray[np.float64], Labels]:
     """Return images per group and class (G, K), and the row of each image's group (N,)."""
-    _, columns = np.unique(labels, return_inverse=True)
     names, rows = np.unique(groups, return_inverse=True)
+    if labels.ndim == 2:
+        sums = np.zeros((len(names), labels.shape[1]))
+        np.add.at(sums, rows, labels)
+        return sums, rows.astype(np.int64)
+    _, columns = np.unique(labels, return_inverse=True)
     counts = np.zeros((len(names), int(columns.max()) + 1))
     np.add.at(counts, (rows, columns), 1)
     return counts, rows.astype(np.int64)

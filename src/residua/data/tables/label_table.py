@@ -11,7 +11,7 @@ from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_local
 from residua._base.words import quoted, some
 
-ROLES = ("path", "label", "split", "group")
+ROLES = ("path", "label", "split", "group", "labels")
 """What a column may state of an image."""
 
 # Names of columns that need not be named, in the order of preference, in lower case and without signs.
@@ -25,6 +25,9 @@ _USUAL = {
     "group": ("group", "groupid"),
 }
 # Columns that tell of images which belong together, and are no groups until somebody calls them so.
+SEPARATOR = ";"
+"""Stands between several labels of one image, and between the columns that state a label each."""
+
 _LIKE_GROUPS = ("patient", "patientid", "subject", "subjectid", "product", "productid", "burst", "burstid", "sequence")
 
 
@@ -44,6 +47,7 @@ class LabelTable:
         label: the column of the classes.
         split: the column of the parts: train, val or test, or their other usual names.
         group: the column of what belongs together (a patient, a product): no group crosses parts.
+        labels: in place of `label`, columns that hold 1 where an image has the label of that name, else 0: "cat;dog".
     """
 
     file: str | Path
@@ -51,10 +55,12 @@ class LabelTable:
     label: str = ""
     split: str = ""
     group: str = ""
+    labels: str = ""
 
     def to_dict(self) -> dict[str, str]:
-        """Return the fields, as JSON values."""
-        return {**asdict(self), "file": str(self.file)}
+        """Return the fields, as JSON values; `labels` where it is named."""
+        fields = {**asdict(self), "file": str(self.file)}
+        return {key: value for key, value in fields.items() if key != "labels" or value}
 
     @property
     def columns(self) -> dict[str, str]:
@@ -88,7 +94,7 @@ def label_table(labels: str | Path | None, columns: ColumnNames = None, group: s
 
 
 def _by_role(columns: ColumnNames) -> dict[str, str]:
-    wanted = "ROLE=NAME, with the role path, label, split or group"
+    wanted = "ROLE=NAME, with the role path, label, labels, split or group"
     if columns is None:
         return {}
     if isinstance(columns, str):
@@ -121,6 +127,7 @@ class Columns:
         label: of labels.
         split: of parts, "" for none.
         group: of groups, "" for none.
+        labels: the names of columns of 0 and 1, a label each, with ";" between them; "" where `label` states them.
         notes: what was recognised and what was left out, sentences.
     """
 
@@ -128,6 +135,7 @@ class Columns:
     label: str
     split: str = ""
     group: str = ""
+    labels: str = ""
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, str]:
@@ -150,7 +158,9 @@ def settle_columns(table: LabelTable, header: Sequence[str]) -> Columns:
             "a first line that gives each column its own name",
             "Name the columns path, label and, where there are any, split and group",
         )
-    columns = {role: _named(table, role, header) or _usual(role, header) for role in ROLES}
+    columns = {role: _named(table, role, header) or _usual(role, header) for role in ROLES if role != "labels"}
+    if table.labels:
+        return _of_labels(table, header, columns)
     if not columns["label"] and columns["path"] and len(header) == 2:
         columns["label"] = next(column for column in header if column != columns["path"])
     missing = [role for role in ("path", "label") if not columns[role]]
@@ -174,15 +184,45 @@ def settle_columns(table: LabelTable, header: Sequence[str]) -> Columns:
     return Columns(**columns, notes=tuple(notes))
 
 
+def _of_labels(table: LabelTable, header: Sequence[str], columns: dict[str, str]) -> Columns:
+    """Return the columns of a table in which each label has a column of its own."""
+    if table.label:
+        raise InputError(
+            f"columns='label={table.label},labels={table.labels}'",
+            "one column of labels, or a column per label",
+            "Leave one of the two out",
+        )
+    names = [name.strip() for name in table.labels.split(SEPARATOR)]
+    wanted = f"columns of {table.file}, named once each, with {SEPARATOR!r} between them"
+    for name in names:
+        _check_column("labels", name, table, header)
+        if names.count(name) > 1 or name in (columns["path"], columns["split"], columns["group"]):
+            raise InputError(f"columns='labels={table.labels}', with {name} twice", wanted, "Name each column once")
+    if not columns["path"]:
+        raise InputError(
+            f"{table.file} with columns {some(header)}: none is named like path",
+            "a column of paths",
+            "Name it: columns='path=NAME'",
+        )
+    stated = [f"{role} from column {columns[role]}" for role in ("path", "split", "group") if columns[role]]
+    note = f"{Path(table.file).name}: {', '.join([*stated, f'labels from columns {some(names)}'])}"
+    return Columns(**(columns | {"label": ""}), labels=SEPARATOR.join(names), notes=(note,))
+
+
 def _named(table: LabelTable, role: str, header: Sequence[str]) -> str:
     column: str = getattr(table, role)
-    if column and column not in header:
+    if column:
+        _check_column(role, column, table, header)
+    return column
+
+
+def _check_column(role: str, column: str, table: LabelTable, header: Sequence[str]) -> None:
+    if column not in header:
         raise InputError(
             f"columns='{role}={column}', which {table.file} does not have",
             f"one of its columns: {some(header, 20)}",
             did_you_mean(column, header),
         )
-    return column
 
 
 def _usual(role: str, header: Sequence[str]) -> str:

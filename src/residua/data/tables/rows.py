@@ -10,10 +10,10 @@ from pathlib import Path
 from residua._base.words import counted, some
 from residua.data.sources.parts import part_named
 from residua.data.tables.cells import Cells
-from residua.data.tables.label_table import Columns
+from residua.data.tables.label_table import SEPARATOR, Columns
 
-SEPARATOR = ";"
-"""Stands between several labels of one image."""
+_VALUES = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
+"""What a cell of a column that states one label may hold, in lower case, and whether the image then has the label."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Row:
     Attributes:
         number: of the row, see `Cells.rows`.
         name: the image, as the table names it.
-        label: its class.
+        label: its class; of a table with several labels an image, all of them, sorted, with ";" between them.
         part: "train", "val" or "test"; "train" in a table without parts.
         group: what it belongs to, "" in a table without groups.
     """
@@ -36,6 +36,11 @@ class Row:
 
     def __str__(self) -> str:
         return f"row {self.number} ({self.name})"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of an image that may have several."""
+        return tuple(filter(None, self.label.split(SEPARATOR)))
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,28 @@ class Fault:
         return f"{self.message}: {some(self.rows, 5)}"
 
 
-def read_rows(cells: Cells, columns: Columns) -> tuple[list[Row], list[Fault], list[str]]:
+def has_several(cells: Cells, columns: Columns) -> bool:
+    """Return whether a table states several labels an image: by a column for each, or by ";" in any label."""
+    if columns.labels:
+        return True
+    at = cells.header.index(columns.label)
+    return any(SEPARATOR in cell[at] for _, cell in cells.rows if len(cell) == len(cells.header))
+
+
+def read_rows(cells: Cells, columns: Columns, *, multilabel: bool = False) -> tuple[list[Row], list[Fault], list[str]]:
     """Return the rows that state an image, a label, a part and a group; the faults of the others; and notes.
 
     A row that repeats an earlier one word by word is left out, and a note counts such rows.
+
+    Args:
+        cells: of the table.
+        columns: which of them states what.
+        multilabel: whether an image may have several labels, or none; see `has_several`.
     """
-    at = {role: cells.header.index(column) for role, column in columns.to_dict().items()}
+    roles = {role: column for role, column in columns.to_dict().items() if role != "labels"}
+    at = {role: cells.header.index(column) for role, column in roles.items()}
+    names = columns.labels.split(SEPARATOR) if columns.labels else []
+    of_label = {name: cells.header.index(name) for name in names}
     wrong: defaultdict[str, list[str]] = defaultdict(list)
     rows: list[Row] = []
     for number, cell in cells.rows:
@@ -69,8 +90,15 @@ def read_rows(cells: Cells, columns: Columns) -> tuple[list[Row], list[Fault], l
             wrong["length"].append(f"row {number} ({len(cell)} for {len(cells.header)})")
             continue
         stated = {role: cell[index].strip() for role, index in at.items()}
-        row = Row(number, stated["path"], stated["label"], stated.get("split", "train"), stated.get("group", ""))
-        reason = _reason(row, columns)
+        label = stated.get("label", "")
+        if odd := [name for name in names if cell[of_label[name]].strip().casefold() not in _VALUES]:
+            wrong["value"].append(f"row {number} ({odd[0]}: {cell[of_label[odd[0]]].strip()[:40]!r})")
+            continue
+        if multilabel:
+            present = [name for name in names if _VALUES[cell[of_label[name]].strip().casefold()]]
+            label = SEPARATOR.join(sorted({*present, *(each.strip() for each in label.split(SEPARATOR))} - {""}))
+        row = Row(number, stated["path"], label, stated.get("split", "train"), stated.get("group", ""))
+        reason = _reason(row, columns, multilabel=multilabel)
         if reason:
             wrong[reason].append(f"row {number} ({row.part})" if reason == "part" else str(row))
         else:
@@ -80,6 +108,7 @@ def read_rows(cells: Cells, columns: Columns) -> tuple[list[Row], list[Fault], l
         "empty": "names no image",
         "label": "has no label",
         "several": f"has several labels (a{SEPARATOR}b), where one per image is read",
+        "value": "holds in the column of a label something else than 0 or 1",
         "part": "has a part that is none of train, val and test",
         "group": "has no group",
         "null": "holds a null character",
@@ -96,15 +125,15 @@ def read_rows(cells: Cells, columns: Columns) -> tuple[list[Row], list[Fault], l
     return single, faults, notes
 
 
-def _reason(row: Row, columns: Columns) -> str:
+def _reason(row: Row, columns: Columns, *, multilabel: bool) -> str:
     """Return the kind of what makes a row useless, "" for nothing."""
     if "\0" in row.name or "\0" in row.label:
         return "null"
     if not row.name:
         return "empty"
-    if not row.label.strip(SEPARATOR + " "):
+    if not multilabel and not row.label.strip(SEPARATOR + " "):
         return "label"
-    if SEPARATOR in row.label:
+    if not multilabel and SEPARATOR in row.label:
         return "several"
     if columns.split and not part_named(row.part):
         return "part"

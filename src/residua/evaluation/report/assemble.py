@@ -70,7 +70,7 @@ def assemble(
     surest = wrong[np.argsort(-outcome.probability[wrong], kind="stable")][:CONFIDENT]
 
     drawn = [int(row) for row in dict.fromkeys([*worst, *surest])]
-    pixels = [_seen(split, int(scores.indices[row]), preprocess) for row in drawn]
+    pixels = [seen_pixels(split, int(scores.indices[row]), preprocess) for row in drawn]
     overlays = [""] * len(drawn)
     if network is not None:
         order = [list(network_classes or classes).index(name) for name in classes]
@@ -100,14 +100,14 @@ def assemble(
         worst=mistakes(worst),
         most_confident_mistakes=mistakes(surest),
         predictions=Predictions(
-            paths=tuple(_where(split, int(index), root) for index in scores.indices),
+            paths=tuple(shown_path(split, int(index), root) for index in scores.indices),
             classes=tuple(classes),
             label=outcome.label,
             predicted=outcome.predicted,
             logits=scores.logits,
             loss=outcome.loss,
         ),
-        data=_with_notes(dict(data or {}), scores.notes(split.name)),
+        data=with_notes(dict(data or {}), scores.notes(split.name)),
         recipe=None,
         environment=environment(device),
         history=(),
@@ -167,7 +167,8 @@ def _calibrated(scores: Scores, fitted: Mapping[str, Any]) -> CalibrationFinding
     )
 
 
-def _with_notes(data: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+def with_notes(data: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+    """Return a description of data with further notes."""
     return data | {"notes": [*data.get("notes", ()), *notes]} if notes else data
 
 
@@ -183,7 +184,7 @@ def _mistake(
 ) -> Mistake:
     index = int(scores.indices[row])
     return Mistake(
-        path=_where(split, index, root),
+        path=shown_path(split, index, root),
         index=index,
         true=classes[outcome.label[row]],
         predicted=classes[outcome.predicted[row]],
@@ -194,7 +195,7 @@ def _mistake(
     )
 
 
-def _where(split: Split, index: int, root: Path | None) -> str:
+def shown_path(split: Split, index: int, root: Path | None) -> str:
     """Return the file relative to the data, or its position; never a place on this machine."""
     path = Path(split.where(index))
     # The data may have been named relative to the working directory, or through a link to its folder.
@@ -206,5 +207,6 @@ def _where(split: Split, index: int, root: Path | None) -> str:
     return str(Path(path.parent.name, path.name))
 
 
-def _seen(split: Split, index: int, preprocess: PreprocessSpec) -> Pixels:
+def seen_pixels(split: Split, index: int, preprocess: PreprocessSpec) -> Pixels:
+    """Return an image as the network sees it, uint8 (H, W, 3)."""
     return np.ascontiguousarray(apply_uint8(split.images.read(index), preprocess))

@@ -84,29 +84,38 @@ class Predictions:
         Raises:
             InputError: another ending; the extra is missing; the file cannot be written.
         """
-        path = Path(path)
-        check_ending(path)
-        with writing(path):
-            if path.suffix.lower() == ".csv":
-                write_text(path, "".join(self._lines()))
-            else:
-                self._write_parquet(path)
-        return path
+        return write_columns(Path(path), self.columns())
 
-    def _lines(self) -> Iterator[str]:
-        columns = self.columns()
-        yield _line(list(columns))
-        for row in zip(*columns.values(), strict=True):
-            yield _line([str(cell).lower() if isinstance(cell, bool) else cell for cell in row])
 
-    def _write_parquet(self, path: Path) -> None:
-        pyarrow, parquet = package("pyarrow", "shards"), package("pyarrow.parquet", "shards")
-        columns = self.columns()
-        for name in COLUMNS[:3]:
-            columns[name] = [_text(cell) for cell in columns[name]]
-        with atomic_path(path) as beside:
-            table = pyarrow.table({_text(name): values for name, values in columns.items()})
-            parquet.write_table(table, beside, compression="zstd")
+def write_columns(path: Path, columns: dict[str, list[Any]]) -> Path:
+    """Write columns of equal length as the file that its ending names, whole or not at all, and return its path.
+
+    Raises:
+        InputError: another ending than .csv and .parquet; the extra is missing; the file cannot be written.
+    """
+    check_ending(path)
+    with writing(path):
+        if path.suffix.lower() == ".csv":
+            write_text(path, "".join(_lines(columns)))
+        else:
+            _write_parquet(path, columns)
+    return path
+
+
+def _lines(columns: dict[str, list[Any]]) -> Iterator[str]:
+    yield _line(list(columns))
+    for row in zip(*columns.values(), strict=True):
+        yield _line([str(cell).lower() if isinstance(cell, bool) else cell for cell in row])
+
+
+def _write_parquet(path: Path, columns: dict[str, list[Any]]) -> None:
+    pyarrow, parquet = package("pyarrow", "shards"), package("pyarrow.parquet", "shards")
+    texts = {
+        _text(name): [_text(cell) if isinstance(cell, str) else cell for cell in cells]
+        for name, cells in columns.items()
+    }
+    with atomic_path(path) as beside:
+        parquet.write_table(pyarrow.table(texts), beside, compression="zstd")
 
 
 def check_ending(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from residua._base.files import write_text
 from residua._base.plain import plain
@@ -74,7 +74,19 @@ class Report(Findings):
         return render(self)
 
 
-def write_report(folder: Path, report: Report) -> tuple[Path, Path]:
+class Page(Protocol):
+    """What can be written as report.html and report.json."""
+
+    def to_html(self) -> str:
+        """Return the page."""
+        ...
+
+    def to_json(self) -> str:
+        """Return the document."""
+        ...
+
+
+def write_report(folder: Path, report: Page) -> tuple[Path, Path]:
     """Write report.html and report.json into `folder`, atomically, and return their paths."""
     page, document = folder / REPORT_PAGE, folder / REPORT_DOCUMENT
     write_text(document, report.to_json())

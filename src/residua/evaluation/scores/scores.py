@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from residua._base.console import Progress
 from residua._base.errors import InputError
@@ -31,8 +32,8 @@ class Scores:
     Attributes:
         views: the view sets, "1" or a comma list.
         logits: (N, K), on the CPU. For the views "1" they are the network's own; else the logarithm of the averaged
-            probabilities, whose softmax gives those back.
-        labels: int64 (N,), the true classes.
+            probabilities, whose softmax gives those back. Of several labels an image it is their sigmoid that does.
+        labels: int64 (N,), the true classes; or (N, K) of 0 and 1 where an image may have several.
         indices: int64 (N,), positions in the split, ascending.
         skipped: position -> reason, for the images that do not decode.
         seconds: wall clock of the pass, data included.
@@ -121,7 +122,8 @@ def collect(
     done = 0
     for places, images in viewer:
         logits = (checked_logits(network(view), num_classes) for view in images)
-        rows.append(next(logits) if count == 1 else _log_mean((each, 1 / count) for each in logits))
+        mean = _logit_mean if split.multilabel else _log_mean
+        rows.append(next(logits) if count == 1 else mean((each, 1 / count) for each in logits))
         indices.append(places)
         done += len(places)
         if progress is not None:
@@ -160,7 +162,7 @@ def combined(scores: Sequence[Scores], weights: Sequence[float] | None = None) -
     return replace(
         first,
         views=",".join(dict.fromkeys(each.views for each in scores)),
-        logits=_log_mean(weighted),
+        logits=(_logit_mean if first.labels.ndim == 2 else _log_mean)(weighted),
         seconds=math.fsum(each.seconds for each in scores),
         cached=all(each.cached for each in scores),
     )
@@ -198,3 +200,21 @@ def _log_mean(weighted: Iterable[tuple[Tensor, float]]) -> Tensor:
         total = terms if total is None else torch.logaddexp(total, terms, out=total)
     assert total is not None
     return total
+
+
+def _logit_mean(weighted: Iterable[tuple[Tensor, float]]) -> Tensor:
+    """Return the logits of the weighted mean of sigmoids: (B, K), double precision.
+
+    Both logarithms are averaged, that of the probability and that of its rest: neither end loses digits.
+    """
+    there: Tensor | None = None
+    absent: Tensor | None = None
+    for logits, weight in weighted:
+        values = logits.double()
+        one = functional.logsigmoid(values) + math.log(weight)
+        rest = functional.logsigmoid(-values) + math.log(weight)
+        there = one if there is None else torch.logaddexp(there, one)
+        absent = rest if absent is None else torch.logaddexp(absent, rest)
+    assert there is not None
+    assert absent is not None
+    return there - absent

@@ -16,7 +16,8 @@ from residua.exporting.names import CERTIFICATE, FILES, ONNX, Layout, check_form
 from residua.runtime.graphs.external_data import check_external_data
 from residua.specs.fields import checked
 
-SCHEMA = 1
+SCHEMA, MULTILABEL_SCHEMA = 1, 2
+"""Of certificates: exports of several labels an image have one of their own, which older versions refuse."""
 
 
 class StoredFile(TypedDict):
@@ -40,6 +41,7 @@ class StoredRun(TypedDict):
         weights_sha256: of its tensors.
         temperature: what its logits are divided by.
         preprocess: the evaluation transform.
+        label_thresholds: from which probability on an image has each label, where it may have several.
     """
 
     name: str
@@ -47,6 +49,7 @@ class StoredRun(TypedDict):
     weights_sha256: str
     temperature: float
     preprocess: dict[str, Any]
+    label_thresholds: NotRequired[list[float]]
 
 
 class StoredCertificate(TypedDict):
@@ -75,7 +78,8 @@ def read_certificate(folder: Path) -> StoredCertificate:
     path = folder / CERTIFICATE
     stored = read_json(path, StoredCertificate)
     unsigned = {key: value for key, value in cast("dict[str, Any]", stored).items() if key != "sha256"}
-    if stored["schema"] != SCHEMA or signature(unsigned) != stored["sha256"]:
+    schema = MULTILABEL_SCHEMA if "label_thresholds" in stored["run"] else SCHEMA
+    if stored["schema"] != schema or signature(unsigned) != stored["sha256"]:
         raise Damaged(path, "it was altered: it does not give the SHA-256 that was written with it")
     for name, entry in stored["files"].items():
         file = folder / name

@@ -122,6 +122,7 @@ def resize_plan(spec: PreprocessSpec) -> dict[str, Any]:
 
 def _about(run: Run) -> dict[str, Any]:
     """Return what the page states of the network, in the words of the server's /about."""
+    several = run.multilabel
     top1, count = run.metrics.get("top1"), run.metrics.get("count")
     threshold, rejection = deciding(run.rejection, (run.calibration or {}).get("thresholds") or {})
     return {
@@ -137,4 +138,6 @@ def _about(run: Run) -> dict[str, Any]:
         "threshold": threshold,
         "rejection": None if rejection is None else rejection.to_json(whole=False),
         "most_pixels": MAX_PIXELS,
+        # As the server's /about states them.
+        **({} if several is None else {"label_thresholds": dict(zip(run.classes, several.thresholds, strict=True))}),
     }

@@ -41,8 +41,14 @@ function describe() {
   const name = document.createElement("b");
   name.textContent = model.name;
   const parts = document.createDocumentFragment();
-  parts.append(name, ` is a ${model.network} with ${model.classes} classes. `);
-  if (model.top1 === null) {
+  if (model.label_thresholds) {
+    parts.append(name, ` is a ${model.network} that decides for each of ${model.classes} labels whether an image has it.`);
+  } else {
+    parts.append(name, ` is a ${model.network} with ${model.classes} classes. `);
+  }
+  if (model.label_thresholds) {
+    parts.append(" Each label has a threshold of its own.");
+  } else if (model.top1 === null) {
     parts.append("How good it is was not recorded.");
   } else {
     const part = { val: "held-out", test: "test" }[model.split] || model.split || "measured";
@@ -87,13 +93,24 @@ function card(file, many) {
   return element;
 }
 
+// What is listed below a verdict: the classes as they are answered, or of several labels the most probable ones.
+function ranked(entry) {
+  if (!entry.all_probabilities) return entry.labels.map((label, at) => [label, entry.probabilities[at]]);
+  const every = Object.entries(entry.all_probabilities).sort((a, b) => b[1] - a[1]);
+  return every.slice(0, Math.max(FEW, entry.labels.length));
+}
+
 function show(element, entry, milliseconds) {
   const part = (selector) => element.querySelector(selector);
   const verdict = part(".verdict");
+  const several = Boolean(entry.all_probabilities);
   const [label] = entry.labels;
   const sure = percent(entry.probabilities[0]);
   const best = document.createElement("b");
-  if (entry.unknown) {
+  if (several) {
+    best.textContent = entry.labels.join(", ") || "No label";
+    verdict.replaceChildren(best);
+  } else if (entry.unknown) {
     best.textContent = "Unknown. ";
     verdict.replaceChildren(best, entry.threshold === null
       ? `It is like none of the classes. The best guess would be ${label}.`
@@ -103,20 +120,20 @@ function show(element, entry, milliseconds) {
     best.textContent = label;
     verdict.replaceChildren(best, ` ${sure}`);
   }
-  part(".ranks").replaceChildren(...entry.labels.map((each, at) => {
+  part(".ranks").replaceChildren(...ranked(entry).map(([each, chance], at) => {
     // The verdict has said the first already: its bar alone stands below.
-    const said = at === 0 && !entry.unknown;
+    const said = at === 0 && !entry.unknown && !several;
     const row = document.createElement("li");
     const [text, share, track, fill] = ["span", "span", "div", "div"].map((kind) => document.createElement(kind));
     text.textContent = each;
-    share.textContent = percent(entry.probabilities[at]);
+    share.textContent = percent(chance);
     share.className = "chance";
     text.hidden = share.hidden = said;
     if (said) row.setAttribute("aria-hidden", "true");
     track.className = "scale";
     track.setAttribute("aria-hidden", "true");
     fill.className = "part";
-    fill.style.width = `${100 * entry.probabilities[at]}%`;
+    fill.style.width = `${100 * chance}%`;
     track.append(fill);
     row.append(text, share, track);
     return row;
@@ -145,9 +162,10 @@ async function explain(element, file) {
     // Both as the network saw them, so that the map lies where its evidence is.
     photo.src = entry.image;
     map.src = entry.overlay;
-    map.alt = `Evidence for ${entry.labels[0]}, ${entry.method}`;
+    const [[target]] = ranked(entry);
+    map.alt = `Evidence for ${target}, ${entry.method}`;
     map.hidden = false;
-    note.textContent = entry.evidence > 0 ? `for ${entry.labels[0]} (${entry.method})` : "none was found";
+    note.textContent = entry.evidence > 0 ? `for ${target} (${entry.method})` : "none was found";
     element.querySelector(".evidence").hidden = true;
     const strength = element.querySelector(".strength");
     strength.hidden = false;
@@ -173,6 +191,14 @@ function csv() {
     const text = String(value ?? "");
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
+  const names = Object.keys(saved.map(([, answer]) => answer.all_probabilities).find(Boolean) ?? {});
+  if (names.length) {
+    const head = ["path", "labels", ...names.map((name) => `p(${name})`), "error"];
+    const lines = saved.map(([name, { labels = [], all_probabilities: chances = {}, error }]) => (
+      [name, labels.join(";"), ...names.map((each) => chances[each]), error]
+    ));
+    return [head, ...lines].map((line) => `${line.map(cell).join(",")}\n`).join("");
+  }
   const ranks = Math.max(1, ...saved.map(([, answer]) => answer.labels?.length ?? 0));
   const more = Array.from({ length: ranks - 1 }, (_, at) => [`label${at + 2}`, `probability${at + 2}`]).flat();
   const rows = saved.map(([name, { labels = [], probabilities = [], unknown, error }]) => {

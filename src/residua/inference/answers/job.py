@@ -65,6 +65,7 @@ def job_of(
         "on_bad": on_bad,
         "out": out.suffix.lower(),
         **({"rejection": _digest(run.rejection.to_json())} if run.rejection else {}),
+        **({"labels": list(run.classes), "thresholds": list(run.multilabel.thresholds)} if run.multilabel else {}),
         **({"cluster": cluster} if cluster else {}),
     }
 

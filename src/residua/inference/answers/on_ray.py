@@ -25,7 +25,7 @@ from residua.inference.predict import answered_batches
 from residua.inference.stream import Predictor
 from residua.weights.bundle.value import hash_tensors
 from residua.weights.open import load
-from residua.weights.prediction import Prediction
+from residua.weights.prediction import LabelPrediction, Prediction
 from residua.weights.run import Run
 
 _BATCHES_OF_A_WAVE = 1024
@@ -197,7 +197,8 @@ def _file(path: str, reason: str | None) -> ImageFile | BadFile:
 def _row(item: Prediction | BadFile) -> list[Any]:
     if isinstance(item, BadFile):
         return [item.path, item.reason]
-    return [item.path, list(item.labels), list(item.probabilities), item.unknown]
+    row = [item.path, list(item.labels), list(item.probabilities), item.unknown]
+    return [*row, dict(item.all_probabilities)] if isinstance(item, LabelPrediction) else row
 
 
 def _rows(text: str) -> list[Prediction | BadFile]:
@@ -213,7 +214,10 @@ def _rows(text: str) -> list[Prediction | BadFile]:
 
 
 def _unpacked(row: list[Any]) -> Prediction | BadFile:
-    return BadFile(*row) if len(row) == 2 else Prediction(row[0], tuple(row[1]), tuple(row[2]), row[3])
+    if len(row) == 2:
+        return BadFile(*row)
+    ranked = (row[0], tuple(row[1]), tuple(row[2]), row[3])
+    return Prediction(*ranked) if len(row) == 4 else LabelPrediction(*ranked, row[4])
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,20 +24,29 @@ def require_parquet() -> tuple[Any, Any]:
     return package("pyarrow", "shards"), package("pyarrow.parquet", "shards")
 
 
-def write_parquet(lines: Path, out: Path) -> None:
-    """Write `out` from a file of `json_line`s, with the fields of a `Row` as columns."""
+def write_parquet(lines: Path, out: Path, labels: Sequence[str] | None = None) -> None:
+    """Write `out` from a file of `json_line`s, with the fields of a `Row` as columns.
+
+    Args:
+        lines: the file.
+        out: to write.
+        labels: where an image may have several: then lines are those of a `LabelRow`, and p(LABEL) is a column each.
+    """
     pyarrow, parquet = require_parquet()
     word, number = pyarrow.string(), pyarrow.float64()
     columns = {"path": word, "label": word, "probability": number}
     columns |= {"labels": pyarrow.list_(word), "probabilities": pyarrow.list_(number)}
     columns |= {"unknown": pyarrow.bool_(), "error": word}
+    if labels is not None:
+        columns = {"path": word, "labels": pyarrow.list_(word), "probabilities": pyarrow.list_(number)}
+        columns |= {f"p({text(name)})": number for name in labels} | {"error": word}
     schema = pyarrow.schema(list(columns.items()))
     with (
         lines.open(encoding="utf-8") as stream,
         atomic_path(out) as beside,
         parquet.ParquetWriter(beside, schema, compression="zstd") as writer,
     ):
-        rows = map(_row, stream)
+        rows = map(_row if labels is None else _label_row, stream)
         while group := list(islice(rows, _ROWS_OF_A_GROUP)):
             writer.write_table(pyarrow.Table.from_pylist(group, schema=schema))
 
@@ -47,3 +57,10 @@ def _row(line: str) -> Row:
     row["path"] = row["path"].encode("utf-8", "backslashreplace").decode("utf-8")
     row["error"] = row["error"] and text(row["error"])
     return row
+
+
+def _label_row(line: str) -> dict[str, Any]:
+    row: dict[str, Any] = json.loads(line)
+    row["path"] = row["path"].encode("utf-8", "backslashreplace").decode("utf-8")
+    row["error"] = row["error"] and text(row["error"])
+    return row | {f"p({text(name)})": share for name, share in row.pop("all_probabilities").items()}

@@ -80,7 +80,8 @@ def predict_to(
         paths: files, and folders whose images are found recursively, sorted. An iterator has to give the same paths
             again when the job goes on.
         out: a file ending in .jsonl, .csv or .parquet (extra `shards`), which does not exist.
-        top: classes per row; all where there are fewer.
+        top: classes per row; all where there are fewer. Of several labels an image, a row has those that reach their
+            thresholds, and the probability of each.
         batch_size: images per forward pass.
         device: "cpu", "cuda", …; by default the GPU where there is one.
         engine: what computes the logits: "eager", "compiled", "native", "onnxruntime", "openvino" or "auto". A job
@@ -103,7 +104,7 @@ def predict_to(
         raise InputError(f"actors={actors} with engine={engine!r}", "engine='ray' for it", "Leave it out")
     policy: OnBad = checked("on_bad", on_bad, OnBad, "Use on_bad='record' for rows with an error")
     file = check_out(out)
-    chosen = open_run(run, listed(paths))
+    chosen = open_run(run, listed(paths), multilabel=True)
     form: dict[str, Any] = {"top": min(top, len(chosen.classes)), "batch_size": batch_size, "on_bad": policy}
     with ExitStack() as stack:
         answers: Answers

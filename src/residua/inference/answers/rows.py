@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import re
-from typing import TypedDict
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 from residua._base.words import visible
 from residua.inference.image_files import BadFile
@@ -64,6 +65,11 @@ def row_of(item: Prediction | BadFile) -> Row:
 
 def json_line(row: Row) -> str:
     """Return a row as one JSON object, without the line's end."""
+    return json_text(row)
+
+
+def json_text(row: Mapping[str, Any]) -> str:
+    """Return JSON in one line that UTF-8 can carry."""
     text = json.dumps(row, ensure_ascii=False, allow_nan=False)
     return _SURROGATES.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 

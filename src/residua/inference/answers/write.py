@@ -11,6 +11,7 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.files import check_local, writing
 from residua.inference.answers.journal import Journal, State, check_job, journal_of, partial_of, read_journal
+from residua.inference.answers.label_rows import label_csv, label_header, label_json
 from residua.inference.answers.names import SUFFIXES
 from residua.inference.answers.parquet import require_parquet, write_parquet
 from residua.inference.answers.partial import Partial, alone, opened, publish, skipped
@@ -82,7 +83,7 @@ def _written(
             _append(partial, job, files, answers, progress)
         if job["out"] == ".parquet":
             with writing(out):
-                write_parquet(partial_of(out), out)
+                write_parquet(partial_of(out), out, job.get("labels"))
             tidy(out)
         else:
             publish(out)
@@ -96,17 +97,25 @@ def _append(
     answers: Answers,
     progress: Callable[[int], None],
 ) -> None:
-    is_csv, ranks, skipping = job["out"] == ".csv", job["top"], job["on_bad"] == "skip"
-    rejects = "rejection" in job
-    partial.begin(csv_header(ranks, rejects=rejects) if is_csv else "")
+    skipping, (header, line) = job["on_bad"] == "skip", _lines(job)
+    partial.begin(header)
     with closing(answers(files)) as batches:
         for batch in batches:
             bad = sum(isinstance(item, BadFile) for item in batch)
-            rows = [row_of(item) for item in batch if not (skipping and isinstance(item, BadFile))]
-            lines = [csv_line(row, ranks, rejects=rejects) if is_csv else json_line(row) for row in rows]
+            lines = [line(item) for item in batch if not (skipping and isinstance(item, BadFile))]
             partial.add([item.path for item in batch], lines, bad)
             progress(partial.state["files"])
     partial.save(done=True)
+
+
+def _lines(job: dict[str, Any]) -> tuple[str, Callable[[Answer], str]]:
+    """Return the line in front of the first row, "" for none, and what makes the line of an answer."""
+    is_csv, ranks, rejects = job["out"] == ".csv", job["top"], "rejection" in job
+    if (labels := job.get("labels")) is not None:
+        return (label_header(labels), lambda item: label_csv(item, labels)) if is_csv else ("", label_json)
+    if is_csv:
+        return csv_header(ranks, rejects=rejects), lambda item: csv_line(row_of(item), ranks, rejects=rejects)
+    return "", lambda item: json_line(row_of(item))
 
 
 def _name(file: ImageFile | BadFile) -> str:

@@ -120,7 +120,9 @@ def embed(
     Raises:
         InputError: a path that gives none; all of them are named. `embed_stream` passes them over instead.
     """
-    embedder = Embedder.open(open_run(run, listed(paths)), point=point, normalise=normalise, device=device)
+    embedder = Embedder.open(
+        open_run(run, listed(paths), multilabel=True), point=point, normalise=normalise, device=device
+    )
     results = _stream(embedder, paths, batch_size, workers)
     rows = all_or_refuse(results, "Leave them out, or use embed_stream, which names them and goes on")
     vectors = np.stack([row.vector for row in rows]) if rows else np.empty((0, 0), np.float32)
@@ -152,7 +154,9 @@ def embed_stream(
     Raises:
         InputError: `batch_size` or `workers` below 1; an unknown end point or device; a run that cannot be loaded.
     """
-    embedder = Embedder.open(open_run(run, listed(paths)), point=point, normalise=normalise, device=device)
+    embedder = Embedder.open(
+        open_run(run, listed(paths), multilabel=True), point=point, normalise=normalise, device=device
+    )
     return _stream(embedder, paths, batch_size, workers)
 
 

@@ -102,7 +102,7 @@ def embed_to(
             "a name beside which no file of paths stands",
             "Give another name, or delete it",
         )
-    chosen = open_run(run, listed(paths))
+    chosen = open_run(run, listed(paths), multilabel=True)
     embedder = Embedder.open(chosen, point=point, normalise=normalise, device=device)
     weights = hash_tensors(chosen.model.state_dict())
     job = _job(embedder, weights, file, batch_size)

@@ -103,7 +103,7 @@ def similar(
     """
     workers = default_workers() if workers is None else workers
     at_least_one(count=count, batch_size=batch_size, workers=workers)
-    chosen = open_run(run, [*listed(query), *listed(photos)])
+    chosen = open_run(run, [*listed(query), *listed(photos)], multilabel=True)
     stream = embed_stream(chosen, query, point=point, batch_size=batch_size, device=device, workers=workers)
     queries = all_or_refuse(stream, "Leave it out")
     if not queries:

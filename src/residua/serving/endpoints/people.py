@@ -106,7 +106,12 @@ async def _maps(
 def _ranking(
     version: ModelVersion, logits: np.ndarray[Any, Any], probabilities: np.ndarray[Any, Any], top: int
 ) -> dict[str, Any]:
-    """Return the `top` classes, as `predict` ranks them, and whether the answer is sure enough to be one."""
+    """Return the `top` classes, as `predict` ranks them, and whether the answer is sure enough to be one.
+
+    Of an image that may have several labels, those that reach their thresholds, and the probabilities of all.
+    """
+    if version.description.label_thresholds is not None:
+        return _labels(version.description.classes, version.description.label_thresholds, probabilities)
     order = np.argsort(-probabilities, kind="stable")[:top].tolist()
     threshold = version.description.threshold
     return {
@@ -114,6 +119,18 @@ def _ranking(
         "probabilities": [float(probabilities[index]) for index in order],
         "unknown": version.description.unknown(logits, probabilities),
         "threshold": threshold,
+    }
+
+
+def _labels(classes: Sequence[str], thresholds: Sequence[float], probabilities: np.ndarray[Any, Any]) -> dict[str, Any]:
+    every = [float(share) for share in probabilities]
+    order = [index for index in np.argsort(-probabilities, kind="stable").tolist() if every[index] >= thresholds[index]]
+    return {
+        "labels": [classes[index] for index in order],
+        "probabilities": [every[index] for index in order],
+        "unknown": None,
+        "threshold": None,
+        "all_probabilities": dict(zip(classes, every, strict=True)),
     }
 
 

@@ -57,6 +57,9 @@ def _described(folder: Path, stored: StoredCertificate, engine: str, metadata: d
         stated = json.loads(metadata.get("rejection", "null"))
         rejects = None if stated is None or stated["score"] in FEATURE_SCORES else Rejection.from_json(stated)
         preprocess = PreprocessSpec.from_json(stored["run"]["preprocess"])
+        several = stored["run"].get("label_thresholds")
+        if several is not None and len(several) != len(classes):
+            raise ValueError(f"{len(several)} thresholds for {len(classes)} labels")
     except (KeyError, ValueError, TypeError) as error:
         raise Damaged(folder / CERTIFICATE, f"the graph beside it does not state its classes ({error})") from None
     measured: dict[str, Any] = next((row for row in stored["rows"] if row.get("top1") is not None), {})
@@ -77,6 +80,7 @@ def _described(folder: Path, stored: StoredCertificate, engine: str, metadata: d
         engine=engine,
         precision=stored["precision"],
         explains=False,
+        label_thresholds=None if several is None else tuple(map(float, several)),
     )
 
 

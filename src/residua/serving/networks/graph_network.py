@@ -22,7 +22,7 @@ from residua.serving.networks.network import (
     Picture,
     Source,
     grouped,
-    softmax,
+    shares,
     unexplained,
 )
 
@@ -62,7 +62,7 @@ class GraphNetwork:
 
     def probabilities(self, logits: Floats) -> Doubles:
         """See `Network`."""
-        return softmax(logits, self.description.temperature)
+        return shares(logits, self.description)
 
     def explained(self, image: Pixels, target: int) -> Picture:
         """See `Network`."""

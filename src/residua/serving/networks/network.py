@@ -14,6 +14,7 @@ import numpy.typing as npt
 from residua._base.plain import plain
 from residua.data.decode import Pixels
 from residua.evaluation.rejection.scores import logit_scores
+from residua.evaluation.sigmoid import sigmoid
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.rejection import Rejection
 
@@ -43,6 +44,8 @@ class Description:
         engine: what computes the logits.
         precision: that it computes in.
         explains: whether an answer can be explained.
+        label_thresholds: the probability from which on an image has each label, (K,), where it may have several; None
+            where it has one.
     """
 
     network: str
@@ -59,6 +62,7 @@ class Description:
     engine: str
     precision: str
     explains: bool
+    label_thresholds: tuple[float, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON holds them."""
@@ -79,11 +83,15 @@ class Description:
         preprocess = PreprocessSpec.from_json(document["preprocess"])
         rejection = document.get("rejection")
         known = None if rejection is None else Rejection.from_json(rejection)
+        thresholds = document.get("label_thresholds")
         changes = {"classes": tuple(document["classes"]), "preprocess": preprocess, "rejection": known}
+        changes["label_thresholds"] = None if thresholds is None else tuple(map(float, thresholds))
         return cls(**{**document, **changes})
 
     def unknown(self, logits: Floats, probabilities: Doubles) -> bool | None:
         """Return whether an answer is "unknown", given one image's logits (K,) and probabilities; None: no rule."""
+        if self.label_thresholds is not None:
+            return None
         if self.rejection is not None:
             score = logit_scores(self.rejection.score, logits[None], self.rejection.temperature)
             return bool(score[0] > self.rejection.threshold)
@@ -128,12 +136,19 @@ class Network(Protocol):
         ...
 
     def probabilities(self, logits: Floats) -> Doubles:
-        """Return softmax at the network's temperature: (B, K) -> (B, K)."""
+        """Return softmax at the network's temperature, or sigmoids of several labels: (B, K) -> (B, K)."""
         ...
 
     def explained(self, image: Pixels, target: int) -> Picture:
         """Return the evidence for class `target` in an image as the network sees it; takes as long as three passes."""
         ...
+
+
+def shares(logits: Floats, description: Description) -> Doubles:
+    """Return the probabilities of logits (B, K), in double precision: a softmax, or sigmoids of several labels."""
+    if description.label_thresholds is not None:
+        return sigmoid(logits.astype(np.float64))
+    return softmax(logits, description.temperature)
 
 
 def softmax(logits: Floats, temperature: float) -> Doubles:

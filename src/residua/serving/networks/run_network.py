@@ -59,9 +59,10 @@ class RunNetwork:
         return logits
 
     def probabilities(self, logits: Floats) -> Doubles:
-        """Return softmax at the run's temperature, the same doubles as `predict`: (B, K) -> (B, K)."""
+        """Return softmax at the run's temperature, or sigmoids: the same doubles as `predict`, (B, K) -> (B, K)."""
+        several = self.description.label_thresholds is not None
         values = torch.from_numpy(logits).to(torch.float64) / self.description.temperature
-        probabilities: Doubles = values.softmax(dim=1).numpy()
+        probabilities: Doubles = (values.sigmoid() if several else values.softmax(dim=1)).numpy()
         return probabilities
 
     def explained(self, image: Pixels, target: int) -> Picture:
@@ -94,4 +95,5 @@ def describe_run(run: Run, engine: str, precision: str) -> Description:
         engine=engine,
         precision=precision,
         explains=explains(run),
+        label_thresholds=run.multilabel.thresholds if run.multilabel else None,
     )

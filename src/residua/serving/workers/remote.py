@@ -15,7 +15,7 @@ import numpy as np
 from residua.data.decode import Pixels
 from residua.serving.model import ModelVersion
 from residua.serving.models import Catalogue
-from residua.serving.networks.network import Description, Doubles, Floats, Images, Picture, softmax
+from residua.serving.networks.network import Description, Doubles, Floats, Images, Picture, shares
 from residua.serving.refusal import Reason, Refusal
 from residua.serving.settings import Settings
 from residua.serving.workers.channel import Channel, Closed, Message
@@ -150,7 +150,7 @@ class RemoteNetwork:
 
     def probabilities(self, logits: Floats) -> Doubles:
         """See `Network`; without torch, some units in the last place from the doubles of `predict`."""
-        return softmax(logits, self.description.temperature)
+        return shares(logits, self.description)
 
     def explained(self, image: Pixels, target: int) -> Picture:
         """Raise: only the engine process explains."""

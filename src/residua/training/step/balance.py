@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from residua.data.loader import Loader
 from residua.training.recipe import Recipe
 
 
@@ -19,21 +20,43 @@ class Balance:
     Attributes:
         weights: (K,), the weight of each class in the loss; None for 1.
         offsets: (K,), added to the logits while training; None for none.
+        positives: (K,), the weight of each label where it is there, of images that may have several; None for 1.
     """
 
     weights: Tensor | None = None
     offsets: Tensor | None = None
+    positives: Tensor | None = None
 
 
 EQUAL = Balance()
 """Every image counts the same."""
 
 
-def choose_balance(recipe: Recipe, counts: npt.NDArray[np.int64], device: torch.device) -> Balance:
-    """Return what the recipe asks for, given the training images of each class, (K,) and all above 0.
+def balance_for(recipe: Recipe, train: Loader, device: torch.device) -> Balance:
+    """Return what the recipe asks for, given the training images, of which every class has some.
 
     A balanced sampler is the loader's: the loss then counts every image the same.
     """
+    images = train.count if train.split.multilabel else None
+    return choose_balance(recipe, train.class_counts, device, images=images)
+
+
+def choose_balance(
+    recipe: Recipe, counts: npt.NDArray[np.int64], device: torch.device, *, images: int | None = None
+) -> Balance:
+    """Return what the recipe asks for, given the training images of each class, (K,) and all above 0.
+
+    Args:
+        recipe: has the rules.
+        counts: images of each class.
+        device: of the weights.
+        images: training images in all, where each may have several labels; None where each has one.
+    """
+    if images is not None:
+        weighed = recipe.balance == "loss"
+        return (
+            Balance(positives=_on(device, positive_weights(counts, images, recipe.balance_beta))) if weighed else EQUAL
+        )
     if recipe.balance == "loss":
         return Balance(weights=_on(device, class_weights(counts, recipe.balance_beta)))
     if recipe.balance == "logits":
@@ -48,12 +71,27 @@ def class_weights(counts: npt.NDArray[np.int64], beta: float) -> npt.NDArray[np.
     weight; β = 1 stands for the limit, the inverse frequency, and then equals scikit-learn's `class_weight="balanced"`.
     The mean over the images is 1, so that the learning rate keeps its meaning; Cui's sum over the classes is K.
     """
-    number = (
-        counts.astype(np.float64) if beta == 1 else -np.expm1(counts * np.log(beta)) if beta else np.ones(len(counts))
-    )
-    weights: npt.NDArray[np.float64] = 1 / number
+    weights: npt.NDArray[np.float64] = 1 / _effective(counts, beta)
     weights *= counts.sum() / (weights @ counts)
     return weights
+
+
+def positive_weights(counts: npt.NDArray[np.int64], images: int, beta: float) -> npt.NDArray[np.float64]:
+    """Return the weight of each label where it is there, (K,): the effective number of images without it over those
+    with it.
+
+    At β = 1 that is negatives over positives, as torch's `BCEWithLogitsLoss` advises for `pos_weight`. A label that
+    every image has gets the weight of one negative.
+    """
+    weights: npt.NDArray[np.float64] = _effective(np.maximum(images - counts, 1), beta) / _effective(counts, beta)
+    return weights
+
+
+def _effective(counts: npt.NDArray[np.int64], beta: float) -> npt.NDArray[np.float64]:
+    """Return the effective number of so many images, up to a factor: (1 - β^n); n at β = 1."""
+    if beta == 1:
+        return counts.astype(np.float64)
+    return -np.expm1(counts * np.log(beta)) if beta else np.ones(len(counts))
 
 
 def _on(device: torch.device, values: npt.NDArray[np.float64]) -> Tensor:

@@ -19,7 +19,7 @@ from residua.training.tracking.relay import SECONDS, Relay
 from residua.training.tracking.tracker import Numbers, Status, Tracker
 
 _LEAST_SECONDS = 0.5  # that a tracker gets after another has taken all the time
-FINAL = ("top1", "top5", "balanced_accuracy", "macro_f1", "loss")
+FINAL = ("top1", "top5", "balanced_accuracy", "macro_f1", "loss", "mean_average_precision", "exact_match")
 """What is sent of the report, each as `final_…`."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class _Line(TypedDict):
 
 class _Report(TypedDict):
     classes: list[str]
-    confusion: list[list[int]]
+    confusion: NotRequired[list[list[int]]]  # of one label an image
 
 
 @dataclass(frozen=True)
@@ -93,5 +93,6 @@ def _send(tracker: Tracker, config: dict[str, Any], lines: Sequence[dict[str, An
         tracker.log(line["step"], line_numbers(line))
     last = lines[-1]["step"] if lines else 0
     tracker.log(last, final_numbers(report))
-    tracker.image(last, "confusion", confusion_picture(np.array(report["confusion"]), report["classes"]))
+    if "confusion" in report:
+        tracker.image(last, "confusion", confusion_picture(np.array(report["confusion"]), report["classes"]))
     tracker.finish("finished")

@@ -50,6 +50,8 @@ def config_of(bundle: Bundle) -> dict[str, Any]:
         "library_name": "timm" if peer else "residua",
         "num_classes": len(classes),
         "label_names": list(classes),
+        # As Hugging Face's configurations state it.
+        **({"problem_type": "multi_label_classification"} if bundle.multilabel else {}),
         "pretrained_cfg": {
             "input_size": [spec.in_channels, *preprocess.size],
             "fixed_input_size": False,

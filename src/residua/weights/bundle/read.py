@@ -12,6 +12,7 @@ from residua._base.errors import InputError
 from residua._base.files import check_local
 from residua._base.run_files import CONFIG_FILE, MODEL_FILE
 from residua._version import __version__
+from residua.specs.multilabel import LabelThresholds
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle.arrays import split_stored
@@ -74,6 +75,7 @@ def _bundle(path: Path, document: dict[str, Any], arrays: dict[str, bytes]) -> B
         raise InputError(
             f"{path} is calibrated with {error.given}", error.wanted or "a rejection", "Calibrate the run again"
         ) from error
+    multilabel = _multilabel(path, document)
     if odd := [name for name in document["classes"] if not isinstance(name, str)]:
         raise InputError(f"{path} names a class {str(odd[0])[:40]}", "class names in text", "Train or convert again")
     recipe = document["recipe"] or {}
@@ -90,5 +92,23 @@ def _bundle(path: Path, document: dict[str, Any], arrays: dict[str, bytes]) -> B
         preprocess,
         initial_weights=document.get("initial_weights"),
         calibration=calibration,
+        multilabel=multilabel,
         **{name: document[name] for name in as_they_are},
     )
+
+
+def _multilabel(path: Path, document: dict[str, Any]) -> LabelThresholds | None:
+    """Return the thresholds of the labels; None in the bundle of a run with one label an image."""
+    if "multilabel" not in document:
+        return None
+    try:
+        thresholds = LabelThresholds.from_json(document["multilabel"])
+    except InputError as error:
+        raise InputError(f"{path} holds {error.given}", error.wanted, "Train again") from error
+    if len(thresholds.thresholds) != len(document["classes"]):
+        raise InputError(
+            f"{path} holds {len(thresholds.thresholds)} thresholds for {len(document['classes'])} labels",
+            "one for each label",
+            "Train again",
+        )
+    return thresholds

@@ -20,7 +20,7 @@ from residua._base.errors import Damaged, InputError
 from residua._base.json_file import mismatch, parse_json
 from residua._base.run_files import MODEL_FILE
 
-KEY, SCHEMA, _UNSIGNED = "residua", 1, "0" * 64
+KEY, SCHEMA, MULTILABEL_SCHEMA, _UNSIGNED = "residua", 1, 2, "0" * 64
 _LARGEST_HEADER = 100_000_000  # the limit of the safetensors format itself
 _REMEDY = "Copy the run folder again from where it was trained, or train again"
 
@@ -42,6 +42,7 @@ class _Document(TypedDict):
     # The first bundles lack these.
     initial_weights: NotRequired[dict[str, Any] | None]
     calibration: NotRequired[dict[str, Any] | None]
+    multilabel: NotRequired[dict[str, Any]]
 
 
 def read_signed(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -131,9 +132,11 @@ def _verified(path: Path, content: bytes) -> dict[str, Any]:
             f"{stored[:16]}… over {len(content)} bytes",
             _REMEDY,
         )
-    if schema != SCHEMA:
+    if schema not in (SCHEMA, MULTILABEL_SCHEMA) or (schema == MULTILABEL_SCHEMA) != ("multilabel" in document):
         raise InputError(
-            f"{path} has layout {schema!r}", f"layout {SCHEMA}", "Install the Residua version that wrote it"
+            f"{path} has layout {schema!r}",
+            f"layout {SCHEMA}, or {MULTILABEL_SCHEMA} with several labels an image",
+            "Install the Residua version that wrote it",
         )
     if problem := mismatch(document, _Document):
         raise InputError(f"{path}, of which {problem} in the header", "the header that Residua writes", _REMEDY)

@@ -16,6 +16,7 @@ from torch import Tensor
 from residua._base.errors import InputError
 from residua._version import __version__
 from residua.specs.fields import Temperature, checked
+from residua.specs.multilabel import LabelThresholds
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.rejection import Rejection
 from residua.specs.schema import Spec
@@ -37,6 +38,7 @@ class Bundle:
         calibration: `temperature` of the probabilities and how it was fitted, or None; see `store_calibration`.
         versions: of Residua, torch and Python when it was written.
         weights_sha256: of the tensors alone (names, types, shapes, bytes): equal for equal weights.
+        multilabel: the thresholds of the labels where an image may have several; None where it has one.
         kept: which of the weights that its training kept these are, such as "epoch-0003"; "" for the run's own.
     """
 
@@ -51,6 +53,7 @@ class Bundle:
     calibration: dict[str, Any] | None = field(default=None, repr=False)
     versions: dict[str, str] = field(default_factory=lambda: versions(), repr=False)
     weights_sha256: str = field(default="", repr=False)
+    multilabel: LabelThresholds | None = field(default=None, repr=False)
     kept: str = ""
 
 

@@ -15,11 +15,12 @@ from residua._base.files import atomic_path, write_text
 from residua._base.plain import plain
 from residua._base.run_files import CONFIG_FILE, MODEL_FILE
 from residua._base.words import counted
+from residua.specs.multilabel import LabelThresholds
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle.arrays import tensors_of
 from residua.weights.bundle.config import config_of
-from residua.weights.bundle.signed import SCHEMA, write_signed
+from residua.weights.bundle.signed import MULTILABEL_SCHEMA, SCHEMA, write_signed
 from residua.weights.bundle.value import Bundle, hash_tensors, versions
 from residua.weights.state_diff import mismatches
 
@@ -36,6 +37,7 @@ def save_bundle(
     recipe: Mapping[str, Any] | None = None,
     initial_weights: Mapping[str, Any] | None = None,
     calibration: Mapping[str, Any] | None = None,
+    multilabel: LabelThresholds | None = None,
 ) -> Path:
     """Write the parts of a bundle into `folder`; see `write_bundle`."""
     names = tuple(map(str, classes))
@@ -49,6 +51,7 @@ def save_bundle(
         None if recipe is None else dict(recipe),
         None if initial_weights is None else dict(initial_weights),
         None if calibration is None else dict(calibration),
+        multilabel=multilabel,
     )
     return write_bundle(bundle.folder, bundle, tensors)
 
@@ -111,4 +114,9 @@ def _document(bundle: Bundle) -> dict[str, Any]:
         "versions": bundle.versions,
         "weights_sha256": bundle.weights_sha256,
     }
-    return document if bundle.calibration is None else document | {"calibration": plain(bundle.calibration)}
+    if bundle.calibration is not None:
+        document["calibration"] = plain(bundle.calibration)
+    if bundle.multilabel is not None:
+        # A layout of its own: versions that know one label an image would answer wrongly, and refuse this.
+        document |= {"schema": MULTILABEL_SCHEMA, "multilabel": bundle.multilabel.to_json()}
+    return document

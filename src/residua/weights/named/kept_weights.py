@@ -10,6 +10,7 @@ from torch import Tensor
 
 from residua._base.errors import InputError
 from residua._base.run_files import CHECKPOINTS, MODEL_FILE
+from residua.specs.multilabel import LabelThresholds
 from residua.weights.bundle.read import read_bundle
 from residua.weights.bundle.value import Bundle, hash_tensors
 from residua.weights.bundle.write import refuse_mismatches
@@ -27,7 +28,8 @@ def is_kept(name: Path | str) -> bool:
 def read_kept(name: Path | str) -> tuple[Bundle, dict[str, Tensor]]:
     """Read kept weights as the run that they belong to would be, had it ended with them.
 
-    Metrics and calibration of the run are left out: they are those of its own weights.
+    Metrics and calibration of the run are left out: they are those of its own weights. So are thresholds of labels,
+    which become one half.
 
     Raises:
         InputError: no such file, its numbers named; a run that is not finished, and has no classes yet; weights that
@@ -54,4 +56,7 @@ def read_kept(name: Path | str) -> tuple[Bundle, dict[str, Tensor]]:
     tensors = dict(read_state(path))
     refuse_mismatches(path, bundle.spec, bundle.classes, tensors)
     kept_name = path.name.removesuffix(".safetensors")
-    return replace(bundle, metrics={}, calibration=None, weights_sha256=hash_tensors(tensors), kept=kept_name), tensors
+    thresholds = LabelThresholds.even(len(bundle.classes)) if bundle.multilabel else None
+    digest = hash_tensors(tensors)
+    own = replace(bundle, metrics={}, calibration=None, multilabel=thresholds, weights_sha256=digest, kept=kept_name)
+    return own, tensors

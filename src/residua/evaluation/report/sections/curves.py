@@ -9,8 +9,7 @@ from typing import Any, ClassVar, Self
 
 from markupsafe import Markup
 
-from residua.evaluation.report.findings import Findings
-from residua.evaluation.report.sections.section import Link
+from residua.evaluation.report.sections.section import Link, Subject
 from residua.evaluation.report.text import percent
 from residua.figures.axes import compact
 from residua.figures.lines import Series, line_chart
@@ -25,7 +24,8 @@ class CurvesSection:
 
     Attributes:
         member: the member of an ensemble that they belong to, or "".
-        best: the best validation accuracy, in percent, and its epoch; None without validation.
+        measure: what is best: accuracy, or the mean average precision of several labels an image.
+        best: its best value in the validation, in percent, and its epoch; None without validation.
         charts: drawings.
         columns: names of the history's fields.
         rows: the history as text, one row per epoch.
@@ -33,6 +33,7 @@ class CurvesSection:
     """
 
     member: str
+    measure: str
     best: tuple[str, float] | None
     charts: tuple[Markup, ...]
     columns: tuple[str, ...]
@@ -42,16 +43,18 @@ class CurvesSection:
     links: ClassVar[tuple[Link, ...]] = (("curves", "Curves"),)
 
     @classmethod
-    def of(cls, findings: Findings) -> Self | None:
+    def of(cls, findings: Subject) -> Self | None:
         """Return the section of these findings; None without a history."""
         if not findings.history:
             return None
         columns = tuple(dict.fromkeys(key for row in findings.history for key in row))
-        best = _best(findings.history)
+        key, measure, title = _measure(findings.history)
+        best = _best(findings.history, key)
         return cls(
             member=findings.ensemble.members[0].name if findings.ensemble else "",
+            measure=measure,
             best=None if best is None else (percent(best[0], findings.count), best[1]),
-            charts=tuple(_charts(findings.history)),
+            charts=tuple(_charts(findings.history, key, title)),
             columns=columns,
             rows=tuple(tuple(_cell(row.get(key)) for key in columns) for row in findings.history),
             rate=_rate(findings.rate_search),
@@ -77,7 +80,15 @@ def _rate(search: Mapping[str, Any] | None) -> tuple[str, Markup] | None:
         return None  # not what the search wrote: it decides nothing
 
 
-def _charts(history: History) -> list[Markup]:
+def _measure(history: History) -> tuple[str, str, str]:
+    """Return the key of what the validation is judged by, its name, and the title of its chart."""
+    if any("val_mean_average_precision" in row for row in history):
+        name = "mean average precision"
+        return "val_mean_average_precision", name, f"validation {name}"
+    return "val_top1", "accuracy", "validation top-1 accuracy"
+
+
+def _charts(history: History, key: str, title: str) -> list[Markup]:
     epochs = [float(row["epoch"]) for row in history if isinstance(row.get("epoch"), (int, float))]
     if len(epochs) != len(history):
         return []
@@ -96,10 +107,10 @@ def _charts(history: History) -> list[Markup]:
             log=_spans_decades(losses),
         ),
         line_chart(
-            "validation top-1 accuracy",
+            title,
             "epoch",
             epochs,
-            [Series("validation", "val", column("val_top1"))],
+            [Series("validation", "val", column(key))],
             lambda value: f"{100 * value:.4g}%",
         ),
         line_chart(
@@ -119,8 +130,8 @@ def _spans_decades(series: Sequence[Series]) -> bool:
     return bool(known) and min(known) > 0 and max(known) > 50 * min(known)
 
 
-def _best(history: History) -> tuple[float, float] | None:
-    known = [(row["val_top1"], -row["epoch"]) for row in history if row.get("val_top1") is not None]
+def _best(history: History, key: str) -> tuple[float, float] | None:
+    known = [(row[key], -row["epoch"]) for row in history if row.get(key) is not None]
     if not known:
         return None
     top, epoch = max(known)

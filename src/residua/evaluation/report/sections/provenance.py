@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from residua.evaluation.report.findings import Findings
-from residua.evaluation.report.sections.section import Link
+from residua.evaluation.report.sections.section import Link, Subject
 from residua.evaluation.report.text import flat_fields, sentence, shown
 
 Fact = tuple[str, str]
@@ -39,9 +38,10 @@ class ProvenanceSection:
     links: ClassVar[tuple[Link, ...]] = (("provenance", "Provenance"),)
 
     @classmethod
-    def of(cls, findings: Findings) -> Self:
+    def of(cls, findings: Subject) -> Self:
         """Return the section of these findings."""
         counts = findings.data.get("class_counts", {})
+        several = bool(findings.data.get("multilabel"))
         notes = (note for note in findings.data.get("notes", ()) if note not in findings.remarks)
         weights = [
             ("SHA-256 of the weights", str(findings.model.get("weights_sha256") or "")),
@@ -50,7 +50,9 @@ class ProvenanceSection:
         return cls(
             notes=tuple(sentence(str(note)) for note in notes),
             splits=tuple(counts),
-            counts=tuple(_counts(counts, findings.data.get("classes", ()))),
+            counts=tuple(
+                _counts(counts, findings.data.get("classes", ()), findings.data.get("counts") if several else None)
+            ),
             data=tuple(_data(findings.data)),
             member=findings.ensemble.members[0].name if findings.ensemble else "",
             recipe=tuple(_with_choices(findings)),
@@ -62,7 +64,7 @@ _CHOSEN = {"precision": "precision", "kernels": "kernels", "device": "device", "
 """Fields of a recipe that may be "auto" -> what training states of its choice."""
 
 
-def _with_choices(findings: Findings) -> list[Fact]:
+def _with_choices(findings: Subject) -> list[Fact]:
     """Return the fields of the recipe; beside "auto" stands what was chosen."""
     # Read from a bundle, which may be somebody else's.
     chosen = findings.computed_with if isinstance(findings.computed_with, Mapping) else {}
@@ -73,8 +75,14 @@ def _with_choices(findings: Findings) -> list[Fact]:
     return rows
 
 
-def _counts(counts: Mapping[str, Any], classes: Any) -> list[tuple[str, tuple[int, ...]]]:
-    rows = [("all classes", tuple(sum(column) for column in counts.values()))] if counts else []
+def _counts(
+    counts: Mapping[str, Any], classes: Any, images: Mapping[str, int] | None
+) -> list[tuple[str, tuple[int, ...]]]:
+    """Return a row per class below that of all; `images` counts them where an image may be of several classes."""
+    if images is not None:
+        rows = [("all images", tuple(images.values()))] if images else []
+    else:
+        rows = [("all classes", tuple(sum(column) for column in counts.values()))] if counts else []
     return [*rows, *((str(name), tuple(column[at] for column in counts.values())) for at, name in enumerate(classes))]
 
 

@@ -13,7 +13,7 @@ from residua.evaluation.measures.calibration import Calibration
 from residua.evaluation.measures.metrics import ClassMetrics
 from residua.evaluation.report.findings import Findings
 from residua.evaluation.report.matrix import confused_pairs
-from residua.evaluation.report.sections.section import Link
+from residua.evaluation.report.sections.section import Link, Subject
 from residua.evaluation.report.text import data_name, duration, listed, number, percent, scaled, sentence
 from residua.figures.intervals import interval_bar
 
@@ -87,7 +87,7 @@ class SummarySection:
             members=len(findings.ensemble.members) if findings.ensemble else 0,
             model=findings.model,
             classes=len(findings.classes),
-            trained_on=_trained_on(findings.data),
+            trained_on=trained_on(findings.data),
             epochs=len(findings.history),
             seconds=duration(seconds) if isinstance(seconds, (int, float)) else "",
             evaluated=sentence(findings.data.get("evaluated", "")),
@@ -95,7 +95,7 @@ class SummarySection:
             sureness=tuple(_sureness(findings)),
             remarks=tuple(sentence(remark) for remark in findings.remarks),
             figures=tuple(_figures(findings)),
-            costs=tuple(_costs(findings)),
+            costs=tuple(costs(findings)),
         )
 
 
@@ -112,7 +112,8 @@ def _recalls(findings: Findings) -> list[tuple[str, str, int]]:
     return [(row.name, percent(row.recall), row.support) for row in rows[:_RECALLS]]
 
 
-def _trained_on(data: Mapping[str, Any]) -> tuple[str, int] | None:
+def trained_on(data: Mapping[str, Any]) -> tuple[str, int] | None:
+    """Return the name of the training data and the number of its images; None where they are not known."""
     trained = data.get("trained_on", data)
     counts = trained.get("counts", {})
     return (data_name(trained), int(counts["train"])) if "train" in counts else None
@@ -222,7 +223,7 @@ def _figures(findings: Findings) -> list[Figure]:
     return [*rows, ("wrong", number(findings.wrong), f"of {number(findings.count)}")]
 
 
-def _costs(findings: Findings) -> list[Figure]:
+def costs(findings: Subject) -> list[Figure]:
     """Return what it takes to run the network; what is not known is left out."""
     model, where = findings.model, findings.environment
     one_view = "" if findings.views == "1" else "of one view"
