@@ -12,6 +12,7 @@ from residua.cli.tables import print_table
 if TYPE_CHECKING:
     from residua.evaluation.measures.ensemble import Ensemble
     from residua.evaluation.measures.metrics import ClassMetrics
+    from residua.evaluation.multilabel.report import MultilabelReport
     from residua.evaluation.report.report import Report
 
 _SLICES_SHOWN = 40  # about a screen
@@ -144,4 +145,53 @@ def _print_ensemble(ensemble: Ensemble) -> None:
         f"against the best member, {ensemble.best}: {100 * test.difference:+z.2f} points "
         f"(95% {100 * test.interval[0]:+z.2f} to {100 * test.interval[1]:+z.2f}), p = {test.p:.4g} "
         f"(McNemar, {test.method}: {test.only_first} and {test.only_second} images differ)"
+    )
+
+
+def print_label_report(result: MultilabelReport) -> None:
+    """Print a report: the rates, the notes, and a row per label, the weakest first."""
+    from residua.evaluation.multilabel.label_sections import how_chosen, weakest_first
+
+    say(
+        f"{result.name} on {result.data['given']}, {result.split}: {counted(result.count, 'image')}, "
+        f"{counted(len(result.classes), 'label')}, several an image"
+    )
+    low, high = result.mean_average_precision_interval
+    say(
+        f"mean average precision {percent(result.mean_average_precision)} (95% interval {percent(low)} to "
+        f"{percent(high)})   guessing {percent(result.baseline)}"
+    )
+    say(
+        f"macro F1 {percent(result.macro_f1)}   micro F1 {percent(result.micro_f1)}   precision "
+        f"{percent(result.micro_precision)}   recall {percent(result.micro_recall)}"
+    )
+    low, high = result.exact_match_interval
+    say(
+        f"exact match {percent(result.exact_match)} (95% interval {percent(low)} to {percent(high)})   wrong decisions "
+        f"{percent(result.hamming_loss)}   loss {result.loss:.4f}"
+    )
+    if result.views != "1":
+        say(f"views: {result.views}")
+    say(how_chosen(result))
+    for sentence in result.data["notes"]:
+        note(f"Note: {sentence}.")
+    if result.absent:
+        note(f"Note: on no image here, and therefore not measured: {some(result.absent, 12)}.")
+    say()
+    print_table(
+        ("label", "AP", "precision", "recall", "F1", "threshold", "images", "given"),
+        [
+            (
+                row.name,
+                "–" if row.average_precision is None else percent(row.average_precision),
+                percent(row.precision) if row.predicted else "–",
+                percent(row.recall) if row.support else "–",
+                percent(row.f1) if row.support else "–",
+                percent(row.threshold),
+                f"{row.support:,}",
+                f"{row.predicted:,}",
+            )
+            for row in weakest_first(result.per_label)
+        ],
+        right=range(1, 8),
     )

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from residua._base.console import progress_bar
 from residua._base.words import counted
-from residua.cli.label_tables import print_label_comparison
 from residua.cli.score_flags import SCORING, Scoring
 from residua.cli.show import Switch, note, percent, print_json, say
 from residua.cli.tables import print_table
 
 if TYPE_CHECKING:
     from residua.evaluation.compare import Comparison
+    from residua.evaluation.multilabel.compare import LabelComparison
 
 _CLASSES_SHOWN = 20
 
@@ -56,7 +56,7 @@ def compare(
         print_json(comparison.to_dict())
         return 0
     if isinstance(comparison, LabelComparison):
-        print_label_comparison(comparison)
+        _print_labels(comparison)
         return 0
     say(
         f"{comparison.data}, {comparison.split}: {counted(comparison.count, 'image')}, "
@@ -142,3 +142,64 @@ def _print_recalls(comparison: Comparison) -> None:
     if len(known) > _CLASSES_SHOWN:
         say(f"and {counted(len(known) - _CLASSES_SHOWN, 'more class', 'more classes')}: --json has them all")
     say()
+
+
+def _print_labels(comparison: LabelComparison) -> None:
+    """Print runs side by side, the labels that some run ranks worst, and the difference of each pair."""
+    say(
+        f"{comparison.data}, {comparison.split}: {counted(comparison.count, 'image')}, "
+        f"{counted(len(comparison.classes), 'label')}, several an image, views {comparison.views}"
+    )
+    say(comparison.evaluated)
+    for sentence in comparison.notes:
+        note(f"Note: {sentence}.")
+    say()
+    print_table(
+        ("run", "network", "parameters", "MACs", "mAP", "95% interval", "macro F1", "exact", "loss", "trained"),
+        [
+            (
+                row.name,
+                row.model,
+                f"{row.parameters:,}",
+                f"{row.macs:,}",
+                percent(row.mean_average_precision),
+                " to ".join(map(percent, row.mean_average_precision_interval)),
+                percent(row.macro_f1),
+                percent(row.exact_match),
+                f"{row.loss:.4f}",
+                "–" if row.train_seconds is None else f"{row.train_seconds:,.0f} s",
+            )
+            for row in comparison.runs
+        ],
+        right=range(2, 10),
+    )
+    say()
+    values = zip(*(row.average_precisions for row in comparison.runs), strict=True)
+    known = [(name, each) for name, each in zip(comparison.classes, values, strict=True) if each[0] is not None]
+    known.sort(key=lambda pair: min(value or 0.0 for value in pair[1]))
+    print_table(
+        ("average precision of", *(row.name for row in comparison.runs)),
+        [(name, *(percent(value or 0.0) for value in each)) for name, each in known[:_CLASSES_SHOWN]],
+        right=range(1, 1 + len(comparison.runs)),
+    )
+    if len(known) > _CLASSES_SHOWN:
+        say(f"and {counted(len(known) - _CLASSES_SHOWN, 'more label')}: --json has them all")
+    say()
+    print_table(
+        ("pair", "difference", "95% interval", "p", "adjusted"),
+        [
+            (
+                f"{pair.first}, {pair.second}",
+                f"{100 * pair.difference:+z.2f}",
+                f"{100 * pair.interval[0]:+z.2f} to {100 * pair.interval[1]:+z.2f}",
+                f"{pair.p:.4g}",
+                f"{pair.adjusted_p:.4g}",
+            )
+            for pair in comparison.differences
+        ],
+        right=range(1, 5),
+    )
+    say(
+        "Differences are in points of mean average precision, the first run less the second, by resampled images. "
+        "Adjusted for the number of pairs: Holm."
+    )
