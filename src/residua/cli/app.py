@@ -50,6 +50,7 @@ _COMMANDS = {
     "inspect": "Lay a network open: layers, costs, memory, receptive fields.",
     "verify": "Compare networks with what was published and with the peers' logits.",
     "check": "Examine a data set: corrupt files, duplicates, leaks, imbalance.",
+    "pack": "Write a data set as tar shards with a hashed index.",
     "weights": "List, fetch or remove published weights, which training begins with.",
     "train": "Train a network on images; resumable, ends in a report.",
     "sweep": "Train networks with several values and seeds; means with intervals.",
@@ -93,6 +94,11 @@ _EXAMPLES = {
         "residua check PHOTOS --labels labels.csv --groups patient",
         "residua check PHOTOS --run runs/a",
         "residua check cifar10 --json",
+    ),
+    "pack": (
+        "residua pack PHOTOS --out shards",
+        "residua train shards --model resnet18 --out runs/a",
+        "residua pack --check shards",
     ),
     "train": (
         "residua train digits --model cifar_resnet20 --out runs/digits",

@@ -14,6 +14,8 @@ from residua._base.files import check_local
 from residua._base.words import agree, counted
 from residua.data.corrections import Corrections, correct
 from residua.data.dataset import EMBEDDED, Dataset
+from residua.data.shards.files import are_shards
+from residua.data.shards.open import open_shards
 from residua.data.sources.cifar import open_cifar
 from residua.data.sources.digits import open_digits
 from residua.data.sources.folders import open_folder
@@ -41,7 +43,8 @@ def open_dataset(
     Args:
         data: "digits", "cifar10", "cifar100", a folder of class folders, or a folder with train/ and
             optionally val/ and test/ that hold such; other usual names of parts are in
-            `residua.data.sources.parts`. With `labels`, a folder of images.
+            `residua.data.sources.parts`; tar files in WebDataset's layout (`residua.data.shards`). With `labels`, a
+            folder of images.
         data_dir: where the CIFAR archives are looked for and downloaded to.
         val_fraction: share of train, in [0, 1), split off as "val", class by class, when no val part is
             given.
@@ -204,6 +207,8 @@ def _find(
     if name in ("cifar10", "cifar100"):
         return open_cifar(name, data_dir)
     path = Path(data)
+    if are_shards(path):
+        return open_shards(path, on_bad, partial=partial)
     if path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file():
         raise InputError(
             f"{name}, which is a table", "a folder of images", f"Name the folder, and the table as labels={name}"

@@ -15,11 +15,14 @@ from residua.data.ahead import in_order
 from residua.data.dataset import EMBEDDED
 from residua.data.decode.workers import default_workers
 from residua.data.doctor.findings import absent_classes, broken, imbalance, odd
-from residua.data.doctor.inspect import Examination, Member, examine_file, examine_pixels
+from residua.data.doctor.inspect import Examination, Member, examine_encoded, examine_file, examine_pixels
 from residua.data.doctor.repeated import NEAR_LIMIT, repeated
 from residua.data.doctor.report import CheckReport, Finding
 from residua.data.doctor.table import of_table
+from residua.data.image_source import ImageSource
 from residua.data.open import open_dataset, refuse_labels
+from residua.data.shards.files import are_shards
+from residua.data.shards.open import open_shards
 from residua.data.sources.cifar import open_cifar
 from residua.data.sources.parts import Part, hidden_classes, read_layout
 from residua.data.tables.label_table import ColumnNames, label_table
@@ -69,6 +72,8 @@ def check(
         images, counts, several = of_table(Path(data), table, findings)
     elif str(data) in EMBEDDED:
         images, counts = _of_arrays(str(data), data_dir)
+    elif are_shards(Path(data)):
+        images, counts = _of_shards(Path(data), findings)
     else:
         images, counts = _of_folder(Path(data), findings)
     results = _examine(images, default_workers() if workers is None else workers, progress)
@@ -103,6 +108,24 @@ def _of_arrays(name: str, data_dir: Path | None) -> tuple[list[Member], dict[str
         counts[split.name] = dict(Counter(labels))
         for index, (label, image) in enumerate(zip(labels, map(split.images.read, range(len(split))), strict=True)):
             images.append(Member(split.name, label, split.where(index), partial(examine_pixels, image)))
+    return images, counts
+
+
+def _of_shards(path: Path, findings: list[Finding]) -> tuple[list[Member], dict[str, dict[str, int]]]:
+    dataset = open_shards(path, "skip", partial=True)
+    for note in dataset.notes:
+        findings.append(Finding("layout", note.startswith("skipped"), note))
+    images, counts = [], {}
+    for split in dataset.splits.values():
+        labels = [dataset.classes[label] for label in split.labels]
+        counts[split.name] = dict(Counter(labels))
+        for index, label in enumerate(labels):
+
+            def read_image(source: ImageSource = split.images, index: int = index) -> tuple[bytes, str]:
+                return source.encoded(index), source.where(index)
+
+            images.append(Member(split.name, label, split.where(index), partial(examine_encoded, read_image)))
+    findings += absent_classes(counts)
     return images, counts
 
 

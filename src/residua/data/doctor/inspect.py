@@ -65,10 +65,15 @@ class Examination:
 
 def examine_file(path: Path) -> Examination:
     """Decode a file in full."""
-    claimed = FORMATS.get(path.suffix.lower())
+    return examine_encoded(lambda: read(path))
+
+
+def examine_encoded(read_image: Callable[[], tuple[bytes, str]]) -> Examination:
+    """Decode the bytes that `read_image` returns, with their name, in full."""
     try:
         with BUDGET.kept():
-            data, name = read(path)
+            data, name = read_image()
+            claimed = FORMATS.get(Path(name).suffix.lower())
             pixels = decode_bytes(data, name)
             with open_image(data, name) as image:
                 form, mode = _SAME.get(str(image.format), str(image.format)), image.mode

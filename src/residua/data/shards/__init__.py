@@ -1,0 +1,1 @@
+"""Images in tar shards, in WebDataset's layout: reading and writing them."""

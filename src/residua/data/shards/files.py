@@ -1,0 +1,55 @@
+"""Which tar files are the shards of a data set, and of which part."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from residua._base.errors import InputError
+from residua._base.words import some
+from residua.data.sources.parts import part_named
+
+PARTS = ("train", "val", "test")
+SUFFIX = ".tar"
+
+
+def are_shards(path: Path) -> bool:
+    """Return whether a path is a tar file, or a folder that holds some and no folder of a part."""
+    if path.is_dir():
+        return bool(_tars(path)) and not any(part_named(each.name) for each in path.iterdir() if each.is_dir())
+    return path.suffix == SUFFIX and path.is_file()
+
+
+def shard_files(path: Path) -> dict[str, list[Path]]:
+    """Return the tar files of each part, sorted by name; the parts are told by the words that the names begin with.
+
+    Files of one part alone are "train", whatever their names.
+
+    Raises:
+        InputError: some names are those of parts and others are not; validation and test shards without training ones.
+    """
+    parts: dict[str, list[Path]] = {}
+    for file in _tars(path) if path.is_dir() else [path]:
+        parts.setdefault(part_of(file.name), []).append(file)
+    if len(parts) == 1:
+        return {"train": next(iter(parts.values()))}
+    if "" in parts:
+        raise InputError(
+            f"{path}: {some(file.name for file in parts[''])} beside shards whose names begin with a part",
+            "names that begin with train, val or test, or none that do",
+            "Rename these files, or move them away",
+        )
+    if "train" not in parts:
+        names = some(file.name for files in parts.values() for file in files)
+        raise InputError(f"{path} holds {names}", "shards of train beside them", "Add them, or name one file")
+    return {name: parts[name] for name in PARTS if name in parts}
+
+
+def part_of(name: str) -> str:
+    """Return the part that the name of a shard begins with, "" for none: imagenet-train-000001.tar is of train."""
+    words = re.split(r"[\W_]+", re.split(r"\d", name.removesuffix(SUFFIX))[0])
+    return next((part for word in words if word and (part := part_named(word))), "")
+
+
+def _tars(folder: Path) -> list[Path]:
+    return sorted(each for each in folder.iterdir() if each.suffix == SUFFIX and each.is_file())

@@ -1,0 +1,140 @@
+"""Shards as a data set, refused with reasons."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from residua._base.errors import InputError
+from residua._base.words import counted, some
+from residua.data.dataset import Dataset, Split
+from residua.data.decode.workers import default_workers
+from residua.data.shards.files import shard_files
+from residua.data.shards.index import INDEX_FILE, Index, check_sizes, read_index
+from residua.data.shards.tar import Members, TarImages, read_members
+from residua.specs.fields import BadPolicy
+
+_NAMES_FILE = "classes.txt"
+
+
+def open_shards(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = False) -> Dataset:
+    """Open tar files in WebDataset's layout; single images are read from them in place.
+
+    Parts are told by the names of the files. The names of the classes come from `index.json` (`residua pack`), from
+    `classes.txt` with a name per line, or from the labels themselves.
+
+    Args:
+        path: a folder of tar files, or one file.
+        on_bad: "refuse" shards that are missing, cut off or damaged, and images without a label, or "skip" them and
+            name them in the notes.
+        partial: whether one class is enough: for data that a finished run is judged on.
+
+    Raises:
+        InputError: no usable shard, one class, labels beyond the names of the classes, or what `on_bad` refuses.
+    """
+    folder = path if path.is_dir() else path.parent
+    index = read_index(folder)
+    parts = shard_files(path)
+    faults = _faults(folder, index, parts) if path.is_dir() else []
+    bad = {fault.split(" ")[0] for fault in faults}
+    read: dict[str, list[tuple[Path, Members]]] = {}
+    with ThreadPoolExecutor(default_workers()) as pool:
+        for part, files in parts.items():
+            whole = [file for file in files if file.name not in bad]
+            read[part] = []
+            for file, pending in [(file, pool.submit(read_members, file)) for file in whole]:
+                try:
+                    read[part].append((file, pending.result()))
+                except InputError as error:
+                    faults.append(error.given)
+    for members in (members for pairs in read.values() for _, members in pairs):
+        faults += [f"{name} has no label" for name in members.unlabelled]
+    if faults and on_bad == "refuse":
+        raise InputError(
+            f"{path}: {some(faults, 5)}",
+            "whole shards, and a label for each image",
+            "Fetch or pack these shards again, or set on_bad='skip'",
+        )
+    notes = [f"skipped: {some(faults)}"] * bool(faults)
+    stated = [label for pairs in read.values() for _, members in pairs for label in members.labels]
+    if not stated:
+        raise InputError(f"{path} holds no labelled images", "KEY.jpg beside KEY.cls, or in a folder", "Check the path")
+    classes, numbers = _classes(path, folder, index, stated)
+    if len(classes) < 2 and not partial:
+        raise InputError(f"{path} has one class, {classes[0]}", "at least two classes", "Add shards of other classes")
+    splits: dict[str, Split] = {}
+    digest = hashlib.sha256("\n".join(classes).encode("utf-8", "surrogateescape"))
+    for part, pairs in read.items():
+        if not any(members.names for _, members in pairs):
+            notes.append(f"{part} holds no images and was left out")
+            continue
+        splits[part] = _split(part, pairs, numbers)
+        for file, members in pairs:
+            digest.update(f"\0{part}/{file.name}".encode("utf-8", "surrogateescape"))
+            for name, label, size in zip(members.names, members.labels, members.sizes, strict=True):
+                digest.update(f"\0{name}\0{numbers[label]}\0{size}".encode("utf-8", "surrogateescape"))
+    if "train" not in splits:
+        raise InputError(f"{path} holds no training images", "shards with images", "Check the shards")
+    lacking = set(range(len(classes))) - set(np.unique(splits["train"].labels).tolist())
+    if lacking and not partial:
+        names = some(classes[label] for label in sorted(lacking))
+        raise InputError(f"{path}: no training image of {names}", "images of each class", "Add shards, or set on_bad")
+    images = sum(len(split) for split in splits.values())
+    files_ = sum(len(pairs) for pairs in read.values())
+    notes.append(f"{counted(images, 'image')} in {counted(files_, 'tar file')}")
+    return Dataset(str(path), classes, splits, digest.hexdigest(), tuple(notes), location=str(path.resolve()))
+
+
+def _faults(folder: Path, index: Index | None, parts: dict[str, list[Path]]) -> list[str]:
+    """Return what is wrong with the files by the index, and which of them it does not list."""
+    if index is None:
+        return []
+    present = {file.name for files in parts.values() for file in files}
+    faults = check_sizes(folder, index.shards)
+    unlisted = present - {shard.url for shard in index.shards}
+    return faults + [f"{name} is not in {INDEX_FILE}" for name in sorted(unlisted)]
+
+
+def _classes(
+    path: Path, folder: Path, index: Index | None, stated: Sequence[str]
+) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Return the names of the classes, and the number of each label that is stated."""
+    labels = set(stated)
+    file = folder / _NAMES_FILE
+    named = index.classes if index else tuple(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else ()
+    if all(label.isascii() and label.isdigit() for label in labels):
+        most = max(map(int, labels))
+        if named and most >= len(named):
+            raise InputError(
+                f"{path}: label {most} for {counted(len(named), 'class', 'classes')}", "labels from 0 on", "Check both"
+            )
+        if named:
+            return named, {label: int(label) for label in labels}
+        ordered = sorted({int(label) for label in labels})
+        return tuple(map(str, ordered)), {label: ordered.index(int(label)) for label in labels}
+    names = named or tuple(sorted(labels))
+    if unknown := sorted(labels - set(names)):
+        raise InputError(f"{path}: labels {some(unknown)}", f"one of {some(names)}", f"Correct them, or {_NAMES_FILE}")
+    return names, {name: number for number, name in enumerate(names)}
+
+
+def _split(part: str, pairs: Sequence[tuple[Path, Members]], numbers: dict[str, int]) -> Split:
+    counts = [len(members.names) for _, members in pairs]
+    shards = np.repeat(np.arange(len(pairs), dtype=np.int64), counts)
+
+    def joined(values: list[list[int]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        return np.array([value for each in values for value in each], np.int64)
+
+    images = TarImages(
+        [file for file, _ in pairs],
+        shards,
+        joined([members.offsets for _, members in pairs]),
+        joined([members.sizes for _, members in pairs]),
+        [name for _, members in pairs for name in members.names],
+    )
+    labels = joined([[numbers[label] for label in members.labels] for _, members in pairs])
+    return Split(part, labels, images)

@@ -1,0 +1,201 @@
+"""Writing a data set as tar shards, with an index that states what each must hold."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypedDict
+
+from PIL import Image
+
+from residua._base.console import Progress
+from residua._base.errors import InputError, at_least_one
+from residua._base.files import atomic_path, check_empty, sha256_file, write_text, writing
+from residua._base.json_file import read_json
+from residua.data.dataset import Dataset, Split
+from residua.data.decode import FORMATS
+from residua.data.decode.workers import default_workers
+from residua.data.image_source import Indices
+from residua.data.random import order
+from residua.data.shards.index import INDEX_FILE, Index, Shard, check_sizes, read_index
+
+SHARD_MEGABYTES = 256
+"""The size of a shard by default: some seconds of reading."""
+PLAN_FILE = ".packing.json"
+_SHUFFLE = 0  # the seed of the order in which images are packed
+_MOST_SHARDS = 1_000_000
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A shard to write.
+
+    Attributes:
+        name: of the file.
+        split: that its images are of.
+        indices: of its images.
+    """
+
+    name: str
+    split: Split
+    indices: Indices
+
+
+class _Progress(TypedDict):
+    plan: str
+    done: dict[str, dict[str, Any]]
+
+
+def pack(
+    dataset: Dataset,
+    out: Path,
+    *,
+    shard_megabytes: int = SHARD_MEGABYTES,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Index:
+    """Write the parts of a data set as `PART-000000.tar`, …, and `index.json`.
+
+    Encoded images are copied as they are; decoded ones become PNG files. They are shuffled once, so that each shard
+    holds images of all classes. The bytes depend on the data and on `shard_megabytes` alone. Where a call was stopped,
+    the same call goes on: whole shards are kept.
+
+    Args:
+        dataset: what is packed, part by part.
+        out: a folder that is not there yet, or one that the same call has begun.
+        shard_megabytes: of images per shard, about; 1 MB is 10⁶ bytes.
+        workers: threads, each with a shard of its own; None: one per processor.
+        progress: called with (images written, images in all).
+
+    Raises:
+        InputError: `out` holds something else; an image that cannot be read; a write that is refused.
+    """
+    at_least_one(shard_megabytes=shard_megabytes)
+    if workers is not None:
+        at_least_one(workers=workers)
+    plans = [plan for split in dataset.splits.values() for plan in _plans(split, shard_megabytes * 1_000_000)]
+    words = json.dumps([dataset.hash, shard_megabytes, [[plan.name, len(plan.indices)] for plan in plans]])
+    identity = hashlib.sha256(words.encode()).hexdigest()
+    done = _begin(out, identity)
+    total = sum(len(plan.indices) for plan in plans)
+    written = sum(shard.nsamples for shard in done.values())
+    waiting = [plan for plan in plans if plan.name not in done]
+    with writing(out), ThreadPoolExecutor(workers or default_workers()) as pool:
+        pending: set[Future[Shard]] = {pool.submit(_write, plan, out) for plan in waiting}
+        try:
+            while pending:
+                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    shard = future.result()
+                    done[shard.url] = shard
+                    written += shard.nsamples
+                _record(out, identity, done)
+                if progress is not None:
+                    progress(written, total)
+        finally:
+            pool.shutdown(cancel_futures=True)
+        index = Index(dataset.classes, tuple(done[plan.name] for plan in plans))
+        index.write(out)
+        (out / PLAN_FILE).unlink()
+    return index
+
+
+def check_shards(folder: Path, progress: Progress | None = None) -> list[str]:
+    """Read all shards of a folder and return what differs from its index, a sentence each; [] where nothing does.
+
+    Raises:
+        InputError: the folder has no index by `pack`.
+    """
+    index = read_index(folder) if folder.is_dir() else None
+    if index is None:
+        raise InputError(f"{folder}, without an {INDEX_FILE} by residua pack", "a folder that it wrote", "Pack it")
+    faults = check_sizes(folder, index.shards)
+    named = {fault.split(" ")[0] for fault in faults}
+    whole = [shard for shard in index.shards if shard.url not in named]
+    for number, shard in enumerate(whole, 1):
+        if (found := sha256_file(folder / shard.url)) != shard.sha256:
+            faults.append(f"{shard.url} holds other bytes (SHA-256 {found[:12]}; the index has {shard.sha256[:12]})")
+        if progress is not None:
+            progress(number, len(whole))
+    return faults
+
+
+def _plans(split: Split, shard_bytes: int) -> list[_Plan]:
+    count = len(split)
+    mean = max(1, split.images.least_bytes() // max(1, count))
+    size = max(1, min(count, shard_bytes // mean))
+    shuffled = order(_SHUFFLE, 0, count)
+    starts = range(0, count, size)
+    if len(starts) > _MOST_SHARDS:
+        raise InputError(f"{len(starts):,} shards of {split.name}", f"at most {_MOST_SHARDS:,}", "Make them larger")
+    # Within a shard in the order of the data: neighbours on the disk are read together.
+    return [
+        _Plan(f"{split.name}-{number:06d}.tar", split, sorted(shuffled[start : start + size]))  # type: ignore[arg-type]
+        for number, start in enumerate(starts)
+    ]
+
+
+def _begin(out: Path, identity: str) -> dict[str, Shard]:
+    """Return the shards that the same call has written before; make the folder where it has not begun."""
+    plan = out / PLAN_FILE
+    if not plan.is_file():
+        check_empty(out)
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+        return {}
+    document = read_json(plan, _Progress)
+    if document["plan"] != identity:
+        raise InputError(
+            f"out={out}, where other data or other shards were being packed", "an empty folder", "Name another folder"
+        )
+    shards = {name: Shard(**fields) for name, fields in document["done"].items()}
+    cut = {fault.split(" ")[0] for fault in check_sizes(out, list(shards.values()))}
+    return {name: shard for name, shard in shards.items() if name not in cut}
+
+
+def _record(out: Path, identity: str, done: dict[str, Shard]) -> None:
+    document = {"plan": identity, "done": {name: asdict(shard) for name, shard in done.items()}}
+    write_text(out / PLAN_FILE, json.dumps(document))
+
+
+def _write(plan: _Plan, out: Path) -> Shard:
+    with atomic_path(out / plan.name) as path, tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for number in plan.indices:
+            index = int(number)
+            content, extension = _encoded(plan.split, index)
+            key = f"{index:09d}"
+            _add(archive, f"{key}{extension}", content)
+            _add(archive, f"{key}.cls", str(int(plan.split.labels[index])).encode())
+    path = out / plan.name
+    return Shard(plan.name, len(plan.indices), path.stat().st_size, sha256_file(path), plan.split.name)
+
+
+def _encoded(split: Split, index: int) -> tuple[bytes, str]:
+    if split.images.pixels is not None:
+        stream = io.BytesIO()
+        Image.fromarray(split.images.read(index)).save(stream, "PNG")
+        return stream.getvalue(), ".png"
+    extension = PurePosixPath(split.where(index)).suffix.lower()
+    return split.images.encoded(index), extension if extension in FORMATS else ".img"
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    # Without time and owner: the same data give the same bytes.
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    archive.addfile(entry, io.BytesIO(content))
+
+
+def part_counts(shards: Sequence[Shard]) -> dict[str, tuple[int, int, int]]:
+    """Return (shards, images, bytes) of each part."""
+    counts: dict[str, tuple[int, int, int]] = {}
+    for shard in shards:
+        files, images, size = counts.get(shard.part, (0, 0, 0))
+        counts[shard.part] = files + 1, images + shard.nsamples, size + shard.filesize
+    return counts
