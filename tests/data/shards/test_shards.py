@@ -90,7 +90,7 @@ def test_class_folders_in_one_tar_file(tmp_path: Path) -> None:
     assert dataset.image_name(dataset.splits["train"], 0) == "set/b/0.png"
 
 
-def test_parts_are_told_by_names() -> None:
+def test_names_state_the_parts() -> None:
     names = ("train-000000.tar", "imagenet-validation-12.tar", "test_3.tar", "shard-000000.tar", "x.tar", "Train0.tar")
     assert [part_of(name) for name in names] == ["train", "val", "test", "", "", "train"]
 

@@ -21,7 +21,7 @@ def are_shards(path: Path) -> bool:
 
 
 def shard_files(path: Path) -> dict[str, list[Path]]:
-    """Return the tar files of each part, sorted by name; the parts are told by the words that the names begin with.
+    """Return the tar files of each part, sorted by name; the words that the names begin with state the parts.
 
     Files of one part alone are "train", whatever their names.
 

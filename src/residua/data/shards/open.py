@@ -24,7 +24,7 @@ _NAMES_FILE = "classes.txt"
 def open_shards(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = False) -> Dataset:
     """Open tar files in WebDataset's layout; single images are read from them in place.
 
-    Parts are told by the names of the files. The names of the classes come from `index.json` (`residua pack`), from
+    The names of the files state the parts. The names of the classes come from `index.json` (`residua pack`), from
     `classes.txt` with a name per line, or from the labels themselves.
 
     Args:

@@ -119,8 +119,8 @@ def check_shards(folder: Path, progress: Progress | None = None) -> list[str]:
     named = {fault.split(" ")[0] for fault in faults}
     whole = [shard for shard in index.shards if shard.url not in named]
     for number, shard in enumerate(whole, 1):
-        if (found := sha256_file(folder / shard.url)) != shard.sha256:
-            faults.append(f"{shard.url} holds other bytes (SHA-256 {found[:12]}; the index has {shard.sha256[:12]})")
+        if (digest := sha256_file(folder / shard.url)) != shard.sha256:
+            faults.append(f"{shard.url} holds other bytes (SHA-256 {digest[:12]}; the index has {shard.sha256[:12]})")
         if progress is not None:
             progress(number, len(whole))
     return faults
