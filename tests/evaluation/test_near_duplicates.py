@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,19 @@ def test_distances() -> None:
     rows, distances = nearest_to(np.array([[1.0, 0], [1, 1]]), np.array([[0.0, 2], [3, 0]]))
     assert rows.tolist() == [1, 0]
     assert distances == pytest.approx([0, 1 - 0.5**0.5])
+
+
+def test_labels_from_a_table(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = sorted(path.relative_to(photos) for path in photos.glob("*/*/*.png"))
+    rows = [f"{file.as_posix()},{file.parts[1]},{file.parts[0]}" for file in files]
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["path,label,split", *rows]))
+    flat = shutil.copytree(photos, tmp_path / "flat")
+    run = colour_run(tmp_path / "run")
+    words = ["check", str(flat), "--labels", str(table), "--run", str(run), "--json"]
+    assert main(words) == 0
+    (finding,) = [each for each in json.loads(capsys.readouterr().out)["findings"] if each["kind"] == KIND]
+    assert any("copy.png" in name for pair in finding["files"] for name in pair)
 
 
 def test_the_command(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -204,3 +204,39 @@ def test_the_report_explains_its_mistakes(tmp_path: Path) -> None:
     assert mistake.explanation in report.to_html()
     assert "The evidence for blue" in report.to_html()
     assert "explanation" not in report.to_json()
+
+
+def test_the_training_images_most_like_it(tmp_path: Path, capsys: Output) -> None:
+    data = colour_folder(tmp_path / "data")
+    folder = colour_run(tmp_path / "run", data=data)
+    query = paint(tmp_path / "query.png", (200, 10, 10))
+    (answer,) = explain(folder, query, neighbours=3, out=tmp_path / "with.png")
+    assert [each.label for each in answer.neighbours] == ["red"] * 3
+    assert all(each.path.startswith("red/") for each in answer.neighbours)
+    assert answer.neighbours[0].cosine == pytest.approx(1, abs=0.01)
+    explain(folder, query, out=tmp_path / "without.png")
+    with Image.open(tmp_path / "with.png") as shown, Image.open(tmp_path / "without.png") as plain:
+        assert shown.height > plain.height + 150
+        assert shown.width == plain.width
+    words = ["explain", str(folder), str(query), "--out", str(tmp_path / "a.png"), "--device", "cpu"]
+    assert main(words) == 0
+    assert "most like the training images red 0.998 (red/" in capsys.readouterr().out
+    assert main([*words, "--no-neighbours", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["answers"][0]["neighbours"] == []
+    assert main([*words, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["answers"][0]["neighbours"]) == 4
+
+
+def test_training_images_that_are_gone(tmp_path: Path, capsys: Output) -> None:
+    data = colour_folder(tmp_path / "data")
+    folder = colour_run(tmp_path / "run", data=data)
+    query = paint(tmp_path / "query.png", (200, 10, 10))
+    data.rename(tmp_path / "moved")
+    assert main(["explain", str(folder), str(query), "--out", str(tmp_path / "a.png"), "--device", "cpu"]) == 0
+    printed = capsys.readouterr()
+    assert "most like" not in printed.out
+    assert "training images most like each file are left out" in printed.err
+    with pytest.raises(InputError, match="not available"):
+        explain(folder, query, neighbours=2)
+    with pytest.raises(InputError, match="neighbours=-1"):
+        explain(folder, query, neighbours=-1)

@@ -123,7 +123,9 @@ OPTIONS = {
     "embed": {"run", "paths", "out", "point", "no_normalise", "batch_size", "device", "json"},
     "similar": {"run", "query", "photos", "out", "count", "point", "batch_size", "device", "json"},
     "label-next": {"run", "unlabelled", "out", "count", "by", "seed", "batch_size", "device", "json"},
-    "explain": {"run", "paths", "out", "method", "target", "layer", "top", "batch_size", "device", "json"},
+    "explain": {
+        *("run", "paths", "out", "method", "target", "layer", "top", "batch_size", "device", "no_neighbours", "json"),
+    },
     "serve": {
         *("runs", "host", "port", "engine", "precision", "device", "max_batch", "queue", "timeout", "drain", "grace"),
         *("stall", "workers"),

@@ -65,7 +65,7 @@ def likeness(run: Run, scorer: Scorer, worst: Sequence[Mistake], projection: Pro
             mistake.true,
             mistake.predicted,
             tuple(
-                _training_image(run, dataset, train, int(rows[held.indices[row]]), cosine)
+                training_image(run, dataset, train, int(rows[held.indices[row]]), cosine)
                 for row, cosine in zip(nearest.rows[number].tolist(), nearest.cosines[number].tolist(), strict=True)
             ),
             mistake.thumbnail,
@@ -110,7 +110,8 @@ def _plane(features: npt.NDArray[np.floating], projection: Projection) -> tuple[
     return np.asarray(fitted, np.float64), None
 
 
-def _training_image(run: Run, dataset: Dataset, train: Split, index: int, cosine: float) -> TrainingImage:
+def training_image(run: Run, dataset: Dataset, train: Split, index: int, cosine: float) -> TrainingImage:
+    """Return a training image of the set, with its picture where it still decodes."""
     try:
         picture = thumbnail_uri(np.ascontiguousarray(apply_uint8(train.images.read(index), run.preprocess_spec)))
     except BadImage:

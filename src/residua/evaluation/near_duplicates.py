@@ -10,6 +10,7 @@ import torch
 from residua._base.console import Progress
 from residua._base.words import counted
 from residua.data.doctor.report import Finding
+from residua.data.tables.label_table import ColumnNames, label_table
 from residua.evaluation.measures.metrics import FloatArray, IntArray
 from residua.evaluation.measures.neighbours import Nearest, Vectors
 from residua.evaluation.run_data import open_for, open_run
@@ -27,6 +28,9 @@ def near_duplicates(
     run: Run | Path | str,
     data: str | Path,
     *,
+    labels: str | Path | None = None,
+    columns: ColumnNames = None,
+    groups: str | None = None,
     data_dir: Path | None = None,
     device: torch.device | str | None = None,
     progress: Progress | None = None,
@@ -39,6 +43,9 @@ def near_duplicates(
     Args:
         run: a `Run` or its folder; its classes need not be those of the data.
         data: opened as the run sees it: its own data with the validation part that it held out.
+        labels: a table of the labels of `data`, as for `check`; by default the run's own for its own data.
+        columns: names of its columns by role.
+        groups: its column of groups.
         data_dir: where downloaded archives lie.
         device: "cpu", "cuda", …; by default the GPU where there is one.
         progress: called with (images done, images in total), one part after the other.
@@ -47,7 +54,7 @@ def near_duplicates(
         InputError: nothing usable is at `data`; a run that cannot be loaded.
     """
     run = open_run(run, [data], multilabel=True)
-    dataset = open_for(run, data, data_dir, "skip")
+    dataset = open_for(run, data, data_dir, "skip", label_table(labels, columns, groups))
     where = pick_device(device)
     held: dict[str, tuple[Vectors, IntArray]] = {}
     for name, split in dataset.splits.items():

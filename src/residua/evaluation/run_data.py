@@ -69,12 +69,8 @@ def _loaded(run: Path | str, beside: Iterable[object]) -> Run:
     except InputError as error:
         if not isinstance(run, str | Path) or not Path(run).exists() or is_run_or_bundle(Path(run)):
             raise
-        if (Path(run) / FOLDS_FILE).is_file():
-            raise InputError(
-                f"{run}, which holds a run per fold",
-                "one run; evaluate alone takes all folds, as an ensemble",
-                f"Name one of them: {Path(run) / 'fold-1'}",
-            ) from error
+        if (Path(run) / FOLDS_FILE).is_file():  # the error names them
+            raise
         swapped = next((each for each in beside if isinstance(each, str | Path) and is_run_or_bundle(Path(each))), None)
         if swapped is not None:
             raise InputError(

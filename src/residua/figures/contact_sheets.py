@@ -31,19 +31,27 @@ class Panel:
         evidence: (H, W) ≥ 0.
         lines: text below it, the first in ink, the rest soft. Scripts that Pillow's own font lacks appear as boxes.
         wrong: whether the first line is drawn in the colour of mistakes.
+        alike: other images to show below, of one picture alone: uint8 (H, W, 3) and a line of text each.
+        alike_title: the line above them.
     """
 
     pixels: Pixels
     evidence: npt.NDArray[np.floating]
     lines: Sequence[str]
     wrong: bool = False
+    alike: Sequence[tuple[Pixels, str]] = ()
+    alike_title: str = ""
 
 
 def write_panel(path: Path, panel: Panel) -> None:
     """Write one image beside its overlay, with its lines and the scale of the colours, as a PNG."""
     drawn = _drawn(panel, _SIDE, _TEXT, legend=True)
-    canvas = Image.new("RGB", (drawn.width + 2 * _MARGIN, drawn.height + 2 * _MARGIN), _PAPER)
+    strip = _strip(panel, drawn.width) if panel.alike else None
+    below = strip.height + _MARGIN if strip else 0
+    canvas = Image.new("RGB", (drawn.width + 2 * _MARGIN, drawn.height + below + 2 * _MARGIN), _PAPER)
     canvas.paste(drawn, (_MARGIN, _MARGIN))
+    if strip is not None:
+        canvas.paste(strip, (_MARGIN, drawn.height + 2 * _MARGIN))
     _save(canvas, path)
 
 
@@ -118,6 +126,21 @@ def _drawn(panel: Panel, side: int, size: int, *, lines: int | None = None, lege
         colour = _SOFT if number else _WRONG if panel.wrong else _INK
         room = width - (bar + _MARGIN if number == 0 and bar else 0)
         draw.text((0, top + number * step), _fitting(text, room, font), fill=colour, font=font)
+    return canvas
+
+
+def _strip(panel: Panel, width: int) -> Image.Image:
+    """Return the other images in a row of at least four places, each above its line."""
+    places = max(len(panel.alike), 4)
+    side = (width - (places - 1) * _GAP) // places
+    font, head = ImageFont.load_default(_SMALL), round(1.7 * _SMALL)
+    canvas = Image.new("RGB", (width, head + side + _GAP + head), _PAPER)
+    draw = ImageDraw.Draw(canvas)
+    draw.text((0, 0), _fitting(panel.alike_title, width, font), fill=_SOFT, font=font)
+    for number, (pixels, text) in enumerate(panel.alike):
+        left = number * (side + _GAP)
+        canvas.paste(shown(pixels, side), (left, head))
+        draw.text((left, head + side + _GAP), _fitting(text, side, font), fill=_INK, font=font)
     return canvas
 
 

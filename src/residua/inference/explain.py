@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from residua._base.errors import InputError, at_least_one, did_you_mean
 from residua._base.words import some
 from residua.data.decode import Pixels
 from residua.data.decode.workers import default_workers
+from residua.evaluation.report.likeness import TrainingImage
 from residua.evaluation.run_data import open_run
 from residua.explanation.layers import WITHOUT_LAYERS, target_layer
 from residua.explanation.methods import attribute, check_method
@@ -24,6 +25,7 @@ from residua.families.network import Classifier
 from residua.figures.contact_sheets import ContactSheets, Panel, write_panel
 from residua.inference.image_files import BadFile, ImageFile, Paths, each_path, image_files
 from residua.inference.stream import DecodedImage, all_or_refuse, as_batch, batches, ranked
+from residua.inference.training_images import TrainingNeighbours, open_neighbours
 from residua.runtime.device import on_device, pick_device
 from residua.weights.run import Run
 
@@ -44,6 +46,7 @@ class Explanation:
         evidence: the greatest value of the map; 0 means no evidence for the class.
         file: the picture or contact sheet that shows it, or None.
         map: float32 (H, W) ≥ 0, the evidence at each pixel of the image as the network saw it.
+        neighbours: the training images most like it, the most alike first; () where they were not looked for.
     """
 
     path: str
@@ -57,6 +60,7 @@ class Explanation:
     evidence: float
     file: str | None
     map: npt.NDArray[np.float32] = field(repr=False, compare=False)
+    neighbours: tuple[TrainingImage, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ def explain(
     top: int = 3,
     batch_size: int = 16,
     device: torch.device | str | None = None,
+    neighbours: int = 0,
 ) -> list[Explanation]:
     """Explain a run's answers for image files, and for all images under folders, in the order given.
 
@@ -96,7 +101,16 @@ def explain(
         InputError: as `explain_stream`, which goes on after a file that cannot be read; here all of them are named.
     """
     results = explain_stream(
-        run, paths, method=method, target=target, layer=layer, out=out, top=top, batch_size=batch_size, device=device
+        run,
+        paths,
+        method=method,
+        target=target,
+        layer=layer,
+        out=out,
+        top=top,
+        batch_size=batch_size,
+        device=device,
+        neighbours=neighbours,
     )
     return all_or_refuse(results, "Leave them out; the others were explained")
 
@@ -112,6 +126,8 @@ def explain_stream(
     top: int = 3,
     batch_size: int = 16,
     device: torch.device | str | None = None,
+    neighbours: int = 0,
+    without: Callable[[str], None] | None = None,
 ) -> Iterator[Explanation | BadFile]:
     """Yield one `Explanation` or `BadFile` per file, in the order given, holding two batches and a sheet at most.
 
@@ -128,14 +144,20 @@ def explain_stream(
         top: classes per answer; all where there are fewer.
         batch_size: images explained at a time.
         device: "cpu", "cuda", …; by default the GPU where there is one.
+        neighbours: how many of the training images most like each file to find, by the features that the classifier
+            reads; of one file the picture shows them. 2,000 training images pass through the network for it, once.
+        without: called with a sentence where the training data is gone; the answers then have no neighbours. None
+            raises the error.
 
     Raises:
         InputError: an unknown method, class, layer or device; a network without feature maps for a method that weights
             them; `top` or `batch_size` below 1; an `out` that is no PNG or whose folder does not exist; a run that
-            cannot be loaded. All of it is raised before the first file is read.
+            cannot be loaded; neighbours in data that is gone. All of it is raised before the first file is read.
     """
     check_method(method, layer)
     at_least_one(top=top, batch_size=batch_size)
+    if neighbours < 0:
+        raise InputError(f"neighbours={neighbours}", "0 or more", "Use 0 for none")
     listed = list(each_path(paths))
     out = None if out is None else _checked_out(Path(out))
     run = open_run(run, listed, multilabel=True)
@@ -146,8 +168,21 @@ def explain_stream(
         raise InputError(f"target={target!r}", wanted, did_you_mean(target, run.classes) or "Name one of these classes")
     if method not in WITHOUT_LAYERS:
         target_layer(run.spec, *run.preprocess_spec.size, layer)
-    job = _Job(run, method, target, layer, top, pick_device(device))
+    where = pick_device(device)
+    beside = _neighbours(run, where, without) if neighbours else None
+    job = _Job(run, method, target, layer, top, where, neighbours, beside)
     return _stream(job, listed, batch_size, out)
+
+
+def _neighbours(run: Run, device: torch.device, without: Callable[[str], None] | None) -> TrainingNeighbours | None:
+    """Open the training images; where they are gone, `without` learns why, or the error is raised."""
+    try:
+        return open_neighbours(run, device)
+    except InputError as error:
+        if without is None:
+            raise
+        without(f"The training images most like each file are left out: {error.given}.")
+        return None
 
 
 @dataclass(frozen=True)
@@ -158,6 +193,8 @@ class _Job:
     layer: str | None
     top: int
     device: torch.device
+    count: int
+    beside: TrainingNeighbours | None
 
 
 def _checked_out(out: Path) -> Path:
@@ -188,6 +225,9 @@ def _stream(job: _Job, listed: list[Path], batch_size: int, out: Path | None) ->
                 for answer in next(answers):
                     file = out
                     panel = _panel(answer, each.pixels, brief=not single)
+                    if single and job.beside is not None and out is not None:
+                        alike = job.beside.pixels(answer.neighbours)
+                        panel = replace(panel, alike=alike, alike_title="The training images most like it")
                     if sheets is not None:
                         file = sheets.add(panel)
                     elif out is not None:
@@ -255,6 +295,7 @@ def _explained(job: _Job, model: nn.Module, good: list[DecodedImage]) -> list[Ex
         targets = torch.full((len(good),), run.classes.index(job.target), device=job.device)
     attribution = attribute(job.method, model, images, run.preprocess_spec, targets, job.layer)
     rankings = ranked(run, attribution.logits, job.top)
+    near = job.beside.nearest(images, job.count) if job.beside else [()] * len(good)
     maps = attribution.maps.to("cpu", torch.float32).numpy()
     classes = frozenset(run.classes)
     return [
@@ -270,6 +311,7 @@ def _explained(job: _Job, model: nn.Module, good: list[DecodedImage]) -> list[Ex
             evidence=float(maps[row].max()),
             file=None,
             map=maps[row],
+            neighbours=near[row],
         )
         for row, each in enumerate(good)
     ]

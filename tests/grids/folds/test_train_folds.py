@@ -126,6 +126,7 @@ def test_what_is_pooled_is_what_scikit_learn_counts(outcome: CrossValidation, ph
         own = answers.folds == result.fold
         assert result.top1 == pytest.approx((predicted == answers.labels)[own].mean(), abs=1e-12)
     page = (photos / "cv/report.html").read_text()
+    assert "3 runs, each trained on all but one of 3 folds of 36 images" in " ".join(page.split())
     assert "Each image is judged by the run of 3 that had it held out" in page
     assert str(photos) not in page
     document = json.loads((photos / "cv/cross_validation.json").read_text())
@@ -141,7 +142,9 @@ def test_the_interval_of_the_mean_is_students() -> None:
     assert mean_of([0.99, 0.9], 0.0, 1.0).high == 1.0
 
 
-def test_folds_answer_as_an_ensemble(outcome: CrossValidation, photos: Path) -> None:
+def test_folds_answer_as_an_ensemble(
+    outcome: CrossValidation, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = photos / "other.csv"
     other.write_text("path,label\n00.png,cat\n01.png,dog\n02.png,dog\n")
     report = evaluate(photos / "cv", photos / "PHOTOS", labels=other)
@@ -151,6 +154,12 @@ def test_folds_answer_as_an_ensemble(outcome: CrossValidation, photos: Path) -> 
         evaluate(photos / "cv")
     with pytest.raises(InputError, match=r"holds a run per fold.*fold-1"):
         predict(photos / "cv", [photos / "PHOTOS/00.png"])
+    for words in (
+        ["export", str(photos / "cv"), "--format", "onnx", "--out", str(photos / "ex")],
+        ["serve", str(photos / "cv")],
+    ):
+        assert main(words) == 2
+        assert "fold-1" in capsys.readouterr().err
     with pytest.raises(InputError, match="seed 0 and fold 2 of 3, this one with seed 0 and fold 1 of 3"):
         evaluate(photos / "cv/fold-1", members=[photos / "cv/fold-2"])
 

@@ -57,7 +57,15 @@ def check(
         )
     if opened is not None:
         with progress_bar("Comparing", "images") as progress:
-            finding = near_duplicates(opened, data, data_dir=data_dir, progress=progress)
+            finding = near_duplicates(
+                opened,
+                data,
+                labels=labels,
+                columns=columns or None,
+                groups=groups,
+                data_dir=data_dir,
+                progress=progress,
+            )
         report = dataclasses.replace(report, findings=(*report.findings, *filter(None, [finding])))
     if json:
         print(printable(report.to_json()))

@@ -14,6 +14,8 @@ from residua.cli.show import Switch, answered, note, percent, print_json, say
 if TYPE_CHECKING:
     from residua.inference.explain import Explanation
 
+_NEIGHBOURS = 4  # beside each answer, as in the report
+
 
 def explain(
     run: str,
@@ -26,6 +28,7 @@ def explain(
     top: int = 3,
     batch_size: int = 16,
     device: str | None = None,
+    no_neighbours: Switch = False,
     json: Switch = False,
 ) -> int:
     """Show where in an image a trained run finds the evidence for a class.
@@ -56,6 +59,9 @@ def explain(
         Images explained at a time.
     device
         "cpu", "cuda" or "cuda:N"; left out: the GPU where there is one.
+    no_neighbours
+        Leave out the training images most like each file. The first call passes 2,000 of them through the network, or
+        all where there are fewer; later ones read them from the cache. Without the training data they are left out.
     json
         Print one JSON document: method, answers, the files written, bad files.
     """
@@ -75,7 +81,17 @@ def explain(
     answers: list[dict[str, Any]] = []
     bad: list[dict[str, str]] = []
     stream = explain_stream(
-        run, paths, method=method, target=target, layer=layer, out=out, top=top, batch_size=batch_size, device=device
+        run,
+        paths,
+        method=method,
+        target=target,
+        layer=layer,
+        out=out,
+        top=top,
+        batch_size=batch_size,
+        device=device,
+        neighbours=0 if no_neighbours else _NEIGHBOURS,
+        without=note,
     )
     # Without --json the printed answers show the progress.
     with progress_bar("Explaining", "images") if json else nullcontext(lambda done, total: None) as progress:
@@ -84,7 +100,7 @@ def explain(
                 bad.append(vars(item))
                 note(f"residua: {item.path}: {item.reason}")
             else:
-                answers.append({each.name: getattr(item, each.name) for each in fields(item) if each.name != "map"})
+                answers.append(_document(item))
                 if not json:
                     say(_line(item), flush=True)
             progress(len(answers) + len(bad), 0)
@@ -94,6 +110,13 @@ def explain(
     for file in files:
         note(f"Wrote {file}")
     return answered(len(answers), len(bad))
+
+
+def _document(item: Explanation) -> dict[str, Any]:
+    """Return the answer as JSON values: without its map and without pictures."""
+    values = {each.name: getattr(item, each.name) for each in fields(item) if each.name != "map"}
+    names = ("path", "label", "cosine")
+    return values | {"neighbours": [{name: getattr(near, name) for name in names} for near in item.neighbours]}
 
 
 def _line(item: Explanation) -> str:
@@ -106,4 +129,7 @@ def _line(item: Explanation) -> str:
         words.append(f"delta {item.delta:+.2g}")
     if not item.evidence:
         words.append("no evidence found")
+    if item.neighbours:
+        near = (f"{each.label} {each.cosine:.3f} ({each.path})" for each in item.neighbours)
+        words.append(f"\n  most like the training images {', '.join(near)}")
     return "  ".join(words)

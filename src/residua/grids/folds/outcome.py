@@ -146,7 +146,7 @@ def conclude(
         run.preprocess_spec,
         dataset.classes,
         device=torch.device("cpu"),
-        data=described | {"notes": notes, "evaluated": how},
+        data=described | {"notes": notes, "evaluated": how, "cross_validation": len(results)},
         root=Path(dataset.location) if dataset.location else None,
     )
     named = replace(report, name=folder.resolve().name, recipe=recipe)

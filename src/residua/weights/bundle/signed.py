@@ -18,7 +18,7 @@ from torch import Tensor
 
 from residua._base.errors import Damaged, InputError
 from residua._base.json_file import mismatch, parse_json
-from residua._base.run_files import MODEL_FILE
+from residua._base.run_files import FOLDS_FILE, MODEL_FILE
 
 KEY, SCHEMA, MULTILABEL_SCHEMA, _UNSIGNED = "residua", 1, 2, "0" * 64
 _LARGEST_HEADER = 100_000_000  # the limit of the safetensors format itself
@@ -81,6 +81,12 @@ def is_bundle(path: Path) -> bool:
 
 def _read(path: Path) -> bytes:
     """Return the file's bytes, its kind and its length checked first."""
+    if not path.is_file() and (path.parent / FOLDS_FILE).is_file():
+        raise InputError(
+            f"{path.parent}, which holds a run per fold",
+            "one run; evaluate alone takes all folds, as an ensemble",
+            f"Name one of them: {path.parent / 'fold-1'}",
+        )
     if not path.is_file():
         raise InputError(
             f"{path.parent} holds no {MODEL_FILE}",

@@ -39,6 +39,7 @@ class SummarySection:
         model: description of the network.
         classes: number of classes.
         trained_on: name of the training data and number of its images, or None.
+        folds: runs of a cross-validation, each trained on all but its fold; 0 for any other evaluation.
         epochs: of the training; 0 where its history is not known.
         seconds: duration of the training, or "".
         evaluated: whether the run has seen these images, sentences.
@@ -60,6 +61,7 @@ class SummarySection:
     model: Mapping[str, Any]
     classes: int
     trained_on: tuple[str, int] | None
+    folds: int
     epochs: int
     seconds: str
     evaluated: str
@@ -88,6 +90,7 @@ class SummarySection:
             model=findings.model,
             classes=len(findings.classes),
             trained_on=trained_on(findings.data),
+            folds=int(findings.data.get("cross_validation", 0)),
             epochs=len(findings.history),
             seconds=duration(seconds) if isinstance(seconds, (int, float)) else "",
             evaluated=sentence(findings.data.get("evaluated", "")),
