@@ -41,7 +41,7 @@ proofs: setup  ## the long proofs; outcomes go to docs/proofs; more with SCHEMAT
 	$(BIN)/python proofs/two_digits.py
 	@if test -n "$(CORRUPTIONS_PYTHON)"; then "$(CORRUPTIONS_PYTHON)" proofs/corruptions.py; else echo "Left out: corruptions.py, which wants CORRUPTIONS_PYTHON=PYTHON with OpenCV, scikit-image and imagecorruptions"; fi
 	@if test -n "$(PHOTOS)"; then $(BIN)/python proofs/format_resize.py "$(PHOTOS)"; else echo "Left out: format_resize.py, which wants PHOTOS=FOLDER of JPEGs"; fi
-	@if test -n "$(ARCHIVE)"; then $(BIN)/python proofs/doubt.py "$(ARCHIVE)" && $(BIN)/python proofs/label_next.py "$(ARCHIVE)" $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)"); else echo "Left out: doubt.py and label_next.py, which want ARCHIVE=FILE"; fi
+	@if test -n "$(ARCHIVE)"; then $(BIN)/python proofs/doubt.py "$(ARCHIVE)" && $(BIN)/python proofs/messy_photos.py "$(ARCHIVE)" && $(BIN)/python proofs/label_next.py "$(ARCHIVE)" $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)"); else echo "Left out: doubt.py, messy_photos.py and label_next.py, which want ARCHIVE=FILE"; fi
 	@if test -n "$(CHECKPOINT)" -a -n "$(ARCHIVE)"; then $(BIN)/python proofs/converted_accuracy.py "$(CHECKPOINT)" "$(ARCHIVE)"; else echo "Left out: converted_accuracy.py, which wants CHECKPOINT=FILE ARCHIVE=FILE"; fi
 
 bench: setup  ## benchmarks beside their peers: make bench CIFAR=FOLDER PHOTOS=FOLDER, each with train/ and test/ or val/
