@@ -25,7 +25,7 @@ from residua.families.network import Classifier
 from residua.figures.contact_sheets import ContactSheets, Panel, write_panel
 from residua.inference.image_files import BadFile, ImageFile, Paths, each_path, image_files
 from residua.inference.stream import DecodedImage, all_or_refuse, as_batch, batches, ranked
-from residua.inference.training_images import TrainingNeighbours, open_neighbours
+from residua.inference.training_images import TrainingNeighbours, neighbours_unless_gone
 from residua.runtime.device import on_device, pick_device
 from residua.weights.run import Run
 
@@ -169,20 +169,9 @@ def explain_stream(
     if method not in WITHOUT_LAYERS:
         target_layer(run.spec, *run.preprocess_spec.size, layer)
     where = pick_device(device)
-    beside = _neighbours(run, where, without) if neighbours else None
+    beside = neighbours_unless_gone(run, where, without) if neighbours else None
     job = _Job(run, method, target, layer, top, where, neighbours, beside)
     return _stream(job, listed, batch_size, out)
-
-
-def _neighbours(run: Run, device: torch.device, without: Callable[[str], None] | None) -> TrainingNeighbours | None:
-    """Open the training images; where they are gone, `without` learns why, or the error is raised."""
-    try:
-        return open_neighbours(run, device)
-    except InputError as error:
-        if without is None:
-            raise
-        without(f"The training images most like each file are left out: {error.given}.")
-        return None
 
 
 @dataclass(frozen=True)

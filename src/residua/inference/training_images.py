@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -117,3 +117,20 @@ def open_neighbours(run: Run, device: torch.device) -> TrainingNeighbours:
     if not len(stored.indices):
         raise InputError("training images of which none decodes", "at least one", "Check the data")
     return TrainingNeighbours(run, dataset, train, rows[stored.indices], stored.logits.numpy(), network)
+
+
+def neighbours_unless_gone(
+    run: Run, device: torch.device, without: Callable[[str], None] | None
+) -> TrainingNeighbours | None:
+    """Open the training images; where they are gone, call `without` with a sentence, or raise the error if it is None.
+
+    Raises:
+        InputError: as `open_neighbours`, where `without` is None.
+    """
+    try:
+        return open_neighbours(run, device)
+    except InputError as error:
+        if without is None:
+            raise
+        without(f"The training images most like each file are left out: {error.given}.")
+        return None
