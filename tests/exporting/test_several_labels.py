@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from chromium import chromium, chromium_path
+from exporting.web.hosting import hosted, runtime_folder
 from residua._base.errors import Damaged, InputError
 from residua.exporting.export import Export, export
 from residua.exporting.formats import open_graph
@@ -95,3 +97,20 @@ def test_int8_is_refused(labels_run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="judged by the loss of top-1"):
         export(labels_run, format="onnx", precision="int8", out=tmp_path / "e")
     assert not (tmp_path / "e").exists()
+
+
+def test_the_page_in_the_browser_answers_as_predict(labels_run: Path, digit_pairs: Path, tmp_path: Path) -> None:
+    chromium_path()
+    folder = export(labels_run, format="web", runtime=runtime_folder(), golden_only=True, out=tmp_path / "web").folder
+    image = digit_pairs / "PHOTOS" / "test001.png"
+    (expected,) = predict(labels_run, image)
+    with hosted(folder) as address, chromium(tmp_path / "profile") as tab:
+        tab.open(address, 1280)
+        tab.wait("document.querySelector('#about b')")
+        tab.choose("#files", image)
+        tab.wait("document.querySelector('#status').textContent.startsWith('1 of 1')")
+        verdict = tab.run("document.querySelector('.verdict').textContent")
+        shares = tab.run("saved[0][1].all_probabilities")
+    assert verdict == (", ".join(expected.labels) or "No label")
+    for name, share in expected.all_probabilities.items():
+        assert shares[name] == pytest.approx(share, abs=1e-4)

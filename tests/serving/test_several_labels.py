@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chromium import chromium, chromium_path
 from residua.exporting.export import export
 from residua.inference.predict import predict
 from residua.serving.networks.network import Description
@@ -57,3 +58,25 @@ def test_a_description_crosses_processes(labels_run: Path) -> None:
     older = stated.to_json()
     del older["label_thresholds"]
     assert Description.from_json(older).label_thresholds is None
+
+
+def test_the_page_shows_labels_and_the_most_probable_of_all(
+    labels_run: Path, digit_pairs: Path, tmp_path: Path
+) -> None:
+    chromium_path()
+    images = [digit_pairs / "PHOTOS" / f"test{number:03}.png" for number in (0, 1)]
+    expected = predict(labels_run, images)
+    with running({"a": {"1": labels_run}}) as server, chromium(tmp_path / "profile") as tab:
+        tab.open(f"http://127.0.0.1:{server.port}/", 1280)
+        tab.wait("document.querySelector('#about b')")
+        assert "decides for each of 10 labels" in tab.run("document.querySelector('#about').textContent")
+        tab.choose("#files", *images)
+        tab.wait("document.querySelector('#status').textContent.startsWith('2 of 2')")
+        verdicts = tab.run("[...document.querySelectorAll('.verdict')].map((each) => each.textContent)")
+        first = tab.run("document.querySelectorAll('.ranks')[1].querySelector('span').textContent")
+        saved = tab.run("csv()").splitlines()
+    assert verdicts == [", ".join(each.labels) or "No label" for each in expected]
+    every = expected[1].all_probabilities
+    assert first == max(every, key=every.__getitem__)
+    assert saved[0] == "path,labels," + ",".join(f"p({name})" for name in every) + ",error"
+    assert saved[2].split(",")[1] == ";".join(expected[1].labels)
