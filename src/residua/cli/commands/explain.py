@@ -50,7 +50,8 @@ def explain(
         gradcam and gradcam++ (one pass; coarse; need feature maps), integrated-gradients (50 passes; pixels; with its
         convergence delta), smoothgrad (25 passes; pixels), occlusion (225 passes; what covering a part changes).
     target
-        The class to explain, by name; left out: each image's predicted class.
+        The class to explain, by name; left out: each image's predicted class, or each of its labels where it may have
+        several.
     layer
         The end point that gradcam and gradcam++ weight, such as layer3; left out: the last convolutional layer.
     top

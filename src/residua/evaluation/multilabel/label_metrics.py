@@ -126,7 +126,7 @@ def multilabel_metrics(
         exact_match=exact / count,
         exact_match_interval=wilson(exact, count),
         hamming_loss=float((decided != truth).mean()),
-        loss=math.fsum(multilabel_loss(values, labels).ravel().tolist()) / (count * classes_count),
+        loss=math.fsum(multilabel_loss(values, labels).sum(axis=1).tolist()) / (count * classes_count),
         per_label=tuple(
             LabelMetrics(
                 name=str(index) if classes is None else classes[index],
