@@ -11,7 +11,7 @@ import numpy as np
 
 from residua._base.errors import InputError, did_you_mean
 from residua._base.files import check_local
-from residua._base.words import agree, counted
+from residua._base.words import agree, counted, some
 from residua.data.corrections import Corrections, correct
 from residua.data.dataset import EMBEDDED, Dataset
 from residua.data.shards.files import are_shards
@@ -279,6 +279,17 @@ def _thinned(dataset: Dataset) -> Dataset:
             f"Use {10 * present}, or 0 for all",
         )
     chosen = balanced(train.labels, dataset.train_images, dataset.seed)
+    counts = zip(
+        counts_of(train.labels, len(dataset.classes)),
+        counts_of(train.labels[chosen], len(dataset.classes)),
+        strict=True,
+    )
+    if lost := [name for name, (had, has) in zip(dataset.classes, counts, strict=True) if had and not has]:
+        raise InputError(
+            f"train_images={dataset.train_images}, which leaves no image of {some(lost)}",
+            "at least one image of each label",
+            f"Use {10 * dataset.train_images}, or 0 for all",
+        )
     images = counted(len(train), "training image")
     how = "each label by its share" if dataset.multilabel else "class by class"
     note = f"{len(chosen)} of the {images} {agree(len(chosen), 'is', 'are')} used ({how}, seed {dataset.seed})"

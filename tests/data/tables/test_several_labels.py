@@ -113,6 +113,15 @@ def test_a_label_of_one_image_stays_in_training() -> None:
         assert len(held)
 
 
+def test_fewer_training_images_keep_every_label(photos: Path) -> None:
+    arguments = {"labels": photos / "labels.csv", "val_fraction": 0}
+    fewer = open_dataset(photos / "PHOTOS", train_images=8, **arguments)
+    assert 4 <= len(fewer.splits["train"]) <= 8
+    assert fewer.splits["train"].labels.any(axis=0).all()
+    with pytest.raises(InputError, match="at least one image of each"):
+        open_dataset(photos / "PHOTOS", train_images=1, **arguments)
+
+
 def test_groups_stay_together(photos: Path) -> None:
     labels, groups = many(), np.arange(400) // 4
     kept, held = held_out(labels, groups, 0.25, 0)
