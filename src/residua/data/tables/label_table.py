@@ -172,7 +172,7 @@ def settle_columns(table: LabelTable, header: Sequence[str]) -> Columns:
         )
     used = [column for column in columns.values() if column]
     if twice := next((column for column in used if used.count(column) > 1), ""):
-        roles = [role for role in ROLES if columns[role] == twice]
+        roles = [role for role in ROLES if columns.get(role) == twice]
         raise InputError(
             f"column {twice} of {table.file} as {' and '.join(roles)}", "a column for each", "Name different columns"
         )

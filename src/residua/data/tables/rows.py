@@ -107,7 +107,6 @@ def read_rows(cells: Cells, columns: Columns, *, multilabel: bool = False) -> tu
         "length": "has more or fewer values than there are columns",
         "empty": "names no image",
         "label": "has no label",
-        "several": f"has several labels (a{SEPARATOR}b), where one per image is read",
         "value": "holds in the column of a label something else than 0 or 1",
         "part": "has a part that is none of train, val and test",
         "group": "has no group",
@@ -133,8 +132,6 @@ def _reason(row: Row, columns: Columns, *, multilabel: bool) -> str:
         return "empty"
     if not multilabel and not row.label.strip(SEPARATOR + " "):
         return "label"
-    if not multilabel and SEPARATOR in row.label:
-        return "several"
     if columns.split and not part_named(row.part):
         return "part"
     return "group" if columns.group and not row.group else ""
