@@ -93,7 +93,7 @@ def test_names_and_severities() -> None:
     assert checked_names(["Fog", "gaussian-noise"]) == ("gaussian_noise", "fog")
     assert checked_severities([5, 1, 5]) == (1, 5)
     assert checked_severities([]) == SEVERITIES
-    for word, near in (("glas_blur", "glass_blur"), ("jpeg", "jpeg_compression"), ("elastic", "elastic_transform")):
+    for word, near in (("glas_blur", "glass_blur"), ("jpg", "jpeg_compression"), ("elastic", "elastic_transform")):
         with pytest.raises(InputError, match=near):
             checked_names([word])
     with pytest.raises(InputError, match="severity=6"):

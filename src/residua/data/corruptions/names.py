@@ -6,10 +6,11 @@ Sources: Hendrycks and Dietterich 2019, with the constants of the authors' `make
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from residua._base.errors import InputError, did_you_mean
+from residua._base.errors import InputError
 
 KINDS: dict[str, tuple[str, ...]] = {
     "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
@@ -107,13 +108,20 @@ def checked_names(names: Iterable[str]) -> tuple[str, ...]:
     wanted = [str(name).strip().lower().replace("-", "_") for name in names]
     for name in wanted:
         if name not in CORRUPTIONS:
-            near = [each for each in CORRUPTIONS if name and name in each]
             raise InputError(
-                f"corruption {name!r}",
-                f"some of {', '.join(CORRUPTIONS)}",
-                (f"Did you mean {near[0]}?" if near else did_you_mean(name, CORRUPTIONS, 1)) or "Leave it out for all",
+                f"corruption {name!r}", f"some of {', '.join(CORRUPTIONS)}", f"Did you mean {_nearest(name)}?"
             )
     return tuple(name for name in CORRUPTIONS if name in wanted or not wanted)
+
+
+def _nearest(name: str) -> str:
+    """Return the corruption most like a name, as a whole or by one of its words."""
+
+    def likeness(corruption: str) -> float:
+        parts = (corruption, *corruption.split("_"))
+        return max(difflib.SequenceMatcher(None, name, part).ratio() for part in parts)
+
+    return max(CORRUPTIONS, key=likeness)
 
 
 def checked_severities(severities: Sequence[int]) -> tuple[int, ...]:
