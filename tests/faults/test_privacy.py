@@ -153,6 +153,7 @@ def test_a_signature_is_written_nowhere(
     run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RESIDUA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("RESIDUA_OFFLINE")
     content = (run.folder / "model.safetensors").read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     with serving(files={"/w.safetensors": content}) as server:

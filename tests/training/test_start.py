@@ -199,6 +199,14 @@ def test_other_recipes_ask_for_none(row: PublishedWeights, server: Behaviour, tm
     assert not server.asked
 
 
+def test_nothing_is_fetched_for_data_that_is_not_there(
+    row: PublishedWeights, server: Behaviour, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="neither a folder nor a known data set"):
+        ask(tmp_path / "NOWHERE", "resnet18", None, tmp_path / "run", resume=False)
+    assert not server.asked
+
+
 def test_which_recipes_and_networks_begin_with_weights(tmp_path: Path) -> None:
     policies = {name: load_recipe(name, photos=True).weights for name in list_recipes()}
     assert policies["fast"] == "published"

@@ -24,6 +24,7 @@ from weights.named.hubs import folder_files, publish
 
 
 def test_a_run_goes_to_the_hub_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RESIDUA_OFFLINE")
     monkeypatch.setenv("RESIDUA_CACHE", str(tmp_path / "cache"))
     save_tiny(tmp_path / "run", initial_weights={"given": "hf://org/base@v1", "sha256": "0" * 64})
     run = residua.load(tmp_path / "run")

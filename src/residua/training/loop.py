@@ -127,8 +127,6 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder), Display(progress) as display, StopRequest(request.command) as stop:
         claim(request)
-        if request.missing_weights and not resume:
-            display.warn(request.missing_weights)
         if is_finished(folder):
             if request.names_other_data:
                 check_content(request, open_data(request))

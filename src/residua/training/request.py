@@ -11,7 +11,9 @@ from typing import Any
 from residua._base.errors import InputError
 from residua._base.files import check_local
 from residua._base.run_files import RECIPE_FILE
+from residua._base.web.http import is_offline
 from residua.data.corrections import Corrections, read_corrections
+from residua.data.dataset import EMBEDDED
 from residua.data.tables.label_table import LabelTable
 from residua.families.build import spec_of
 from residua.families.sizes import check_batch, check_input, is_for_photos
@@ -167,6 +169,10 @@ def ask(
     choose_hardware(large.device)
     for settled in (large, small):
         check_batch(spec, settled.image_size, settled.batch_size, frozen(spec, settled.freeze).hold)
+    fetches = origin is None and weights is None and large.weights != "none" and not is_offline()
+    if fetches and str(data) not in EMBEDDED and not Path(data).exists():
+        # It is refused here, before weights are fetched for nothing; shards have names that no file has.
+        large.open_data(data, data_dir, table)
     # Beside a name, only edits are wanted: in the rest the network follows its weights.
     by_name = model is None or isinstance(model, str)
     target = Target(spec, frozenset(model_edits or ()) if by_name else None)

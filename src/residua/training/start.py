@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from residua._base.errors import InputError
+from residua._base.words import worded
+from residua.specs.provenance import Provenance
 from residua.specs.schema import Spec
 from residua.training.folder.checkpoint import list_checkpoints
 from residua.training.folder.run_folder import RunRecord, checkpoints_of, is_finished
@@ -86,6 +88,13 @@ def choose_start(
 def row_of(initial: Initial, network: str) -> PublishedWeights | None:
     """Return the catalog's row of a run's initial weights, None where they are others."""
     return next((row for row in weights_of(network) if row.name == initial.given), None)
+
+
+def sentences(loaded: Provenance, initial: Initial, network: str) -> list[str]:
+    """Return what a run states first of the weights that it begins with."""
+    row = row_of(initial, network)
+    published = [worded(f"Published weights: {row}. weights='none' begins with random ones")] if row else []
+    return [f"Begins with {loaded}", *published, *loaded.notes]
 
 
 def _published(spec: Spec) -> tuple[PublishedWeights | None, str]:

@@ -18,7 +18,6 @@ from residua._base.errors import AnswerNo
 from residua._base.files import write_text, writing
 from residua._base.run_files import HISTORY_FILE
 from residua._base.signals import Interruptible, StopRequest
-from residua._base.words import worded
 from residua.data.loader import Batch, Loader
 from residua.data.random import step_seed
 from residua.evaluation.measures.metrics import NotFinite
@@ -37,7 +36,7 @@ from residua.training.folder.checkpoint import (
 from residua.training.initial_weights import load_initial
 from residua.training.plan import Plan
 from residua.training.profile import Watch, unwatched
-from residua.training.start import row_of
+from residua.training.start import sentences
 from residua.training.state import Moment, State
 from residua.training.step.balance import balance_for
 from residua.training.step.freeze import frozen
@@ -105,14 +104,13 @@ class Trainer:
         Raises:
             InputError: they are not available, or differ from those that were asked for.
         """
-        initial = self.plan.request.initial_weights
+        initial, missing = self.plan.request.initial_weights, self.plan.request.missing_weights
+        if missing:
+            self.display.warn(missing)
         if initial is None:
             return
         loaded = load_initial(initial, self.model, self.plan.dataset.classes)
-        self.display.say(f"Begins with {loaded}")
-        if row := row_of(initial, self.plan.spec.name):
-            self.display.say(worded(f"Published weights: {row}. weights='none' begins with random ones"))
-        for sentence in loaded.notes:
+        for sentence in sentences(loaded, initial, self.plan.spec.name):
             self.display.say(sentence)
         if not loaded.preprocess.is_square:
             size, side = size_words(loaded.preprocess.size), self.plan.preprocess.side

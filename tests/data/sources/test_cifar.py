@@ -118,7 +118,10 @@ def test_an_archive_with_another_hash_is_refused(unofficial: Path) -> None:
         open_dataset("cifar10", data_dir=unofficial)
 
 
-def test_without_archive_and_network_it_names_the_place_for_it(unofficial: Path, tmp_path: Path) -> None:
+def test_without_archive_and_network_it_names_the_place_for_it(
+    unofficial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RESIDUA_OFFLINE")
     with pytest.raises(InputError, match=r"could not be downloaded.*data_dir"):
         open_cifar("cifar10", tmp_path / "empty", lambda held, total: None)
 

@@ -109,6 +109,7 @@ def test_weights_of_torchvision_load_at_another_stride(
 
 def test_the_true_catalogue_holds_address_hash_and_preprocessing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is downloaded: what would be asked for is looked at."""
+    monkeypatch.delenv("RESIDUA_OFFLINE")
     asked: list[Any] = []
 
     def note(remote: Any) -> Path:
