@@ -15,6 +15,7 @@ from residua.cli.lists import EDITS, is_list, length, plain_hint, spread
 
 APP = build_app()
 NEEDED = {"train": ["digits", "--out", "x"], "evaluate": ["a"], "compare": ["a", "b"], "convert": ["f", "--out", "x"]}
+NEEDED |= {"sweep": ["digits"], "track": ["replay", "a"]}
 NEEDED |= {"inspect": ["resnet18"], "diff": ["resnet18"], "explain": ["a"], "predict": ["a"], "check": ["digits"]}
 LISTS = [
     (command, next(name for name in argument.names if name.startswith("--")), plain_hint(argument.hint))

@@ -138,6 +138,9 @@ def test_the_folder_of_something_else_is_refused(swept: tuple[Path, Sweep], tmp_
     with pytest.raises(InputError, match="1 or more"):
         run_sweep.sweep("digits", "cifar_resnet8", tmp_path / "b", seeds=0)
     assert main(["sweep", "digits", "--model", "cifar_resnet8", "--grid", "0.1", "--out", str(tmp_path / "b")]) == 2
+    for models in ([], ["cifar_resnet8", "cifar_resnet8"]):
+        with pytest.raises(InputError, match=r"one network or more|each network once"):
+            run_sweep.sweep("digits", models, tmp_path / "b")
     assert not (tmp_path / "b").exists()
 
 

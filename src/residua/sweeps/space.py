@@ -69,8 +69,10 @@ def cells_of(models: Sequence[str], grid: Mapping[str, Sequence[Any]]) -> list[C
     Raises:
         InputError: no network, an unknown field, a field that a sweep cannot vary, no or equal values.
     """
-    if not models or len(set(models)) != len(models):
-        raise InputError(f"model={','.join(models)!r}", "one network or more, each once", "For example resnet18")
+    if not models:
+        raise InputError("a sweep of no network", "one network or more", "For example model=resnet18")
+    if len(set(models)) != len(models):
+        raise InputError(f"model={','.join(models)}", "each network once", "Name each once")
     known = [name for kind in (Recipe, AugmentSpec) for name in field_types(kind) if name not in ("augment", "name")]
     named: dict[str, Sequence[Any]] = {}
     for key, values in grid.items():

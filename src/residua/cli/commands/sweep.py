@@ -17,8 +17,8 @@ def sweep(
     data: str,
     /,
     *,
-    model: Annotated[tuple[str, ...], Parameter(negative_iterable=())],
-    out: Path,
+    model: Annotated[tuple[str, ...], Parameter(negative_iterable=())] = (),
+    out: Path = Path("runs/sweep"),
     seeds: int = 3,
     grid: Annotated[tuple[str, ...], Parameter(negative_iterable=())] = (),
     recipe: str | None = None,
@@ -42,7 +42,7 @@ def sweep(
     model
         Networks, such as resnet18,resnet34.
     out
-        The sweep's folder: a run per id, sweep.html, sweep.json.
+        The sweep's folder: a run per id, sweep.html, sweep.json; what is there goes on.
     seeds
         Trainings of each cell, with the seeds 0, 1, 2.
     grid

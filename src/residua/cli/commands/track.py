@@ -17,7 +17,7 @@ def track(
     run: Path,
     /,
     *,
-    to: Annotated[tuple[str, ...], Parameter(negative_iterable=())],
+    to: Annotated[tuple[str, ...], Parameter(negative_iterable=())] = (),
     json: Switch = False,
 ) -> int:
     """Send a finished run to trackers: its configuration, history and results.

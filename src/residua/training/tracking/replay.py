@@ -15,7 +15,7 @@ from residua._base.public import public_name
 from residua._base.run_files import HISTORY_FILE, REPORT_DOCUMENT
 from residua.training.folder.run_folder import is_finished
 from residua.training.pictures import confusion_picture
-from residua.training.tracking.choose import Track, choose_trackers
+from residua.training.tracking.choose import NAMES, Track, choose_trackers
 from residua.training.tracking.follow import final_numbers, line_numbers, run_config
 from residua.training.tracking.record import new_id
 from residua.training.tracking.tracker import Tracker
@@ -63,7 +63,7 @@ def replay(run: str | Path, to: Track) -> Replay:
     folder = Path(run)
     trackers = choose_trackers(to, folder)
     if not trackers:
-        raise InputError("to is empty", "a tracker", "Give to='wandb'")
+        raise InputError("no tracker to send the run to", f"one of {', '.join(NAMES)}", "For example to='wandb'")
     bundle = load_bundle(folder)
     if not is_finished(folder):
         raise InputError(f"{folder}, which has not finished training", "a finished run", "Resume it first: resume=True")
