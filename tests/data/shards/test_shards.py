@@ -138,7 +138,7 @@ def test_a_pack_that_was_stopped_goes_on(photos: Path, tmp_path: Path, monkeypat
     kept = set(json.loads((out / PLAN_FILE).read_text())["done"])
     assert kept
     with pytest.raises(InputError, match="other data or other shards"):
-        pack(dataset, out, shard_megabytes=1)
+        pack(open_dataset(photos), out)
     written.clear()
     monkeypatch.setattr(packing, "_write", lambda plan, folder: (written.append(plan.name), real(plan, folder))[1])
     assert pack(dataset, out) == whole
@@ -167,6 +167,49 @@ def test_shards_that_are_missing_cut_off_or_changed_are_named(photos: Path, tmp_
         open_dataset(out)
 
 
+def test_a_tar_file_beside_class_folders_is_no_shard(photos: Path, tmp_path: Path) -> None:
+    write_tar(photos / "train" / "photos.tar", {"a/x.png": picture(1), "b/y.png": picture(2)})
+    write_tar(photos / "notes.tar", {"notes.txt": b"x"})
+    assert open_dataset(photos / "train", val_fraction=0).classes == ("ant", "bee")
+    assert open_dataset(photos, val_fraction=0).classes == ("ant", "bee")
+
+
+def test_a_pack_that_was_stopped_before_its_first_shard_goes_on(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, out = open_dataset(photos, val_fraction=0), tmp_path / "shards"
+
+    def stop(*arguments: object, **options: object) -> None:
+        (out / ".train-000000.tar.x.part").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "wait", stop)
+        with pytest.raises(KeyboardInterrupt):
+            pack(dataset, out)
+    pack(dataset, out)
+    assert sorted(each.name for each in out.iterdir()) == ["index.json", "test-000000.tar", "train-000000.tar"]
+
+
+def test_several_labels_are_not_packed(tmp_path: Path) -> None:
+    for name in "abcd":
+        (tmp_path / f"{name}.png").write_bytes(picture(ord(name)))
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label\na.png,x;y\nb.png,x\nc.png,y\nd.png,\n")
+    dataset = open_dataset(tmp_path, labels=table, val_fraction=0)
+    with pytest.raises(InputError, match="several labels"):
+        pack(dataset, tmp_path / "shards")
+    assert not (tmp_path / "shards").exists()
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"ant\n"])
+def test_names_of_classes_that_do_not_fit(tmp_path: Path, content: bytes) -> None:
+    write_tar(tmp_path / "train-0.tar", {"a.png": picture(1), "a.cls": b"0", "b.png": picture(2), "b.cls": b"1"})
+    (tmp_path / "classes.txt").write_bytes(content)
+    with pytest.raises(InputError, match=r"classes\.txt|label 1"):
+        open_dataset(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -176,6 +219,7 @@ def test_shards_that_are_missing_cut_off_or_changed_are_named(photos: Path, tmp_
         (lambda path: write_tar(path, {"a.png": picture(1)}), r"a\.png has no label"),
         (lambda path: write_tar(path, {"a.png": picture(1), "a.cls": b""}), r"a\.cls is empty"),
         (lambda path: write_tar(path, {"a.png": picture(1), "a.json": b"{"}), "cannot be read to its end"),
+        (lambda path: write_tar(path, {"a.png": picture(1), "a.json": b"[" * 9**5}), "cannot be read to its end"),
     ],
 )
 def test_damaged_shards_are_refused_or_skipped(tmp_path: Path, damage: object, words: str) -> None:

@@ -7,17 +7,27 @@ from pathlib import Path
 
 from residua._base.errors import InputError
 from residua._base.words import some
+from residua.data.shards.index import INDEX_FILE
 from residua.data.sources.parts import part_named
+from residua.data.sources.table import PARTS
 
-PARTS = ("train", "val", "test")
 SUFFIX = ".tar"
+NAMES_FILE = "classes.txt"
+"""A name of a class per line, in the order of the labels; WebDataset's users write it beside their shards."""
 
 
 def are_shards(path: Path) -> bool:
-    """Return whether a path is a tar file, or a folder that holds some and no folder of a part."""
-    if path.is_dir():
-        return bool(_tars(path)) and not any(part_named(each.name) for each in path.iterdir() if each.is_dir())
-    return path.suffix == SUFFIX and path.is_file()
+    """Return whether a path is a tar file or a folder of shards.
+
+    Beside folders, which may be classes with a tar file left over, it takes a file that states the names of the
+    classes.
+    """
+    if not path.is_dir():
+        return path.suffix == SUFFIX and path.is_file()
+    if not _tars(path):
+        return False
+    folders = any(each.is_dir() and not each.name.startswith(".") for each in path.iterdir())
+    return not folders or any((path / name).is_file() for name in (INDEX_FILE, NAMES_FILE))
 
 
 def shard_files(path: Path) -> dict[str, list[Path]]:

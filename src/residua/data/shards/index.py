@@ -93,15 +93,15 @@ def read_index(folder: Path) -> Index | None:
     return Index(tuple(document["classes"]), shards)
 
 
-def check_sizes(folder: Path, shards: Sequence[Shard]) -> list[str]:
-    """Return what is wrong with the files that an index lists, a sentence each: missing, cut off, or another file."""
-    faults = []
+def check_sizes(folder: Path, shards: Sequence[Shard]) -> dict[str, str]:
+    """Return what is wrong with the files that an index lists, by name: missing, cut off, or another file."""
+    faults = {}
     for shard in shards:
         path = folder / shard.url
         size = path.stat().st_size if path.is_file() else None
         if size is None:
-            faults.append(f"{shard.url} is missing")
+            faults[shard.url] = "is missing"
         elif size != shard.filesize:
             word = "is cut off" if size < shard.filesize else "is another file"
-            faults.append(f"{shard.url} {word} ({size:,} bytes; the index has {shard.filesize:,})")
+            faults[shard.url] = f"{word} ({size:,} bytes; the index has {shard.filesize:,})"
     return faults

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from residua._base.errors import InputError
+from residua._base.errors import Damaged, InputError
+from residua._base.files import read_regular
 from residua._base.words import counted, some
 from residua.data.dataset import Dataset, Split
 from residua.data.decode.workers import default_workers
-from residua.data.shards.files import shard_files
+from residua.data.shards.files import NAMES_FILE, shard_files
 from residua.data.shards.index import INDEX_FILE, Index, check_sizes, read_index
 from residua.data.shards.tar import Members, TarImages, read_members
 from residua.specs.fields import BadPolicy
 
-_NAMES_FILE = "classes.txt"
+_LARGEST_NAMES = 16 << 20  # bytes: names of a million classes
 
 
 def open_shards(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = False) -> Dataset:
@@ -39,8 +40,8 @@ def open_shards(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fal
     folder = path if path.is_dir() else path.parent
     index = read_index(folder)
     parts = shard_files(path)
-    faults = _faults(folder, index, parts) if path.is_dir() else []
-    bad = {fault.split(" ")[0] for fault in faults}
+    bad = _faults(folder, index, parts) if path.is_dir() else {}
+    faults = [f"{name} {reason}" for name, reason in bad.items()]
     read: dict[str, list[tuple[Path, Members]]] = {}
     with ThreadPoolExecutor(default_workers()) as pool:
         for part, files in parts.items():
@@ -82,21 +83,33 @@ def open_shards(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fal
     lacking = set(range(len(classes))) - set(np.unique(splits["train"].labels).tolist())
     if lacking and not partial:
         names = some(classes[label] for label in sorted(lacking))
-        raise InputError(f"{path}: no training image of {names}", "images of each class", "Add shards, or set on_bad")
+        raise InputError(f"{path}: no training image of {names}", "images of each class", "Add shards that hold some")
     images = sum(len(split) for split in splits.values())
     files_ = sum(len(pairs) for pairs in read.values())
     notes.append(f"{counted(images, 'image')} in {counted(files_, 'tar file')}")
     return Dataset(str(path), classes, splits, digest.hexdigest(), tuple(notes), location=str(path.resolve()))
 
 
-def _faults(folder: Path, index: Index | None, parts: dict[str, list[Path]]) -> list[str]:
-    """Return what is wrong with the files by the index, and which of them it does not list."""
+def _faults(folder: Path, index: Index | None, parts: dict[str, list[Path]]) -> dict[str, str]:
+    """Return what is wrong with the files by the index, by name; and which of them it does not list."""
     if index is None:
-        return []
+        return {}
     present = {file.name for files in parts.values() for file in files}
-    faults = check_sizes(folder, index.shards)
     unlisted = present - {shard.url for shard in index.shards}
-    return faults + [f"{name} is not in {INDEX_FILE}" for name in sorted(unlisted)]
+    return check_sizes(folder, index.shards) | dict.fromkeys(sorted(unlisted), f"is not in {INDEX_FILE}")
+
+
+def _names(folder: Path, index: Index | None) -> tuple[str, ...]:
+    """Return the names of the classes in the order of the labels, () where no file states them."""
+    file = folder / NAMES_FILE
+    if index is not None or not file.is_file():
+        return index.classes if index else ()
+    try:
+        return tuple(read_regular(file, _LARGEST_NAMES).decode("utf-8").rstrip().splitlines())
+    except (Damaged, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{file}, which cannot be read ({error})", "a name of a class per line, in UTF-8", "Correct or remove it"
+        ) from None
 
 
 def _classes(
@@ -104,8 +117,7 @@ def _classes(
 ) -> tuple[tuple[str, ...], dict[str, int]]:
     """Return the names of the classes, and the number of each label that is stated."""
     labels = set(stated)
-    file = folder / _NAMES_FILE
-    named = index.classes if index else tuple(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else ()
+    named = _names(folder, index)
     if all(label.isascii() and label.isdigit() for label in labels):
         most = max(map(int, labels))
         if named and most >= len(named):
@@ -118,7 +130,7 @@ def _classes(
         return tuple(map(str, ordered)), {label: ordered.index(int(label)) for label in labels}
     names = named or tuple(sorted(labels))
     if unknown := sorted(labels - set(names)):
-        raise InputError(f"{path}: labels {some(unknown)}", f"one of {some(names)}", f"Correct them, or {_NAMES_FILE}")
+        raise InputError(f"{path}: labels {some(unknown)}", f"one of {some(names)}", f"Correct them, or {NAMES_FILE}")
     return names, {name: number for number, name in enumerate(names)}
 
 

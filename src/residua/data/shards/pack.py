@@ -77,11 +77,14 @@ def pack(
         InputError: `out` holds something else; an image that cannot be read; a write that is refused.
     """
     at_least_one(shard_megabytes=shard_megabytes)
+    if dataset.multilabel:
+        raise InputError(
+            f"{dataset.given} with several labels an image", "one label an image", "Keep the folder and its table"
+        )
     if workers is not None:
         at_least_one(workers=workers)
     plans = [plan for split in dataset.splits.values() for plan in _plans(split, shard_megabytes * 1_000_000)]
-    words = json.dumps([dataset.hash, shard_megabytes, [[plan.name, len(plan.indices)] for plan in plans]])
-    identity = hashlib.sha256(words.encode()).hexdigest()
+    identity = _identity(dataset, plans)
     done = _begin(out, identity)
     total = sum(len(plan.indices) for plan in plans)
     written = sum(shard.nsamples for shard in done.values())
@@ -102,6 +105,9 @@ def pack(
             pool.shutdown(cancel_futures=True)
         index = Index(dataset.classes, tuple(done[plan.name] for plan in plans))
         index.write(out)
+        # Of calls that were killed.
+        for left in out.glob(".*.tar.*.part"):
+            left.unlink(missing_ok=True)
         (out / PLAN_FILE).unlink()
     return index
 
@@ -115,9 +121,9 @@ def check_shards(folder: Path, progress: Progress | None = None) -> list[str]:
     index = read_index(folder) if folder.is_dir() else None
     if index is None:
         raise InputError(f"{folder}, without an {INDEX_FILE} by residua pack", "a folder that it wrote", "Pack it")
-    faults = check_sizes(folder, index.shards)
-    named = {fault.split(" ")[0] for fault in faults}
-    whole = [shard for shard in index.shards if shard.url not in named]
+    sizes = check_sizes(folder, index.shards)
+    faults = [f"{name} {reason}" for name, reason in sizes.items()]
+    whole = [shard for shard in index.shards if shard.url not in sizes]
     for number, shard in enumerate(whole, 1):
         if (digest := sha256_file(folder / shard.url)) != shard.sha256:
             faults.append(f"{shard.url} holds other bytes (SHA-256 {digest[:12]}; the index has {shard.sha256[:12]})")
@@ -141,6 +147,16 @@ def _plans(split: Split, shard_bytes: int) -> list[_Plan]:
     ]
 
 
+def _identity(dataset: Dataset, plans: Sequence[_Plan]) -> str:
+    """Return a hash of the data, and of which image goes where."""
+    digest = hashlib.sha256(dataset.hash.encode())
+    for plan in plans:
+        digest.update(f"\0{plan.name}\0".encode())
+        for index in plan.indices:
+            digest.update(f"{plan.split.source(int(index))}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
 def _begin(out: Path, identity: str) -> dict[str, Shard]:
     """Return the shards that the same call has written before; make the folder where it has not begun."""
     plan = out / PLAN_FILE
@@ -148,6 +164,7 @@ def _begin(out: Path, identity: str) -> dict[str, Shard]:
         check_empty(out)
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
+            _record(out, identity, {})
         return {}
     document = read_json(plan, _Progress)
     if document["plan"] != identity:
@@ -155,8 +172,8 @@ def _begin(out: Path, identity: str) -> dict[str, Shard]:
             f"out={out}, where other data or other shards were being packed", "an empty folder", "Name another folder"
         )
     shards = {name: Shard(**fields) for name, fields in document["done"].items()}
-    cut = {fault.split(" ")[0] for fault in check_sizes(out, list(shards.values()))}
-    return {name: shard for name, shard in shards.items() if name not in cut}
+    faults = check_sizes(out, list(shards.values()))
+    return {name: shard for name, shard in shards.items() if name not in faults}
 
 
 def _record(out: Path, identity: str, done: dict[str, Shard]) -> None:

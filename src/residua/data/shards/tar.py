@@ -86,7 +86,7 @@ def read_members(path: Path) -> Members:
                 elif extension in _LABELS and not (label and extension == ".json"):
                     label = _label(archive, entry, extension, path)
         end()
-    except (tarfile.TarError, EOFError, ValueError, OSError) as error:
+    except (tarfile.TarError, EOFError, ValueError, RecursionError, OSError) as error:
         raise _damaged(path, str(error) or type(error).__name__) from None
     return members
 
