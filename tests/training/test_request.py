@@ -234,3 +234,17 @@ def test_data_that_cannot_be_used_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         train(tmp_path / "nothing", MODEL, out=tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_the_run_trains_with_in_the_end_is_checked(finished: Path, tmp_path: Path) -> None:
+    """A table [begun] holds once the weights are known; a search is of steps, which a probe has none of."""
+    path = tmp_path / "own.toml"
+    head, probe = 'schedule = "constant"\nepochs = 1\nkeep = "last"\n', 'freeze = "backbone"\nprobe_views = 2\n'
+    path.write_text(f"{head}[begun]\n{probe}")
+    with pytest.raises(InputError, match="probe_views=2 with a search of learning_rate"):
+        ask("digits", MODEL, path, tmp_path / "a", resume=False, weights=finished, find_rate=True)
+    assert ask("digits", MODEL, path, tmp_path / "a", resume=False, weights="none", find_rate=True).trials
+    path.write_text(f"{head}{probe}[begun]\nprobe_views = 0\n")
+    assert ask("digits", MODEL, path, tmp_path / "a", resume=False, weights=finished, find_rate=True).trials
+    with pytest.raises(InputError, match="probe_views=2 with a search of learning_rate"):
+        ask("digits", MODEL, path, tmp_path / "a", resume=False, weights="none", find_rate=True)

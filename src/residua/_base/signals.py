@@ -56,7 +56,7 @@ class StopRequest:
     it sets `stop.signal`, and a second Ctrl-C breaks off.
 
     Args:
-        command: the command that goes on with the run.
+        command: the command that goes on with the run; "" where there is nothing to go on with.
     """
 
     def __init__(self, command: str) -> None:
@@ -86,7 +86,8 @@ class StopRequest:
     def interrupted(self, number: int, state: str) -> Interrupted:
         """Return the error that names the signal, the state of the run, and the command to go on with."""
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        return Interrupted(f"Stopped by {name} {state}. Go on with:\n  {self._command}", 128 + number)
+        on = f". Go on with:\n  {self._command}" if self._command else ""
+        return Interrupted(f"Stopped by {name} {state}{on}", 128 + number)
 
     def _requested(self, number: int, frame: FrameType | None) -> None:
         if not self._waiting:

@@ -54,8 +54,8 @@ class Recipe:
         epochs: passes over the training images; 0 leaves the length to `max_steps`.
         max_steps: upper limit of optimizer steps; 0 for none.
         min_steps: small data gets as many more epochs as this number of optimizer steps needs; 0 for none.
-        batch_size: images in one forward pass; "auto" for the largest power of two that fits and leaves 20 steps per
-            epoch.
+        batch_size: images in one forward pass. `train` also takes "auto" in its place: the largest power of two that
+            fits and leaves 20 steps per epoch, which the recipe then holds.
         accumulate_steps: forward passes that share one optimizer step.
         optimizer: "sgd", "adamw" (decay decoupled from the gradient) or "adam" (decay added to the gradient).
         learning_rate: the peak of the schedule.

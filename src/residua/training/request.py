@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,21 +168,21 @@ def ask(
             "Name one; residua.train_folds trains them all, and so does the command",
         )
     choose_hardware(large.device)
-    for settled in (large, small):
-        check_batch(spec, settled.image_size, settled.batch_size, frozen(spec, settled.freeze).hold)
+    # Weights may turn out not to be there: what is trained with in the end is checked below, again.
+    begins = (large.weights if weights is None else str(weights)) != "none"
+    early: tuple[Recipe, ...] = (large, small)
+    if recipes is None and begins:
+        early = tuple(
+            _settle(recipe or "fast", spec, overrides, images, photos=photos, begun=True) for images in (FEW, 0)
+        )
+    _check_steps(spec, early, trials)
     fetches = origin is None and weights is None and large.weights != "none" and not is_offline()
     if fetches and str(data) not in EMBEDDED and not Path(data).exists():
-        # It is refused here, before weights are fetched for nothing; shards have names that no file has.
+        # Opening states what is wrong with the name, before weights are fetched for nothing.
         large.open_data(data, data_dir, table)
     # Beside a name, only edits are wanted: in the rest the network follows its weights.
     by_name = model is None or isinstance(model, str)
     target = Target(spec, frozenset(model_edits or ()) if by_name else None)
-    if trials and large.probe_views:
-        raise InputError(
-            f"probe_views={large.probe_views} with a search of {' and '.join(trials)}",
-            "a training in steps, which a probe is not",
-            "Leave the search out, or give probe_views=0",
-        )
     start = choose_start(weights, large.weights, target, folder, origin)
     initial = start.initial
     if recipes is None:
@@ -194,6 +195,7 @@ def ask(
     if initial is not None:
         spec = target.taking(initial.form)
         spec.require_logits("training")  # again: the form of the weights may give none
+    _check_steps(spec, (large, small), trials)
     full_provenance = full_provenance or (origin is not None and origin.full_provenance)
     large, small, note = _within_limit(spec, large, small, recipe, overrides, resume=origin is not None)
     notes = tuple(filter(None, (note, _lost_mean_image(initial, large.image_size))))
@@ -218,6 +220,18 @@ def ask(
         start.missing,
         origin.trials if origin else trials,
     )
+
+
+def _check_steps(spec: Spec, recipes: Sequence[Recipe], trials: Sequence[str]) -> None:
+    """Raise InputError where a batch is too small for the network, or where trials are to search for a probe."""
+    for recipe in recipes:
+        check_batch(spec, recipe.image_size, recipe.batch_size, frozen(spec, recipe.freeze).hold)
+        if trials and recipe.probe_views:
+            raise InputError(
+                f"probe_views={recipe.probe_views} with a search of {' and '.join(trials)}",
+                "a training in steps, which a probe is not",
+                "Leave the search out, or give probe_views=0",
+            )
 
 
 def _trials(overrides: dict[str, Any], find_rate: bool) -> tuple[str, ...]:

@@ -89,6 +89,9 @@ def test_a_tracker_that_hangs_is_left_behind() -> None:
     assert "does not keep up" in warnings[0]
     relay.close(0.2)
     assert time.monotonic() - started < 3
+    assert len(warnings) == 2, "an earlier warning does not keep the end silent"
+    assert relay.lost == 101, "all but `start`: what waits is lost too"
+    assert warnings[1] == "fake has not answered for 0.2 seconds and has missed 101 of the run's calls"
     release.set()
 
 
@@ -105,4 +108,5 @@ def test_a_hang_is_stated_where_the_queue_was_long_enough() -> None:
     relay.close(0.2)
     assert len(warnings) == 1
     assert "has not answered" in warnings[0]
+    assert relay.lost == 1
     release.set()

@@ -51,6 +51,7 @@ def test_an_epoch_keeps_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     for images, wanted in ((1300, 64), (1279, 32), (30, 2)):
         found = find_batch_size(SPEC, RECIPE, images)
         assert (found.batch_size, found.limit) == (wanted, "steps")
+        assert ("the fewest that batch normalisation takes" in found.sentence) == (images == 30)
 
 
 def test_too_little_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from residua._base.signals import Interrupted
 from residua.cli.app import main
+from residua.training.trials import dry_run as trial
 from residua.training.trials.dry_run import DryRun, dry_run
 
 
@@ -63,4 +67,18 @@ def test_wrong_options_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "Give --dry-run too" in capsys.readouterr().err
     assert main([*words, "--dry-run", "--first-batch", str(tmp_path / "b.jpg")]) == 2
     assert main([*words, "--dry-run", "--resume"]) == 2
+    capsys.readouterr()
+    for option, value in (("--track", "wandb"), ("--jobs", "2")):
+        assert main([*words, "--dry-run", option, value]) == 2
+        error = capsys.readouterr().err
+        assert option in error
+        assert "dry run" in error
     assert not list(tmp_path.iterdir())
+
+
+def test_a_stopped_dry_run_names_no_run_to_go_on_with(monkeypatch: pytest.MonkeyPatch, small: dict[str, Any]) -> None:
+    monkeypatch.setattr(trial, "settled_plan", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Interrupted) as error:
+        dry_run("digits", "cifar_resnet8", progress=False, **small)
+    assert str(error.value) == "Stopped by Ctrl-C while it made ready: nothing is lost"
+    assert error.value.exit_code == 130

@@ -56,6 +56,22 @@ def test_it_is_a_function_of_the_plan(small: dict[str, Any], tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_machine_short_of_memory_ends_the_search_and_another_error_does_not(
+    small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = open_plan(ask("digits", "cifar_resnet8", out=tmp_path, resume=False, **{**small, **SHORT}))
+
+    def failing(*_: object) -> None:
+        raise RuntimeError(message)
+
+    monkeypatch.setattr("residua.training.trials.range_test._swept", failing)
+    message = "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"
+    assert find_rate(plan, StopRequest("")) is None
+    message = "size mismatch"
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        find_rate(plan, StopRequest(""))
+
+
 def test_a_resumed_run_keeps_its_rate(
     small: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -119,6 +119,12 @@ def train(
         **chosen,
     }
     if dry_run or first_batch is not None:
+        if track:
+            raise InputError(
+                f"track={list(track)} in a dry run", "a run, which is followed", "Leave one of the two out"
+            )
+        if jobs is not None:
+            raise InputError(f"jobs={jobs} in a dry run", "one short training", "Leave one of the two out")
         return _dry_run(data, dry_run, first_batch, json, keywords | {"find_rate": find_rate, "profile": profile})
     if every_fold or (resume and (out / FOLDS_FILE).exists()):
         if find_rate or chosen.get("batch_size") == "auto":

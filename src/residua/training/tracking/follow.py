@@ -38,7 +38,10 @@ class Following:
         self._sent = {name: self._record.taken.get(name, -1) for name in trackers}
         self._relays = [Relay(name, tracker, display.warn) for name, tracker in trackers.items()]
         if trackers or self._record.resumed:
-            self._record.begin(list(trackers))
+            try:
+                self._record.begin(list(trackers))
+            except OSError as error:
+                display.warn(f"Which trackers follow the run cannot be written ({error.strerror}); training goes on")
 
     @property
     def active(self) -> bool:

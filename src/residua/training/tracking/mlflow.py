@@ -45,13 +45,15 @@ class MlflowTracker:
         number = experiment.experiment_id if experiment else self._client.create_experiment(name, artifacts)
         known = self._client.search_runs([number], filter_string=f"tags.`{_ID}` = '{config['id']}'")
         if known:
-            self._run = known[0].info.run_id
-            self._client.set_terminated(self._run, "RUNNING")
-            return
-        run = self._client.create_run(number, run_name=config["name"], tags={_ID: config["id"]})
-        entities = self._mlflow.entities
-        parameters = [entities.Param(key, str(value)[:_LONGEST]) for key, value in flat(config).items()]
-        self._client.log_batch(run.info.run_id, params=parameters)
+            run = known[0]
+            self._client.set_terminated(run.info.run_id, "RUNNING")
+        else:
+            run = self._client.create_run(number, run_name=config["name"], tags={_ID: config["id"]})
+        # An earlier call may have failed after it had made the run. What is there stays: MLflow changes no parameter.
+        lacking = {key: value for key, value in flat(config).items() if key not in run.data.params}
+        parameters = [self._mlflow.entities.Param(key, str(value)[:_LONGEST]) for key, value in lacking.items()]
+        if parameters:
+            self._client.log_batch(run.info.run_id, params=parameters)
         self._run = run.info.run_id
 
     def log(self, step: int, numbers: Numbers) -> None:

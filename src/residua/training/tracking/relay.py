@@ -1,4 +1,4 @@
-"""Calls of a tracker from a background thread of its own: an outage warns once and never stops training."""
+"""Calls of a tracker from a background thread of its own: an outage never stops training."""
 
 from __future__ import annotations
 
@@ -35,19 +35,26 @@ class Relay:
     Args:
         name: of the tracker, for warnings.
         tracker: that is called.
-        warn: shows a sentence; called from both threads, at most once for an outage.
+        warn: shows a sentence; called from both threads: at the first outage, and at the end where calls were missed.
         waiting: the most calls that wait.
     """
 
     def __init__(self, name: str, tracker: Tracker, warn: Callable[[str], None], waiting: int = WAITING) -> None:
-        self.name, self.lost = name, 0
+        self.name = name
         self._tracker, self._warn = tracker, warn
         self._queue: queue.Queue[_Call | None] = queue.Queue(waiting)
         self._pending: deque[_Call] = deque()
         self._most, self._warned, self._lock = waiting, False, threading.Lock()
+        self._calls = self._taken = self._left_out = 0
+        self._closed = False
         # A daemon: a tracker that hangs must not keep the process.
         self._thread = threading.Thread(target=self._work, name=f"tracker {name}", daemon=True)
         self._thread.start()
+
+    @property
+    def lost(self) -> int:
+        """How many calls the tracker has missed: those left out, and after the end also those that still wait."""
+        return self._calls - self._taken if self._closed else self._left_out
 
     def call(self, method: str, *arguments: Any, taken: Callable[[], None] | None = None) -> None:
         """Let the tracker's method be called; return at once.
@@ -57,10 +64,11 @@ class Relay:
             arguments: of it.
             taken: called once the tracker has taken it, from its thread.
         """
+        self._calls += 1
         try:
             self._queue.put_nowait(_Call(method, arguments, taken))
         except queue.Full:
-            self.lost += 1
+            self._left_out += 1
             self._outage("it does not keep up")
 
     def close(self, seconds: float = SECONDS) -> None:
@@ -74,10 +82,12 @@ class Relay:
             self._thread.join(max(0.0, deadline - time.monotonic()))
         except queue.Full:
             pass
+        self._closed = True
+        missed = f"has missed {self.lost} of the run's calls"
         if self._thread.is_alive():
-            self._outage(f"it has not answered for {seconds:.3g} seconds")
+            self._warn(f"{self.name} has not answered for {seconds:.3g} seconds and {missed}")
         elif self.lost:
-            self._warn(f"{self.name} has missed {self.lost} of the run's calls")
+            self._warn(f"{self.name} {missed}")
 
     def _work(self) -> None:
         while True:
@@ -87,12 +97,11 @@ class Relay:
                 if len(self._pending) > self._most:
                     # The oldest after `start`, without which no other call works.
                     del self._pending[1]
-                    self.lost += 1
+                    self._left_out += 1
                 self._pass_on()
                 continue
             for _ in range(_ATTEMPTS):
                 self._pass_on()
-            self.lost += len(self._pending)
             return
 
     def _pass_on(self) -> None:
@@ -106,8 +115,9 @@ class Relay:
                 self._outage(f"{type(error).__name__}: {error}")
                 if call.method == "start" or call.attempts < _ATTEMPTS:
                     return
-                self.lost += 1
+                self._left_out += 1
             else:
+                self._taken += 1
                 if call.taken is not None:
                     call.taken()
             self._pending.popleft()

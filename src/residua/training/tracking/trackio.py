@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
+import sys
 from typing import Any
 
 from residua._base.packages import package
@@ -22,16 +22,16 @@ class TrackioTracker:
 
     def start(self, config: Config) -> None:
         """See `Tracker`."""
-        with _silent():
-            self._run = self._trackio.init(
-                project="residua",
-                name=f"{config['name']}-{config['id']}",
-                config=dict(config),
-                resume="allow",
-                embed=False,
-                auto_log_gpu=False,
-                auto_log_cpu=False,
-            )
+        _silence()
+        self._run = self._trackio.init(
+            project="residua",
+            name=f"{config['name']}-{config['id']}",
+            config=dict(config),
+            resume="allow",
+            embed=False,
+            auto_log_gpu=False,
+            auto_log_cpu=False,
+        )
 
     def log(self, step: int, numbers: Numbers) -> None:
         """See `Tracker`."""
@@ -46,10 +46,19 @@ class TrackioTracker:
     def finish(self, status: Status) -> None:
         """See `Tracker`."""
         # Not the run's own `finish`: at the end of the process, trackio would finish and print again.
-        with _silent():
-            self._trackio.finish()
+        _silence()
+        self._trackio.finish()
 
 
-def _silent() -> contextlib.AbstractContextManager[object]:
-    """Keep what trackio prints off stdout, where a command's own result goes."""
-    return contextlib.redirect_stdout(io.StringIO())
+def _silence() -> None:
+    """Keep what trackio prints off stdout, where a command's own result goes; its warnings are left as they are.
+
+    Trackio has no switch for it, and a redirected stdout would be the whole process's, in every thread.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "trackio":
+            module.__dict__["print"] = _ignored
+
+
+def _ignored(*_: object, **__: object) -> None:
+    """Print nothing."""

@@ -51,6 +51,8 @@ class BatchSearch:
             if self.limit == "memory"
             else f"twice as many would leave fewer than {LEAST_STEPS} steps per epoch"
         )
+        if self.batch_size == _SMALLEST:
+            why = f"the fewest that batch normalisation takes, and {why}"
         return (
             f"Batches of {self.batch_size} images: a step needs about {self.bytes / 1e6:,.0f} MB{free}, as one step "
             f"has confirmed; {why}"

@@ -132,7 +132,7 @@ def dry_run(
             "a training in steps, which a probe is not",
             "Train it: a probe takes the time of few passes over the images",
         )
-    with Display(progress) as display, StopRequest(request.command) as stop:
+    with Display(progress) as display, StopRequest("") as stop:
         if request.missing_weights:
             display.warn(request.missing_weights)
         started = time.perf_counter()

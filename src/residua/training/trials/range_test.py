@@ -1,4 +1,4 @@
-"""The learning-rate range test (Smith 2015, arXiv 1506.01186, section 3.3) of a run that diverged at once."""
+"""The learning-rate range test (Smith 2015, arXiv 1506.01186, section 3.3)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from residua._base.console import Display
 from residua._base.signals import StopRequest
 from residua.training.plan import Plan
+from residua.training.step.memory import is_exhausted
 from residua.training.trainer import Trainer
 
 EARLY = 100
@@ -97,7 +98,9 @@ def sweep(
             # A run may be shorter than the sweep: its epochs then repeat.
             trainer = _RangeTrainer(dataclasses.replace(plan, total_steps=steps), lowest, highest)
             return _swept(trainer, stop, steps, blown_up)
-        except (torch.OutOfMemoryError, MemoryError):
+        except (MemoryError, RuntimeError) as error:
+            if not is_exhausted(error):
+                raise
             return None
 
 
