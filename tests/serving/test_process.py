@@ -29,9 +29,10 @@ from serving.running import image_input, running, tensor_input
 RAW = {"Inference-Header-Content-Length": "0"}
 
 
-def test_sigterm_under_load(run_folder: Path, images: dict[str, Path]) -> None:
+def test_sigterm_under_load(run_folder: Path, images: dict[str, Path], tmp_path: Path) -> None:
     content = images["red"].read_bytes()
-    with started(str(run_folder), "--grace", "1.5", "--drain", "10") as (process, document):
+    words = (str(run_folder), "--grace", "1.5", "--drain", "10")
+    with (tmp_path / "log").open("w") as log, started(*words, stderr=log) as (process, document):
         assert document["models"] == [{"name": "a", "version": "1"}]
         statuses: list[int] = []
 
