@@ -18,10 +18,11 @@ from faults import kill
 from residua._base.errors import InputError
 from residua._base.lock import exclusive
 from residua._base.signals import Interrupted
-from residua.training import finish, loop
+from residua.training import finish
 from residua.training.folder.run_folder import read_origin
 from residua.training.loop import train
 from residua.training.trainer import Trainer
+from residua.training.trials import settle
 
 MODEL = "cifar_resnet8"
 # As many steps as the proof's, with fewer pixels each.
@@ -145,7 +146,7 @@ def test_a_signal_while_the_data_is_opened_stops_at_once(tmp_path: Path, monkeyp
 
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "open_plan", opening)
+        patch.setattr(settle, "open_plan", opening)
         with pytest.raises(Interrupted, match="nothing is lost") as error:
             train("digits", MODEL, out=tmp_path, progress=False, **RECIPE)
     assert error.value.exit_code == 143
