@@ -155,6 +155,11 @@ def test_shards_that_are_missing_cut_off_or_changed_are_named(photos: Path, tmp_
     assert changed != content
     train.write_bytes(changed)
     assert [fault.split(" (")[0] for fault in check_shards(out)] == ["train-000000.tar holds other bytes"]
+    train.write_bytes(content[:2048] + b"x" + content[2049:])
+    with pytest.raises(InputError, match=r"the header at byte 2,048 is damaged"):
+        open_dataset(out)
+    with pytest.raises(InputError, match=r"no training images .*train-000000\.tar.*byte 2,048 is damaged"):
+        check(out)
     train.write_bytes(content[:-1])
     with pytest.raises(InputError, match=r"train-000000\.tar is cut off"):
         open_dataset(out)
@@ -164,6 +169,15 @@ def test_shards_that_are_missing_cut_off_or_changed_are_named(photos: Path, tmp_
         open_dataset(out)
     write_tar(out / "train-000001.tar", {"a/x.png": picture(1)})
     with pytest.raises(InputError, match=r"train-000001\.tar is not in index\.json"):
+        open_dataset(out)
+
+
+def test_images_that_the_index_has_and_the_shard_lacks_are_missed(photos: Path, tmp_path: Path) -> None:
+    dataset, out = open_dataset(photos, val_fraction=0), tmp_path / "shards"
+    pack(dataset, out)
+    index = out / "index.json"
+    index.write_text(index.read_text().replace('"nsamples": 15', '"nsamples": 16'))
+    with pytest.raises(InputError, match=r"train-000000\.tar holds 15 labelled images; index\.json has 16"):
         open_dataset(out)
 
 

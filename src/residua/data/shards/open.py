@@ -42,6 +42,7 @@ def open_shards(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fal
     parts = shard_files(path)
     bad = _faults(folder, index, parts) if path.is_dir() else {}
     faults = [f"{name} {reason}" for name, reason in bad.items()]
+    counts = {shard.url: shard.nsamples for shard in index.shards} if index else {}
     read: dict[str, list[tuple[Path, Members]]] = {}
     with ThreadPoolExecutor(default_workers()) as pool:
         for part, files in parts.items():
@@ -49,9 +50,15 @@ def open_shards(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fal
             read[part] = []
             for file, pending in [(file, pool.submit(read_members, file)) for file in whole]:
                 try:
-                    read[part].append((file, pending.result()))
+                    members = pending.result()
                 except InputError as error:
                     faults.append(error.given)
+                    continue
+                read[part].append((file, members))
+                if (number := counts.get(file.name, len(members.names))) != len(members.names):
+                    faults.append(
+                        f"{file.name} holds {len(members.names):,} labelled images; {INDEX_FILE} has {number:,}"
+                    )
     for members in (members for pairs in read.values() for _, members in pairs):
         faults += [f"{name} has no label" for name in members.unlabelled]
     if faults and on_bad == "refuse":
@@ -61,9 +68,12 @@ def open_shards(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fal
             "Fetch or pack these shards again, or set on_bad='skip'",
         )
     notes = [f"skipped: {some(faults)}"] * bool(faults)
+    why = f" ({some(faults, 5)})" * bool(faults)
     stated = [label for pairs in read.values() for _, members in pairs for label in members.labels]
     if not stated:
-        raise InputError(f"{path} holds no labelled images", "KEY.jpg beside KEY.cls, or in a folder", "Check the path")
+        raise InputError(
+            f"{path} holds no labelled images{why}", "KEY.jpg beside KEY.cls, or in a folder", "Check the path"
+        )
     classes, numbers = _classes(path, folder, index, stated)
     if len(classes) < 2 and not partial:
         raise InputError(f"{path} has one class, {classes[0]}", "at least two classes", "Add shards of other classes")
@@ -79,7 +89,7 @@ def open_shards(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fal
             for name, label, size in zip(members.names, members.labels, members.sizes, strict=True):
                 digest.update(f"\0{name}\0{numbers[label]}\0{size}".encode("utf-8", "surrogateescape"))
     if "train" not in splits:
-        raise InputError(f"{path} holds no training images", "shards with images", "Check the shards")
+        raise InputError(f"{path} holds no training images{why}", "shards with images", "Check the shards")
     lacking = set(range(len(classes))) - set(np.unique(splits["train"].labels).tolist())
     if lacking and not partial:
         names = some(classes[label] for label in sorted(lacking))

@@ -85,10 +85,19 @@ def read_members(path: Path) -> Members:
                     image = (entry.name, entry.offset_data, entry.size)
                 elif extension in _LABELS and not (label and extension == ".json"):
                     label = _label(archive, entry, extension, path)
+            _check_end(path, archive)
         end()
     except (tarfile.TarError, EOFError, ValueError, RecursionError, OSError) as error:
         raise _damaged(path, str(error) or type(error).__name__) from None
     return members
+
+
+def _check_end(path: Path, archive: tarfile.TarFile) -> None:
+    """Refuse a file that goes on where the reader stopped: it takes a damaged header for the end."""
+    with path.open("rb") as stream:
+        stream.seek(archive.offset)
+        if any(stream.read(tarfile.BLOCKSIZE)):
+            raise _damaged(path, f"the header at byte {archive.offset:,} is damaged")
 
 
 def _key(name: str) -> tuple[str, str]:
