@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,3 +144,39 @@ def test_what_is_refused(
     assert "1 (slight) to 5 (severe)" in capsys.readouterr().err
     assert main(["evaluate", str(run), str(data), "--severity", "3"]) == 2
     assert "Add --corrupt" in capsys.readouterr().err
+
+
+def test_older_definitions_of_the_corruptions_are_scored_again(
+    run: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate(run, data, corrupt=["contrast"], severities=[1], device="cpu")
+    made: list[int] = []
+
+    def counted(*words: Any, **options: Any) -> Any:
+        made.append(len(words[0]))
+        return corrupt(*words, **options)
+
+    monkeypatch.setattr(corrupted, "corrupt", counted)
+    evaluate(run, data, corrupt=["contrast"], severities=[1], device="cpu")
+    assert not made
+    monkeypatch.setattr(corrupted, "VERSION", corrupted.VERSION + 1)
+    evaluate(run, data, corrupt=["contrast"], severities=[1], device="cpu")
+    assert sum(made) == 20
+
+
+def test_neither_names_a_place_on_this_machine(run: Path, data: Path, tmp_path: Path) -> None:
+    photos = folder_of(tmp_path / "elsewhere", {"red": 3, "green": 3})
+    table = tmp_path / "tables" / "labels.csv"
+    table.parent.mkdir()
+    (tmp_path / "tables" / "empty").mkdir()
+    rows = [f"{file},{file.parent.name}" for file in sorted(photos.glob("*/*.png"))]
+    table.write_text("\n".join(["path,label", *rows]) + "\n")
+    options: dict[str, Any] = {"corrupt": ["contrast"], "severities": [1], "device": "cpu", "cache": False}
+    report = evaluate(run, table.parent / "empty", labels=table, shift=data, **options)
+    assert report.corruptions is not None
+    assert report.corruptions.picture == "green/00.png"
+    assert report.shift is not None
+    assert report.shift.folder == data.name
+    document = json.loads(report.to_json())
+    assert str(tmp_path) not in json.dumps(document["corruptions"])
+    assert str(data) not in json.dumps(document["shift"])

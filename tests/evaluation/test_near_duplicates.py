@@ -69,3 +69,11 @@ def test_the_command(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     main(["check", str(photos)])
     assert KIND not in capsys.readouterr().out
     assert main(["check", str(photos), "--run", str(tmp_path / "nothing")]) == 2
+
+
+def test_a_run_of_several_labels_compares_class_folders(photos: Path, labels_run: Path, digit_pairs: Path) -> None:
+    finding = near_duplicates(labels_run, photos, device="cpu")
+    assert finding is not None
+    assert (f"{photos}/train/red/5.png", f"{photos}/test/blue/copy.png") in finding.files
+    own = near_duplicates(labels_run, digit_pairs / "PHOTOS", device="cpu")
+    assert own is None or own.kind == KIND

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ import residua
 from residua._base.errors import InputError
 from residua.cli.app import main
 from residua.evaluation.evaluate import evaluate
+from residua.explanation import methods
 from residua.inference.answers.on_ray import _row, _rows
 from residua.inference.answers.predict_to import predict_to
 from residua.inference.embedding.embed import embed
@@ -154,3 +158,39 @@ def test_the_command(labels_run: Path, images: list[Path], answers: list[LabelPr
     assert [each["labels"] for each in document] == [list(each.labels) for each in answers]
     assert main([*words, "--threshold", "0.5"]) == 2
     assert "thresholds of its own" in capsys.readouterr().err
+
+
+def test_a_frame_without_any_answer_has_the_columns_of_the_run(labels_run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    (tmp_path / "bad.png").write_bytes(b"Dear Sir")
+    frame = residua.predict_frame(labels_run, tmp_path / "bad.png", library="pandas")
+    assert list(frame.columns) == ["path", "labels", *(f"p({name})" for name in range(10)), "error"]
+    assert "not an image" in frame["error"][0]
+
+
+def test_no_batch_of_labels_is_larger_than_asked_for(
+    labels_run: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = load(labels_run)
+    every = replace(run, bundle=replace(run.bundle, multilabel=replace(run.multilabel, thresholds=(0.0,) * 10)))
+    whole = explain(every, images[:2], method="integrated-gradients")
+    sizes: list[int] = []
+    monkeypatch.setattr(methods, "METHODS", {**methods.METHODS, "gradcam": _noting(sizes, "gradcam")})
+    parts = explain(every, images[:2], batch_size=4)
+    assert sizes == [4, 4, 2, 4, 4, 2]
+    monkeypatch.undo()
+    assert [each.target for each in parts] == [each.target for each in whole]
+    for picture, expected in zip(parts, explain(every, images[:2]), strict=True):
+        np.testing.assert_allclose(picture.map, expected.map, atol=1e-5)
+    few = explain(every, images[:2], method="integrated-gradients", batch_size=3)
+    assert [each.delta for each in few] == pytest.approx([each.delta for each in whole], abs=1e-4)
+
+
+def _noting(sizes: list[int], name: str) -> Callable[..., Any]:
+    method = methods.METHODS[name]
+
+    def noted(model: Any, images: torch.Tensor, *words: Any, **options: Any) -> Any:
+        sizes.append(len(images))
+        return method(model, images, *words, **options)
+
+    return noted

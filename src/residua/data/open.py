@@ -236,8 +236,9 @@ def _with_validation(dataset: Dataset) -> Dataset:
         )
     parts = {"train": train.subset(kept), "val": train.subset(held, "val")}
     absent = np.flatnonzero(counts_of(parts["val"].labels, len(dataset.classes)) == 0)
-    how = "class by class" if train.groups is None else "whole groups, classes as even as they allow"
-    how = how.replace("class by class", "each label by its share").replace("classes", "labels") if several else how
+    how = "each label by its share" if several else "class by class"
+    if train.groups is not None:
+        how = f"whole groups, {'labels' if several else 'classes'} as even as they allow"
     note = (
         f"no validation split was given: {len(held)} of the {counted(len(train), 'training image')} "
         f"({dataset.val_fraction:.0%}, {how}, seed {dataset.seed}) {agree(len(held), 'was', 'were')} set aside"

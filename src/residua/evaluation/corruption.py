@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from residua.data.corruptions.names import (
 )
 from residua.data.preprocess.resize import apply_uint8
 from residua.evaluation.measures.corruption import CorruptionRow, Corruptions, corruption_row, corruptions
+from residua.evaluation.report.assemble import shown_path
 from residua.evaluation.scores.corrupted import corrupted_scores
 from residua.evaluation.scores.scorer import Scorer
 from residua.evaluation.scores.scores import Scores
@@ -70,7 +72,7 @@ def judge_corruptions(run: Run, scorer: Scorer, scores: Scores, choice: Corrupti
     Raises:
         InputError: images with a side below 32 or above 512 pixels; as `corrupted_scores`.
     """
-    size = run.preprocess_spec.size
+    size, location = run.preprocess_spec.size, scorer.dataset.location
     check_size(size)
     clean = scores.outcome.correct
     part = scorer.part(run)
@@ -95,5 +97,5 @@ def judge_corruptions(run: Run, scorer: Scorer, scores: Scores, choice: Corrupti
         wrong,
         published_side=published_side(size),
         seed=choice.seed,
-        picture=scorer.dataset.image_name(part, shown),
+        picture=shown_path(part, shown, Path(location) if location else None),
     )

@@ -77,8 +77,8 @@ def evaluate(
 ) -> Report | MultilabelReport:
     """Evaluate a run, or several as an ensemble: one pass per view set, and every number from its scores.
 
-    A run of several labels an image is evaluated alone, without slices, studies, neighbours and unknown images; its
-    report is a `MultilabelReport`.
+    A run of several labels an image is evaluated alone: `members`, `select`, `slices`, `studies`, `reestimate`,
+    `unknown`, `neighbours`, `corrupt` and `shift` are refused. Its report is a `MultilabelReport`.
 
     Args:
         run: a `Run` or its folder; or the folder of a cross-validation (`train_folds`), whose folds are the members.

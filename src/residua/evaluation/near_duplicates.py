@@ -54,7 +54,7 @@ def near_duplicates(
         InputError: nothing usable is at `data`; a run that cannot be loaded.
     """
     run = open_run(run, [data], multilabel=True)
-    dataset = open_for(run, data, data_dir, "skip", label_table(labels, columns, groups))
+    dataset = open_for(run, data, data_dir, "skip", label_table(labels, columns, groups), unlabelled=True)
     where = pick_device(device)
     held: dict[str, tuple[Vectors, IntArray]] = {}
     for name, split in dataset.splits.items():

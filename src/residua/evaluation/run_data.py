@@ -121,10 +121,13 @@ def open_for(
     data_dir: Path | None,
     on_bad: BadPolicy | None,
     table: LabelTable | None = None,
+    *,
+    unlabelled: bool = False,
 ) -> Dataset:
     """Open `data` as `run` should see it: its training data split as in training, other data as a whole.
 
-    `data` None means the training data, at its recorded place. Without a `table`, that data has the run's own.
+    `data` None means the training data, at its recorded place. Without a `table`, that data has the run's own. Other
+    data has as many labels an image as the run; with `unlabelled`, where no label is used, as many as it has.
 
     Raises:
         InputError: the run's data is gone or has changed; nothing usable is at `data`.
@@ -139,7 +142,7 @@ def open_for(
 
         def opened(*, own: bool) -> Dataset:
             # The run has seen a part of its own data, and nothing of other data, which is therefore scored as a whole.
-            several = True if run.multilabel else None
+            several = True if run.multilabel and (own or not unlabelled) else None
             if own:
                 return open_data(
                     data, table or own_table, data_dir=data_dir, on_bad=trained, multilabel=several, **recorded

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from residua._base.errors import InputError
+from residua._base.public import public_name
 from residua.evaluation.measures.shift import Shift, shift
 from residua.evaluation.scores.scorer import Scorer, open_scorer
 from residua.evaluation.scores.scores import Scores
@@ -37,7 +38,7 @@ def judge_shift(run: Run, scorer: Scorer, scores: Scores, folder: Path | str) ->
         run.classes,
         (scores.tally.metrics(run.classes), scores.outcome),
         (shifted.tally.metrics(run.classes), shifted.outcome),
-        folder=other.dataset.given,
+        folder=public_name(other.dataset.given),
         split=other.split,
         skipped=len(shifted.skipped),
     )

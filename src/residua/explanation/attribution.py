@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Protocol, TypeVar
 
@@ -36,6 +36,20 @@ class Attribution:
     logits: Tensor
     layer: str | None = None
     delta: Tensor | None = None
+
+    def rows(self) -> Iterator[Attribution]:
+        """Yield the explanation of each image by itself, as a batch of one."""
+        for row in range(len(self.targets)):
+            one = slice(row, row + 1)
+            delta = None if self.delta is None else self.delta[one]
+            yield replace(
+                self,
+                maps=self.maps[one],
+                values=self.values[one],
+                targets=self.targets[one],
+                logits=self.logits[one],
+                delta=delta,
+            )
 
 
 class Method(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -54,6 +54,29 @@ def attribute(
         options = {"baseline": black(preprocess).to(images)}
     method: Callable[..., Attribution] = METHODS[name]
     return method(model, images, targets, **options)
+
+
+def attribute_each(
+    name: str,
+    model: Classifier,
+    image: Tensor,
+    preprocess: PreprocessSpec,
+    targets: Sequence[int],
+    layer: str | None = None,
+    *,
+    batch_size: int,
+) -> Iterator[Attribution]:
+    """Explain one image (1, C, H, W) for each of several classes; yield an attribution of one row for each.
+
+    At most `batch_size` copies of the image pass through the network at once; the rest is as for `attribute`.
+
+    Raises:
+        InputError: as `attribute`.
+    """
+    for start in range(0, len(targets), batch_size):
+        part = torch.tensor(targets[start : start + batch_size], device=image.device)
+        copies = image.expand(len(part), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        yield from attribute(name, model, copies, preprocess, part, layer).rows()
 
 
 def check_method(name: str, layer: str | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment
 
+from residua.evaluation.report.text import points
 from residua.exporting.proof import LabelProofRow, ProofRow
 from residua.figures import pages
 
@@ -70,15 +71,10 @@ def cells(row: ProofRow) -> list[tuple[str, str]]:
         "not finite" if row.error is None else f"{row.error:.1e}",
         _percent(eager),
         _percent(export),
-        "–" if row.difference is None else points(row.difference),
-        "–" if row.interval is None else " to ".join(map(points, row.interval)),
+        "–" if row.difference is None else points(row.difference, 2),
+        "–" if row.interval is None else " to ".join(points(bound, 2) for bound in row.interval),
     ]
     return list(zip(columns_of([row])[1:], texts, strict=True))
-
-
-def points(rate: float) -> str:
-    """Return a difference of two rates in points: 0.0123 as "+1.23"."""
-    return f"{100 * rate:+z.2f}"
 
 
 @cache

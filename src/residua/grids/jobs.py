@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, TypedDict
 from residua._base.errors import Damaged, InputError
 from residua._base.files import write_text
 from residua._base.json_file import parse_json, read_json
+from residua.data.dataset import EMBEDDED
 from residua.data.tables.label_table import LabelTable, table_of
 from residua.specs.schema import Spec
 from residua.training.folder.run_folder import is_finished
@@ -155,3 +157,8 @@ def read_record(job: Job, say: Callable[[str], None] = lambda line: None) -> Rec
 
 def _hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def absolute(source: str | Path) -> str:
+    """Make the path of something that exists absolute, since workers run in another folder; names stay as they are."""
+    return str(source) if str(source) in EMBEDDED or not os.path.exists(source) else os.path.abspath(source)

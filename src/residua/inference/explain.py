@@ -20,7 +20,7 @@ from residua.data.decode.workers import default_workers
 from residua.evaluation.report.likeness import TrainingImage
 from residua.evaluation.run_data import open_run
 from residua.explanation.layers import WITHOUT_LAYERS, target_layer
-from residua.explanation.methods import attribute, check_method
+from residua.explanation.methods import attribute, attribute_each, check_method
 from residua.families.network import Classifier
 from residua.figures.contact_sheets import ContactSheets, Panel, write_panel
 from residua.inference.image_files import BadFile, ImageFile, Paths, each_path, image_files
@@ -170,8 +170,8 @@ def explain_stream(
         target_layer(run.spec, *run.preprocess_spec.size, layer)
     where = pick_device(device)
     beside = neighbours_unless_gone(run, where, without) if neighbours else None
-    job = _Job(run, method, target, layer, top, where, neighbours, beside)
-    return _stream(job, listed, batch_size, out)
+    job = _Job(run, method, target, layer, top, where, neighbours, beside, batch_size)
+    return _stream(job, listed, out)
 
 
 @dataclass(frozen=True)
@@ -184,6 +184,7 @@ class _Job:
     device: torch.device
     count: int
     beside: TrainingNeighbours | None
+    batch_size: int
 
 
 def _checked_out(out: Path) -> Path:
@@ -195,7 +196,7 @@ def _checked_out(out: Path) -> Path:
     return out
 
 
-def _stream(job: _Job, listed: list[Path], batch_size: int, out: Path | None) -> Iterator[Explanation | BadFile]:
+def _stream(job: _Job, listed: list[Path], out: Path | None) -> Iterator[Explanation | BadFile]:
     model = on_device(job.run.model, job.device)
     several = job.run.multilabel is not None and job.target is None
     single = len(listed) == 1 and os.path.isfile(listed[0]) and not several
@@ -203,7 +204,7 @@ def _stream(job: _Job, listed: list[Path], batch_size: int, out: Path | None) ->
     # However this ends: answers that were given name the sheet that was begun.
     with nullcontext() if sheets is None else closing(sheets):
         spec = job.run.preprocess_spec
-        for batch in batches(image_files(listed), spec, batch_size=batch_size, workers=default_workers()):
+        for batch in batches(image_files(listed), spec, batch_size=job.batch_size, workers=default_workers()):
             good = [each for each in batch if isinstance(each, DecodedImage)]
             explained = _labels_explained if job.run.multilabel else _each_explained
             answers = iter(explained(job, model, good) if good else ())
@@ -248,10 +249,9 @@ def _labels_explained(job: _Job, model: nn.Module, good: list[DecodedImage]) -> 
     for row, (each, ranking) in enumerate(zip(good, rankings, strict=True)):
         every = ranking.all_probabilities or {}
         targets = [job.target] if job.target else list(ranking.labels) or [max(every, key=every.__getitem__)]
-        indices = torch.tensor([run.classes.index(name) for name in targets], device=job.device)
-        repeated = images[row : row + 1].expand(len(targets), -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        attribution = attribute(job.method, model, repeated, run.preprocess_spec, indices, job.layer)
-        maps = attribution.maps.to("cpu", torch.float32).numpy()
+        places = [run.classes.index(name) for name in targets]
+        image, size = images[row : row + 1], job.batch_size
+        found = attribute_each(job.method, model, image, run.preprocess_spec, places, job.layer, batch_size=size)
         answers.append(
             [
                 LabelExplanation(
@@ -261,15 +261,15 @@ def _labels_explained(job: _Job, model: nn.Module, good: list[DecodedImage]) -> 
                     target=target,
                     true=None,
                     method=job.method,
-                    layer=attribution.layer,
-                    delta=None if attribution.delta is None else float(attribution.delta[at]),
-                    evidence=float(maps[at].max()),
+                    layer=one.layer,
+                    delta=None if one.delta is None else float(one.delta),
+                    evidence=float(one.maps.max()),
                     file=None,
-                    map=maps[at],
+                    map=one.maps[0].to("cpu", torch.float32).numpy(),
                     probability=every[target],
-                    threshold=run.multilabel.thresholds[run.classes.index(target)],
+                    threshold=run.multilabel.thresholds[place],
                 )
-                for at, target in enumerate(targets)
+                for target, place, one in zip(targets, places, found, strict=True)
             ]
         )
     return answers

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from residua._base.errors import InputError
 from residua.data.tables.label_table import SEPARATOR
-from residua.inference.image_files import BadFile, Images
+from residua.evaluation.run_data import open_run
+from residua.inference.image_files import BadFile, Images, listed
 from residua.inference.predict import predict_stream
 from residua.weights.prediction import LabelPrediction, Prediction
 from residua.weights.run import Run
@@ -43,8 +44,9 @@ def predict_frame(
         InputError: as `predict_stream`; neither of the two is installed, or not the one that was named.
     """
     module = _library(library)
-    columns = _columns(predict_stream(run, images, top=top, **options))
-    return module.DataFrame(columns)
+    chosen = open_run(run, listed(images), multilabel=True)
+    rows = list(predict_stream(chosen, images, top=top, **options))
+    return module.DataFrame(_columns(rows) if chosen.multilabel is None else _label_columns(rows, chosen.classes))
 
 
 def _library(name: Library | None) -> Any:
@@ -59,10 +61,7 @@ def _library(name: Library | None) -> Any:
     raise InputError(f"no {' and no '.join(names)}", "a library of tables", f"Install one: pip install {names[0]}")
 
 
-def _columns(answers: Iterable[Prediction | BadFile]) -> dict[str, list[Any]]:
-    rows = list(answers)
-    if (first := next((row for row in rows if isinstance(row, LabelPrediction)), None)) is not None:
-        return _label_columns(rows, list(first.all_probabilities))
+def _columns(rows: Sequence[Prediction | BadFile]) -> dict[str, list[Any]]:
     good = [row for row in rows if isinstance(row, Prediction)]
     ranks = range(max((len(row.labels) for row in good), default=1))
     columns: dict[str, list[Any]] = {"path": [row.path for row in rows]}
@@ -78,7 +77,7 @@ def _columns(answers: Iterable[Prediction | BadFile]) -> dict[str, list[Any]]:
     return columns
 
 
-def _label_columns(rows: list[Prediction | BadFile], classes: list[str]) -> dict[str, list[Any]]:
+def _label_columns(rows: Sequence[Prediction | BadFile], classes: Sequence[str]) -> dict[str, list[Any]]:
     good = [row if isinstance(row, LabelPrediction) else None for row in rows]
     columns: dict[str, list[Any]] = {
         "path": [row.path for row in rows],

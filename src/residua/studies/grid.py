@@ -16,8 +16,8 @@ from residua._base.files import write_text
 from residua._base.json_file import read_json
 from residua._base.run_files import LOCK_FILE
 from residua._base.words import some
-from residua.data.dataset import EMBEDDED, Dataset
-from residua.grids.jobs import Job
+from residua.data.dataset import Dataset
+from residua.grids.jobs import Job, absolute
 from residua.studies.study import Arm, Study, StudyOptions
 from residua.training.recipe import FREE_FIELDS, Recipe
 from residua.training.recipe_file import load_recipe, override, to_dict
@@ -178,7 +178,7 @@ def _job(grid: Grid, arm: Arm, seed: int) -> Job:
         name=name,
         spec=spec,
         recipe=recipe,
-        data=_absolute(grid.data),
+        data=absolute(grid.data),
         data_dir=Path(os.path.abspath(grid.data_dir)) if grid.data_dir else None,
         folder=grid.folder / "runs" / name,
         record=grid.folder / "measured" / f"{name}.json",
@@ -186,11 +186,6 @@ def _job(grid: Grid, arm: Arm, seed: int) -> Job:
         measure="residua.studies.measuring:measure" if study.measure else None,
         arguments={"study": study.name, "quick": grid.options.quick},
     )
-
-
-def _absolute(data: str) -> str:
-    """Make a path absolute, since workers run in another folder; return a name or an address unchanged."""
-    return data if data in EMBEDDED or "://" in data else os.path.abspath(data)
 
 
 def _settled(grid: Grid) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from residua._base.files import check_local, write_text
 from residua._base.json_file import read_json
 from residua._base.run_files import LOCK_FILE
 from residua._base.words import some
-from residua.data.dataset import EMBEDDED, Dataset
+from residua.data.dataset import Dataset
 from residua.data.tables.label_table import LabelTable
-from residua.grids.jobs import Job
+from residua.grids.jobs import Job, absolute
 from residua.sweeps.space import Cell
 from residua.training.recipe import FREE_FIELDS, Recipe
 from residua.training.recipe_file import to_dict
@@ -150,16 +150,11 @@ def _job(request: Request, recipe: Recipe, seed: int, dataset: Dataset, folder: 
         name=name,
         spec=request.spec,
         recipe=own,
-        data=_absolute(request.data),
+        data=absolute(request.data),
         data_dir=Path(os.path.abspath(request.data_dir)) if request.data_dir else None,
         folder=folder / name,
         record=folder / "measured" / f"{name}.json",
         key=hashlib.sha256(f"{digest} {seed}".encode()).hexdigest(),
-        weights=_absolute(begun.given) if begun else None,
+        weights=absolute(begun.given) if begun else None,
         table=None if table is None else dataclasses.replace(table, file=str(Path(table.file).absolute())),
     )
-
-
-def _absolute(source: str | Path) -> str:
-    """Make the path of something that exists absolute, since workers run in another folder; names stay as they are."""
-    return str(source) if str(source) in EMBEDDED or not os.path.exists(source) else os.path.abspath(source)

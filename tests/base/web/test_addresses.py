@@ -15,6 +15,7 @@ from residua._base.files import check_local
 from residua._base.public import is_address, public_address
 from residua._base.web.download import RemoteFile, fetch
 from residua._base.web.http import ERRORS, Refused, head, number_in
+from residua._base.web.reach import unreachable
 from servers import Behaviour, serving
 
 CONTENT, OTHER = bytes(range(256)) * 40, b"changed"
@@ -151,3 +152,18 @@ def test_a_hash_that_is_none_is_refused(digest: str) -> None:
 )
 def test_names_come_from_the_path_of_the_address(url: str, name: str) -> None:
     assert RemoteFile(url, SHA256).file_name == name
+
+
+def test_a_host_or_a_port_that_is_none_is_a_reason_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    escaped: list[object] = []
+    monkeypatch.setattr("threading.excepthook", escaped.append)
+    url = f"https://{'a' * 70}.example/w"
+    assert "no connection to aaa" in unreachable([url, "https://a..b/w"], 2)[url]
+    assert not escaped
+    with pytest.raises(InputError, match=r"the address 'https://host:port/w'.*a port"):
+        unreachable(["https://host:port/w"])
+    monkeypatch.setenv("https_proxy", "http://user:s3cret@proxy.example:99999")
+    with pytest.raises(InputError, match=r"the proxy 'http://proxy.example:99999'.*0 to 65535"):
+        unreachable(["https://host/w"])

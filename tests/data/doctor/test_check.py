@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -248,6 +249,12 @@ def test_imbalance_is_spoken_of_from_five_to_one(make_folder: MakeFolder, capsys
     assert command(["check", str(path)]) == 0
     assert f"residua train {path} --balance logits --keep best --keep-by balanced_accuracy" in capsys.readouterr().out
     assert check(make_folder("other", {"a": 24, "b": 5})).findings == ()
+    lines = [f"{file.relative_to(path)},{file.parent.name},{file.stem}" for file in sorted(path.glob("*/*"))]
+    table = path.parent / "labels.csv"
+    table.write_text("\n".join(["photo,kind,day", *lines]))
+    words = [str(path), "--labels", str(table), "--columns", "label=kind", "--groups", "day"]
+    assert command(["check", *words]) == 0
+    assert shlex.join(["residua", "train", *words, "--balance", "logits"]) in capsys.readouterr().out
 
 
 def test_a_picture_with_two_labels_is_a_conflict(sound: Path, capsys: pytest.CaptureFixture[str]) -> None:

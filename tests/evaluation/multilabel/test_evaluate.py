@@ -125,7 +125,9 @@ def test_the_commands_print_it(labels_run: Path, capsys: pytest.CaptureFixture[s
     assert main(["evaluate", str(labels_run)]) == 0
     text = capsys.readouterr().out
     assert "mean average precision" in text
-    assert "greatest F1 on 18 images of the val part" in text
+    assert (
+        "from the label's own threshold on: the probability with the greatest F1 on 18 images of the val part" in text
+    )
     assert main(["compare", str(labels_run), str(labels_run / "checkpoints" / "last.safetensors")]) == 0
     assert "average precision of" in capsys.readouterr().out
     assert main(["doubt", str(labels_run)]) == 2

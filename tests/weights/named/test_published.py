@@ -18,7 +18,12 @@ from residua.cli.app import main
 from residua.families.sizes import is_for_photos
 from residua.specs.catalog import get_spec
 from residua.weights.create import create_model
-from residua.weights.named.published_file import cached_published, fetch_published, remove_published
+from residua.weights.named.published_file import (
+    cached_published,
+    fetch_command,
+    fetch_published,
+    remove_published,
+)
 from residua.weights.peers.same_network import PEER_NETWORKS
 from residua.weights.published.catalog import (
     PublishedWeights,
@@ -189,3 +194,12 @@ def test_the_command_lists_fetches_and_removes(
 def test_wrong_words_are_refused(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_command_that_is_advised_fetches_the_same_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    advised = "residua weights get resnet50 --from timm:a1_in1k"
+    assert main(["weights", "path", "resnet50", "--from", "timm:a1_in1k"]) == 1
+    assert capsys.readouterr().err.rstrip().endswith(f"fetch it: {advised}")
+    assert main(["weights", "get", "resnet50", "--from", "timm:a1_in1k"]) == 2
+    assert f"network: {advised}; then copy" in capsys.readouterr().err
+    assert fetch_command(find_weights("resnet50")) == "residua weights get resnet50"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from residua._base.console import progress_bar
 from residua.cli.label_flags import ColumnWords, GroupColumn, Labels
+from residua.cli.lists import joined
 from residua.cli.show import Switch, printable, say
 
 
@@ -73,8 +74,11 @@ def check(
         say(report.to_text())
         if any(each.kind == "imbalance" and each.message.startswith("train") for each in report.findings):
             words = ["residua", "train", data]
+            words += [] if labels is None else ["--labels", str(labels)]
+            words += ["--columns", joined(columns)] if columns else []
+            words += [] if groups is None else ["--groups", groups]
             if report.multilabel:
-                words += ["--labels", str(labels), "--balance", "loss", "--keep", "best"]
+                words += ["--balance", "loss", "--keep", "best"]
             else:
                 words += ["--balance", "logits", "--keep", "best", "--keep-by", "balanced_accuracy"]
             say(f"Against imbalance: {shlex.join([*words, '--out', 'RUN'])}")

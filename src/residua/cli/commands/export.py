@@ -160,10 +160,10 @@ def _check(
 
 
 def _print(rows: Sequence[ProofRow], verdict: Verdict, notes: Sequence[str]) -> None:
-    say()
     from residua.exporting.page import OF_TOP1
     from residua.exporting.proof import LabelProofRow
 
+    say()
     names = ("images", "batches", "count", "agreement", "error", "eager top-1", "top-1", "difference, 95% interval")
     several = bool(rows) and isinstance(rows[0], LabelProofRow)
     columns = [OF_TOP1.get(name, name) if several else name for name in names]
@@ -175,10 +175,10 @@ def _print(rows: Sequence[ProofRow], verdict: Verdict, notes: Sequence[str]) -> 
 
 
 def _cells(row: ProofRow) -> tuple[str, ...]:
-    error = "not finite" if row.error is None else f"{row.error:.1e}"
-    cells = (row.images, ",".join(map(str, row.batches)), f"{row.count:,}", percent(row.agreement), error)
     from residua.exporting.page import rates_of
 
+    error = "not finite" if row.error is None else f"{row.error:.1e}"
+    cells = (row.images, ",".join(map(str, row.batches)), f"{row.count:,}", percent(row.agreement), error)
     eager, export = rates_of(row)
     if eager is None or export is None or row.difference is None or row.interval is None:
         return (*cells, "–", "–", "–")

@@ -15,7 +15,12 @@ from residua._base.words import counted
 from residua.cli.show import Switch, note, percent, print_json, say
 from residua.cli.tables import print_table
 from residua.specs.catalog import counts, get_spec
-from residua.weights.named.published_file import cached_published, fetch_published, remove_published
+from residua.weights.named.published_file import (
+    cached_published,
+    fetch_command,
+    fetch_published,
+    remove_published,
+)
 from residua.weights.published.catalog import PublishedWeights, default_weights, find_weights, published_weights
 
 _FROM = "torchvision, timm, or a whole name such as timm:a1_in1k; left out: those that training begins with."
@@ -72,7 +77,7 @@ def weights(
         elif kept is not None:
             print(kept)
         else:
-            note(f"{row.name} of {row.network} is not in the cache; fetch it: residua weights get {row.network}")
+            note(f"{row.name} of {row.network} is not in the cache; fetch it: {fetch_command(row)}")
         return 0 if kept is not None else 1
     removed = remove_published(row)
     if json:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from residua.data.corruptions import blur, digital, noise, weather
 from residua.data.corruptions.draws import Draws
 from residua.data.corruptions.names import check_size, checked_names, checked_severities, constants
+from residua.data.corruptions.planes import Bytes
 
-Bytes = npt.NDArray[np.uint8]
+VERSION = 1
+"""Of the definitions: raised when any of them gives other pixels, so that scores of older ones are not found."""
 _KINDS: dict[str, Callable[[Bytes, Any, Draws], Bytes]] = {
     "gaussian_noise": noise.gaussian_noise,
     "shot_noise": noise.shot_noise,

@@ -24,10 +24,10 @@ _USUAL = {
     "split": ("split", "part", "subset", "partition"),
     "group": ("group", "groupid"),
 }
-# Columns that tell of images which belong together, and are no groups until somebody calls them so.
 SEPARATOR = ";"
 """Stands between several labels of one image, and between the columns that state a label each."""
 
+# Columns that tell of images which belong together, and are no groups until somebody calls them so.
 _LIKE_GROUPS = ("patient", "patientid", "subject", "subjectid", "product", "productid", "burst", "burstid", "sequence")
 
 

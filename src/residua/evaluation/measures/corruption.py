@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,6 @@ import numpy.typing as npt
 from residua.evaluation.measures.metrics import wilson
 
 Right = npt.NDArray[np.bool_]
-_Z = 1.959963984540054  # of a 95% interval
 
 
 @dataclass(frozen=True)
@@ -144,5 +144,5 @@ def _interval(values: npt.NDArray[np.float64], least: float, most: float) -> tup
     """Return the 95% interval of a mean by the normal approximation; the whole range for a single value."""
     if len(values) < 2:
         return least, most
-    mean, half = float(values.mean()), _Z * float(values.std(ddof=1)) / math.sqrt(len(values))
+    mean, half = float(values.mean()), NormalDist().inv_cdf(0.975) * float(values.std(ddof=1)) / math.sqrt(len(values))
     return max(least, mean - half), min(most, mean + half)

@@ -104,7 +104,7 @@ def assemble_labels(
         thresholds=thresholds,
         missed=mistakes(pairs[0]),
         wrong=mistakes(pairs[1]),
-        data=with_notes(dict(data or {}), scores.notes(split.name)),
+        data=with_notes(data or {}, scores.notes(split.name)),
         recipe=None,
         environment=environment(device),
         history=(),

@@ -17,7 +17,7 @@ from residua.evaluation.multilabel.assemble import assemble_labels
 from residua.evaluation.multilabel.label_metrics import choose_thresholds
 from residua.evaluation.multilabel.report import MultilabelReport
 from residua.evaluation.relation import facts
-from residua.evaluation.report.assemble import describe
+from residua.evaluation.report.assemble import describe, with_notes
 from residua.evaluation.report.history import read_history
 from residua.evaluation.scores.options import ScoreOptions
 from residua.evaluation.scores.scorer import Scorer, open_scorer
@@ -124,12 +124,7 @@ def model_report(
         root=root,
     )
     chosen = same_images(thresholds, split.name, own=True)
-    return replace(report, data=with_remarks(report.data, chosen), remarks=(*remarks, *chosen), **stated)
-
-
-def with_remarks(data: Mapping[str, Any], remarks: Sequence[str]) -> dict[str, Any]:
-    """Return a description of data whose notes hold the remarks too."""
-    return {**data, "notes": [*data.get("notes", ()), *remarks]}
+    return replace(report, data=with_notes(report.data, chosen), remarks=(*remarks, *chosen), **stated)
 
 
 def same_images(thresholds: LabelThresholds, split: str, *, own: bool) -> list[str]:

@@ -144,7 +144,7 @@ def how_chosen(findings: MultilabelFindings) -> str:
             "An image is given a label from a probability of one half on: there were no images to choose thresholds on."
         )
     return (
-        "An image is given a label from a probability on that has the greatest F1 on "
+        "An image is given a label from the label's own threshold on: the probability with the greatest F1 on "
         f"{counted(chosen.count, 'image')} of the {chosen.split} part."
     )
 

@@ -107,7 +107,7 @@ def assemble(
             logits=scores.logits,
             loss=outcome.loss,
         ),
-        data=with_notes(dict(data or {}), scores.notes(split.name)),
+        data=with_notes(data or {}, scores.notes(split.name)),
         recipe=None,
         environment=environment(device),
         history=(),
@@ -167,9 +167,9 @@ def _calibrated(scores: Scores, fitted: Mapping[str, Any]) -> CalibrationFinding
     )
 
 
-def with_notes(data: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+def with_notes(data: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:
     """Return a description of data with further notes."""
-    return data | {"notes": [*data.get("notes", ()), *notes]} if notes else data
+    return {**data, "notes": [*data.get("notes", ()), *notes]} if notes else dict(data)
 
 
 def _mistake(

@@ -16,9 +16,9 @@ def percent(rate: float, count: int = 0) -> str:
     return f"{100 * rate:.{2 if count >= 10_000 else 1}f}%"
 
 
-def points(difference: float) -> str:
-    """Return a difference of rates in points, signed: +1.5."""
-    return f"{100 * difference:+z.1f}"
+def points(difference: float, digits: int = 1) -> str:
+    """Return a difference of rates in points, signed, with so many decimals: +1.5."""
+    return f"{100 * difference:+z.{digits}f}"
 
 
 def number(value: float) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from residua.data.corruptions.corrupt import Bytes, corrupt
+from residua.data.corruptions.corrupt import VERSION, corrupt
+from residua.data.corruptions.planes import Bytes
 from residua.data.dataset import Split
 from residua.data.decode.workers import default_workers
 from residua.data.decoded import cache
@@ -61,7 +62,7 @@ def corrupted_scores(
                 part,
                 run.preprocess_spec,
                 settled,
-                views=f"1, {name} {level}, seed {seed}",
+                views=f"1, {name} {level}, definitions {VERSION}, seed {seed}",
                 data_hash=scorer.dataset.hash,
                 on_bad=scorer.on_bad,
             )

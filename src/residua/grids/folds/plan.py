@@ -16,10 +16,10 @@ from residua._base.files import check_local, write_text
 from residua._base.json_file import read_json
 from residua._base.run_files import FOLDS_FILE, LOCK_FILE
 from residua._base.words import some
-from residua.data.dataset import EMBEDDED, Dataset
+from residua.data.dataset import Dataset
 from residua.data.splitting import check_folds
 from residua.data.tables.label_table import LabelTable, table_of
-from residua.grids.jobs import Job
+from residua.grids.jobs import Job, absolute
 from residua.specs.schema import Spec
 from residua.training.recipe import FREE_FIELDS, Recipe
 from residua.training.recipe_file import differences, from_dict, to_dict
@@ -139,10 +139,10 @@ def plan_folds(
         request.recipes.large.open_data(data, data_dir, table, request.corrections)
     check_folds(train.labels, train.groups, count, dataset.classes)
     settled = dataclasses.replace(request.recipes.of(len(train) * (count - 1) // count), fold=0)
-    kept = _absolute(corrections)
+    kept = None if corrections is None else absolute(corrections)
     # All folds begin with what the first one begins with, whether or not the network fails meanwhile.
     begun = request.initial_weights
-    chosen = None if begun is None else begun.given if weights in (None, PUBLISHED) else _absolute(weights)
+    chosen = None if begun is None else begun.given if weights is None or weights == PUBLISHED else absolute(weights)
     record: FoldsRecord = {
         "folds": count,
         "data_hash": dataset.hash,
@@ -203,7 +203,7 @@ def _job(
         name=name,
         spec=request.spec,
         recipe=own,
-        data=_absolute(request.data) or "",
+        data=absolute(request.data),
         data_dir=Path(os.path.abspath(data_dir)) if data_dir else None,
         folder=folder / name,
         record=folder / "measured" / f"{name}.json",
@@ -214,10 +214,3 @@ def _job(
         corrections=record["corrections"],
         full_provenance=request.full_provenance,
     )
-
-
-def _absolute(source: str | Path | None) -> str | None:
-    """Make the path of something that exists absolute, since workers run in another folder; names stay as they are."""
-    if source is None or str(source) in EMBEDDED or not os.path.exists(source):
-        return None if source is None else str(source)
-    return os.path.abspath(source)

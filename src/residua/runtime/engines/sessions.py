@@ -78,7 +78,7 @@ class OpenVINOSession:
         """See `Session`."""
         with self._lock:
             streams = min(self._threads, _MOST_STREAMS) if len(images) > 1 else 1
-            size = -(-len(images) // (streams * _PARTS_PER_STREAM if streams > 1 else 1))
+            size = -(-len(images) // _parts(streams))
             parts = [images[start : start + size] for start in range(0, len(images), size)]
             requests = self._opened(streams)[: len(parts)]
             for request, part in zip(requests, parts, strict=True):
@@ -110,9 +110,13 @@ class OpenVINOSession:
                     "the precision that was asked for",
                     "Use engine='eager'",
                 )
-            count = streams * _PARTS_PER_STREAM if streams > 1 else 1
-            self._requests[streams] = [compiled.create_infer_request() for _ in range(count)]
+            self._requests[streams] = [compiled.create_infer_request() for _ in range(_parts(streams))]
         return self._requests[streams]
+
+
+def _parts(streams: int) -> int:
+    """Return into how many parts a batch is divided."""
+    return streams * _PARTS_PER_STREAM if streams > 1 else 1
 
 
 def openvino_metadata(model: Any) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
 
 Config = Mapping[str, Any]
 """What a run is, as JSON values: `id` stays when it is resumed, and `resumed` is whether it was."""
@@ -15,7 +15,6 @@ Status = Literal["finished", "stopped", "failed"]
 METHODS = ("start", "log", "image", "finish")
 
 
-@runtime_checkable
 class Tracker(Protocol):
     """Something that follows a run.
 

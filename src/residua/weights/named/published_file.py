@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from residua._base.web.download import RemoteFile
 from residua._base.web.http import is_offline
 from residua._base.web.reach import unreachable
 from residua.weights.named.hub import Repository, endpoint, fetch_to_cache
-from residua.weights.published.catalog import Location, PublishedWeights
+from residua.weights.published.catalog import Location, PublishedWeights, default_weights
 
 
 def fetch_published(row: PublishedWeights, *, patient: bool = True) -> Path:
@@ -53,6 +54,12 @@ def fetch_published(row: PublishedWeights, *, patient: bool = True) -> Path:
         f"a connection to {' or '.join(_server(location) for location in row.locations)}",
         _remedy(row),
     )
+
+
+def fetch_command(row: PublishedWeights) -> str:
+    """Return the command that fetches published weights."""
+    source = () if row == default_weights(row.network) else ("--from", row.name)
+    return shlex.join(["residua", "weights", "get", row.network, *source])
 
 
 def cached_published(row: PublishedWeights) -> Path | None:
@@ -104,8 +111,4 @@ def _server(location: Location) -> str:
 
 
 def _remedy(row: PublishedWeights) -> str:
-    others = "" if row.default else f", from={row.name!r}"
-    return (
-        f"Fetch them where there is a network: residua weights get {row.network}{others}; "
-        f"then copy {cache_root() / 'weights'}"
-    )
+    return f"Fetch them where there is a network: {fetch_command(row)}; then copy {cache_root() / 'weights'}"
