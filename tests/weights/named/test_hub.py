@@ -12,6 +12,7 @@ import torch
 import residua
 from residua._base.errors import InputError
 from residua._base.places import cache_root
+from residua.inference.predict import predict
 from residua.specs.preprocess import PreprocessSpec
 from residua.weights.create import create_model
 from residua.weights.named.hub import Repository
@@ -93,6 +94,21 @@ def test_tensors_beside_timms_config_are_read_with_its_preprocessing(
     assert same(run.model, two)
     with pytest.raises(InputError, match="holds a resnet18 for a resnet34, which differs: depths"):
         create_model("resnet34", weights="hf://a/b")
+
+
+def test_a_classifier_of_several_labels_is_refused_and_its_backbone_is_taken(
+    server: Behaviour, resnet18: dict[str, torch.Tensor]
+) -> None:
+    config = {"architecture": "resnet18", "problem_type": "multi_label_classification"}
+    files = {"config.json": json.dumps(config).encode(), "model.safetensors": safetensors.torch.save(resnet18)}
+    publish(server, "a/b", files)
+    for model in (None, "resnet18"):
+        with pytest.raises(InputError, match=r"multi_label_classification.*a softmax .* would answer wrongly"):
+            residua.load("hf://a/b", model=model)
+    with pytest.raises(InputError, match="multi_label_classification"):
+        predict("hf://a/b", "photo.png")
+    network = create_model("resnet18", num_classes=3, weights="hf://a/b")
+    assert torch.equal(network.state_dict()["conv1.weight"], resnet18["conv1.weight"])
 
 
 def test_weights_of_another_stride_fit_and_are_refused(server: Behaviour, tmp_path: Path) -> None:

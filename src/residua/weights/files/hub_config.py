@@ -34,6 +34,7 @@ class HubConfig:
         network: our name of the network, or None where it names none that we have.
         classes: the names of the outputs, or ().
         fields: its description of the preprocessing as written, or {}.
+        multilabel: whether an image may have several of the classes, as its `problem_type` states.
     """
 
     path: Path = Path("config.json")
@@ -41,6 +42,7 @@ class HubConfig:
     network: str | None = None
     classes: tuple[str, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
+    multilabel: bool = False
 
     @property
     def source(self) -> str | None:
@@ -88,6 +90,7 @@ def read_config(path: Path) -> HubConfig:
         ours_of(architecture) if isinstance(architecture, str) else None,
         tuple(map(str, names)) if isinstance(names, list) else (),
         {name: fields[name] for name in (*_DEFAULTS, "residua") if fields.get(name) is not None},
+        content.get("problem_type") == "multi_label_classification",
     )
 
 

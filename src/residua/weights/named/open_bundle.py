@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from residua._base.errors import InputError
 from residua._base.files import check_name
 from residua._base.public import public_address, public_name
 from residua._base.run_files import CONFIG_FILE, MODEL_FILE
@@ -62,6 +63,13 @@ def is_published(name: Path | str) -> bool:
 
 def _published(weights: Weights) -> Bundle:
     located, known = weights.located, weights.provenance
+    if weights.multilabel:
+        # It states no thresholds, and a bundle without them is of one label an image.
+        raise InputError(
+            f"{public_name(located.name)}, whose config.json states problem_type 'multi_label_classification'",
+            "weights whose classes exclude each other: a softmax over these logits would answer wrongly",
+            "Fine-tune them on a table of several labels: that replaces the classifier",
+        )
     if weights.assumed:
         warnings.warn(f"{public_name(located.name)}: {weights.assumed}", stacklevel=2)
     if not weights.preprocess.is_square:

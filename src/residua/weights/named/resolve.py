@@ -38,6 +38,7 @@ class Weights:
         provenance: what is known of them, for the network that they are loaded into.
         bundle: what a run states beside them; None for weights of other people.
         headless: whether they lack the classifier.
+        multilabel: whether their config.json states that an image may have several labels; a run states it by itself.
         assumed: the one of the notes that states the preprocessing that was assumed; "" where the file states its own.
     """
 
@@ -48,6 +49,7 @@ class Weights:
     bundle: Bundle | None = None
     headless: bool = False
     assumed: str = ""
+    multilabel: bool = False
 
     @property
     def spec(self) -> Spec:
@@ -108,7 +110,15 @@ def resolve(name: str | Path, target: Target | None = None, *, new_classifier: b
         form=tuple(identity.form.items()),
         notes=(*read.notes, *filter(None, (settled.assumption,))),
     )
-    return Weights(located, identity, read.tensors, provenance, headless=read.headless, assumed=settled.assumption)
+    return Weights(
+        located,
+        identity,
+        read.tensors,
+        provenance,
+        headless=read.headless,
+        assumed=settled.assumption,
+        multilabel=config.multilabel,
+    )
 
 
 def _stated(name: str | Path, config: HubConfig, target: Target | None) -> Spec:
