@@ -25,6 +25,7 @@ ALLOWED = {
     "training/request.py": "the words of the command that resumes a run",
     "training/tracking/follow.py": "the words of the command that sends a run again",
     "training/tracking/tensorboard.py": "a flag of TensorBoard",
+    "weights/named/published_file.py": "the words of the command that fetches weights",
 }
 
 

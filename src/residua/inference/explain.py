@@ -249,9 +249,11 @@ def _labels_explained(job: _Job, model: nn.Module, good: list[DecodedImage]) -> 
     for row, (each, ranking) in enumerate(zip(good, rankings, strict=True)):
         every = ranking.all_probabilities or {}
         targets = [job.target] if job.target else list(ranking.labels) or [max(every, key=every.__getitem__)]
-        places = [run.classes.index(name) for name in targets]
+        indices = [run.classes.index(name) for name in targets]
         image, size = images[row : row + 1], job.batch_size
-        found = attribute_each(job.method, model, image, run.preprocess_spec, places, job.layer, batch_size=size)
+        attributions = attribute_each(
+            job.method, model, image, run.preprocess_spec, indices, job.layer, batch_size=size
+        )
         answers.append(
             [
                 LabelExplanation(
@@ -267,9 +269,9 @@ def _labels_explained(job: _Job, model: nn.Module, good: list[DecodedImage]) -> 
                     file=None,
                     map=one.maps[0].to("cpu", torch.float32).numpy(),
                     probability=every[target],
-                    threshold=run.multilabel.thresholds[place],
+                    threshold=run.multilabel.thresholds[index],
                 )
-                for target, place, one in zip(targets, places, found, strict=True)
+                for target, index, one in zip(targets, indices, attributions, strict=True)
             ]
         )
     return answers
