@@ -16,6 +16,7 @@ from residua.grids.jobs import Job
 from residua.grids.worker import work
 from residua.sweeps import run_sweep
 from residua.sweeps.outcome import Sweep, mean_over, ranked
+from residua.sweeps.plan import SweepPlan
 from residua.sweeps.space import cells_of, read_grid
 from residua.weights.open import load
 
@@ -121,6 +122,7 @@ def test_combinations() -> None:
         ({"lr": [0.1], "learning_rate": [0.2]}, "values that differ"),
         ({"lr": [-1, 0.1]}, "learning_rate"),
         ({"batch_size": ["auto"]}, "a number, which all runs share"),
+        (read_grid(["scale=0.35", "1.0"]), r"2 numbers for each value of scale.*grid='scale=0\.5 1\.0'"),
     ],
 )
 def test_what_cannot_be_swept_is_refused(grid: dict[str, list[Any]], words: str, tmp_path: Path) -> None:
@@ -159,3 +161,38 @@ def test_cells_rank_by_validation(swept: tuple[Path, Sweep]) -> None:
     values = [cell.val_top1.value for cell in cells if cell.val_top1]
     assert values == sorted(values, reverse=True)
     assert len(values) == 2
+
+
+def test_joining_cells_keep_the_jobs_and_are_judged_by_their_own_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at_once: list[int] = []
+
+    def run_jobs(jobs: Sequence[Job], **options: Any) -> dict[str, str]:
+        at_once.append(options["at_once"])
+        return {job.name: "exit code 9" for job in jobs}
+
+    counts: list[list[int]] = []
+
+    def outcome(plan: SweepPlan, seeds: int, failed: dict[str, str]) -> Sweep:
+        counts.append([member.val_count for member in plan.members])
+        return Sweep(plan.folder, "digits", seeds, (), {}, ())
+
+    monkeypatch.setattr(run_sweep, "run_jobs", run_jobs)
+    monkeypatch.setattr(run_sweep, "_outcome", outcome)
+
+    def swept_over(*fractions: str, jobs: int | None = None) -> None:
+        grid = read_grid([f"val_fraction={fractions[0]}", *fractions[1:], "scale=0.35 1.0", *FIXED[:2]])
+        run_sweep.sweep("digits", "cifar_resnet8", tmp_path / "a", seeds=1, grid=grid, jobs=jobs, progress=False)
+
+    swept_over("0.1")
+    swept_over("0", "0.1", "0.4")
+    assert at_once == [1, 1]
+    assert counts == [[143], [0, 143, 575]]
+    assert "last bits" not in capsys.readouterr().err
+    swept_over("0", "0.1", jobs=2)
+    assert at_once[2] == 2
+    assert "2 runs at a time, and 1 before: their last bits differ" in " ".join(capsys.readouterr().err.split())
+    page = (tmp_path / "a" / "sweep.html").read_text()
+    assert "--jobs 2" in page
+    assert "scale=0.35 1.0" in page

@@ -118,7 +118,7 @@ def mean_over(values: Sequence[float], count: int) -> Mean:
 
 
 def cell_result(cell: Cell, runs: Sequence[RunResult], val_count: int) -> CellResult:
-    """Return a cell from its runs, one or more; `val_count` is the number of validation images."""
+    """Return a cell from its runs, one or more; `val_count` is the number of images that validate each."""
     validated = [run.val_top1 for run in runs if run.val_top1 is not None]
     return CellResult(
         cell.model,

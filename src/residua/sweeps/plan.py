@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from residua._base.errors import InputError
 from residua._base.files import check_local, write_text
@@ -30,6 +30,7 @@ _OF_DATA = ("val_fraction", "train_images", "on_bad", "validate_on", "seed")  # 
 
 class _Record(TypedDict):
     data_hash: str
+    jobs: NotRequired[int]
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,13 @@ class Member:
         cell: the network and its values.
         seed: of the run.
         job: its training.
+        val_count: images that validate it; 0 without any.
     """
 
     cell: Cell
     seed: int
     job: Job
+    val_count: int
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ def plan_sweep(
             )
         missing.append(request.missing_weights)
         own = request.recipes.of(len(dataset.splits["train"]))
-        members += [Member(cell, seed, _job(request, own, seed, dataset, folder)) for seed in range(seeds)]
+        val_count = len(dataset.splits.get(own.validate_on, ()))
+        members += [Member(cell, seed, _job(request, own, seed, dataset, folder), val_count) for seed in range(seeds)]
     names = [member.job.name for member in members]
     if len(set(names)) != len(names):
         raise InputError("two cells that are the same run", "values that differ", "Name each value once")
@@ -112,10 +116,24 @@ def plan_sweep(
     return SweepPlan(folder, next(iter(opened.values())), tuple(cells), tuple(members), sentences)
 
 
-def claim_sweep(plan: SweepPlan) -> None:
+def jobs_of(folder: Path) -> int | None:
+    """Return how many runs at a time the sweep of a folder was begun with; None where it is new.
+
+    Raises:
+        Damaged: its record cannot be read.
+    """
+    path = folder / SWEEP_FILE
+    return read_json(path, _Record).get("jobs") if path.exists() else None
+
+
+def claim_sweep(plan: SweepPlan, jobs: int) -> None:
     """Make the folder this sweep's, or check that it holds runs of the same data; the caller holds its lock.
 
     Cells and seeds may join later: a run's id is decided by all that decides its weights.
+
+    Args:
+        plan: of the sweep.
+        jobs: runs at a time, which a new sweep records: it decides the threads of each.
 
     Raises:
         InputError: the folder holds something else, or a sweep of other data.
@@ -127,7 +145,7 @@ def claim_sweep(plan: SweepPlan) -> None:
             raise InputError(
                 f"{plan.folder} already holds {some(others)}", "a folder of its own", "Give a different out=FOLDER"
             )
-        record: _Record = {"data_hash": plan.dataset.hash}
+        record: _Record = {"data_hash": plan.dataset.hash, "jobs": jobs}
         write_text(path, json.dumps(record) + "\n")
     elif read_json(path, _Record)["data_hash"] != plan.dataset.hash:
         raise InputError(f"{plan.folder} holds a sweep of other data", "the same images", "Give a different out=FOLDER")

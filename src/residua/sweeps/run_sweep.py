@@ -19,9 +19,10 @@ from residua._base.signals import StopRequest
 from residua.data.tables.label_table import ColumnNames, label_table
 from residua.grids.jobs import read_record
 from residua.grids.processes import default_jobs, run_jobs
+from residua.specs.fields import written
 from residua.sweeps.outcome import RunResult, Sweep, cell_result, ranked
 from residua.sweeps.page import render
-from residua.sweeps.plan import Member, SweepPlan, claim_sweep, plan_sweep
+from residua.sweeps.plan import Member, SweepPlan, claim_sweep, jobs_of, plan_sweep
 from residua.sweeps.space import cells_of
 from residua.training.recipe import Recipe
 from residua.training.request import table_words
@@ -61,7 +62,8 @@ def sweep(
         grid: values by field of the recipe, such as {"learning_rate": [0.05, 0.1], "epochs": [5]}.
         recipe: as for `train`, for all runs.
         only: ids of the runs that are trained now; all by default.
-        jobs: runs at a time; by default one per processor, at most 8, and one on a GPU.
+        jobs: runs at a time; by default as many as the sweep was begun with, at first one per processor, at most 8,
+            and one on a GPU.
         progress: whether stderr shows the progress.
         data_dir, labels, columns, groups: as for `train`.
 
@@ -81,21 +83,28 @@ def sweep(
             raise InputError(f"only={name!r}", "the id of a run of this sweep", did_you_mean(name, known) or "See out")
     words = ["residua", "sweep", str(data), "--model", ",".join(names), "--seeds", str(seeds)]
     for field, values in (grid or {}).items():
-        words += ["--grid", f"{field}={','.join(map(str, values))}"]
+        # Commas divide the values, spaces the entries of one.
+        words += ["--grid", f"{field}={','.join(written(value).replace(',', ' ') for value in values)}"]
     words += ["--recipe", str(recipe)] if isinstance(recipe, str | Path) else []
     words += ["--data-dir", str(data_dir)] if data_dir else []
     words += table_words(table) if table else []
+    words += ["--jobs", str(jobs)] if jobs else []
     command = shlex.join([*words, "--out", str(out)])
     with writing(plan.folder):
         plan.folder.mkdir(parents=True, exist_ok=True)
     with exclusive(plan.folder), Display(progress) as display, StopRequest(command) as stop:
-        claim_sweep(plan)
+        # Counted over all runs, not only the missing ones: the number of threads decides the last bits of each.
+        begun_with = jobs_of(plan.folder)
+        at_once = min(jobs or default_jobs(len(known), plan.members[0].job.recipe.device), len(known))
+        if begun_with and jobs in (None, begun_with):
+            at_once = begun_with
+        claim_sweep(plan, at_once)
+        if begun_with not in (None, at_once):
+            display.warn(f"{at_once} runs at a time, and {begun_with} before: their last bits differ")
         for sentence in plan.missing_weights:
             display.warn(sentence)
         missing = [member.job for member in plan.members if read_record(member.job, display.say) is None]
         chosen = [job for job in missing if not only or job.name in only]
-        # Counted over all runs, not only the missing ones: the number of threads decides the last bits of each.
-        at_once = min(jobs or default_jobs(len(known), plan.members[0].job.recipe.device), len(known))
         display.say(
             f"{len(cells)} cells of {seeds} seeds on {plan.dataset.given}: {len(known)} runs, "
             f"{len(known) - len(missing)} of them done already" + (f"; {at_once} at a time" if chosen else "")
@@ -117,10 +126,10 @@ def sweep(
 
 def _outcome(plan: SweepPlan, seeds: int, failed: dict[str, str]) -> Sweep:
     results, left = [], []
-    val_count = len(plan.dataset.splits["val"]) if "val" in plan.dataset.splits else 0
     for cell in plan.cells:
         runs = []
-        for member in (each for each in plan.members if each.cell is cell):
+        members = [each for each in plan.members if each.cell is cell]
+        for member in members:
             if member.job.name in failed:
                 continue
             if read_record(member.job) is None:
@@ -131,7 +140,7 @@ def _outcome(plan: SweepPlan, seeds: int, failed: dict[str, str]) -> Sweep:
             except (Damaged, KeyError, TypeError) as error:
                 failed[member.job.name] = f"its run cannot be read: {type(error).__name__}: {error}"
         if runs:
-            results.append(cell_result(cell, runs, val_count))
+            results.append(cell_result(cell, runs, members[0].val_count))
     return Sweep(plan.folder, public_name(plan.dataset.given), seeds, ranked(results), failed, tuple(left))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from residua._base.errors import InputError, did_you_mean
 from residua.specs.augment import AugmentSpec
@@ -63,6 +63,20 @@ def read_grid(words: Sequence[str]) -> dict[str, list[str]]:
     return grid
 
 
+def _check_entries(key: str, name: str, values: Sequence[Any]) -> None:
+    """Raise InputError where words are no lists of the length that the field takes: commas divide values."""
+    wanted = (field_types(Recipe) | field_types(AugmentSpec))[name]
+    length = len(get_args(wanted)) if get_origin(wanted) is tuple and get_args(wanted)[-1] is not Ellipsis else 0
+    for value in values:
+        if length and isinstance(value, str) and len(value.replace(",", " ").split()) != length:
+            example = " ".join(str(0.5 + each / 2) for each in range(length))
+            raise InputError(
+                f"grid={key}={value}",
+                f"{length} numbers for each value of {name}, with spaces between them",
+                f"For example grid='{key}={example}'",
+            )
+
+
 def cells_of(models: Sequence[str], grid: Mapping[str, Sequence[Any]]) -> list[Cell]:
     """Return every network with every combination of values, networks first; a field with one value holds for all.
 
@@ -83,6 +97,7 @@ def cells_of(models: Sequence[str], grid: Mapping[str, Sequence[Any]]) -> list[C
             raise InputError(f"grid={key!r}", "a field of the recipe", did_you_mean(key, known) or "For example lr=0.1")
         if not values or len(set(map(str, values))) != len(values) or name in named:
             raise InputError(f"grid={key!r} with {list(values)}", "values that differ", "Name each value once")
+        _check_entries(key, name, values)
         named[name] = values
     varied = tuple(name for name, values in named.items() if len(values) > 1)
     cells = [

@@ -47,13 +47,14 @@ def sweep(
         Trainings of each cell, with the seeds 0, 1, 2.
     grid
         FIELD=VALUE,VALUE: values of a field of the recipe, such as lr=0.05,0.1; one value holds for all runs:
-        epochs=20. May be repeated.
+        epochs=20. Spaces divide the entries of a list: "scale=0.2 1,0.5 1". May be repeated.
     recipe
         A name or a TOML file, for all runs; left out: fast.
     only
         Ids of the runs to train now; left out: all that are not done.
     jobs
-        Runs at a time, each with its share of the processors; left out: one per processor, at most 8; 1 on a GPU.
+        Runs at a time, each with its share of the processors; left out: as many as the sweep was begun with, at first
+        one per processor, at most 8; 1 on a GPU.
     data_dir
         Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
     json

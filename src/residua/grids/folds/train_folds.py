@@ -92,9 +92,11 @@ def train_folds(
         overrides=overrides,
     )
     folder = plan.folder
+    # How many run at a time decides their threads, and these the last bits.
+    command = plan.command + (f" --jobs {jobs}" if jobs else "")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder), Display(progress) as display, StopRequest(plan.command) as stop:
+    with exclusive(folder), Display(progress) as display, StopRequest(command) as stop:
         claim_folds(plan, resume=resume)
         missing = [job for job in plan.jobs if _done(job, display) is None]
         at_once = min(jobs or default_jobs(len(plan.jobs), plan.recipe.device), len(plan.jobs))
@@ -117,7 +119,7 @@ def train_folds(
             raise stop.interrupted(stop.signal, "with all folds saved")
         if failed:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
-            raise FoldsFailed(f"{len(failed)} of {len(plan.jobs)} folds failed: {reasons}. Go on with: {plan.command}")
+            raise FoldsFailed(f"{len(failed)} of {len(plan.jobs)} folds failed: {reasons}. Go on with: {command}")
         outcome = _gathered(plan)
         with writing(folder):
             write_text(folder / "cross_validation.json", _document(outcome))
