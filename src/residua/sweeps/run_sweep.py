@@ -25,7 +25,7 @@ from residua.sweeps.page import render
 from residua.sweeps.plan import Member, SweepPlan, claim_sweep, jobs_of, plan_sweep
 from residua.sweeps.space import cells_of
 from residua.training.recipe import Recipe
-from residua.training.request import table_words
+from residua.training.request import jobs_words, table_words
 from residua.weights.bundle.read import load_bundle
 
 
@@ -88,7 +88,7 @@ def sweep(
     words += ["--recipe", str(recipe)] if isinstance(recipe, str | Path) else []
     words += ["--data-dir", str(data_dir)] if data_dir else []
     words += table_words(table) if table else []
-    words += ["--jobs", str(jobs)] if jobs else []
+    words += jobs_words(jobs)
     command = shlex.join([*words, "--out", str(out)])
     with writing(plan.folder):
         plan.folder.mkdir(parents=True, exist_ok=True)

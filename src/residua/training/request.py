@@ -99,6 +99,11 @@ def table_words(table: LabelTable) -> list[str]:
     return ["--labels", str(table.file), *(word for column in columns for word in ("--columns", column))]
 
 
+def jobs_words(jobs: int | None) -> list[str]:
+    """Return the words of a command that state how many runs are trained at a time."""
+    return ["--jobs", str(jobs)] if jobs else []
+
+
 def ask(
     data: str | Path,
     model: str | Spec | None,

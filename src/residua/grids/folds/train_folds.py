@@ -24,6 +24,7 @@ from residua.grids.processes import default_jobs, run_jobs
 from residua.specs.schema import Spec
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_dict
+from residua.training.request import jobs_words
 from residua.weights.open import load
 
 
@@ -93,7 +94,7 @@ def train_folds(
     )
     folder = plan.folder
     # How many run at a time decides their threads, and these the last bits.
-    command = plan.command + (f" --jobs {jobs}" if jobs else "")
+    command = " ".join([plan.command, *jobs_words(jobs)])
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder), Display(progress) as display, StopRequest(command) as stop:
