@@ -59,6 +59,11 @@ def test_the_classes_and_their_images_are_shown(
     train(uneven, "cifar_resnet8", out=tmp_path / "run", **options(max_steps=1, progress=True))
     shown = capsys.readouterr().err
     assert "Training images of each class: digit 0 (49), digit 8 (8), digit 3 (8); uneven: balance='logits'" in shown
+    report = evaluate(tmp_path / "run")
+    text = " ".join(shown.split())
+    assert f"val balanced accuracy {report.balanced_accuracy:.2%} (95% interval" in text
+    assert f"accuracy {report.top1:.2%}, and loss" in text
+    assert "guessing: always answering digit 0 would have a balanced accuracy of 33.33%" in text
 
 
 def test_every_way_gives_other_weights(runs: dict[str, Run]) -> None:

@@ -74,17 +74,23 @@ def interval_chart(title: str, rows: Sequence[Row], show: Show) -> Markup:
     return image("bars", _WIDTH, height, f"{title}: {spoken}", parts)
 
 
-def interval_bar(rate: float, low: float, high: float, baseline: float, name: str = "top-1") -> Markup:
-    """Return an SVG scale from 0 to 100% with the rate called `name`, its interval, and the baseline as a tick."""
-
+def interval_bar(
+    rate: float,
+    low: float,
+    high: float,
+    baseline: float,
+    name: str = "top-1",
+    mark: str = "always the most frequent class",
+) -> Markup:
+    """Return an SVG scale from 0 to 100%: the rate called `name`, its interval, and the baseline, called `mark`."""
     axis = Axis((0, 0.5, 1), ("0%", "50%", "100%"), 0, 1, 14, 324)
-    spoken = f"{name} {rate:.1%}, interval {low:.1%} to {high:.1%}; most frequent class {baseline:.1%}"
+    spoken = f"{name} {rate:.1%}, interval {low:.1%} to {high:.1%}; {mark} {baseline:.1%}"
     # The word moves with its tick, and stays inside the drawing at both ends.
     anchor = "start" if baseline < 0.2 else "end" if baseline > 0.8 else "middle"
     parts = Markup(
         "{line}{scale}"
         '<line class="base" x1="{base}" x2="{base}" y1="22" y2="38"/>'
-        '<text class="tick {anchor}" x="{base}" y="14">always the most frequent class</text>'
+        '<text class="tick {anchor}" x="{base}" y="14">{mark}</text>'
         '<rect class="span" x="{low}" y="21" width="{width}" height="18" rx="2"/>'
         '<line class="point" x1="{rate}" x2="{rate}" y1="18" y2="42"/>'
     ).format(
@@ -92,6 +98,7 @@ def interval_bar(rate: float, low: float, high: float, baseline: float, name: st
         scale=level(axis, 57),
         base=axis.position(baseline),
         anchor=anchor,
+        mark=mark,
         low=axis.position(low),
         width=max(round(axis.position(high) - axis.position(low), 1), 1),
         rate=axis.position(rate),

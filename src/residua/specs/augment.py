@@ -102,6 +102,12 @@ class AugmentSpec:
                 )
         if self.mixup and self.cutmix:
             raise InputError("both mixup and cutmix", "one of them", "Set the other to 0")
+        if not self.randaugment and self.randaugment_magnitude != type(self).randaugment_magnitude:
+            raise InputError(
+                f"randaugment_magnitude={self.randaugment_magnitude} without randaugment",
+                "both",
+                "Give randaugment=2 too",
+            )
         policies = [name for name in ("randaugment", "trivialaugment", "augmix") if getattr(self, name)]
         if len(policies) > 1:
             raise InputError(" and ".join(policies), "one of them", "Switch the others off")

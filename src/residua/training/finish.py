@@ -9,13 +9,14 @@ from typing import Any
 from residua._base.files import writing
 from residua._base.run_files import MODEL_FILE
 from residua._base.signals import StopRequest
-from residua._base.words import clock, counted
+from residua._base.words import clock
 from residua.evaluation.evaluate import evaluate_model
 from residua.evaluation.multilabel.report import MultilabelReport
 from residua.evaluation.relation import relation
 from residua.evaluation.report.report import Report, write_report
 from residua.families.build import build
 from residua.training.folder.checkpoint import list_checkpoints, save_weights
+from residua.training.folder.closing import one_label_sentences
 from residua.training.folder.labels_report import LABEL_RATES, closing_sentences, evaluate_labels_of
 from residua.training.recipe_file import to_dict
 from residua.training.step.label_kind import MEASURES
@@ -61,28 +62,10 @@ def finish(trainer: Trainer, stop: StopRequest) -> Report | MultilabelReport:
             trainer.display.say(sentence)
         stop.check()
         return report
-    low, high = report.top1_interval
-    trainer.display.say(
-        f"{report.split} accuracy {report.top1:.2%} (95% interval {low:.2%} to {high:.2%}, "
-        f"{counted(report.count, 'image')}) "
-        f"and loss {report.loss:.4f} after {clock(trainer.state.seconds)}; see {plan.folder}/report.html"
-    )
-    trainer.display.say(_beside_baseline(report))
+    for sentence in one_label_sentences(report, clock(trainer.state.seconds), plan.folder):
+        trainer.display.say(sentence)
     stop.check()
     return report
-
-
-def _beside_baseline(report: Report) -> str:
-    """Return how the accuracy stands against always answering the most frequent class."""
-    most = max(report.per_class, key=lambda row: row.support)
-    always = f"always answering {most.name} would be right for {report.baseline:.2%}"
-    points = f"{100 * (report.top1 - report.baseline):+z.2f} points"
-    low, high = report.top1_interval
-    if high < report.baseline:
-        return f"Worse than guessing: {always} ({points})"
-    if low <= report.baseline:
-        return f"Not shown to be better than guessing: {always} ({points})"
-    return f"Better than guessing: {always} ({points})"
 
 
 def _kept_epoch(trainer: Trainer) -> str:

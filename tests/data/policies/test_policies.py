@@ -124,3 +124,5 @@ def test_policies_after_a_warp_and_one_at_a_time() -> None:
     assert soft.sum(1).tolist() == pytest.approx([1.0] * 6)
     with pytest.raises(InputError, match="one of them"):
         AugmentSpec(trivialaugment=True, augmix=3)
+    with pytest.raises(InputError, match="randaugment_magnitude=5 without randaugment"):
+        AugmentSpec(randaugment_magnitude=5)

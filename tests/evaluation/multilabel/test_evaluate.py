@@ -65,6 +65,9 @@ def test_page_and_document_have_what_counts(labels_run: Path, report: Multilabel
     assert "Label by label" in page
     assert "Confusion" not in page
     assert "top-1" not in page
+    assert f"after epoch {load(labels_run).metrics['best_epoch']}." in page
+    assert "guessing by the share of each label</text>" in page
+    assert "always the most frequent class" not in page
     assert "Best validation mean average precision" in page
     document = json.loads(report.to_json())
     assert document["thresholds"]["split"] == "val"
@@ -109,11 +112,21 @@ def test_other_data_needs_a_table_of_all_labels(labels_run: Path, digit_pairs: P
 
 @pytest.mark.parametrize(
     "options",
-    [{"members": ["OTHER"]}, {"neighbours": True}, {"unknown": "FOLDER"}, {"reestimate": True}, {"select": "greedy"}],
+    [
+        {"members": ["OTHER"]},
+        {"neighbours": True},
+        {"unknown": Path("FOLDER")},
+        {"reestimate": True},
+        {"select": "greedy"},
+    ],
 )
 def test_what_is_for_one_label_is_refused(labels_run: Path, options: dict[str, object]) -> None:
-    with pytest.raises(InputError, match="images may have several labels"):
+    name = next(iter(options))
+    with pytest.raises(
+        InputError, match=f"images may have several labels.* no {name}=…, which is not measured"
+    ) as caught:
         evaluate(labels_run, **options)
+    assert "Path(" not in str(caught.value)
 
 
 def test_a_temperature_is_refused(labels_run: Path) -> None:

@@ -118,6 +118,7 @@ def test_a_tracker_that_joins_later_gets_the_whole_history(small: dict[str, Any]
     ("track", "words"),
     [
         ("wnadb", "Did you mean wandb"),
+        ("foo", "trackio, wandb. Use track='wandb'"),
         (["tensorboard", "csv"], "one of mlflow, tensorboard, trackio, wandb"),
         ([object()], "without start, log, image, finish"),
         ([Remembering], "a class"),
@@ -137,6 +138,12 @@ def test_the_command_names_what_to_install(
     assert main([*words, "--track", "wandb"]) == 2
     assert "pip install 'residua[wandb]'" in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    assert main([*words, "--track", "tensorboard"]) == 2
+    assert "Given: tensorboard, which cannot be imported" in " ".join(capsys.readouterr().err.split())
+    assert main(["track", "replay", str(tmp_path / "nope"), "--to", "tensorboard"]) == 2
+    assert "nope" in (shown := capsys.readouterr().err)
+    assert "tensorboard" not in shown
     assert main([*words, "--track", "wandb", "--folds", "3"]) == 2
     assert "residua track replay" in capsys.readouterr().err
 

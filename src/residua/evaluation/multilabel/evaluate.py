@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from residua._base.errors import InputError
-from residua._base.words import quoted
+from residua._base.words import agree
 from residua.data.dataset import Split
 from residua.evaluation.multilabel.assemble import assemble_labels
 from residua.evaluation.multilabel.label_metrics import choose_thresholds
@@ -44,10 +44,11 @@ def evaluate_labels(
     """
     assert run.multilabel is not None
     if asked := [name for name, value in others.items() if value]:
+        names = " and ".join(f"{name}=…" for name in asked)
         raise InputError(
-            f"{asked[0]}={quoted(others[asked[0]], 60)} for {run.name}, a run whose images may have several labels",
-            "what is measured of one run alone: split, views, report, predictions",
-            "Measure it without",
+            f"{names} for {run.name}, a run whose images may have several labels",
+            f"no {names}, {agree(len(asked), 'which is', 'which are')} not measured of a run of several labels",
+            f"Leave {agree(len(asked), 'it', 'them')} out",
         )
     scorer = open_scorer([run], options)
     scores = scorer.scores(run)

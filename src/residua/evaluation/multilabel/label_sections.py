@@ -68,7 +68,9 @@ class LabelSummary:
         return cls(
             rate=percent(value, findings.count),
             interval=(percent(low, findings.count), percent(high, findings.count)),
-            scale=interval_bar(value, low, high, findings.baseline, "mean average precision"),
+            scale=interval_bar(
+                value, low, high, findings.baseline, "mean average precision", "guessing by the share of each label"
+            ),
             count=findings.count,
             split=findings.split,
             model=findings.model,

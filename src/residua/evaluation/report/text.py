@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from markupsafe import Markup
 
 from residua._base.public import public_name
 from residua._base.words import some
+
+_NAME = re.compile(r"\S*\w[./\\_]\w")
 
 
 def percent(rate: float, count: int = 0) -> str:
@@ -42,8 +45,9 @@ def duration(seconds: float) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return text with a capital and a full stop."""
-    return text[:1].upper() + text[1:].rstrip(".") + "." if text else ""
+    """Return text with a capital and a full stop; a file name at its beginning keeps its case."""
+    first = text[:1] if _NAME.match(text) else text[:1].upper()
+    return first + text[1:].rstrip(".") + "." if text else ""
 
 
 def shown(value: Any) -> str:

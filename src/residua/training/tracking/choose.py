@@ -40,7 +40,9 @@ def choose_trackers(track: Track, folder: Path) -> dict[str, Tracker]:
     for entry in entries:
         if isinstance(entry, str) and entry not in _KNOWN:
             known = f"one of {', '.join(NAMES)}"
-            raise InputError(f"track={entry!r}", known, did_you_mean(entry, NAMES) or f"Use track={NAMES[-1]!r}")
+            raise InputError(
+                f"track={entry!r}", known, did_you_mean(entry, NAMES, least=0.6) or f"Use track={NAMES[-1]!r}"
+            )
     for entry in entries:
         if isinstance(entry, str):
             chosen[entry] = _KNOWN[entry](folder)

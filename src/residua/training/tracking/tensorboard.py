@@ -22,6 +22,7 @@ class TensorBoardTracker:
     """
 
     def __init__(self, folder: Path) -> None:
+        package("tensorboard", "tensorboard")  # names the package, not a module of it, where it is missing
         self._records = package("tensorboard.summary.writer.record_writer", "tensorboard")
         self._events = package("tensorboard.compat.proto.event_pb2", "tensorboard")
         self._summaries = package("tensorboard.compat.proto.summary_pb2", "tensorboard")

@@ -21,9 +21,11 @@ from residua.evaluation.measures.ensemble import Ensemble, Member, Pair
 from residua.evaluation.measures.metrics import wilson
 from residua.evaluation.measures.significance import mcnemar
 from residua.evaluation.measures.slices import Slice
+from residua.evaluation.report import text
 from residua.evaluation.report.diagrams import reliability_diagram
 from residua.evaluation.report.findings import CalibrationFindings
 from residua.evaluation.report.report import Report
+from residua.evaluation.report.sections import curves
 from residua.evaluation.report.study_section import FinishedStudy
 from residua.figures.attributes import alone
 from residua.figures.lines import Series, line_chart
@@ -211,3 +213,13 @@ def test_every_figure_of_a_report_is_drawn_in_colour_when_saved_alone(program: s
         found = pixels(alone(figure), program).reshape(-1, 3)
         assert (found == rgb("paper")).all(axis=1).mean() > 0.5
         assert (found.max(axis=1) < 20).mean() < 0.002, "marks without colour are black"
+
+
+def test_a_file_name_keeps_its_case_at_the_beginning_of_a_sentence() -> None:
+    assert text.sentence("labels.csv: path from column path") == "labels.csv: path from column path."
+    assert text.sentence("the crop is large") == "The crop is large."
+
+
+def test_of_equal_epochs_the_one_of_least_loss_is_the_best() -> None:
+    rows = [{"epoch": 1, "val_top1": 0.5, "val_loss": 2.0}, {"epoch": 2, "val_top1": 0.5, "val_loss": 1.0}]
+    assert curves._best(rows, "val_top1") == (0.5, 2)

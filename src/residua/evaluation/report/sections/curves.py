@@ -131,11 +131,12 @@ def _spans_decades(series: Sequence[Series]) -> bool:
 
 
 def _best(history: History, key: str) -> tuple[float, float] | None:
-    known = [(row[key], -row["epoch"]) for row in history if row.get(key) is not None]
+    """Return the best value and its epoch; of equal ones that of the least loss, as training chooses."""
+    known = [row for row in history if row.get(key) is not None]
     if not known:
         return None
-    top, epoch = max(known)
-    return top, -epoch
+    best = max(known, key=lambda row: (row[key], -(row.get("val_loss") or 0.0)))
+    return best[key], best["epoch"]
 
 
 def _cell(value: Any) -> str:

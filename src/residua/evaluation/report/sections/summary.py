@@ -12,6 +12,7 @@ from residua._base.words import agree
 from residua.evaluation.measures.calibration import Calibration
 from residua.evaluation.measures.metrics import ClassMetrics
 from residua.evaluation.report.findings import Findings
+from residua.evaluation.report.headline import headline
 from residua.evaluation.report.matrix import confused_pairs
 from residua.evaluation.report.sections.section import Link, Subject
 from residua.evaluation.report.text import data_name, duration, listed, number, percent, scaled, sentence
@@ -76,13 +77,18 @@ class SummarySection:
     @classmethod
     def of(cls, findings: Findings) -> Self:
         """Return the section of these findings."""
-        name, value, (low, high), baseline = _headline(findings)
+        first = headline(findings)
+        name, value, (low, high) = (
+            "balanced accuracy" if first.balanced else "top-1 accuracy",
+            first.value,
+            first.interval,
+        )
         seconds = findings.history[-1].get("seconds") if findings.history else None
         return cls(
             measure=name,
             rate=percent(value, findings.count),
             interval=(percent(low, findings.count), percent(high, findings.count)),
-            scale=interval_bar(value, low, high, baseline, name),
+            scale=interval_bar(value, low, high, first.baseline, name),
             recalls=tuple(_recalls(findings)) if findings.uneven else (),
             count=findings.count,
             split=findings.split,
@@ -100,14 +106,6 @@ class SummarySection:
             figures=tuple(_figures(findings)),
             costs=tuple(costs(findings)),
         )
-
-
-def _headline(findings: Findings) -> tuple[str, float, tuple[float, float], float]:
-    """Return what is stated first: its name, value, interval, and its value for always the most frequent class."""
-    if not findings.uneven or findings.balanced_accuracy_interval is None:
-        return "top-1 accuracy", findings.top1, findings.top1_interval, findings.baseline
-    present = sum(row.support > 0 for row in findings.per_class)
-    return "balanced accuracy", findings.balanced_accuracy, findings.balanced_accuracy_interval, 1 / present
 
 
 def _recalls(findings: Findings) -> list[tuple[str, str, int]]:
