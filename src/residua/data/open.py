@@ -239,15 +239,22 @@ def _with_validation(dataset: Dataset) -> Dataset:
     how = "each label by its share" if several else "class by class"
     if train.groups is not None:
         how = f"whole groups, {'labels' if several else 'classes'} as even as they allow"
+    share = _share(len(held) / len(train), dataset.val_fraction)
     note = (
         f"no validation split was given: {len(held)} of the {counted(len(train), 'training image')} "
-        f"({dataset.val_fraction:.0%}, {how}, seed {dataset.seed}) {agree(len(held), 'was', 'were')} set aside"
+        f"({share}, {how}, seed {dataset.seed}) {agree(len(held), 'was', 'were')} set aside"
     )
     notes = [*dataset.notes, note]
     if len(absent):
         notes.append("too few images to validate: " + ", ".join(dataset.classes[c] for c in absent.tolist()))
     ordered = {**parts, **{name: split for name, split in dataset.splits.items() if name != "train"}}
     return dataclasses.replace(dataset, splits=ordered, notes=tuple(notes))
+
+
+def _share(held: float, wanted: float) -> str:
+    """Return "10%", or "13% for val_fraction 10%" where whole images and groups come no nearer."""
+    share, asked = f"{held:.0%}", f"{wanted:.0%}"
+    return share if share == asked else f"{share} for val_fraction {asked}"
 
 
 def _folded(dataset: Dataset) -> Dataset:

@@ -129,6 +129,25 @@ def test_groups_stay_together(photos: Path) -> None:
     assert abs(labels[held].sum(axis=0)[:3] / labels.sum(axis=0)[:3] - 0.25).max() < 0.08
 
 
+@pytest.mark.parametrize("size", [2, 4, 20])
+def test_groups_hold_the_stated_share_of_images_with_and_without_labels(size: int) -> None:
+    labels = (np.random.default_rng(0).random((400, 2)) < [0.5, 0.3]).astype(np.int64)
+    unlabelled = ~labels.any(axis=1)
+    _, held = held_out(labels, np.arange(400) // size, 0.1, 0)
+    assert len(held) == 40
+    assert unlabelled[held].sum() == pytest.approx(0.1 * unlabelled.sum(), abs=1)
+    assert labels[held].sum(axis=0) == pytest.approx(0.1 * labels.sum(axis=0), abs=2)
+
+
+def test_the_note_states_the_share_that_groups_allow(photos: Path) -> None:
+    lines = (photos / "labels.csv").read_text().splitlines()
+    rows = [f"{line},{number // 4}" for number, line in enumerate(lines[1:])]
+    (photos / "grouped.csv").write_text("\n".join([f"{lines[0]},group", *rows]))
+    dataset = open_dataset(photos / "PHOTOS", labels=photos / "grouped.csv", val_fraction=0.1)
+    assert len(dataset.splits["val"]) == 4
+    assert any("4 of the 12 training images (33% for val_fraction 10%, whole groups" in n for n in dataset.notes)
+
+
 def test_mixed_images_have_the_labels_of_both() -> None:
     augment = Augment(AugmentSpec(mixup=1.0, flip=False), 3, default_preprocess(8))
     torch = pytest.importorskip("torch")

@@ -18,8 +18,9 @@ _DIGITS = 9  # that decide between groups: the last ones depend on the order of 
 def stratify_groups(labels: Labels, groups: Labels, fraction: float, seed: int) -> tuple[Labels, Labels]:
     """Split 0..N-1 into (kept, held), each ascending, without parting a group.
 
-    About `fraction` of each class is held, as near as whole groups come. Every class stays in what is kept. At least
-    one group is held where that leaves every class.
+    About `fraction` of each class and of all images is held, as near as whole groups come; images without a label
+    count as a class of their own. Every class stays in what is kept. At least one group is held where that leaves
+    every class.
 
     Args:
         labels: (N,) classes, or (N, K) of 0 and 1 where an image may have several.
@@ -27,16 +28,16 @@ def stratify_groups(labels: Labels, groups: Labels, fraction: float, seed: int) 
         fraction: to hold, in [0, 1).
         seed: decides between what is equal.
     """
-    counts, members = _tabulate(labels, groups)
-    bins = _allot(counts, np.array([1 - fraction, fraction]), seed)
-    held = bins == 1
+    table, members = _tabulate(labels, groups)
+    held = _allot(table, np.array([1 - fraction, fraction]), seed) == 1
+    counts, sizes = table[:, : labels.shape[1] if labels.ndim == 2 else -1], table[:, -1]
     for column in range(counts.shape[1]):
         if counts[:, column].any() and not counts[~held, column].any():
             with_class = np.flatnonzero(held & (counts[:, column] > 0))
-            held[with_class[np.argmin(counts[with_class].sum(1))]] = False
+            held[with_class[np.argmin(sizes[with_class])]] = False
     if not held.any():
         spare = [row for row in range(len(counts)) if (counts.sum(0) - counts[row] >= (counts.sum(0) > 0)).all()]
-        smallest = sorted(spare, key=lambda row: int(counts[row].sum()))[:1]
+        smallest = sorted(spare, key=lambda row: int(sizes[row]))[:1]
         held[smallest] = True
     chosen = held[members]
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
@@ -51,31 +52,39 @@ def allot_groups(labels: Labels, groups: Labels, count: int, seed: int) -> Label
         count: of bins.
         seed: decides between what is equal.
     """
-    counts, members = _tabulate(labels, groups)
-    bins: Labels = _allot(counts, np.full(count, 1 / count), seed)[members]
+    table, members = _tabulate(labels, groups)
+    bins: Labels = _allot(table, np.full(count, 1 / count), seed)[members]
     return bins
 
 
 def _tabulate(labels: Labels, groups: Labels) -> tuple[npt.NDArray[np.float64], Labels]:
-    """Return images per group and class (G, K), and the row of each image's group (N,)."""
+    """Return images per group and class, those of all classes in the last column, and each image's row (N,).
+
+    Of images that may have several labels, the last column but one counts those without any.
+    """
     names, rows = np.unique(groups, return_inverse=True)
     if labels.ndim == 2:
-        sums = np.zeros((len(names), labels.shape[1]))
-        np.add.at(sums, rows, labels)
-        return sums, rows.astype(np.int64)
-    _, columns = np.unique(labels, return_inverse=True)
-    counts = np.zeros((len(names), int(columns.max()) + 1))
-    np.add.at(counts, (rows, columns), 1)
-    return counts, rows.astype(np.int64)
+        table = np.zeros((len(names), labels.shape[1] + 2))
+        np.add.at(table[:, :-2], rows, labels)
+        table[:, -2] = np.bincount(rows, ~labels.any(axis=1))
+    else:
+        _, columns = np.unique(labels, return_inverse=True)
+        table = np.zeros((len(names), int(columns.max()) + 2))
+        np.add.at(table, (rows, columns), 1)
+    table[:, -1] = np.bincount(rows)
+    return table, rows.astype(np.int64)
 
 
-def _allot(counts: npt.NDArray[np.float64], shares: npt.NDArray[np.float64], seed: int) -> Labels:
+def _allot(table: npt.NDArray[np.float64], shares: npt.NDArray[np.float64], seed: int) -> Labels:
     """Return the bin of each group: the largest are placed first, each where it is missed most; then moves and swaps.
 
-    What becomes least is the sum over bins and classes of (images - wanted)² / images of the class, and the same of
-    all images.
+    What becomes least is the sum over bins and columns of (images - wanted)² / images of the column.
+
+    Args:
+        table: (G, K), images per group and class, those of all classes in the last column.
+        shares: (B,), of each bin.
+        seed: decides between what is equal.
     """
-    table = np.concatenate([counts, counts.sum(1, keepdims=True)], axis=1)
     scale = table / np.maximum(table.sum(0), 1)
     excess = -shares[:, None] * table.sum(0)
     shuffled = order(seed, 0, len(table))
