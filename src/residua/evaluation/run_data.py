@@ -18,6 +18,7 @@ from residua.data.corrections import Corrections
 from residua.data.dataset import Dataset, Split
 from residua.data.decode import FORMATS
 from residua.data.open import open_data, recorded_table, reopen
+from residua.data.sources.table import read_labelled
 from residua.data.tables.label_table import LabelTable
 from residua.specs.fields import BadPolicy
 from residua.weights.bundle.signed import is_bundle
@@ -190,7 +191,8 @@ def with_labels_of(run: Run, dataset: Dataset, split: Split, *, partial: bool = 
         partial: whether the data may lack classes of the run, which then have no images.
 
     Raises:
-        InputError: the data has classes that the run does not know, or lacks some; both lists are named.
+        InputError: the data has classes that the run does not know, or lacks some; both lists are named. Of a table
+            the rows with unknown labels are named.
     """
     if dataset.multilabel != (run.multilabel is not None):
         kinds = ("one label", "several labels")[:: -1 if dataset.multilabel else 1]
@@ -200,6 +202,8 @@ def with_labels_of(run: Run, dataset: Dataset, split: Split, *, partial: bool = 
             "Name the table of the labels: labels=FILE.csv" if run.multilabel else "Give images of one label each",
         )
     ours, theirs = set(run.classes), set(dataset.classes)
+    if theirs - ours and dataset.table is not None:
+        raise _unknown_labels(run, dataset, theirs - ours)
     if theirs - ours or (ours - theirs and not partial):
         raise _other_classes(run, f"the classes of {dataset.given}", "the data", dataset.classes, _OTHER_DATA)
     index_of = {name: index for index, name in enumerate(run.classes)}
@@ -209,6 +213,22 @@ def with_labels_of(run: Run, dataset: Dataset, split: Split, *, partial: bool = 
         labels[:, order] = split.labels
         return replace(split, labels=labels)
     return replace(split, labels=order[split.labels])
+
+
+def _unknown_labels(run: Run, dataset: Dataset, unknown: set[str]) -> InputError:
+    assert dataset.table is not None
+    table = LabelTable(dataset.table.file, **dataset.table.columns)
+    labelled = read_labelled(Path(dataset.location or dataset.given), table, dataset.multilabel)
+    rows = [
+        f"{each.row}: {some(sorted(own), 3)}"
+        for each in labelled.rows
+        if (own := unknown & set(each.row.labels if dataset.multilabel else (each.row.label,)))
+    ]
+    return InputError(
+        f"{table.file}: {counted(len(rows), 'row')} with labels that {run.folder} does not know: {some(rows, 5, '; ')}",
+        f"the {counted(len(run.classes), 'label')} of the run: {some(sorted(run.classes), 12)}",
+        "Correct these rows, or leave the labels or the rows out",
+    )
 
 
 def refuse_other_classes(run: Run, first: Run) -> None:

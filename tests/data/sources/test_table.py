@@ -179,7 +179,20 @@ def test_what_leaves_the_data_and_the_folder_of_the_table_is_said(photos: Path, 
 def test_images_without_a_row_are_counted(photos: Path) -> None:
     table = written(photos / "t.csv", "path,label", rows(photos)[:-2])
     notes = open_dataset(photos, labels=table).notes
-    assert any("2 images of the data stand in no row and left out: p22.jpg, p23.jpg" in note for note in notes)
+    assert any("2 images of the data stand in no row and are left out: p22.jpg, p23.jpg" in note for note in notes)
+
+
+def test_skipping_covers_no_bad_values(photos: Path) -> None:
+    table = written(photos.parent / "t.csv", "path,label", [*rows(photos), "p00.jpg,", "gone.jpg,cat"])
+    for on_bad in ("refuse", "skip"):
+        refused(photos, "row 26", "on_bad='skip' leaves out rows that name no image, not", labels=table, on_bad=on_bad)
+
+
+def test_a_bar_separates_no_labels_and_a_note_states_it(photos: Path) -> None:
+    table = written(photos.parent / "t.csv", "path,label", [*rows(photos)[:-1], "p23.jpg,cat|dog"])
+    dataset = open_dataset(photos, labels=table, val_fraction=0)
+    assert "cat|dog" in dataset.classes
+    assert "t.csv: 'cat|dog' is one label; ';' separates several, and '|' does not" in dataset.notes
 
 
 def test_a_row_that_is_repeated_counts_once(photos: Path) -> None:

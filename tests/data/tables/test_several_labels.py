@@ -61,10 +61,20 @@ def test_a_column_per_label_states_the_same(photos: Path) -> None:
     assert label_table("columns.csv", {"labels": "a;b"}).to_dict()["labels"] == "a;b"
 
 
+def test_a_column_may_hold_fractions_and_words(photos: Path) -> None:
+    (photos / "t.csv").write_text("path,a,b\n00,1.0,False\n01,0.0,TRUE\n02,1,0\n")
+    dataset = open_dataset(photos / "PHOTOS", labels=photos / "t.csv", columns="labels=a;b", val_fraction=0)
+    assert dataset.splits["train"].labels.tolist() == [[1, 0], [0, 1], [1, 0]]
+
+
 @pytest.mark.parametrize(
     ("text", "columns", "reason"),
     [
         ("path,a,b\n00,1,2\n", "labels=a;b", r"row 2 \(b: '2'\)"),
+        ("path,a,b\n00,1,\n01,0,1\n", "labels=a;b", r"row 2 \(b: empty\)"),
+        ("path,a,b\n00,1,yes\n01,0,1\n", "labels=a;b", r"row 2 \(b: 'yes'\)"),
+        ("path,x,a,b\n00,7,1,\n01,3,0.0,true\n", "", "or a column of 0 and 1 per label. .*columns='labels=a;b'"),
+        ("path,x,a,b\n00,7,1,4\n01,3,0,1\n", "", "columns='label=NAME'"),
         ("path,a,b\n00,1,0\n01,1,0\n", "labels=a;b", "no training image has b"),
         ("path,a,b\n00,1,0\n", "labels=a;d", "labels=d"),
         ("path,a,b\n00,1,0\n", "labels=a;a", "a twice"),

@@ -106,8 +106,12 @@ def test_other_data_needs_a_table_of_all_labels(labels_run: Path, digit_pairs: P
     assert judged.count == 3
     assert judged.predictions.columns()["labels"][2] == ""
     other.write_text("path,label\ntest001.png,3;cat\n")
-    with pytest.raises(InputError, match="cat, which the run does not know"):
+    with pytest.raises(
+        InputError, match=r"1 row with labels that .* does not know: row 2 \(test001.png\): cat"
+    ) as caught:
         evaluate(labels_run, digit_pairs / "PHOTOS", labels=other)
+    assert "folder" not in caught.value.remedy
+    assert "does not have" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

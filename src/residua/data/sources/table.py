@@ -72,7 +72,7 @@ def read_labelled(path: Path, table: LabelTable, multilabel: bool | None = None)
     if not file.exists() and (path / file).exists():
         raise InputError(f"labels={file}, which does not exist", "a table", f"Did you mean {path / file}?")
     cells = read_cells(file)
-    columns = settle_columns(table, cells.header)
+    columns = settle_columns(table, cells.header, (row for _, row in cells.rows))
     if not cells.rows:
         raise InputError(f"{file}, which has no rows", "a row for each image", "Add rows below the first line")
     several = has_several(cells, columns) if multilabel is None else multilabel
@@ -82,6 +82,8 @@ def read_labelled(path: Path, table: LabelTable, multilabel: bool | None = None)
     ordered = sorted(location.rows, key=lambda each: (str(each.file).split(os.sep), each.row.number))
     faults += conflicts([(each.row, each.file) for each in ordered])
     notes = [*columns.notes, *[f"{file.name}: {note}" for note in notes]]
+    if barred := next((label for row in rows for label in row.labels if "|" in label.strip("|")), ""):
+        notes.append(f"{file.name}: {barred!r} is one label; {SEPARATOR!r} separates several, and '|' does not")
     if location.base not in (path, file.parent):
         notes.append(f"the paths of {file.name} are relative to {location.base.relative_to(path)}")
     if location.outside:
@@ -94,7 +96,7 @@ def read_labelled(path: Path, table: LabelTable, multilabel: bool | None = None)
     unnamed = [str(image.relative_to(path)) for image in images if str(image) not in used]
     if unnamed:
         count = counted(len(unnamed), "image of the data stands", "images of the data stand")
-        notes.append(f"{count} in no row and left out: {some(unnamed, 3)}")
+        notes.append(f"{count} in no row and {agree(len(unnamed), 'is', 'are')} left out: {some(unnamed, 3)}")
     notes += Listing(system=listing.system, runs=listing.runs).left_out()
     missing = tuple(f"{row}: {reason}" for row, reason in location.missing)
     record = TableRecord(str(file.absolute()), cells.sha256, columns.to_dict())
@@ -142,7 +144,7 @@ def open_table(
         raise InputError(
             f"{table.file}: {'; '.join(problems) or 'no row names an image'}",
             "one row per image, with a path below the data or below the folder of the table, and a label",
-            "Correct these rows" + (", or set on_bad='skip'" if labelled.missing and on_bad == "refuse" else ""),
+            "Correct these rows" + _whether_skipped(labelled, on_bad),
         )
     learnt = [each.row for each in labelled.rows if each.row.part == "train" or partial]
     classes = tuple(sorted({label for row in learnt for label in _labels_of(row, labelled)}))
@@ -188,6 +190,13 @@ def open_table(
         location=str(path.resolve()),
         table=labelled.record,
     )
+
+
+def _whether_skipped(labelled: LabelledImages, on_bad: BadPolicy) -> str:
+    """Return what a remedy adds on `on_bad`, which leaves out rows that name no image and hides no other fault."""
+    if labelled.faults and (labelled.missing or on_bad == "skip"):
+        return ": on_bad='skip' leaves out rows that name no image, not rows with bad values"
+    return ", or set on_bad='skip'" if labelled.missing and on_bad == "refuse" else ""
 
 
 def _labels_of(row: Row, labelled: LabelledImages) -> tuple[str, ...]:

@@ -18,9 +18,9 @@ _DIGITS = 9  # that decide between groups: the last ones depend on the order of 
 def stratify_groups(labels: Labels, groups: Labels, fraction: float, seed: int) -> tuple[Labels, Labels]:
     """Split 0..N-1 into (kept, held), each ascending, without parting a group.
 
-    About `fraction` of each class and of all images is held, as near as whole groups come; images without a label
-    count as a class of their own. Every class stays in what is kept. At least one group is held where that leaves
-    every class.
+    About `fraction` of each class and of all images is held, as near as whole groups come. Images without a label
+    are a class of their own there. Every other class stays in what is kept. At least one group is held where that
+    leaves every class.
 
     Args:
         labels: (N,) classes, or (N, K) of 0 and 1 where an image may have several.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ _USUAL = {
 }
 SEPARATOR = ";"
 """Stands between several labels of one image, and between the columns that state a label each."""
+
+TRUTH = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+"""What a cell of a column that states one label may hold, in lower case, and whether the image then has the label."""
 
 # Columns that tell of images which belong together, and are no groups until somebody calls them so.
 _LIKE_GROUPS = ("patient", "patientid", "subject", "subjectid", "product", "productid", "burst", "burstid", "sequence")
@@ -143,10 +146,15 @@ class Columns:
         return {role: getattr(self, role) for role in ROLES if getattr(self, role)}
 
 
-def settle_columns(table: LabelTable, header: Sequence[str]) -> Columns:
+def settle_columns(table: LabelTable, header: Sequence[str], rows: Iterable[Sequence[str]] = ()) -> Columns:
     """Find the columns: those that are named, then those of usual names.
 
     Where one of two columns is that of the paths, the other is that of the labels.
+
+    Args:
+        table: names the columns.
+        header: the columns that there are.
+        rows: cells, which only the remedy of an error looks at: columns of 0 and 1 may be labels.
 
     Raises:
         InputError: a column is missing, named twice or for two purposes.
@@ -165,10 +173,12 @@ def settle_columns(table: LabelTable, header: Sequence[str]) -> Columns:
         columns["label"] = next(column for column in header if column != columns["path"])
     missing = [role for role in ("path", "label") if not columns[role]]
     if missing:
+        flags = [] if "path" in missing else _of_truth(header, rows, set(columns.values()))
         raise InputError(
             f"{table.file} with columns {some(header)}: none is named like {' or '.join(missing)}",
-            "a column of paths and a column of labels",
-            f"Name it: columns='{missing[0]}=NAME'",
+            "a column of paths and a column of labels" + ", or a column of 0 and 1 per label" * bool(flags),
+            f"Name {'them' if flags else 'it'}: columns='"
+            + (f"labels={SEPARATOR.join(flags)}'" if flags else f"{missing[0]}=NAME'"),
         )
     used = [column for column in columns.values() if column]
     if twice := next((column for column in used if used.count(column) > 1), ""):
@@ -182,6 +192,20 @@ def settle_columns(table: LabelTable, header: Sequence[str]) -> Columns:
     if like and not columns["group"]:
         notes.append(f"column {like[0]} of {name} keeps no images together, since it is not named as that of groups")
     return Columns(**columns, notes=tuple(notes))
+
+
+def _of_truth(header: Sequence[str], rows: Iterable[Sequence[str]], used: Container[str]) -> list[str]:
+    """Return the columns that hold 0 and 1 alone, empty cells aside, where there are several of them."""
+    values: list[set[str]] = [set() for _ in header]
+    for row in rows:
+        for column, cell in zip(values, row, strict=False):
+            column.add(cell.strip().casefold())
+    flags = [
+        name
+        for name, cells in zip(header, values, strict=True)
+        if name not in used and set() < cells - {""} <= {*TRUTH}
+    ]
+    return flags if len(flags) > 1 and not any("," in name or SEPARATOR in name for name in flags) else []
 
 
 def _of_labels(table: LabelTable, header: Sequence[str], columns: dict[str, str]) -> Columns:

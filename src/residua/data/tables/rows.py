@@ -10,10 +10,7 @@ from pathlib import Path
 from residua._base.words import counted, some
 from residua.data.sources.parts import part_named
 from residua.data.tables.cells import Cells
-from residua.data.tables.label_table import SEPARATOR, Columns
-
-_VALUES = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
-"""What a cell of a column that states one label may hold, in lower case, and whether the image then has the label."""
+from residua.data.tables.label_table import SEPARATOR, TRUTH, Columns
 
 
 @dataclass(frozen=True)
@@ -91,11 +88,12 @@ def read_rows(cells: Cells, columns: Columns, *, multilabel: bool = False) -> tu
             continue
         stated = {role: cell[index].strip() for role, index in at.items()}
         label = stated.get("label", "")
-        if odd := [name for name in names if cell[of_label[name]].strip().casefold() not in _VALUES]:
-            wrong["value"].append(f"row {number} ({odd[0]}: {cell[of_label[odd[0]]].strip()[:40]!r})")
+        if odd := [name for name in names if cell[of_label[name]].strip().casefold() not in TRUTH]:
+            value = cell[of_label[odd[0]]].strip()[:40]
+            wrong["value"].append(f"row {number} ({odd[0]}: {repr(value) if value else 'empty'})")
             continue
         if multilabel:
-            present = [name for name in names if _VALUES[cell[of_label[name]].strip().casefold()]]
+            present = [name for name in names if TRUTH[cell[of_label[name]].strip().casefold()]]
             label = SEPARATOR.join(sorted({*present, *(each.strip() for each in label.split(SEPARATOR))} - {""}))
         row = Row(number, stated["path"], label, stated.get("split", "train"), stated.get("group", ""))
         reason = _reason(row, columns, multilabel=multilabel)
@@ -107,7 +105,7 @@ def read_rows(cells: Cells, columns: Columns, *, multilabel: bool = False) -> tu
         "length": "has more or fewer values than there are columns",
         "empty": "names no image",
         "label": "has no label",
-        "value": "holds in the column of a label something else than 0 or 1",
+        "value": "holds in the column of a label something else than 0, 1, false or true",
         "part": "has a part that is none of train, val and test",
         "group": "has no group",
         "null": "holds a null character",
