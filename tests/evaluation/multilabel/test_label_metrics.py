@@ -77,7 +77,10 @@ def test_no_threshold_has_a_greater_f1(case: str) -> None:
         if not truth.any():
             assert threshold == 0.5
             continue
-        best = max(oracle.f1_score(truth, scores >= other) for other in np.append(np.unique(scores), 2))
+        # scikit-learn's function takes milliseconds for each of thousands of thresholds: 2 TP / (positives + answers).
+        others = np.append(np.unique(scores), 2)[:, None]
+        answers = scores >= others
+        best = (2 * (answers & (truth == 1)).sum(1) / (truth.sum() + answers.sum(1))).max()
         assert oracle.f1_score(truth, scores >= threshold) == pytest.approx(best, abs=1e-12)
         # Half way between two images: neither is at the border.
         assert not np.isclose(scores, threshold, rtol=0, atol=1e-12).any()
