@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
@@ -86,8 +86,9 @@ def read_index(folder: Path) -> Index | None:
     entries = document["shardlist"]
     if "classes" not in document or not all({"filesize", "sha256", "part"} <= entry.keys() for entry in entries):
         return None
-    names = [field.name for field in fields(Shard)]
-    shards = tuple(Shard(**{name: entry[name] for name in names}) for entry in entries)  # type: ignore[literal-required]
+    shards = tuple(
+        Shard(entry["url"], entry["nsamples"], entry["filesize"], entry["sha256"], entry["part"]) for entry in entries
+    )
     if outside := [shard.url for shard in shards if Path(shard.url).name != shard.url]:
         raise InputError(f"{path} names {outside[0]!r}", "files of its own folder", "Do not trust this index")
     return Index(tuple(document["classes"]), shards)

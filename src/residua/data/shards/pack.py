@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict
 
+import numpy as np
 from PIL import Image
 
 from residua._base.console import Progress
@@ -142,7 +143,7 @@ def _plans(split: Split, shard_bytes: int) -> list[_Plan]:
         raise InputError(f"{len(starts):,} shards of {split.name}", f"at most {_MOST_SHARDS:,}", "Make them larger")
     # Within a shard in the order of the data: neighbours on the disk are read together.
     return [
-        _Plan(f"{split.name}-{number:06d}.tar", split, sorted(shuffled[start : start + size]))  # type: ignore[arg-type]
+        _Plan(f"{split.name}-{number:06d}.tar", split, np.sort(shuffled[start : start + size]))
         for number, start in enumerate(starts)
     ]
 

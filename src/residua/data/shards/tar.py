@@ -65,10 +65,11 @@ def read_members(path: Path) -> Members:
         if not text:
             members.unlabelled.append(image[0])
             return
-        for values, value in zip(
-            (members.names, members.offsets, members.sizes, members.labels), (*image, text), strict=True
-        ):
-            values.append(value)  # type: ignore[attr-defined]
+        name, offset, count = image
+        members.names.append(name)
+        members.offsets.append(offset)
+        members.sizes.append(count)
+        members.labels.append(text)
 
     try:
         with tarfile.open(path, "r:") as archive:
