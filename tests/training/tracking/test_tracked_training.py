@@ -159,6 +159,7 @@ def test_the_command_replays(
     assert wandb.codes == [0]
     assert main(["track", "replay", str(tmp_path), "--to", "wandb"]) == 2
     assert main(["track", "replay", str(finished), "--to", "wnadb"]) == 2
+    assert "Given: --to wnadb" in capsys.readouterr().err
     assert main(["track", "replay", str(finished)]) == 2
     wandb.init = None  # type: ignore[assignment, method-assign]
     assert main(["track", "replay", str(finished), "--to", "wandb"]) == 1

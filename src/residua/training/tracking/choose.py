@@ -24,12 +24,13 @@ _KNOWN: dict[str, Callable[[Path], Tracker]] = {
 NAMES = tuple(_KNOWN)
 
 
-def choose_trackers(track: Track, folder: Path) -> dict[str, Tracker]:
+def choose_trackers(track: Track, folder: Path, field: str = "track") -> dict[str, Tracker]:
     """Return the trackers of a run by name; an object is called by its class. Imports the packages of those named.
 
     Args:
         track: None for none.
         folder: of the run.
+        field: what errors call the argument.
 
     Raises:
         InputError: an unknown name, a package that is not installed, or an object that lacks a method.
@@ -41,7 +42,7 @@ def choose_trackers(track: Track, folder: Path) -> dict[str, Tracker]:
         if isinstance(entry, str) and entry not in _KNOWN:
             known = f"one of {', '.join(NAMES)}"
             raise InputError(
-                f"track={entry!r}", known, did_you_mean(entry, NAMES, least=0.6) or f"Use track={NAMES[-1]!r}"
+                f"{field}={entry!r}", known, did_you_mean(entry, NAMES, least=0.6) or f"Use {field}={NAMES[-1]!r}"
             )
     for entry in entries:
         if isinstance(entry, str):
@@ -51,7 +52,7 @@ def choose_trackers(track: Track, folder: Path) -> dict[str, Tracker]:
             lacking = [method for method in METHODS if not callable(getattr(entry, method, None))]
             if lacking or isinstance(entry, type):
                 raise InputError(
-                    f"track has {name} {entry!r:.80}, " + (f"without {', '.join(lacking)}" if lacking else "a class"),
+                    f"{field} has {name} {entry!r:.80}, " + (f"without {', '.join(lacking)}" if lacking else "a class"),
                     f"an object with the methods {', '.join(METHODS)}",
                     "Give an object of the protocol residua.training.tracking.tracker.Tracker",
                 )

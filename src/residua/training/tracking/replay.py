@@ -64,7 +64,7 @@ def replay(run: str | Path, to: Track) -> Replay:
     bundle = load_bundle(folder)
     if not is_finished(folder):
         raise InputError(f"{folder}, which has not finished training", "a finished run", "Resume it first: resume=True")
-    trackers = choose_trackers(to, folder)
+    trackers = choose_trackers(to, folder, "to")
     if not trackers:
         raise InputError("no tracker to send the run to", f"one of {', '.join(NAMES)}", "For example to='wandb'")
     lines: list[dict[str, Any]] = [dict(line) for line in read_json_lines(folder / HISTORY_FILE, _Line)]
