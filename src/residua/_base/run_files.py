@@ -15,6 +15,9 @@ CHECKPOINTS = "checkpoints"
 ORIGIN = Path(CHECKPOINTS) / "origin.json"
 """What a resumption repeats."""
 
+IMAGE_DIGESTS = Path(CHECKPOINTS) / "images.npz"
+"""The digest of each image that the run had, in any part."""
+
 FOLDS_FILE = "folds.json"
 """Stands in the folder of a cross-validation, beside the runs of its folds."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from residua._base.words import agree, counted, some
 from residua.cli.robustness import print_corruptions, print_shift
@@ -20,6 +21,7 @@ _SLICES_SHOWN = 40  # about a screen
 
 def print_report(result: Report) -> None:
     """Print the findings of an evaluation for people."""
+    _print_warning(result.data)
     low, high = result.top1_interval
     say(
         f"{result.name} on {result.data['given']}, {result.split}: {counted(result.count, 'image')}, "
@@ -96,6 +98,12 @@ def print_report(result: Report) -> None:
     )
 
 
+def _print_warning(data: Mapping[str, Any]) -> None:
+    """State first that scored images were trained on: the rates below mean less then."""
+    if sentence := data.get("warning"):
+        say(f"WARNING: {sentence}")
+
+
 def _print_unknown(result: Report) -> None:
     if (effect := result.rejection) is not None:
         right = "" if effect.accuracy is None else f"; of the others {percent(effect.accuracy)} right"
@@ -152,6 +160,7 @@ def print_label_report(result: MultilabelReport) -> None:
     """Print a report: the rates, the notes, and a row per label, the weakest first."""
     from residua.evaluation.multilabel.label_sections import how_chosen, weakest_first
 
+    _print_warning(result.data)
     say(
         f"{result.name} on {result.data['given']}, {result.split}: {counted(result.count, 'image')}, "
         f"{counted(len(result.classes), 'label')}, several an image"

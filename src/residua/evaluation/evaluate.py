@@ -173,7 +173,7 @@ def evaluate(
         network=explainer.model,
         network_classes=explainer.classes,
         fitted=first.calibration if single else None,
-        data=dataset.describe(full=full_provenance) | facts(first, scorer, notes, full=full_provenance),
+        data=dataset.describe(full=full_provenance) | facts(runs, scorer, notes, full=full_provenance),
         root=Path(dataset.location) if dataset.location else None,
     )
     return replace(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from residua.data.dataset import public_description
+from residua.evaluation.scores.copies import Copies, count_copies
 from residua.evaluation.scores.scorer import Scorer
 from residua.evaluation.scores.seen import chose_epoch
 from residua.weights.run import Run
@@ -29,11 +30,32 @@ def relation(chosen: str, *, own_data: bool, recipe: dict[str, Any] | None = Non
     return held_out
 
 
-def facts(run: Run, scorer: Scorer, notes: Sequence[str], *, full: bool) -> dict[str, Any]:
-    """Return what a report adds to the description of its data."""
+def facts(runs: Sequence[Run], scorer: Scorer, notes: Sequence[str], *, full: bool) -> dict[str, Any]:
+    """Return what a report adds to the description of its data.
+
+    `copies` names each run of which it is known how many of the scored images its own data holds, with that number.
+    `warning` is a sentence where there are some.
+    """
+    run = runs[0]
     dataset, trained = scorer.dataset, run.data if full else public_description(run.data)
+    part = dataset.splits[scorer.split]
+    copies = [(each.name, held) for each in runs if (held := count_copies(each, dataset, part)) is not None]
+    evaluated = relation(scorer.split, own_data=scorer.own, recipe=run.recipe)
+    warning = " ".join(_warning(name, held, len(part)) for name, held in copies if held.count)
     return {
-        "evaluated": relation(scorer.split, own_data=scorer.own, recipe=run.recipe),
+        "evaluated": f"{evaluated} {warning}".strip(),
         "trained_on": {key: trained[key] for key in ("given", "hash", "counts") if key in trained},
         "notes": [*dataset.describe(full=full)["notes"], *notes],
+        **({"copies": [{"run": name} | held.to_dict() for name, held in copies]} if copies else {}),
+        **({"warning": warning} if warning else {}),
     }
+
+
+def _warning(name: str, copies: Copies, scored: int) -> str:
+    whole = f"all {scored:,} images" if copies.count == scored else f"{copies.count:,} of the {scored:,} images"
+    if copies.learnt:
+        return f"{name} was trained on {whole} that are scored here, byte for byte: the result flatters it."
+    return (
+        f"The data of {name} held {whole} that are scored here, byte for byte, in its training part or another: the "
+        "result may flatter it."
+    )

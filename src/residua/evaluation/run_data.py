@@ -133,7 +133,7 @@ def open_for(
     Raises:
         InputError: the run's data is gone or has changed; nothing usable is at `data`.
     """
-    known = _placed(run)
+    known = recorded_data(run)
     own_table = recorded_table(known)
     remedy = f"Name the data: {shlex.join(['residua', 'evaluate', str(run.folder)])} DATA"
     if data is not None:
@@ -173,7 +173,7 @@ def open_for(
         ) from error
 
 
-def _placed(run: Run) -> dict[str, Any]:
+def recorded_data(run: Run) -> dict[str, Any]:
     """Return what the run records of its data, with its places on this machine; older bundles state them themselves."""
     placed = {**run.data, "location": str(run.data.get("location") or location_of_data(run.folder))}
     if "table" in placed:

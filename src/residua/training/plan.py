@@ -19,6 +19,7 @@ from residua._base.run_files import RECIPE_FILE
 from residua._base.words import agree, counted, some
 from residua.data.dataset import Dataset
 from residua.data.decoded.cache import refusal
+from residua.data.decoded.image_digests import ImageDigests, digest_images, file_names
 from residua.data.loader import Loader
 from residua.data.splitting import balanced
 from residua.data.statistics import measured
@@ -30,7 +31,6 @@ from residua.specs.edit_text import edit_words
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.training.folder.claim import record, refuse_different_content, refuse_different_names
-from residua.training.folder.image_digests import ImageDigests, digest_images, file_names
 from residua.training.folder.run_folder import checkpoints_of
 from residua.training.initial_weights import preprocess_for
 from residua.training.recipe import Recipe

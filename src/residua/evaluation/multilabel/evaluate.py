@@ -66,7 +66,7 @@ def evaluate_labels(
         run.multilabel,
         device=options.where,
         network=run.model,
-        data=dataset.describe(full=full_provenance) | facts(run, scorer, notes, full=full_provenance),
+        data=dataset.describe(full=full_provenance) | facts([run], scorer, notes, full=full_provenance),
         root=Path(dataset.location) if dataset.location else None,
     )
     return replace(

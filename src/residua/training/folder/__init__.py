@@ -1,1 +1,1 @@
-"""What stands in a run's folder: how the run was begun, who holds it, checkpoints, digests of its images."""
+"""What stands in a run's folder: how the run was begun, who holds it, checkpoints."""

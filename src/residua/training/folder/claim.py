@@ -13,7 +13,7 @@ from residua._base.errors import InputError
 from residua._base.run_files import CHECKPOINTS, LOCK_FILE
 from residua._base.words import counted, some
 from residua.data.dataset import Dataset
-from residua.training.folder.image_digests import ImageDigests, changed_names, file_names, read_digests
+from residua.data.decoded.image_digests import ImageDigests, changed_names, file_names, read_digests
 from residua.training.folder.run_folder import (
     DataRecord,
     RunRecord,

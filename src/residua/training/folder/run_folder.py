@@ -11,7 +11,7 @@ from typing import Any, NotRequired, TypedDict
 from residua._base.errors import Damaged, InputError
 from residua._base.files import write_text, writing
 from residua._base.json_file import read_json
-from residua._base.run_files import CHECKPOINTS, ORIGIN, RUN_FILES
+from residua._base.run_files import CHECKPOINTS, IMAGE_DIGESTS, ORIGIN, RUN_FILES
 from residua.data.tables.label_table import LabelTable, table_of
 from residua.specs.schema import Spec
 from residua.training.folder.checkpoint import list_checkpoints
@@ -88,7 +88,7 @@ def origin_path(folder: Path) -> Path:
 
 def digests_path(folder: Path) -> Path:
     """Return the file with the digest of each image of a run."""
-    return checkpoints_of(folder) / "images.npz"
+    return folder / IMAGE_DIGESTS
 
 
 def is_finished(folder: Path) -> bool:

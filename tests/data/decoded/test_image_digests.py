@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from residua._base.errors import Damaged, InputError
+from residua.data.decoded.image_digests import ImageDigests, digest_images, read_digests
 from residua.data.open import open_dataset
-from residua.training.folder.image_digests import ImageDigests, digest_images, read_digests
 from residua.training.folder.run_folder import digests_path, origin_path
 from residua.training.loop import train
 from residua.training.trainer import Trainer

@@ -18,7 +18,7 @@ from residua._base.words import counted
 from residua.data.dataset import Dataset
 from residua.data.decoded.contents import content_digests, file_name
 
-_BYTES = 16  # of the SHA-256 that are kept: two files alike by chance are out of reach, and 50,000 images take 800 kB
+BYTES = 16  # of the SHA-256 that are kept: two files alike by chance are out of reach, and 50,000 images take 800 kB
 _LARGEST_BYTES = 4 << 30  # room for thirty million images with names of 100 bytes
 _REMEDY = (
     "Restore it from a copy, or begin again in a different folder: out=FOLDER. Only this file can show that the images "
@@ -79,7 +79,7 @@ def read_digests(path: Path) -> ImageDigests | None:
     except (OSError, ValueError, KeyError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile):
         reason = "it was cut short or changed after it was written" if content else "it is empty"
         raise Damaged(path, reason, remedy=_REMEDY) from None
-    if digests.dtype != np.uint8 or digests.shape != (len(names), _BYTES):
+    if digests.dtype != np.uint8 or digests.shape != (len(names), BYTES):
         raise Damaged(path, f"digests of shape {digests.shape} for {counted(len(names), 'name')}", remedy=_REMEDY)
     return ImageDigests(tuple(names), digests)
 
@@ -99,8 +99,8 @@ def digest_images(dataset: Dataset, workers: int | None = None) -> ImageDigests 
     by_name: dict[str, str] = {}
     for split in parts:
         by_name |= content_digests(split, dataset.given, workers)
-    digests = b"".join(bytes.fromhex(digest)[:_BYTES].ljust(_BYTES, b"\0") for digest in by_name.values())
-    return ImageDigests(tuple(by_name), np.frombuffer(digests, np.uint8).reshape(-1, _BYTES))
+    digests = b"".join(bytes.fromhex(digest)[:BYTES].ljust(BYTES, b"\0") for digest in by_name.values())
+    return ImageDigests(tuple(by_name), np.frombuffer(digests, np.uint8).reshape(-1, BYTES))
 
 
 def file_names(dataset: Dataset) -> dict[tuple[str, int], str]:
