@@ -70,3 +70,22 @@ def test_stratified_parts_sum_to_the_whole(labels: list[int], fraction: float, s
 def test_a_split_has_one_label_an_image() -> None:
     with pytest.raises(InputError, match="2 labels"):
         Split("train", np.zeros(2, np.int64), ArrayImages(np.zeros((3, 4, 4, 3), np.uint8)))
+
+
+def test_a_part_is_a_data_set_of_torch() -> None:
+    from torch.utils.data import DataLoader
+
+    from residua.data.open import open_dataset
+
+    part = open_dataset("digits", val_fraction=0).splits["test"]
+    image, label = part[3]
+    assert (image.shape, image.dtype, label) == ((8, 8, 3), np.uint8, int(part.labels[3]))
+    assert part[-1][1] == int(part.labels[-1])
+    with pytest.raises(IndexError):
+        part[len(part)]
+    images, labels = [], []
+    for pixels, numbers in DataLoader(part, batch_size=100, num_workers=1):  # type: ignore[arg-type]
+        images.append(pixels)
+        labels += numbers.tolist()
+    assert labels == part.labels.tolist()
+    assert np.array_equal(np.concatenate(images), part.images.pixels)

@@ -217,6 +217,7 @@ OPTIONS = {
         "val_fraction",
         "train_images",
         "measure_train",
+        "shuffle_window",
         "workers",
         "device",
         "seed",

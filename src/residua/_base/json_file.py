@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import types
@@ -108,13 +109,18 @@ def mismatch(value: Any, kind: Any, where: str = "") -> str:
 def _fields(value: Any, kind: Any, where: str) -> str:
     if not isinstance(value, dict):
         return _wrong(where, value)
-    # The hints, not __required_keys__: that set is wrong where annotations are strings (Python 3.11).
-    hints = typing.get_type_hints(kind, include_extras=True)
+    hints = _hints(kind)
     for key, hint in hints.items():
         if key not in value and typing.get_origin(hint) is not NotRequired:
             return f"it lacks `{where}.{key}`" if where else f"it lacks `{key}`"
     inside = ((key, name, item) for key, (name, item) in zip(value, _named(value, where), strict=True))
     return next(filter(None, (mismatch(item, hints.get(key, Any), name) for key, name, item in inside)), "")
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    # Not __required_keys__: that set is wrong where annotations are strings (Python 3.11).
+    return typing.get_type_hints(kind, include_extras=True)
 
 
 def _named(value: dict[str, Any], where: str) -> Iterator[tuple[str, Any]]:

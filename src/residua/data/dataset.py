@@ -13,6 +13,7 @@ import numpy as np
 from residua._base.errors import InputError
 from residua._base.public import public_name, public_within
 from residua._base.words import counted
+from residua.data.decode import Pixels
 from residua.data.image_source import ImageSource
 from residua.data.splitting import Holdout, Labels, counts_of
 
@@ -49,6 +50,20 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Pixels, int | Labels]:
+        """Return image `index` as uint8 (H, W, 3), RGB, and its label.
+
+        The label is a number, or int64 (K,) where an image may have several. With `__len__` this makes a part a
+        map-style data set of torch's DataLoader, and a random-access data source of grain.
+
+        Raises:
+            IndexError: there are fewer images.
+            BadImage: it does not decode.
+        """
+        position = range(len(self))[index]
+        label = self.labels[position]
+        return self.images.read(position), np.array(label, np.int64) if self.multilabel else int(label)
 
     @property
     def multilabel(self) -> bool:

@@ -17,6 +17,7 @@ from residua.data.decode.workers import default_workers
 from residua.data.decoded.cache import refusal
 from residua.data.preprocess.normalise import normalise
 from residua.data.random import order
+from residua.data.shards.window import Pieces, WindowOrder, counts_for
 from residua.data.splitting import balanced_draws, counts_of
 from residua.data.stores import open_store
 from residua.specs.augment import AugmentSpec
@@ -59,10 +60,13 @@ class Loader:
         on_bad: "refuse" images that do not decode, or "skip" them: see `skipped`.
         balanced: training visits every class equally often (`balanced_draws`), rare images several times per epoch.
         use_cache: let decoded images be found in, and kept for, other runs; else every file is read.
+        window: images per window of an order by shards (`WindowOrder`), in which nothing is examined before it is
+            asked for; 0 for an order of all images.
 
     Attributes:
         count: images that an epoch visits before the last partial batch is dropped.
-        skipped: position in the split -> reason, of the images left out; batches are filled with the others.
+        skipped: position in the split -> reason, of the images left out; batches are filled with the others. In an
+            order by shards they are found on the way, and their batches are smaller.
         how: "fixed", "ragged" or "stream": where the pixels come from.
 
     Raises:
@@ -87,6 +91,7 @@ class Loader:
         on_bad: BadPolicy = "refuse",
         balanced: bool = False,
         use_cache: bool = True,
+        window: int = 0,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size}", "at least 1 image per batch", "Use batch_size=128")
@@ -104,16 +109,47 @@ class Loader:
             preprocess.require_square()
         spec = augment if train else None
         threads = default_workers() if workers is None else workers
-        self._store = open_store(split, preprocess, spec, self.device, threads, use_cache=use_cache)
+        self._windows = self._window_order(window)
+        self._store = open_store(
+            split,
+            preprocess,
+            spec,
+            self.device,
+            threads,
+            use_cache=use_cache,
+            streams=self.streams,
+            skips=on_bad == "skip",
+        )
         self.skipped, self.how = self._store.bad, self._store.how
         if self.skipped and (on_bad == "refuse" or len(self.skipped) == len(split)):
             raise refusal((split, self.skipped))
-        self._good = np.delete(np.arange(len(split)), sorted(self.skipped))
-        self.count = len(self._good)
+        self._good = np.empty(0, np.int64) if self.streams else np.delete(np.arange(len(split)), sorted(self.skipped))
+        self.count = len(split) if self.streams else len(self._good)
         if self.count == 0:
             raise InputError(f"the {split.name} part holds no usable image", "at least one", "Check the data")
-        self._labels = torch.from_numpy(split.labels).to(self.device)
+        # Narrow labels are those of a large data set, mapped from their file: each batch takes its own from there.
+        narrow = split.labels.dtype != np.int64
+        self._labels = None if narrow else torch.from_numpy(split.labels).to(self.device)
         self._augment = None if spec is None else Augment(spec, num_classes, preprocess, cropped=self._store.crops)
+
+    def _window_order(self, window: int) -> WindowOrder | None:
+        if not (window and self.train):
+            return None
+        counts = counts_for(self.split.images)
+        if counts is None or self.balanced:
+            raise InputError(
+                f"an order by shards with balance='sampler', or of {self.split.name} images in no shards"
+                if counts is None
+                else "balance='sampler' in an order by shards, window by window",
+                "one of the two",
+                "Use balance='loss', or leave shuffle_window out",
+            )
+        return WindowOrder(counts, self.seed, window)
+
+    @property
+    def streams(self) -> bool:
+        """Whether images are taken shard by shard, and met for the first time in training."""
+        return self._windows is not None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -125,7 +161,8 @@ class Loader:
     @property
     def class_counts(self) -> npt.NDArray[np.int64]:
         """Usable images of each class, int64 (K,)."""
-        return counts_of(self.split.labels[self._good], self.num_classes)
+        labels = self.split.labels if self.streams else self.split.labels[self._good]
+        return counts_of(labels, self.num_classes)
 
     def check_classes(self, classes: Sequence[str]) -> None:
         """Check that no class lost all its images: a network would get an output that never saw one.
@@ -136,6 +173,8 @@ class Loader:
         Raises:
             InputError: one did; its images are named.
         """
+        if not self.skipped:
+            return
         before = counts_of(self.split.labels, self.num_classes)
         lost = np.flatnonzero((before > 0) & (self.class_counts == 0)).tolist()
         if not lost:
@@ -154,16 +193,21 @@ class Loader:
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """Yield the batches of `epoch` from `start_step` on; those before are not decoded."""
-        visited = self._visited(epoch) if self.train else self._good
-        pieces = [
-            visited[step * self.batch_size : (step + 1) * self.batch_size]
-            for step in range(start_step, self.steps_per_epoch)
-        ]
+        pieces = self._pieces(epoch, start_step)
 
         def finish(draws: npt.NDArray[np.int64], images: torch.Tensor) -> Batch:
             return self._finish(draws, images, epoch)
 
         return self._store.batches(pieces, self.seed, epoch, finish)
+
+    def _pieces(self, epoch: int, start_step: int) -> Sequence[npt.NDArray[np.int64]]:
+        """Return the draws of each batch of an epoch from `start_step` on."""
+        steps = self.steps_per_epoch
+        if self._windows is not None:
+            prepare = getattr(self.split.images, "prepare", None)
+            return Pieces(self._windows.epoch(epoch), self.batch_size, start_step, steps, prepare)
+        visited = self._visited(epoch) if self.train else self._good
+        return [visited[step * self.batch_size : (step + 1) * self.batch_size] for step in range(start_step, steps)]
 
     def _visited(self, epoch: int) -> npt.NDArray[np.int64]:
         """Return the draws of a training epoch; see `Store.batches`."""
@@ -173,8 +217,12 @@ class Loader:
         return self._good[positions] + passes * len(self.split)
 
     def _finish(self, draws: npt.NDArray[np.int64], images: torch.Tensor, epoch: int) -> Batch:
-        positions = torch.from_numpy(draws % len(self.split))
-        labels = self._labels[positions.to(self.device)]
+        places = draws % len(self.split)
+        positions = torch.from_numpy(places)
+        if self._labels is None:
+            labels = torch.from_numpy(self.split.labels[places].astype(np.int64)).to(self.device)
+        else:
+            labels = self._labels[positions.to(self.device)]
         if self._augment is not None:
             images, labels = self._augment(images, labels, draws, self.seed, epoch)
         values = normalise(images, self.preprocess, dtype=self.dtype, channels_last=self.channels_last)

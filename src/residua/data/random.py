@@ -15,13 +15,19 @@ _GAMMA = 0x9E3779B97F4A7C15
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _WORD = (1 << 64) - 1
 # Purposes: draws for one never meet those for another.
-_ORDER, _UNIFORM, _STEP, _CLASS, _CORRUPTION = 1, 2, 3, 4, 5
+_ORDER, _UNIFORM, _STEP, _CLASS, _CORRUPTION, _WINDOW = 1, 2, 3, 4, 5, 6
 
 
 def order(seed: int, epoch: int, n: int) -> npt.NDArray[np.int64]:
     """Return the order in which epoch `epoch` visits `n` samples: int64 (n,), a permutation of 0..n-1."""
     keys = _mix(np.arange(n, dtype=np.uint64) * np.uint64(_GAMMA) + np.uint64(_key(seed, epoch, _ORDER)))
     return np.argsort(keys, kind="stable")
+
+
+def window_order(seed: int, epoch: int, window: int, n: int) -> npt.NDArray[np.int64]:
+    """Return the order within window `window` of an epoch: int64 (n,), a permutation of 0..n-1."""
+    key = _key(_key(seed, epoch, _WINDOW), window, _ORDER)
+    return np.argsort(_mix(np.arange(n, dtype=np.uint64) * np.uint64(_GAMMA) + np.uint64(key)), kind="stable")
 
 
 def uniforms(seed: int, epoch: int, indices: npt.ArrayLike, count: int) -> npt.NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +18,26 @@ from residua.data.tables.iterative import allot_images, stratify_images
 
 Labels = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
+_PIECE = 1 << 22  # labels counted at a time
 UNEVEN = 5.0
 """Times as many images: from here on accuracy alone misleads, since the small classes hardly count in it."""
 
 
 def counts_of(labels: Labels, classes: int) -> Counts:
     """Return the images of each class, int64 (K,), given labels (N,), or (N, K) where an image may have several."""
+    if labels.ndim == 1 and labels.dtype != np.int64:
+        return _counts_in_pieces(labels, classes)
     counts: Counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
+    return counts
+
+
+def _counts_in_pieces(labels: npt.NDArray[np.generic], classes: int) -> Counts:
+    """Count narrow labels, which may be mapped from a file: no piece stays in memory."""
+    counts = np.zeros(classes, np.int64)
+    for start in range(0, len(labels), _PIECE):
+        counts += np.bincount(labels[start : start + _PIECE].astype(np.int64), minlength=classes)
+        if isinstance(labels, np.memmap) and isinstance(mapping := getattr(labels, "_mmap", None), mmap.mmap):
+            mapping.madvise(mmap.MADV_DONTNEED)
     return counts
 
 

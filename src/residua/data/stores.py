@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from residua._base.errors import InputError
 from residua.data.ahead import in_order
 from residua.data.augment import box_uniforms, random_boxes
 from residua.data.dataset import Split
-from residua.data.decode import Pixels, decode_bytes, orientation_of, size_of
+from residua.data.decode import BadImage, Pixels, decode_bytes, orientation_of, size_of
 from residua.data.decode.budget import BUDGET
 from residua.data.decoded import cache
 from residua.data.image_source import ImageSource
@@ -93,6 +94,7 @@ class ThreadStore:
 
     Args:
         make: (index, table row or None) -> uint8 (H, W, 3); releases the interpreter lock in its heavy parts.
+        skips: whether an image that turns out not to decode is left out of its batch, and added to `bad`.
     """
 
     def __init__(
@@ -106,8 +108,9 @@ class ThreadStore:
         crops: bool,
         bad: dict[int, str],
         count: int,
+        skips: bool = False,
     ) -> None:
-        self.how, self.crops, self.bad, self._count = how, crops, bad, count
+        self.how, self.crops, self.bad, self._count, self._skips = how, crops, bad, count, skips
         self._make, self._size, self._device, self._workers = make, size, device, max(workers, 1)
 
     def batches(self, pieces: Sequence[Indices], seed: int, epoch: int, finish: Finish[T]) -> Iterator[T]:
@@ -117,14 +120,15 @@ class ThreadStore:
         """
         here = finish if self._device.type == "cpu" else None
         places = (slot for indices in pieces for slot in self._places(indices, seed, epoch, here))
-        in_flight = _BATCHES * max((len(indices) for indices in pieces), default=1)
+        # The first piece is the longest. Of lazy pieces none but those that are due are computed.
+        in_flight = _BATCHES * max(len(pieces[0]) if len(pieces) else 1, 1)
         for batch in in_order(places, self._fill, self._workers, in_flight=in_flight):
             if batch is None:
                 continue
             if batch.finished is not None:
                 yield batch.finished
             else:
-                yield finish(batch.indices, batch.images.to(self._device, non_blocking=True))
+                yield finish(batch.kept, batch.images.to(self._device, non_blocking=True))
 
     def _places(
         self, indices: Indices, seed: int, epoch: int, finish: Finish[T] | None
@@ -139,7 +143,14 @@ class ThreadStore:
         """Make one image; return its batch for the last place of a batch, where all others are done before."""
         batch, row_index = item
         row = None if batch.table is None else batch.table[row_index : row_index + 1]
-        batch.array[row_index] = self._make(int(batch.indices[row_index]) % self._count, row)
+        position = int(batch.indices[row_index]) % self._count
+        try:
+            batch.array[row_index] = self._make(position, row)
+        except BadImage as error:
+            if not self._skips:
+                raise
+            self.bad[position] = error.reason
+            batch.failed.append(row_index)
         batch.count()
         return batch if row_index == len(batch.indices) - 1 else None
 
@@ -156,6 +167,7 @@ class _PendingBatch(Generic[T]):
     ) -> None:
         self.indices, self.pixels, self.array, self.table = indices, pixels, pixels.numpy(), table
         self.finished: T | None = None
+        self.failed: list[int] = []
         self._finish, self._left, self._lock = finish, len(indices), threading.Lock()
 
     def count(self) -> None:
@@ -164,12 +176,30 @@ class _PendingBatch(Generic[T]):
             self._left -= 1
             last = self._left == 0
         if last and self._finish is not None:
-            self.finished = self._finish(self.indices, self.images)
+            self.finished = self._finish(self.kept, self.images)
+
+    @property
+    def kept(self) -> Indices:
+        """The draws whose images were made."""
+        return np.delete(self.indices, self.failed) if self.failed else self.indices
 
     @property
     def images(self) -> torch.Tensor:
-        """The batch as uint8 (B, 3, H, W)."""
-        return self.pixels.permute(0, 3, 1, 2)
+        """The batch as uint8 (B, 3, H, W).
+
+        Raises:
+            InputError: no image of it was made.
+        """
+        if not self.failed:
+            return self.pixels.permute(0, 3, 1, 2)
+        rows = np.delete(np.arange(len(self.indices)), self.failed)
+        if not len(rows):
+            raise InputError(
+                f"a batch of {len(self.indices)} images, none of which can be read",
+                "shards that can be read",
+                "Check them: residua pack --check FOLDER",
+            )
+        return self.pixels[torch.from_numpy(rows)].permute(0, 3, 1, 2)
 
 
 def open_store(
@@ -180,12 +210,22 @@ def open_store(
     workers: int,
     *,
     use_cache: bool = True,
+    streams: bool = False,
+    skips: bool = False,
 ) -> Store:
-    """Choose and open the store. Only the data decide which: a resumed run sees the same pixels."""
+    """Choose and open the store. Only the data decide which: a resumed run sees the same pixels.
+
+    With `streams` no image is examined before it is asked for; with `skips` too, those that do not decode are left out.
+    """
     if augment is not None and augment.crop == "random_resized":
-        return _open_crops(split, preprocess, augment, device, workers, use_cache)
+        return _open_crops(split, preprocess, augment, device, workers, use_cache, streams, skips)
     size = preprocess.size
     images, pixels = split.images, split.images.pixels
+    if streams:
+        return ThreadStore(
+            lambda index, _: read_uint8(lambda: images.read(index), preprocess),
+            size, device, workers, how="stream", crops=False, bad={}, count=len(images), skips=skips,
+        )  # fmt: skip
     if pixels is None:
         decoded = cache.fixed(images, preprocess, workers, use_cache=use_cache)
         if decoded is not None:
@@ -216,6 +256,8 @@ def _open_crops(
     device: torch.device,
     workers: int,
     use_cache: bool,
+    streams: bool,
+    skips: bool,
 ) -> Store:
     side = preprocess.side
 
@@ -234,11 +276,13 @@ def _open_crops(
         method = preprocess.interpolation
         return ThreadStore(
             lambda index, row: _crop_of_encoded(images, index, row, augment, side, method),
-            (side, side), device, workers, how="stream", crops=True, bad=bad, count=len(images),
+            (side, side), device, workers, how="stream", crops=True, bad=bad, count=len(images), skips=skips,
         )  # fmt: skip
 
     bad: dict[int, str] = {}
     images, pixels = split.images, split.images.pixels
+    if streams:
+        return from_encoded({})
     whole, how = images.read, "ragged"
     if pixels is not None:
         if max(pixels.shape[1:3]) <= _SMALL_SIDE:

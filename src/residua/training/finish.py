@@ -36,7 +36,7 @@ def finish(trainer: Trainer, stop: StopRequest) -> Report | MultilabelReport:
     Raises:
         Stopped: a signal came; what is written already stays, and the run is resumed like any other.
     """
-    plan = trainer.plan
+    plan = trainer.plan = trainer.plan.noted()
     report: Report | MultilabelReport
     report = evaluate_labels_of(trainer, _kept(trainer), stop) if trainer.multilabel else _evaluate(trainer, stop)
     stop.check()

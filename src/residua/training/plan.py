@@ -21,6 +21,7 @@ from residua.data.dataset import Dataset
 from residua.data.decoded.cache import refusal
 from residua.data.decoded.image_digests import ImageDigests, digest_images, file_names
 from residua.data.loader import Loader
+from residua.data.shards.window import window_for
 from residua.data.splitting import balanced
 from residua.data.statistics import measured
 from residua.families.build import outline, spec_of
@@ -97,6 +98,12 @@ class Plan:
         loaders = {"train": self.train, **({self.val.split.name: self.val} if self.val else {})}
         return {name: sorted(loader.skipped) for name, loader in loaders.items()}
 
+    def noted(self) -> Plan:
+        """Return the plan with a note on the images that were left out on the way, where images are streamed."""
+        if not self.train.streams or not (notes := _left_out({"train": self.train})):
+            return self
+        return dataclasses.replace(self, dataset=dataclasses.replace(self.dataset, notes=(*self.dataset.notes, *notes)))
+
 
 def open_data(request: Request) -> Dataset:
     """Open the data; of a run that is resumed, check that classes and names are what they were.
@@ -131,6 +138,10 @@ def open_plan(request: Request) -> Plan:
     dataset = open_data(request)
     recipe = request.recipes.of(len(dataset.splits["train"]))
     recipe = suited(recipe, dataset)
+    if window := window_for(dataset.splits["train"].images, recipe.shuffle_window):
+        recipe = dataclasses.replace(recipe, shuffle_window=window)
+        note = f"training takes shards in turn, and shuffles within windows of {window:,} images"
+        dataset = dataclasses.replace(dataset, notes=(*dataset.notes, note))
     spec = spec_of(request.spec, num_classes=len(dataset.classes))
     if recipe.validate_on == "test" and "test" not in dataset.splits:
         raise InputError(
@@ -251,7 +262,8 @@ def _loaders(recipe: Recipe, dataset: Dataset, preprocess: PreprocessSpec, hardw
             workers=recipe.workers or None,
             channels_last=hardware.channels_last,
             balanced=recipe.balance == "sampler",
-            on_bad="skip",
+            on_bad=recipe.on_bad if recipe.shuffle_window and name == "train" else "skip",
+            window=recipe.shuffle_window if name == "train" else 0,
         )
         for name, split in dataset.splits.items()
         # Pixels have no files that could be bad.

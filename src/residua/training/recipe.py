@@ -117,6 +117,9 @@ class Recipe:
             out in place of a share, and all folds in turn where it is 0 (a folder with a run per fold). 0 for none.
         fold: the fold that validates, from 1.
         train_images: train on at most so many images, as many of each class, drawn by the seed; 0 for all.
+        shuffle_window: images of large data in shards are visited shard by shard, shuffled within windows of so many;
+            0 for 16,384 where `residua pack` made shards of more than 4 million images or 16 GB, and for an order of
+            all images elsewhere.
         measure_train: so many training images, as many of each class, are measured after each epoch as the validation
             images are, without augmentation (`train_top1` in the history); 0 for none.
         workers: threads that decode; 0 for one per core.
@@ -179,6 +182,7 @@ class Recipe:
     folds: Annotated[int, Span(0, 1000)] = 0
     fold: Annotated[int, Span(0, 1000)] = 0
     train_images: Count = 0
+    shuffle_window: Count = 0
     measure_train: Count = 0
     workers: Annotated[int, Span(0, 1024)] = 0
     device: Annotated[str, Length(20)] = "auto"

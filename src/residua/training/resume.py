@@ -40,6 +40,10 @@ def resume(trainer: Trainer) -> None:
         trainer.begin()
     else:
         saved, state = _read(checkpoint, trainer.plan.checkpoints)
+        if trainer.plan.train.streams:
+            # What does not decode is found on the way: what was found before the stop stays counted.
+            before = saved["left_out"].pop("train", [])
+            trainer.plan.train.skipped.update(dict.fromkeys(before, "before the run was resumed"))
         refuse_different_images(trainer.plan, saved["left_out"])
         _restore(trainer, checkpoint, state)
         warn_of_different_arithmetic(trainer, saved["computed_with"])
@@ -55,6 +59,8 @@ def refuse_different_images(plan: Plan, then: dict[str, list[int]]) -> None:
     """
     changed = []
     for name, now in plan.left_out.items():
+        if name == "train" and plan.train.streams:
+            continue
         places = sorted(set(now) ^ set(then.get(name, ())))
         changed += [plan.dataset.splits[name].where(index) for index in places]
     if changed:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import subprocess
+import sys
 import tarfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -176,7 +180,12 @@ def test_images_that_the_index_has_and_the_shard_lacks_are_missed(photos: Path, 
     dataset, out = open_dataset(photos, val_fraction=0), tmp_path / "shards"
     pack(dataset, out)
     index = out / "index.json"
-    index.write_text(index.read_text().replace('"nsamples": 15', '"nsamples": 16'))
+    document = json.loads(index.read_text())
+    document["shardlist"][0]["nsamples"] = 16
+    index.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"its numbers of images of train differ"):
+        open_dataset(out)
+    index.write_text(json.dumps(document | {"parts": []}))  # an index of an earlier version
     with pytest.raises(InputError, match=r"train-000000\.tar holds 15 labelled images; index\.json has 16"):
         open_dataset(out)
 
@@ -202,7 +211,10 @@ def test_a_pack_that_was_stopped_before_its_first_shard_goes_on(
         with pytest.raises(KeyboardInterrupt):
             pack(dataset, out)
     pack(dataset, out)
-    assert sorted(each.name for each in out.iterdir()) == ["index.json", "test-000000.tar", "train-000000.tar"]
+    arrays = [f"{part}.{array}.npy" for part in ("test", "train") for array in ("labels", "places")]
+    assert sorted(each.name for each in out.iterdir()) == sorted(
+        ["index.json", "test-000000.tar", "train-000000.tar", *arrays]
+    )
 
 
 def test_several_labels_are_not_packed(tmp_path: Path) -> None:
@@ -261,3 +273,32 @@ def test_the_command(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     capsys.readouterr()
     assert main(["pack", "--check", str(out), "--json"]) == 1
     assert "test-000000.tar holds other bytes" in json.loads(capsys.readouterr().out)["faults"][0]
+
+
+def test_a_pack_that_was_killed_goes_on(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0)
+    for label in "ab":
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(24):
+            (tmp_path / "photos" / label / f"{number}.png").write_bytes(noise.bytes(500_000))
+    words = [sys.executable, "-m", "residua", "pack", str(tmp_path / "photos"), "--out"]
+    whole, out = tmp_path / "whole", tmp_path / "shards"
+    subprocess.run([*words, str(whole), "--shard-megabytes", "1"], check=True, capture_output=True, timeout=120)
+    killed = subprocess.Popen([*words, str(out), "--shard-megabytes", "1", "--workers", "1"], stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while not list(out.glob("train-*.tar")):
+        assert killed.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(60)
+    assert not (out / "index.json").exists()
+    assert 0 < len(list(out.glob("*.tar"))) < 24
+    kept = {path.name: path.stat().st_mtime_ns for path in out.glob("*.tar")}
+    recorded = json.loads((out / PLAN_FILE).read_text())["done"]
+    subprocess.run([*words, str(out), "--shard-megabytes", "1"], check=True, capture_output=True, timeout=120)
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.suffix != ".json"} == {
+        path.name: path.read_bytes() for path in whole.iterdir() if path.suffix != ".json"
+    }
+    assert all((out / name).stat().st_mtime_ns == kept[name] for name in recorded), "whole shards are kept"
+    assert check_shards(out) == []

@@ -7,6 +7,8 @@ from pathlib import Path
 from residua.data.dataset import Split
 from residua.data.decode.workers import default_workers
 from residua.data.decoded import cache
+from residua.data.image_source import ImageSource
+from residua.data.shards.packed import PackedImages
 
 
 def content_digests(split: Split, root: Path | str = "", workers: int | None = None) -> dict[str, str]:
@@ -22,13 +24,18 @@ def content_digests(split: Split, root: Path | str = "", workers: int | None = N
             folders: a data set that was moved keeps them.
         workers: threads; None: one per processor.
     """
-    if split.images.pixels is not None:
+    if not has_files(split.images):
         return {}
     digests = cache.contents(split.images, default_workers() if workers is None else workers)
     return {
         file_name(split.where(index), root): digest.tobytes().hex() if digest.any() else ""
         for index, digest in enumerate(digests)
     }
+
+
+def has_files(images: ImageSource) -> bool:
+    """Return whether images come from files of their own; not those whose shards have hashes in an index."""
+    return images.pixels is None and not isinstance(images, PackedImages)
 
 
 def file_name(where: str, root: Path | str) -> str:

@@ -16,7 +16,7 @@ from residua._base.errors import Damaged
 from residua._base.files import atomic_path, read_regular, writing
 from residua._base.words import counted
 from residua.data.dataset import Dataset
-from residua.data.decoded.contents import content_digests, file_name
+from residua.data.decoded.contents import content_digests, file_name, has_files
 
 BYTES = 16  # of the SHA-256 that are kept: two files alike by chance are out of reach, and 50,000 images take 800 kB
 _LARGEST_BYTES = 4 << 30  # room for thirty million images with names of 100 bytes
@@ -93,7 +93,7 @@ def digest_images(dataset: Dataset, workers: int | None = None) -> ImageDigests 
         dataset: opened.
         workers: threads that read; None: one per processor.
     """
-    parts = [split for split in dataset.splits.values() if split.images.pixels is None]
+    parts = [split for split in dataset.splits.values() if has_files(split.images)]
     if not parts:
         return None
     by_name: dict[str, str] = {}
@@ -108,6 +108,6 @@ def file_names(dataset: Dataset) -> dict[tuple[str, int], str]:
     return {
         (split.name, index): file_name(split.where(index), dataset.given)
         for split in dataset.splits.values()
-        if split.images.pixels is None
+        if has_files(split.images)
         for index in range(len(split))
     }

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
-from residua._base.errors import InputError
+from residua._base.errors import Damaged, InputError
 from residua._base.files import write_text
 from residua._base.json_file import read_json
+from residua.data.shards.members import IndexFile, PartIndex
 
 INDEX_FILE = "index.json"
+LARGE_IMAGES = 4_000_000
+"""Images beyond which a data set is opened by its compact index, and trained on shard by shard."""
+LARGE_BYTES = 16_000_000_000
+"""Bytes of all shards beyond which the same is done."""
 _KIND = "wids-shard-index-v1"
 """What WebDataset's own index of shards states as its kind; ours is one, with more fields."""
 
@@ -43,10 +49,28 @@ class Index:
     Attributes:
         classes: names by label.
         shards: in the order of their names, part by part.
+        parts: where labels and places of the images are stated; () in an index of an earlier version.
     """
 
     classes: tuple[str, ...]
     shards: tuple[Shard, ...]
+    parts: tuple[PartIndex, ...] = ()
+
+    @property
+    def large(self) -> bool:
+        """Whether training takes the shards in turn: the data set has many images, or does not fit into memory.
+
+        The size alone decides, so that the order is the same on every machine.
+        """
+        images, size = sum(each.nsamples for each in self.shards), sum(each.filesize for each in self.shards)
+        return images > LARGE_IMAGES or size > LARGE_BYTES
+
+    def hash(self) -> str:
+        """Return the SHA-256 over the names of the classes, and name, part and hash of each shard."""
+        digest = hashlib.sha256("\n".join(self.classes).encode("utf-8", "surrogateescape"))
+        for shard in self.shards:
+            digest.update(f"\0{shard.part}/{shard.url}\0{shard.sha256}".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
 
     def write(self, folder: Path) -> None:
         """Write `index.json`, which WebDataset's `wids` reads too."""
@@ -55,6 +79,7 @@ class Index:
             "name": folder.name,
             "classes": list(self.classes),
             "shardlist": [asdict(shard) for shard in self.shards],
+            "parts": [asdict(part) for part in self.parts],
         }
         write_text(folder / INDEX_FILE, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
@@ -67,9 +92,24 @@ class _Entry(TypedDict):
     part: NotRequired[str]
 
 
+class _File(TypedDict):
+    url: str
+    filesize: int
+    sha256: str
+
+
+class _Part(TypedDict):
+    part: str
+    images: int
+    class_counts: list[int]
+    labels: _File
+    places: _File
+
+
 class _Document(TypedDict):
     classes: NotRequired[list[str]]
     shardlist: list[_Entry]
+    parts: NotRequired[list[_Part]]
 
 
 def read_index(folder: Path) -> Index | None:
@@ -89,12 +129,28 @@ def read_index(folder: Path) -> Index | None:
     shards = tuple(
         Shard(entry["url"], entry["nsamples"], entry["filesize"], entry["sha256"], entry["part"]) for entry in entries
     )
-    if outside := [shard.url for shard in shards if Path(shard.url).name != shard.url]:
+    parts = tuple(
+        PartIndex(
+            entry["part"],
+            entry["images"],
+            tuple(entry["class_counts"]),
+            IndexFile(**entry["labels"]),
+            IndexFile(**entry["places"]),
+        )
+        for entry in document.get("parts", ())
+    )
+    names = [shard.url for shard in shards] + [file.url for part in parts for file in (part.labels, part.places)]
+    if outside := [name for name in names if Path(name).name != name]:
         raise InputError(f"{path} names {outside[0]!r}", "files of its own folder", "Do not trust this index")
-    return Index(tuple(document["classes"]), shards)
+    index = Index(tuple(document["classes"]), shards, parts)
+    for part in parts:
+        held = sum(shard.nsamples for shard in shards if shard.part == part.part)
+        if not held == part.images == sum(part.class_counts) or len(part.class_counts) != len(index.classes):
+            raise Damaged(path, f"its numbers of images of {part.part} differ")
+    return index
 
 
-def check_sizes(folder: Path, shards: Sequence[Shard]) -> dict[str, str]:
+def check_sizes(folder: Path, shards: Sequence[Shard | IndexFile]) -> dict[str, str]:
     """Return what is wrong with the files that an index lists, by name: missing, cut off, or another file."""
     faults = {}
     for shard in shards:

@@ -16,6 +16,7 @@ from residua.data.dataset import Dataset, Split
 from residua.data.decode.workers import default_workers
 from residua.data.shards.files import NAMES_FILE, shard_files
 from residua.data.shards.index import INDEX_FILE, Index, check_sizes, read_index
+from residua.data.shards.open_packed import LocalFolder, open_packed
 from residua.data.shards.tar import Members, TarImages, read_members
 from residua.specs.fields import BadPolicy
 
@@ -39,6 +40,8 @@ def open_shards(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fal
     """
     folder = path if path.is_dir() else path.parent
     index = read_index(folder)
+    if path.is_dir() and index is not None and index.parts and index.large:
+        return open_packed(str(path), index, LocalFolder(folder), on_bad, partial=partial)
     parts = shard_files(path)
     bad = _faults(folder, index, parts) if path.is_dir() else {}
     faults = [f"{name} {reason}" for name, reason in bad.items()]

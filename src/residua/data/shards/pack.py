@@ -25,6 +25,7 @@ from residua.data.decode.workers import default_workers
 from residua.data.image_source import Indices
 from residua.data.random import order
 from residua.data.shards.index import INDEX_FILE, Index, Shard, check_sizes, read_index
+from residua.data.shards.members import IndexFile, PartIndex, beside, join_members, save_members
 
 SHARD_MEGABYTES = 256
 """The size of a shard by default: some seconds of reading."""
@@ -104,11 +105,14 @@ def pack(
                     progress(written, total)
         finally:
             pool.shutdown(cancel_futures=True)
-        index = Index(dataset.classes, tuple(done[plan.name] for plan in plans))
+        shards = tuple(done[plan.name] for plan in plans)
+        parts = tuple(_joined(out, part, shards, len(dataset.classes)) for part in dataset.splits)
+        index = Index(dataset.classes, shards, parts)
         index.write(out)
         # Of calls that were killed.
-        for left in out.glob(".*.tar.*.part"):
-            left.unlink(missing_ok=True)
+        for pattern in (".*.tar.*.part", ".*.members", ".*.part"):
+            for left in out.glob(pattern):
+                left.unlink(missing_ok=True)
         (out / PLAN_FILE).unlink()
     return index
 
@@ -122,9 +126,13 @@ def check_shards(folder: Path, progress: Progress | None = None) -> list[str]:
     index = read_index(folder) if folder.is_dir() else None
     if index is None:
         raise InputError(f"{folder}, without an {INDEX_FILE} by residua pack", "a folder that it wrote", "Pack it")
-    sizes = check_sizes(folder, index.shards)
+    files: list[Shard | IndexFile] = [
+        *index.shards,
+        *(file for part in index.parts for file in (part.labels, part.places)),
+    ]
+    sizes = check_sizes(folder, files)
     faults = [f"{name} {reason}" for name, reason in sizes.items()]
-    whole = [shard for shard in index.shards if shard.url not in sizes]
+    whole = [file for file in files if file.url not in sizes]
     for number, shard in enumerate(whole, 1):
         if (digest := sha256_file(folder / shard.url)) != shard.sha256:
             faults.append(f"{shard.url} holds other bytes (SHA-256 {digest[:12]}; the index has {shard.sha256[:12]})")
@@ -174,7 +182,12 @@ def _begin(out: Path, identity: str) -> dict[str, Shard]:
         )
     shards = {name: Shard(**fields) for name, fields in document["done"].items()}
     faults = check_sizes(out, list(shards.values()))
-    return {name: shard for name, shard in shards.items() if name not in faults}
+    return {name: shard for name, shard in shards.items() if name not in faults and beside(out, name).is_file()}
+
+
+def _joined(out: Path, part: str, shards: Sequence[Shard], classes: int) -> PartIndex:
+    mine = [shard for shard in shards if shard.part == part]
+    return join_members(out, part, [each.url for each in mine], [each.nsamples for each in mine], classes)
 
 
 def _record(out: Path, identity: str, done: dict[str, Shard]) -> None:
@@ -183,13 +196,15 @@ def _record(out: Path, identity: str, done: dict[str, Shard]) -> None:
 
 
 def _write(plan: _Plan, out: Path) -> Shard:
+    rows: list[tuple[int, int, int]] = []
     with atomic_path(out / plan.name) as path, tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
         for number in plan.indices:
             index = int(number)
             content, extension = _encoded(plan.split, index)
-            key = f"{index:09d}"
-            _add(archive, f"{key}{extension}", content)
-            _add(archive, f"{key}.cls", str(int(plan.split.labels[index])).encode())
+            key, label = f"{index:09d}", int(plan.split.labels[index])
+            rows.append((_add(archive, f"{key}{extension}", content), len(content), label))
+            _add(archive, f"{key}.cls", str(label).encode())
+    save_members(out, plan.name, rows)
     path = out / plan.name
     return Shard(plan.name, len(plan.indices), path.stat().st_size, sha256_file(path), plan.split.name)
 
@@ -203,11 +218,14 @@ def _encoded(split: Split, index: int) -> tuple[bytes, str]:
     return split.images.encoded(index), extension if extension in FORMATS else ".img"
 
 
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> int:
+    """Add a file and return where its content begins, bytes."""
     # Without time and owner: the same data give the same bytes.
     entry = tarfile.TarInfo(name)
     entry.size = len(content)
+    start = archive.offset + tarfile.BLOCKSIZE
     archive.addfile(entry, io.BytesIO(content))
+    return start
 
 
 def part_counts(shards: Sequence[Shard]) -> dict[str, tuple[int, int, int]]:

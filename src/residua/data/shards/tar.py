@@ -161,6 +161,16 @@ class TarImages:
     def __len__(self) -> int:
         return len(self._names)
 
+    @property
+    def shard_counts(self) -> Numbers | None:
+        """Images per file, int64 (S,); None where they do not stand in the order of the files."""
+        if np.any(np.diff(self._shards) < 0):
+            return None
+        return np.bincount(self._shards, minlength=len(self._files)).astype(np.int64)
+
+    def prepare(self, shards: Numbers) -> None:
+        """Do nothing: the files are there."""
+
     def read(self, index: int) -> Pixels:
         """See `ImageSource.read`."""
         return decode_bytes(self.encoded(index), self.where(index))
