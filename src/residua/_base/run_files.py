@@ -21,6 +21,12 @@ IMAGE_DIGESTS = Path(CHECKPOINTS) / "images.npz"
 FOLDS_FILE = "folds.json"
 """Stands in the folder of a cross-validation, beside the runs of its folds."""
 
+CROSS_VALIDATION = "cross_validation.json"
+"""Stands there too, once all folds are trained."""
+
+ENSEMBLE_FILE = "ensemble.json"
+"""Stands in the folder of an ensemble, beside the bundles of its members."""
+
 RUN_FILES = (MODEL_FILE, CONFIG_FILE, RECIPE_FILE, HISTORY_FILE, REPORT_DOCUMENT, REPORT_PAGE)
 """All that a finished run has."""
 

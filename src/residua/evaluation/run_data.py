@@ -22,6 +22,7 @@ from residua.data.sources.table import read_labelled
 from residua.data.tables.label_table import LabelTable
 from residua.specs.fields import BadPolicy
 from residua.weights.bundle.signed import is_bundle
+from residua.weights.ensemble import Average, is_ensemble, member_folders, open_ensemble
 from residua.weights.local import location_of_data, table_of_data
 from residua.weights.open import load
 from residua.weights.run import Run
@@ -31,7 +32,9 @@ _SPLITTING = ("val_fraction", "seed", "train_images", "folds", "fold")
 _OTHER_RUN = "Use runs with the same classes: leave this run out"
 
 
-def open_run(run: Run | Path | str, beside: Iterable[object] = (), *, multilabel: bool = False) -> Run:
+def open_run(
+    run: Run | Path | str, beside: Iterable[object] = (), *, multilabel: bool = False, ensemble: bool = False
+) -> Run:
     """Return a run, loaded where it was given by name.
 
     Here everything that takes a run decides whether it may be one of several labels an image: by default it may not.
@@ -40,10 +43,16 @@ def open_run(run: Run | Path | str, beside: Iterable[object] = (), *, multilabel
         run: a `Run`, its folder or a name that `load` takes.
         beside: the paths given after it; a run among them shows that the two were swapped.
         multilabel: whether the caller does what is right for a run of several labels an image.
+        ensemble: whether the caller asks for logits alone: a folder of several runs then answers as one, see
+            `residua.weights.ensemble`.
 
     Raises:
-        InputError: as `load`; a run whose network gives no logits of an image; see `refuse_multilabel`.
+        InputError: as `load`; a folder of several runs without `ensemble`; a run whose network gives no logits of an image; see `refuse_multilabel`.
     """
+    if not ensemble and isinstance(run, Run) and isinstance(run.model, Average):
+        raise one_run(run.folder)
+    if ensemble and not isinstance(run, Run) and is_ensemble(run):
+        return open_ensemble(run)
     opened = run if isinstance(run, Run) else _loaded(run, beside)
     opened.spec.require_logits("evaluating, predicting or explaining")
     return opened if multilabel else refuse_multilabel(opened)
@@ -70,8 +79,8 @@ def _loaded(run: Path | str, beside: Iterable[object]) -> Run:
     except InputError as error:
         if not isinstance(run, str | Path) or not Path(run).exists() or is_run_or_bundle(Path(run)):
             raise
-        if (Path(run) / FOLDS_FILE).is_file():  # the error names them
-            raise
+        if is_ensemble(run):
+            raise one_run(Path(run)) from error
         swapped = next((each for each in beside if isinstance(each, str | Path) and is_run_or_bundle(Path(each))), None)
         if swapped is not None:
             raise InputError(
@@ -87,11 +96,17 @@ def _loaded(run: Path | str, beside: Iterable[object]) -> Run:
 
 
 def members_of(run: Run | Path | str) -> list[Run | Path | str]:
-    """Return the runs of a cross-validation's folder, in the order of their folds; of anything else, that alone."""
-    if not isinstance(run, str | Path) or not (Path(run) / FOLDS_FILE).is_file():
-        return [run]
-    folds = sorted(Path(run).glob("fold-*"), key=lambda path: int(path.name[5:]) if path.name[5:].isdigit() else 0)
-    return list(folds)
+    """Return the runs of a folder of several, such as a cross-validation's, in order; of anything else, that alone."""
+    return [run] if isinstance(run, Run) or not is_ensemble(run) else list(member_folders(run))
+
+
+def one_run(folder: Path) -> InputError:
+    """Return the error that a folder of several runs was given where one run is wanted."""
+    return InputError(
+        f"{folder}, which holds {'a run per fold' if (folder / FOLDS_FILE).is_file() else 'several runs'}",
+        "one run; evaluate and predict take all of them, as an ensemble",
+        f"Name one of them: {next(iter(member_folders(folder)), folder / 'fold-1')}",
+    )
 
 
 def is_run_or_bundle(path: Path | str) -> bool:

@@ -31,7 +31,8 @@ def predict_frame(
     every table.
 
     Args:
-        run: a `Run` or its folder.
+        run: a `Run` or its folder; or a folder of several runs, such as a cross-validation's: they answer as an
+            ensemble, with the mean of their probabilities.
         images: as `predict`.
         top: classes per row.
         library: "pandas" or "polars"; by default the first of the two that is installed.
@@ -44,7 +45,7 @@ def predict_frame(
         InputError: as `predict_stream`; neither of the two is installed, or not the one that was named.
     """
     module = _library(library)
-    chosen = open_run(run, listed(images), multilabel=True)
+    chosen = open_run(run, listed(images), multilabel=True, ensemble=True)
     rows = list(predict_stream(chosen, images, top=top, **options))
     return module.DataFrame(_columns(rows) if chosen.multilabel is None else _label_columns(rows, chosen.classes))
 

@@ -53,7 +53,8 @@ def predict_stream(
     """Yield one `Prediction` or `BadFile` per file, in the order given, holding two batches at most.
 
     Args:
-        run: a `Run` or its folder.
+        run: a `Run` or its folder; or a folder of several runs, such as a cross-validation's: they answer as an
+            ensemble, with the mean of their probabilities.
         paths: files, and folders whose images are found recursively, sorted, as training finds them; encoded bytes,
             open files, Pillow images, uint8 arrays (H, W, 3) or (H, W), one or several of them, mixed.
         top: classes per prediction; all where there are fewer. Of a run of several labels an image, whose answers are
@@ -72,7 +73,7 @@ def predict_stream(
     at_least_one(top=top, batch_size=batch_size, workers=workers)
     files = each_image(paths)
     predictor = Predictor.open(
-        open_run(run, listed(paths), multilabel=True),
+        open_run(run, listed(paths), multilabel=True, ensemble=True),
         device=device,
         engine=engine,
         precision=precision,

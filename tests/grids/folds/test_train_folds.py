@@ -152,14 +152,25 @@ def test_folds_answer_as_an_ensemble(
     assert [member.name for member in report.ensemble.members] == ["fold-1", "fold-2", "fold-3"]
     with pytest.raises(InputError, match="its folds have learnt from"):
         evaluate(photos / "cv")
-    with pytest.raises(InputError, match=r"holds a run per fold.*fold-1"):
-        predict(photos / "cv", [photos / "PHOTOS/00.png"])
+    image = photos / "PHOTOS/00.png"
+    own = [predict(photos / f"cv/fold-{fold}", [image])[0] for fold in (1, 2, 3)]
+    shares = [dict(zip(each.labels, each.probabilities, strict=True)) for each in own]
+    (together,) = predict(photos / "cv", [image])
+    assert len(together.labels) == len(shares[0])
+    for label, probability in zip(together.labels, together.probabilities, strict=True):
+        assert probability == pytest.approx(np.mean([share[label] for share in shares]), abs=1e-6)
     for words in (
         ["export", str(photos / "cv"), "--format", "onnx", "--out", str(photos / "ex")],
         ["serve", str(photos / "cv")],
+        ["embed", str(photos / "cv"), str(image), "--out", str(photos / "vectors.npy")],
+        ["explain", str(photos / "cv"), str(image), "--out", str(photos / "map.png")],
     ):
         assert main(words) == 2
-        assert "fold-1" in capsys.readouterr().err
+        assert "cv/fold-1" in capsys.readouterr().err
+    (photos / "cv/cross_validation.json").rename(photos / "away.json")
+    with pytest.raises(InputError, match="folds are not all trained"):
+        predict(photos / "cv", [image])
+    (photos / "away.json").rename(photos / "cv/cross_validation.json")
     with pytest.raises(InputError, match="seed 0 and fold 2 of 3, this one with seed 0 and fold 1 of 3"):
         evaluate(photos / "cv/fold-1", members=[photos / "cv/fold-2"])
 

@@ -54,7 +54,8 @@ def predict(
     ----------
     run
         The folder of a trained run, or one on the Hub: hf://ORG/REPO. The weights of one epoch, which train --keep
-        every leaves: RUN/checkpoints/epoch-0003.safetensors.
+        every leaves: RUN/checkpoints/epoch-0003.safetensors. A folder of several runs (train --folds, or the ensemble
+        of a sweep) answers with the mean of their probabilities.
     paths
         Image files and folders; patterns in quotes ('a/**/*.jpg'); @LIST, a file with a path per line; - for such a
         list on standard input; with --allow-urls, addresses; videos (extra video), named themselves or by a pattern.

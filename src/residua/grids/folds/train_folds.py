@@ -11,6 +11,7 @@ from residua._base.console import Display
 from residua._base.errors import AnswerNo, Damaged, InputError
 from residua._base.files import sha256_file, write_text, writing
 from residua._base.lock import exclusive
+from residua._base.run_files import CROSS_VALIDATION
 from residua._base.signals import StopRequest
 from residua._base.words import some
 from residua.data.tables.label_table import ColumnNames, label_table
@@ -123,7 +124,7 @@ def train_folds(
             raise FoldsFailed(f"{len(failed)} of {len(plan.jobs)} folds failed: {reasons}. Go on with: {command}")
         outcome = _gathered(plan)
         with writing(folder):
-            write_text(folder / "cross_validation.json", _document(outcome))
+            write_text(folder / CROSS_VALIDATION, _document(outcome))
             write_report(folder, outcome.report)
         mean = outcome.mean["top1"]
         display.say(

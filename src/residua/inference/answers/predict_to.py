@@ -76,7 +76,7 @@ def predict_to(
     never killed. Memory does not grow with the number of images.
 
     Args:
-        run: a `Run` or its folder.
+        run: as for `predict_stream`; an ensemble is for the other engines than "ray".
         paths: files, and folders whose images are found recursively, sorted. An iterator has to give the same paths
             again when the job goes on.
         out: a file ending in .jsonl, .csv or .parquet (extra `shards`), which does not exist.
@@ -104,7 +104,7 @@ def predict_to(
         raise InputError(f"actors={actors} with engine={engine!r}", "engine='ray' for it", "Leave it out")
     policy: OnBad = checked("on_bad", on_bad, OnBad, "Use on_bad='record' for rows with an error")
     file = check_out(out)
-    chosen = open_run(run, listed(paths), multilabel=True)
+    chosen = open_run(run, listed(paths), multilabel=True, ensemble=engine != "ray")
     form: dict[str, Any] = {"top": min(top, len(chosen.classes)), "batch_size": batch_size, "on_bad": policy}
     with ExitStack() as stack:
         answers: Answers

@@ -84,7 +84,7 @@ def _read(path: Path) -> bytes:
     if not path.is_file() and (path.parent / FOLDS_FILE).is_file():
         raise InputError(
             f"{path.parent}, which holds a run per fold",
-            "one run; evaluate alone takes all folds, as an ensemble",
+            "one run; evaluate and predict take all folds, as an ensemble",
             f"Name one of them: {path.parent / 'fold-1'}",
         )
     if not path.is_file():
