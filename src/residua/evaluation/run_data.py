@@ -47,7 +47,8 @@ def open_run(
             `residua.weights.ensemble`.
 
     Raises:
-        InputError: as `load`; a folder of several runs without `ensemble`; a run whose network gives no logits of an image; see `refuse_multilabel`.
+        InputError: as `load`; a folder of several runs without `ensemble`; a run whose network gives no logits of an
+            image; see `refuse_multilabel`.
     """
     if not ensemble and isinstance(run, Run) and isinstance(run.model, Average):
         raise one_run(run.folder)

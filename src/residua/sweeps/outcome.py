@@ -10,6 +10,7 @@ from typing import Any
 from residua._base.plain import plain
 from residua.evaluation.measures.metrics import wilson
 from residua.grids.folds.outcome import mean_of
+from residua.sweeps.search import Search
 from residua.sweeps.space import Cell
 
 LEVEL = 0.95
@@ -94,6 +95,7 @@ class Sweep:
         cells: by validation accuracy, the best first; in the order of the sweep where there is none.
         failed: why a run gave no result, by its id.
         left: ids of runs that were not to be trained now and are not finished.
+        search: that found the values of the cell; None for a sweep of all combinations.
     """
 
     folder: Path
@@ -102,6 +104,7 @@ class Sweep:
     cells: tuple[CellResult, ...]
     failed: Mapping[str, str]
     left: tuple[str, ...]
+    search: Search | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the sweep as JSON values."""

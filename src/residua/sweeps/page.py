@@ -9,7 +9,9 @@ from jinja2 import Template
 from residua._base.words import clock
 from residua.figures import pages
 from residua.figures.intervals import Row, interval_chart
+from residua.sweeps.halving import RUNGS
 from residua.sweeps.outcome import CellResult, Sweep
+from residua.sweeps.search import Trial
 
 _DRAWN, _CHARACTERS = 40, 25  # rows of the chart, the best ones; what its left edge has room for
 
@@ -44,8 +46,26 @@ def render(sweep: Sweep, command: str) -> str:
         command=command,
         chart=interval_chart(f"{split} top-1 accuracy", rows, lambda value: f"{100 * value:.1f}%"),
         rows=table,
+        trials=[(str(each.number + 1), each.label, *_rungs(each), _state(each)) for each in sweep.search.trials]
+        if sweep.search
+        else [],
+        rungs=[f"1/{divisor} of the length" if divisor > 1 else "whole length" for divisor in RUNGS],
         drawn=len(rows),
     )
+
+
+def _rungs(trial: Trial) -> list[str]:
+    """Return the accuracy of each rung in percent; a trial that was alone has only the last."""
+    shown = [f"{100 * value:.2f}" for value in trial.values]
+    if trial.whole and len(shown) < len(RUNGS):
+        shown = ["–"] * (len(RUNGS) - len(shown)) + shown
+    return shown + ["–"] * (len(RUNGS) - len(shown))
+
+
+def _state(trial: Trial) -> str:
+    if trial.failed:
+        return "failed"
+    return "to the end" if trial.whole else "halved away"
 
 
 def _short(number: int, cell: CellResult, sweep: Sweep) -> str:

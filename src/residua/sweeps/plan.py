@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -74,19 +74,25 @@ def plan_sweep(
     cells: Sequence[Cell],
     out: str | Path,
     *,
-    seeds: int,
+    seeds: Sequence[int],
     recipe: str | Path | Recipe | None,
     data_dir: Path | None,
     table: LabelTable | None,
+    change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
 ) -> SweepPlan:
     """Settle every run and open the data; nothing is written.
+
+    Args:
+        data, recipe, data_dir, table: as for `train`.
+        cells: networks and values.
+        out: the folder that holds the runs.
+        seeds: of each cell.
+        change: called with the recipe of each cell, returns that of its runs.
 
     Raises:
         InputError: as `train`, for any cell: before the first run begins.
     """
     check_local("out", out)
-    if seeds < 1:
-        raise InputError(f"seeds={seeds}", "1 or more", "Use seeds=3 for intervals over seeds")
     folder = Path(out)
     opened: dict[tuple[Any, ...], Dataset] = {}
     members, missing = [], []
@@ -106,9 +112,9 @@ def plan_sweep(
                 "Train each run by itself, and compare them",
             )
         missing.append(request.missing_weights)
-        own = request.recipes.of(len(dataset.splits["train"]))
+        own = change(request.recipes.of(len(dataset.splits["train"])))
         val_count = len(dataset.splits.get(own.validate_on, ()))
-        members += [Member(cell, seed, _job(request, own, seed, dataset, folder), val_count) for seed in range(seeds)]
+        members += [Member(cell, seed, _job(request, own, seed, dataset, folder), val_count) for seed in seeds]
     names = [member.job.name for member in members]
     if len(set(names)) != len(names):
         raise InputError("two cells that are the same run", "values that differ", "Name each value once")
@@ -126,29 +132,30 @@ def jobs_of(folder: Path) -> int | None:
     return read_json(path, _Record).get("jobs") if path.exists() else None
 
 
-def claim_sweep(plan: SweepPlan, jobs: int) -> None:
+def claim_sweep(folder: Path, dataset: Dataset, jobs: int) -> None:
     """Make the folder this sweep's, or check that it holds runs of the same data; the caller holds its lock.
 
     Cells and seeds may join later: a run's id is decided by all that decides its weights.
 
     Args:
-        plan: of the sweep.
+        folder: of the sweep.
+        dataset: of its runs.
         jobs: runs at a time, which a new sweep records: it decides the threads of each.
 
     Raises:
         InputError: the folder holds something else, or a sweep of other data.
     """
-    path = plan.folder / SWEEP_FILE
+    path = folder / SWEEP_FILE
     if not path.exists():
-        others = sorted(entry.name for entry in plan.folder.iterdir() if entry.name != LOCK_FILE)
+        others = sorted(entry.name for entry in folder.iterdir() if entry.name != LOCK_FILE)
         if others := [name for name in others if not name.endswith(".part")]:
             raise InputError(
-                f"{plan.folder} already holds {some(others)}", "a folder of its own", "Give a different out=FOLDER"
+                f"{folder} already holds {some(others)}", "a folder of its own", "Give a different out=FOLDER"
             )
-        record: _Record = {"data_hash": plan.dataset.hash, "jobs": jobs}
+        record: _Record = {"data_hash": dataset.hash, "jobs": jobs}
         write_text(path, json.dumps(record) + "\n")
-    elif read_json(path, _Record)["data_hash"] != plan.dataset.hash:
-        raise InputError(f"{plan.folder} holds a sweep of other data", "the same images", "Give a different out=FOLDER")
+    elif read_json(path, _Record)["data_hash"] != dataset.hash:
+        raise InputError(f"{folder} holds a sweep of other data", "the same images", "Give a different out=FOLDER")
 
 
 def _job(request: Request, recipe: Recipe, seed: int, dataset: Dataset, folder: Path) -> Job:

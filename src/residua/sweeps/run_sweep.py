@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from residua._base.console import Display
 from residua._base.errors import Damaged, InputError, did_you_mean
@@ -16,17 +17,25 @@ from residua._base.lock import exclusive
 from residua._base.public import public_name, public_text
 from residua._base.run_files import HISTORY_FILE
 from residua._base.signals import StopRequest
+from residua._base.words import counted
 from residua.data.tables.label_table import ColumnNames, label_table
-from residua.grids.jobs import read_record
+from residua.grids.jobs import Job, read_record
 from residua.grids.processes import default_jobs, run_jobs
 from residua.specs.fields import written
+from residua.sweeps.halving import GROUP
 from residua.sweeps.outcome import RunResult, Sweep, cell_result, ranked
 from residua.sweeps.page import render
-from residua.sweeps.plan import Member, SweepPlan, claim_sweep, jobs_of, plan_sweep
+from residua.sweeps.plan import Member, SweepPlan, claim_sweep, jobs_of
+from residua.sweeps.search import Trials, corners, identity_of, planner
+from residua.sweeps.search import search as search_best
+from residua.sweeps.search_space import space_of
 from residua.sweeps.space import cells_of
 from residua.training.recipe import Recipe
 from residua.training.request import jobs_words, table_words
 from residua.weights.bundle.read import load_bundle
+
+TRIALS = 27
+"""Of a search, in all: three groups of nine."""
 
 
 class _Line(TypedDict):
@@ -48,8 +57,14 @@ def sweep(
     labels: str | Path | None = None,
     columns: ColumnNames = None,
     groups: str | None = None,
+    search: Literal["optuna"] | None = None,
+    trials: int = TRIALS,
 ) -> Sweep:
     """Train every network with every combination of values and every seed, and compare the means over the seeds.
+
+    With `search`, values are found instead: a range such as "0.01:0.5:log" is drawn from, and so are lists of values
+    and networks. Trials are halved by whole epochs (`residua.sweeps.halving`), on a seed of their own and by validation
+    accuracy. The best is then trained with every seed, and only these runs are averaged.
 
     Each is a run like any other, in a process of its own, in a folder named by its id. The id follows from all that
     decides the weights: the same call goes on with a sweep, and networks, values and seeds may join later.
@@ -66,17 +81,33 @@ def sweep(
             and one on a GPU.
         progress: whether stderr shows the progress.
         data_dir, labels, columns, groups: as for `train`.
+        search: "optuna" proposes trials (TPE; extra `optuna`); their journal is a file in the folder.
+        trials: of the search, in all. The same call with more goes on.
 
     Raises:
-        InputError: unusable input of any cell, before the first run begins; a folder of other data; an unknown id.
+        InputError: unusable input of any cell, before the first run begins; a folder of other data or another search;
+            an unknown id; ranges without a search.
         Interrupted: SIGINT or SIGTERM came; everything is saved, and the message states how to go on.
     """
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs={jobs}", "1 or more runs at a time", "Leave it out for one per processor")
+    if seeds < 1:
+        raise InputError(f"seeds={seeds}", "1 or more", "Use seeds=3 for intervals over seeds")
     names = [models] if isinstance(models, str) else list(models)
-    cells = cells_of(names, grid or {})
     table = label_table(labels, columns, groups)
-    plan = plan_sweep(data, cells, out, seeds=seeds, recipe=recipe, data_dir=data_dir, table=table)
+    plan_cells = planner(data, recipe, data_dir, table)
+    space = None
+    if search is None:
+        plan = plan_cells(cells_of(names, grid or {}), out, seeds=range(seeds))
+    else:
+        if only or trials < 1:
+            raise InputError(
+                f"only={list(only)}" if only else f"trials={trials}",
+                "one search or more trials, all of them",
+                "Leave it out",
+            )
+        space = space_of(names, grid or {})
+        plan = corners(space, Path(out), plan_cells)
     known = {member.job.name: member for member in plan.members}
     for name in only:
         if name not in known:
@@ -85,42 +116,59 @@ def sweep(
     for field, values in (grid or {}).items():
         # Commas divide the values, spaces the entries of one.
         words += ["--grid", f"{field}={','.join(written(value).replace(',', ' ') for value in values)}"]
+    words += ["--search", search, "--trials", str(trials)] if search else []
     words += ["--recipe", str(recipe)] if isinstance(recipe, str | Path) else []
     words += ["--data-dir", str(data_dir)] if data_dir else []
     words += table_words(table) if table else []
     words += jobs_words(jobs)
     command = shlex.join([*words, "--out", str(out)])
-    with writing(plan.folder):
-        plan.folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(plan.folder), Display(progress) as display, StopRequest(command) as stop:
+    folder = Path(out)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder), Display(progress) as display, StopRequest(command) as stop:
         # Counted over all runs, not only the missing ones: the number of threads decides the last bits of each.
-        begun_with = jobs_of(plan.folder)
-        at_once = min(jobs or default_jobs(len(known), plan.members[0].job.recipe.device), len(known))
+        begun_with = jobs_of(folder)
+        count = len(known) if space is None else max(min(trials, GROUP), seeds)
+        at_once = min(jobs or default_jobs(count, plan.members[0].job.recipe.device), count)
         if begun_with and jobs in (None, begun_with):
             at_once = begun_with
-        claim_sweep(plan, at_once)
+        claim_sweep(folder, plan.dataset, at_once)
         if begun_with not in (None, at_once):
             display.warn(f"{at_once} runs at a time, and {begun_with} before: their last bits differ")
         for sentence in plan.missing_weights:
             display.warn(sentence)
+
+        def run(jobs: Sequence[Job]) -> dict[str, str]:
+            stop.wait()
+            return run_jobs(
+                jobs, at_once=at_once, logs=folder / "logs", stopped=lambda: stop.signal != 0, say=display.say
+            )
+
+        searched = None
+        if space is not None:
+            how = Trials(space, folder, plan_cells, run, lambda: stop.signal != 0, display.say)
+            answer = search_best(how, trials, identity_of(space, plan))
+            if answer is None:
+                raise stop.interrupted(stop.signal, "with all runs saved")
+            searched, best = answer
+            display.say(f"The best of {len(searched.trials)} trials: {best.label}")
+            plan = plan_cells([best], out, seeds=range(seeds))
         missing = [member.job for member in plan.members if read_record(member.job, display.say) is None]
         chosen = [job for job in missing if not only or job.name in only]
         display.say(
-            f"{len(cells)} cells of {seeds} seeds on {plan.dataset.given}: {len(known)} runs, "
-            f"{len(known) - len(missing)} of them done already" + (f"; {at_once} at a time" if chosen else "")
+            f"{counted(len(plan.cells), 'cell')} of {counted(seeds, 'seed')} on {plan.dataset.given}: "
+            f"{counted(len(plan.members), 'run')}, {len(plan.members) - len(missing)} of them done already"
+            + (f"; {at_once} at a time" if chosen else "")
         )
-        stop.wait()
-        failed = run_jobs(
-            chosen, at_once=at_once, logs=plan.folder / "logs", stopped=lambda: stop.signal != 0, say=display.say
-        )
+        failed = run(chosen)
         if stop.signal:
             raise stop.interrupted(stop.signal, "with all runs saved")
-        reasons = {name: public_text(reason, (data, plan.folder)) for name, reason in failed.items()}
-        outcome = _outcome(plan, seeds, reasons)
-        with writing(plan.folder):
-            write_text(plan.folder / "sweep.json", json.dumps(outcome.to_dict(), indent=1, allow_nan=False) + "\n")
-            write_text(plan.folder / "sweep.html", render(outcome, public_text(command, (data, out))))
-        display.say(f"See {plan.folder}/sweep.html")
+        reasons = {name: public_text(reason, (data, folder)) for name, reason in failed.items()}
+        outcome = replace(_outcome(plan, seeds, reasons), search=searched)
+        with writing(folder):
+            write_text(folder / "sweep.json", json.dumps(outcome.to_dict(), indent=1, allow_nan=False) + "\n")
+            write_text(folder / "sweep.html", render(outcome, public_text(command, (data, out))))
+        display.say(f"See {folder}/sweep.html")
     return outcome
 
 

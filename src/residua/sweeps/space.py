@@ -19,6 +19,7 @@ _NEVER = {
     "fold": "Train folds by residua.train_folds",
 }
 MOST_CELLS = 10_000
+_WORDS = ("device",)  # whose values may hold a colon
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ def _check_entries(key: str, name: str, values: Sequence[Any]) -> None:
             )
 
 
-def cells_of(models: Sequence[str], grid: Mapping[str, Sequence[Any]]) -> list[Cell]:
-    """Return every network with every combination of values, networks first; a field with one value holds for all.
+def named_fields(models: Sequence[str], grid: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """Return the values by the names of the fields.
 
     Raises:
         InputError: no network, an unknown field, a field that a sweep cannot vary, no or equal values.
@@ -99,6 +100,23 @@ def cells_of(models: Sequence[str], grid: Mapping[str, Sequence[Any]]) -> list[C
             raise InputError(f"grid={key!r} with {list(values)}", "values that differ", "Name each value once")
         _check_entries(key, name, values)
         named[name] = values
+    return named
+
+
+def cells_of(models: Sequence[str], grid: Mapping[str, Sequence[Any]]) -> list[Cell]:
+    """Return every network with every combination of values, networks first; a field with one value holds for all.
+
+    Raises:
+        InputError: as `named_fields`; a range, which only a search can draw from.
+    """
+    named = named_fields(models, grid)
+    for name, values in named.items():
+        if ranges := [value for value in values if is_range(name, value)]:
+            raise InputError(
+                f"grid={name}={ranges[0]}, a range, in a sweep of all combinations",
+                "values, or a search that draws from the range",
+                "Add search='optuna', or name values with commas",
+            )
     varied = tuple(name for name, values in named.items() if len(values) > 1)
     cells = [
         Cell(model, dict(zip(named, values, strict=True)), varied)
@@ -108,3 +126,8 @@ def cells_of(models: Sequence[str], grid: Mapping[str, Sequence[Any]]) -> list[C
     if len(cells) > MOST_CELLS:
         raise InputError(f"{len(cells):,} combinations", f"at most {MOST_CELLS:,}", "Name fewer values")
     return cells
+
+
+def is_range(name: str, value: Any) -> bool:
+    """Return whether a value of a field's grid is a range, such as "0.01:0.5:log"."""
+    return isinstance(value, str) and ":" in value and name not in _WORDS

@@ -54,7 +54,7 @@ class Average(nn.Module):
 
 
 def is_ensemble(path: Path | str) -> bool:
-    """Return whether a path is a folder of several runs that answer together: folds, or an ensemble that was written."""
+    """Return whether a path is a folder of several runs that answer together: folds, or a written ensemble."""
     return any((Path(path) / name).is_file() for name in (FOLDS_FILE, ENSEMBLE_FILE))
 
 
@@ -119,7 +119,9 @@ def check_members(runs: Sequence[Run]) -> None:
             )
         if set(run.classes) != set(first.classes):
             differ = some(sorted(set(run.classes) ^ set(first.classes)), 5)
-            raise InputError(f"{run.folder} and {first.folder}, whose classes differ: {differ}", "the same", "Use others")
+            raise InputError(
+                f"{run.folder} and {first.folder}, whose classes differ: {differ}", "the same", "Use others"
+            )
         if run.preprocess_spec.to_json() != first.preprocess_spec.to_json():
             raise InputError(
                 f"{run.folder} and {first.folder}, which prepare images differently",

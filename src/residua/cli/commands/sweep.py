@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -27,10 +27,16 @@ def sweep(
     columns: ColumnWords = (),
     groups: GroupColumn = None,
     jobs: int | None = None,
+    search: Literal["optuna"] | None = None,
+    trials: int = 27,
     data_dir: Path | None = None,
     json: Switch = False,
 ) -> int:
     """Train networks with every combination of values and several seeds; ends in a table of means and one page.
+
+    With --search, values are found by trials that are halved by whole epochs: of nine short trainings three go on with
+    three times the length, and one of them with the whole. Validation images decide, on a seed apart from --seeds.
+    The best values are then trained with all seeds, and these runs alone are averaged.
 
     Each run is an ordinary one, in a folder named by its id. A sweep can be killed at any moment: the same command goes
     on, and networks, values and seeds may join. The exit code is 1 when a run failed.
@@ -47,7 +53,8 @@ def sweep(
         Trainings of each cell, with the seeds 0, 1, 2.
     grid
         FIELD=VALUE,VALUE: values of a field of the recipe, such as lr=0.05,0.1; one value holds for all runs:
-        epochs=20. Spaces divide the entries of a list: "scale=0.2 1,0.5 1". May be repeated.
+        epochs=20. Spaces divide the entries of a list: "scale=0.2 1,0.5 1". May be repeated. With --search also a
+        range, LOW:HIGH or LOW:HIGH:log, such as lr=0.01:0.5:log.
     recipe
         A name or a TOML file, for all runs; left out: fast.
     only
@@ -55,6 +62,10 @@ def sweep(
     jobs
         Runs at a time, each with its share of the processors; left out: as many as the sweep was begun with, at first
         one per processor, at most 8; 1 on a GPU.
+    search
+        optuna: what proposes the trials (TPE; extra optuna). Their journal is a file in the sweep's folder.
+    trials
+        With --search, in all; the same command with more goes on.
     data_dir
         Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
     json
@@ -76,6 +87,8 @@ def sweep(
         labels=labels,
         columns=columns,
         groups=groups,
+        search=search,
+        trials=trials,
     )
     if json:
         print_json(outcome.to_dict())
@@ -92,6 +105,9 @@ def sweep(
         ]
         split = outcome.cells[0].runs[0].split if outcome.cells else "test"
         print_table(("cell", "val top-1, %", f"{split} top-1, %", "seeds", "time"), rows, right=(1, 2, 3, 4))
+        if outcome.search is not None:
+            tried = counted(len(outcome.search.trials), "trial")
+            say(f"The best of {tried}, by validation accuracy: number {outcome.search.best + 1}.")
         say("Mean ± standard deviation over the seeds, with 95% intervals; by validation accuracy, the best first.")
     if outcome.left:
         note(f"{counted(len(outcome.left), 'run')} not trained yet: {', '.join(outcome.left[:8])}")
