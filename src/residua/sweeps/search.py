@@ -94,7 +94,7 @@ def planner(
 
 
 def corners(space: SearchSpace, folder: Path, plan: Callable[..., SweepPlan]) -> SweepPlan:
-    """Plan the runs at the ends of the space, so that all that is wrong with it is refused before the first run.
+    """Settle the runs at the ends of the space, so that all that is wrong with it is refused before the first run.
 
     Raises:
         InputError: as `plan_sweep`; a schedule that cannot be shortened; data without a validation part.
@@ -143,7 +143,7 @@ def identity_of(space: SearchSpace, plan: SweepPlan) -> dict[str, Any]:
 
 
 def _group(trials: Trials, journal: Journal, group: Sequence[int], done: dict[int, Trial]) -> bool:
-    """Halve the trials that began together; return False where a signal came.
+    """Train the trials that began together, a third of them further; return False where a signal came.
 
     Runs that are done already are not trained again: a group that was killed comes to the same end.
     """

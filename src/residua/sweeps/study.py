@@ -1,6 +1,6 @@
 """Trials of a search in a journal that survives a kill, proposed by optuna.
 
-The journal is a file beside the runs. What is proposed next follows from it alone: the sampler begins anew for each
+The journal is a file beside the runs. What is proposed next follows from it alone: a fresh sampler draws each
 trial, with the trial's number as its seed.
 """
 
@@ -40,7 +40,7 @@ class Journal:
         logging.getLogger("optuna").setLevel(logging.ERROR)
         self._space = space
         path = folder / JOURNAL_FILE
-        _mend(path)
+        _repair(path)
         try:
             with _quiet():
                 storage = self._optuna.storages.JournalStorage(journal.JournalFileBackend(str(path)))
@@ -67,7 +67,7 @@ class Journal:
         return list(self._study.user_attrs.get("groups", []))
 
     def begin(self, count: int) -> list[int]:
-        """Propose trials that begin together, and return their numbers."""
+        """Begin trials together, and return their numbers."""
         known = {number for group in self.groups for number in group}
         # A kill between a proposal and its group leaves trials that have no group yet.
         numbers = [each.number for each in self._study.trials if each.number not in known and self._whole(each)][:count]
@@ -120,7 +120,7 @@ class Journal:
         return drawn
 
 
-def _mend(path: Path) -> None:
+def _repair(path: Path) -> None:
     """Cut off a line that a kill left half-written, and release what the killed process had locked."""
     for name in (".lock", ".lock.rename"):
         path.with_name(path.name + name).unlink(missing_ok=True)

@@ -55,6 +55,8 @@ class Average(nn.Module):
 
 def is_ensemble(path: Path | str) -> bool:
     """Return whether a path is a folder of several runs that answer together: folds, or a written ensemble."""
+    if not isinstance(path, str | Path):
+        return False
     return any((Path(path) / name).is_file() for name in (FOLDS_FILE, ENSEMBLE_FILE))
 
 
@@ -90,7 +92,7 @@ def open_ensemble(folder: Path | str) -> Run:
         raise InputError(
             f"{folder}, whose folds are not all trained",
             "a finished cross-validation",
-            f"Go on with it: residua train DATA --out {folder} --resume",
+            f"Go on with it: train_folds(DATA, out={str(folder)!r}, resume=True), or the command that began it",
         )
     runs = [load(each) for each in member_folders(folder)]
     check_members(runs)

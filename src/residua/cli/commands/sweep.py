@@ -34,8 +34,8 @@ def sweep(
 ) -> int:
     """Train networks with every combination of values and several seeds; ends in a table of means and one page.
 
-    With --search, values are found by trials that are halved by whole epochs: of nine short trainings three go on with
-    three times the length, and one of them with the whole. Validation images decide, on a seed apart from --seeds.
+    With --search, values are found by trials that are halved by whole epochs. Of nine short trainings three go on to
+    three times the length, and one of them to the whole. Validation images decide, on a seed apart from --seeds.
     The best values are then trained with all seeds, and these runs alone are averaged.
 
     Each run is an ordinary one, in a folder named by its id. A sweep can be killed at any moment: the same command goes
