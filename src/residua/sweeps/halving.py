@@ -1,7 +1,7 @@
 """Successive halving by whole epochs: many short trainings, and longer ones of those that did best.
 
-Jamieson & Talwalkar, AISTATS 2016. Each rung trains afresh with a schedule of its own length. One that is cut off would be
-judged at a high learning rate, where networks rank differently than at its end.
+Jamieson & Talwalkar, AISTATS 2016. Each rung trains afresh with a schedule of its own length. One that is
+cut off would be judged at a high learning rate, where networks rank differently than at its end.
 """
 
 from __future__ import annotations
