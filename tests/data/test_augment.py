@@ -10,6 +10,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
+from residua._base.errors import InputError
 from residua.data.augment import Augment, box_uniforms, random_boxes
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import default_preprocess
@@ -214,10 +215,24 @@ def test_every_field_of_the_spec_is_executed(images: torch.Tensor) -> None:
     values |= {"height_shift": 0.2, "width_shift": 0.2, "rotation": 30.0, "shear": 20.0, "zoom": (0.5, 2.0)}
     values |= {"channel_shift": 50.0, "vertical_flip": True, "brightness": (0.5, 1.5)}
     values |= {"randaugment": 2, "trivialaugment": True, "augmix": 3}
-    parameters = {"pad", "scale", "ratio", "subpixel", "fill", "fill_value", "randaugment_magnitude"}
+    parameters = {"alternate_flip", "pad", "scale", "ratio", "subpixel", "fill", "fill_value", "randaugment_magnitude"}
     assert {field.name for field in dataclasses.fields(AugmentSpec)} == set(values) | parameters
     for name, value in values.items():
         assert not torch.equal(run(AugmentSpec(**{name: value}), images)[0].float(), images.float()), name
+
+
+def test_an_alternating_flip_turns_every_image_round_in_every_epoch(images: torch.Tensor) -> None:
+    spec = AugmentSpec(flip=True, alternate_flip=True)
+    augment = Augment(spec, CLASSES, default_preprocess(SIDE))
+    labels, indices = torch.zeros(len(images), dtype=torch.int64), np.arange(len(images))
+    shown = [augment(images, labels, indices, 3, epoch)[0] for epoch in range(4)]
+    plain = Augment(AugmentSpec(flip=True), CLASSES, default_preprocess(SIDE))
+    assert torch.equal(shown[0], plain(images, labels, indices, 3, 0)[0])
+    assert torch.equal(shown[1], shown[0].flip(3))
+    assert torch.equal(shown[2], shown[0])
+    assert torch.equal(shown[3], shown[1])
+    with pytest.raises(InputError, match="alternate_flip without flip"):
+        AugmentSpec(alternate_flip=True)
 
 
 def test_no_image_is_handled_alone() -> None:

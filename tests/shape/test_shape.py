@@ -205,6 +205,10 @@ OPTIONS = {
         "freeze",
         "probe_views",
         "layer_decay",
+        "rest_optimizer",
+        "rest_rate",
+        "begin_size",
+        "final_views",
         "clip_norm",
         "early_stop_epochs",
         "keep",
@@ -237,7 +241,7 @@ OPTIONS = {
         "color_jitter",
         "mixup",
         "cutmix",
-        *("randaugment", "randaugment_magnitude", "trivialaugment", "augmix"),
+        *("alternate_flip", "randaugment", "randaugment_magnitude", "trivialaugment", "augmix"),
     },
 }
 

@@ -24,6 +24,7 @@ from residua.cli.lists import spread
 from residua.cli.parse_errors import as_input_error
 from residua.cli.show import note
 from residua.cli.streams import StdoutError, discard, settle_streams
+from residua.runtime.waiting import settle_waiting
 
 _SOURCE = Path(__file__).parents[1]
 
@@ -328,6 +329,7 @@ def run() -> None:
     """Run the command line as the console script does, and exit with its code."""
     settle_streams()
     stop_on_sigterm()
+    settle_waiting()
     raise SystemExit(main())
 
 

@@ -78,8 +78,9 @@ class PartFlags:
     split
         The part of the data; left out: test, else val.
     views
-        The views of each image: 1 (centre crop), flip (and its mirror image), 10crop (corners and centre, and
-        mirrored), multiscale (the whole image at five sizes, and mirrored), or several; softmax is averaged.
+        The views of each image: 1 (centre crop), flip (and its mirror image), flip_if_unsure (the mirror
+        image where no class has 0.9), 10crop (corners and centre, and mirrored), multiscale (the whole image at five
+        sizes, and mirrored), or several; softmax is averaged.
     no_cache
         Read every image file and run the network even where an earlier pass is cached; store nothing.
     batch_size

@@ -66,6 +66,10 @@ class Augment:
         """
         spec, device = self.spec, images.device
         table = uniforms(seed, epoch, indices, _columns(spec))
+        if spec.alternate_flip:
+            # Epoch 0 draws as ever; each later epoch turns the image round once more.
+            first = uniforms(seed, 0, indices, _FLIP + 1)[:, _FLIP] < 0.5
+            table[:, _FLIP] = np.where(first ^ bool(epoch % 2), 0.0, 1.0)
         if spec.crop == "random_resized" and not self.cropped:
             images = self._resized_crop(images, table)
         images = self._warp(images, table) if spec.warps else self._move(images, table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +20,10 @@ from residua.data.preprocess.normalise import normalise
 from residua.data.random import order
 from residua.data.shards.window import Pieces, WindowOrder, counts_for
 from residua.data.splitting import balanced_draws, counts_of
-from residua.data.stores import open_store
+from residua.data.stores import Store, open_store
 from residua.specs.augment import AugmentSpec
 from residua.specs.fields import BadPolicy
-from residua.specs.preprocess import PreprocessSpec
+from residua.specs.preprocess import PreprocessSpec, resized
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,30 @@ class Batch:
     images: torch.Tensor
     labels: torch.Tensor
     indices: torch.Tensor
+
+
+class _Maker(NamedTuple):
+    """What makes images of one side: where their pixels come from, what is done to them, and how they end."""
+
+    store: Store
+    augment: Augment | None
+    preprocess: PreprocessSpec
+
+
+_GROWN = 0.8  # share of the epochs after which images have their full size
+_STEP = 16  # pixels by which they grow: half of what one feature of a network for photos stands for
+
+
+def side_of(epoch: int, begin: int, full: int, epochs: int) -> int:
+    """Return the side of training images that grow, pixels, in `epoch`, counted from 0, of `epochs`.
+
+    The last fifth of the epochs, and the last one always, has `full`. Before, a line rises from `begin`, rounded down
+    to steps of 16 pixels. Howard 2018 trained so for DAWNBench.
+    """
+    grown = int(_GROWN * epochs)
+    if epoch >= grown:
+        return full
+    return begin + (full - begin) * epoch // grown // _STEP * _STEP
 
 
 class Loader:
@@ -107,20 +132,15 @@ class Loader:
         )
         if train:
             preprocess.require_square()
-        spec = augment if train else None
-        threads = default_workers() if workers is None else workers
+        self._spec = augment if train else None
+        self._threads = default_workers() if workers is None else workers
+        self._use_cache = use_cache
         self._windows = self._window_order(window)
-        self._store = open_store(
-            split,
-            preprocess,
-            spec,
-            self.device,
-            threads,
-            use_cache=use_cache,
-            streams=self.streams,
-            skips=on_bad == "skip",
-        )
-        self.skipped, self.how = self._store.bad, self._store.how
+        self._skips = on_bad == "skip"
+        self._growth: tuple[int, int] | None = None
+        whole = self._maker(preprocess)
+        self._by_side = {preprocess.size[0]: whole}
+        self.skipped, self.how = whole.store.bad, whole.store.how
         if self.skipped and (on_bad == "refuse" or len(self.skipped) == len(split)):
             raise refusal((split, self.skipped))
         self._good = np.empty(0, np.int64) if self.streams else np.delete(np.arange(len(split)), sorted(self.skipped))
@@ -130,7 +150,62 @@ class Loader:
         # Narrow labels are those of a large data set, mapped from their file: each batch takes its own from there.
         narrow = split.labels.dtype != np.int64
         self._labels = None if narrow else torch.from_numpy(split.labels).to(self.device)
-        self._augment = None if spec is None else Augment(spec, num_classes, preprocess, cropped=self._store.crops)
+
+    def grow(self, begin: int, epochs: int) -> None:
+        """Let training images grow from the side `begin`, pixels, over so many epochs; see `side_of`.
+
+        Raises:
+            InputError: images that are not random resized crops, or a preprocessing with numbers for each pixel.
+        """
+        if self._spec is None or self._spec.crop != "random_resized":
+            raise InputError(f"begin_size={begin} of images of one size", "random resized crops", "Use begin_size=0")
+        if self.streams:
+            raise InputError(
+                f"begin_size={begin} in an order by shards",
+                "images that are all read before training, as those of an ordinary order are",
+                "Use begin_size=0, or leave shuffle_window out",
+            )
+        if self.preprocess.by_pixel:
+            raise InputError(
+                f"begin_size={begin} with {' and '.join(self.preprocess.arrays)} of one size",
+                "a preprocessing without numbers for each pixel",
+                "Use begin_size=0, or center='channel' without zca",
+            )
+        self._growth = begin, epochs
+
+    def _maker(self, preprocess: PreprocessSpec) -> _Maker:
+        store = open_store(
+            self.split,
+            preprocess,
+            self._spec,
+            self.device,
+            self._threads,
+            use_cache=self._use_cache,
+            streams=self.streams,
+            skips=self._skips,
+        )
+        if self._spec is None:
+            return _Maker(store, None, preprocess)
+        return _Maker(store, Augment(self._spec, self.num_classes, preprocess, cropped=store.crops), preprocess)
+
+    def _in_epoch(self, epoch: int) -> _Maker:
+        """Return what makes the images of an epoch; that of a new size is opened, and that of earlier ones let go."""
+        if self._growth is None:
+            return next(iter(self._by_side.values()))
+        begin, epochs = self._growth
+        full = self.preprocess.side
+        side = side_of(epoch, begin, full, epochs)
+        if side not in self._by_side:
+            whole = self._by_side[full]
+            preprocess = resized(self.preprocess, side)
+            if whole.store.how == "fixed":
+                # One array, cropped on the device: it has no size of its own.
+                assert self._spec is not None
+                made = _Maker(whole.store, Augment(self._spec, self.num_classes, preprocess), preprocess)
+            else:
+                made = self._maker(preprocess)
+            self._by_side = {full: whole, side: made}
+        return self._by_side[side]
 
     def _window_order(self, window: int) -> WindowOrder | None:
         if not (window and self.train):
@@ -195,10 +270,12 @@ class Loader:
         """Yield the batches of `epoch` from `start_step` on; those before are not decoded."""
         pieces = self._pieces(epoch, start_step)
 
-        def finish(draws: npt.NDArray[np.int64], images: torch.Tensor) -> Batch:
-            return self._finish(draws, images, epoch)
+        maker = self._in_epoch(epoch)
 
-        return self._store.batches(pieces, self.seed, epoch, finish)
+        def finish(draws: npt.NDArray[np.int64], images: torch.Tensor) -> Batch:
+            return self._finish(draws, images, epoch, maker)
+
+        return maker.store.batches(pieces, self.seed, epoch, finish)
 
     def _pieces(self, epoch: int, start_step: int) -> Sequence[npt.NDArray[np.int64]]:
         """Return the draws of each batch of an epoch from `start_step` on."""
@@ -216,14 +293,14 @@ class Loader:
         positions, passes = balanced_draws(self.split.labels[self._good], self.seed, epoch)
         return self._good[positions] + passes * len(self.split)
 
-    def _finish(self, draws: npt.NDArray[np.int64], images: torch.Tensor, epoch: int) -> Batch:
+    def _finish(self, draws: npt.NDArray[np.int64], images: torch.Tensor, epoch: int, maker: _Maker) -> Batch:
         places = draws % len(self.split)
         positions = torch.from_numpy(places)
         if self._labels is None:
             labels = torch.from_numpy(self.split.labels[places].astype(np.int64)).to(self.device)
         else:
             labels = self._labels[positions.to(self.device)]
-        if self._augment is not None:
-            images, labels = self._augment(images, labels, draws, self.seed, epoch)
-        values = normalise(images, self.preprocess, dtype=self.dtype, channels_last=self.channels_last)
+        if maker.augment is not None:
+            images, labels = maker.augment(images, labels, draws, self.seed, epoch)
+        values = normalise(images, maker.preprocess, dtype=self.dtype, channels_last=self.channels_last)
         return Batch(values, labels, positions)

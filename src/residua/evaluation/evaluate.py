@@ -204,13 +204,14 @@ def evaluate_model(
     history: Sequence[dict[str, Any]] = (),
     computed_with: dict[str, Any] | None = None,
     root: Path | None = None,
+    views: str = "1",
     **options: Unpack[PassKeywords],
 ) -> Report:
     """Evaluate a network on a split whose labels index `classes`, and return the full report.
 
     `name`, `data`, `recipe`, `history` and `computed_with` are passed on to it; file names are given relative to
-    `root`. `options` are `batch_size`, `device`, `engine`, `precision`, `on_bad` (by default the recipe's) and
-    `progress`; see `ScoreOptions`.
+    `root`, and `views` names one view set. `options` are `batch_size`, `device`, `engine`, `precision`, `on_bad` (by
+    default the recipe's) and `progress`; see `ScoreOptions`.
 
     Raises:
         InputError: an empty split, a bad file, an option out of range.
@@ -223,6 +224,7 @@ def evaluate_model(
         preprocess,
         scoring,
         num_classes=len(classes),
+        views=views,
         on_bad=scoring.on_bad or (recipe or {}).get("on_bad", "refuse"),
         progress=scoring.progress,
     )

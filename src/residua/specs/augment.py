@@ -53,6 +53,8 @@ class AugmentSpec:
         fill_value: level of `fill="constant"`.
         channel_shift: largest number of levels added to all channels, clipped to the image's own range.
         flip: mirror left and right with probability 1/2.
+        alternate_flip: of `flip`, draw once for each image, and mirror it in every other epoch. Two epochs in a row
+            then show both sides (Jordan 2024, arXiv 2404.00498, section 3.6).
         vertical_flip: mirror top and bottom with probability 1/2.
         brightness: range of the factor of all levels, rounded down to whole levels.
         cutout: side of a square set to the mean, pixels; 0 for none (DeVries 2017).
@@ -81,6 +83,7 @@ class AugmentSpec:
     fill_value: Annotated[float, Span(0, 255)] = 0.0
     channel_shift: Annotated[float, Span(0, 255, hint=_OFF)] = 0.0
     flip: bool = False
+    alternate_flip: bool = False
     vertical_flip: bool = False
     brightness: tuple[Factor, Factor] = (1.0, 1.0)
     cutout: Pixels = 0
@@ -108,6 +111,8 @@ class AugmentSpec:
                 "both",
                 "Give randaugment=2 too",
             )
+        if self.alternate_flip and not self.flip:
+            raise InputError("alternate_flip without flip", "both", "Give flip=True too")
         policies = [name for name in ("randaugment", "trivialaugment", "augmix") if getattr(self, name)]
         if len(policies) > 1:
             raise InputError(" and ".join(policies), "one of them", "Switch the others off")

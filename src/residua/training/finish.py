@@ -106,6 +106,7 @@ def _evaluate(trainer: Trainer, stop: StopRequest) -> Report:
         dataset.classes,
         device=plan.hardware.device,
         progress=stop.check,
+        views=plan.recipe.final_views,
         name=plan.folder.resolve().name,
         data=data | {"notes": notes, "evaluated": relation(dataset.held_out, own_data=True, recipe=recipe)},
         recipe=recipe,
@@ -124,6 +125,8 @@ def _metrics(trainer: Trainer, report: Report | MultilabelReport) -> dict[str, A
     rates = LABEL_RATES if isinstance(report, MultilabelReport) else _RATES
     metrics = {name: getattr(report, name) for name in rates}
     metrics |= {"epochs": state.epoch, "steps": trainer.global_step, "computed_with": trainer.computed_with()}
+    if trainer.plan.recipe.final_views != "1":
+        metrics |= {"views": trainer.plan.recipe.final_views}
     if state.best_epoch:
         metrics |= {"best_epoch": state.best_epoch}
         metrics |= {} if trainer.multilabel else {"best_val_top1": state.best_top1}

@@ -12,6 +12,7 @@ from residua._base.signals import Stopped, StopRequest
 from residua._base.words import counted, worded
 from residua.data.splitting import UNEVEN, unevenness
 from residua.data.tables.label_table import ColumnNames, label_table
+from residua.runtime.waiting import waiting_sentence
 from residua.specs.preprocess import describe
 from residua.specs.schema import Spec
 from residua.training.epoch_table import header, row
@@ -307,7 +308,7 @@ def _introduce(trainer: Trainer) -> None:
     if plan.recipe.freeze:
         learning = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
         say(f"Frozen: {plan.recipe.freeze}; {learning:,} of {parameters:,} parameters learn")
-    for note in plan.dataset.notes:
+    for note in (*plan.dataset.notes, *filter(None, [waiting_sentence()])):
         say(note)
     if plan.recipe.validate_on == "test":
         say("The test images validate, as the recipe states: what they score in the end is optimistic")

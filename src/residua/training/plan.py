@@ -180,6 +180,8 @@ def open_plan(request: Request) -> Plan:
             f"Use accumulate_steps={train.steps_per_epoch} or a smaller batch_size",
         )
     recipe, total_steps = _settle_length(recipe, steps_per_epoch)
+    if recipe.begin_size:
+        train.grow(recipe.begin_size, recipe.epochs)
     dataset = dataclasses.replace(dataset, notes=(*dataset.notes, *_left_out(loaders)))
     return Plan(
         request,

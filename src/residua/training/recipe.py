@@ -57,10 +57,13 @@ class Recipe:
         batch_size: images in one forward pass. `train` also takes "auto" in its place: the largest power of two that
             fits and leaves 20 steps per epoch, which the recipe then holds.
         accumulate_steps: forward passes that share one optimizer step.
-        optimizer: "sgd", "adamw" (decay decoupled from the gradient) or "adam" (decay added to the gradient).
+        optimizer: "sgd", "adamw" (decay decoupled from the gradient), "adam" (decay added to the gradient) or "muon"
+            (torch.optim.Muon, of convolutions as matrices; all but them and inner matrices by `rest_optimizer`).
+        rest_optimizer: of optimizer="muon": "sgd" or "adamw" for norms, biases and the classifier.
+        rest_rate: of optimizer="muon": times the learning rate, the rate of the rest.
         learning_rate: the peak of the schedule.
-        momentum: of SGD; the first beta of Adam and AdamW.
-        nesterov: SGD looks one momentum step ahead.
+        momentum: of SGD and Muon; the first beta of Adam and AdamW.
+        nesterov: SGD and Muon look one momentum step ahead.
         epsilon: added to the root of Adam's and AdamW's second moment.
         weight_decay: L2 coefficient per step, as torch.optim defines it.
         decay_norm_and_bias: whether norms and biases decay too.
@@ -103,6 +106,8 @@ class Recipe:
         compile: run the network through torch.compile.
         kernels: that training computes with: "auto", "eager" (torch's own) or "native" (fused, for CPUs).
         image_size: side of the network's input, pixels; 0 for the network's own.
+        begin_size: side of random resized crops in the first epoch, pixels. It grows in a line, in steps of 16, to
+            `image_size`, which the last fifth of the epochs has, and evaluation always. 0: `image_size` throughout.
         center: what is subtracted from images. "customary": the mean that the weights to begin with expect, else
             CIFAR-10's or ImageNet's. "channel" or "pixel": means of the training images. "image": its own mean. Or
             "none".
@@ -113,6 +118,7 @@ class Recipe:
         val_fraction: part of the training images set aside when the data has no validation split.
         validate_on: "val", or "test" to choose epochs, learning rates and the best weights by the test images, as the
             Keras example does; what they then score is optimistic. Needs val_fraction=0.
+        final_views: of the images in the final report: "1", "flip", or "flip_if_unsure" (see `evaluate`).
         folds: divide the training images into so many folds by the seed, classes and groups kept even; `fold` is held
             out in place of a share, and all folds in turn where it is 0 (a folder with a run per fold). 0 for none.
         fold: the fold that validates, from 1.
@@ -139,7 +145,9 @@ class Recipe:
     min_steps: Count = 0
     batch_size: OneOrMore = 128
     accumulate_steps: OneOrMore = 1
-    optimizer: Literal["sgd", "adamw", "adam"] = "sgd"
+    optimizer: Literal["sgd", "adamw", "adam", "muon"] = "sgd"
+    rest_optimizer: Literal["sgd", "adamw"] = "sgd"
+    rest_rate: Annotated[float, Span(0, _LARGE, above=True)] = 1.0
     learning_rate: Annotated[float, Span(0, _LARGE, above=True)] = 0.1
     momentum: Annotated[float, Span(0, 1, below=True)] = 0.9
     nesterov: bool = False
@@ -173,12 +181,14 @@ class Recipe:
     compile: bool = False
     kernels: Literal["auto", "eager", "native"] = "auto"
     image_size: Annotated[int, Span(0, MOST_PIXELS)] = 0
+    begin_size: Annotated[int, Span(0, MOST_PIXELS)] = 0
     center: Center = "customary"
     std: Std = "customary"
     zca: bool = False
     zca_epsilon: Annotated[float, Span(0, 1000, above=True, hint="Keras's own is 1e-6")] = 1e-6
     val_fraction: Annotated[float, Span(0, 0.9)] = 0.1
     validate_on: Literal["val", "test"] = "val"
+    final_views: Literal["1", "flip", "flip_if_unsure"] = "1"
     folds: Annotated[int, Span(0, 1000)] = 0
     fold: Annotated[int, Span(0, 1000)] = 0
     train_images: Count = 0
@@ -261,11 +271,17 @@ def _consistent(recipe: Recipe) -> None:
             "one factor, or one per milestone",
             "For example gamma=0.1",
         )
-    if recipe.nesterov and (recipe.optimizer != "sgd" or recipe.momentum == 0):
+    if recipe.nesterov and (recipe.optimizer not in ("sgd", "muon") or recipe.momentum == 0):
         raise InputError(
             f"nesterov with {recipe.optimizer} and momentum {recipe.momentum:g}",
-            "sgd with momentum > 0",
-            "Use nesterov=False" if recipe.optimizer != "sgd" else "Use momentum=0.9 or nesterov=False",
+            "sgd or muon with momentum > 0",
+            "Use momentum=0.9 or nesterov=False" if recipe.optimizer in ("sgd", "muon") else "Use nesterov=False",
+        )
+    if recipe.optimizer != "muon" and (recipe.rest_optimizer, recipe.rest_rate) != ("sgd", 1.0):
+        raise InputError(
+            f"rest_optimizer={recipe.rest_optimizer!r} and rest_rate={recipe.rest_rate:g} of {recipe.optimizer}",
+            "optimizer='muon', which leaves a rest",
+            "Give optimizer='muon' too",
         )
     for name, kind in (("balance_beta", "loss"), ("balance_tau", "logits")):
         if (value := getattr(recipe, name)) != 1 and recipe.balance != kind:
@@ -299,7 +315,7 @@ def _consistent_probe(recipe: Recipe) -> None:
     """Refuse what a classifier that is fitted to features has no use for: nothing is ignored silently."""
     wanted = {
         "freeze": "backbone", "epochs": 1, "max_steps": 0, "min_steps": 0, "label_smoothing": 0.0, "ema_decay": 0.0,
-        "clip_norm": 0.0, "keep": "last", "layer_decay": 1.0, "early_stop_epochs": 0,
+        "clip_norm": 0.0, "keep": "last", "layer_decay": 1.0, "early_stop_epochs": 0, "begin_size": 0,
     }  # fmt: skip
     for name, value in wanted.items():
         if (actual := getattr(recipe, name)) != value:

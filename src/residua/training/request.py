@@ -230,13 +230,34 @@ def ask(
 def _check_steps(spec: Spec, recipes: Sequence[Recipe], trials: Sequence[str]) -> None:
     """Raise InputError where a batch is too small for the network, or where trials are to search for a probe."""
     for recipe in recipes:
-        check_batch(spec, recipe.image_size, recipe.batch_size, frozen(spec, recipe.freeze).hold)
+        _check_growth(spec, recipe)
+        smallest = recipe.begin_size or recipe.image_size
+        check_batch(spec, smallest, recipe.batch_size, frozen(spec, recipe.freeze).hold)
         if trials and recipe.probe_views:
             raise InputError(
                 f"probe_views={recipe.probe_views} with a search of {' and '.join(trials)}",
                 "a training in steps, which a probe is not",
                 "Leave the search out, or give probe_views=0",
             )
+
+
+def _check_growth(spec: Spec, recipe: Recipe) -> None:
+    """Refuse images that grow from a size that the network does not take, or that cannot grow."""
+    if not recipe.begin_size:
+        return
+    if recipe.augment.crop != "random_resized":
+        raise InputError(
+            f"begin_size={recipe.begin_size} with crop={recipe.augment.crop!r}",
+            "random resized crops, which have any size",
+            "Use crop='random_resized', or begin_size=0",
+        )
+    if recipe.begin_size > recipe.image_size:
+        raise InputError(
+            f"begin_size={recipe.begin_size} with image_size={recipe.image_size}",
+            "a size that grows",
+            f"Use begin_size={recipe.image_size // 2} or less",
+        )
+    check_input(spec, recipe.begin_size, "begin_size")
 
 
 def _trials(overrides: dict[str, Any], find_rate: bool) -> tuple[str, ...]:

@@ -64,6 +64,7 @@ ENSEMBLE = {
 }
 REJECTION = {"reject": None, "score": "energy"}
 PAGE = {"name": "", "data": None, "recipe": None, "history": (), "computed_with": None, "root": None}
+PAGE |= {"views": "1"}
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from residua.evaluation.evaluate import evaluate
 from residua.evaluation.measures.metrics import NotFinite
 from residua.evaluation.scores.options import ScoreOptions
 from residua.evaluation.scores.scores import collect, combined
-from residua.evaluation.scores.views import check_views, parse_views, sides
+from residua.evaluation.scores.views import check_views, parse_views, sides, unsure
 from residua.families.build import build
 from residua.specs.catalog import get_spec
 from residua.specs.preprocess import PreprocessSpec
@@ -96,6 +96,33 @@ def test_flip_and_multiscale(tmp_path: Path, network: nn.Module) -> None:
         whole = [to_input(tv.resize(image, side, tv.InterpolationMode.BICUBIC)) for side in (16, 18, 27, 34, 46)]
         wanted = probabilities(network, [view for scale in whole for view in (scale, scale.flip(2))])
         assert torch.allclose(scales.logits[index].softmax(0), wanted, atol=1e-6)
+
+
+def test_mirror_images_count_where_the_network_is_unsure(tmp_path: Path, network: nn.Module) -> None:
+    split, calls = photos(tmp_path / "photos"), []
+    options = ScoreOptions(batch_size=4, device="cpu")
+
+    class Scaled(nn.Module):
+        """The network with logits so large that it is sure of some images."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            calls.append(len(x))
+            return 12 * network(x)
+
+    model = Scaled().eval()
+    one, both = (collect(model, split, SPEC, options, views=views, num_classes=3) for views in ("1", "flip"))
+    calls.clear()
+    gated = collect(model, split, SPEC, options, views="flip_if_unsure", num_classes=3)
+    sure = one.logits.double().softmax(1).amax(1) >= 0.9
+    assert 0 < sure.sum() < len(split)
+    wanted = torch.where(sure[:, None], one.logits.double().softmax(1), both.logits.softmax(1))
+    assert torch.allclose(gated.logits.softmax(1), wanted, atol=1e-6)
+    assert sum(calls) == len(split) + int((~sure).sum())  # nothing is computed that does not count
+
+
+def test_of_several_labels_every_one_must_be_clear() -> None:
+    clear = torch.tensor([[9.0, -9.0], [9.0, 0.5], [-9.0, -9.0]])
+    assert unsure(clear, multilabel=True).tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("views", ["10crop", "multiscale"])

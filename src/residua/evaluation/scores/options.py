@@ -65,7 +65,8 @@ class ScoreOptions:
         labels: a table of the labels of `data`, as in training; by default the run's own for the data that it was
             trained on, and the names of folders for other data.
         columns: names of its columns by role, such as "path=image_id,label=breed".
-        views: "1", "flip", "10crop", "multiscale" or a comma list; see `residua.evaluation.scores.views`.
+        views: "1", "flip", "flip_if_unsure", "10crop", "multiscale" or a comma list; see
+            `residua.evaluation.scores.views`.
         batch_size: images per forward pass; no score depends on it.
         device: where networks run; None for the GPU where there is one.
         on_bad: "refuse" files that cannot be listed or do not decode, or "skip" them, which the report then states.

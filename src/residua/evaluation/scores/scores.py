@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -19,10 +19,12 @@ from residua._base.words import agree, counted
 from residua.data.dataset import Split
 from residua.evaluation.measures.metrics import IntArray, Outcome, Tally, refuse_not_finite, tally_of
 from residua.evaluation.scores.options import ScoreOptions
-from residua.evaluation.scores.views import Viewer, check_views, count_views
+from residua.evaluation.scores.views import GATED, Viewer, check_views, count_views, unsure
 from residua.runtime.engines.engine import Engine, open_engine
 from residua.specs.fields import BadPolicy
 from residua.specs.preprocess import PreprocessSpec
+
+_Mean = Callable[[Iterable[tuple[Tensor, float]]], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,9 +123,12 @@ def collect(
     indices: list[IntArray] = []
     done = 0
     for places, images in viewer:
-        logits = (checked_logits(network(view), num_classes) for view in images)
         mean = _logit_mean if split.multilabel else _log_mean
-        rows.append(next(logits) if count == 1 else mean((each, 1 / count) for each in logits))
+        if views == GATED:
+            rows.append(_gated(network, next(images), num_classes, mean, multilabel=split.multilabel))
+        else:
+            logits = (checked_logits(network(view), num_classes) for view in images)
+            rows.append(next(logits) if count == 1 else mean((each, 1 / count) for each in logits))
         indices.append(places)
         done += len(places)
         if progress is not None:
@@ -138,6 +143,17 @@ def collect(
         skipped=dict(viewer.skipped),
         seconds=time.perf_counter() - start,
     )
+
+
+def _gated(network: Engine, images: Tensor, num_classes: int, mean: _Mean, *, multilabel: bool) -> Tensor:
+    """Return (B, K) of a batch: averaged with its mirror image where the first view is `unsure`, else of the first."""
+    first = checked_logits(network(images), num_classes)
+    result = mean([(first, 1.0)])
+    rows = torch.nonzero(unsure(first, multilabel=multilabel))[:, 0]
+    if len(rows):
+        mirrored = checked_logits(network(images[rows.to(images.device)].flip(3)), num_classes)
+        result[rows] = mean([(first[rows], 0.5), (mirrored, 0.5)])
+    return result
 
 
 def combined(scores: Sequence[Scores], weights: Sequence[float] | None = None) -> Scores:

@@ -4,6 +4,7 @@
 |---|---|
 | `1` | the centre crop of the evaluation transform |
 | `flip` | that and its mirror image |
+| `flip_if_unsure` | the centre crop; and its mirror image where the first leaves the network unsure, see `unsure` |
 | `10crop` | four corners and centre of the resized image, and their mirror images (Krizhevsky 2012, section 4.1) |
 | `multiscale` | the whole image at five sizes, fully convolutional, and mirrored (He 2015, section 4.1) |
 
@@ -37,9 +38,13 @@ from residua.specs.fields import BadPolicy
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 
-VIEWS = ("1", "flip", "10crop", "multiscale")
+VIEWS = ("1", "flip", "flip_if_unsure", "10crop", "multiscale")
 SCALES = (224, 256, 384, 480, 640)
 """Shorter sides of He 2015's multi-scale test, pixels, for a network with inputs of 224 × 224."""
+
+GATED = "flip_if_unsure"
+SURE = 0.9
+"""The probability of the likeliest class from which on `flip_if_unsure` does without the mirror image."""
 
 T = TypeVar("T")
 Seen = tuple[IntArray, Iterator[Tensor]]
@@ -104,8 +109,23 @@ def check_views(names: Sequence[str], spec: Spec | None, preprocess: PreprocessS
 
 
 def count_views(name: str) -> int:
-    """Return the number of views per image of a set."""
-    return {"1": 1, "flip": 2, "10crop": 10, "multiscale": 2 * len(SCALES)}[name]
+    """Return the largest number of views per image of a set."""
+    return {"1": 1, "flip": 2, GATED: 2, "10crop": 10, "multiscale": 2 * len(SCALES)}[name]
+
+
+def unsure(logits: Tensor, *, multilabel: bool) -> Tensor:
+    """Return the images that `flip_if_unsure` sees mirrored too, bool (B,): none of their classes has 0.9.
+
+    Of several labels an image, those with a label that is neither likely (0.9 or more) nor unlikely (0.1 or less).
+
+    Args:
+        logits: of the first view, (B, K).
+        multilabel: whether each label is a question of its own.
+    """
+    if multilabel:
+        there = logits.double().sigmoid()
+        return (torch.maximum(there, 1 - there) < SURE).any(1)
+    return logits.double().softmax(1).amax(1) < SURE
 
 
 class Viewer:

@@ -47,6 +47,12 @@ def suited(recipe: Recipe, dataset: Dataset) -> Recipe:
             "one label per image for a linear probe, which fits a softmax",
             "Use recipe='fast'",
         )
+    if recipe.final_views != "1":
+        raise InputError(
+            f"final_views={recipe.final_views!r} of {dataset.given}, whose images may have several labels",
+            "final_views='1': thresholds are chosen on single views",
+            "Use final_views='1'",
+        )
     if recipe.keep_by == "balanced_accuracy":
         raise InputError(
             f"keep_by='balanced_accuracy' of {dataset.given}, whose images may have several labels",

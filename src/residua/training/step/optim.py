@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from residua.families.members import classifier_tensors
 from residua.training.recipe import Recipe
 from residua.training.step.freeze import layer_scales
+from residua.training.step.muon import Groups, Muon
 
 
-def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
+def parameter_groups(model: nn.Module, recipe: Recipe) -> Groups:
     """Return the groups that decay and do not, by layer where the recipe has a `layer_decay`.
 
     Together they hold each trainable parameter exactly once. A group's `scale` multiplies its learning rate.
@@ -41,12 +42,48 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     groups = parameter_groups(model, recipe)
     # One kernel for all parameters; a loop over them costs as much as a small network's forward pass.
     fused = all(p.device.type in ("cpu", "cuda") for p in model.parameters())
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused
-        )
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), eps=recipe.epsilon, fused=fused)
+
+    def plain(kind: str, groups: Groups) -> torch.optim.Optimizer:
+        if kind == "sgd":
+            return torch.optim.SGD(
+                groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused
+            )
+        adam = torch.optim.AdamW if kind == "adamw" else torch.optim.Adam
+        return adam(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), eps=recipe.epsilon, fused=fused)
+
+    if recipe.optimizer != "muon":
+        return plain(recipe.optimizer, groups)
+    matrices, rest = _by_shape(model, recipe, groups)
+    if not matrices:
+        return plain(recipe.rest_optimizer, rest)
+    return Muon(
+        matrices,
+        rest,
+        lambda others: plain(recipe.rest_optimizer, others),
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+    )
+
+
+def _by_shape(model: nn.Module, recipe: Recipe, groups: Groups) -> tuple[Groups, Groups]:
+    """Return the groups as weights of convolutions and inner layers, for Muon, and all else, the classifier among it.
+
+    Muon's author leaves the classifier to another optimizer (Jordan 2024).
+    """
+    head = set(classifier_tensors(model.spec)) if hasattr(model, "spec") else set()
+    classifier = {id(parameter) for name, parameter in model.named_parameters() if name in head}
+    matrices: Groups = []
+    rest: Groups = []
+    for group in groups:
+        inner = [p for p in group["params"] if p.ndim in (2, 4) and id(p) not in classifier]
+        chosen = {id(p) for p in inner}
+        others = [p for p in group["params"] if id(p) not in chosen]
+        if inner:
+            matrices.append({**group, "params": inner})
+        if others:
+            rest.append({**group, "params": others, "scale": group["scale"] * recipe.rest_rate})
+    return matrices, rest
 
 
 def learning_rate(recipe: Recipe, step: int, *, total_steps: int, steps_per_epoch: int) -> float:

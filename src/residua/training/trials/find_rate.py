@@ -23,7 +23,7 @@ RULE = 'a tenth of the rate at which the smoothed loss was lowest ("min loss div
 _TENTH = 10.0
 _BLOWN_UP = 4.0  # times the lowest smoothed loss, as there
 # First and last rate. Those of Adam's kind move a weight by about the rate in each step, whatever the gradient is.
-_SPANS = {"sgd": (1e-5, 10.0), "adam": (1e-7, 1.0), "adamw": (1e-7, 1.0)}
+_SPANS = {"sgd": (1e-5, 10.0), "muon": (1e-5, 10.0), "adam": (1e-7, 1.0), "adamw": (1e-7, 1.0)}
 _FILE = Path(CHECKPOINTS) / "rate_search.json"
 
 

@@ -1,0 +1,124 @@
+"""Muon is torch's own on flattened convolutions; the rest has another optimizer; the state fits either layout."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from residua._base.errors import InputError
+from residua.families.build import build, spec_of
+from residua.training.recipe import Recipe
+from residua.training.step.muon import Muon
+from residua.training.step.optim import build_optimizer, optimizer_tensors, restore_optimizer, set_learning_rate
+
+RECIPE = Recipe(
+    optimizer="muon", learning_rate=0.05, momentum=0.95, nesterov=True, weight_decay=0.01, rest_rate=0.5,
+    decay_norm_and_bias=False,
+)  # fmt: skip
+
+
+def network(layout: torch.memory_format) -> nn.Module:
+    torch.manual_seed(0)
+    return build(spec_of("cifar_resnet8")).to(memory_format=layout).train()
+
+
+def go(net: nn.Module, recipe: Recipe, steps: int, state: dict[str, Tensor] | None = None) -> torch.optim.Optimizer:
+    images = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    optimizer = build_optimizer(net, recipe)
+    set_learning_rate(optimizer, recipe.learning_rate)
+    restore_optimizer(optimizer, state or {})
+    for _ in range(steps):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(images), torch.arange(8)).backward()
+        optimizer.step()
+    return optimizer
+
+
+def theirs(net: nn.Module, steps: int) -> None:
+    """Do the same steps with torch's two optimizers, the weights flattened by hand."""
+    images = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    convs = [p for p in net.parameters() if p.ndim == 4]
+    flat = [nn.Parameter(p.detach().clone().reshape(len(p), -1)) for p in convs]
+    muon = torch.optim.Muon(flat, lr=0.05, momentum=0.95, weight_decay=0.01)
+    norms = [p for p in net.parameters() if p.ndim == 1]
+    head = [p for p in net.parameters() if p.ndim == 2]
+    groups = [{"params": head, "weight_decay": 0.01}, {"params": norms, "weight_decay": 0.0}]
+    sgd = torch.optim.SGD(groups, lr=0.025, momentum=0.95, nesterov=True)
+    for _ in range(steps):
+        net.zero_grad()
+        nn.functional.cross_entropy(net(images), torch.arange(8)).backward()
+        for matrix, conv in zip(flat, convs, strict=True):
+            matrix.grad = conv.grad.reshape(len(conv), -1)
+        muon.step()
+        sgd.step()
+        with torch.no_grad():
+            for matrix, conv in zip(flat, convs, strict=True):
+                conv.copy_(matrix.view_as(conv))
+
+
+def test_a_step_is_torchs_own_on_flattened_convolutions() -> None:
+    ours, peers = (network(torch.contiguous_format) for _ in range(2))
+    assert isinstance(go(ours, RECIPE, 3), Muon)
+    theirs(peers, 3)
+    for (name, value), wanted in zip(ours.named_parameters(), peers.parameters(), strict=True):
+        torch.testing.assert_close(value, wanted, rtol=0, atol=1e-5, msg=name)
+
+
+def test_the_layout_of_the_weights_does_not_matter() -> None:
+    planes, innermost = network(torch.contiguous_format), network(torch.channels_last)
+    weight = planes.layer1[0].conv1.weight
+    before = weight.detach().clone()
+    go(planes, RECIPE, 1)
+    go(innermost, RECIPE, 1)
+    moved = (weight - before).norm()
+    # The update is computed in bfloat16, whose sums depend on the order of the columns.
+    assert (innermost.layer1[0].conv1.weight - weight).norm() < 0.02 * moved
+    assert innermost.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_an_update_has_singular_values_near_the_learning_rate() -> None:
+    net = network(torch.channels_last)
+    weight = net.layer2[0].conv2.weight
+    before = weight.detach().clone()
+    go(net, RECIPE, 1)
+    update = (before * (1 - 0.05 * 0.01) - weight.detach()).flatten(1)
+    values = torch.linalg.svdvals(update) / 0.05
+    assert 0.5 < float(values.min()) < float(values.max()) < 1.5
+
+
+@pytest.mark.parametrize("rest", ["sgd", "adamw"])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_a_restored_optimizer_goes_on_bit_for_bit(rest: str, layout: torch.memory_format) -> None:
+    recipe = Recipe(optimizer="muon", learning_rate=0.02, rest_optimizer=rest, rest_rate=0.1)  # type: ignore[arg-type]
+    net = network(layout)
+    once = copy.deepcopy(net)
+    go(once, recipe, 4)
+    saved = {name: value.clone().contiguous() for name, value in optimizer_tensors(go(net, recipe, 2)).items()}
+    shapes = {tuple(value.shape) for value in saved.values()}
+    assert (16, 3, 3, 3) in shapes  # as the weight has it, whatever the layout
+    go(net, recipe, 2, saved)
+    for name, value in once.state_dict().items():
+        assert torch.equal(value, net.state_dict()[name]), name
+
+
+def test_a_highway_network_has_matrices_and_a_classifier_apart() -> None:
+    net = build(spec_of("highway_mlp10"))
+    optimizer = build_optimizer(net, RECIPE)
+    assert isinstance(optimizer, Muon)
+    muon = {id(p) for group in optimizer._own for p in group["params"]}
+    two = [name for name, p in net.named_parameters() if p.ndim == 2]
+    left = [name for name, p in net.named_parameters() if p.ndim == 2 and id(p) not in muon]
+    assert len(two) > len(left) == 1
+    held = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(held) == sorted(id(p) for p in net.parameters())
+
+
+def test_a_rest_without_muon_is_refused() -> None:
+    for field in ({"rest_optimizer": "adamw"}, {"rest_rate": 0.5}):
+        with pytest.raises(InputError, match="optimizer='muon'"):
+            Recipe(**field)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="sgd or muon with momentum > 0"):
+        Recipe(optimizer="adamw", nesterov=True)
