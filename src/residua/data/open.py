@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from residua._base.errors import InputError, did_you_mean
-from residua._base.files import check_local
+from residua._base.files import check_name
+from residua._base.public import is_address, public_address
 from residua._base.words import agree, counted, some
 from residua.data.corrections import Corrections, correct
 from residua.data.dataset import EMBEDDED, Dataset
 from residua.data.shards.files import are_shards
 from residua.data.shards.open import open_shards
+from residua.data.shards.remote import open_remote
 from residua.data.sources.cifar import open_cifar
 from residua.data.sources.digits import open_digits
 from residua.data.sources.folders import open_folder
@@ -43,8 +45,8 @@ def open_dataset(
     Args:
         data: "digits", "cifar10", "cifar100", a folder of class folders, or a folder with train/ and
             optionally val/ and test/ that hold such; other usual names of parts are in
-            `residua.data.sources.parts`; tar files in WebDataset's layout (`residua.data.shards`). With `labels`, a
-            folder of images.
+            `residua.data.sources.parts`; tar files in WebDataset's layout (`residua.data.shards`); the address of a
+            folder that `residua pack` wrote. With `labels`, a folder of images.
         data_dir: where the CIFAR archives are looked for and downloaded to.
         val_fraction: share of train, in [0, 1), split off as "val", class by class, when no val part is
             given.
@@ -103,7 +105,7 @@ def open_data(
     Raises:
         InputError: as `open_dataset`; folds beside a validation part; classes that folds would part from training.
     """
-    check_local("data", data)
+    check_name("data", data)
     if not 0 <= val_fraction < 1:
         raise InputError(f"val_fraction={val_fraction}", "a share of the training part in [0, 1)", "Use 0.1")
     if train_images < 0:
@@ -193,6 +195,8 @@ def _find(
     multilabel: bool | None,
 ) -> Dataset:
     name = str(data)
+    if is_address(data):
+        return _find_remote(name, table, on_bad, partial)
     if table is not None:
         refuse_labels(table, name)
         return open_table(Path(data), table, on_bad, partial=partial, multilabel=multilabel)
@@ -220,6 +224,16 @@ def _find(
             did_you_mean(name, EMBEDDED) or "Check the path",
         )
     return open_folder(path, on_bad, partial=partial)
+
+
+def _find_remote(url: str, table: LabelTable | None, on_bad: BadPolicy, partial: bool) -> Dataset:
+    if table is not None:
+        raise InputError(
+            f"labels={table.file} for {public_address(url)}, which has labels",
+            "a folder of images on this machine for the labels of a table",
+            "Leave labels=… out",
+        )
+    return open_remote(url, on_bad, partial=partial)
 
 
 def _with_validation(dataset: Dataset) -> Dataset:

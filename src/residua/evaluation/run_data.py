@@ -168,7 +168,8 @@ def open_for(
             return open_data(data, table, data_dir=data_dir, multilabel=several, **judged)
 
         # Opening a large set takes long: the likelier case comes first, the other only where the hash differs.
-        expected = str(data) == known.get("given") or os.path.realpath(data) == known["location"]
+        places = (str(data).rstrip("/"), os.path.realpath(data))
+        expected = str(data) == known.get("given") or known["location"] in places
         if table is not None:
             own_file = own_table and os.path.realpath(own_table.file)
             expected = expected and os.path.realpath(table.file) == own_file

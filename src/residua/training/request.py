@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.errors import InputError
-from residua._base.files import check_local
+from residua._base.files import check_local, check_name
 from residua._base.run_files import RECIPE_FILE
 from residua._base.web.http import is_offline
 from residua.data.corrections import Corrections, read_corrections
@@ -127,7 +127,7 @@ def ask(
     Raises:
         InputError: an unknown name or key, a value out of range, a device that is not there, nothing to resume.
     """
-    check_local("data", data)
+    check_name("data", data)
     check_local("out", out)
     folder = Path(out)
     origin = read_origin(folder) if resume else None

@@ -164,7 +164,7 @@ class _Part:
         self._note.unlink(missing_ok=True)
 
 
-class _Pace:
+class Pace:
     """How fast bytes arrive, measured once a minute."""
 
     def __init__(self, held: int) -> None:
@@ -244,7 +244,7 @@ def _continue(remote: RemoteFile, part: _Part, progress: Progress | None) -> boo
             part.begin(_validator(answer))
         total = remote.size if remote.size is not None else _announced(answer, held)
         _require_room(part.path, (total or held) - held)
-        pace = _Pace(held)
+        pace = Pace(held)
         # Not `read`, which waits for a whole piece, however long that takes.
         with part.path.open("ab") as stream:
             while piece := answer.read1(_PIECE):

@@ -6,6 +6,7 @@ import base64
 import errno
 import http.client
 import os
+import random
 import re
 import string
 import time
@@ -163,7 +164,8 @@ class Patience:
     def endure(self, error: BaseException) -> None:
         """Wait before the next attempt, or raise `error` where a further one would be in vain."""
         self._failures += 1
-        pause = 2.0**self._failures / 8
+        # At random, so that many that failed together do not come back together.
+        pause = 2.0**self._failures / 8 * random.uniform(1, 1.5)
         if isinstance(error, urllib.error.HTTPError):
             error.close()
             pause = max(pause, float(number_in(error.headers.get("Retry-After")) or 0))

@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from residua._base.console import Progress
-from residua._base.files import check_local
+from residua._base.files import check_name
+from residua._base.public import is_address
 from residua._base.words import counted
 from residua.data.ahead import in_order
-from residua.data.dataset import EMBEDDED
+from residua.data.dataset import EMBEDDED, Dataset
 from residua.data.decode.workers import default_workers
 from residua.data.doctor.findings import absent_classes, broken, imbalance, odd
 from residua.data.doctor.inspect import Examination, Member, examine_encoded, examine_file, examine_pixels
@@ -23,6 +24,7 @@ from residua.data.image_source import ImageSource
 from residua.data.open import open_dataset, refuse_labels
 from residua.data.shards.files import are_shards
 from residua.data.shards.open import open_shards
+from residua.data.shards.remote import open_remote
 from residua.data.sources.cifar import open_cifar
 from residua.data.sources.parts import Part, hidden_classes, read_layout
 from residua.data.tables.label_table import ColumnNames, label_table
@@ -63,7 +65,7 @@ def check(
     Raises:
         InputError: there is nothing to examine: no such folder, no class folders, a loop of links, no such column.
     """
-    check_local("data", data)
+    check_name("data", data)
     table = label_table(labels, columns, groups)
     findings: list[Finding] = []
     several = False
@@ -72,8 +74,10 @@ def check(
         images, counts, several = of_table(Path(data), table, findings)
     elif str(data) in EMBEDDED:
         images, counts = _of_arrays(str(data), data_dir)
+    elif is_address(data):
+        images, counts = _of_shards(open_remote(str(data), "skip", partial=True), findings)
     elif are_shards(Path(data)):
-        images, counts = _of_shards(Path(data), findings)
+        images, counts = _of_shards(open_shards(Path(data), "skip", partial=True), findings)
     else:
         images, counts = _of_folder(Path(data), findings)
     results = _examine(images, default_workers() if workers is None else workers, progress)
@@ -111,8 +115,7 @@ def _of_arrays(name: str, data_dir: Path | None) -> tuple[list[Member], dict[str
     return images, counts
 
 
-def _of_shards(path: Path, findings: list[Finding]) -> tuple[list[Member], dict[str, dict[str, int]]]:
-    dataset = open_shards(path, "skip", partial=True)
+def _of_shards(dataset: Dataset, findings: list[Finding]) -> tuple[list[Member], dict[str, dict[str, int]]]:
     for note in dataset.notes:
         findings.append(Finding("layout", note.startswith("skipped"), note))
     images, counts = [], {}

@@ -56,6 +56,12 @@ class LocalShards:
         """Do nothing: they are there."""
 
 
+def _read(path: Path, start: int, size: int) -> bytes:
+    with path.open("rb") as stream:
+        stream.seek(start)
+        return stream.read(size)
+
+
 class PackedImages:
     """Encoded images of a part, each read in place.
 
@@ -123,9 +129,10 @@ class PackedImages:
         if size > MAX_FILE_BYTES:
             raise BadImage(name, f"{size:,} bytes; at most {MAX_FILE_BYTES:,} are read")
         try:
-            with self._files.path(shard).open("rb") as stream:
-                stream.seek(block * BLOCK)
-                content: bytes = stream.read(size)
+            try:
+                content = _read(self._files.path(shard), block * BLOCK, size)
+            except FileNotFoundError:  # another process has just removed it from the cache
+                content = _read(self._files.path(shard), block * BLOCK, size)
         except InputError as error:
             raise BadImage(name, error.given, error.remedy) from None
         except OSError as error:
