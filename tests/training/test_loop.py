@@ -13,10 +13,11 @@ import torch
 
 import residua.training.trainer as trainer_module
 from residua._base.errors import InputError
+from residua.training.console.outcome import Diverged
 from residua.training.folder.checkpoint import list_checkpoints
 from residua.training.loop import train
 from residua.training.recipe_file import load_recipe
-from residua.training.trainer import Diverged, Trainer
+from residua.training.trainer import Trainer
 from residua.weights.open import load
 
 MODEL = "cifar_resnet8"

@@ -12,10 +12,11 @@ import torch
 from residua import get_spec, train
 from residua.cli.app import main
 from residua.specs.highway import WITHOUT_NORMS
+from residua.training.console.outcome import Diverged
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import RecipePair, load_recipe, override
 from residua.training.request import Request, ask
-from residua.training.trainer import Diverged, Trainer
+from residua.training.trainer import Trainer
 from residua.training.trials.range_test import RangeTest, range_test, rounded_down
 
 SHORT: dict[str, Any] = {"train_images": 320, "epochs": 1, "device": "cpu", "precision": "fp32", "kernels": "eager"}

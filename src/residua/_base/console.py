@@ -82,12 +82,13 @@ class Display:
 
     Args:
         shown: False shows warnings only.
+        silent: shows nothing at all.
     """
 
-    def __init__(self, shown: bool = True) -> None:
+    def __init__(self, shown: bool = True, *, silent: bool = False) -> None:
         self.console = _stderr_console()
-        self.shown = shown
-        self._lost = False
+        self.shown = shown and not silent
+        self._lost = silent
         self._live: Live | None = None
         self._last = time.monotonic()
 

@@ -263,6 +263,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             traceback.print_exc()
+        if type(error).__name__ == "EndedElsewhere":  # by name: torch takes seconds to load
+            return int(vars(error)["exit_code"])
         text, code = _verdict(error, words)
         _say(text)
         return code
@@ -330,6 +332,9 @@ def run() -> None:
     settle_streams()
     stop_on_sigterm()
     settle_waiting()
+    if "WORLD_SIZE" in os.environ:
+        # What torch's own library warns of, a lost connection, the command states in its words.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     raise SystemExit(main())
 
 

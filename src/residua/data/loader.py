@@ -18,6 +18,7 @@ from residua.data.decode.workers import default_workers
 from residua.data.decoded.cache import refusal
 from residua.data.preprocess.normalise import normalise
 from residua.data.random import order
+from residua.data.shards.part import Part, Slices
 from residua.data.shards.window import Pieces, WindowOrder, counts_for
 from residua.data.splitting import balanced_draws, counts_of
 from residua.data.stores import Store, open_store
@@ -93,6 +94,7 @@ class Loader:
         skipped: position in the split -> reason, of the images left out; batches are filled with the others. In an
             order by shards they are found on the way, and their batches are smaller.
         how: "fixed", "ragged" or "stream": where the pixels come from.
+        part: of several processes: a slice of each batch where `train`, else every so many batches.
 
     Raises:
         InputError: `batch_size` below 1, training on oblong images, an empty split, or images that do not decode (each
@@ -123,7 +125,7 @@ class Loader:
         if workers is not None and workers < 0:
             raise InputError(f"workers={workers}", "0 or more decoding threads", "Leave it out for one per processor")
         self.split, self.preprocess, self.batch_size, self.train = split, preprocess, batch_size, train
-        self.num_classes, self.balanced = num_classes, balanced
+        self.num_classes, self.balanced, self.part = num_classes, balanced, Part()
         self.device, self.seed, self.dtype, self.channels_last = (
             torch.device(device),
             seed,
@@ -234,6 +236,11 @@ class Loader:
         return -(-self.count // self.batch_size)
 
     @property
+    def batch_images(self) -> int:
+        """Images of a training batch, in all processes together."""
+        return min(self.batch_size, self.count)
+
+    @property
     def class_counts(self) -> npt.NDArray[np.int64]:
         """Usable images of each class, int64 (K,)."""
         labels = self.split.labels if self.streams else self.split.labels[self._good]
@@ -269,6 +276,8 @@ class Loader:
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """Yield the batches of `epoch` from `start_step` on; those before are not decoded."""
         pieces = self._pieces(epoch, start_step)
+        if self.part.count > 1:
+            pieces = Slices(pieces, self.part) if self.train else pieces[self.part.rank :: self.part.count]
 
         maker = self._in_epoch(epoch)
 

@@ -55,9 +55,10 @@ def corruption_uniforms(
     return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
-def step_seed(seed: int, step: int) -> int:
-    """Return the seed, in [0, 2^63), of torch's generators for one optimizer step."""
-    return _key(seed, step, _STEP) >> 1
+def step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """Return the seed, in [0, 2^63), of torch's generators for one optimizer step in process `rank` of several."""
+    key = _key(seed, step, _STEP)
+    return (_key(key, rank, _STEP) if rank else key) >> 1
 
 
 def class_seed(seed: int, label: int) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from itertools import chain, zip_longest
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +26,18 @@ class _Batches(Protocol):
     def epoch(self, epoch: int) -> Iterable[_Batch]: ...
 
 
+def _own(value: Any) -> list[Any]:
+    return [value]
+
+
 @torch.inference_mode()
 def quick_metrics(
-    model: nn.Module, loader: _Batches, *, autocast: torch.dtype | None = None, multilabel: bool = False
+    model: nn.Module,
+    loader: _Batches,
+    *,
+    autocast: torch.dtype | None = None,
+    multilabel: bool = False,
+    gather: Callable[[Any], list[Any]] = _own,
 ) -> dict[str, float | int]:
     """Return loss, rates and count of one pass in eval mode, for the training loop after each epoch.
 
@@ -41,6 +51,7 @@ def quick_metrics(
         loader: gives each image once; labels (B,) are class indices.
         autocast: the reduced precision to run in; None for the weights' own.
         multilabel: whether labels are (B, K) of 0 and 1.
+        gather: returns what each process counted, by rank, where process r of n gives batches r, r + n, …
 
     Raises:
         NotFinite: the logits hold NaN or infinity.
@@ -63,6 +74,8 @@ def quick_metrics(
     finally:
         model.train(training)
     if multilabel:
+        # In the order of one process: of equal scores, the order counts.
+        passed = [each for each in chain(*zip_longest(*gather(passed))) if each is not None]
         whole = multilabel_metrics(
             torch.cat([logits for logits, _ in passed]),
             torch.cat([labels for _, labels in passed]).numpy(),
@@ -70,6 +83,7 @@ def quick_metrics(
             interval=False,
         )
         return {name: getattr(whole, name) for name in MULTILABEL_RATES}
-    metrics = (tally or Tally(1)).metrics()
+    counted = [part for (part,) in gather((tally,)) if part is not None]
+    metrics = (Tally.joined(counted) if counted else Tally(1)).metrics()
     rates = ("loss", "top1", "top5", "balanced_accuracy", "macro_f1", "count")
     return {name: getattr(metrics, name) for name in rates}

@@ -15,6 +15,7 @@ from residua._base.errors import InputError
 from residua.families.layout import Layout, fastest_layout
 from residua.families.network import Classifier
 from residua.runtime.device_name import check_device_name
+from residua.runtime.distributed.launch import read_launch
 from residua.runtime.processor import processor
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -108,22 +109,30 @@ def choose_hardware(
 def pick_device(device: torch.device | str | None = None) -> torch.device:
     """Return the requested device; None and "auto" stand for the first GPU, or the CPU where there is none.
 
+    Of several processes of a run, each has the GPU of its own local rank for "auto" and "cuda".
+
     Raises:
         InputError: an unknown device, or one that this machine does not have.
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    own = read_launch().local_rank
     if device is None or str(device) == "auto":
-        return torch.device("cuda", 0) if count else torch.device("cpu")
+        if not count:
+            return torch.device("cpu")
+        device = torch.device("cuda", own)
     check_device_name(str(device))
     parsed = torch.device(device)
     if parsed.type == "cpu":
         return torch.device("cpu")
-    if (parsed.index or 0) >= count:
+    index = own if parsed.index is None else parsed.index
+    if index >= count:
         there = f"CUDA has the devices 0 to {count - 1}" if count else "CUDA is not available here"
         raise InputError(
-            f"device={str(device)!r}, but {there}", "a device of this machine", "Give device='cpu' or device='auto'"
+            f"device={str(device)!r}{f' of local rank {own}' if own else ''}, but {there}",
+            "a device of this machine",
+            "Start at most one process per GPU" if own else "Give device='cpu' or device='auto'",
         )
-    return torch.device("cuda", parsed.index or 0)
+    return torch.device("cuda", index)
 
 
 def inference_format(model: nn.Module, device: torch.device) -> torch.memory_format:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,31 +11,31 @@ from residua._base.console import Display
 from residua._base.files import writing
 from residua._base.lock import exclusive
 from residua._base.signals import Stopped, StopRequest
-from residua._base.words import counted, worded
-from residua.data.splitting import UNEVEN, unevenness
 from residua.data.tables.label_table import ColumnNames, label_table
-from residua.runtime.waiting import waiting_sentence
-from residua.specs.preprocess import describe
+from residua.runtime.distributed.group import Group, joined
 from residua.specs.schema import Spec
+from residua.training.console.introduction import introduce
+from residua.training.console.outcome import Diverged
 from residua.training.epoch_table import header, row
 from residua.training.finish import finish
 from residua.training.folder.checkpoint import epoch_path, remove_leftovers
 from residua.training.folder.claim import claim, opening
-from residua.training.folder.run_folder import checkpoints_of, is_finished
+from residua.training.folder.run_folder import checkpoints_of, is_begun, is_finished
 from residua.training.pictures import batch_picture, confusion_picture
-from residua.training.plan import Plan, check_content, open_data, write_plan
+from residua.training.plan import check_content, open_data, write_plan
 from residua.training.profile import Profiler
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_dict
-from residua.training.request import ask
-from residua.training.resume import resume as resume_from_checkpoint
+from residua.training.request import Request, ask
+from residua.training.resume import take_state
 from residua.training.step.guessing import far_above_guessing
 from residua.training.step.memory import advice_while_opening, advice_while_training
 from residua.training.step.probe import probe
 from residua.training.tracking.choose import Track, choose_trackers
 from residua.training.tracking.follow import Following, final_numbers, following, run_config
 from residua.training.tracking.record import TrackRecord
-from residua.training.trainer import Diverged, Trainer
+from residua.training.tracking.tracker import Tracker
+from residua.training.trainer import Trainer
 from residua.training.trials.range_test import EARLY, STEPS, range_test
 from residua.training.trials.settle import settled_plan
 from residua.weights.bundle.value import versions
@@ -41,7 +43,6 @@ from residua.weights.open import load
 from residua.weights.run import Run
 
 _EARLY_EPOCHS = 3  # whose losses are compared with that of guessing: a later rise has other reasons
-_CLASSES_SHOWN = 8  # of each end of the list
 
 
 def train(
@@ -106,63 +107,96 @@ def train(
         Diverged: the loss turned NaN or infinite.
         Interrupted: SIGINT or SIGTERM came; a checkpoint is written, and the message names the command that resumes.
     """
-    request = ask(
-        data,
-        model,
-        recipe,
-        out,
-        resume=resume,
-        data_dir=data_dir,
-        table=label_table(labels, columns, groups),
-        model_edits=model_edits,
-        weights=weights,
-        full_provenance=full_provenance,
-        corrections=corrections,
-        find_rate=find_rate,
-        **overrides,
-    )
-    folder = request.folder
-    trackers = choose_trackers(TrackRecord.read(folder).names if resume and track is None else track, folder)
+
+    def asked(*, resume: bool) -> Request:
+        return ask(
+            data,
+            model,
+            recipe,
+            out,
+            resume=resume,
+            data_dir=data_dir,
+            table=label_table(labels, columns, groups),
+            model_edits=model_edits,
+            weights=weights,
+            full_provenance=full_provenance,
+            corrections=corrections,
+            find_rate=find_rate,
+            **overrides,
+        )
+
+    with joined() as group:
+        # Processes that torchrun has started again go on with what they had begun.
+        request = group.shared(lambda: asked(resume=resume or (group.begun and is_begun(Path(out)))))
+        return _run(request, group, track, progress=progress, profile=profile)
+
+
+def _run(request: Request, group: Group, track: Track, *, progress: bool, profile: bool) -> Run:
+    folder, main = request.folder, group.main
+    trackers: Mapping[str, Tracker] = {}
     new = not folder.exists()
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder), Display(progress) as display, StopRequest(request.command) as stop:
-        claim(request)
-        if is_finished(folder):
-            if request.names_other_data:
-                check_content(request, open_data(request))
-            display.say(
-                f"{folder} is finished: nothing is left to do. To train on, begin another run with its weights: "
-                f"{request.command_to_train_on}"
-            )
-            return load(folder)
-        for swept in (folder, checkpoints_of(folder)):
-            remove_leftovers(swept)
-        with opening(request, new=new), advice_while_opening(request.recipes.large):
-            plan, search = settled_plan(request, display, stop)
-            trainer = Trainer(plan, display)
-            if not resume:
+    if main:
+        own = TrackRecord.read(folder).names if request.origin and track is None else track
+        trackers = choose_trackers(own, folder)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    with (
+        exclusive(folder) if main else nullcontext(),
+        Display(progress, silent=not main) as display,
+        StopRequest(request.command) as stop,
+    ):
+        if group.shared(lambda: _is_done(request, group, display)):
+            return group.shared(lambda: load(folder))
+        with opening(request, new=new) if main else nullcontext(), advice_while_opening(request.recipes.large):
+            plan, search = settled_plan(request, display, stop, group)
+            trainer = Trainer(plan, display, group)
+            if main and request.origin is None:
                 trainer.begin()
-        if search is not None:
-            search.write(folder)
-        write_plan(trainer.plan)
-        _introduce(trainer)
-        with advice_while_training(trainer.plan.recipe), following(trackers, folder, display) as follow:
-            if resume:
-                resume_from_checkpoint(trainer)
+        if main:
+            if search is not None:
+                search.write(folder)
+            write_plan(trainer.plan)
+            introduce(trainer)
+        with (
+            advice_while_training(trainer.plan.recipe),
+            following(trackers, folder, display, silent=not main) as follow,
+        ):
+            take_state(trainer)
             _follow(trainer, follow)
             stop.wait()
             try:
-                _fit(trainer, stop, follow, _profiler(trainer) if profile else None)
-                report = finish(trainer, stop)
-                if follow.active:
-                    follow.numbers(trainer.global_step, final_numbers(report.to_dict()))
-                    if (confusion := getattr(report, "confusion", None)) is not None:
-                        follow.image(trainer.global_step, "confusion", confusion_picture(confusion, report.classes))
+                _fit(trainer, stop, follow, _profiler(trainer) if profile and main else None)
+                group.shared(lambda: _finish(trainer, stop, follow))
             except Stopped:
                 state = f"after step {trainer.global_step} of {trainer.plan.total_steps}; all is saved"
                 raise stop.interrupted(stop.signal, state) from None
-    return load(folder)
+    return group.shared(lambda: load(folder))
+
+
+def _is_done(request: Request, group: Group, display: Display) -> bool:
+    """Return whether the run is finished, having claimed its folder."""
+    claim(request)
+    group.begin()
+    if is_finished(request.folder):
+        if request.names_other_data:
+            check_content(request, open_data(request))
+        display.say(
+            f"{request.folder} is finished: nothing is left to do. To train on, begin another run with its weights: "
+            f"{request.command_to_train_on}"
+        )
+        return True
+    for swept in (request.folder, checkpoints_of(request.folder)):
+        remove_leftovers(swept)
+    return False
+
+
+def _finish(trainer: Trainer, stop: StopRequest, follow: Following) -> None:
+    """Evaluate, write the bundle and the report, and send the trackers what it measured."""
+    report = finish(trainer, stop)
+    if follow.active:
+        follow.numbers(trainer.global_step, final_numbers(report.to_dict()))
+        if (confusion := getattr(report, "confusion", None)) is not None:
+            follow.image(trainer.global_step, "confusion", confusion_picture(confusion, report.classes))
 
 
 def _follow(trainer: Trainer, follow: Following) -> None:
@@ -203,7 +237,7 @@ def _fit(trainer: Trainer, stop: StopRequest, follow: Following, profiler: Profi
 
 def _advised(error: Diverged, trainer: Trainer, stop: StopRequest) -> Diverged:
     """Return the error with a learning rate to try, which a test has found, where the run diverged at once."""
-    if error.step >= EARLY:
+    if error.step >= EARLY or trainer.group.count > 1:
         return error
     trainer.display.say(f"The run diverged at once: a test of at most {STEPS} steps looks for a learning rate")
     outcome = range_test(trainer, stop)
@@ -232,7 +266,7 @@ def _train(trainer: Trainer, stop: StopRequest, follow: Following, profiler: Pro
         try:
             verdict = trainer.validate(stop)
         except Stopped:
-            trainer.save()
+            _save(trainer, stop, due=True)
             raise
         follow.history(trainer.state.history[-1:])
         due = trainer.done or trainer.cheap_to_save()
@@ -287,63 +321,10 @@ def _whereabouts(trainer: Trainer, number: int, due: bool) -> str:
 
 def _save(trainer: Trainer, stop: StopRequest, *, due: bool) -> None:
     # Read once: a signal that comes meanwhile is left to the next step, so that it does not stop the run unsaved.
-    stopping = stop.signal != 0
-    if stopping or due:
+    signal, due = trainer.group.agreed(stop.signal, due)
+    if signal or due:
         trainer.save()
-    if stopping:
+    if signal:
+        stop.signal = signal
+        trainer.group.wait()  # a process that ended now would end the first one while it saves
         raise Stopped
-
-
-def _introduce(trainer: Trainer) -> None:
-    plan, say = trainer.plan, trainer.display.say
-    counts = ", ".join(f"{len(split):,} {name}" for name, split in plan.dataset.splits.items())
-    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
-    say(f"{plan.spec.name} ({parameters:,} parameters) on {plan.dataset.given}: {counts}")
-    side, many = plan.preprocess.side, len(plan.dataset.classes)
-    for name, split in plan.dataset.splits.items():
-        count = len(split)
-        labels = f"({count}, {many}) of 0 and 1" if split.multilabel else f"({count},) of {many} classes"
-        say(f"{name}: images ({count}, 3, {side}, {side}) as the network sees them, labels {labels}")
-    say(_class_sizes(plan))
-    if plan.recipe.freeze:
-        learning = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
-        say(f"Frozen: {plan.recipe.freeze}; {learning:,} of {parameters:,} parameters learn")
-    for note in (*plan.dataset.notes, *filter(None, [waiting_sentence()])):
-        say(note)
-    if plan.recipe.validate_on == "test":
-        say("The test images validate, as the recipe states: what they score in the end is optimistic")
-    if plan.measures:
-        say(f"Images, as measured on the training part: {describe(plan.preprocess)}")
-    say(
-        f"Recipe {plan.recipe.name}: {counted(plan.recipe.epochs, 'epoch')}, "
-        f"{counted(plan.total_steps, 'step')} of {_images(plan)}"
-    )
-    for note in plan.request.notes:
-        say(worded(note))
-    if plan.recipe.keep == "every":
-        size = sum(tensor.nbytes for tensor in trainer.weights().values()) / 1e6
-        say(
-            f"The weights of each epoch are kept: up to {counted(plan.recipe.epochs, 'file')} of {size:,.1f} MB, "
-            f"{plan.recipe.epochs * size:,.1f} MB in all, in {plan.checkpoints}"
-        )
-    say(f"{trainer.hardware.sentence}; {trainer.kernels.name} kernels ({trainer.kernels.reason})")
-
-
-def _class_sizes(plan: Plan) -> str:
-    """Return the classes with their training images, the largest first; of many both ends."""
-    counts = plan.train.class_counts.tolist()
-    names = [
-        f"{name} ({count:,})" for count, name in sorted(zip(counts, plan.dataset.classes, strict=True), reverse=True)
-    ]
-    if len(names) > 2 * _CLASSES_SHOWN:
-        names[_CLASSES_SHOWN:-_CLASSES_SHOWN] = [f"… ({len(names) - 2 * _CLASSES_SHOWN:,} others)"]
-    uneven = plan.recipe.balance == "none" and unevenness(counts) >= UNEVEN
-    kind, remedy = "class", "balance='logits' or balance='sampler' counts the classes alike"
-    if plan.dataset.multilabel:
-        kind, remedy = "label", "balance='loss' weighs rare labels more"
-    return f"Training images of each {kind}: {', '.join(names)}{worded(f'; uneven: {remedy}') if uneven else ''}"
-
-
-def _images(plan: Plan) -> str:
-    size, forwards = plan.recipe.batch_size, plan.recipe.accumulate_steps
-    return f"{forwards} × {counted(size, 'image')}" if forwards > 1 else counted(size, "image")

@@ -104,6 +104,8 @@ class Recipe:
         precision: "auto", "fp32" or "bf16" (autocast).
         channels_last: memory layout: "auto", "yes" or "no".
         compile: run the network through torch.compile.
+        sync_norm: with several processes, batch normalisation takes its statistics over the whole batch; else each
+            process over its own images.
         kernels: that training computes with: "auto", "eager" (torch's own) or "native" (fused, for CPUs).
         image_size: side of the network's input, pixels; 0 for the network's own.
         begin_size: side of random resized crops in the first epoch, pixels. It grows in a line, in steps of 16, to
@@ -179,6 +181,7 @@ class Recipe:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     channels_last: Literal["auto", "yes", "no"] = "auto"
     compile: bool = False
+    sync_norm: bool = False
     kernels: Literal["auto", "eager", "native"] = "auto"
     image_size: Annotated[int, Span(0, MOST_PIXELS)] = 0
     begin_size: Annotated[int, Span(0, MOST_PIXELS)] = 0

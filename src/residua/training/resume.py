@@ -25,6 +25,20 @@ class SavedState(TypedDict):
     left_out: dict[str, list[int]]
 
 
+def take_state(trainer: Trainer) -> None:
+    """Restore a run that goes on; then the other processes take the state of the first.
+
+    Raises:
+        InputError: as `resume`.
+    """
+    if trainer.group.main and trainer.plan.request.origin is not None:
+        resume(trainer)
+    if trainer.group.count > 1:
+        point = trainer.group.shared(trainer.snapshot)
+        if not trainer.group.main:
+            restore(trainer, point, State.from_dict(point.state["state"]))
+
+
 def resume(trainer: Trainer) -> None:
     """Restore the newest whole checkpoint; without one, begin again.
 
@@ -45,7 +59,7 @@ def resume(trainer: Trainer) -> None:
             before = saved["left_out"].pop("train", [])
             trainer.plan.train.skipped.update(dict.fromkeys(before, "before the run was resumed"))
         refuse_different_images(trainer.plan, saved["left_out"])
-        _restore(trainer, checkpoint, state)
+        restore(trainer, checkpoint, state)
         warn_of_different_arithmetic(trainer, saved["computed_with"])
         trainer.display.say(f"Resumed after step {trainer.global_step} of {trainer.plan.total_steps}")
     trainer.write_history()
@@ -75,14 +89,15 @@ def refuse_different_images(plan: Plan, then: dict[str, list[int]]) -> None:
 
 def warn_of_different_arithmetic(trainer: Trainer, then: dict[str, Any]) -> None:
     """Warn where device, precision, layout, threads, kernels or torch are not those of the checkpoint."""
-    then = {("kernels" if key == "engine" else key): value for key, value in then.items()}
-    now = trainer.computed_with()
+    then = {"processes": 1} | {("kernels" if key == "engine" else key): value for key, value in then.items()}
+    now = {"processes": 1} | trainer.computed_with()
     changed = [f"{key} {then.get(key)} then, {now[key]} now" for key in now if now[key] != then.get(key)]
     if changed:
         trainer.display.warn(f"the arithmetic differs ({'; '.join(changed)}): the last bits may differ")
 
 
-def _restore(trainer: Trainer, checkpoint: Checkpoint, state: State) -> None:
+def restore(trainer: Trainer, checkpoint: Checkpoint, state: State) -> None:
+    """Give the trainer the tensors of a checkpoint and a state."""
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "average": {}, "best": {}}
     for name, value in checkpoint.tensors.items():
         part, _, rest = name.partition(".")

@@ -14,17 +14,21 @@ import torch
 from torch import Tensor, nn
 
 from residua._base.console import Display
-from residua._base.errors import AnswerNo
 from residua._base.files import write_text, writing
 from residua._base.run_files import HISTORY_FILE
-from residua._base.signals import Interruptible, StopRequest
+from residua._base.signals import StopRequest
 from residua.data.loader import Batch, Loader
 from residua.data.random import step_seed
 from residua.evaluation.measures.metrics import NotFinite
 from residua.evaluation.quick_metrics import quick_metrics
 from residua.families.build import build
 from residua.runtime.compiling import compiled
+from residua.runtime.distributed.batch_norm import synchronise
+from residua.runtime.distributed.group import ALONE, Group
 from residua.specs.preprocess import size_words
+from residua.training.console.outcome import Diverged, verdict
+from residua.training.distributed.gradients import Gradients
+from residua.training.distributed.joint import JointPass
 from residua.training.folder.checkpoint import (
     Checkpoint,
     all_finite,
@@ -55,26 +59,11 @@ from residua.training.step.optim import (
 _SAVING_SHARE = 0.05  # at most this share of the time goes into checkpoints at the ends of epochs
 
 
-class Diverged(AnswerNo):
-    """The loss or the weights turned NaN or infinite.
-
-    Attributes:
-        step: the optimizer step after which they did, counted from 0.
-        what: what happened, and at which learning rate.
-        precision: what to try besides a lower rate; "" for nothing.
-        kept: what the run folder keeps.
-    """
-
-    def __init__(self, step: int, what: str, precision: str, kept: str, advice: str) -> None:
-        super().__init__(f"Training diverged: {what}. {advice}{precision}, in a different folder: out=FOLDER. {kept}.")
-        self.step, self.what, self.precision, self.kept = step, what, precision, kept
-
-
 class Trainer:
     """Does the steps of a run; `residua.training.loop` decides their order."""
 
-    def __init__(self, plan: Plan, display: Display) -> None:
-        self.plan, self.display, self.state = plan, display, State()
+    def __init__(self, plan: Plan, display: Display, group: Group = ALONE) -> None:
+        self.plan, self.display, self.group, self.state = plan, display, group, State()
         recipe, hardware = plan.recipe, plan.hardware
         # Every batch has one shape, so measuring once which convolution is fastest pays.
         torch.backends.cudnn.benchmark = hardware.device.type == "cuda"
@@ -86,7 +75,9 @@ class Trainer:
         self.balance = balance_for(recipe, plan.train, hardware.device)
         self.frozen = frozen(plan.spec, recipe.freeze)
         self.frozen.apply(self.model)
+        synced = recipe.sync_norm and group.count > 1 and synchronise(self.model)
         self.kernels, self.hardware = choose_kernels(self.model, recipe, hardware)
+        self.gradients = Gradients(self.model, group, average_statistics=not synced)
         self._forward = compiled(self.model) if recipe.compile else self.model
         self.optimizer = build_optimizer(self.model, recipe)
         self.average = Average(self.model, recipe.ema_decay) if recipe.ema_decay else None
@@ -145,10 +136,11 @@ class Trainer:
         """Do one optimizer step on the batches that share it."""
         plan, recipe, number = self.plan, self.plan.recipe, self.global_step
         # Dropout inside the network draws from here: no generator's state needs saving.
-        seed_generators(step_seed(recipe.seed, number), plan.hardware.device)
+        seed_generators(step_seed(recipe.seed, number, self.group.rank), plan.hardware.device)
         set_learning_rate(self.optimizer, self.rate(number))
         self.optimizer.zero_grad(set_to_none=True)
-        images = sum(len(batch.images) for batch in group)
+        alone = self.group.count == 1
+        images = sum(len(batch.images) for batch in group) if alone else len(group) * plan.train.batch_images
         total = torch.zeros((), device=plan.hardware.device)
         for batch in group:
             with self.watch("forward"):
@@ -163,10 +155,13 @@ class Trainer:
                     multilabel=self.multilabel,
                 )
                 loss = loss * (len(batch.images) / images)
-            with self.watch("backward"):
-                loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
+            with self.watch("backward"):
+                if batch is group[-1]:
+                    self.gradients.expect(total, len(batch.images) / plan.train.batch_images)
+                loss.backward()  # type: ignore[no-untyped-call]
         with self.watch("update"):
+            total = self.gradients.finish(total)
             if recipe.clip_norm:
                 nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
             self.optimizer.step()
@@ -220,15 +215,15 @@ class Trainer:
         if improved:
             self.best = {name: value.clone() for name, value in self.weights().items()}
         # Before the epoch ends: a run that is killed in between writes the same file again.
-        if self.plan.recipe.keep == "every":
+        if self.plan.recipe.keep == "every" and self.group.main:
             save_weights(epoch_path(self.plan.checkpoints, self.state.epoch + 1), self.weights())
-        verdict = _verdict(before, metrics[by], improved, MEASURES[by]) if metrics else ""
+        moved = verdict(before, metrics[by], improved, MEASURES[by]) if metrics else ""
         self._book(training=False)
         moment = self.moment(metrics[shown] if metrics else None)
         self.state.end_epoch(self.global_step, rate, metrics, sample)
         self.write_history()
         self.display.show(moment)
-        return verdict
+        return moved
 
     def _measure(self, stop: StopRequest, loader: Loader | None = None) -> dict[str, float | int]:
         loader = loader or self.plan.val
@@ -237,9 +232,10 @@ class Trainer:
             try:
                 return quick_metrics(
                     self.model,
-                    Interruptible(loader, stop),
+                    JointPass(loader, stop, self.group),
                     autocast=torch.bfloat16 if self.hardware.bf16 else None,
                     multilabel=self.multilabel,
+                    gather=self.group.gathered,
                 )
             except NotFinite as error:
                 what = f"in the validation after step {self.global_step}, {error.given}"
@@ -289,7 +285,19 @@ class Trainer:
             InputError: the disk is full or refuses.
         """
         self.read_losses()
+        if not self.group.main:
+            return
         started = time.perf_counter()
+        point = self.snapshot()
+        if not all_finite(point.tensors):
+            raise self.diverged(f"a weight is NaN or infinite after step {self.global_step}", self.global_step - 1)
+        save_checkpoint(self.plan.checkpoints, point, keep=self.plan.recipe.keep_checkpoints)
+        self._saved_at = time.perf_counter()
+        self._saving_seconds = self._saved_at - started
+        self._book(training=False)
+
+    def snapshot(self) -> Checkpoint:
+        """Return what a checkpoint holds; its tensors are the live ones."""
         parts = {
             "model": self.model.state_dict(),
             "optimizer": optimizer_tensors(self.optimizer),
@@ -298,25 +306,22 @@ class Trainer:
         if self.average:
             parts["average"] = self.average.tensors
         tensors = {f"{part}.{name}": value for part, named in parts.items() for name, value in named.items()}
-        if not all_finite(tensors):
-            raise self.diverged(f"a weight is NaN or infinite after step {self.global_step}", self.global_step - 1)
         state = {
             "state": dataclasses.asdict(self.state),
             "computed_with": self.computed_with(),
             "left_out": self.plan.left_out,
         }
-        point = Checkpoint(self.global_step, tensors, state)
-        save_checkpoint(self.plan.checkpoints, point, keep=self.plan.recipe.keep_checkpoints)
-        self._saved_at = time.perf_counter()
-        self._saving_seconds = self._saved_at - started
-        self._book(training=False)
+        return Checkpoint(self.global_step, tensors, state)
 
     def computed_with(self) -> dict[str, object]:
         """Return what decides the last bits of the result besides the plan."""
-        return {**self.hardware.to_dict(), "kernels": self.kernels.name, "torch": torch.__version__}
+        processes = {"processes": self.group.count} if self.group.count > 1 else {}
+        return {**self.hardware.to_dict(), "kernels": self.kernels.name, "torch": torch.__version__, **processes}
 
     def write_history(self) -> None:
         """Write history.jsonl as the state has it: lines from after a checkpoint are cut off again."""
+        if not self.group.main:
+            return
         path = self.plan.folder / HISTORY_FILE
         with writing(path):
             write_text(path, "".join(json.dumps(line) + "\n" for line in self.state.history))
@@ -336,13 +341,3 @@ class Trainer:
         now = time.perf_counter()
         self.state.spend(now - self._clock, training=training)
         self._clock = now
-
-
-def _verdict(before: float | None, score: float, improved: bool, name: str) -> str:
-    if before is None:
-        return f"val {name} {score:.2%}, the first"
-    if improved and score == before:
-        return f"val loss improved at the same {name}, {score:.2%}"
-    if improved:
-        return f"val {name} improved from {before:.2%} to {score:.2%}"
-    return f"val {name} {score:.2%} did not improve from {before:.2%}"

@@ -20,6 +20,7 @@ from residua.cli.label_flags import ColumnWords, GroupColumn, Labels
 from residua.cli.lists import is_list, length
 from residua.cli.show import Switch, check_target, note, percent, print_json, say
 from residua.cli.tables import print_table
+from residua.runtime.distributed.launch import read_launch
 from residua.specs.augment import AugmentSpec
 from residua.specs.edit_text import read_edits
 from residua.specs.fields import field_types
@@ -98,7 +99,8 @@ def train(
     json
         Print one JSON document at the end.
     """
-    if sys.stderr.isatty():
+    main = read_launch().main
+    if main and sys.stderr.isatty():
         # torch takes seconds to load: a person sees at once that it began.
         note(f"Opening {data}, into {out} …")
     chosen = {key: value for key, value in fields.items() if value is not None}
@@ -147,6 +149,8 @@ def train(
     from residua.training.loop import train as run_training
 
     run = run_training(data, **keywords, track=track, find_rate=find_rate, profile=profile)
+    if not main:
+        return 0
     if json:
         print_json({"run": str(run.folder), "model": run.spec.name, "classes": list(run.classes), **run.metrics})
         return 0

@@ -229,6 +229,17 @@ class Tally:
         self._outcomes.append(outcome)
         return outcome
 
+    @classmethod
+    def joined(cls, parts: Sequence[Tally]) -> Tally:
+        """Return the counts of all parts, of the same number of classes."""
+        whole = cls(parts[0].num_classes)
+        for part in parts:
+            whole.count += part.count
+            whole.top5_correct += part.top5_correct
+            whole.confusion += part.confusion
+            whole._outcomes += part._outcomes
+        return whole
+
     def outcome(self) -> Outcome:
         """Return the outcome of every counted image, in the order of counting."""
         return Outcome.joined(self._outcomes)

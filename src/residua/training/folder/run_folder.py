@@ -91,6 +91,11 @@ def digests_path(folder: Path) -> Path:
     return folder / IMAGE_DIGESTS
 
 
+def is_begun(folder: Path) -> bool:
+    """Return whether a run has claimed the folder."""
+    return origin_path(folder).exists()
+
+
 def is_finished(folder: Path) -> bool:
     """Return whether the run has written everything that it had to write."""
     whole = all((folder / name).exists() for name in RUN_FILES)

@@ -30,14 +30,17 @@ class Following:
         trackers: by name.
         folder: of the run.
         display: shows warnings.
+        silent: another process follows the run: nothing is written.
     """
 
-    def __init__(self, trackers: Mapping[str, Tracker], folder: Path, display: Display) -> None:
+    def __init__(
+        self, trackers: Mapping[str, Tracker], folder: Path, display: Display, *, silent: bool = False
+    ) -> None:
         self._display, self._folder = display, folder
         self._record = TrackRecord.read(folder)
         self._sent = {name: self._record.taken.get(name, -1) for name in trackers}
         self._relays = [Relay(name, tracker, display.warn) for name, tracker in trackers.items()]
-        if trackers or self._record.resumed:
+        if not silent and (trackers or self._record.resumed):
             try:
                 self._record.begin(list(trackers))
             except OSError as error:
@@ -97,9 +100,11 @@ class Following:
 
 
 @contextmanager
-def following(trackers: Mapping[str, Tracker], folder: Path, display: Display) -> Iterator[Following]:
+def following(
+    trackers: Mapping[str, Tracker], folder: Path, display: Display, *, silent: bool = False
+) -> Iterator[Following]:
     """Yield what sends to the trackers, and end them with the status that the block ends with."""
-    follow = Following(trackers, folder, display)
+    follow = Following(trackers, folder, display, silent=silent)
     status: Status = "failed"
     try:
         yield follow

@@ -8,6 +8,8 @@ from typing import Any
 from residua._base.console import Display
 from residua._base.signals import StopRequest
 from residua.families.build import spec_of
+from residua.runtime.distributed.group import ALONE, Group
+from residua.training.distributed.joint import divide, refuse_trials
 from residua.training.plan import Plan, open_data, open_plan
 from residua.training.recipe_file import RecipePair
 from residua.training.request import Request
@@ -15,7 +17,9 @@ from residua.training.trials.batch_size import find_batch_size
 from residua.training.trials.find_rate import RateSearch, find_rate, with_rate
 
 
-def settled_plan(request: Request, display: Display, stop: StopRequest) -> tuple[Plan, RateSearch | None]:
+def settled_plan(
+    request: Request, display: Display, stop: StopRequest, group: Group = ALONE
+) -> tuple[Plan, RateSearch | None]:
     """Open the plan of a run after the trials that the request asks for, the batch size first.
 
     What they find stands in the recipe like a value that was given: a resumption repeats no trial.
@@ -26,6 +30,7 @@ def settled_plan(request: Request, display: Display, stop: StopRequest) -> tuple
     Raises:
         InputError: as `open_plan`, or no batch fits.
     """
+    refuse_trials(request.trials, group)
     if "batch_size" in request.trials:
         dataset = open_data(request)
         images = len(dataset.splits["train"])
@@ -34,6 +39,7 @@ def settled_plan(request: Request, display: Display, stop: StopRequest) -> tuple
         display.say(batch.sentence)
         request = _with(request, "batch_size", batch_size=batch.batch_size)
     plan = open_plan(request)
+    divide(plan, group)
     if "learning_rate" not in request.trials:
         return plan, None
     search = find_rate(plan, stop)

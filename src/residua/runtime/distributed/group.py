@@ -1,0 +1,202 @@
+"""The processes of a run as one value: what they share, gather, agree on."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore  # torch.distributed gives them no type
+
+from residua._base.errors import AnswerNo, ResiduaError
+from residua._base.signals import Stopped
+from residua.runtime.distributed.launch import Launch, read_launch
+from residua.runtime.distributed.watch import EndedElsewhere, Failure, Watch
+
+T = TypeVar("T")
+_STORE_SECONDS = 120.0  # for hosts to reach the store
+_TIMEOUT = timedelta(days=7)  # of an exchange: others may decode for hours; `Watch` notices who is gone
+_WORD_SECONDS = 3.0  # for the word of a process that failed, once its connection broke
+_SAME = ("Diverged", "Interrupted")  # what happens to all processes at once is stated once
+
+
+class Lost(AnswerNo):
+    """The connection to another process broke, and that process has not stated why."""
+
+
+class Group:
+    """The processes of a run.
+
+    Attributes:
+        launch: the place of this one.
+    """
+
+    def __init__(self, launch: Launch, store: Store | None = None) -> None:
+        self.launch, self._store = launch, store
+
+    @property
+    def rank(self) -> int:
+        """Number of this process, from 0."""
+        return self.launch.rank
+
+    @property
+    def count(self) -> int:
+        """Number of processes."""
+        return self.launch.count
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.launch.main
+
+    def shared(self, make: Callable[[], T]) -> T:
+        """Return, in every process, what `make` returns in the first; the others do not call it."""
+        if self.count == 1:
+            return make()
+        box: list[Any] = [make() if self.main else None]
+        dist.broadcast_object_list(box, 0)
+        made: T = box[0]
+        return made
+
+    def gathered(self, value: T | None) -> list[T]:
+        """Return the values of all processes, by rank.
+
+        Raises:
+            Stopped: a process gave None: it was asked to stop.
+        """
+        values: list[T | None] = [value]
+        if self.count > 1:
+            values = [None] * self.count
+            dist.all_gather_object(values, value)
+        if any(each is None for each in values):
+            raise Stopped
+        return values  # type: ignore[return-value]
+
+    def agreed(self, signal: int, due: bool) -> tuple[int, bool]:
+        """Return a signal that any process got, 0 for none, and what the first process holds due."""
+        if self.count == 1:
+            return signal, due
+        words = torch.tensor([signal, due and self.main], dtype=torch.int64)
+        dist.all_reduce(words, dist.ReduceOp.MAX)
+        return int(words[0]), bool(words[1])
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        self.agreed(0, False)
+
+    def added(self, values: Tensor) -> dist.Work | None:
+        """Begin to add `values` over all processes, in place; return what to wait for, None where it is done."""
+        return None if self.count == 1 else dist.all_reduce(values, async_op=True)
+
+    @property
+    def begun(self) -> bool:
+        """Whether an earlier start of the same launch has claimed the run's folder."""
+        return self._store is not None and self._store.check([self._claim])
+
+    def begin(self) -> None:
+        """Record that this launch has claimed the run's folder, for the processes of a restart."""
+        if self._store is not None:
+            self._store.set(self._claim, "1")
+
+    @property
+    def _claim(self) -> str:
+        return f"residua/{self.launch.job}/claimed"
+
+
+ALONE = Group(Launch())
+"""One process."""
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[Group]:
+    """Yield the group of this process; an error in one process ends all of them.
+
+    Raises:
+        InputError: the environment states part of a group.
+        EndedElsewhere: another process ended the run, and has stated why.
+        Lost: another process is gone without a word.
+    """
+    launch = read_launch()
+    if not launch.elastic:
+        yield ALONE
+        return
+    store = _store(launch)
+    group = Group(launch, store)
+    if launch.count == 1:
+        yield group
+        return
+    prefix = f"residua/{launch.job}/{launch.attempt}"
+    watch = Watch(PrefixStore(prefix, store), launch.rank, launch.count)
+    try:
+        with warnings.catch_warnings():
+            if not launch.main:
+                warnings.simplefilter("ignore")
+            _connect(launch, f"{prefix}/group")
+            yield group
+            group.wait()
+        dist.destroy_process_group()
+    except BaseException as error:
+        verdict = _verdict(error, launch, watch)
+        _disconnect()
+        raise verdict from error
+    finally:
+        watch.leave(last=launch.main and not launch.agent_store)
+
+
+def _store(launch: Launch) -> TCPStore:
+    return TCPStore(
+        launch.address,
+        launch.port,
+        None,
+        launch.main and not launch.agent_store,
+        timedelta(seconds=_STORE_SECONDS),
+        wait_for_workers=False,
+    )
+
+
+def _connect(launch: Launch, prefix: str) -> None:
+    backend = "gloo"
+    if torch.cuda.is_available():
+        backend = "cpu:gloo,cuda:nccl"
+        torch.cuda.set_device(launch.local_rank % torch.cuda.device_count())
+    store = PrefixStore(prefix, _store(Launch(**{**vars(launch), "agent_store": True})))
+    dist.init_process_group(backend, store=store, rank=launch.rank, world_size=launch.count, timeout=_TIMEOUT)
+
+
+def _disconnect() -> None:
+    """Close the connections, so that those who wait for this process learn of its end; NCCL may never return."""
+    closing = threading.Thread(target=dist.destroy_process_group, daemon=True)
+    if dist.is_initialized():
+        with contextlib.suppress(RuntimeError):
+            closing.start()
+            closing.join(_WORD_SECONDS)
+
+
+def _verdict(error: BaseException, launch: Launch, watch: Watch) -> BaseException:
+    """Return the error to raise in this process: its own, or that another one has stated the reason."""
+    if _is_broken(error):
+        if first := watch.failure(_WORD_SECONDS):
+            return EndedElsewhere(first)
+        error = Lost(
+            f"Process {launch.rank} of {launch.count} lost the connection to another one, which ended without a word, "
+            "as it does when memory runs out or a host is switched off. The last checkpoint stays: go on with resume=True"
+        )
+    code = getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 70)
+    mine = Failure(launch.rank, type(error).__name__, str(error), code)
+    first = watch.fail(mine)
+    same = first.kind == mine.kind and (first.message == mine.message or first.kind in _SAME)
+    return EndedElsewhere(first) if first.rank != mine.rank and (same or mine.kind == "Lost") else error
+
+
+def _is_broken(error: BaseException) -> bool:
+    """Return whether an exchange failed because another process is gone."""
+    if isinstance(error, ResiduaError) or not isinstance(error, RuntimeError):
+        return False
+    text = str(error)
+    return isinstance(error, dist.DistError) or any(word in text for word in ("gloo", "Gloo", "NCCL", "by peer"))

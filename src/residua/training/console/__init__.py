@@ -1,0 +1,1 @@
+"""What a run states of itself while it trains."""
