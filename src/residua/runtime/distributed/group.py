@@ -185,7 +185,7 @@ def _verdict(error: BaseException, launch: Launch, watch: Watch) -> BaseExceptio
             return EndedElsewhere(first)
         error = Lost(
             f"Process {launch.rank} of {launch.count} lost the connection to another one, which ended without a word, "
-            "as it does when memory runs out or a host is switched off. The last checkpoint stays: go on with resume=True"
+            "as where memory runs out or a host is switched off. The last checkpoint stays: go on with resume=True"
         )
     code = getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 70)
     mine = Failure(launch.rank, type(error).__name__, str(error), code)
