@@ -41,8 +41,8 @@ class Gradients:
         for part in _parts(parameters):
             bucket = _Bucket(part)
             self._buckets.append(bucket)
-            for place, parameter in enumerate(part):
-                arrived = functools.partial(self._arrived, bucket, place)
+            for index, parameter in enumerate(part):
+                arrived = functools.partial(self._arrived, bucket, index)
                 parameter.register_post_accumulate_grad_hook(arrived)  # type: ignore[no-untyped-call]
         if average_statistics:
             moving = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
@@ -78,9 +78,9 @@ class Gradients:
             start += each.numel()
         return self._head[0].clone()
 
-    def _arrived(self, bucket: _Bucket, place: int, parameter: Tensor) -> None:
+    def _arrived(self, bucket: _Bucket, index: int, parameter: Tensor) -> None:
         if self._armed:
-            bucket.take(place, parameter)
+            bucket.take(index, parameter)
             self._send(every=False)
 
     def _send(self, *, every: bool) -> None:
@@ -110,16 +110,16 @@ class _Bucket:
         ]
         self.missing = set(range(len(parameters)))
 
-    def take(self, place: int, parameter: Tensor) -> None:
-        """Copy the gradient of the parameter at a place."""
+    def take(self, index: int, parameter: Tensor) -> None:
+        """Copy the gradient of the parameter at a index."""
         if parameter.grad is not None:
-            self.views[place].copy_(parameter.grad)
-            self.missing.discard(place)
+            self.views[index].copy_(parameter.grad)
+            self.missing.discard(index)
 
     def fill(self) -> None:
         """Put zeros where this process has no gradient, and expect all again."""
-        for place in self.missing:
-            self.views[place].zero_()
+        for index in self.missing:
+            self.views[index].zero_()
         self.missing = set(range(len(self.parameters)))
 
     def install(self) -> None:
