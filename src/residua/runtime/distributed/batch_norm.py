@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 
-class _Normalised(torch.autograd.Function):
+class _Normalisation(torch.autograd.Function):
     """(x - mean) / sqrt(variance + epsilon), with mean and biased variance over all processes.
 
     Inputs: x (B, C, H, W), epsilon. Outputs: the same shape; mean (C,), variance (C,) and how many values each channel
@@ -57,7 +57,7 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or dist.get_world_size() == 1:
             return super().forward(x)
-        normal, mean, variance, total = _Normalised.apply(x, self.eps)
+        normal, mean, variance, total = _Normalisation.apply(x, self.eps)
         self._follow(mean, variance, total)
         if self.weight is not None:
             normal = normal * self.weight[:, None, None]

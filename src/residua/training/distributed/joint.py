@@ -60,12 +60,12 @@ def divide(plan: Plan, group: Group) -> None:
             "two images or more for each process: one value a channel has no variance",
             f"Use batch_size={2 * group.count} or fewer processes",
         )
-    for rank, (given, hashed, left_out) in enumerate(
+    for rank, (name, content, left_out) in enumerate(
         group.gathered((plan.dataset.given, plan.dataset.hash, plan.left_out))
     ):
-        if hashed != plan.dataset.hash or left_out != plan.left_out:
+        if content != plan.dataset.hash or left_out != plan.left_out:
             raise InputError(
-                f"{given} of process {rank}, which is not what process {group.rank} has",
+                f"{name} of process {rank}, which is not what process {group.rank} has",
                 "the same images on every host, to the byte",
                 "Copy the data again, or give a folder that all hosts share",
             )
