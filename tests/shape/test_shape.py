@@ -216,6 +216,7 @@ OPTIONS = {
         "channels_last",
         "compile",
         "engine",
+        "sync_norm",
         "kernels",
         "image_size",
         "val_fraction",

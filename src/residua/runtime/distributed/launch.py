@@ -21,7 +21,7 @@ class Launch:
         address: host of the store that all processes reach.
         port: of the store.
         job: id of the launch, the same after a restart.
-        attempt: what tells this start of the processes from an earlier one.
+        attempt: differs between this start of the processes and an earlier one.
         agent_store: whether torchrun itself holds the store, so that it outlives a restart.
     """
 
