@@ -26,5 +26,5 @@ def test_slices_are_made_as_they_are_asked_for() -> None:
     batches = [np.arange(6), np.arange(6, 12)]
     slices = Slices(batches, Part(1, 2))
     assert len(slices) == 2
-    assert slices[1].tolist() == [8, 9]
-    assert [each.tolist() for each in slices[:1]] == [[2, 3]]
+    assert slices[1].tolist() == [7, 8, 9, 10]
+    assert [each.tolist() for each in slices[:1]] == [[1, 2, 3, 4]]
