@@ -114,7 +114,7 @@ OPTIONS = {
     },
     "sweep": {
         *("data", "model", "out", "seeds", "grid", "recipe", "only", "labels", "columns", "groups", "jobs"),
-        *("search", "trials", "data_dir", "json"),
+        *("search", "trials", "ensemble", "data_dir", "json"),
     },
     "track": {"action", "run", "to", "json"},
     "pack": {"data", "out", "check", "shard_megabytes", "labels", "columns", "workers", "data_dir", "json"},

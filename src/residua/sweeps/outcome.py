@@ -10,6 +10,7 @@ from typing import Any
 from residua._base.plain import plain
 from residua.evaluation.measures.metrics import wilson
 from residua.grids.folds.outcome import mean_of
+from residua.sweeps.best_of import BestOf
 from residua.sweeps.search import Search
 from residua.sweeps.space import Cell
 
@@ -96,6 +97,7 @@ class Sweep:
         failed: why a run gave no result, by its id.
         left: ids of runs that were not to be trained now and are not finished.
         search: that found the values of the cell; None for a sweep of all combinations.
+        ensemble: of the best runs, where one was asked for.
     """
 
     folder: Path
@@ -105,6 +107,7 @@ class Sweep:
     failed: Mapping[str, str]
     left: tuple[str, ...]
     search: Search | None = None
+    ensemble: BestOf | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the sweep as JSON values."""
@@ -138,3 +141,9 @@ def ranked(cells: Sequence[CellResult]) -> tuple[CellResult, ...]:
     if any(cell.val_top1 is None for cell in cells):
         return tuple(cells)
     return tuple(sorted(cells, key=lambda cell: -cell.val_top1.value if cell.val_top1 else 0.0))
+
+
+def best_runs(cells: Sequence[CellResult], count: int) -> list[str]:
+    """Return the ids of the runs with the best validation accuracy, the best first, at most `count`."""
+    runs = [run for cell in cells for run in cell.runs if run.val_top1 is not None]
+    return [run.id for run in sorted(runs, key=lambda run: -(run.val_top1 or 0.0))[:count]]

@@ -22,8 +22,9 @@ from residua.data.tables.label_table import ColumnNames, label_table
 from residua.grids.jobs import Job, read_record
 from residua.grids.processes import default_jobs, run_jobs
 from residua.specs.fields import written
+from residua.sweeps.best_of import best_of
 from residua.sweeps.halving import GROUP
-from residua.sweeps.outcome import RunResult, Sweep, cell_result, ranked
+from residua.sweeps.outcome import RunResult, Sweep, best_runs, cell_result, ranked
 from residua.sweeps.page import render
 from residua.sweeps.plan import Member, SweepPlan, claim_sweep, jobs_of
 from residua.sweeps.search import Trials, corners, identity_of, planner
@@ -59,6 +60,7 @@ def sweep(
     groups: str | None = None,
     search: Literal["optuna"] | None = None,
     trials: int = TRIALS,
+    ensemble: int = 0,
 ) -> Sweep:
     """Train every network with every combination of values and every seed, and compare the means over the seeds.
 
@@ -83,6 +85,8 @@ def sweep(
         data_dir, labels, columns, groups: as for `train`.
         search: "optuna" proposes trials (TPE; extra `optuna`); their journal is a file in the folder.
         trials: of the search, in all. The same call with more goes on.
+        ensemble: average the probabilities of so many runs, those with the best validation accuracy. Gain and cost are
+            measured on the test part, and a folder holds it for `predict`; 0 for none.
 
     Raises:
         InputError: unusable input of any cell, before the first run begins; a folder of other data or another search;
@@ -108,6 +112,7 @@ def sweep(
             )
         space = space_of(names, grid or {})
         plan = corners(space, Path(out), plan_cells)
+    _check_ensemble(ensemble, plan, seeds)
     known = {member.job.name: member for member in plan.members}
     for name in only:
         if name not in known:
@@ -117,6 +122,7 @@ def sweep(
         # Commas divide the values, spaces the entries of one.
         words += ["--grid", f"{field}={','.join(written(value).replace(',', ' ') for value in values)}"]
     words += ["--search", search, "--trials", str(trials)] if search else []
+    words += ["--ensemble", str(ensemble)] if ensemble else []
     words += ["--recipe", str(recipe)] if isinstance(recipe, str | Path) else []
     words += ["--data-dir", str(data_dir)] if data_dir else []
     words += table_words(table) if table else []
@@ -165,11 +171,26 @@ def sweep(
             raise stop.interrupted(stop.signal, "with all runs saved")
         reasons = {name: public_text(reason, (data, folder)) for name, reason in failed.items()}
         outcome = replace(_outcome(plan, seeds, reasons), search=searched)
+        if ensemble and len(ids := best_runs(outcome.cells, ensemble)) > 1:
+            outcome = replace(outcome, ensemble=best_of(folder, ids, data_dir))
         with writing(folder):
             write_text(folder / "sweep.json", json.dumps(outcome.to_dict(), indent=1, allow_nan=False) + "\n")
             write_text(folder / "sweep.html", render(outcome, public_text(command, (data, out))))
         display.say(f"See {folder}/sweep.html")
     return outcome
+
+
+def _check_ensemble(ensemble: int, plan: SweepPlan, seeds: int) -> None:
+    if not ensemble:
+        return
+    if not 2 <= ensemble <= max(len(plan.members), seeds):
+        raise InputError(f"ensemble={ensemble}", "2 or more, of the runs that the sweep has", "Use ensemble=3")
+    if "test" not in plan.dataset.splits or not all(member.val_count for member in plan.members):
+        raise InputError(
+            f"ensemble={ensemble} of {plan.dataset.given}, without a validation or a test part",
+            "images to choose the runs by, and others that none of them has seen",
+            "Leave ensemble out, or put test images into a folder test/",
+        )
 
 
 def _outcome(plan: SweepPlan, seeds: int, failed: dict[str, str]) -> Sweep:

@@ -29,6 +29,7 @@ def sweep(
     jobs: int | None = None,
     search: Literal["optuna"] | None = None,
     trials: int = 27,
+    ensemble: int = 0,
     data_dir: Path | None = None,
     json: Switch = False,
 ) -> int:
@@ -66,6 +67,9 @@ def sweep(
         optuna: what proposes the trials (TPE; extra optuna). Their journal is a file in the sweep's folder.
     trials
         With --search, in all; the same command with more goes on.
+    ensemble
+        Average the probabilities of so many runs, those with the best validation accuracy: gain and cost on the test
+        part, and a folder OUT/ensemble-ID that residua predict takes.
     data_dir
         Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
     json
@@ -89,6 +93,7 @@ def sweep(
         groups=groups,
         search=search,
         trials=trials,
+        ensemble=ensemble,
     )
     if json:
         print_json(outcome.to_dict())
@@ -109,6 +114,13 @@ def sweep(
             tried = counted(len(outcome.search.trials), "trial")
             say(f"The best of {tried}, by validation accuracy: number {outcome.search.best + 1}.")
         say("Mean ± standard deviation over the seeds, with 95% intervals; by validation accuracy, the best first.")
+        if (best := outcome.ensemble) is not None:
+            say(best.sentence)
+            note(
+                f"No folder of it: {best.reason}"
+                if best.reason
+                else f"Next: residua predict {out / best.folder} IMAGE…"
+            )
     if outcome.left:
         note(f"{counted(len(outcome.left), 'run')} not trained yet: {', '.join(outcome.left[:8])}")
     for name, reason in outcome.failed.items():
