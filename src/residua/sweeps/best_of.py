@@ -63,12 +63,13 @@ class BestOf:
     def sentence(self) -> str:
         """The gain and its cost, for people."""
         low, high = self.interval
+        larger, slower = self.parameters / self.member_parameters, self.seconds / self.member_seconds
         return (
             f"The {len(self.members)} best runs as an ensemble: {self.split} top-1 {self.top1:.2%}, "
             f"{100 * self.gain:+z.2f} points (95% {100 * low:+z.2f} to {100 * high:+z.2f}, p = {self.p:.3g}) to the "
-            f"best of them, {self.best}. It costs {self.parameters / self.member_parameters:.2g} times the parameters and "
-            f"{self.seconds / self.member_seconds:.2g} times the forward pass: {1000 * self.seconds:.3g} for "
-            f"{1000 * self.member_seconds:.3g} ms per image on {self.device}, {BATCH} at a time."
+            f"best of them, {self.best}. It costs {larger:.2g} times the parameters and {slower:.2g} times the forward "
+            f"pass: {1000 * self.seconds:.3g} for {1000 * self.member_seconds:.3g} ms per image on {self.device}, "
+            f"{BATCH} at a time."
         )
 
 
