@@ -37,6 +37,7 @@ from residua.training.initial_weights import preprocess_for
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_toml
 from residua.training.request import Request, table_words
+from residua.training.step.arithmetic import Arithmetic
 from residua.training.step.label_kind import suited
 
 
@@ -57,6 +58,7 @@ class Plan:
         sample: batches of the training images that are measured after each epoch; None for none.
         steps_per_epoch: optimizer steps in a whole epoch.
         total_steps: optimizer steps of the run.
+        arithmetic: how steps are computed on a CPU, where that was measured; None where rules choose it.
     """
 
     request: Request
@@ -71,6 +73,7 @@ class Plan:
     sample: Loader | None
     steps_per_epoch: int
     total_steps: int
+    arithmetic: Arithmetic | None = None
 
     @property
     def folder(self) -> Path:
@@ -201,7 +204,7 @@ def open_plan(request: Request) -> Plan:
 
 def write_plan(plan: Plan) -> None:
     """Write what a resumption compares with, and recipe.toml for people."""
-    record(plan.request, plan.dataset, plan.digests)
+    record(plan.request, plan.dataset, plan.digests, plan.arithmetic)
     path = plan.folder / RECIPE_FILE
     with writing(path):
         write_text(path, _recipe_text(plan))
@@ -219,6 +222,8 @@ def _recipe_text(plan: Plan) -> str:
     head = f"{name} on {source[0]}: the complete recipe. Repeat the run with\n{shlex.join(again)}"
     if initial:
         head += f"\nSHA-256 of the weights that it begins with: {initial.sha256}"
+    if plan.arithmetic is not None:
+        head += f"\n{plan.arithmetic.sentence}."
     if edits is None:
         head += f"\nThe catalog has no {name}, so that command fails: checkpoints/origin.json has the network's fields."
     return to_toml(plan.recipe, head=head)

@@ -106,7 +106,8 @@ class Recipe:
         compile: run the network through torch.compile.
         sync_norm: with several processes, batch normalisation takes its statistics over the whole batch; else each
             process over its own images.
-        kernels: that training computes with: "auto", "eager" (torch's own) or "native" (fused, for CPUs).
+        kernels: that training computes with: "auto", "eager" (torch's own) or "native" (fused, for CPUs). With "auto" a
+            long run on a CPU measures them, and of "auto" precision and layout too, on its first batches.
         image_size: side of the network's input, pixels; 0 for the network's own.
         begin_size: side of random resized crops in the first epoch, pixels. It grows in a line, in steps of 16, to
             `image_size`, which the last fifth of the epochs has, and evaluation always. 0: `image_size` throughout.

@@ -76,9 +76,10 @@ class Trainer:
         self.frozen = frozen(plan.spec, recipe.freeze)
         self.frozen.apply(self.model)
         synced = recipe.sync_norm and group.count > 1 and synchronise(self.model)
-        self.kernels, self.hardware = choose_kernels(self.model, recipe, hardware)
+        self.kernels, self.hardware = choose_kernels(self.model, recipe, hardware, plan.arithmetic)
         self.gradients = Gradients(self.model, group, average_statistics=not synced)
-        self._forward = compiled(self.model) if recipe.compile else self.model
+        compiles = recipe.compile or self.kernels.name == "compiled"
+        self._forward = compiled(self.model) if compiles else self.model
         self.optimizer = build_optimizer(self.model, recipe)
         self.average = Average(self.model, recipe.ema_decay) if recipe.ema_decay else None
         self.best: dict[str, Tensor] = {}

@@ -26,6 +26,7 @@ from residua.training.folder.run_folder import (
 from residua.training.recipe import FREE_FIELDS
 from residua.training.recipe_file import FEW, differences
 from residua.training.request import Request
+from residua.training.step.arithmetic import Arithmetic
 
 
 def claim(request: Request) -> None:
@@ -74,7 +75,9 @@ def opening(request: Request, *, new: bool) -> Iterator[None]:
         raise
 
 
-def record(request: Request, dataset: Dataset | None, digests: ImageDigests | None) -> None:
+def record(
+    request: Request, dataset: Dataset | None, digests: ImageDigests | None, arithmetic: Arithmetic | None = None
+) -> None:
     """Write into the folder what a resumption repeats; the data once it is opened."""
     data: DataRecord | None = None
     if dataset is not None:
@@ -102,6 +105,7 @@ def record(request: Request, dataset: Dataset | None, digests: ImageDigests | No
             request.table,
             request.missing_weights,
             request.trials,
+            arithmetic,
         ),
     )
 

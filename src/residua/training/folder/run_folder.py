@@ -17,6 +17,7 @@ from residua.specs.schema import Spec
 from residua.training.folder.checkpoint import list_checkpoints
 from residua.training.initial_weights import Initial, InitialRecord
 from residua.training.recipe_file import RecipePair, from_dict, to_dict
+from residua.training.step.arithmetic import Arithmetic, ArithmeticRecord
 
 
 class DataRecord(TypedDict):
@@ -47,6 +48,7 @@ class _Document(TypedDict):
     labels: NotRequired[dict[str, str] | None]
     missing_weights: NotRequired[str]
     trials: NotRequired[list[str]]
+    arithmetic: NotRequired[ArithmeticRecord]
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class RunRecord:
         table: what states the labels, as it was named; None for the names of folders.
         missing_weights: a sentence where published weights were wanted and could not be had, "" elsewhere.
         trials: fields of the recipe that are still to be found before the first step.
+        arithmetic: how its steps are computed on a CPU, where that was measured.
     """
 
     spec: Spec
@@ -74,6 +77,7 @@ class RunRecord:
     table: LabelTable | None = None
     missing_weights: str = ""
     trials: tuple[str, ...] = ()
+    arithmetic: Arithmetic | None = None
 
 
 def checkpoints_of(folder: Path) -> Path:
@@ -114,6 +118,7 @@ def write_origin(folder: Path, origin: RunRecord) -> None:
         **({"corrections": dict(origin.corrections)} if origin.corrections else {}),
         **({"missing_weights": origin.missing_weights} if origin.missing_weights else {}),
         **({"trials": list(origin.trials)} if origin.trials else {}),
+        **({"arithmetic": origin.arithmetic.to_dict()} if origin.arithmetic else {}),
     }
     if origin.table is not None:
         # From the root on: the run may be resumed from another working directory.
@@ -149,6 +154,7 @@ def read_origin(folder: Path) -> RunRecord | None:
             table_of(document.get("labels")),
             document.get("missing_weights", ""),
             tuple(document.get("trials", ())),
+            Arithmetic.from_dict(document["arithmetic"]) if "arithmetic" in document else None,
         )
     except KeyError as error:
         raise Damaged(path, f"it lacks `recipe.{error.args[0]}`") from None

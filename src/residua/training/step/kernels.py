@@ -13,24 +13,40 @@ from residua.families.resnet import Network
 from residua.runtime.device import Hardware
 from residua.runtime.native import accelerate, reason, release
 from residua.training.recipe import Recipe
+from residua.training.step.arithmetic import Arithmetic
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """The kernels that a training uses, "native" or "eager", and the reason for the choice."""
+    """The kernels that a training uses, "native", "eager" or "compiled", and the reason for the choice."""
 
     name: str
     reason: str
 
 
-def choose_kernels(model: nn.Module, recipe: Recipe, hardware: Hardware) -> tuple[Kernels, Hardware]:
+def choose_kernels(
+    model: nn.Module, recipe: Recipe, hardware: Hardware, measured: Arithmetic | None = None
+) -> tuple[Kernels, Hardware]:
     """Put the fused kernels into `model` where they apply; return the choice, and the hardware's, which it may change.
+
+    Args:
+        model: the network.
+        recipe: has the fields that a user may have set.
+        hardware: chosen by rules.
+        measured: what a measurement has chosen for a CPU; None for the rules.
 
     Raises:
         InputError: the recipe insists on the native kernels, and nothing can be accelerated.
     """
     if recipe.kernels == "eager":
         return Kernels("eager", "set by the recipe"), hardware
+    if measured is not None and hardware.device.type == "cpu":
+        settled = dataclasses.replace(hardware, bf16=measured.bf16, reason="measured")
+        if measured.kernels != "native":
+            return Kernels(measured.kernels, "measured"), settled
+        # A run that goes on where the kernels cannot be built goes by the rules, and warns of it.
+        if served := accelerate(model):
+            return Kernels("native", f"measured; they serve {served} parts of the network"), settled
     obstacle = _obstacle(recipe, hardware)
     served = 0 if obstacle else accelerate(model)
     if not obstacle and not served:

@@ -1,4 +1,4 @@
-"""The fields of a recipe that short trials settle before the first step: batch size and learning rate."""
+"""What short trials settle before the first step: batch size, learning rate, and what computes the steps."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from residua.training.plan import Plan, open_data, open_plan
 from residua.training.recipe_file import RecipePair
 from residua.training.request import Request
 from residua.training.trials.batch_size import find_batch_size
+from residua.training.trials.fastest_step import computing, fastest_step, may_measure
 from residua.training.trials.find_rate import RateSearch, find_rate, with_rate
 
 
@@ -22,7 +23,8 @@ def settled_plan(
 ) -> tuple[Plan, RateSearch | None]:
     """Open the plan of a run after the trials that the request asks for, the batch size first.
 
-    What they find stands in the recipe like a value that was given: a resumption repeats no trial.
+    What they find stands in the recipe like a value that was given, or in the run's record: a resumption repeats no
+    trial.
 
     Returns:
         The plan, and the search of a learning rate; None where none was asked for.
@@ -38,7 +40,7 @@ def settled_plan(
         batch = find_batch_size(spec, request.recipes.of(images), images)
         display.say(batch.sentence)
         request = _with(request, "batch_size", batch_size=batch.batch_size)
-    plan = open_plan(request)
+    plan = _computed(open_plan(request), display, stop, group)
     divide(plan, group)
     if "learning_rate" not in request.trials:
         return plan, None
@@ -51,6 +53,18 @@ def settled_plan(
     changes = with_rate(plan.recipe, search.learning_rate)
     recipe = dataclasses.replace(plan.recipe, **changes)  # type: ignore[arg-type]
     return dataclasses.replace(plan, recipe=recipe, request=_with(request, "learning_rate", **changes)), search
+
+
+def _computed(plan: Plan, display: Display, stop: StopRequest, group: Group) -> Plan:
+    """Return the plan with the arithmetic that the run recorded, or else with one that is measured now."""
+    origin = plan.request.origin
+    if origin is not None and origin.arithmetic is not None:
+        return computing(plan, origin.arithmetic)
+    arithmetic = fastest_step(plan, stop) if may_measure(plan, group) else None
+    if arithmetic is None:
+        return plan
+    display.say(arithmetic.sentence)
+    return computing(plan, arithmetic)
 
 
 def _with(request: Request, done: str, **changes: Any) -> Request:
