@@ -117,7 +117,7 @@ OPTIONS = {
         *("search", "trials", "ensemble", "data_dir", "json"),
     },
     "track": {"action", "run", "to", "json"},
-    "pack": {"data", "out", "check", "shard_megabytes", "labels", "columns", "workers", "data_dir", "json"},
+    "pack": {"data", "out", "check", "format", "shard_megabytes", "labels", "columns", "workers", "data_dir", "json"},
     "doubt": {"run", "data", "out", "by", "folds", "seed", "data_dir", "device", "json"},
     "undo-sort": {"log", "json"},
     "embed": {"run", "paths", "out", "point", "no_normalise", "batch_size", "device", "json"},

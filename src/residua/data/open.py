@@ -17,6 +17,7 @@ from residua.data.corrections import Corrections, correct
 from residua.data.dataset import EMBEDDED, Dataset
 from residua.data.shards.files import are_shards
 from residua.data.shards.open import open_shards
+from residua.data.shards.open_parquet import are_parquet, open_parquet
 from residua.data.shards.remote import open_remote
 from residua.data.sources.cifar import open_cifar
 from residua.data.sources.digits import open_digits
@@ -45,8 +46,9 @@ def open_dataset(
     Args:
         data: "digits", "cifar10", "cifar100", a folder of class folders, or a folder with train/ and
             optionally val/ and test/ that hold such; other usual names of parts are in
-            `residua.data.sources.parts`; tar files in WebDataset's layout (`residua.data.shards`); the address of a
-            folder that `residua pack` wrote. With `labels`, a folder of images.
+            `residua.data.sources.parts`; tar files in WebDataset's layout (`residua.data.shards`), or parquet
+            files in Hugging Face's; the address of a folder that `residua pack` wrote. With `labels`, a folder of
+            images.
         data_dir: where the CIFAR archives are looked for and downloaded to.
         val_fraction: share of train, in [0, 1), split off as "val", class by class, when no val part is
             given.
@@ -213,6 +215,8 @@ def _find(
     path = Path(data)
     if are_shards(path):
         return open_shards(path, on_bad, partial=partial)
+    if are_parquet(path):
+        return open_parquet(path, on_bad, partial=partial)
     if path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file():
         raise InputError(
             f"{name}, which is a table", "a folder of images", f"Name the folder, and the table as labels={name}"

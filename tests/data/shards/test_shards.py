@@ -129,11 +129,11 @@ def test_a_pack_that_was_stopped_goes_on(photos: Path, tmp_path: Path, monkeypat
     whole = pack(dataset, tmp_path / "whole")
     real, written = packing._write, []
 
-    def write(plan: packing._Plan, folder: Path) -> packing.Shard:
+    def write(writer: packing.Writer, plan: packing.ShardPlan, folder: Path) -> packing.Shard:
         if len(written) == 3:
             raise KeyboardInterrupt
         written.append(plan.name)
-        return real(plan, folder)
+        return real(writer, plan, folder)
 
     monkeypatch.setattr(packing, "_write", write)
     with pytest.raises(KeyboardInterrupt):
@@ -144,7 +144,7 @@ def test_a_pack_that_was_stopped_goes_on(photos: Path, tmp_path: Path, monkeypat
     with pytest.raises(InputError, match="other data or other shards"):
         pack(open_dataset(photos), out)
     written.clear()
-    monkeypatch.setattr(packing, "_write", lambda plan, folder: (written.append(plan.name), real(plan, folder))[1])
+    monkeypatch.setattr(packing, "_write", lambda *each: (written.append(each[1].name), real(*each))[1])
     assert pack(dataset, out) == whole
     assert set(written) == {shard.url for shard in whole.shards} - kept
     assert not (out / PLAN_FILE).exists()

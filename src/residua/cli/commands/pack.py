@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from residua._base.console import progress_bar
 from residua._base.errors import InputError
@@ -18,6 +21,7 @@ def pack(
     *,
     out: Path | None = None,
     check: Path | None = None,
+    format_: Annotated[Literal["tar", "parquet"], Parameter(name="--format")] = "tar",
     shard_megabytes: int = 256,
     labels: Labels = None,
     columns: ColumnWords = (),
@@ -25,7 +29,7 @@ def pack(
     data_dir: Path | None = None,
     json: Switch = False,
 ) -> int:
-    """Write a data set as tar shards in WebDataset's layout, with an index that has a hash of each.
+    """Write a data set as shards, with an index that has a hash of each: tar files, or parquet.
 
     Encoded images are copied as they are. Every command takes the folder of shards as DATA, and reads single images
     from them in place. A call that was stopped goes on where it was. Exit code 1: with --check, a shard differs from
@@ -38,6 +42,8 @@ def pack(
         a folder of images.
     out
         The folder to write: PART-000000.tar and so on, and index.json.
+    format_
+        tar, in WebDataset's layout; or parquet, as Hugging Face's datasets writes images (extra shards).
     check
         A folder of shards to read whole and compare with its index, in place of packing.
     shard_megabytes
@@ -70,7 +76,9 @@ def pack(
         )
     dataset = open_dataset(data, data_dir=data_dir, val_fraction=0.0, labels=labels, columns=columns)
     with progress_bar("Packing", "images") as progress:
-        index = packing.pack(dataset, out, shard_megabytes=shard_megabytes, workers=workers, progress=progress)
+        index = packing.pack(
+            dataset, out, form=format_, shard_megabytes=shard_megabytes, workers=workers, progress=progress
+        )
     if json:
         print_json(
             {"folder": str(out), "classes": list(index.classes), "shards": [asdict(each) for each in index.shards]}

@@ -24,6 +24,7 @@ from residua.data.image_source import ImageSource
 from residua.data.open import open_dataset, refuse_labels
 from residua.data.shards.files import are_shards
 from residua.data.shards.open import open_shards
+from residua.data.shards.open_parquet import are_parquet, open_parquet
 from residua.data.shards.remote import open_remote
 from residua.data.sources.cifar import open_cifar
 from residua.data.sources.parts import Part, hidden_classes, read_layout
@@ -78,6 +79,8 @@ def check(
         images, counts = _of_shards(open_remote(str(data), "skip", partial=True), findings)
     elif are_shards(Path(data)):
         images, counts = _of_shards(open_shards(Path(data), "skip", partial=True), findings)
+    elif are_parquet(Path(data)):
+        images, counts = _of_shards(open_parquet(Path(data), "skip", partial=True), findings)
     else:
         images, counts = _of_folder(Path(data), findings)
     results = _examine(images, default_workers() if workers is None else workers, progress)

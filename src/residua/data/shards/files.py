@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from residua._base.errors import InputError
@@ -12,6 +13,7 @@ from residua.data.sources.parts import part_named
 from residua.data.sources.table import PARTS
 
 SUFFIX = ".tar"
+PARQUET = ".parquet"
 NAMES_FILE = "classes.txt"
 """A name of a class per line, in the order of the labels; WebDataset's users write it beside their shards."""
 
@@ -31,7 +33,12 @@ def are_shards(path: Path) -> bool:
 
 
 def shard_files(path: Path) -> dict[str, list[Path]]:
-    """Return the tar files of each part, sorted by name; the words that the names begin with state the parts.
+    """Return the tar files of each part, sorted by name; see `parts_by_name`."""
+    return parts_by_name(path, _tars(path) if path.is_dir() else [path])
+
+
+def parts_by_name(path: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
+    """Return the files of each part; the words that the names begin with state the parts.
 
     Files of one part alone are "train", whatever their names.
 
@@ -39,7 +46,7 @@ def shard_files(path: Path) -> dict[str, list[Path]]:
         InputError: some names are those of parts and others are not; validation and test shards without training ones.
     """
     parts: dict[str, list[Path]] = {}
-    for file in _tars(path) if path.is_dir() else [path]:
+    for file in files:
         parts.setdefault(part_of(file.name), []).append(file)
     if len(parts) == 1:
         return {"train": next(iter(parts.values()))}

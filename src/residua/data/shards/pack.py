@@ -1,52 +1,34 @@
-"""Writing a data set as tar shards, with an index that states what each must hold."""
+"""Writing a data set as shards, with an index that states what each must hold."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import tarfile
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
-from PIL import Image
 
 from residua._base.console import Progress
 from residua._base.errors import InputError, at_least_one
 from residua._base.files import atomic_path, check_empty, sha256_file, write_text, writing
 from residua._base.json_file import read_json
 from residua.data.dataset import Dataset, Split
-from residua.data.decode import FORMATS
 from residua.data.decode.workers import default_workers
-from residua.data.image_source import Indices
 from residua.data.random import order
 from residua.data.shards.index import INDEX_FILE, Index, Shard, check_sizes, read_index
 from residua.data.shards.members import IndexFile, PartIndex, beside, join_members, save_members
+from residua.data.shards.write import ShardFormat, ShardPlan, Writer, writer_of
+from residua.specs.fields import checked
 
 SHARD_MEGABYTES = 256
 """The size of a shard by default: some seconds of reading."""
 PLAN_FILE = ".packing.json"
 _SHUFFLE = 0  # the seed of the order in which images are packed
 _MOST_SHARDS = 1_000_000
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """A shard to write.
-
-    Attributes:
-        name: of the file.
-        split: that its images are of.
-        indices: of its images.
-    """
-
-    name: str
-    split: Split
-    indices: Indices
 
 
 class _Progress(TypedDict):
@@ -59,10 +41,11 @@ def pack(
     out: Path,
     *,
     shard_megabytes: int = SHARD_MEGABYTES,
+    form: ShardFormat = "tar",
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Index:
-    """Write the parts of a data set as `PART-000000.tar`, …, and `index.json`.
+    """Write the parts of a data set as `PART-000000.tar`, …, and `index.json`; or as parquet files.
 
     Encoded images are copied as they are; decoded ones become PNG files. They are shuffled once, so that each shard
     holds images of all classes. The bytes depend on the data and on `shard_megabytes` alone. Where a call was stopped,
@@ -72,6 +55,8 @@ def pack(
         dataset: what is packed, part by part.
         out: a folder that is not there yet, or one that the same call has begun.
         shard_megabytes: of images per shard, about; 1 MB is 10⁶ bytes.
+        form: "tar" for WebDataset's layout; "parquet" for the one that Hugging Face's `datasets` reads, which needs the
+            extra `shards`. Single images are read in place from tar files alone.
         workers: threads, each with a shard of its own; None: one per processor.
         progress: called with (images written, images in all).
 
@@ -79,20 +64,23 @@ def pack(
         InputError: `out` holds something else; an image that cannot be read; a write that is refused.
     """
     at_least_one(shard_megabytes=shard_megabytes)
+    checked("form", form, ShardFormat)
+    writer = writer_of(form, dataset.classes)
     if dataset.multilabel:
         raise InputError(
             f"{dataset.given} with several labels an image", "one label an image", "Keep the folder and its table"
         )
     if workers is not None:
         at_least_one(workers=workers)
-    plans = [plan for split in dataset.splits.values() for plan in _plans(split, shard_megabytes * 1_000_000)]
+    parts = [_plans(split, shard_megabytes * 1_000_000) for split in dataset.splits.values()]
+    plans = [plan.named(form, len(part)) for part in parts for plan in part]
     identity = _identity(dataset, plans)
     done = _begin(out, identity)
     total = sum(len(plan.indices) for plan in plans)
     written = sum(shard.nsamples for shard in done.values())
     waiting = [plan for plan in plans if plan.name not in done]
     with writing(out), ThreadPoolExecutor(workers or default_workers()) as pool:
-        pending: set[Future[Shard]] = {pool.submit(_write, plan, out) for plan in waiting}
+        pending: set[Future[Shard]] = {pool.submit(_write, writer, plan, out) for plan in waiting}
         try:
             while pending:
                 finished, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -106,11 +94,11 @@ def pack(
         finally:
             pool.shutdown(cancel_futures=True)
         shards = tuple(done[plan.name] for plan in plans)
-        parts = tuple(_joined(out, part, shards, len(dataset.classes)) for part in dataset.splits)
-        index = Index(dataset.classes, shards, parts)
+        joined = (_joined(out, part, shards, len(dataset.classes)) for part in dataset.splits)
+        index = Index(dataset.classes, shards, tuple(joined) if form == "tar" else ())
         index.write(out)
         # Of calls that were killed.
-        for pattern in (".*.tar.*.part", ".*.members", ".*.part"):
+        for pattern in (".*.members", ".*.part"):
             for left in out.glob(pattern):
                 left.unlink(missing_ok=True)
         (out / PLAN_FILE).unlink()
@@ -141,7 +129,7 @@ def check_shards(folder: Path, progress: Progress | None = None) -> list[str]:
     return faults
 
 
-def _plans(split: Split, shard_bytes: int) -> list[_Plan]:
+def _plans(split: Split, shard_bytes: int) -> list[ShardPlan]:
     count = len(split)
     mean = max(1, split.images.least_bytes() // max(1, count))
     size = max(1, min(count, shard_bytes // mean))
@@ -151,12 +139,11 @@ def _plans(split: Split, shard_bytes: int) -> list[_Plan]:
         raise InputError(f"{len(starts):,} shards of {split.name}", f"at most {_MOST_SHARDS:,}", "Make them larger")
     # Within a shard in the order of the data: neighbours on the disk are read together.
     return [
-        _Plan(f"{split.name}-{number:06d}.tar", split, np.sort(shuffled[start : start + size]))
-        for number, start in enumerate(starts)
+        ShardPlan("", split, number, np.sort(shuffled[start : start + size])) for number, start in enumerate(starts)
     ]
 
 
-def _identity(dataset: Dataset, plans: Sequence[_Plan]) -> str:
+def _identity(dataset: Dataset, plans: Sequence[ShardPlan]) -> str:
     """Return a hash of the data, and of which image goes where."""
     digest = hashlib.sha256(dataset.hash.encode())
     for plan in plans:
@@ -182,7 +169,20 @@ def _begin(out: Path, identity: str) -> dict[str, Shard]:
         )
     shards = {name: Shard(**fields) for name, fields in document["done"].items()}
     faults = check_sizes(out, list(shards.values()))
-    return {name: shard for name, shard in shards.items() if name not in faults and beside(out, name).is_file()}
+    return {name: shard for name, shard in shards.items() if name not in faults and _has_members(out, name)}
+
+
+def _has_members(out: Path, name: str) -> bool:
+    return not name.endswith(".tar") or beside(out, name).is_file()
+
+
+def _write(writer: Writer, plan: ShardPlan, out: Path) -> Shard:
+    with atomic_path(out / plan.name) as path:
+        rows = writer(plan, path)
+    if rows is not None:
+        save_members(out, plan.name, rows)
+    path = out / plan.name
+    return Shard(plan.name, len(plan.indices), path.stat().st_size, sha256_file(path), plan.split.name)
 
 
 def _joined(out: Path, part: str, shards: Sequence[Shard], classes: int) -> PartIndex:
@@ -193,39 +193,6 @@ def _joined(out: Path, part: str, shards: Sequence[Shard], classes: int) -> Part
 def _record(out: Path, identity: str, done: dict[str, Shard]) -> None:
     document = {"plan": identity, "done": {name: asdict(shard) for name, shard in done.items()}}
     write_text(out / PLAN_FILE, json.dumps(document))
-
-
-def _write(plan: _Plan, out: Path) -> Shard:
-    rows: list[tuple[int, int, int]] = []
-    with atomic_path(out / plan.name) as path, tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for number in plan.indices:
-            index = int(number)
-            content, extension = _encoded(plan.split, index)
-            key, label = f"{index:09d}", int(plan.split.labels[index])
-            rows.append((_add(archive, f"{key}{extension}", content), len(content), label))
-            _add(archive, f"{key}.cls", str(label).encode())
-    save_members(out, plan.name, rows)
-    path = out / plan.name
-    return Shard(plan.name, len(plan.indices), path.stat().st_size, sha256_file(path), plan.split.name)
-
-
-def _encoded(split: Split, index: int) -> tuple[bytes, str]:
-    if split.images.pixels is not None:
-        stream = io.BytesIO()
-        Image.fromarray(split.images.read(index)).save(stream, "PNG")
-        return stream.getvalue(), ".png"
-    extension = PurePosixPath(split.where(index)).suffix.lower()
-    return split.images.encoded(index), extension if extension in FORMATS else ".img"
-
-
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> int:
-    """Add a file and return where its content begins, bytes."""
-    # Without time and owner: the same data give the same bytes.
-    entry = tarfile.TarInfo(name)
-    entry.size = len(content)
-    start = archive.offset + tarfile.BLOCKSIZE
-    archive.addfile(entry, io.BytesIO(content))
-    return start
 
 
 def part_counts(shards: Sequence[Shard]) -> dict[str, tuple[int, int, int]]:

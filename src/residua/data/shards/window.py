@@ -123,7 +123,8 @@ def window_for(images: object, asked: int) -> int:
         InputError: a window for images that do not stand in shards one behind the other.
     """
     if asked == 0:
-        return WINDOW if getattr(images, "large", False) and counts_for(images) is not None else 0
+        window: int = getattr(images, "window", WINDOW)
+        return window if getattr(images, "large", False) and counts_for(images) is not None else 0
     if counts_for(images) is None:
         raise InputError(
             f"shuffle_window={asked} of images that do not lie in shards", "shards by residua pack", "Leave it out"
