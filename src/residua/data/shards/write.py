@@ -19,7 +19,7 @@ from residua._base.packages import package
 from residua.data.dataset import Split
 from residua.data.decode import FORMATS
 from residua.data.image_source import Indices
-from residua.data.shards.parquet import EXTRA, METADATA
+from residua.data.parquet.row_groups import EXTRA, METADATA
 
 ShardFormat = Literal["tar", "parquet"]
 _ROWS_OF_A_GROUP = 100  # as `datasets` writes images: one of them is read at the price of so many

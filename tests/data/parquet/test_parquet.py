@@ -17,8 +17,8 @@ from residua._base.errors import InputError
 from residua.cli.app import main
 from residua.data.loader import Loader
 from residua.data.open import open_dataset, reopen
+from residua.data.parquet import row_groups as groups
 from residua.data.shards import pack as packing
-from residua.data.shards import parquet as groups
 from residua.data.shards.pack import check_shards, pack
 from residua.specs.preprocess import default_preprocess
 

@@ -13,9 +13,9 @@ from residua._base.errors import InputError
 from residua._base.words import counted, some
 from residua.data.dataset import Dataset, Split
 from residua.data.decode.workers import default_workers
+from residua.data.parquet.row_groups import ParquetFile, ParquetImages, RowGroups, holds_images, read_file
 from residua.data.shards.files import PARQUET, parts_by_name
 from residua.data.shards.index import check_sizes, read_index
-from residua.data.shards.parquet import ParquetFile, ParquetImages, RowGroups, holds_images, read_file
 from residua.specs.fields import BadPolicy
 
 _NO_LABEL = (None, -1, "")

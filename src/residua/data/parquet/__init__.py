@@ -1,0 +1,1 @@
+"""Images in parquet files, in Hugging Face's layout: reading them by row groups."""
