@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ def train(
     track: Track = None,
     find_rate: bool = False,
     profile: bool = False,
+    teacher: str | Path | Sequence[str | Path] | None = None,
     **overrides: Any,
 ) -> Run:
     """Train a network and leave a complete run folder: weights, config, report, history, recipe.
@@ -99,6 +100,10 @@ def train(
             that it suggests (`residua.training.trials.find_rate`); a resumption goes on with that rate.
         profile: measure where the time of the first steps goes, into `profile/` of the run folder; see
             `residua.training.profile`.
+        teacher: finished runs of the same classes whose probabilities for the same augmented images the network learns
+            beside the labels (Hinton 2015); see `distill_temperature` and `distill_weight`. Several are averaged, and
+            an ensemble's folder stands for its members. Where their preprocessing has another mean, deviation or
+            size, they see the run's images so. When resuming, the run's own.
         overrides: fields of the recipe or of its augmentation, such as epochs=3, flip=False; batch_size="auto" for
             the largest that fits.
 
@@ -122,6 +127,7 @@ def train(
             full_provenance=full_provenance,
             corrections=corrections,
             find_rate=find_rate,
+            teacher=teacher,
             **overrides,
         )
 
@@ -299,7 +305,7 @@ def _steps(trainer: Trainer, stop: StopRequest, profiler: Profiler | None) -> No
 def _far_above_guessing(trainer: Trainer) -> str:
     """Return a sentence where the loss of the epoch that ended is far above that of guessing, else ""."""
     line = trainer.state.history[-1]
-    if line["epoch"] > _EARLY_EPOCHS or trainer.balance.positives is not None:
+    if line["epoch"] > _EARLY_EPOCHS or trainer.balance.positives is not None or trainer.plan.teachers is not None:
         return ""
     return far_above_guessing(
         line["train_loss"],

@@ -38,7 +38,9 @@ from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_toml
 from residua.training.request import Request, table_words
 from residua.training.step.arithmetic import Arithmetic
+from residua.training.step.distill import Teachers
 from residua.training.step.label_kind import suited
+from residua.training.step.teachers import open_teachers
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Plan:
         steps_per_epoch: optimizer steps in a whole epoch.
         total_steps: optimizer steps of the run.
         arithmetic: how steps are computed on a CPU, where that was measured; None where rules choose it.
+        teachers: whose probabilities the network learns beside the labels; None for none.
     """
 
     request: Request
@@ -74,6 +77,7 @@ class Plan:
     steps_per_epoch: int
     total_steps: int
     arithmetic: Arithmetic | None = None
+    teachers: Teachers | None = None
 
     @property
     def folder(self) -> Path:
@@ -185,7 +189,12 @@ def open_plan(request: Request) -> Plan:
     recipe, total_steps = _settle_length(recipe, steps_per_epoch)
     if recipe.begin_size:
         train.grow(recipe.begin_size, recipe.epochs)
-    dataset = dataclasses.replace(dataset, notes=(*dataset.notes, *_left_out(loaders)))
+    if request.teachers and dataset.multilabel:
+        raise InputError(
+            f"a teacher on {dataset.given}, whose images may have several labels", "one label", "Leave it out"
+        )
+    teachers, taught = open_teachers(request.teachers, recipe, dataset.classes, preprocess, hardware)
+    dataset = dataclasses.replace(dataset, notes=(*dataset.notes, *_left_out(loaders), *taught))
     return Plan(
         request,
         recipe,
@@ -199,6 +208,7 @@ def open_plan(request: Request) -> Plan:
         _sample(recipe, dataset, preprocess, hardware, train),
         steps_per_epoch,
         total_steps,
+        teachers=teachers,
     )
 
 
@@ -216,6 +226,8 @@ def _recipe_text(plan: Plan) -> str:
     source = request.source if request.full_provenance else [plan.dataset.name, *_public_table(request)]
     initial = request.named_weights
     options = ["--weights", initial.given] if initial else []
+    for each in request.teachers:
+        options += ["--teacher", each.given if request.full_provenance else public_name(each.given)]
     edits = _edits_of(plan.spec)
     options += [word for edit in edit_words(edits or {}) for word in ("--set", edit)]
     again = ["residua", "train", *source, "--model", name, *options, "--recipe", RECIPE_FILE, "--out", "ANOTHER"]

@@ -79,6 +79,8 @@ class Recipe:
         plateau_patience: epochs of standing still that it takes.
         min_learning_rate: floor under drops of the plateau rule.
         label_smoothing: mass that moves from the true class to all classes alike (Szegedy 2015, section 7).
+        distill_temperature: of a training with a teacher: what the logits of both are divided by (Hinton 2015).
+        distill_weight: of a training with a teacher: its share of the loss; the labels have the rest.
         balance: what is done about classes of uneven size. "none". "loss": images count by the weight of their class.
             "sampler": every class is visited equally often, in epochs of the same length. "logits": the logarithm of
             each class's share is added to its logit while training, and left out after (Menon 2021). Of several labels
@@ -168,6 +170,8 @@ class Recipe:
     plateau_patience: Count = 5
     min_learning_rate: Strength = 0.0
     label_smoothing: Annotated[float, Span(0, 1, below=True)] = 0.0
+    distill_temperature: Annotated[float, Span(0, 1000, above=True, hint="Hinton 2015 uses 1 to 20")] = 4.0
+    distill_weight: Annotated[float, Span(0, 1)] = 0.9
     balance: Literal["none", "loss", "sampler", "logits"] = "none"
     balance_beta: Annotated[float, Span(0, 1, hint="Cui 2019 tries 0.9, 0.99, 0.999 and 0.9999")] = 1.0
     balance_tau: Annotated[float, Span(0, 100, above=True, hint="Menon 2021 uses 1")] = 1.0

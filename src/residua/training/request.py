@@ -27,6 +27,7 @@ from residua.training.recipe import Recipe
 from residua.training.recipe_file import FEW, RecipePair, list_recipes, load_recipe, override
 from residua.training.start import choose_start
 from residua.training.step.freeze import frozen
+from residua.training.step.teachers import Teacher, check_teaching, find_teachers
 from residua.weights.identity import Target
 
 
@@ -47,6 +48,7 @@ class Request:
         corrections: of labels; None for none.
         missing_weights: a sentence where published weights were wanted and could not be had, "" elsewhere.
         trials: fields of the recipe that are still to be found before the first step: "batch_size", "learning_rate".
+        teachers: whose probabilities the run learns beside the labels; () for none.
         notes: what the network changed in the recipes, and the image size in the preprocessing of the weights.
     """
 
@@ -63,6 +65,7 @@ class Request:
     corrections: Corrections | None = None
     missing_weights: str = ""
     trials: tuple[str, ...] = ()
+    teachers: tuple[Teacher, ...] = ()
 
     @property
     def command(self) -> str:
@@ -118,6 +121,7 @@ def ask(
     full_provenance: bool = False,
     corrections: Path | str | None = None,
     find_rate: bool = False,
+    teacher: str | Path | Sequence[str | Path] | None = None,
     **overrides: Any,
 ) -> Request:
     """Settle everything that can be settled without the data and without writing a file.
@@ -209,6 +213,8 @@ def ask(
         corrected = Corrections(origin.corrections)
     table = table or (origin.table if origin else None)
     pair = RecipePair(large, small)
+    teachers = origin.teachers if origin and teacher is None else find_teachers(teacher or ())
+    check_teaching(teachers, (large, small), overrides)
     # What trials have found stands in the recipe of the run that is resumed.
     return Request(
         data,
@@ -224,6 +230,7 @@ def ask(
         corrected,
         start.missing,
         origin.trials if origin else trials,
+        teachers,
     )
 
 

@@ -155,6 +155,8 @@ class Trainer:
                     balance=self.balance,
                     multilabel=self.multilabel,
                 )
+                if plan.teachers is not None:
+                    loss = plan.teachers.blend(loss, output, batch.images)
                 loss = loss * (len(batch.images) / images)
             total += loss.detach()
             with self.watch("backward"):

@@ -44,6 +44,7 @@ def train(
     full_provenance: Switch = False,
     corrections: Path | None = None,
     find_rate: Switch = False,
+    teacher: Annotated[tuple[str, ...], Parameter(negative_iterable=())] = (),
     profile: Switch = False,
     dry_run: Switch = False,
     first_batch: Path | None = None,
@@ -84,6 +85,9 @@ def train(
     find_rate
         Search a learning rate in at most 100 steps before the first one, draw the search in the report, and train with
         the rate that it suggests.
+    teacher
+        Finished runs of the same classes, whose probabilities the network learns beside the labels (distillation); with
+        --resume the run's own. See --distill-temperature and --distill-weight.
     profile
         Measure where the time of 20 of the first steps goes, and trace 3 more: OUT/profile/profile.json and trace.json,
         for chrome://tracing. The run is the same.
@@ -118,6 +122,7 @@ def train(
         "full_provenance": full_provenance,
         "corrections": corrections,
         "model_edits": _edits(model, out, set_),
+        **({"teacher": teacher} if teacher else {}),
         **chosen,
     }
     if dry_run or first_batch is not None:
@@ -134,6 +139,12 @@ def train(
                 "find_rate=True or batch_size='auto' with folds",
                 "folds that share one recipe",
                 "Find the values first: dry_run=True, find_rate=True",
+            )
+        if teacher:
+            raise InputError(
+                f"teacher={list(teacher)} with folds",
+                "one run: a teacher has learnt from images that a fold holds out",
+                "Give fold=1 too, with a teacher of that fold",
             )
         if profile:
             raise InputError("profile=True with folds", "one run", "Give fold=1 too")

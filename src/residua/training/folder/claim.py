@@ -106,6 +106,7 @@ def record(
             request.missing_weights,
             request.trials,
             arithmetic,
+            request.teachers,
         ),
     )
 
@@ -199,9 +200,12 @@ def _departures(request: Request, origin: RunRecord) -> list[str]:
         departures.append(f"the weights to begin with are {asked!r} now, were {begun!r}")
     if (request.corrections.labels if request.corrections else {}) != origin.corrections:
         departures.append("the corrections of labels are others now")
+    if request.teachers != origin.teachers:
+        ours, theirs = (some(map(str, each)) or "none" for each in (request.teachers, origin.teachers))
+        departures.append(f"the teachers are {ours} now, were {theirs}")
     # Before the data was opened, nobody knows which of the two it is.
     for count in (origin.data["images"],) if origin.data else (FEW, 0):
-        ours, theirs = request.recipes.of(count), origin.recipes.of(count)
-        free = {key: getattr(ours, key) for key in FREE_FIELDS}
-        departures += differences(ours, dataclasses.replace(theirs, **free))
+        recipe, begun_with = request.recipes.of(count), origin.recipes.of(count)
+        free = {key: getattr(recipe, key) for key in FREE_FIELDS}
+        departures += differences(recipe, dataclasses.replace(begun_with, **free))
     return list(dict.fromkeys(departures))

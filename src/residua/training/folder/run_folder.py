@@ -18,6 +18,7 @@ from residua.training.folder.checkpoint import list_checkpoints
 from residua.training.initial_weights import Initial, InitialRecord
 from residua.training.recipe_file import RecipePair, from_dict, to_dict
 from residua.training.step.arithmetic import Arithmetic, ArithmeticRecord
+from residua.training.step.teachers import Teacher, TeacherDocument
 
 
 class DataRecord(TypedDict):
@@ -49,6 +50,7 @@ class _Document(TypedDict):
     missing_weights: NotRequired[str]
     trials: NotRequired[list[str]]
     arithmetic: NotRequired[ArithmeticRecord]
+    teachers: NotRequired[list[TeacherDocument]]
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class RunRecord:
         missing_weights: a sentence where published weights were wanted and could not be had, "" elsewhere.
         trials: fields of the recipe that are still to be found before the first step.
         arithmetic: how its steps are computed on a CPU, where that was measured.
+        teachers: whose probabilities the run learns.
     """
 
     spec: Spec
@@ -78,6 +81,7 @@ class RunRecord:
     missing_weights: str = ""
     trials: tuple[str, ...] = ()
     arithmetic: Arithmetic | None = None
+    teachers: tuple[Teacher, ...] = ()
 
 
 def checkpoints_of(folder: Path) -> Path:
@@ -119,6 +123,7 @@ def write_origin(folder: Path, origin: RunRecord) -> None:
         **({"missing_weights": origin.missing_weights} if origin.missing_weights else {}),
         **({"trials": list(origin.trials)} if origin.trials else {}),
         **({"arithmetic": origin.arithmetic.to_dict()} if origin.arithmetic else {}),
+        **({"teachers": [each.to_dict() for each in origin.teachers]} if origin.teachers else {}),
     }
     if origin.table is not None:
         # From the root on: the run may be resumed from another working directory.
@@ -155,6 +160,7 @@ def read_origin(folder: Path) -> RunRecord | None:
             document.get("missing_weights", ""),
             tuple(document.get("trials", ())),
             Arithmetic.from_dict(document["arithmetic"]) if "arithmetic" in document else None,
+            tuple(Teacher(each["given"], each["sha256"]) for each in document.get("teachers", ())),
         )
     except KeyError as error:
         raise Damaged(path, f"it lacks `recipe.{error.args[0]}`") from None

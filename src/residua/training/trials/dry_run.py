@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,7 @@ def dry_run(
     weights: str | Path | None = None,
     corrections: str | Path | None = None,
     find_rate: bool = False,
+    teacher: str | Path | Sequence[str | Path] | None = None,
     **overrides: Any,
 ) -> DryRun:
     """Try a training: open the data, do a few steps on a network that is thrown away, and estimate the rest.
@@ -124,6 +126,7 @@ def dry_run(
         weights=weights,
         corrections=corrections,
         find_rate=find_rate,
+        teacher=teacher,
         **overrides,
     )
     if request.recipes.large.probe_views:
