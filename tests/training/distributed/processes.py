@@ -33,17 +33,35 @@ _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["residua.training.loop", "residua.evaluation.report.page"])
 
 
-def start(
-    folder: Path, count: int, changes: dict[int, dict[str, Any]] | None = None, **fields: Any
-) -> list[BaseProcess]:
-    """Start `count` processes of one run, each with its own `changes` of the recipe, by rank."""
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        port: int = free.getsockname()[1]
+        return port
+
+
+def start(
+    folder: Path,
+    count: int,
+    changes: dict[int, dict[str, Any]] | None = None,
+    launch: dict[str, str] | None = None,
+    **fields: Any,
+) -> list[BaseProcess]:
+    """Start `count` processes of one run.
+
+    Args:
+        folder: of the run; a process writes to the terminal in a file beside it, see `output`.
+        count: processes.
+        changes: of the recipe, by rank; "prepare" is called before training.
+        launch: variables of torchrun in place of those of torch's `env://`.
+        fields: of the recipe, beside `SMALL`.
+    """
+    variables = {"MASTER_PORT": str(free_port())} | (launch or {})
     processes = []
     for rank in range(count):
         given = SMALL | fields | (changes or {}).get(rank, {})
-        processes.append(_SERVER.Process(target=_work, args=(str(folder), rank, count, port, given)))
+        processes.append(_SERVER.Process(target=_work, args=(str(folder), rank, count, variables, given)))
         processes[-1].start()
     return processes
 
@@ -65,16 +83,16 @@ def output(folder: Path, rank: int) -> str:
     return folder.with_name(f"{folder.name}-{rank}.txt").read_text()
 
 
-def _work(folder: str, rank: int, count: int, port: int, fields: dict[str, Any]) -> None:
+def _work(folder: str, rank: int, count: int, variables: dict[str, str], fields: dict[str, Any]) -> None:
     import torch
 
     torch.set_num_threads(1)
     with open(f"{folder}-{rank}.txt", "w") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    if count > 1:
+    if count > 1 or "TORCHELASTIC_RUN_ID" in variables:
         os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_RANK": str(rank)}
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "TORCH_CPP_LOG_LEVEL": "ERROR"} | variables
     prepare = fields.pop("prepare", None)
     if prepare is not None:
         prepare()
