@@ -39,6 +39,7 @@ proofs: setup  ## the long proofs; outcomes go to docs/proofs; more with SCHEMAT
 	$(BIN)/python proofs/kserve_client.py --python "$(KSERVE_PYTHON)"
 	$(BIN)/python proofs/ray_serve.py
 	$(BIN)/python proofs/two_digits.py
+	@if test "$$(id -u)" = 0 && command -v ip > /dev/null; then $(BIN)/python proofs/two_hosts.py; else echo "Left out: two_hosts.py, which wants root and iproute2"; fi
 	$(BIN)/python proofs/shard_index.py
 	@if test -n "$(CORRUPTIONS_PYTHON)"; then "$(CORRUPTIONS_PYTHON)" proofs/corruptions.py; else echo "Left out: corruptions.py, which wants CORRUPTIONS_PYTHON=PYTHON with OpenCV, scikit-image and imagecorruptions"; fi
 	@if test -n "$(PHOTOS)"; then $(BIN)/python proofs/format_resize.py "$(PHOTOS)"; else echo "Left out: format_resize.py, which wants PHOTOS=FOLDER of JPEGs"; fi

@@ -134,6 +134,12 @@ def train(
             raise InputError(f"jobs={jobs} in a dry run", "one short training", "Leave one of the two out")
         return _dry_run(data, dry_run, first_batch, json, keywords | {"find_rate": find_rate, "profile": profile})
     if every_fold or (resume and (out / FOLDS_FILE).exists()):
+        if (count := read_launch().count) > 1:
+            raise InputError(
+                f"folds with {count} processes of one run",
+                "one fold, or folds in processes of their own",
+                "Give fold=1 too, or leave torchrun out and give jobs=2",
+            )
         if find_rate or chosen.get("batch_size") == "auto":
             raise InputError(
                 "find_rate=True or batch_size='auto' with folds",
