@@ -6,7 +6,7 @@ Needs root and iproute2: two network namespaces, joined by a veth pair, stand fo
 `torchrun --nnodes=1:2 … -m residua train` and they meet over TCP. Three runs of one recipe:
 
 1. one process, without torchrun; once more with the other memory layout, which differs by rounding alone;
-2. two hosts to the end: the losses of the history must be those of one process, as near as its own with another rounding;
+2. two hosts to the end: the losses must be those of one process, as near as its own with another rounding;
 3. two hosts, of which the second is cut off in the middle: its link goes down, then its processes are killed, so that
    no connection is closed. The first must notice, start again alone from the last checkpoint with the same global
    batch, and end with the curve of one process.
