@@ -3,22 +3,26 @@
     sudo .venv/bin/python proofs/two_hosts.py
 
 Needs root and iproute2: two network namespaces, joined by a veth pair, stand for two hosts. Each starts
-`torchrun --nnodes=1:2 … -m residua train` and they meet over TCP. Three runs of one recipe:
+`torchrun --nnodes=1:2 … -m residua train` and they meet over TCP. Runs of one recipe:
 
 1. one process, without torchrun; once more with the other memory layout, which differs by rounding alone;
 2. two hosts to the end: the losses must be those of one process, as near as its own with another rounding;
 3. two hosts, of which the second is cut off in the middle: its link goes down, then its processes are killed, so that
    no connection is closed. The first must notice, start again alone from the last checkpoint with the same global
-   batch, and end with the curve of one process.
+   batch, and end with the curve of one process;
+4. two processes of one host under `torchrun --max-restarts 1`, of which the second is killed (SIGKILL) in the middle:
+   they must go on by themselves, and end with the bytes of a run that was not killed. Batch normalisation is per
+   process here, and kernels are the fused ones, where they can be built.
 
 The second host has a folder of its own, in which nothing may be written. The outcome goes to
-docs/proofs/two_hosts.json; exit 1 when one of the three does not hold.
+docs/proofs/two_hosts.json; exit 1 when one of them does not hold.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import platform
@@ -43,7 +47,6 @@ RECIPE = {
     "--epochs": "6",
     "--learning-rate": "0.02",
     "--precision": "fp32",
-    "--kernels": "eager",
     "--workers": "1",
     "--mixup": "0.2",
     "--checkpoint-every-steps": "5",
@@ -51,7 +54,9 @@ RECIPE = {
 CUT_AFTER = 40  # optimizer steps of 120
 TOLERANCE = 3  # times the difference that rounding alone makes, which grows from step to step
 FIRST = 5e-4  # relative, of the training loss of the first epoch, where it has not grown yet
+LOSSES = ("train_loss", "val_loss")
 LIMIT_SECONDS = 240.0
+_STARTED: list[subprocess.Popen[bytes]] = []
 
 
 def main() -> int:
@@ -69,7 +74,7 @@ def main() -> int:
         "proof": "two hosts",
         "command": "proofs/two_hosts.py",
         **outcome,
-        "recipe": RECIPE | {"--sync-norm": True},
+        "recipe": RECIPE,
         "tolerance": {"times_rounding": TOLERANCE, "first_epoch": FIRST},
         "versions": {"torch": version("torch"), "python": platform.python_version(), "system": platform.platform()},
         "seconds": round(time.monotonic() - began, 1),
@@ -115,8 +120,45 @@ def _prove(folder: Path) -> dict[str, Any]:
         and lost["largest_difference"] <= TOLERANCE * rounding
         and lost["processes_at_the_end"] == 1
     )
-    holds = bool(two["holds"] and lost["holds"])
-    return {"holds": holds, "difference_by_rounding_alone": rounding, "two_hosts": two, "lost_host": lost}
+    killed = _killed(folder)
+    holds = bool(two["holds"] and lost["holds"] and killed["holds"])
+    return {
+        "holds": holds,
+        "difference_by_rounding_alone": rounding,
+        "two_hosts": two,
+        "lost_host": lost,
+        "killed_process": killed,
+    }
+
+
+def _killed(folder: Path) -> dict[str, Any]:
+    """Kill a worker of torchrun in the middle; return whether the bytes in the end are those of a run not killed."""
+    hashes, killed_at, exits = [], 0, []
+    for name in ("undisturbed", "killed"):
+        out = folder / name / "run"
+        out.parent.mkdir()
+        words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        words += ["--max-restarts", "1", *_train(out, kernels="auto", sync_norm=False)]
+        with (folder / f"{name}.txt").open("w") as stream:
+            agent = subprocess.Popen(words, env=_environment() | {"GLOO_SOCKET_IFNAME": "lo"}, stderr=stream)
+        _STARTED.append(agent)
+        while name == "killed" and not killed_at and agent.poll() is None:
+            if (step := _newest(out)) >= CUT_AFTER:
+                os.kill(_descendants(agent.pid)[2], signal.SIGKILL)
+                killed_at = step
+            time.sleep(0.02)
+        exits.append(agent.wait(LIMIT_SECONDS))
+        hashes.append(hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest())
+    lines = (folder / "killed.txt").read_text().splitlines()
+    resumed = [line for line in lines if line.startswith("Resumed after")]
+    return {
+        "killed_after_step": killed_at,
+        "exit_codes": exits,
+        "resumed": resumed,
+        "kernels": [line for line in lines if "kernels" in line][:1],
+        "sha256": hashes,
+        "holds": exits == [0, 0] and len(resumed) == 1 and hashes[0] == hashes[1],
+    }
 
 
 class _Pair:
@@ -135,16 +177,9 @@ class _Pair:
                 *("--rdzv-conf", f"last_call_timeout=15,is_host={str(host == HOSTS[0]).lower()}", *_train(Path("run"))),
             ]
             with log.open("w") as stream:
-                self.processes.append(
-                    subprocess.Popen(
-                        words,
-                        cwd=folder / host,
-                        env=_environment(),
-                        stdout=stream,
-                        stderr=stream,
-                        start_new_session=True,
-                    )
-                )
+                agent = subprocess.Popen(words, cwd=folder / host, env=_environment(), stdout=stream, stderr=stream)
+            self.processes.append(agent)
+            _STARTED.append(agent)
 
     def wait(self) -> list[int]:
         """Return the exit codes of both."""
@@ -157,12 +192,12 @@ class _Pair:
     def cut_off(self) -> int:
         """Cut the second host off in the middle; return the step of the newest checkpoint then."""
         deadline = time.monotonic() + LIMIT_SECONDS
-        while (step := self._step()) < CUT_AFTER:
+        while (step := _newest(self.run)) < CUT_AFTER:
             if time.monotonic() > deadline or self.processes[0].poll() is not None:
                 raise RuntimeError(f"no checkpoint of step {CUT_AFTER}: {self.logs[0].read_text()[-3000:]}")
             time.sleep(0.02)
         _ip("-n", HOSTS[1], "link", "set", "veth", "down")
-        for process in _session(self.processes[1].pid):
+        for process in _descendants(self.processes[1].pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         self.processes[1].wait()
@@ -176,7 +211,7 @@ class _Pair:
             if not noticed and ("no sign of life" in (text := self.logs[0].read_text()) or "lost the conn" in text):
                 noticed = time.monotonic() - began
             time.sleep(0.1)
-        for process in _session(self.processes[0].pid) if self.processes[0].poll() is None else ():
+        for process in _descendants(self.processes[0].pid) if self.processes[0].poll() is None else ():
             os.kill(process, signal.SIGKILL)
         return {
             "exit_code": self.processes[0].wait(),
@@ -185,12 +220,14 @@ class _Pair:
             "resumed": [line for line in self.logs[0].read_text().splitlines() if line.startswith("Resumed after")],
         }
 
-    def _step(self) -> int:
-        newest = max(self.run.glob("checkpoints/step-*.safetensors"), default=None)
-        return int(newest.stem.removeprefix("step-")) if newest else 0
+
+def _newest(run: Path) -> int:
+    """Return the step of the newest checkpoint, 0 for none."""
+    newest = max(run.glob("checkpoints/step-*.safetensors"), default=None)
+    return int(newest.stem.removeprefix("step-")) if newest else 0
 
 
-def _session(leader: int) -> list[int]:
+def _descendants(leader: int) -> list[int]:
     """Return the processes that descend from one, itself included: workers have sessions of their own."""
     table = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
     parents = {int(pid): int(parent) for pid, parent in (line.split() for line in table.splitlines()[1:])}
@@ -200,9 +237,10 @@ def _session(leader: int) -> list[int]:
     return found
 
 
-def _train(out: Path) -> list[str]:
+def _train(out: Path, *, kernels: str = "eager", sync_norm: bool = True) -> list[str]:
     options = [word for pair in RECIPE.items() for word in pair]
-    return ["-m", "residua", "train", "digits", "--out", str(out), *options, "--sync-norm"]
+    words = ["-m", "residua", "train", "digits", "--out", str(out), *options, "--kernels", kernels]
+    return [*words, "--sync-norm"] if sync_norm else words
 
 
 def _environment() -> dict[str, str]:
@@ -218,11 +256,8 @@ def _difference(expected: list[dict[str, Any]], actual: list[dict[str, Any]]) ->
     """Return the largest relative difference of two curves; infinite where their lengths differ."""
     if len(expected) != len(actual):
         return float("inf")
-    return max(
-        abs(ours[name] / theirs[name] - 1)
-        for ours, theirs in zip(actual, expected, strict=True)
-        for name in ("train_loss", "val_loss")
-    )
+    pairs = [(mine[name], its[name]) for mine, its in zip(actual, expected, strict=True) for name in LOSSES]
+    return float(max(abs(mine / its - 1) for mine, its in pairs))
 
 
 def _processes(run: Path) -> int:
@@ -246,6 +281,9 @@ def _hosts() -> Iterator[None]:
                 _ip("-n", host, "link", "set", link, "up")
         yield
     finally:
+        for pid in (each for agent in _STARTED if agent.poll() is None for each in _descendants(agent.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for host in HOSTS:
             subprocess.run(["ip", "netns", "delete", host], capture_output=True)
 
