@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 
+from residua.cli.app import main
+from residua.data.decode.workers import default_workers
 from training.distributed import processes
 
 STOPPED = 5  # optimizer steps, inside the second epoch
@@ -90,3 +92,20 @@ def test_what_cannot_be_divided_is_refused_once(tmp_path: Path, fields: dict[str
     said = [processes.output(folder, rank) for rank in (0, 1)]
     assert sum(message in each for each in said) == 1, said
     assert not (folder / "checkpoints" / "origin.json").exists()
+
+
+def test_folds_are_not_shared_between_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["train", "digits", "--folds", "2", "--out", str(tmp_path / "folds")]) == 2
+    assert "folds with 2 processes of one run" in capsys.readouterr().err
+
+
+def test_processes_of_a_host_share_its_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = default_workers()
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert default_workers() == max(1, alone // 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "10000")
+    assert default_workers() == 1
