@@ -223,3 +223,16 @@ def test_a_file_name_keeps_its_case_at_the_beginning_of_a_sentence() -> None:
 def test_of_equal_epochs_the_one_of_least_loss_is_the_best() -> None:
     rows = [{"epoch": 1, "val_top1": 0.5, "val_loss": 2.0}, {"epoch": 2, "val_top1": 0.5, "val_loss": 1.0}]
     assert curves._best(rows, "val_top1") == (0.5, 2)
+
+
+def test_curves_show_what_the_best_epoch_was_chosen_by() -> None:
+    rows = [{"epoch": 1, "val_top1": 0.9, "val_balanced_accuracy": 0.5}]
+    rows += [{"epoch": 2, "val_top1": 0.8, "val_balanced_accuracy": 0.7}]
+    key, name, title = curves._measure(rows, "balanced_accuracy")
+    assert (key, name, title) == ("val_balanced_accuracy", "balanced accuracy", "validation balanced accuracy")
+    assert curves._best(rows, key) == (0.7, 2)
+    assert curves._measure(rows, "top1")[0] == curves._measure(rows, None)[0] == "val_top1"
+    assert curves._measure(rows, "macro_f1")[0] == "val_top1", "the history of one label an image does not hold it"
+    several = [{"epoch": 1, "val_mean_average_precision": 0.5, "val_macro_f1": 0.4}]
+    assert curves._measure(several, "macro_f1")[:2] == ("val_macro_f1", "macro F1")
+    assert curves._measure(several, "mean_average_precision")[0] == "val_mean_average_precision"

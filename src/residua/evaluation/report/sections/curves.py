@@ -24,7 +24,8 @@ class CurvesSection:
 
     Attributes:
         member: the member of an ensemble that they belong to, or "".
-        measure: what is best: accuracy, or the mean average precision of several labels an image.
+        measure: what is best: accuracy, or what the recipe kept the best epoch by; of several labels an image, the
+            mean average precision.
         best: its best value in the validation, in percent, and its epoch; None without validation.
         charts: drawings.
         columns: names of the history's fields.
@@ -48,7 +49,7 @@ class CurvesSection:
         if not findings.history:
             return None
         columns = tuple(dict.fromkeys(key for row in findings.history for key in row))
-        key, measure, title = _measure(findings.history)
+        key, measure, title = _measure(findings.history, (findings.recipe or {}).get("keep_by"))
         best = _best(findings.history, key)
         return cls(
             member=findings.ensemble.members[0].name if findings.ensemble else "",
@@ -80,9 +81,19 @@ def _rate(search: Mapping[str, Any] | None) -> tuple[str, Markup] | None:
         return None  # not what the search wrote: it decides nothing
 
 
-def _measure(history: History) -> tuple[str, str, str]:
-    """Return the key of what the validation is judged by, its name, and the title of its chart."""
-    if any("val_mean_average_precision" in row for row in history):
+def _measure(history: History, keep_by: object) -> tuple[str, str, str]:
+    """Return the key of what the validation is judged by, its name, and the title of its chart.
+
+    Args:
+        history: of the training.
+        keep_by: what its best epoch was chosen by; what the history does not hold is not drawn.
+    """
+    held = {key for row in history for key in row}
+    several = "val_mean_average_precision" in held
+    own = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}.get(str(keep_by), "")
+    if own and f"val_{keep_by}" in held:
+        return f"val_{keep_by}", own, f"validation {own}"
+    if several:
         name = "mean average precision"
         return "val_mean_average_precision", name, f"validation {name}"
     return "val_top1", "accuracy", "validation top-1 accuracy"
