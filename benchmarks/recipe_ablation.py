@@ -34,7 +34,7 @@ MUON = {"optimizer": "muon", "learning_rate": 0.05, "momentum": 0.95, "rest_rate
 _HEAD = """# What each field of a recipe gains
 
 Every row trains two ways that differ in one thing; all else is the recipe `fast`. The difference is taken seed by seed,
-in points of test accuracy, mean ± standard deviation. A difference within twice its deviation says little.
+in points of test accuracy, mean ± standard deviation. A difference within twice its deviation shows little.
 
 This page is written by `benchmarks/recipe_ablation.py` from `benchmarks/results/recipe_ablation.json`.
 """

@@ -10,6 +10,7 @@ import torch
 
 from residua.data.policies.policies import COLUMNS as POLICY_COLUMNS
 from residua.data.policies.policies import apply_policy
+from residua.data.preprocess.sending import to_device
 from residua.data.random import uniforms
 from residua.data.warp import Moves, coordinates, sample
 from residua.specs.augment import AugmentSpec
@@ -82,7 +83,7 @@ class Augment:
         if spec.cutout:
             images = self._cutout(images, table)
         if spec.color_jitter:
-            images = self._colours(images.to(torch.float32), torch.from_numpy(table).to(device))
+            images = self._colours(images.to(torch.float32), to_device(table, device))
         if spec.mixup or spec.cutmix:
             return self._mix(images, labels, table)
         return images, labels
@@ -95,7 +96,7 @@ class Augment:
         if not (padded or shifted or spec.flip or spec.vertical_flip):
             return images
         if not (padded or shifted or spec.vertical_flip):
-            mirrored = torch.from_numpy(np.flatnonzero(table[:, _FLIP] < 0.5)).to(images.device)
+            mirrored = to_device(np.flatnonzero(table[:, _FLIP] < 0.5), images.device)
             pixels = images.permute(0, 2, 3, 1).contiguous()
             pixels = pixels.index_copy(0, mirrored, pixels.index_select(0, mirrored).flip(2))
             return pixels.permute(0, 3, 1, 2)
@@ -156,25 +157,25 @@ class Augment:
         whole = images.round().clamp(0, 255).to(torch.uint8) if images.is_floating_point() else images
         pixels = np.ascontiguousarray(whole.permute(0, 2, 3, 1).cpu().numpy())
         changed = apply_policy(pixels, self.spec, table[:, _POLICY:])
-        return torch.from_numpy(changed).to(images.device).permute(0, 3, 1, 2)
+        return to_device(changed, images.device).permute(0, 3, 1, 2)
 
     def _channel_shift(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:
         """Add one number to all levels of an image, clipped to the range that they had."""
-        added = torch.from_numpy(self.spec.channel_shift * (2 * table[:, _CHANNELS] - 1)).to(images)
+        added = to_device(self.spec.channel_shift * (2 * table[:, _CHANNELS] - 1), images.device).to(images)
         least, most = (end.view(-1, 1, 1, 1) for end in images.flatten(1).aminmax(dim=1))
         return (images + added.view(-1, 1, 1, 1)).clamp(least, most)
 
     def _brightness(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:
         """Multiply whole levels, round down and clip, as Pillow's ImageEnhance does for Keras."""
         low, high = self.spec.brightness
-        factors = torch.from_numpy((low + (high - low) * table[:, _LEVEL]).astype(np.float32)).to(images.device)
+        factors = to_device((low + (high - low) * table[:, _LEVEL]).astype(np.float32), images.device)
         return (images.to(torch.float32).floor() * factors.view(-1, 1, 1, 1)).floor_().clamp_(0, 255)
 
     def _cutout(self, images: torch.Tensor, table: npt.NDArray[np.float32]) -> torch.Tensor:
         batch, channels, side = images.shape[:3]
         sides = np.full(batch, self.spec.cutout)
         rows, columns = _spans(table[:, _CUT_Y], table[:, _CUT_X], sides, side, images.device)
-        fill = torch.tensor([round(255 * mean) for mean in self.preprocess.mean], device=images.device)
+        fill = to_device(torch.tensor([round(255 * mean) for mean in self.preprocess.mean]), images.device)
         # Whole lines of bytes, and arithmetic: `torch.where` over three channels is six times as slow on CPUs.
         lines = images.permute(0, 2, 3, 1).contiguous().view(batch, side, side * channels)
         across = columns.to(images.dtype).repeat_interleave(channels, 1)
@@ -186,7 +187,7 @@ class Augment:
         strength = self.spec.color_jitter
         factors = 1 + strength * (2 * table[:, _BRIGHTNESS : _SATURATION + 1] - 1)
         brightness, contrast, saturation = factors.T.view(3, -1, 1, 1, 1)
-        weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
+        weights = to_device(torch.tensor(LUMA), images.device).view(1, 3, 1, 1)
         images = (images * brightness).clamp_(0, 255)
         mean = (images * weights).sum(1, keepdim=True).mean((2, 3), keepdim=True)
         images = torch.lerp(mean, images, contrast).clamp_(0, 255)
@@ -201,15 +202,15 @@ class Augment:
         kept = _beta(table[:, _MIX], alpha)
         partners = images.flip(0)
         if self.spec.mixup:
-            weight = torch.from_numpy(kept).to(device).view(-1, 1, 1, 1)
+            weight = to_device(kept, device).view(-1, 1, 1, 1)
             images = torch.lerp(partners.to(torch.float32), images.to(torch.float32), weight)
+            own = weight[:, :, 0, 0]
         else:
             sides = np.round(side * np.sqrt(1 - kept)).astype(np.int64)
             rows, columns = _spans(table[:, _MIX_Y], table[:, _MIX_X], sides, side, device)
             patch = rows[:, None, :, None] & columns[:, None, None, :]
             images = torch.where(patch, partners, images)
-            kept = 1 - patch.to(torch.float32).mean((1, 2, 3)).cpu().numpy()
-        own = torch.from_numpy(kept.astype(np.float32)).to(device)[:, None]
+            own = 1 - patch.to(torch.float32).mean((1, 2, 3))[:, None]
         whole = labels if labels.ndim == 2 else torch.nn.functional.one_hot(labels, self.num_classes)
         soft = whole.to(torch.float32)
         return images, own * soft + (1 - own) * soft.flip(0)
@@ -218,13 +219,13 @@ class Augment:
         """Crop and resize on the device, bilinear without antialias: for images of one small size."""
         height, width, side = images.shape[2], images.shape[3], self.preprocess.side
         top, left, tall, wide = random_boxes(table, height, width, self.spec).T.astype(np.float32)
-        scale = torch.from_numpy(np.stack([wide / width, tall / height], 1)).to(images.device)
+        scale = to_device(np.stack([wide / width, tall / height], 1), images.device)
         centre = torch.from_numpy(np.stack([(2 * left + wide) / width - 1, (2 * top + tall) / height - 1], 1))
         grid = torch.linspace(1 / side - 1, 1 - 1 / side, side, device=images.device)
         places = torch.stack(torch.meshgrid(grid, grid, indexing="xy"), -1)[None] * scale[:, None, None]
         sampled = torch.nn.functional.grid_sample(
             images.to(torch.float32),
-            places + centre.to(images.device)[:, None, None],
+            places + to_device(centre, images.device)[:, None, None],
             mode="bilinear",
             padding_mode="border",
             align_corners=False,
@@ -291,14 +292,14 @@ def _gather(
     pixels = images.permute(0, 2, 3, 1).contiguous()
     side_y, side_x = rows.shape[1], columns.shape[1]
     inside_y, inside_x = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
-    lines = torch.from_numpy((inside_y + np.arange(batch)[:, None] * height).reshape(-1)).to(images.device)
+    lines = to_device((inside_y + np.arange(batch)[:, None] * height).reshape(-1), images.device)
     taken = pixels.view(batch * height, width * channels).index_select(0, lines).view(batch, side_y, -1)
     bytes_x = (inside_x[:, :, None] * channels + np.arange(channels)).reshape(batch, 1, -1)
-    across = torch.from_numpy(bytes_x).to(images.device).expand(batch, side_y, -1)
+    across = to_device(bytes_x, images.device).expand(batch, side_y, -1)
     out = taken.gather(2, across)
     if zeros:
-        seen_y = torch.from_numpy((inside_y == rows).astype(np.uint8)).to(images.device)
-        seen_x = torch.from_numpy(np.repeat((inside_x == columns).astype(np.uint8), channels, 1)).to(images.device)
+        seen_y = to_device((inside_y == rows).astype(np.uint8), images.device)
+        seen_x = to_device(np.repeat((inside_x == columns).astype(np.uint8), channels, 1), images.device)
         out.mul_(seen_y[:, :, None]).mul_(seen_x[:, None, :])
     return out.view(batch, side_y, side_x, channels).permute(0, 3, 1, 2)
 
@@ -326,7 +327,7 @@ def _spans(
     spans = []
     for centre in (y, x):
         start = np.floor(centre * side).astype(np.int64)[:, None] - sides[:, None] // 2
-        spans.append(torch.from_numpy((here >= start) & (here < start + sides[:, None])).to(device))
+        spans.append(to_device((here >= start) & (here < start + sides[:, None]), device))
     return spans[0], spans[1]
 
 

@@ -17,6 +17,7 @@ from residua.data.dataset import Split
 from residua.data.decode.workers import default_workers
 from residua.data.decoded.cache import refusal
 from residua.data.preprocess.normalise import normalise
+from residua.data.preprocess.sending import to_device
 from residua.data.random import order
 from residua.data.shards.part import Part, Slices
 from residua.data.shards.window import Pieces, WindowOrder, counts_for
@@ -306,9 +307,9 @@ class Loader:
         places = draws % len(self.split)
         positions = torch.from_numpy(places)
         if self._labels is None:
-            labels = torch.from_numpy(self.split.labels[places].astype(np.int64)).to(self.device)
+            labels = to_device(self.split.labels[places].astype(np.int64), self.device)
         else:
-            labels = self._labels[positions.to(self.device)]
+            labels = self._labels[to_device(positions, self.device)]
         if maker.augment is not None:
             images, labels = maker.augment(images, labels, draws, self.seed, epoch)
         values = normalise(images, maker.preprocess, dtype=self.dtype, channels_last=self.channels_last)

@@ -20,6 +20,7 @@ from residua.data.decode.budget import BUDGET
 from residua.data.decoded import cache
 from residua.data.image_source import ImageSource
 from residua.data.preprocess.resize import apply_uint8, read_uint8
+from residua.data.preprocess.sending import to_device
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import PreprocessSpec
 
@@ -85,7 +86,7 @@ class ArrayStore:
         flat = self._pixels.view(len(self._pixels), -1)
         count = len(self._pixels) if self._rows is None else len(self._rows)
         rows = indices % count if self._rows is None else self._rows[indices % count]
-        taken = flat.index_select(0, torch.from_numpy(rows).to(flat.device))
+        taken = flat.index_select(0, to_device(rows, flat.device))
         return indices, taken.view(-1, *self._pixels.shape[1:]).permute(0, 3, 1, 2)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from residua.data.preprocess.sending import to_device
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
@@ -72,12 +74,12 @@ def sample(images: torch.Tensor, rows: Floats, columns: Floats, fill: str, fill_
     out = torch.zeros((rows.size, channels), device=device)
     for row, row_weight in ((above, 1 - y), (below, y)):
         for column, column_weight in ((left, 1 - x), (right, x)):
-            places = torch.from_numpy((first + row * width + column).reshape(-1)).to(device)
-            weights = torch.from_numpy((row_weight * column_weight).astype(np.float32).reshape(-1, 1)).to(device)
+            places = to_device((first + row * width + column).reshape(-1), device)
+            weights = to_device((row_weight * column_weight).astype(np.float32).reshape(-1, 1), device)
             out.addcmul_(pixels.index_select(0, places), weights)
     if fill == "constant":
         outside = (rows < 0) | (rows > height - 1) | (columns < 0) | (columns > width - 1)
-        out[torch.from_numpy(outside.reshape(-1)).to(device)] = fill_value
+        out[to_device(outside.reshape(-1), device)] = fill_value
     return out.view(batch, *rows.shape[1:], channels).permute(0, 3, 1, 2)
 
 

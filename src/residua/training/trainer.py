@@ -48,6 +48,7 @@ from residua.training.step.generators import seed_generators
 from residua.training.step.kernels import choose_kernels
 from residua.training.step.label_kind import BY_RANK, MEASURES
 from residua.training.step.loss import training_loss
+from residua.training.step.losses import LossReader
 from residua.training.step.optim import (
     Average,
     build_optimizer,
@@ -84,9 +85,7 @@ class Trainer:
         self.average = Average(self.model, recipe.ema_decay) if recipe.ema_decay else None
         self.best: dict[str, Tensor] = {}
         self.watch: Watch = unwatched
-        self._unread: list[tuple[Tensor, int, int]] = []
-        # Reading a loss from a GPU waits for it; on a CPU it is there already.
-        self._read_every = 1 if hardware.device.type == "cpu" else 25
+        self._losses = LossReader(hardware.device)
         self._clock = self._saved_at = time.perf_counter()
         self._saving_seconds = 0.0
 
@@ -171,9 +170,9 @@ class Trainer:
             if self.average:
                 self.average.update(number)
         self.state.step += 1
-        self._unread.append((total, images, number))
-        if len(self._unread) >= self._read_every:
-            self.read_losses()
+        self._losses.add(total, images, number)
+        # Several processes read at the same steps, so that they meet the same loss at the same time.
+        self.read_losses(wait=self.group.count > 1 and self._losses.sent)
 
     def rate(self, number: int) -> float:
         """Return the learning rate of optimizer step `number`, the plateau rule included; 0 where none is done."""
@@ -183,21 +182,20 @@ class Trainer:
         rate = learning_rate(plan.recipe, number, total_steps=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
         return rate if scale == 1 else max(rate * scale, min(rate, plan.recipe.min_learning_rate))
 
-    def read_losses(self) -> None:
-        """Add the losses of the latest steps to the epoch's sum.
+    def read_losses(self, *, wait: bool = True) -> None:
+        """Add the losses of the latest steps to the epoch's sum: all of them, or without `wait` those that are here.
 
         Raises:
             Diverged: one of them is NaN or infinite.
         """
-        if self._unread:
-            values = torch.stack([loss for loss, _, _ in self._unread]).tolist()
-            for value, (_, images, number) in zip(values, self._unread, strict=True):
-                if not math.isfinite(value):
-                    raise self.diverged(f"the training loss is {value} at step {number + 1}", number)
-                self.state.loss_sum += value * images
-                self.state.images += images
-            self._unread.clear()
-        self._book(training=True)
+        taken = self._losses.take(wait=wait)
+        for value, images, number in taken:
+            if not math.isfinite(value):
+                raise self.diverged(f"the training loss is {value} at step {number + 1}", number)
+            self.state.loss_sum += value * images
+            self.state.images += images
+        if taken or wait:
+            self._book(training=True)
 
     def validate(self, stop: StopRequest) -> str:
         """End the epoch: validate, keep the best weights, add a line to the history; return how the accuracy moved.

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from residua._base.errors import InputError
+from residua.data.preprocess.sending import to_device
 from residua.specs.pixel_array import PixelArray
 from residua.specs.preprocess import STD_EPSILON, PreprocessSpec, size_words
 
@@ -42,7 +43,7 @@ def normalise(
     device = batch.device
     by_image = spec.image_center or spec.image_std
     white = 1 if by_image else 255
-    scale = torch.tensor([1 / (white * deviation) for deviation in spec.std], device=device)
+    scale = to_device(torch.tensor([1 / (white * deviation) for deviation in spec.std]), device)
     offset = _offset(spec, device)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     out = torch.empty(batch.shape, dtype=dtype, device=device, memory_format=layout)
@@ -73,7 +74,7 @@ def normalise(
 def _offset(spec: PreprocessSpec, device: torch.device) -> torch.Tensor:
     """Return -mean / deviation: (H, W, 3) of a mean image, else (1, 1, 3)."""
     if spec.mean_image is None:
-        return torch.tensor([[[-m / d for m, d in zip(spec.mean, spec.std, strict=True)]]], device=device)
+        return to_device(torch.tensor([[[-m / d for m, d in zip(spec.mean, spec.std, strict=True)]]]), device)
     return _on_device(spec.mean_image, device) / -torch.tensor(spec.std, device=device)
 
 

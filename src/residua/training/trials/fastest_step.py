@@ -74,9 +74,9 @@ def fastest_step(plan: Plan, stop: StopRequest) -> Arithmetic | None:
 class _TimedTrainer(Trainer):
     """A trainer on copies, whose losses count for nothing."""
 
-    def read_losses(self) -> None:
-        """Leave the losses: one that is not finite is no error here."""
-        self._unread.clear()
+    def read_losses(self, *, wait: bool = True) -> None:
+        """Drop the losses: one that is not finite is no error here."""
+        self._losses.take(wait=True)
 
 
 def _fastest(plan: Plan, stop: StopRequest) -> Arithmetic | None:

@@ -115,13 +115,12 @@ class _RangeTrainer(Trainer):
         """Return the rate of step `number`."""
         return float(self._first * self._factor ** (number / (self.plan.total_steps - 1)))
 
-    def read_losses(self) -> None:
+    def read_losses(self, *, wait: bool = True) -> None:
         """Leave the losses where they are: one that is not finite ends the sweep, and is no error."""
 
     def last_loss(self) -> float:
         """Return the loss of the latest step."""
-        loss, _, _ = self._unread[-1]
-        return float(loss)
+        return float(self._losses.last)
 
 
 def _swept(trainer: _RangeTrainer, stop: StopRequest, steps: int, blown_up: float) -> RateSweep | None:
