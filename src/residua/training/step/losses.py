@@ -42,7 +42,7 @@ class LossReader:
     """Collects losses on the device, and hands them out once they are on the host.
 
     On a CPU a loss is there at once. A GPU's loss exists when its work is done, and to ask for the number would wait
-    for that: so every 25 steps their losses are sent to pinned memory behind the work, and taken when they have come.
+    for that. So every 25 steps their losses are sent to pinned memory behind the work, and taken when they have come.
 
     Args:
         device: where losses are computed.
