@@ -1,4 +1,4 @@
-"""The page on recipes is what its result says, and its arithmetic is right."""
+"""The page on recipes is what its result states, and its arithmetic is right."""
 
 from __future__ import annotations
 

@@ -31,13 +31,13 @@ from residua.specs.catalog import get_spec
 from residua.specs.edit_text import edit_words
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
+from residua.training.folder.arithmetic import Arithmetic
 from residua.training.folder.claim import record, refuse_different_content, refuse_different_names
 from residua.training.folder.run_folder import checkpoints_of
 from residua.training.initial_weights import preprocess_for
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import to_toml
 from residua.training.request import Request, table_words
-from residua.training.step.arithmetic import Arithmetic
 from residua.training.step.distill import Teachers
 from residua.training.step.label_kind import suited
 from residua.training.step.teachers import open_teachers

@@ -15,11 +15,11 @@ from residua._base.console import Display
 from residua._base.signals import StopRequest
 from residua.runtime.distributed.group import ALONE, Group
 from residua.runtime.processor import Processor
+from residua.training.folder.arithmetic import Arithmetic
 from residua.training.folder.run_folder import origin_path, read_origin
 from residua.training.loop import train
 from residua.training.plan import Plan, open_plan
 from residua.training.request import ask
-from residua.training.step.arithmetic import Arithmetic
 from residua.training.trainer import Trainer
 from residua.training.trials import fastest_step
 from residua.training.trials.settle import settled_plan

@@ -14,6 +14,7 @@ from residua._base.run_files import CHECKPOINTS, LOCK_FILE
 from residua._base.words import counted, some
 from residua.data.dataset import Dataset
 from residua.data.decoded.image_digests import ImageDigests, changed_names, file_names, read_digests
+from residua.training.folder.arithmetic import Arithmetic
 from residua.training.folder.run_folder import (
     DataRecord,
     RunRecord,
@@ -26,7 +27,6 @@ from residua.training.folder.run_folder import (
 from residua.training.recipe import FREE_FIELDS
 from residua.training.recipe_file import FEW, differences
 from residua.training.request import Request
-from residua.training.step.arithmetic import Arithmetic
 
 
 def claim(request: Request) -> None:

@@ -14,10 +14,10 @@ from residua._base.json_file import read_json
 from residua._base.run_files import CHECKPOINTS, IMAGE_DIGESTS, ORIGIN, RUN_FILES
 from residua.data.tables.label_table import LabelTable, table_of
 from residua.specs.schema import Spec
+from residua.training.folder.arithmetic import Arithmetic, ArithmeticRecord
 from residua.training.folder.checkpoint import list_checkpoints
 from residua.training.initial_weights import Initial, InitialRecord
 from residua.training.recipe_file import RecipePair, from_dict, to_dict
-from residua.training.step.arithmetic import Arithmetic, ArithmeticRecord
 from residua.training.step.teachers import Teacher, TeacherDocument
 
 

@@ -12,8 +12,8 @@ from residua.families.network import Classifier
 from residua.families.resnet import Network
 from residua.runtime.device import Hardware
 from residua.runtime.native import accelerate, reason, release
+from residua.training.folder.arithmetic import Arithmetic
 from residua.training.recipe import Recipe
-from residua.training.step.arithmetic import Arithmetic
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from residua.data.loader import Batch
 from residua.runtime.device import Hardware
 from residua.runtime.distributed.group import ALONE, Group
 from residua.runtime.processor import processor
+from residua.training.folder.arithmetic import Arithmetic, KernelsName
 from residua.training.folder.checkpoint import list_checkpoints
 from residua.training.plan import Plan
-from residua.training.step.arithmetic import Arithmetic, KernelsName
 from residua.training.step.memory import is_exhausted
 from residua.training.trainer import Trainer
 
