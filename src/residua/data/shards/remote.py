@@ -12,6 +12,7 @@ from residua._base.errors import Damaged, InputError
 from residua._base.files import atomic_path, sha256_file
 from residua._base.packages import package
 from residua._base.places import distrust, make_private
+from residua._base.public import public_address
 from residua._base.web.download import Pace, RemoteFile, fetch, missing_offline
 from residua._base.web.http import ERRORS, Patience, is_offline, open_url
 from residua.data.dataset import Dataset
@@ -58,7 +59,7 @@ class RemoteFolder:
         parts = urllib.parse.urlsplit(text)
         if parts.username or parts.query or parts.fragment:
             raise InputError(
-                f"the address {parts.scheme}://{parts.hostname}/… with a user, a query or a fragment",
+                f"the address {public_address(text)} with a user, a query or a fragment",
                 "the address of a folder of shards",
                 "Leave it out: run records state the address, and secrets must not stand there",
             )
