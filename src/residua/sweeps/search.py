@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.errors import InputError
+from residua._base.words import agree
 from residua.data.tables.label_table import LabelTable
 from residua.grids.jobs import Job, read_record
 from residua.sweeps.halving import GROUP, RUNGS, kept, shortened
@@ -172,7 +173,9 @@ def _group(trials: Trials, journal: Journal, group: Sequence[int], done: dict[in
         if not alive:
             break
         if divisor != 1:
-            trials.say(f"Rung {rung + 1} of {len(RUNGS)}: trials {', '.join(str(each + 1) for each in alive)} go on")
+            further, many = ", ".join(str(each + 1) for each in alive), len(alive)
+            words = agree(many, f"trial {further} goes on", f"trials {further} go on")
+            trials.say(f"Rung {rung + 1} of {len(RUNGS)}: {words}")
     for number in group:
         done[number] = Trial(
             number,
