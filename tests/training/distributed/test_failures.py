@@ -15,8 +15,7 @@ from torch.distributed import TCPStore
 
 from training.distributed import processes
 
-LONG: dict[str, Any] = {"epochs": 6, "checkpoint_every_steps": 1, "keep_checkpoints": 2}
-STEPS = 24  # of LONG
+STEPS = 8  # of a run
 AT = 3  # steps before something happens
 
 
@@ -80,18 +79,19 @@ def test_a_loss_that_is_not_finite_ends_all_and_is_stated_once(tmp_path: Path) -
 
 def test_a_signal_to_one_stops_all_at_one_step(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    exits, written = train(folder, _is_stopped)
+    exits, written = train(folder, _is_stopped, sync_norm=True)
     assert exits == [143, 143]
     assert sum(f"Stopped by SIGTERM after step {AT + 1}" in each for each in written) == 1
     assert [path.stem for path in (folder / "checkpoints").glob("step-*")] == [f"step-{AT + 1:010d}"]
+    # One process goes on with what two began.
+    assert processes.codes(processes.start(folder, 1, resume=True, sync_norm=True)) == [0]
+    assert "processes 2 then, 1 now" in processes.output(folder, 0)
 
 
 @pytest.mark.slow
-def test_a_killed_process_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+def test_a_killed_process_goes_on_to_the_same_bytes(tmp_path: Path, loose: Path) -> None:
     """As torchrun does: its agent keeps the store, and starts all processes again."""
-    undisturbed, folder = tmp_path / "undisturbed", tmp_path / "run"
-    assert processes.codes(processes.start(undisturbed, 2, **LONG)) == [0, 0]
-    port = processes.free_port()
+    folder, port = tmp_path / "run", processes.free_port()
     store = TCPStore("127.0.0.1", port, is_master=True, timeout=timedelta(seconds=30), wait_for_workers=False)
     launch = {
         "MASTER_PORT": str(store.port),
@@ -99,22 +99,14 @@ def test_a_killed_process_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
         "TORCHELASTIC_RUN_ID": "test",
         "TORCHELASTIC_RESTART_COUNT": "0",
     }
-    exits = processes.codes(processes.start(folder, 2, {1: {"prepare": _is_killed}}, launch, **LONG))
+    exits = processes.codes(processes.start(folder, 2, {1: {"prepare": _is_killed}}, launch, checkpoint_every_steps=1))
     assert exits == [1, -signal.SIGKILL]
     assert "lost the connection to another one" in processes.output(folder, 0)
     again = launch | {"TORCHELASTIC_RESTART_COUNT": "1"}
-    assert processes.codes(processes.start(folder, 2, launch=again, **LONG)) == [0, 0]
+    assert processes.codes(processes.start(folder, 2, launch=again, checkpoint_every_steps=1)) == [0, 0]
     assert f"Resumed after step {AT} of {STEPS}" in processes.output(folder, 0)
-    assert weights(folder) == weights(undisturbed)
+    assert weights(folder) == weights(loose)
     # Another launch may not go on with it: only its own processes are started again.
     other = launch | {"TORCHELASTIC_RUN_ID": "another"}
-    assert processes.codes(processes.start(folder, 1, launch=other, **LONG)) == [2]
+    assert processes.codes(processes.start(folder, 1, launch=other, checkpoint_every_steps=1)) == [2]
     assert "already holds a run" in processes.output(folder, 0)
-
-
-@pytest.mark.slow
-def test_one_process_goes_on_with_what_two_began(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    train(folder, _is_stopped, sync_norm=True)
-    assert processes.codes(processes.start(folder, 1, resume=True, sync_norm=True)) == [0]
-    assert "processes 2 then, 1 now" in processes.output(folder, 0)

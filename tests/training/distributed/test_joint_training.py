@@ -13,8 +13,6 @@ from residua.cli.app import main
 from residua.data.decode.workers import default_workers
 from training.distributed import processes
 
-STOPPED = 5  # optimizer steps, inside the second epoch
-
 
 def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
@@ -24,22 +22,6 @@ def header(folder: Path) -> dict[str, Any]:
     with safe_open(folder / "model.safetensors", "pt") as stream:
         metrics: dict[str, Any] = json.loads(stream.metadata()["residua"])["metrics"]
         return metrics
-
-
-@pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of one process."""
-    folder = tmp_path_factory.mktemp("one") / "run"
-    assert processes.codes(processes.start(folder, 1)) == [0], processes.output(folder, 0)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same run of two processes, with synchronised batch normalisation."""
-    folder = tmp_path_factory.mktemp("two") / "run"
-    assert processes.codes(processes.start(folder, 2, sync_norm=True)) == [0, 0], processes.output(folder, 0)
-    return folder
 
 
 def test_the_curve_is_that_of_one_process(one: Path, two: Path) -> None:
@@ -68,21 +50,16 @@ def test_the_first_process_alone_writes(two: Path) -> None:
     assert header(two)["computed_with"]["processes"] == 2
 
 
-def test_statistics_per_process_are_averaged(one: Path, tmp_path: Path) -> None:
-    """Without sync_norm the curve is near, and a run stopped with two processes goes on with one."""
-    folder = tmp_path / "run"
-    fields: dict[str, Any] = {"checkpoint_every_steps": 1, "keep_checkpoints": 9}
-    assert processes.codes(processes.start(folder, 2, max_steps=STOPPED, **fields)) == [0, 0]
-    for single, joint in zip(lines(one), lines(folder), strict=True):
+def test_statistics_per_process_are_averaged(one: Path, loose: Path) -> None:
+    """Without sync_norm the curve is near."""
+    for single, joint in zip(lines(one), lines(loose), strict=True):
         assert joint["train_loss"] == pytest.approx(single["train_loss"], rel=0.05)
-    assert header(folder)["steps"] == STOPPED
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"batch_size": 3, "train_images": 20}, "3 images per batch with 2 processes"),
-        ({"device": "cuda:0"}, "device"),
         ({"find_rate": True, "learning_rate": None}, "a search of learning_rate with 2 processes"),
     ],
 )
