@@ -261,3 +261,22 @@ def test_classes_that_the_run_does_not_know(run: Path, data: Path, capsys: Outpu
     assert "the data has rouge, which the run does not know" in said
     assert "as the run names its classes" in said
     assert "leave this run out" not in said
+
+
+def test_only_train_runs_in_several_processes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["sweep", "digits", "--model", "cifar_resnet8", "--out", "runs"]) == 2
+    assert "residua sweep in 2 processes" in capsys.readouterr().err
+
+
+def test_a_network_alone_lists_its_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "resnet50", "--json"]) == 0
+    alone = capsys.readouterr().out
+    assert main(["weights", "list", "resnet50", "--json"]) == 0
+    assert alone == capsys.readouterr().out
+    assert "IMAGENET1K_V2" in alone
+    assert main(["weights", "gett", "resnet50"]) == 2
+    assert "Did you mean get?" in capsys.readouterr().err

@@ -91,7 +91,7 @@ def nearest(name: str, known: Iterable[str], count: int = 3, least: float = 0.3)
     return [spelt[each] for each in difflib.get_close_matches(str(name).casefold(), spelt, n=count, cutoff=least)]
 
 
-def did_you_mean(name: str, known: Iterable[str], count: int = 3, least: float = 0.3) -> str:
+def did_you_mean(name: str, known: Iterable[str], count: int = 3, least: float = 0.5) -> str:
     """Return "Did you mean a, b or c?", or "" when nothing comes near; see `nearest`."""
     return ask_whether(nearest(name, known, count, least))
 

@@ -19,11 +19,13 @@ from residua._base.errors import InputError, Notice, ResiduaError, did_you_mean
 from residua._base.files import cause
 from residua._base.signals import Termination, stop_on_sigterm
 from residua._base.words import visible, wording
+from residua.cli.examples import EXAMPLES
 from residua.cli.flags import Render, as_flags, error_as_flags, options_of
 from residua.cli.lists import spread
 from residua.cli.parse_errors import as_input_error
 from residua.cli.show import note
 from residua.cli.streams import StdoutError, discard, settle_streams
+from residua.runtime.distributed.launch import read_launch
 from residua.runtime.waiting import settle_waiting
 
 _SOURCE = Path(__file__).parents[1]
@@ -77,139 +79,6 @@ _COMMANDS = {
 # A command's function stands in the module of its name, but for these.
 _MODULES = {"diff": "models"}
 
-_EXAMPLES = {
-    "models": ("residua models", 'residua models "cifar_*"', 'residua models "*50*" --json'),
-    "diff": ("residua diff resnet50 resnet50_v1", "residua diff resnet18 --set shortcut=none --set depths=3,4,6,3"),
-    "inspect": (
-        "residua inspect resnet50",
-        "residua inspect resnet50 --by stage --batch 32 --svg resnet50.svg",
-        "residua inspect alexnet --input 3x227x227 --table lecture",
-        "residua inspect googlenet vgg16 --until 28",
-        "residua inspect vgg19 plain34 resnet34 --svg figure.svg",
-        "residua inspect resnet18 --set shortcut=none --by stage",
-        "residua inspect runs/a --json",
-    ),
-    "verify": ("residua verify", "residua verify resnet50", "residua verify 'resnet*' --peer timm --json"),
-    "check": (
-        "residua check PHOTOS",
-        "residua check PHOTOS --labels labels.csv --groups patient",
-        "residua check PHOTOS --run runs/a",
-        "residua check cifar10 --json",
-    ),
-    "pack": (
-        "residua pack PHOTOS --out shards",
-        "residua train shards --model resnet18 --out runs/a",
-        "residua pack --check shards",
-    ),
-    "train": (
-        "residua train digits --model cifar_resnet20 --out runs/digits",
-        "residua train PHOTOS --model resnet18 --out runs/a --epochs 20 --batch-size 16",
-        "residua train cifar10 --model cifar_resnet20 --recipe paper --out runs/paper20",
-        "residua train PHOTOS --model resnet18 --recipe probe --out runs/probe",
-        "residua train PHOTOS --model resnet18 --recipe finetune --weights runs/probe --out runs/tuned",
-        "residua train PHOTOS --labels labels.csv --columns path=image_id,label=breed --out runs/b",
-        "residua train PHOTOS --labels labels.csv --groups patient --folds 5 --out runs/folds",
-        "residua train PHOTOS --model resnet18 --out runs/a --track wandb,mlflow",
-        "residua train PHOTOS --model resnet18 --dry-run --first-batch batch.png",
-        "residua train PHOTOS --model resnet18 --out runs/a --batch-size auto --find-rate",
-        "residua train PHOTOS --model resnet18 --out runs/a --resume",
-    ),
-    "weights": (
-        "residua weights",
-        "residua weights list 'resnet*' --all",
-        "residua weights get resnet50",
-        "residua weights get resnet50 --from timm:a1_in1k",
-        "residua weights path resnet50",
-        "residua weights rm resnet50",
-    ),
-    "sweep": (
-        "residua sweep digits --model cifar_resnet8,cifar_resnet20 --seeds 5 --grid lr=0.05,0.1 --out runs/sweep",
-        "residua sweep PHOTOS --model resnet18 --grid lr=0.01,0.03 --grid epochs=20 --out runs/rates",
-    ),
-    "track": ("residua track replay runs/a --to wandb", "residua track replay runs/a --to mlflow,tensorboard --json"),
-    "evaluate": (
-        "residua evaluate runs/a",
-        "residua evaluate runs/a OTHER_PHOTOS --json",
-        "residua evaluate runs/a OTHER_PHOTOS --labels other.csv",
-        "residua evaluate runs/a --predictions answers.csv",
-        "residua evaluate runs/a --views 10crop --report runs/a/10crop",
-        "residua evaluate runs/a --with runs/b --with runs/c --member-weights val",
-        "residua evaluate runs/folds OTHER_PHOTOS",
-        "residua evaluate runs/a --calibrate --reject 0.05",
-        "residua evaluate runs/a --unknown OTHER_THINGS --json",
-        "residua evaluate runs/a --neighbours --report runs/a/alike",
-    ),
-    "compare": (
-        "residua compare runs/a runs/b",
-        "residua compare runs/a runs/b runs/c OTHER_PHOTOS --views flip --json",
-    ),
-    "predict": (
-        "residua predict runs/a cat.jpg dog.jpg",
-        "residua predict runs/a FOLDER --top 3 --format jsonl > answers.jsonl",
-        "residua predict runs/a 'shots/**/*.jpg' @more.txt --threshold 0.8 --sort-into sorted",
-        "find . -name '*.png' | residua predict runs/a -",
-        "residua predict runs/a MILLION --out answers.parquet --engine auto",
-    ),
-    "undo-sort": ("residua undo-sort sorted/sorted-1.jsonl",),
-    "explain": (
-        "residua explain runs/a cat.jpg --out cat.png",
-        "residua explain runs/a cat.jpg --target dog --method gradcam++ --layer layer3 --out dog.png",
-        "residua explain runs/a FOLDER --method integrated-gradients --out sheet.png --json > answers.json",
-    ),
-    "doubt": (
-        "residua doubt runs/a --out doubts.html",
-        "residua doubt runs/a --by held-out --json",
-        "residua doubt runs/folds --out doubts.html",
-        "residua train PHOTOS --out runs/b --corrections doubts.csv",
-    ),
-    "embed": (
-        "residua embed runs/a PHOTOS --out photos.npy",
-        "residua embed runs/a PHOTOS --out photos.parquet --point layer3 --no-normalise",
-    ),
-    "similar": (
-        "residua similar runs/a query.jpg PHOTOS --out similar.html",
-        "residua similar runs/a query.jpg photos.parquet --count 5 --json",
-    ),
-    "label-next": (
-        "residua label-next runs/a UNLABELLED --count 100 --out next.csv",
-        "residua label-next runs/a UNLABELLED --by kmeans --out next.html",
-        "residua label-next runs/a UNLABELLED --count 50 --out to_label",
-    ),
-    "serve": (
-        "residua serve runs/a",
-        "residua serve cats=runs/a cats:2=runs/b --port 8080 --max-batch 32",
-        "residua serve runs/a --host 0.0.0.0 --token-file token.txt --repository runs",
-    ),
-    "conform": (
-        "residua conform http://127.0.0.1:8000",
-        "residua conform http://triton:8000 --model resnet50 --junit conform.xml",
-        "residua conform http://127.0.0.1:8000 --json > conform.json",
-    ),
-    "convert": (
-        "residua convert resnet50-11ad3fa6.pth --model resnet50 --out runs/resnet50",
-        "residua convert model.safetensors --model resnet50_v2 --from timm --out runs/v2",
-        "residua convert runs/a --to timm --out a.safetensors",
-    ),
-    "export": (
-        "residua export runs/a --format onnx --out exports/a",
-        "residua export runs/a --format openvino --with-preprocessing --out exports/a-openvino",
-        "residua export --check exports/a",
-        "residua export runs/a --check exports/a --json",
-    ),
-    "study": (
-        "residua study",
-        "residua study degradation cifar10 --quick",
-        "residua study degradation cifar10 --depths 20,56 --seeds 3 --jobs 2",
-        "residua study lesion cifar10 --run runs/a",
-    ),
-    "learn": ("residua learn", "residua learn --step 2 --out learn", "residua learn --json > learn.json"),
-    "bench": (
-        "residua bench resnet152_v2_slim --batch 32",
-        "residua bench resnet50 --mode train --batch 8 --peer torchvision,timm --batches 20",
-        "residua bench resnet18 vgg11 --batch 1,8 --engine eager,compiled --chart speed.svg --out speed.json",
-    ),
-}
-
 
 def build_app() -> App:
     """Return the application with every subcommand registered by name."""
@@ -226,7 +95,7 @@ def build_app() -> App:
         # By name: a module is imported only when its command runs, so that the help answers at once.
         function = name.replace("-", "_")
         target = f"residua.cli.commands.{_MODULES.get(name, function)}:{function}"
-        examples = "\n".join(f"  {example}" for example in _EXAMPLES[name])
+        examples = "\n".join(f"  {example}" for example in EXAMPLES[name])
         app.command(target, name=name, help=summary, help_epilogue=f"Examples:\n{examples}")
     return app
 
@@ -246,6 +115,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"command {words[0]!r}",
                 f"one of {', '.join(_COMMANDS)}",
                 did_you_mean(words[0], _COMMANDS, 1),
+            )
+        if words and words[0] in _COMMANDS and words[0] != "train" and (count := read_launch().count) > 1:
+            raise InputError(
+                f"residua {words[0]} in {count} processes",
+                "one process: only train divides its work between those that torchrun starts",
+                "Leave torchrun out",
             )
         with wording(lambda text: as_flags(text, _options(words))), _own_warnings():
             app = build_app()

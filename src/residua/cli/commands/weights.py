@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -23,11 +23,12 @@ from residua.weights.named.published_file import (
 )
 from residua.weights.published.catalog import PublishedWeights, default_weights, find_weights, published_weights
 
+_ACTIONS = ("list", "get", "path", "rm")
 _FROM = "torchvision, timm, or a whole name such as timm:a1_in1k; left out: those that training begins with."
 
 
 def weights(
-    action: Literal["list", "get", "path", "rm"] = "list",
+    action: str = "list",
     network: str | None = None,
     /,
     *,
@@ -44,7 +45,7 @@ def weights(
     ----------
     action
         list; get: download into the cache, or check what is there; path: print where the file lies, exit code 1 where
-        it is not there; rm: remove it from the cache.
+        it is not there; rm: remove it from the cache. A network alone is listed.
     network
         The network, see `residua models`; of list a shell pattern, left out: all.
     all_
@@ -52,6 +53,10 @@ def weights(
     json
         Print one JSON document.
     """
+    if action not in _ACTIONS:
+        if network is not None:
+            raise InputError(f"action={action!r}", f"one of {', '.join(_ACTIONS)}", did_you_mean(action, _ACTIONS, 1))
+        action, network = "list", action
     if action == "list":
         return _list(network or "*", source, all_, json)
     if network is None:
