@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from residua._base.console import progress_bar
 from residua._base.errors import InputError
 from residua._base.words import counted
-from residua.cli.report_tables import print_label_report, print_report
+from residua.cli.printing.report_tables import print_label_report, print_report
 from residua.cli.score_flags import SCORING, Scoring
 from residua.cli.show import Switch, check_target, note, percent, print_json
 from residua.specs.rejection import ScoreName

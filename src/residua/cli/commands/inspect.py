@@ -14,8 +14,8 @@ from cyclopts import Parameter
 
 from residua._base.errors import InputError
 from residua.cli.edits import Edits
+from residua.cli.printing.side_by_side import print_side_by_side, short_bytes, short_count
 from residua.cli.show import Switch, check_target, note, print_json, say
-from residua.cli.side_by_side import print_side_by_side, short_bytes, short_count
 from residua.cli.tables import print_table
 
 if TYPE_CHECKING:

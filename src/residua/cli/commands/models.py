@@ -8,8 +8,8 @@ from residua._base.console import terminal_width
 from residua._base.errors import InputError, did_you_mean
 from residua._base.words import counted
 from residua.cli.edits import Edits
+from residua.cli.printing.side_by_side import short_count
 from residua.cli.show import Switch, note, print_json, say
-from residua.cli.side_by_side import short_count
 from residua.cli.tables import print_table
 from residua.specs.catalog import SERIES, counts, get_spec, list_models
 from residua.specs.edit_text import read_edits

@@ -14,10 +14,10 @@ from cyclopts import Group, Parameter
 from residua._base.errors import InputError
 from residua._base.files import write_bytes
 from residua._base.run_files import FOLDS_FILE
-from residua.cli.dry_run_table import print_dry_run
 from residua.cli.edits import Edits
 from residua.cli.label_flags import ColumnWords, GroupColumn, Labels
 from residua.cli.lists import is_list, length
+from residua.cli.printing.dry_run_table import print_dry_run
 from residua.cli.show import Switch, check_target, note, percent, print_json, say
 from residua.cli.tables import print_table
 from residua.runtime.distributed.launch import read_launch

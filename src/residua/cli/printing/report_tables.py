@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from residua._base.words import agree, counted, some
-from residua.cli.robustness import print_corruptions, print_shift
+from residua.cli.printing.robustness import print_corruptions, print_shift
 from residua.cli.show import note, percent, say
 from residua.cli.tables import print_table
 

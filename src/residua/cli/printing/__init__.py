@@ -1,0 +1,1 @@
+"""What commands print: reports, networks side by side, a dry run, as text."""
