@@ -38,7 +38,7 @@ EXAMPLES = {
         "residua train PHOTOS --model resnet18 --out runs/a --track wandb,mlflow",
         "residua train PHOTOS --model resnet18 --dry-run --first-batch batch.png",
         "residua train PHOTOS --model resnet18 --out runs/a --batch-size auto --find-rate",
-        "residua train PHOTOS --model resnet18 --out runs/small --teacher runs/a runs/b",
+        "residua train PHOTOS --model resnet18 --out runs/small --teacher runs/a --teacher runs/b",
         "residua train PHOTOS --model resnet18 --out runs/a --resume",
         "torchrun --nproc-per-node 2 -m residua train PHOTOS --model resnet50 --out runs/b",
     ),
