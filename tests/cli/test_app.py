@@ -280,3 +280,14 @@ def test_a_network_alone_lists_its_weights(capsys: pytest.CaptureFixture[str]) -
     assert "IMAGENET1K_V2" in alone
     assert main(["weights", "gett", "resnet50"]) == 2
     assert "Did you mean get?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        ("http://127.0.0.1:9/a", "http://127.0.0.1:9/a, an address. Wanted: a folder of shards on this machine"),
+        ("nothere", "nothere, which is no folder"),
+    ],
+)
+def test_pack_checks_folders_alone(check: str, words: str, capsys: Output) -> None:
+    assert words in refused(capsys, "pack", "--check", check)

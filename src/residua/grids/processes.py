@@ -135,4 +135,6 @@ def _moment(job: Job) -> str:
         epochs = len((job.folder / HISTORY_FILE).read_text(encoding="utf-8").splitlines())
     except OSError:
         epochs = 0
-    return f"{job.name} after epoch {epochs}" + (f" of {job.recipe.epochs}" if job.recipe.epochs else "")
+    return f"{job.name} after epoch {epochs}" + (
+        f" of {job.recipe.epochs}" if job.recipe.epochs and not job.recipe.min_steps else ""
+    )

@@ -104,12 +104,10 @@ def sweep(
     if search is None:
         plan = plan_cells(cells_of(names, grid or {}), out, seeds=range(seeds))
     else:
-        if only or trials < 1:
-            raise InputError(
-                f"only={list(only)}" if only else f"trials={trials}",
-                "one search or more trials, all of them",
-                "Leave it out",
-            )
+        if only:
+            raise InputError(f"only={list(only)} of a search", "all of its trials", "Leave only out")
+        if trials < 1:
+            raise InputError(f"trials={trials}", "one trial or more", "For example trials=12")
         space = space_of(names, grid or {})
         plan = corners(space, Path(out), plan_cells)
     _check_ensemble(ensemble, plan, seeds)
@@ -183,8 +181,13 @@ def sweep(
 def _check_ensemble(ensemble: int, plan: SweepPlan, seeds: int) -> None:
     if not ensemble:
         return
-    if not 2 <= ensemble <= max(len(plan.members), seeds):
-        raise InputError(f"ensemble={ensemble}", "2 or more, of the runs that the sweep has", "Use ensemble=3")
+    runs = max(len(plan.members), seeds)
+    if not 2 <= ensemble <= runs:
+        raise InputError(
+            f"ensemble={ensemble} of a sweep of {counted(runs, 'run')}",
+            "2 or more of its runs, and not more than it has",
+            f"Use ensemble={runs}" if runs > 1 else "Give seeds=5",
+        )
     if "test" not in plan.dataset.splits or not all(member.val_count for member in plan.members):
         raise InputError(
             f"ensemble={ensemble} of {plan.dataset.given}, without a validation or a test part",

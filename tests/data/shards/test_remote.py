@@ -132,6 +132,9 @@ def test_a_bad_shard_is_named_or_skipped(
     assert len(windowed.skipped) == count
     with pytest.raises(InputError, match=words):
         list(loader(url, window=500, batch_size=719).epoch(0))
+    server.files.update(files)
+    assert not loader(url).skipped, "what could not be fetched once is not kept as bad"
+    assert main(["check", url, "--json"]) in (0, 1)
 
 
 def test_shards_that_were_used_longest_ago_make_room(server: Behaviour, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,10 +41,12 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
 
 def test_the_newest_are_kept_and_leftovers_go(tmp_path: Path) -> None:
     (tmp_path / ".step-0000000009.safetensors.x1.part").write_bytes(b"torn")
+    beside = tmp_path / ".tracking.json.x2.part"
+    beside.write_bytes(b"being written by the thread of a tracker")
     for step in (9, 10, 11, 100):
         save_checkpoint(tmp_path, point(step), keep=2)
     assert [path.stem for path in list_checkpoints(tmp_path)] == ["step-0000000011", "step-0000000100"]
-    assert not list(tmp_path.glob(".*"))
+    assert list(tmp_path.glob(".*")) == [beside]
 
 
 @pytest.mark.parametrize("harm", ["flip", "truncate", "empty", "header", "text"])

@@ -20,7 +20,7 @@ def pack(
     /,
     *,
     out: Path | None = None,
-    check: Path | None = None,
+    check: str | None = None,
     format_: Annotated[Literal["tar", "parquet"], Parameter(name="--format")] = "tar",
     shard_megabytes: int = 256,
     labels: Labels = None,
@@ -63,8 +63,11 @@ def pack(
             raise InputError(
                 "--check beside data or --out", "one of them", f"For example: residua pack --check {check}"
             )
+        if "://" in check or not Path(check).is_dir():
+            what = "an address" if "://" in check else "which is no folder"
+            raise InputError(f"{check}, {what}", "a folder of shards on this machine", "Check the path")
         with progress_bar("Checking", "shards") as progress:
-            faults = packing.check_shards(check, progress)
+            faults = packing.check_shards(Path(check), progress)
         if json:
             print_json({"folder": str(check), "ok": not faults, "faults": faults})
         else:

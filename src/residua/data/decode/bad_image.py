@@ -37,6 +37,10 @@ class BadImage(InputError):
         return type(self), (self.name, self.reason, self.remedy)
 
 
+class NotFetched(BadImage):
+    """An image whose bytes did not come over the network: another time they may."""
+
+
 def check_size(height: int, width: int, name: str) -> None:
     """Refuse a size from an image's header, before memory is allocated for it.
 

@@ -37,6 +37,10 @@ class AboveBudget(Exception):
     """Decoded images that are too large to be kept."""
 
 
+class _Passing(Exception):
+    """Images are missing for a reason that may be gone another time."""
+
+
 def decode_cache() -> Cache:
     """Return the cache that decoded images stand in."""
     return Cache("decoded", LIMIT_BYTES, without="images are decoded again in every run")
@@ -61,7 +65,7 @@ def fixed(images: ImageSource, spec: PreprocessSpec, workers: int, *, use_cache:
         def one(image: int) -> None:
             pixels[image] = read_uint8(lambda: _decoded(images, image, index.contents), spec)
 
-        index.bad.update(_failures(count, one, workers))
+        index.note(_failures(count, one, workers))
         for image in range(count):
             index.add(image, pixels[image])
 
@@ -98,7 +102,7 @@ def ragged(images: ImageSource, workers: int) -> DecodedImages | None:
         with (folder / "pixels").open("wb") as stream, contextlib.closing(results):
             for image, result in enumerate(results):
                 if isinstance(result, BadImage):
-                    index.bad[image] = result.reason
+                    index.note({image: result})
                     continue
                 total += result.size
                 if total > BUDGET_BYTES:
@@ -125,7 +129,7 @@ def examined(images: ImageSource, workers: int, *, use_cache: bool = True) -> di
 
     def build(_: Path) -> Index:
         index = Index.empty(len(images))
-        index.bad.update(examine(images, workers, index.contents)[0])
+        index.note(_failures(len(images), lambda image: _decoded(images, image, index.contents), workers))
         return index
 
     if use_cache and (decoded := _kept(images, "examined", build, images.read)) is not None:
@@ -149,7 +153,8 @@ def examine(
     def one(image: int) -> None:
         sizes[image] = _decoded(images, image, hashes).size
 
-    return _failures(len(images), one, workers), int(sizes.sum())
+    bad = _failures(len(images), one, workers)
+    return {image: error.reason for image, error in bad.items()}, int(sizes.sum())
 
 
 def contents(images: ImageSource, workers: int) -> npt.NDArray[np.uint8]:
@@ -162,8 +167,9 @@ def contents(images: ImageSource, workers: int) -> npt.NDArray[np.uint8]:
     if index is None:
         index = Index.empty(count)
         made = index
-        _failures(count, lambda image: _hashed(images, image, made.contents), workers)
-        decode_cache().write(key, lambda path: made.write(path, key))
+        index.note(_failures(count, lambda image: _hashed(images, image, made.contents), workers))
+        if not index.passing:
+            decode_cache().write(key, lambda path: made.write(path, key))
     return index.contents
 
 
@@ -177,18 +183,18 @@ def _hashed(images: ImageSource, image: int, contents: npt.NDArray[np.uint8]) ->
     return data
 
 
-def _failures(count: int, work: Callable[[int], object], workers: int) -> dict[int, str]:
-    """Call work(0) … work(count - 1) in threads; return position -> reason of those that raised BadImage."""
+def _failures(count: int, work: Callable[[int], object], workers: int) -> dict[int, BadImage]:
+    """Call work(0) … work(count - 1) in threads; return position -> error of those that raised BadImage."""
 
-    def one(image: int) -> str | None:
+    def one(image: int) -> BadImage | None:
         try:
             work(image)
         except BadImage as error:
-            return error.reason
+            return error.with_traceback(None)
         return None
 
-    reasons = in_order(range(count), one, workers, in_flight=max(count, 1))
-    return {image: reason for image, reason in enumerate(reasons) if reason is not None}
+    errors = in_order(range(count), one, workers, in_flight=max(count, 1))
+    return {image: error for image, error in enumerate(errors) if error is not None}
 
 
 def _or_bad(work: Callable[[int], Pixels]) -> Callable[[int], Pixels | BadImage]:
@@ -205,7 +211,13 @@ def refusal(*parts: tuple[Split, dict[int, str]]) -> InputError:
     """Return the error that names the files of every part that do not decode, given position -> reason."""
     sentences = []
     for split, bad in parts:
-        named = [f"{split.where(index)} ({reason})" for index, reason in sorted(bad.items())]
+        alike: dict[str, list[int]] = {}
+        for index, reason in sorted(bad.items()):
+            alike.setdefault(reason, []).append(index)
+        named = [
+            split.where(places[0]) + (f" and {len(places) - 1:,} more" if len(places) > 1 else "") + f" ({reason})"
+            for reason, places in alike.items()
+        ]
         sentences.append(
             f"{len(bad)} of {counted(len(split), 'image')} of the {split.name} part cannot be decoded: "
             f"{some(named, 20)}"
@@ -220,19 +232,24 @@ def refusal(*parts: tuple[Split, dict[int, str]]) -> InputError:
 def _kept(
     images: ImageSource, target: str, build: Callable[[Path], Index], again: Callable[[int], Pixels]
 ) -> DecodedImages | None:
-    """Return an entry; one that is absent or damaged is built first. None where the cache cannot be used."""
+    """Return an entry; one that is absent or damaged is built first. None where it cannot be kept."""
     source = images.key()
     key, hashes = entry_key(source, target), entry_key(source, _CONTENTS)
 
     def built(folder: Path) -> None:
         index = build(folder)
+        if index.passing:
+            raise _Passing
         index.write(folder / INDEX, key)
         # Known now at no cost: later the hashes alone are asked for.
         if -1 not in index.bad:
             only = Index(index.sizes * 0, index.checksums * 0, index.contents)
             decode_cache().write(hashes, lambda path: only.write(path, hashes))
 
-    return decode_cache().read_or_build(key, lambda folder: load(folder, len(images), again), built)
+    try:
+        return decode_cache().read_or_build(key, lambda folder: load(folder, len(images), again), built)
+    except _Passing:
+        return None
 
 
 def _allocate(path: Path, shape: tuple[int, ...]) -> Pixels:

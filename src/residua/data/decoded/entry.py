@@ -14,7 +14,7 @@ import threading
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from residua._base.errors import Damaged
 from residua._base.files import read_regular
 from residua._base.words import agree, counted, some
 from residua.data.ahead import in_order
-from residua.data.decode import Pixels
+from residua.data.decode import BadImage, NotFetched, Pixels
 
 INDEX = "index"
 _KINDS = {"sizes": (np.int64, (2,)), "checksums": (np.uint32, ()), "contents": (np.uint8, (32,))}
@@ -44,17 +44,24 @@ class Index:
             against damage, not against people.
         contents: uint8 (N, 32), SHA-256 of the encoded bytes of each image; zeros where they could not be read.
         bad: position -> reason, of the images that could not be decoded.
+        passing: those of them whose reason may be gone another time; an entry with such images is not kept.
     """
 
     sizes: npt.NDArray[np.int64]
     checksums: npt.NDArray[np.uint32]
     contents: npt.NDArray[np.uint8]
     bad: dict[int, str] = field(default_factory=dict)
+    passing: set[int] = field(default_factory=set)
 
     @staticmethod
     def empty(count: int) -> Index:
         """Return the index of `count` images of which nothing is known yet."""
         return Index(np.zeros((count, 2), np.int64), np.zeros(count, np.uint32), np.zeros((count, 32), np.uint8))
+
+    def note(self, errors: Mapping[int, BadImage]) -> None:
+        """Take note of the images that could not be decoded, by position."""
+        self.bad.update((image, error.reason) for image, error in errors.items())
+        self.passing.update(image for image, error in errors.items() if isinstance(error, NotFetched))
 
     def add(self, image: int, pixels: Pixels) -> None:
         """Take note of the pixels of image number `image`."""

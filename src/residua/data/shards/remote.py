@@ -94,7 +94,7 @@ class RemoteFolder:
         if index is None or not index.parts:
             raise InputError(
                 f"{self.location}/{INDEX_FILE}, which states no labels and places of the images",
-                "a folder that residua pack wrote",
+                "tar shards that residua pack wrote; parquet is read on this machine alone",
                 "Pack it: residua pack DATA --out FOLDER, and put that folder there",
             )
         return index

@@ -47,7 +47,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
         save_file(tensors, beside, metadata=metadata)
     for old in list_checkpoints(folder)[:-keep]:
         old.unlink(missing_ok=True)
-    remove_leftovers(folder)
+    # Only of checkpoints: a tracker's thread may be writing its own file here.
+    remove_leftovers(folder, "step-*")
     return path
 
 
@@ -106,9 +107,14 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, warnings
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed writer left beside its target; the caller holds the run's lock."""
-    for part in folder.glob(".*.part"):
+def remove_leftovers(folder: Path, of: str = "*") -> None:
+    """Remove what a killed writer left beside its target; the caller holds the run's lock.
+
+    Args:
+        folder: in which it stands.
+        of: a pattern of the target's name.
+    """
+    for part in folder.glob(f".{of}.part"):
         part.unlink(missing_ok=True)
 
 
