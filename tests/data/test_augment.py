@@ -231,7 +231,7 @@ def test_an_alternating_flip_turns_every_image_round_in_every_epoch(images: torc
     assert torch.equal(shown[1], shown[0].flip(3))
     assert torch.equal(shown[2], shown[0])
     assert torch.equal(shown[3], shown[1])
-    with pytest.raises(InputError, match="alternate_flip without flip"):
+    with pytest.raises(InputError, match="alternate_flip=True with flip=False"):
         AugmentSpec(alternate_flip=True)
 
 

@@ -112,7 +112,7 @@ class AugmentSpec:
                 "Give randaugment=2 too",
             )
         if self.alternate_flip and not self.flip:
-            raise InputError("alternate_flip without flip", "both", "Give flip=True too")
+            raise InputError("alternate_flip=True with flip=False", "both", "Give flip=True too")
         policies = [name for name in ("randaugment", "trivialaugment", "augmix") if getattr(self, name)]
         if len(policies) > 1:
             raise InputError(" and ".join(policies), "one of them", "Switch the others off")

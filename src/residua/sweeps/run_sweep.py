@@ -59,7 +59,7 @@ def sweep(
     columns: ColumnNames = None,
     groups: str | None = None,
     search: Literal["optuna"] | None = None,
-    trials: int = TRIALS,
+    trials: int | None = None,
     ensemble: int = 0,
 ) -> Sweep:
     """Train every network with every combination of values and every seed, and compare the means over the seeds.
@@ -84,7 +84,7 @@ def sweep(
         progress: whether stderr shows the progress.
         data_dir, labels, columns, groups: as for `train`.
         search: "optuna" proposes trials (TPE; extra `optuna`); their journal is a file in the folder.
-        trials: of the search, in all. The same call with more goes on.
+        trials: of the search, in all; None for 27. The same call with more goes on.
         ensemble: average the probabilities of so many runs, those with the best validation accuracy. Gain and cost are
             measured on the test part, and a folder holds it for `predict`; 0 for none.
 
@@ -101,12 +101,15 @@ def sweep(
     table = label_table(labels, columns, groups)
     plan_cells = planner(data, recipe, data_dir, table)
     space = None
+    tried = TRIALS if trials is None else trials
     if search is None:
+        if trials is not None:
+            raise InputError(f"trials={trials} without search", "both", "Give search='optuna' too")
         plan = plan_cells(cells_of(names, grid or {}), out, seeds=range(seeds))
     else:
         if only:
             raise InputError(f"only={list(only)} of a search", "all of its trials", "Leave only out")
-        if trials < 1:
+        if trials is not None and trials < 1:
             raise InputError(f"trials={trials}", "one trial or more", "For example trials=12")
         space = space_of(names, grid or {})
         plan = corners(space, Path(out), plan_cells)
@@ -119,7 +122,7 @@ def sweep(
     for field, values in (grid or {}).items():
         # Commas divide the values, spaces the entries of one.
         words += ["--grid", f"{field}={','.join(written(value).replace(',', ' ') for value in values)}"]
-    words += ["--search", search, "--trials", str(trials)] if search else []
+    words += ["--search", search, "--trials", str(tried)] if search else []
     words += ["--ensemble", str(ensemble)] if ensemble else []
     words += ["--recipe", str(recipe)] if isinstance(recipe, str | Path) else []
     words += ["--data-dir", str(data_dir)] if data_dir else []
@@ -132,7 +135,7 @@ def sweep(
     with exclusive(folder), Display(progress) as display, StopRequest(command) as stop:
         # Counted over all runs, not only the missing ones: the number of threads decides the last bits of each.
         begun_with = jobs_of(folder)
-        count = len(known) if space is None else max(min(trials, GROUP), seeds)
+        count = len(known) if space is None else max(min(tried, GROUP), seeds)
         at_once = min(jobs or default_jobs(count, plan.members[0].job.recipe.device), count)
         if begun_with and jobs in (None, begun_with):
             at_once = begun_with
@@ -151,7 +154,7 @@ def sweep(
         searched = None
         if space is not None:
             how = Trials(space, folder, plan_cells, run, lambda: stop.signal != 0, display.say)
-            answer = search_best(how, trials, identity_of(space, plan))
+            answer = search_best(how, tried, identity_of(space, plan))
             if answer is None:
                 raise stop.interrupted(stop.signal, "with all runs saved")
             searched, best = answer
@@ -192,7 +195,7 @@ def _check_ensemble(ensemble: int, plan: SweepPlan, seeds: int) -> None:
         raise InputError(
             f"ensemble={ensemble} of {plan.dataset.given}, without a validation or a test part",
             "images to choose the runs by, and others that none of them has seen",
-            "Leave ensemble out, or put test images into a folder test/",
+            f"Leave ensemble={ensemble} out, or put test images into a folder test/",
         )
 
 

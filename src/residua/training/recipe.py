@@ -285,9 +285,11 @@ def _consistent(recipe: Recipe) -> None:
             "sgd or muon with momentum > 0",
             "Use momentum=0.9 or nesterov=False" if recipe.optimizer in ("sgd", "muon") else "Use nesterov=False",
         )
-    if recipe.optimizer != "muon" and (recipe.rest_optimizer, recipe.rest_rate) != ("sgd", 1.0):
+    own = [f"rest_optimizer={recipe.rest_optimizer!r}"] if recipe.rest_optimizer != "sgd" else []
+    own += [f"rest_rate={recipe.rest_rate:g}"] if recipe.rest_rate != 1 else []
+    if own and recipe.optimizer != "muon":
         raise InputError(
-            f"rest_optimizer={recipe.rest_optimizer!r} and rest_rate={recipe.rest_rate:g} of {recipe.optimizer}",
+            f"{' and '.join(own)} with optimizer={recipe.optimizer!r}",
             "optimizer='muon', which leaves a rest",
             "Give optimizer='muon' too",
         )

@@ -166,8 +166,11 @@ def test_a_teacher_that_changed_is_refused(teacher: Path, tmp_path: Path, monkey
         with pytest.raises(Killed):
             train("digits", "cifar_resnet8", out=tmp_path / "cut", teacher=tmp_path / "large", **SHORT)
     shutil.rmtree(tmp_path / "large")
-    with pytest.raises(InputError, match="large"):
+    with pytest.raises(InputError, match=r"teacher=\S+large.*Wanted: the teacher that the run was begun with"):
         train("digits", out=tmp_path / "cut", resume=True, progress=False)
+    shutil.copytree(teacher, tmp_path / "moved")
+    shutil.copytree(tmp_path / "cut", tmp_path / "again")
+    assert train("digits", out=tmp_path / "again", resume=True, progress=False, teacher=tmp_path / "moved").metrics
     train("digits", "cifar_resnet8", out=tmp_path / "large", **(SHORT | {"seed": 3}))
     with pytest.raises(InputError, match="the teacher that the run was begun with"):
         train("digits", out=tmp_path / "cut", resume=True, progress=False)

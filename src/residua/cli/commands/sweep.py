@@ -28,7 +28,7 @@ def sweep(
     groups: GroupColumn = None,
     jobs: int | None = None,
     search: Literal["optuna"] | None = None,
-    trials: int = 27,
+    trials: int | None = None,
     ensemble: int = 0,
     data_dir: Path | None = None,
     json: Switch = False,
@@ -66,7 +66,7 @@ def sweep(
     search
         optuna: what proposes the trials (TPE; extra optuna). Their journal is a file in the sweep's folder.
     trials
-        With --search, in all; the same command with more goes on.
+        With --search, in all; left out: 27. The same command with more goes on.
     ensemble
         Average the probabilities of so many runs, those with the best validation accuracy: gain and cost on the test
         part, and a folder OUT/ensemble-ID that residua predict takes.

@@ -11,6 +11,7 @@ from residua._base.errors import InputError
 from residua.families.network import Classifier
 from residua.families.resnet import Network
 from residua.runtime.device import Hardware
+from residua.runtime.distributed.batch_norm import SyncedBatchNorm2d
 from residua.runtime.native import accelerate, reason, release
 from residua.training.folder.arithmetic import Arithmetic
 from residua.training.recipe import Recipe
@@ -47,7 +48,7 @@ def choose_kernels(
         # A run that goes on where the kernels cannot be built goes by the rules, and warns of it.
         if served := accelerate(model):
             return Kernels("native", f"measured; they serve {served} parts of the network"), settled
-    obstacle = _obstacle(recipe, hardware)
+    obstacle = _obstacle(model, recipe, hardware)
     served = 0 if obstacle else accelerate(model)
     if not obstacle and not served:
         obstacle = reason() or f"no layer of {_name(model)} is of a kind and width that they serve"
@@ -70,11 +71,13 @@ def choose_kernels(
     return Kernels("eager", f"not the native ones: {obstacle}"), hardware
 
 
-def _obstacle(recipe: Recipe, hardware: Hardware) -> str:
+def _obstacle(model: nn.Module, recipe: Recipe, hardware: Hardware) -> str:
     if hardware.device.type != "cpu":
         return "they are for CPUs"
     if recipe.compile:
         return "the network is compiled"
+    if any(isinstance(module, SyncedBatchNorm2d) for module in model.modules()):
+        return "they do not normalise over several processes"
     if not hardware.channels_last:
         return "they need channels last"
     return "bf16 was asked for" if recipe.precision == "bf16" else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -33,11 +33,11 @@ class Teacher:
     """A run that teaches another, as that records it.
 
     Attributes:
-        given: its folder, absolute.
+        given: its folder, absolute; the same weights elsewhere are the same teacher.
         sha256: of its weights when the run was begun (`Run.weights_sha256`).
     """
 
-    given: str
+    given: str = field(compare=False)
     sha256: str
 
     def __str__(self) -> str:
@@ -82,7 +82,14 @@ def open_teachers(
         return None, []
     networks, views, orders, notes = [], [], [], []
     for teacher in teachers:
-        run = _checked(load(teacher.given))
+        try:
+            run = _checked(load(teacher.given))
+        except InputError as error:
+            raise InputError(
+                f"teacher={teacher.given}: {error.given}",
+                "the teacher that the run was begun with",
+                "Put it back, or name where it stands now: teacher=RUN",
+            ) from None
         if run.weights_sha256 != teacher.sha256:
             raise InputError(
                 f"teacher {teacher.given}, whose weights have SHA-256 {run.weights_sha256[:16]}…, and had "
