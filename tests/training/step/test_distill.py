@@ -146,7 +146,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(
         with pytest.raises(Killed):
             train("digits", "cifar_resnet8", out=tmp_path / "cut", **options)
     with pytest.raises(InputError, match="the teachers are"):
-        train("digits", out=tmp_path / "cut", resume=True, teacher=[teacher], progress=False)
+        train("digits", out=tmp_path / "cut", resume=True, teacher=(), progress=False)
     answers = Teachers.answers
     monkeypatch.setattr(Teachers, "answers", lambda self, images: passes.append(len(images)) or answers(self, images))
     assert train("digits", out=tmp_path / "cut", resume=True, progress=False).weights_sha256 == whole.weights_sha256
