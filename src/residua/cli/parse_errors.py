@@ -10,9 +10,16 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from cyclopts import CycloptsError
 from cyclopts.argument import Argument
-from cyclopts.exceptions import CoercionError, MissingArgumentError, UnknownOptionError
+from cyclopts.exceptions import (
+    CoercionError,
+    MissingArgumentError,
+    RepeatArgumentError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
 
 from residua._base.errors import InputError, ask_whether
+from residua._base.words import some
 from residua.specs.synonyms import meant
 
 _KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "the flag alone, or true or false"}
@@ -36,6 +43,11 @@ def as_input_error(error: CycloptsError, command: str) -> InputError | str:
         if error.keyword or error.argument.tokens:
             return InputError(f"{name} without its value", f"{name} and a value", see)
         return InputError(f"no {name}", f"{name}, which {command} needs", see)
+    if isinstance(error, RepeatArgumentError):
+        return InputError(f"{error.token.keyword} twice", "one value of it", f"Give it once. {see}")
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        words = some([shlex.quote(word) for word in error.unused_tokens], 5)
+        return InputError(f"{words}, which no option of {command} takes", "words that it knows", see)
     if isinstance(error, UnknownOptionError):
         flag = error.token.keyword or error.token.value
         options = [name for each in error.argument_collection if each.parse for name in each.names]
