@@ -14,7 +14,10 @@ TRAIN = ["train", "digits", "--model", "cifar_resnet8", "--out", "never"]
     [
         (["learn", "--step", "a"], "Given: --step a. Wanted: a whole number. See: residua learn --help."),
         (["learn", "--step", ""], "Given: --step ''. Wanted: a whole number. See: residua learn --help."),
-        ([*TRAIN, "--epochs", "1", "--epochs", "2"], "Given: --epochs twice. Wanted: one value of it. Give it once. See: "),
+        (
+            [*TRAIN, "--epochs", "1", "--epochs", "2"],
+            "Given: --epochs twice. Wanted: one value of it. Give it once. See: ",
+        ),
         (["models", "a", "b"], "Given: b, which no option of residua models takes. Wanted: words that it knows. See: "),
         ([*TRAIN, "--milestones", "60,abc"], "Given: --milestones abc. Wanted: a whole number."),
         ([*TRAIN, "--zoom", "a", "b"], "Given: --zoom a. Wanted: a number."),
