@@ -8,7 +8,7 @@ Conversions, of every format alike:
 - The EXIF orientation is applied. Of an animation, the first frame counts.
 """
 
-from residua.data.decode.bad_image import MAX_PIXELS, BadImage, NotFetched, Pixels
+from residua.data.decode.bad_image import MAX_PIXELS, BadImage, FetchFailure, Pixels
 from residua.data.decode.files import MAX_FILE_BYTES, read
 from residua.data.decode.formats import FORMATS, VERSION
 from residua.data.decode.images import decode, decode_bytes, decode_opened, orientation_of, size_of
@@ -21,7 +21,7 @@ __all__ = [
     "MAX_PIXELS",
     "VERSION",
     "BadImage",
-    "NotFetched",
+    "FetchFailure",
     "Pixels",
     "decode",
     "decode_bytes",

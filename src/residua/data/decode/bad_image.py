@@ -37,7 +37,7 @@ class BadImage(InputError):
         return type(self), (self.name, self.reason, self.remedy)
 
 
-class NotFetched(BadImage):
+class FetchFailure(BadImage):
     """An image whose bytes did not come over the network: another time they may."""
 
 

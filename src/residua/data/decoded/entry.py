@@ -26,7 +26,7 @@ from residua._base.errors import Damaged
 from residua._base.files import read_regular
 from residua._base.words import agree, counted, some
 from residua.data.ahead import in_order
-from residua.data.decode import BadImage, NotFetched, Pixels
+from residua.data.decode import BadImage, FetchFailure, Pixels
 
 INDEX = "index"
 _KINDS = {"sizes": (np.int64, (2,)), "checksums": (np.uint32, ()), "contents": (np.uint8, (32,))}
@@ -61,7 +61,7 @@ class Index:
     def note(self, errors: Mapping[int, BadImage]) -> None:
         """Take note of the images that could not be decoded, by position."""
         self.bad.update((image, error.reason) for image, error in errors.items())
-        self.passing.update(image for image, error in errors.items() if isinstance(error, NotFetched))
+        self.passing.update(image for image, error in errors.items() if isinstance(error, FetchFailure))
 
     def add(self, image: int, pixels: Pixels) -> None:
         """Take note of the pixels of image number `image`."""

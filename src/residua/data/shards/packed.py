@@ -12,7 +12,7 @@ import numpy as np
 
 from residua._base.errors import InputError
 from residua.data import decode as decoding
-from residua.data.decode import MAX_FILE_BYTES, BadImage, NotFetched, Pixels, decode_bytes
+from residua.data.decode import MAX_FILE_BYTES, BadImage, FetchFailure, Pixels, decode_bytes
 from residua.data.image_source import Indices
 from residua.data.shards.index import Shard
 from residua.data.shards.members import BLOCK, PartIndex, Places, map_places
@@ -134,7 +134,7 @@ class PackedImages:
             except FileNotFoundError:  # another process has just removed it from the cache
                 content = _read(self._files.path(shard), block * BLOCK, size)
         except InputError as error:
-            raise NotFetched(name, error.given, error.remedy) from None
+            raise FetchFailure(name, error.given, error.remedy) from None
         except OSError as error:
             raise BadImage(name, f"cannot be read ({error.strerror})") from None
         if len(content) < size:
