@@ -31,6 +31,7 @@ LIMIT_BYTES = 20 << 30
 
 _FORMAT = 3  # part of every key: raised when entries change, so that older ones are not found
 _CONTENTS = "contents"
+_NAMED_EACH = 20  # of the images that do not decode for the same reason
 
 
 class AboveBudget(Exception):
@@ -214,10 +215,12 @@ def refusal(*parts: tuple[Split, dict[int, str]]) -> InputError:
         alike: dict[str, list[int]] = {}
         for index, reason in sorted(bad.items()):
             alike.setdefault(reason, []).append(index)
-        named = [
-            split.where(places[0]) + (f" and {len(places) - 1:,} more" if len(places) > 1 else "") + f" ({reason})"
-            for reason, places in alike.items()
-        ]
+        named = []
+        for reason, places in alike.items():
+            # A few files are named each, to be repaired; the images of a whole shard are not.
+            shown, left = (places, 0) if len(places) <= _NAMED_EACH else (places[:1], len(places) - 1)
+            more = f" and {left:,} more" if left else ""
+            named += [f"{split.where(index)}{more} ({reason})" for index in shown]
         sentences.append(
             f"{len(bad)} of {counted(len(split), 'image')} of the {split.name} part cannot be decoded: "
             f"{some(named, 20)}"
