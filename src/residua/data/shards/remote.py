@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import urllib.parse
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ class RemoteFolder:
         return self._source.fetch(file, self._folder)
 
 
-class Source:
+class Source(ABC):
     """Files behind an address."""
 
     def __init__(self, base: str) -> None:
@@ -134,17 +135,17 @@ class Source:
             raise InputError(f"{self.base}/{name} of more than {most:,} bytes", "an index", "Check the address")
         return content
 
+    @abstractmethod
     def once(self, name: str, most: int) -> bytes:
         """Return up to most + 1 bytes of a file, by one attempt."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fetch(self, file: IndexFile | Shard, folder: Path) -> Path:
         """Return a whole copy of a file, with the size and the hash that the index states, in a local folder.
 
         Raises:
             InputError: it cannot be had, is cut off, or has another hash.
         """
-        raise NotImplementedError
 
 
 class WebSource(Source):
