@@ -11,6 +11,7 @@ whole steps, the waiting for the first batch included, and the ratio of the two 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import tempfile
 import time
@@ -24,7 +25,7 @@ from residua.data.shards.pack import pack
 from residua.training.plan import open_plan
 from residua.training.request import ask
 from residua.training.trainer import Trainer
-from shard_inputs import made_photos
+from shard_inputs import in_turns, made_photos, report
 
 RESULT = Path(__file__).parent / "results" / "shard_speed.json"
 WANTED = 0.95
@@ -60,28 +61,23 @@ def measure(shards: Path, scratch: Path, given: argparse.Namespace) -> dict[str,
     assert hows == {"shards": "stream", "memory": "ragged"}, hows
     for trainer in trainers.values():
         turn(trainer, 0, 2)
-    speeds: dict[str, list[float]] = {name: [] for name in trainers}
-    until, rounds = time.monotonic() + given.seconds, 0
-    while rounds < 3 or time.monotonic() < until:
-        for name in list(trainers)[:: -1 if rounds % 2 else 1]:
-            speeds[name].append(turn(trainers[name], rounds + 1, given.steps))
-        rounds += 1
-    ratio = machine.spread([one / other for one, other in zip(speeds["shards"], speeds["memory"], strict=True)])
     memory = trainers["memory"]
-    return {
-        "what": "training resnet18 at 224 pixels, images per second of whole steps",
-        "peer": "the same training with every image decoded in memory",
-        "batch_size": given.batch_size,
-        "steps_per_turn": given.steps,
-        "rounds": rounds,
-        "kernels": memory.kernels.name,
-        "computed_with": memory.computed_with(),
-        "images_per_second": {name: machine.spread(values) for name, values in speeds.items()},
-        "shards_times_memory": ratio,
-        "wanted": f"a median ratio of at least {WANTED:.2f}",
-        "holds": ratio["median"] >= WANTED,
-        "machine": machine.describe(),
-    }
+    ways = {name: functools.partial(turn, trainer, steps=given.steps) for name, trainer in trainers.items()}
+    return report(
+        in_turns(ways, given.seconds),
+        first="shards",
+        second="memory",
+        ratio="shards_times_memory",
+        least=WANTED,
+        wanted=f"a median ratio of at least {WANTED:.2f}",
+        verdict="holds",
+        what="training resnet18 at 224 pixels, images per second of whole steps",
+        peer="the same training with every image decoded in memory",
+        batch_size=given.batch_size,
+        steps_per_turn=given.steps,
+        kernels=memory.kernels.name,
+        computed_with=memory.computed_with(),
+    )
 
 
 def main() -> None:

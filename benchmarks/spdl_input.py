@@ -12,6 +12,7 @@ least 10% faster.
 from __future__ import annotations
 
 import argparse
+import functools
 import tempfile
 import threading
 import time
@@ -31,7 +32,7 @@ from residua.data.open import open_dataset
 from residua.data.shards.pack import pack
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import default_preprocess
-from shard_inputs import made_photos
+from shard_inputs import in_turns, made_photos, report
 
 RESULT = Path(__file__).parent / "results" / "spdl_input.json"
 BATCH, SIDE, WANTED = 32, 224, 1.10
@@ -108,28 +109,25 @@ def measure(folder: Path, seconds: float, workers: int) -> dict[str, Any]:
     for one, other in zip(entries["residua"](0), entries["spdl"](0), strict=True):
         assert torch.equal(one.images, other.images)
         assert torch.equal(one.labels, other.labels)
-    speeds: dict[str, list[float]] = {name: [] for name in entries}
-    until, epoch = time.monotonic() + seconds, 1
-    while epoch <= 3 or time.monotonic() < until:
-        for name in list(entries)[:: 1 if epoch % 2 else -1]:
-            torch.set_num_threads(threads)
-            speeds[name].append(turn(entries[name](epoch)))
-        epoch += 1
-    ratios = [theirs / ours for theirs, ours in zip(speeds["spdl"], speeds["residua"], strict=True)]
-    ratio = machine.spread(ratios)
-    return {
-        "what": "JPEG photos to normalised float batches of 3 × 224 × 224, images per second",
-        "peer": f"spdl-core {metadata.version('spdl-core')}: PipelineBuilder, the same work per image, the same order",
-        "images": len(loader.split),
-        "batch_size": BATCH,
-        "workers": workers,
-        "rounds": len(ratios),
-        "images_per_second": {name: machine.spread(values) for name, values in speeds.items()},
-        "spdl_times_ours": ratio,
-        "wanted": f"adopt SPDL where the median ratio is at least {WANTED:.2f}",
-        "adopt": ratio["median"] >= WANTED,
-        "machine": machine.describe(),
-    }
+
+    def timed(name: str, epoch: int) -> float:
+        torch.set_num_threads(threads)
+        return turn(entries[name](epoch))
+
+    return report(
+        in_turns({name: functools.partial(timed, name) for name in entries}, seconds),
+        first="spdl",
+        second="residua",
+        ratio="spdl_times_ours",
+        least=WANTED,
+        wanted=f"adopt SPDL where the median ratio is at least {WANTED:.2f}",
+        verdict="adopt",
+        what="JPEG photos to normalised float batches of 3 × 224 × 224, images per second",
+        peer=f"spdl-core {metadata.version('spdl-core')}: PipelineBuilder, the same work per image, the same order",
+        images=len(loader.split),
+        batch_size=BATCH,
+        workers=workers,
+    )
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -266,10 +267,21 @@ def test_classes_that_the_run_does_not_know(run: Path, data: Path, capsys: Outpu
 def test_only_train_runs_in_several_processes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}.items():
+    monkeypatch.setattr(app, "_FIRST_SECONDS", 0.0)
+    monkeypatch.delitem(sys.modules, "residua.runtime.distributed.group", raising=False)
+    for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}.items():
         monkeypatch.setenv(name, value)
-    assert main(["sweep", "digits", "--model", "cifar_resnet8", "--out", "runs"]) == 2
-    assert "residua sweep in 2 processes" in capsys.readouterr().err
+    for words, said in (
+        (["sweep", "digits", "--model", "cifar_resnet8", "--out", "runs"], "residua sweep in 2 processes"),
+        (["train", "digits", "--folds", "3", "--out", "runs"], "folds with 2 processes"),
+        (["train", "digits", "--epochs", "many"], "--epochs"),
+    ):
+        monkeypatch.setenv("RANK", "1")
+        assert main(words) == 2
+        assert capsys.readouterr().err == "", "one paragraph, by the first process"
+        monkeypatch.setenv("RANK", "0")
+        assert main(words) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_a_network_alone_lists_its_weights(capsys: pytest.CaptureFixture[str]) -> None:

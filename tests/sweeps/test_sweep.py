@@ -62,6 +62,7 @@ def test_every_combination_is_a_run(swept: tuple[Path, Sweep]) -> None:
         assert cell.top1.low <= cell.top1.value <= cell.top1.high
     assert json.loads((folder / "sweep.json").read_text()) == outcome.to_dict()
     page = (folder / "sweep.html").read_text()
+    assert '<span class="word">--model</span>' in page, "no line of a narrow page ends in its hyphens"
     assert "cifar_resnet8 learning_rate=0.02" in page
     assert outcome.cells[0].runs[1].id in page
     assert "<script" not in page

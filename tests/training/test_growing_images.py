@@ -99,11 +99,12 @@ def test_killed_in_mid_epoch_it_ends_in_the_same_bytes(
     [
         ({"crop": "pad"}, "crop='pad'"),
         ({"begin_size": 64}, "begin_size=64 with image_size=48"),
-        ({"crop": "random_resized", "begin_size": 1}, "images of 1 pixel"),
+        ({"begin_size": 5}, "16 to 48 pixels"),
+        ({"model": "vgg11"}, "images of 16 pixel"),
     ],
 )
 def test_images_that_cannot_grow_are_refused(fields: dict[str, Any], said: str, tmp_path: Path) -> None:
     settings = {"begin_size": 16, "image_size": 48, "crop": "random_resized"} | fields
-    model = "vgg11" if settings["begin_size"] == 1 else MODEL
+    model = settings.pop("model", MODEL)
     with pytest.raises(InputError, match=said):
         ask("digits", model, "fast", tmp_path / "run", resume=False, weights="none", **settings)

@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,7 @@ from residua.runtime.waiting import settle_waiting
 
 _SOURCE = Path(__file__).parents[1]
 
+_FIRST_SECONDS = 10.0
 _READABLE, _CHECK = "files and folders that can be read and written", "Check the path and its permissions"
 
 _HELP = """From a folder of images to a proven, deployed classifier built on residual networks.
@@ -141,8 +143,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if type(error).__name__ == "EndedElsewhere":  # by name: torch takes seconds to load
             return int(vars(error)["exit_code"])
         text, code = _verdict(error, words)
-        _say(text)
+        if not _stated_elsewhere():
+            _say(text)
         return code
+
+
+def _stated_elsewhere() -> bool:
+    """Return whether the first of torchrun's processes states an error: before they join, all refuse the same input.
+
+    The others leave it the time to do so: torchrun ends all processes as soon as one has failed.
+    """
+    try:
+        stated = "residua.runtime.distributed.group" not in sys.modules and not read_launch().main
+    except InputError:
+        return False
+    if stated:
+        with contextlib.suppress(KeyboardInterrupt):
+            time.sleep(_FIRST_SECONDS)
+    return stated
 
 
 def _options(words: Sequence[str]) -> dict[str, Render]:

@@ -1,4 +1,4 @@
-"""The options of a table of labels, alike in every command that opens labelled images."""
+"""DATA, and the options of a table of labels, alike in every command that opens labelled images."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+_LABELLED = (
+    "'digits', 'cifar10', 'cifar100'; a folder of class folders, or one with train/ and val/ or test/; shards: a "
+    "folder of tar files in WebDataset's layout, or one; parquet files of images, a folder or one; or the address of a "
+    "folder that residua pack wrote: https://…, s3://…"
+)
+Data = Annotated[str, Parameter(help=f"{_LABELLED}. With --labels a folder of images.")]
+OptionalData = Annotated[str | None, Parameter(help=f"{_LABELLED}. With --labels a folder of images.")]
+StudyData = Annotated[str | None, Parameter(help=f"{_LABELLED}.")]
 Labels = Annotated[
     Path | None,
     Parameter(

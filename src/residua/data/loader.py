@@ -53,7 +53,8 @@ class _Maker(NamedTuple):
 
 
 _GROWN = 0.8  # share of the epochs after which images have their full size
-_STEP = 16  # pixels by which they grow: half of what one feature of a network for photos stands for
+GROWTH_STEP = 16
+"""Pixels by which they grow: half of what one feature of a network for photos stands for."""
 
 
 def side_of(epoch: int, begin: int, full: int, epochs: int) -> int:
@@ -65,7 +66,7 @@ def side_of(epoch: int, begin: int, full: int, epochs: int) -> int:
     grown = int(_GROWN * epochs)
     if epoch >= grown:
         return full
-    return begin + (full - begin) * epoch // grown // _STEP * _STEP
+    return begin + (full - begin) * epoch // grown // GROWTH_STEP * GROWTH_STEP
 
 
 class Loader:

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from residua._base.errors import InputError
 from residua._base.files import writing
 from residua._base.run_files import MODEL_FILE
 from residua._base.signals import StopRequest
@@ -34,11 +35,19 @@ def finish(trainer: Trainer, stop: StopRequest) -> Report | MultilabelReport:
     The last checkpoint is the training's end, so that a run killed in here finishes from it. It goes last.
 
     Raises:
+        InputError: the held-out images cannot be read; the message states that the training is saved, and how to go on.
         Stopped: a signal came; what is written already stays, and the run is resumed like any other.
     """
     plan = trainer.plan = trainer.plan.noted()
     report: Report | MultilabelReport
-    report = evaluate_labels_of(trainer, _kept(trainer), stop) if trainer.multilabel else _evaluate(trainer, stop)
+    try:
+        report = evaluate_labels_of(trainer, _kept(trainer), stop) if trainer.multilabel else _evaluate(trainer, stop)
+    except InputError as error:
+        raise InputError(
+            f"{error.given}, for the report of a training that is done and saved",
+            error.wanted,
+            f"{error.remedy}. Then make the report: {plan.request.command}",
+        ) from error
     stop.check()
     request, initial = plan.request, plan.request.named_weights
     with writing(plan.folder / MODEL_FILE):

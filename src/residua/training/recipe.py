@@ -111,8 +111,9 @@ class Recipe:
         kernels: that training computes with: "auto", "eager" (torch's own) or "native" (fused, for CPUs). With "auto" a
             long run on a CPU measures them, and of "auto" precision and layout too, on its first batches.
         image_size: side of the network's input, pixels; 0 for the network's own.
-        begin_size: side of random resized crops in the first epoch, pixels. It grows in a line, in steps of 16, to
-            `image_size`, which the last fifth of the epochs has, and evaluation always. 0: `image_size` throughout.
+        begin_size: side of random resized crops in the first epoch, pixels, 16 or more; crop="pad" is refused. It grows
+            in a line, in steps of 16, to `image_size`, which the last fifth of the epochs has, and evaluation always.
+            0: `image_size` throughout.
         center: what is subtracted from images. "customary": the mean that the weights to begin with expect, else
             CIFAR-10's or ImageNet's. "channel" or "pixel": means of the training images. "image": its own mean. Or
             "none".

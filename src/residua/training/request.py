@@ -15,6 +15,7 @@ from residua._base.run_files import RECIPE_FILE
 from residua._base.web.http import is_offline
 from residua.data.corrections import Corrections, read_corrections
 from residua.data.dataset import EMBEDDED
+from residua.data.loader import GROWTH_STEP
 from residua.data.tables.label_table import LabelTable
 from residua.families.build import spec_of
 from residua.families.sizes import check_batch, check_input, is_for_photos
@@ -258,11 +259,13 @@ def _check_growth(spec: Spec, recipe: Recipe) -> None:
             "random resized crops, which have any size",
             "Use crop='random_resized', or begin_size=0",
         )
-    if recipe.begin_size > recipe.image_size:
+    if not GROWTH_STEP <= recipe.begin_size <= recipe.image_size:
         raise InputError(
             f"begin_size={recipe.begin_size} with image_size={recipe.image_size}",
-            "a size that grows",
-            f"Use begin_size={recipe.image_size // 2} or less",
+            f"{GROWTH_STEP} to {recipe.image_size} pixels: images grow in steps of {GROWTH_STEP} to image_size",
+            f"Use begin_size={max(GROWTH_STEP, recipe.image_size // 2)}"
+            if recipe.image_size >= GROWTH_STEP
+            else "Use begin_size=0",
         )
     check_input(spec, recipe.begin_size, "begin_size")
 

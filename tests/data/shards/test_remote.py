@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from residua.data.shards import fetched
 from residua.data.shards import pack as packing
 from residua.evaluation.run_data import recorded_data
 from residua.specs.preprocess import default_preprocess
+from residua.training import finish
 from residua.weights.open import load
 from servers import Behaviour, serving
 
@@ -117,8 +119,10 @@ def test_a_bad_shard_is_named_or_skipped(
 ) -> None:
     monkeypatch.setattr("residua._base.web.http.time.sleep", lambda _: None)
     words, url = damaged(server, fault), f"{server.address}/data"
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=words) as error:
         loader(url)
+    assert "cannot be fetched: http://" in error.value.given
+    assert error.value.remedy.startswith("Check the address, and repeat the command")
     count = {shard["url"]: shard["nsamples"] for shard in json.loads(files["/data/index.json"])["shardlist"]}[
         "train-000003.tar"
     ]
@@ -148,12 +152,21 @@ def test_shards_that_were_used_longest_ago_make_room(server: Behaviour, monkeypa
 
 
 def test_train_evaluate_and_check_take_an_address(
-    server: Behaviour, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: Behaviour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, out = f"{server.address}/data", str(tmp_path / "run")
     small = ["--model", "cifar_resnet8", "--epochs", "1", "--image-size", "16", "--kernels", "eager", "--device", "cpu"]
     small += ["--train-images", "300"]
-    assert main(["train", url, "--out", out, "--shuffle-window", "400", *small]) == 0
+    with monkeypatch.context() as patch:
+        lost = InputError(f"{url}/test-000000.tar, which is gone", "it", "Put it there")
+        patch.setattr(finish, "evaluate_model", lambda *_, **__: (_ for _ in ()).throw(lost))
+        assert main(["train", url, "--out", out, "--shuffle-window", "400", *small]) == 2
+    assert (
+        f"test-000000.tar, which is gone, for the report of a training that is done and saved. Wanted: it. Put it "
+        f"there. Then make the report: residua train {url} --out {out} --resume" in capsys.readouterr().err
+    )
+    assert main(["train", url, "--out", out, "--resume"]) == 0
+    assert re.search(r"Resumed after step (\d+) of \1\n", capsys.readouterr().err)
     recipe = (tmp_path / "run" / "recipe.toml").read_text()
     assert "shuffle_window = 400" in recipe
     assert "shuffles within windows of 400" in (tmp_path / "run" / "report.json").read_text()

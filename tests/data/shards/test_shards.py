@@ -258,6 +258,11 @@ def test_damaged_shards_are_refused_or_skipped(tmp_path: Path, damage: object, w
     skipped = open_dataset(tmp_path, on_bad="skip", val_fraction=0)
     assert len(skipped.splits["train"]) == 8
     assert any(note.startswith("skipped: ") for note in skipped.notes)
+    if "no label" not in words:
+        # Nothing would be left of one shard alone, whatever is skipped.
+        with pytest.raises(InputError, match=words) as error:
+            open_dataset(tmp_path / "train-1.tar", on_bad="skip")
+        assert error.value.given.count("train-1.tar") == 1
 
 
 def test_the_command(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,6 +273,10 @@ def test_the_command(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["pack", str(photos), "--out", str(out)]) == 2
     assert main(["pack", "--check", str(photos)]) == 2
     assert main(["pack", str(photos)]) == 2
+    capsys.readouterr()
+    assert main(["pack", str(photos), "--out", str(photos / "train" / "shards")]) == 2
+    assert f"Use --out {photos}-shards" in capsys.readouterr().err
+    assert not (photos / "train" / "shards").exists()
     with (out / "test-000000.tar").open("r+b") as stream:
         stream.write(b"x")
     capsys.readouterr()

@@ -7,13 +7,13 @@ import shlex
 from pathlib import Path
 
 from residua._base.console import progress_bar
-from residua.cli.label_flags import ColumnWords, GroupColumn, Labels
+from residua.cli.label_flags import ColumnWords, Data, GroupColumn, Labels
 from residua.cli.lists import joined
 from residua.cli.show import Switch, printable, say
 
 
 def check(
-    data: str,
+    data: Data,
     /,
     *,
     labels: Labels = None,
@@ -32,9 +32,6 @@ def check(
 
     Parameters
     ----------
-    data
-        "digits", "cifar10", "cifar100", a folder of class folders, or one with train/ and val/ or test/; with --labels
-        a folder of images.
     run
         The folder of a trained run: validation and test images that are nearly training images to it are named too.
     workers

@@ -11,12 +11,12 @@ from cyclopts import Parameter
 from residua._base.console import progress_bar
 from residua._base.errors import InputError
 from residua._base.words import counted
-from residua.cli.label_flags import ColumnWords, Labels
+from residua.cli.label_flags import ColumnWords, Labels, OptionalData
 from residua.cli.show import Switch, note, print_json, say
 
 
 def pack(
-    data: str | None = None,
+    data: OptionalData = None,
     /,
     *,
     out: Path | None = None,
@@ -37,9 +37,6 @@ def pack(
 
     Parameters
     ----------
-    data
-        "digits", "cifar10", "cifar100", a folder of class folders, or one with train/ and val/ or test/; with --labels
-        a folder of images.
     out
         The folder to write: PART-000000.tar and so on, and index.json.
     format_

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from residua._base.errors import InputError
+from residua.cli.label_flags import StudyData
 from residua.cli.show import Switch, note, print_json, say
 from residua.cli.tables import print_table
 
 
 def study(
     name: str | None = None,
-    data: str | None = None,
+    data: StudyData = None,
     /,
     *,
     quick: Switch = False,
@@ -41,8 +42,6 @@ def study(
     ----------
     name
         Of the study.
-    data
-        "digits", "cifar10", "cifar100", a folder of class folders, or one with train/ and val/ or test/.
     quick
         About ten minutes on two processors instead of the paper's length; the page states what that can show.
     seeds

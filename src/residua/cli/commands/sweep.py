@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from residua._base.words import clock, counted
-from residua.cli.label_flags import ColumnWords, GroupColumn, Labels
+from residua.cli.label_flags import ColumnWords, Data, GroupColumn, Labels
 from residua.cli.show import Switch, note, print_json, say
 from residua.cli.tables import print_table
 
 
 def sweep(
-    data: str,
+    data: Data,
     /,
     *,
     model: Annotated[tuple[str, ...], Parameter(negative_iterable=())] = (),
@@ -44,8 +44,6 @@ def sweep(
 
     Parameters
     ----------
-    data
-        As for residua train.
     model
         Networks, such as resnet18,resnet34.
     out

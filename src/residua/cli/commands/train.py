@@ -15,7 +15,7 @@ from residua._base.errors import InputError
 from residua._base.files import write_bytes
 from residua._base.run_files import FOLDS_FILE
 from residua.cli.edits import Edits
-from residua.cli.label_flags import ColumnWords, GroupColumn, Labels
+from residua.cli.label_flags import ColumnWords, Data, GroupColumn, Labels
 from residua.cli.lists import is_list, length
 from residua.cli.printing.dry_run_table import print_dry_run
 from residua.cli.show import Switch, check_target, note, percent, print_json, say
@@ -28,7 +28,7 @@ from residua.training.recipe import Recipe
 
 
 def train(
-    data: str,
+    data: Data,
     /,
     *,
     model: str | None = None,
@@ -57,9 +57,6 @@ def train(
 
     Parameters
     ----------
-    data
-        "digits", "cifar10", "cifar100", a folder of class folders, or one with train/ and val/ or test/; with --labels
-        a folder of images.
     model
         A network's name, see `residua models`; left out: resnet18, or with --resume the run's own.
     out

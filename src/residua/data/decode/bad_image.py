@@ -38,7 +38,9 @@ class BadImage(InputError):
 
 
 class FetchFailure(BadImage):
-    """An image whose bytes did not come over the network: another time they may."""
+    """An image whose bytes did not come over the network: another time they may. Its reason begins so."""
+
+    WORDS = "not fetched: "
 
 
 def check_size(height: int, width: int, name: str) -> None:

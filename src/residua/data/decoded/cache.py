@@ -17,7 +17,7 @@ from residua._base.errors import InputError
 from residua._base.words import counted, some
 from residua.data.ahead import in_order
 from residua.data.dataset import Split
-from residua.data.decode import BadImage, Pixels, decode_bytes
+from residua.data.decode import BadImage, FetchFailure, Pixels, decode_bytes
 from residua.data.decoded.entry import INDEX, DecodedImages, Index, load
 from residua.data.image_source import ImageSource
 from residua.data.preprocess.resize import read_uint8
@@ -221,14 +221,24 @@ def refusal(*parts: tuple[Split, dict[int, str]]) -> InputError:
             shown, left = (places, 0) if len(places) <= _NAMED_EACH else (places[:1], len(places) - 1)
             more = f" and {left:,} more" if left else ""
             named += [f"{split.where(index)}{more} ({reason})" for index in shown]
+        missing = all(reason.startswith(FetchFailure.WORDS) for reason in bad.values())
         sentences.append(
-            f"{len(bad)} of {counted(len(split), 'image')} of the {split.name} part cannot be decoded: "
-            f"{some(named, 20)}"
+            f"{len(bad)} of {counted(len(split), 'image')} of the {split.name} part cannot be "
+            f"{'fetched' if missing else 'decoded'}: {some(named, 20)}"
+        )
+    # Nothing would be left of a part that is skipped as a whole.
+    skip = all(len(bad) < len(split) for split, bad in parts)
+    if all(reason.startswith(FetchFailure.WORDS) for _, bad in parts for reason in bad.values()):
+        return InputError(
+            "; ".join(sentences),
+            "shards that can be fetched from here",
+            "Check the address, and repeat the command: what was fetched is kept"
+            + "; or set on_bad='skip' to leave these images out" * skip,
         )
     return InputError(
         "; ".join(sentences),
         "images that decode completely",
-        "Repair or delete them (`residua check DATA` lists all), or set on_bad='skip' to leave them out",
+        "Repair or delete them (`residua check DATA` lists all)" + ", or set on_bad='skip' to leave them out" * skip,
     )
 
 

@@ -55,7 +55,9 @@ def open_shards(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fal
                 try:
                     members = pending.result()
                 except InputError as error:
-                    faults.append(error.given)
+                    if not path.is_dir():  # skipping it would leave nothing
+                        raise
+                    faults.append(error.given.removeprefix(f"{file.parent}/"))
                     continue
                 read[part].append((file, members))
                 if (number := counts.get(file.name, len(members.names))) != len(members.names):
@@ -74,9 +76,7 @@ def open_shards(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fal
     why = f" ({some(faults, 5)})" * bool(faults)
     stated = [label for pairs in read.values() for _, members in pairs for label in members.labels]
     if not stated:
-        raise InputError(
-            f"{path} holds no labelled images{why}", "KEY.jpg beside KEY.cls, or in a folder", "Check the path"
-        )
+        raise _nothing_left(f"{path} holds no labelled images{why}", "KEY.jpg beside KEY.cls, or in a folder", faults)
     classes, numbers = _classes(path, folder, index, stated)
     if len(classes) < 2 and not partial:
         raise InputError(f"{path} has one class, {classes[0]}", "at least two classes", "Add shards of other classes")
@@ -92,7 +92,7 @@ def open_shards(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fal
             for name, label, size in zip(members.names, members.labels, members.sizes, strict=True):
                 digest.update(f"\0{name}\0{numbers[label]}\0{size}".encode("utf-8", "surrogateescape"))
     if "train" not in splits:
-        raise InputError(f"{path} holds no training images{why}", "shards with images", "Check the shards")
+        raise _nothing_left(f"{path} holds no training images{why}", "shards with images", faults)
     lacking = set(range(len(classes))) - set(np.unique(splits["train"].labels).tolist())
     if lacking and not partial:
         names = some(classes[label] for label in sorted(lacking))
@@ -101,6 +101,13 @@ def open_shards(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fal
     files_ = sum(len(pairs) for pairs in read.values())
     notes.append(f"{counted(images, 'image')} in {counted(files_, 'tar file')}")
     return Dataset(str(path), classes, splits, digest.hexdigest(), tuple(notes), location=str(path.resolve()))
+
+
+def _nothing_left(sentence: str, wanted: str, faults: Sequence[str]) -> InputError:
+    """Return the error that no images are left, whatever is skipped."""
+    if not faults:
+        return InputError(sentence, wanted, "Check the path")
+    return InputError(sentence, "whole shards", "Fetch or pack these shards again: skipping them leaves too few images")
 
 
 def _faults(folder: Path, index: Index | None, parts: dict[str, list[Path]]) -> dict[str, str]:

@@ -90,7 +90,9 @@ def open_packed(
     by_part = {each.part: each for each in index.parts if each.images}
     splits = {part: _split(index, by_part[part], folder, faults) for part in PARTS if part in by_part}
     if not len(splits.get("train", ())):
-        raise InputError(f"{name} holds no training images", "whole shards of train", "Pack a training part")
+        why = f" ({some(sentences, 5)})" * bool(sentences)
+        remedy = "Fetch or pack these shards again: skipping them leaves no image" if faults else "Pack a training part"
+        raise InputError(f"{name} holds no training images{why}", "whole shards of train", remedy)
     counts = by_part["train"].class_counts
     lacking = [label for label, many in zip(index.classes, counts, strict=True) if not many]
     if lacking and not partial:

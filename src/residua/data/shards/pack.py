@@ -16,7 +16,7 @@ from residua._base.console import Progress
 from residua._base.errors import InputError, at_least_one
 from residua._base.files import atomic_path, check_empty, sha256_file, write_text, writing
 from residua._base.json_file import read_json
-from residua.data.dataset import Dataset, Split
+from residua.data.dataset import EMBEDDED, Dataset, Split
 from residua.data.decode.workers import default_workers
 from residua.data.random import order
 from residua.data.shards.index import INDEX_FILE, Index, Shard, check_sizes, read_index
@@ -61,7 +61,8 @@ def pack(
         progress: called with (images written, images in all).
 
     Raises:
-        InputError: `out` holds something else; an image that cannot be read; a write that is refused.
+        InputError: `out` holds something else, or is inside of the data; an image that cannot be read; a write that is
+            refused.
     """
     at_least_one(shard_megabytes=shard_megabytes)
     checked("form", form, ShardFormat)
@@ -72,6 +73,7 @@ def pack(
         )
     if workers is not None:
         at_least_one(workers=workers)
+    _refuse_inside(dataset, out)
     parts = [_plans(split, shard_megabytes * 1_000_000) for split in dataset.splits.values()]
     plans = [plan.named(form, len(part)) for part in parts for plan in part]
     identity = _identity(dataset, plans)
@@ -103,6 +105,19 @@ def pack(
                 left.unlink(missing_ok=True)
         (out / PLAN_FILE).unlink()
     return index
+
+
+def _refuse_inside(dataset: Dataset, out: Path) -> None:
+    """Raise InputError where the shards would become part of the data that they are made of."""
+    if dataset.given in EMBEDDED or not Path(dataset.given).is_dir():
+        return
+    data = Path(dataset.given).resolve()
+    if out.resolve().is_relative_to(data):
+        raise InputError(
+            f"out={out} inside of {dataset.given}, the data to pack",
+            "a folder outside of the data, which would else contain its own shards",
+            f"Use out={data}-shards",
+        )
 
 
 def check_shards(folder: Path, progress: Progress | None = None) -> list[str]:

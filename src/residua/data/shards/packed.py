@@ -134,7 +134,7 @@ class PackedImages:
             except FileNotFoundError:  # another process has just removed it from the cache
                 content = _read(self._files.path(shard), block * BLOCK, size)
         except InputError as error:
-            raise FetchFailure(name, error.given, error.remedy) from None
+            raise FetchFailure(name, f"{FetchFailure.WORDS}{error.given}", error.remedy) from None
         except OSError as error:
             raise BadImage(name, f"cannot be read ({error.strerror})") from None
         if len(content) < size:

@@ -88,6 +88,8 @@ def read_members(path: Path) -> Members:
                     label = _label(archive, entry, extension, path)
             _check_end(path, archive)
         end()
+    except InputError:  # a ValueError too, that names the file already
+        raise
     except (tarfile.TarError, EOFError, ValueError, RecursionError, OSError) as error:
         raise _damaged(path, str(error) or type(error).__name__) from None
     return members
