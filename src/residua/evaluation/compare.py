@@ -19,7 +19,7 @@ from residua.evaluation.ensemble_runs import names_of
 from residua.evaluation.measures.calibration import calibration
 from residua.evaluation.measures.significance import McNemar, holm, mcnemar
 from residua.evaluation.multilabel.compare import LabelComparison, compare_labels
-from residua.evaluation.relation import relation
+from residua.evaluation.relation import overlap, relation
 from residua.evaluation.report.history import read_history
 from residua.evaluation.run_data import open_runs
 from residua.evaluation.scores.options import ScoreKeywords, ScoreOptions, takes
@@ -95,6 +95,8 @@ class Comparison:
         data: the data set that they were scored on.
         split: the part of it.
         evaluated: a sentence on whether the first run has seen these images.
+        warning: a sentence where some run was trained on scored images, byte for byte; else "".
+        unchecked: a sentence where that is not known of a run, and why; else "".
         views: view sets.
         count: images.
         classes: names, in the order of the first run.
@@ -107,6 +109,8 @@ class Comparison:
     data: str
     split: str
     evaluated: str
+    warning: str
+    unchecked: str
     views: str
     count: int
     classes: tuple[str, ...]
@@ -144,7 +148,9 @@ def compare(
         return compare_labels(opened, scoring)
     first = opened[0]
     scorer = open_scorer(opened, scoring)
-    notes = [note for run in opened if (note := check_unseen(run, scorer.dataset, scorer.split, "score it"))]
+    notes = [
+        note for run in opened if (note := check_unseen(run, scorer.dataset, scorer.split, "score it", compared=True))
+    ]
     names = names_of(opened)
     rows, right = [], []
     for name, run in zip(names, opened, strict=True):
@@ -156,12 +162,15 @@ def compare(
             if absent := [label for index, label in enumerate(first.classes) if not counts[index]]:
                 notes.append(f"without images here, and therefore not measured: {some(absent, 12)}")
             notes += [*scorer.dataset.notes, *scores.notes(scorer.split)]
+    shared = overlap(opened, names, scorer)
     pairs = list(itertools.combinations(range(len(opened)), 2))
     tests = [mcnemar(right[i], right[j]) for i, j in pairs]
     return Comparison(
         data=scorer.dataset.given,
         split=scorer.split,
         evaluated=relation(scorer.split, own_data=scorer.own),
+        warning=shared.warning,
+        unchecked=shared.unchecked,
         views=",".join(scoring.view_sets),
         count=len(right[0]),
         classes=first.classes,

@@ -140,7 +140,9 @@ def evaluate(
     keys = match(table, dataset, part) if table is not None else []
     notes = _notes(scorer, first)
     weighing = open_weighing(runs, scorer, member_weights, select)
-    notes += [note for each in runs[1:] if (note := check_unseen(each, dataset, scorer.split, "score it"))]
+    notes += [
+        note for each in runs[1:] if (note := check_unseen(each, dataset, scorer.split, "score it", compared=True))
+    ]
     notes += weighing.notes
     reestimated: Reestimation | None = None
     if reestimate:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from residua._base.words import some
 from residua.data.dataset import public_description
 from residua.evaluation.scores.copies import Copies, count_copies
 from residua.evaluation.scores.scorer import Scorer
@@ -30,24 +32,58 @@ def relation(chosen: str, *, own_data: bool, recipe: dict[str, Any] | None = Non
     return held_out
 
 
+@dataclass(frozen=True)
+class Overlap:
+    """What is known of scored images that runs were trained on.
+
+    Attributes:
+        counts: of each run where it is known, by name.
+        warning: a sentence where there are some, else "".
+        unchecked: sentences on runs where it is not known, and why; else "".
+    """
+
+    counts: tuple[tuple[str, Copies], ...]
+    warning: str
+    unchecked: str
+
+
+def overlap(runs: Sequence[Run], names: Sequence[str], scorer: Scorer) -> Overlap:
+    """Count the scored images that each run was trained on, by the bytes of their files."""
+    part = scorer.dataset.splits[scorer.split]
+    answers = [(name, count_copies(run, scorer.dataset, part)) for name, run in zip(names, runs, strict=True)]
+    counts = tuple((name, answer) for name, answer in answers if isinstance(answer, Copies))
+    unknown: dict[str, list[str]] = {}
+    for name, answer in answers:
+        if isinstance(answer, str) and answer:
+            unknown.setdefault(answer, []).append(name)
+    return Overlap(
+        counts,
+        " ".join(_warning(name, copies, len(part)) for name, copies in counts if copies.count),
+        " ".join(
+            f"Whether images that are scored here were trained on by {some(members)} was not checked: {reason}."
+            for reason, members in unknown.items()
+        ),
+    )
+
+
 def facts(runs: Sequence[Run], scorer: Scorer, notes: Sequence[str], *, full: bool) -> dict[str, Any]:
     """Return what a report adds to the description of its data.
 
     `copies` names each run of which it is known how many of the scored images its own data holds, with that number.
-    `warning` is a sentence where there are some.
+    `warning` is a sentence where there are some, and `unchecked` one where it is not known.
     """
     run = runs[0]
     dataset, trained = scorer.dataset, run.data if full else public_description(run.data)
-    part = dataset.splits[scorer.split]
-    copies = [(each.name, held) for each in runs if (held := count_copies(each, dataset, part)) is not None]
-    evaluated = relation(scorer.split, own_data=scorer.own, recipe=run.recipe)
-    warning = " ".join(_warning(name, held, len(part)) for name, held in copies if held.count)
+    shared = overlap(runs, [each.name for each in runs], scorer)
+    sentences = (relation(scorer.split, own_data=scorer.own, recipe=run.recipe), shared.warning, shared.unchecked)
+    copies = [{"run": name} | held.to_dict() for name, held in shared.counts]
     return {
-        "evaluated": f"{evaluated} {warning}".strip(),
+        "evaluated": " ".join(filter(None, sentences)),
         "trained_on": {key: trained[key] for key in ("given", "hash", "counts") if key in trained},
         "notes": [*dataset.describe(full=full)["notes"], *notes],
-        **({"copies": [{"run": name} | held.to_dict() for name, held in copies]} if copies else {}),
-        **({"warning": warning} if warning else {}),
+        **({"copies": copies} if copies else {}),
+        **({"warning": shared.warning} if shared.warning else {}),
+        **({"unchecked": shared.unchecked} if shared.unchecked else {}),
     }
 
 

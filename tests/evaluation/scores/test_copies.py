@@ -13,8 +13,11 @@ from PIL import Image
 from residua._base.run_files import IMAGE_DIGESTS
 from residua.cli.app import main
 from residua.data.open import open_dataset
+from residua.data.shards import index
+from residua.data.shards.pack import pack
 from residua.evaluation.evaluate import evaluate
 from residua.training.loop import train
+from residua.weights.ensemble import write_ensemble
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +84,25 @@ def test_without_its_data_the_part_is_not_claimed(place: Path, tmp_path: Path) -
     data = evaluate(tmp_path / "run", place / "other").data
     assert "copies" not in data
     assert "warning" not in data
+    assert "trained on by run was not checked: its folder has no checkpoints/images.npz" in data["unchecked"]
+
+
+def test_compare_counts_them_too(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(place / "run", tmp_path / "again")
+    assert main(["compare", str(place / "run"), str(tmp_path / "again"), str(place / "other")]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    sentence = "was trained on 2 of the 6 images that are scored here, byte for byte: the result flatters it."
+    assert printed.startswith(f"WARNING: run {sentence} again {sentence}")
+
+
+def test_what_is_not_checked_is_stated(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(place / "run", tmp_path / "again")
+    write_ensemble(tmp_path / "both", [place / "run", tmp_path / "again"])
+    assert main(["evaluate", str(tmp_path / "both"), str(place / "other")]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "trained on by run, again was not checked: the members of an ensemble's folder keep no hashes" in said
+    pack(open_dataset(place / "other", val_fraction=0), tmp_path / "shards")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "LARGE_IMAGES", 1)
+        assert "too large to hash" in evaluate(place / "run", tmp_path / "shards").data["unchecked"]
+    assert evaluate(place / "run", tmp_path / "shards").data["copies"] == [{"run": "run", "trained_on": 2}]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from residua._base.console import progress_bar
 from residua._base.words import counted
+from residua.cli.printing.report_tables import print_overlap
 from residua.cli.score_flags import SCORING, Scoring
 from residua.cli.show import Switch, note, percent, print_json, say
 from residua.cli.tables import print_table
@@ -55,6 +56,7 @@ def compare(
     if json:
         print_json(comparison.to_dict())
         return 0
+    print_overlap(comparison.warning, comparison.unchecked)
     if isinstance(comparison, LabelComparison):
         _print_labels(comparison)
         return 0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from residua._base.words import agree, counted, some
 from residua.cli.printing.robustness import print_corruptions, print_shift
@@ -21,7 +20,7 @@ _SLICES_SHOWN = 40  # about a screen
 
 def print_report(result: Report) -> None:
     """Print the findings of an evaluation for people."""
-    _print_warning(result.data)
+    print_overlap(result.data.get("warning", ""), result.data.get("unchecked", ""))
     low, high = result.top1_interval
     say(
         f"{result.name} on {result.data['given']}, {result.split}: {counted(result.count, 'image')}, "
@@ -98,10 +97,12 @@ def print_report(result: Report) -> None:
     )
 
 
-def _print_warning(data: Mapping[str, Any]) -> None:
-    """State first that scored images were trained on: the rates below mean less then."""
-    if sentence := data.get("warning"):
-        say(f"WARNING: {sentence}")
+def print_overlap(warning: str, unchecked: str) -> None:
+    """State first that scored images were trained on, or that it is not known: the rates below mean less then."""
+    if warning:
+        say(f"WARNING: {warning}")
+    if unchecked:
+        note(f"Note: {unchecked}")
 
 
 def _print_unknown(result: Report) -> None:
@@ -160,7 +161,7 @@ def print_label_report(result: MultilabelReport) -> None:
     """Print a report: the rates, the notes, and a row per label, the weakest first."""
     from residua.evaluation.multilabel.label_sections import how_chosen, weakest_first
 
-    _print_warning(result.data)
+    print_overlap(result.data.get("warning", ""), result.data.get("unchecked", ""))
     say(
         f"{result.name} on {result.data['given']}, {result.split}: {counted(result.count, 'image')}, "
         f"{counted(len(result.classes), 'label')}, several an image"

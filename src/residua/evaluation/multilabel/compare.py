@@ -15,7 +15,7 @@ from residua.evaluation.ensemble_runs import names_of
 from residua.evaluation.measures.significance import holm
 from residua.evaluation.multilabel.average_precision import paired_difference
 from residua.evaluation.multilabel.label_metrics import MultilabelMetrics, multilabel_metrics
-from residua.evaluation.relation import relation
+from residua.evaluation.relation import overlap, relation
 from residua.evaluation.report.history import read_history
 from residua.evaluation.scores.options import ScoreOptions
 from residua.evaluation.scores.scorer import open_scorer
@@ -92,6 +92,8 @@ class LabelComparison:
         data: the data set that they were scored on.
         split: the part of it.
         evaluated: a sentence on whether the first run has seen these images.
+        warning: a sentence where some run was trained on scored images, byte for byte; else "".
+        unchecked: a sentence where that is not known of a run, and why; else "".
         views: view sets.
         count: images.
         classes: names of the labels, in the order of the first run.
@@ -103,6 +105,8 @@ class LabelComparison:
     data: str
     split: str
     evaluated: str
+    warning: str
+    unchecked: str
     views: str
     count: int
     classes: tuple[str, ...]
@@ -129,7 +133,9 @@ def compare_labels(runs: Sequence[Run], options: ScoreOptions) -> LabelCompariso
             "Leave this run out",
         )
     first, scorer = runs[0], open_scorer(runs, options)
-    notes = [note for run in runs if (note := check_unseen(run, scorer.dataset, scorer.split, "score it"))]
+    notes = [
+        note for run in runs if (note := check_unseen(run, scorer.dataset, scorer.split, "score it", compared=True))
+    ]
     names, rows = names_of(runs), []
     every = [scorer.aligned(scorer.scores(run), run, first) for run in runs]
     for name, run, scores in zip(names, runs, every, strict=True):
@@ -142,6 +148,7 @@ def compare_labels(runs: Sequence[Run], options: ScoreOptions) -> LabelCompariso
     absent = [label for label, ap in zip(first.classes, rows[0].average_precisions, strict=True) if ap is None]
     notes += [f"on no image here, and therefore not measured: {some(absent, 12)}"] * bool(absent)
     notes += [*scorer.dataset.notes, *every[0].notes(scorer.split)]
+    shared = overlap(runs, names, scorer)
     pairs = list(itertools.combinations(range(len(runs)), 2))
     logits = [scores.logits.double().numpy() for scores in every]
     tests = [paired_difference(logits[i], logits[j], every[0].labels) for i, j in pairs]
@@ -150,6 +157,8 @@ def compare_labels(runs: Sequence[Run], options: ScoreOptions) -> LabelCompariso
         data=scorer.dataset.given,
         split=scorer.split,
         evaluated=relation(scorer.split, own_data=scorer.own),
+        warning=shared.warning,
+        unchecked=shared.unchecked,
         views=",".join(options.view_sets),
         count=len(every[0].labels),
         classes=first.classes,

@@ -14,7 +14,7 @@ from residua.data.splitting import Holdout, Labels
 from residua.weights.run import Run
 
 
-def check_unseen(run: Run, dataset: Dataset, split: str, purpose: str) -> str:
+def check_unseen(run: Run, dataset: Dataset, split: str, purpose: str, *, compared: bool = False) -> str:
     """Refuse a run that has learnt from images of `split`; return a note on what is not certain, else "".
 
     The hash of the data decides whether it is the training data. A part of it that stands in its own folder was held
@@ -25,6 +25,7 @@ def check_unseen(run: Run, dataset: Dataset, split: str, purpose: str) -> str:
         dataset: the opened data set.
         split: the part in question.
         purpose: what the images are for, a verb phrase for the error: "score it".
+        compared: whether `residua.evaluation.relation.overlap` states what is known of other data.
 
     Returns:
         A note where the data differs from the training data, or where the run's epoch was chosen on these images.
@@ -34,7 +35,8 @@ def check_unseen(run: Run, dataset: Dataset, split: str, purpose: str) -> str:
     """
     name = run.name
     if run.data.get("hash") != dataset.hash:
-        return f"{name} was trained on other data: whether that held some of these images is not known"
+        unsure = f"{name} was trained on other data: whether that held some of these images is not known"
+        return "" if compared else unsure
     seen = _count_seen(run, dataset, split)
     if not seen:
         chosen = chose_epoch(run.recipe, split)
