@@ -37,6 +37,7 @@ from torch.utils._pytree import tree_leaves
 import peer_loop
 import residua
 from machine import describe, write_result
+from residua._base.errors import InputError
 from residua.runtime.compiling import compiled
 from residua.training.recipe_file import load_recipe
 from residua.training.step.optim import build_optimizer
@@ -269,7 +270,7 @@ def main() -> None:
                 continue
             try:
                 result[name] = parts[name]()
-            except (RuntimeError, OSError) as error:  # such as a compiler that is not there
+            except (InputError, RuntimeError, OSError) as error:  # such as a compiler that is not there
                 result[name] = f"not measured: {str(error).splitlines()[0][:200]}"
             result["seconds_of_the_benchmark"] = time.perf_counter() - begun
             write_result(given.out, result)

@@ -22,7 +22,6 @@ from residua.data.random import step_seed
 from residua.evaluation.measures.metrics import NotFinite
 from residua.evaluation.quick_metrics import quick_metrics
 from residua.families.build import build
-from residua.runtime.compiling import compiled
 from residua.runtime.distributed.batch_norm import synchronise
 from residua.runtime.distributed.group import ALONE, Group
 from residua.specs.preprocess import size_words
@@ -45,7 +44,7 @@ from residua.training.state import Moment, State
 from residua.training.step.balance import balance_for
 from residua.training.step.freeze import frozen
 from residua.training.step.generators import seed_generators
-from residua.training.step.kernels import choose_kernels
+from residua.training.step.kernels import choose_kernels, compiled_steps
 from residua.training.step.label_kind import BY_RANK, MEASURES
 from residua.training.step.loss import training_loss
 from residua.training.step.losses import LossReader
@@ -80,7 +79,7 @@ class Trainer:
         self.kernels, self.hardware = choose_kernels(self.model, recipe, hardware, plan.arithmetic)
         self.gradients = Gradients(self.model, group, average_statistics=not synced)
         compiles = recipe.compile or self.kernels.name == "compiled"
-        self._forward = compiled(self.model) if compiles else self.model
+        self._forward = compiled_steps(self.model) if compiles else self.model
         self.optimizer = build_optimizer(self.model, recipe)
         self.average = Average(self.model, recipe.ema_decay) if recipe.ema_decay else None
         self.best: dict[str, Tensor] = {}

@@ -14,6 +14,7 @@ from residua.runtime.compiling import compiled
 from residua.runtime.engines.engine import open_engine
 from residua.runtime.engines.names import ENGINES
 from residua.specs.catalog import get_spec
+from residua.training.step.kernels import compiled_steps
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,11 @@ def test_without_a_compiler_the_compiled_engine_is_refused(
         pytest.raises(InputError, match=r"engine='compiled'.*C\+\+ compiler.*engine='eager'"),
     ):
         open_engine(network, "compiled", device="cpu")(torch.zeros(5, 3, 32, 32))
+    with (
+        config.patch({"cpp.cxx": config.cpp.cxx}),
+        pytest.raises(InputError, match=r"a run whose network is compiled.*C\+\+ compiler.*compile=False"),
+    ):
+        compiled_steps(torch.nn.Softplus())(torch.zeros(5, 2))
 
 
 def test_bf16_gives_float32_logits(network: torch.nn.Module) -> None:

@@ -8,9 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch._dynamo.exc import BackendCompilerFailed
 
-from residua._base.errors import InputError
 from residua.runtime.compiling import compiled
 from residua.runtime.device import inference_format, on_device
 from residua.runtime.engines.names import Precision
@@ -48,14 +46,7 @@ class CompiledEngine:
             torch.no_grad(),
             torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"),
         ):
-            try:
-                logits = self._program(placed)
-            except BackendCompilerFailed as error:
-                raise InputError(
-                    f"engine='compiled', which torch.compile cannot build here ({str(error).splitlines()[0]})",
-                    "a C++ compiler for the processor, or Triton for a GPU",
-                    "Install one, or use engine='eager'",
-                ) from error
+            logits: Tensor = self._program(placed)
         return logits[:count].float()
 
 

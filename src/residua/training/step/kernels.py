@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from residua._base.errors import InputError
 from residua.families.network import Classifier
 from residua.families.resnet import Network
+from residua.runtime.compiling import compiled
 from residua.runtime.device import Hardware
 from residua.runtime.distributed.batch_norm import SyncedBatchNorm2d
 from residua.runtime.native import accelerate, reason, release
@@ -69,6 +72,16 @@ def choose_kernels(
             "Use kernels='auto'",
         )
     return Kernels("eager", f"not the native ones: {obstacle}"), hardware
+
+
+def compiled_steps(model: nn.Module) -> Callable[[Tensor], Any]:
+    """Return the forward pass of training through torch.compile; InputError where it cannot be built here."""
+    return compiled(
+        model,
+        what="a run whose network is compiled",
+        remedy="Install one and repeat the command; or train another run without it: compile=False, kernels='eager', "
+        "out=ANOTHER",
+    )
 
 
 def _obstacle(model: nn.Module, recipe: Recipe, hardware: Hardware) -> str:

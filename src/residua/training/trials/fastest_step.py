@@ -11,6 +11,7 @@ from itertools import islice
 import torch
 
 from residua._base.console import Display
+from residua._base.errors import InputError
 from residua._base.signals import StopRequest
 from residua.data.loader import Batch
 from residua.runtime.device import Hardware
@@ -92,7 +93,7 @@ def _fastest(plan: Plan, stop: StopRequest) -> Arithmetic | None:
     if best is not None and _pays_for_compiling(plan, rates[best.name]):
         try:
             best = _race(plan, [best, replace(best, kernels="compiled")], best, rates, stop)
-        except (RuntimeError, OSError) as error:  # no compiler, or a network that it does not take
+        except (InputError, RuntimeError, OSError) as error:  # no compiler, or a network that it does not take
             if is_exhausted(error):
                 raise
     if best is None:
