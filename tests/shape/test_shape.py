@@ -134,7 +134,7 @@ OPTIONS = {
     "conform": {"url", "model", "request", "token_file", "timeout", "junit", "verbose", "json"},
     "convert": {
         *("file", "model", "out", "from", "to", "classes", "image_size"),
-        *("mean", "std", "scale", "mean_image", "interpolation", "crop", "by_structure", "json"),
+        *("mean", "std", "scale", "mean_image", "interpolation", "crop", "by_structure", "label_thresholds", "json"),
     },
     "export": {
         *(

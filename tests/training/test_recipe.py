@@ -142,6 +142,18 @@ def test_epochs_that_are_given_are_meant() -> None:
     assert override(few, seed=2).min_steps == few.min_steps
 
 
+def test_a_shorter_run_warms_up_for_half_of_it_at_most() -> None:
+    recipe = load_recipe("finetune", photos=True)
+    assert recipe.warmup_epochs == 2
+    assert override(recipe, epochs=10).warmup_epochs == 2
+    assert override(recipe, epochs=2).warmup_epochs == 1
+    assert override(recipe, epochs="1").warmup_epochs == 0.5
+    assert override(recipe, epochs=2, warmup_epochs=2).warmup_epochs == 2
+    assert override(recipe, epochs=0, max_steps=5).warmup_epochs == 2
+    with pytest.raises(InputError, match="epochs=-1"):
+        override(recipe, epochs=-1)
+
+
 @given(
     st.builds(
         Recipe,

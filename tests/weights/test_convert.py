@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,7 @@ from residua._base.files import sha256_file
 from residua.cli.app import main
 from residua.evaluation.evaluate import evaluate
 from residua.families.build import build
+from residua.inference.predict import predict
 from residua.specs.catalog import get_spec
 from residua.weights import convert as module
 from residua.weights.convert import convert
@@ -114,6 +116,32 @@ def test_counters_that_a_script_made_floats_become_whole(kind: torch.dtype, tmp_
     found = ours_from(tiny_spec(), state, "torchvision")
     assert found.tensors["bn1.num_batches_tracked"] == 0
     assert found.notes == ("Counters of batches set to 0: 1 are infinity, bn1.num_batches_tracked.",)
+
+
+def test_weights_of_several_labels_an_image(tmp_path: Path) -> None:
+    model = tiny_model()
+    torch.save(model.state_dict(), tmp_path / "w.pth")
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    common: dict[str, Any] = {"model": tiny_spec(), "image_size": 16, "classes": ["beach", "dog", "sea"]}
+    run = convert(tmp_path / "w.pth", out=tmp_path / "given", label_thresholds=[0.0, 1.0, 0.5], **common)
+    assert run.multilabel is not None
+    assert run.multilabel.thresholds == (0.0, 1.0, 0.5)
+    answer = predict(run, [image])[0]
+    tensor = run.preprocess(image)[None]
+    with torch.no_grad():
+        expected = torch.sigmoid(run.model(tensor))[0]
+    assert list(answer.all_probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-6)
+    assert "beach" in answer.labels
+    assert "dog" not in answer.labels
+    (tmp_path / "config.json").write_text('{"problem_type": "multi_label_classification"}')
+    stated = convert(tmp_path / "w.pth", out=tmp_path / "stated", **common)
+    assert stated.multilabel is not None
+    assert stated.multilabel.thresholds == (0.5, 0.5, 0.5)
+    assert any("several labels" in note for note in stated.data["converted"]["notes"])
+    for wrong, message in (([0.5, 0.5], "2 numbers for 3 outputs"), (1.5, "label_thresholds"), ([], "0 numbers")):
+        with pytest.raises(InputError, match=message):
+            convert(tmp_path / "w.pth", out=tmp_path / "none", label_thresholds=wrong, **common)
+    assert not (tmp_path / "none").exists()
 
 
 def test_long_lists_of_names_are_shortened() -> None:

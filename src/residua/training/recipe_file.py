@@ -160,7 +160,8 @@ def override(recipe: Recipe, **fields: Any) -> Recipe:
     """Return the recipe with fields replaced; names of the augmentation stand beside the others.
 
     Text is read as a command line would: override(recipe, learning_rate="0.05", flip="no"). A number of epochs
-    given here is exact: it switches `min_steps` off, which would lengthen the run.
+    given here is exact: it switches `min_steps` off, which would lengthen the run. A warm-up that is not given beside
+    it is at most half as long.
 
     Raises:
         InputError: an unknown field, with the nearest; a value of the wrong type or range.
@@ -182,6 +183,9 @@ def override(recipe: Recipe, **fields: Any) -> Recipe:
         changes[key] = parsed(key, value, known[key], _left_out(key)) if _is_word(value, known[key]) else value
     if changes.get("epochs") and "min_steps" not in changes:
         changes["min_steps"] = 0
+    epochs = changes.get("epochs")
+    if type(epochs) is int and epochs > 0 and "warmup_epochs" not in changes:
+        changes["warmup_epochs"] = min(recipe.warmup_epochs, epochs / 2)
     rules = field_rules(AugmentSpec)
     inner = {
         key: checked(key, changes.pop(key), rules[key], _left_out(key)) for key in list(changes) if key in _AUGMENT

@@ -13,11 +13,13 @@ from residua._base.run_files import CONFIG_FILE, MODEL_FILE
 from residua._base.words import counted, some
 from residua.families.build import spec_of
 from residua.families.sizes import check_input, spec_for
+from residua.specs.multilabel import LabelThresholds
 from residua.specs.preprocess import PreprocessSpec
 from residua.specs.schema import Spec
 from residua.weights.bundle.value import Bundle
 from residua.weights.bundle.write import write_bundle
 from residua.weights.class_names import class_names
+from residua.weights.files.hub_config import read_config
 from residua.weights.named.locate import sha256_weights
 from residua.weights.open import load
 from residua.weights.preprocess.settle import Statements, settle_preprocess
@@ -44,6 +46,7 @@ def convert(
     mean_image: Path | str | npt.ArrayLike | None = None,
     preprocess: PreprocessSpec | None = None,
     by_structure: bool = False,
+    label_thresholds: Sequence[float] | float | None = None,
 ) -> Run:
     """Convert a file of weights into a run folder, ready for evaluate, predict and further training.
 
@@ -68,6 +71,9 @@ def convert(
             `residua.weights.preprocess.settle`; what it assumes is noted.
         by_structure: match layers under names that no rule knows by order, shapes and kinds
             (`residua.weights.sources.by_structure`); `data["converted"]["layers"]` is the map, theirs -> ours.
+        label_thresholds: for a network whose images may have several labels: the probability from which on an image
+            has each, one number or one per label. None: one label an image, unless a config.json beside the file states
+            several (`"problem_type": "multi_label_classification"`); then 0.5, which is noted.
 
     Returns:
         The run, which takes RGB images: a network for grey ones is turned into it, see `for_rgb`. Its `data` states
@@ -75,8 +81,8 @@ def convert(
 
     Raises:
         InputError: an unreadable or unsafe file; tensors that are missing, unexpected or misshapen (all are named);
-            class names that do not fit; a side that the network does not take; weights for 2, 4 or more channels; a
-            preprocessing that Residua cannot follow; an `out` that is in use. Nothing is written then.
+            class names or thresholds that do not fit; a side that the network does not take; weights for 2, 4 or more
+            channels; a preprocessing that Residua cannot follow; an `out` that is in use. Nothing is written then.
     """
     check_local("file", file)
     check_local("out", out)
@@ -95,6 +101,7 @@ def convert(
     weights, layers = _read(path, spec, source, _count(classes), by_structure)
     spec, tensors, grey = for_rgb(str(path), weights.spec, weights.tensors)
     names, named = class_names(classes, spec.num_classes, trained_on(spec, weights.source))
+    multilabel, halves = _multilabel(path, label_thresholds, spec.num_classes)
     assumed = ""
     if preprocess is None:
         settled = settle_preprocess(spec, weights.source, path, Statements.beside(path), stated, grey=bool(grey))
@@ -104,12 +111,38 @@ def convert(
         "source": weights.source,
         "file": path.name,
         "sha256": sha256_weights(path),
-        "notes": [*weights.notes, *filter(None, (grey, assumed, named))],
+        "notes": [*weights.notes, *filter(None, (grey, assumed, named, halves))],
     }
     if layers:
         origin["layers"] = layers
-    write_bundle(folder, Bundle(folder, spec, names, preprocess, data={"converted": origin}), tensors)
+    write_bundle(
+        folder, Bundle(folder, spec, names, preprocess, data={"converted": origin}, multilabel=multilabel), tensors
+    )
     return load(folder)
+
+
+def _multilabel(
+    path: Path, given: Sequence[float] | float | None, labels: int
+) -> tuple[LabelThresholds | None, str | None]:
+    """Return the thresholds where an image may have several labels, and a note where nobody gave them."""
+    if given is None:
+        config = Statements.beside(path).config
+        if config is None or not read_config(config).multilabel:
+            return None, None
+        return LabelThresholds.even(labels), f"{config.name} states several labels an image; each is given from 50% on."
+    values = tuple(given) if isinstance(given, Sequence) else (given,)
+    if len(values) not in (1, labels):
+        raise InputError(
+            f"label_thresholds with {counted(len(values), 'number')} for {counted(labels, 'output')}",
+            f"one number for all, or {labels}, in the order of the classes",
+            "Use label_thresholds=0.5",
+        )
+    try:
+        return LabelThresholds(values * labels if len(values) == 1 else values), None
+    except InputError as error:
+        raise InputError(
+            error.given.replace("thresholds", "label_thresholds"), error.wanted, "Use label_thresholds=0.5"
+        ) from error
 
 
 def _read(

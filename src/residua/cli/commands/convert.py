@@ -38,6 +38,7 @@ def convert(
     crop: float | None = None,
     mean_image: Path | None = None,
     by_structure: Switch = False,
+    label_thresholds: tuple[float, ...] | None = None,
     json: Switch = False,
 ) -> int:
     """Turn a file of weights into a run folder, or with --to a run's weights into a file for torchvision or timm.
@@ -79,6 +80,9 @@ def convert(
     by_structure
         Match layers under names that no rule knows by order, shapes and kinds, and print the map; refused where more
         than one match is possible.
+    label_thresholds
+        For a network whose images may have several labels: the probability from which on an image has each, one number
+        or one per label with commas. Left out: one label an image, unless a config.json beside the file states several.
     json
         Print one JSON document.
     """
@@ -92,6 +96,7 @@ def convert(
             "--interpolation": interpolation,
             "--crop": crop,
             "--mean-image": mean_image,
+            "--label-thresholds": label_thresholds,
         }
         names = [name for name, value in spare.items() if value is not None]
         if names:
@@ -119,6 +124,7 @@ def convert(
         crop=crop,
         mean_image=mean_image,
         by_structure=by_structure,
+        label_thresholds=label_thresholds,
     )
     origin = run.data["converted"]
     for theirs, ours in origin.get("layers", {}).items():
@@ -127,11 +133,16 @@ def convert(
         note(line)
     if json:
         document = {"run": str(run.folder), "model": run.spec.name, "classes": list(run.classes)}
+        if run.multilabel:
+            document["label_thresholds"] = list(run.multilabel.thresholds)
         print_json(document | {"preprocess": run.preprocess_spec.to_json()} | origin)
         return 0
     fed = run.preprocess_spec
     whose = "matched by structure" if "layers" in origin else origin["source"] or "under Residua's names"
-    say(f"{run.folder}: {run.spec.name} from {file} ({whose}), {counted(len(run.classes), 'class', 'classes')}")
+    what = "label" if run.multilabel else "class"
+    count = counted(len(run.classes), what, "labels" if run.multilabel else "classes")
+    several = ", several an image" if run.multilabel else ""
+    say(f"{run.folder}: {run.spec.name} from {file} ({whose}), {count}{several}")
     say(f"Images: {describe(fed)}")
     note(f"Next: {shlex.join(['residua', 'evaluate', str(run.folder)])} DATA")
     return 0
