@@ -11,8 +11,9 @@ Peers are recipes of ours with their fields, so that decoding, arithmetic and te
   of 0.001 and momentum 0.9, batches of 4, a tenth of the rate after every 7 of 25 epochs.
 - torchvision_reference: the defaults of its references/classification/train.py, which --weights does not change.
 - timm: the defaults of its train.py, which --pretrained does not change: 0.1 per 256 images, cosine, smoothing 0.1.
-The last two have 25 epochs too, with milestones and warm-up in proportion. Crops are padded ones, as is usual for
-images of 32 pixels; theirs are random resized crops of photos.
+The last two have 25 epochs too, with milestones and warm-up in proportion, and once more 69, as many as `fast` has;
+`finetune` is tried with 25 too. Crops are padded ones, as is usual for images of 32 pixels; theirs are random resized
+crops of photos.
 
 Ways take turns within a seed. Every finished run is recorded in the result at once: the same command goes on, also
 within a run. After --minutes no further run begins.
@@ -31,10 +32,10 @@ import residua
 from machine import describe, write_result
 from residua._base.errors import ResiduaError
 from residua.training.recipe import Recipe
-from residua.training.recipe_file import override
+from residua.training.recipe_file import load_recipe, override
 
 RESULT = Path(__file__).parent / "results" / "finetune.json"
-MODEL, EPOCHS = "cifar_resnet20", 25
+MODEL, EPOCHS, LONGER = "cifar_resnet20", 25, 69
 _BASE: dict[str, Any] = {"train_images": 5000, "epochs": 6, "batch_size": 64}
 _JUDGED = 300  # images of each class
 
@@ -46,28 +47,35 @@ class Way(NamedTuple):
     begins: str = "base"
 
 
-def ways() -> dict[str, Way]:
-    """Return what is compared, in turn."""
-    common: dict[str, Any] = {"epochs": EPOCHS, "keep": "last", "crop": "pad", "flip": True}
+def peers(epochs: int) -> dict[str, Recipe]:
+    """Return the peers' fields for so many epochs, with milestones and warm-up in proportion."""
+    common: dict[str, Any] = {"epochs": epochs, "keep": "last", "crop": "pad", "flip": True}
     step = {"schedule": "step", "optimizer": "sgd", "momentum": 0.9}
-    third = round(EPOCHS / 3)
-    tutorial = {"batch_size": 4, "learning_rate": 0.001, "weight_decay": 0.0, "milestones": (7, 14, 21), **step}
+    third, drops = round(epochs / 3), tuple(round(drop * epochs / EPOCHS) for drop in (7, 14, 21))
+    tutorial = {"batch_size": 4, "learning_rate": 0.001, "weight_decay": 0.0, "milestones": drops, **step}
     reference = {
         "batch_size": 32, "learning_rate": 0.1, "weight_decay": 1e-4, "milestones": (third, 2 * third), **step,
     }  # fmt: skip
     timm = {
         "batch_size": 128, "optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.9, "nesterov": True,
-        "weight_decay": 2e-5, "decay_norm_and_bias": False, "schedule": "cosine", "warmup_epochs": EPOCHS * 5 / 300,
+        "weight_decay": 2e-5, "decay_norm_and_bias": False, "schedule": "cosine", "warmup_epochs": epochs * 5 / 300,
         "label_smoothing": 0.1, "color_jitter": 0.4,
     }  # fmt: skip
-    peers = {"torchvision": tutorial, "torchvision_reference": reference, "timm": timm}
+    fields = {"torchvision": tutorial, "torchvision_reference": reference, "timm": timm}
+    return {name: override(Recipe(name=name), **common, **own) for name, own in fields.items()}
+
+
+def ways() -> dict[str, Way]:
+    """Return what is compared, in turn."""
     return {
         "fast_from_nothing": Way("fast", "none"),
         "fast": Way("fast"),
         "probe": Way("probe"),
         "finetune": Way("finetune"),
         "probe_then_finetune": Way("finetune", "probe"),
-        **{name: Way(override(Recipe(name=name), **common, **own)) for name, own in peers.items()},
+        **{name: Way(recipe) for name, recipe in peers(EPOCHS).items()},
+        f"finetune_{EPOCHS}": Way(override(load_recipe("finetune", images=250, begun=True), epochs=EPOCHS)),
+        **{f"{name}_{LONGER}": Way(recipe) for name, recipe in peers(LONGER).items() if name != "torchvision"},
     }
 
 
