@@ -58,11 +58,14 @@ class ResNet(nn.Module):
         return self.fc(F.adaptive_avg_pool2d(features, 1).flatten(1))
 
 
-def train_loader(folder: Path, batch_size: int, workers: int) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Return the tutorial's loader of a folder of class folders: pad-and-crop, flip, to tensor, normalise."""
+def train_loader(folder: Path, batch_size: int, workers: int, side: int = 32) -> DataLoader[tuple[Tensor, Tensor]]:
+    """Return the tutorials' loader of a folder of class folders: a crop, flip, to tensor, normalise.
+
+    Images of 32 pixels are padded and cropped, others cropped at a random size and resized to `side`.
+    """
     transform = transforms.Compose(
         [
-            transforms.RandomCrop(32, padding=4),
+            transforms.RandomCrop(32, padding=4) if side == 32 else transforms.RandomResizedCrop(side),
             transforms.RandomHorizontalFlip(),
             transforms.ToTensor(),
             transforms.Normalize(MEAN, STD),

@@ -1,61 +1,93 @@
-"""Training `cifar_resnet20`, batch 128, on this CPU: Residua beside the plain PyTorch loop, end to end with data.
+"""Training end to end on this CPU: Residua beside the plain PyTorch loop, and beside one that is tuned by hand.
 
-    python benchmarks/train_speed.py [FOLDER] [--steps 10] [--rounds 12] [--out benchmarks/results/train_speed.json]
+    python benchmarks/train_speed.py [FOLDER] [--network cifar_resnet20] [--steps 10] [--rounds 12] [--out FILE]
 
-FOLDER holds class folders of 32 × 32 images, or a train/ with them; without it, noise is written to a scratch folder.
-The peer is `peer_loop.py`, with the better of 0 and 2 DataLoader workers. All take turns in one process, some steps
-each; a round's ratio compares neighbours in time, and the median over the rounds is the outcome. Residua's side is its
-own trainer with the recipe `fast`: loader, augmentation, schedule, optimizer, all that `residua train` does
-between checkpoints.
+FOLDER holds class folders of images, or a train/ with them; without it, noise is written to a scratch folder. Images
+have 32 pixels in batches of 128 for `cifar_resnet20`, 224 in batches of 16 for `resnet18` and `resnet50`.
+
+Peers: `peer_loop.py` with the better of 0 and 2 DataLoader workers; `tuned_loop.py` with the better of fp32 and bf16.
+All take turns in one process, some steps each; a round's ratio compares neighbours in time, and the median over the
+rounds is the outcome. Residua's side is its own trainer with the recipe `fast` and the arithmetic that it measures at
+the start of a long run: loader, augmentation, schedule, optimizer, all that `residua train` does between checkpoints.
+Results of other networks and processors stay in the file.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
+from torchvision.models import get_model
 
 import peer_loop
+import tuned_loop
 from machine import describe, write_result
 from residua._base.console import Display
+from residua._base.signals import StopRequest
 from residua.runtime import native
+from residua.runtime.processor import processor
 from residua.training.plan import open_plan
 from residua.training.request import ask
 from residua.training.trainer import Trainer
+from residua.training.trials.fastest_step import computing, fastest_step
 
 MODEL, BATCH = "cifar_resnet20", 128
-WANTED = 2.5
 # The peer's workers fill their queues while the other side computes; they are given the time to finish before.
 PAUSE_SECONDS = 0.5
+
+
+class Case(NamedTuple):
+    """A network, what it is fed, and the ratios to the peers that are wanted; `or_else` without bf16 instructions."""
+
+    side: int
+    batch: int
+    plain: float
+    tuned: float
+    or_else: float = 0.0
+
+
+CASES = {
+    "cifar_resnet20": Case(32, 128, 3.2, 1.3),
+    "resnet18": Case(224, 16, 2.2, 1.0, 1.3),
+    "resnet50": Case(224, 16, 2.2, 1.0, 1.3),
+}
 
 Turn = Callable[[int], None]
 
 
-def write_noise(folder: Path, count: int = 6400, classes: int = 10) -> None:
+def write_noise(folder: Path, count: int = 6400, classes: int = 10, side: int = 32) -> None:
     """Write `count` JPEGs of noise: training speed does not depend on what they show."""
     random = np.random.default_rng(0)
     for index in range(count):
         place = folder / f"class{index % classes}"
         place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(random.integers(0, 256, (32, 32, 3), np.uint8)).save(place / f"{index}.jpg")
+        Image.fromarray(random.integers(0, 256, (side, side, 3), np.uint8)).save(place / f"{index}.jpg")
 
 
-def peer_turn(folder: Path, workers: int) -> Turn:
-    """Return what does a number of the peer's steps."""
-    loader = peer_loop.train_loader(folder, BATCH, workers)
+def network(name: str, classes: int) -> nn.Module:
+    """Return the peers' network, in training mode."""
+    return (peer_loop.ResNet(classes) if name == MODEL else get_model(name, num_classes=classes)).train()
+
+
+def peer_turn(folder: Path, workers: int, name: str = MODEL) -> Turn:
+    """Return what does a number of the plain loop's steps."""
+    case = CASES[name]
+    loader = peer_loop.train_loader(folder, case.batch, workers, case.side)
     torch.manual_seed(0)
-    model = peer_loop.ResNet(len(loader.dataset.classes)).train()  # type: ignore[attr-defined]
-    optimizer = peer_loop.sgd(model)
+    model = network(name, len(loader.dataset.classes))  # type: ignore[attr-defined]
+    optimizer = peer_loop.sgd(model, 0.1 if name == MODEL else 0.01)
     batches = itertools.chain.from_iterable(itertools.repeat(loader))
 
     def turn(steps: int) -> None:
@@ -65,10 +97,36 @@ def peer_turn(folder: Path, workers: int) -> Turn:
     return turn
 
 
-def our_turn(folder: Path, scratch: Path) -> tuple[Turn, Trainer]:
-    """Return what does a number of Residua's steps, and the trainer that does them."""
-    edits = {"val_fraction": 0, "batch_size": BATCH, "device": "cpu"}
-    plan = open_plan(ask(folder, MODEL, "fast", scratch / "run", resume=False, **edits))
+def tuned_turn(data: tuned_loop.InMemory, *, bf16: bool, name: str = MODEL) -> Turn:
+    """Return what does a number of the tuned loop's steps."""
+    torch.manual_seed(0)
+    model = network(name, int(data.labels.max()) + 1).to(memory_format=torch.channels_last)
+    optimizer = tuned_loop.sgd(model)
+    batches = data.batches()
+
+    def turn(steps: int) -> None:
+        for images, labels in itertools.islice(batches, steps):
+            tuned_loop.step(model, optimizer, images, labels, bf16=bf16)
+
+    return turn
+
+
+def our_turn(folder: Path, scratch: Path, name: str = MODEL, *, measured: bool = False) -> tuple[Turn, Trainer]:
+    """Return what does a number of Residua's steps, and the trainer that does them.
+
+    Args:
+        folder: of class folders.
+        scratch: where the run's folder would be.
+        name: of the network.
+        measured: whether the arithmetic is measured, as at the start of a long run.
+    """
+    case = CASES[name]
+    edits = {"val_fraction": 0, "batch_size": case.batch, "device": "cpu", "image_size": case.side}
+    plan = open_plan(ask(folder, name, "fast", scratch / "run", resume=False, weights="none", **edits))
+    if measured:
+        with StopRequest("") as stop:
+            fastest = fastest_step(plan, stop)
+        plan = computing(plan, fastest) if fastest else plan
     trainer = Trainer(plan, Display(False))
 
     def groups() -> Iterator[Any]:
@@ -99,32 +157,40 @@ def spread(values: list[float], scale: float = 1.0) -> dict[str, float]:
     return {name: round(scale * value, 3) for name, value in numbers.items()}
 
 
-def measure(folder: Path, steps: int, rounds: int) -> dict[str, Any]:
+def measure(folder: Path, name: str, steps: int, rounds: int) -> dict[str, Any]:
     """Take turns for `rounds`, after one unmeasured turn each."""
-    load = os.getloadavg()[0]
+    load, case = os.getloadavg()[0], CASES[name]
+    has_bf16 = bool(processor().flags & {"avx512_bf16", "amx_bf16"})
+    data = tuned_loop.InMemory(folder, case.side, case.side if name == MODEL else 256, case.batch)
     with tempfile.TemporaryDirectory() as scratch:
-        ours, trainer = our_turn(folder, Path(scratch))
-        turns = {"residua": ours, "peer, 0 workers": peer_turn(folder, 0), "peer, 2 workers": peer_turn(folder, 2)}
-        times: dict[str, list[float]] = {name: [] for name in turns}
+        ours, trainer = our_turn(folder, Path(scratch), name, measured=True)
+        turns = {"residua": ours}
+        turns |= {f"plain, {workers} workers": peer_turn(folder, workers, name) for workers in (0, 2)}
+        turns |= {f"tuned, {kind}": tuned_turn(data, bf16=kind == "bf16", name=name) for kind in ("fp32", "bf16")}
+        times: dict[str, list[float]] = {entry: [] for entry in turns}
         for number in range(rounds + 1):
-            for name, turn in turns.items():
-                found = seconds(turn, steps if number else 3)
+            for entry in list(turns)[:: -1 if number % 2 else 1]:
+                took = seconds(turns[entry], steps if number else 3)
                 if number:
-                    times[name].append(found)
-    peer = min(("peer, 0 workers", "peer, 2 workers"), key=lambda name: statistics.median(times[name]))
-    ratios = [theirs / own for theirs, own in zip(times[peer], times["residua"], strict=True)]
+                    times[entry].append(took)
+    ratios, wanted = {}, {"plain": case.plain if has_bf16 or not case.or_else else case.or_else, "tuned": case.tuned}
+    for kind in wanted:
+        peer = min((entry for entry in times if entry.startswith(kind)), key=lambda key: statistics.median(times[key]))
+        values = [theirs / own for theirs, own in zip(times[peer], times["residua"], strict=True)]
+        ratios[kind] = {
+            "peer_taken": peer, "times_the_peer": spread(values), "wanted": wanted[kind],
+            "holds": statistics.median(values) >= wanted[kind],
+        }  # fmt: skip
     return {
-        "what": f"training {MODEL}, batch {BATCH}, fp32, images a second with data loading and augmentation",
-        "peer": "plain PyTorch (benchmarks/peer_loop.py): ImageFolder, DataLoader, NCHW, eager",
-        "peer_taken": peer,
-        "images_per_second": {name: spread([BATCH / t for t in values]) for name, values in times.items()},
-        "milliseconds_a_step": {name: spread(values, 1e3) for name, values in times.items()},
-        "times_the_peer": spread(ratios),
-        "times_the_peer_fastest_turns": round(min(times[peer]) / min(times["residua"]), 3),
-        "wanted": WANTED,
-        "holds": statistics.median(ratios) >= WANTED,
+        "what": f"training {name} at {case.side} pixels, batch {case.batch}, images per second with data loading and "
+        "augmentation",
+        "peers": "plain (peer_loop.py): ImageFolder, DataLoader, NCHW, fp32, eager; tuned (tuned_loop.py): in memory, "
+        "channels last, fp32 or bf16, eager",
+        "images_per_second": {entry: spread([case.batch / t for t in values]) for entry, values in times.items()},
+        "ratios": ratios,
         "kernels": trainer.kernels.name,
         "native_reason": native.reason(),
+        "arithmetic": trainer.plan.arithmetic.sentence if trainer.plan.arithmetic else "",
         "precision": trainer.plan.hardware.sentence,
         "images": len(trainer.plan.dataset.splits["train"]),
         "steps_a_turn": steps,
@@ -134,40 +200,52 @@ def measure(folder: Path, steps: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def table(result: dict[str, Any]) -> str:
+def table(cases: dict[str, dict[str, Any]]) -> str:
     """Return the outcome as a Markdown table."""
-    lines = ["| | images/s, median | least | greatest |", "|---|---|---|---|"]
-    for name, row in result["images_per_second"].items():
-        lines.append(f"| {name} | {row['median']:.0f} | {row['least']:.0f} | {row['greatest']:.0f} |")
-    ratio = result["times_the_peer"]
-    lines.append(
-        f"\n{ratio['median']:.2f} times the peer (round by round {ratio['least']:.2f} to {ratio['greatest']:.2f}; "
-        f"wanted {result['wanted']}); {result['machine']['processor']}, load before {result['load_before']:.1f}"
-    )
+    lines = ["| network | processor | ours, images/s | beside | their images/s | times theirs | wanted | load before |"]
+    lines += ["|---|---|---|---|---|---|---|---|"]
+    for case in cases.values():
+        rates = case["images_per_second"]
+        for ratio in case["ratios"].values():
+            own, other, times = rates["residua"], rates[ratio["peer_taken"]], ratio["times_the_peer"]
+            lines.append(
+                f"| {case['what'].split(',')[0].removeprefix('training ')} | {case['machine']['processor']} | "
+                f"{_words(own)} | {ratio['peer_taken']} | {_words(other)} | "
+                f"{times['median']:.2f} ({times['least']:.2f} to {times['greatest']:.2f}) | {ratio['wanted']} | "
+                f"{case['load_before']:.1f} |"
+            )
     return "\n".join(lines)
+
+
+def _words(rates: dict[str, float]) -> str:
+    return f"{rates['median']:.3g} ({rates['least']:.3g} to {rates['greatest']:.3g})"
 
 
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--network", choices=CASES, default=MODEL)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/train_speed.json")
     given = parser.parse_args()
+    case = CASES[given.network]
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.folder or Path(scratch) / "noise"
         if given.folder is None:
-            write_noise(folder)
+            write_noise(folder, *((6400, 10, 32) if case.side == 32 else (320, 10, 256)))
         elif (folder / "train").is_dir():
             folder /= "train"
         result = {
             "folder": given.folder.resolve().name if given.folder else "noise",
-            **measure(folder, given.steps, given.rounds),
+            **measure(folder, given.network, given.steps, given.rounds),
         }
-    write_result(given.out, result)
-    given.out.with_suffix(".md").write_text(table(result) + "\n")
-    print(table(result))
+    cases = json.loads(given.out.read_text())["cases"] if given.out.exists() else {}
+    cases[f"{given.network}, {result['machine']['processor']}"] = result
+    write_result(given.out, {"cases": cases})
+    given.out.with_suffix(".md").write_text(table(cases) + "\n")
+    print(table(cases))
 
 
 if __name__ == "__main__":

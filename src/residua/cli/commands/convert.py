@@ -132,7 +132,7 @@ def convert(
     for line in origin["notes"]:
         note(line)
     if json:
-        document = {"run": str(run.folder), "model": run.spec.name, "classes": list(run.classes)}
+        document: dict[str, object] = {"run": str(run.folder), "model": run.spec.name, "classes": list(run.classes)}
         if run.multilabel:
             document["label_thresholds"] = list(run.multilabel.thresholds)
         print_json(document | {"preprocess": run.preprocess_spec.to_json()} | origin)
