@@ -109,7 +109,8 @@ class Recipe:
         sync_norm: with several processes, batch normalisation takes its statistics over the whole batch; else each
             process over its own images.
         kernels: that training computes with: "auto", "eager" (torch's own) or "native" (fused, for CPUs). With "auto" a
-            long run on a CPU measures them, and of "auto" precision and layout too, on its first batches.
+            long run on a CPU measures them, and of "auto" precision and layout too, on its first batches. Native ones
+            multiply in bf16 where `precision` is "bf16", beside "native", or was measured so.
         image_size: side of the network's input, pixels; 0 for the network's own.
         begin_size: side of random resized crops in the first epoch, pixels, 16 or more; crop="pad" is refused. It grows
             in a line, in steps of 16, to `image_size`, which the last fifth of the epochs has, and evaluation always.

@@ -52,9 +52,12 @@ def test_a_network_served_in_part_stays_in_bf16(served: dict[str, int]) -> None:
     assert choose(Recipe(), dataclasses.replace(BF16, bf16=False))[::2] == ("native", False)
 
 
-def test_precision_that_was_asked_for_is_kept(served: dict[str, int]) -> None:
+def test_precision_that_was_asked_for_is_kept(served: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose(Recipe(precision="bf16"), BF16) == ("eager", "not the native ones: bf16 was asked for", True)
-    with pytest.raises(InputError, match="bf16 was asked for"):
+    monkeypatch.setattr(kernels, "multiplies_bf16", lambda: True)
+    assert choose(Recipe(precision="bf16", kernels="native"), BF16)[::2] == ("native", True)
+    monkeypatch.setattr(kernels, "multiplies_bf16", lambda: False)
+    with pytest.raises(InputError, match="no instruction for"):
         choose(Recipe(precision="bf16", kernels="native"), BF16)
 
 

@@ -12,8 +12,9 @@ from torch import nn
 def accelerate(model: nn.Module) -> int:
     """Let the stem and the residual units of `model` train with fused kernels where they apply; return how many do.
 
-    0 means that nothing changed, and `reason()` returns why. Whatever the kernels do not serve — evaluation mode, other
-    types and devices, autocast, hooks on a layer inside — takes the ordinary way, call by call.
+    0 means that nothing changed, and `reason()` returns why. Under autocast to bf16, 3×3 convolutions multiply in bf16
+    where the processor has an instruction for it (`multiplies_bf16`). Whatever the kernels do not serve — evaluation
+    mode, other types and devices, other autocast, hooks on a layer inside — takes the ordinary way, call by call.
     """
     from residua.runtime.native.swap import swap_in
 
@@ -33,3 +34,11 @@ def reason() -> str:
 
     library = load()
     return str(library) if isinstance(library, Unavailable) else ""
+
+
+def multiplies_bf16() -> bool:
+    """Return whether the kernels can be used here and this processor multiplies in bf16 (AVX-512 BF16)."""
+    from residua.runtime.native.library import Unavailable, load
+
+    library = load()
+    return not isinstance(library, Unavailable) and bool(library.residua_multiplies_bf16())

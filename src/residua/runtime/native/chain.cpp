@@ -31,7 +31,7 @@ struct Plan {
   explicit Plan(const Chain& c, Scratch& scratch) : chain(c) {
     Index shared = 0;
     for (Index l = 0; l < chain.layers; ++l) {
-      conv[l] = Conv(chain.layer[l].shape);
+      conv[l] = Conv(chain.layer[l].shape, chain.bf16);
       widest = most(widest, conv[l].out);
       longest_row = most(longest_row, conv[l].out_width * conv[l].out);
       space = most(space, workspace_size(conv[l]));
@@ -77,6 +77,15 @@ extern "C" void residua_sizes(int64_t* shape, int64_t* weight, int64_t* layer, i
   *shape = sizeof(Shape), *weight = sizeof(Weight), *layer = sizeof(Layer), *chain = sizeof(Chain);
 }
 
+// Whether the processor multiplies pairs of bf16 by an instruction of its own: elsewhere bf16 is slower than float.
+extern "C" int residua_multiplies_bf16() {
+#if defined(__AVX512BF16__)
+  return 1;
+#else
+  return 0;
+#endif
+}
+
 // Both return 0, or 1 when memory is short.
 extern "C" int residua_chain_forward(const Chain* given) {
   const Chain& chain = *given;
@@ -88,7 +97,7 @@ extern "C" int residua_chain_forward(const Chain* given) {
     const Index begin = chain.images * t / threads, end = chain.images * (t + 1) / threads;
     for (Index l = 0; l < chain.layers; ++l) {
       const Conv& s = plan.conv[l];
-      arrange_weight(s, chain.layer[l].weight, false, s.in * t / threads, s.in * (t + 1) / threads, plan.weight[l]);
+      arrange_weight(s, chain.layer[l].weight, false, first_row(s.in, t, threads), first_row(s.in, t + 1, threads), plan.weight[l]);
       const Workspace w = lay_out(s, plan.thread[t].space);
       const float* source = l ? chain.layer[l - 1].output : chain.input;
       const Index in_size = s.height * s.width * s.in, out_size = s.out_height * s.out_width * s.out;
@@ -104,7 +113,7 @@ extern "C" int residua_chain_forward(const Chain* given) {
         const Index after = first + count, next = end - after < s.group ? end - after : s.group;
         ahead.add(source + after * in_size, next * in_size);
         ahead.add(output + count * out_size, next * out_size);
-        conv_forward(s, w.x, count, plan.weight[l], w.v, w.m, output, ahead);
+        conv_forward(s, w, count, plan.weight[l], output, ahead);
         if (first == begin) std::memcpy(plan.sums[t].pivot, output, s.out * 4);
         add_statistics(s, output, count, plan.sums[t]);
       }
@@ -137,7 +146,7 @@ extern "C" int residua_chain_infer(const Chain* given) {
     const Index begin = chain.images * t / threads, end = chain.images * (t + 1) / threads;
     for (Index l = 0; l < chain.layers; ++l) {
       const Conv& s = plan.conv[l];
-      arrange_weight(s, chain.layer[l].weight, false, s.in * t / threads, s.in * (t + 1) / threads, plan.weight[l]);
+      arrange_weight(s, chain.layer[l].weight, false, first_row(s.in, t, threads), first_row(s.in, t + 1, threads), plan.weight[l]);
     }
     std::memset(plan.thread[t].row, 0, plan.longest_row * 4);
 #pragma omp barrier
@@ -153,7 +162,7 @@ extern "C" int residua_chain_infer(const Chain* given) {
           for (Index i = 0; i < count; ++i)
             stage_input(s, source + (first + i) * in_size, l ? &plan.norm[l - 1] : nullptr, w.x + i * s.image_size());
           Ahead ahead;
-          conv_forward(s, w.x, count, plan.weight[l], w.v, w.m, chain.layer[l].output + first * out_size, ahead);
+          conv_forward(s, w, count, plan.weight[l], chain.layer[l].output + first * out_size, ahead);
         }
       }
       for (Index image = from; image < to; ++image)
@@ -179,7 +188,7 @@ extern "C" int residua_chain_backward(const Chain* given) {
       const Conv& s = plan.conv[l];
       const bool top = l == chain.layers - 1, inward = l > 0 || chain.input_gradient;
       const Index in_size = s.height * s.width * s.in, out_size = s.out_height * s.out_width * s.out;
-      if (inward) arrange_weight(s, layer.weight, true, s.out * t / threads, s.out * (t + 1) / threads, plan.weight[l]);
+      if (inward) arrange_weight(s, layer.weight, true, first_row(s.out, t, threads), first_row(s.out, t + 1, threads), plan.weight[l]);
 #pragma omp barrier
 #pragma omp single
       finish_sums(chain, layer, s, plan.sums, threads, plan.norm[l]);
@@ -211,7 +220,7 @@ extern "C" int residua_chain_backward(const Chain* given) {
           ahead.add(chain.result + after * in_size, next * in_size);
           ahead.add(chain.result_gradient + after * in_size, next * in_size);
         }
-        conv_backward(s, w.x, w.dy, count, plan.weight[l], w.v, w.m, inward ? w.dx : nullptr, weights, ahead);
+        conv_backward(s, w, count, plan.weight[l], inward ? w.dx : nullptr, weights, ahead);
         for (Index i = 0; inward && i < count; ++i) {
           const float* dx = w.dx + i * s.image_size();
           if (l == 0)

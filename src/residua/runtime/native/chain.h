@@ -29,6 +29,7 @@ enum ShortcutKind : int64_t { NO_SHORTCUT, IDENTITY, PADDED, GIVEN };
 
 struct Chain {
   int64_t images, layers, threads;
+  int64_t bf16;  // whether 3x3 convolutions multiply in bf16
   Layer* layer;
   const float* input;
   int64_t shortcut_kind;

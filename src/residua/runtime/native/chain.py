@@ -27,7 +27,7 @@ class Shortcut:
 
 
 class _FusedChain(torch.autograd.Function):
-    """Inputs: library, layers, shortcut, x, given shortcut or None, then weight, gamma, beta of each layer."""
+    """Inputs: library, layers, shortcut, bf16, x, given shortcut or None; weight, gamma, beta of each layer."""
 
     @staticmethod
     def forward(
@@ -35,6 +35,7 @@ class _FusedChain(torch.autograd.Function):
         library: ctypes.CDLL,
         layers: Sequence[tuple[nn.Conv2d, nn.BatchNorm2d]],
         shortcut: Shortcut,
+        bf16: bool,
         x: Tensor,
         shortcut_values: Tensor | None,
         *parameters: Tensor,
@@ -57,7 +58,7 @@ class _FusedChain(torch.autograd.Function):
             statistics.append(x.new_empty(2, conv.out_channels))
         result = empty_images((x.shape[0], layers[-1][0].out_channels, height, width))
         _point(table, parameters, outputs, statistics)
-        chain = Chain(x.shape[0], len(layers), torch.get_num_threads(), table, x.data_ptr())
+        chain = Chain(x.shape[0], len(layers), torch.get_num_threads(), bf16, table, x.data_ptr())
         chain.shortcut_kind, chain.stride, chain.before = shortcut.kind, shortcut.stride, shortcut.before
         chain.shortcut = None if shortcut_values is None else shortcut_values.data_ptr()
         chain.result = result.data_ptr()
@@ -82,8 +83,8 @@ class _FusedChain(torch.autograd.Function):
             row.weight_gradient = Weight(weight.data_ptr(), weight.stride())
             row.gamma_gradient, row.beta_gradient = gamma.data_ptr(), beta.data_ptr()
             row.gradient = inner[index].data_ptr() if index < count - 1 else None
-        dx = empty_images(x.shape) if ctx.needs_input_grad[3] else None
-        around = empty_images(result.shape) if ctx.needs_input_grad[4] else None
+        dx = empty_images(x.shape) if ctx.needs_input_grad[4] else None
+        around = empty_images(result.shape) if ctx.needs_input_grad[5] else None
         chain.threads = torch.get_num_threads()
         chain.input, chain.result, chain.result_gradient = (
             x.data_ptr(),
@@ -93,7 +94,7 @@ class _FusedChain(torch.autograd.Function):
         chain.input_gradient = None if dx is None else dx.data_ptr()
         chain.shortcut_gradient = None if around is None else around.data_ptr()
         _call(ctx.library.residua_chain_backward, chain)
-        return None, None, None, dx, around, *gradients
+        return None, None, None, None, dx, around, *gradients
 
 
 def fused_chain(
@@ -102,6 +103,8 @@ def fused_chain(
     x: Tensor,
     shortcut: Shortcut,
     shortcut_values: Tensor | None = None,
+    *,
+    bf16: bool = False,
 ) -> Tensor:
     """Compute relu(bn(conv(... relu(bn(conv(x))))) + shortcut) with training statistics; running ones are updated.
 
@@ -112,9 +115,12 @@ def fused_chain(
         layers: one to three convolutions without bias, each with its batch normalisation; the channels behind each
             convolution are a multiple of 16.
         shortcut: what is added before the last ReLU; `shortcut_values` is the tensor of the kind GIVEN.
+        bf16: let 3×3 convolutions of stride 1 multiply in bf16, forward and backward; sums, and all else, stay float32.
     """
     parameters = [p for conv, norm in layers for p in (conv.weight, norm.weight, norm.bias)]
-    result: Tensor = _FusedChain.apply(library, layers, shortcut, x, shortcut_values, *parameters)
+    if shortcut_values is not None:
+        shortcut_values = shortcut_values.float()  # autocast leaves it in bf16
+    result: Tensor = _FusedChain.apply(library, layers, shortcut, bf16, x, shortcut_values, *parameters)
     return result
 
 
@@ -161,7 +167,7 @@ def inferred_chain(
         row.mean, row.deviation = layer.mean.data_ptr(), layer.deviation.data_ptr()
         row.output = outputs[-1].data_ptr()
     result = empty_images((x.shape[0], layers[-1].conv.out_channels, height, width))
-    chain = Chain(x.shape[0], len(layers), torch.get_num_threads(), table, x.data_ptr())
+    chain = Chain(x.shape[0], len(layers), torch.get_num_threads(), 0, table, x.data_ptr())
     chain.shortcut_kind, chain.stride, chain.before = shortcut.kind, shortcut.stride, shortcut.before
     chain.shortcut = None if shortcut_values is None else shortcut_values.data_ptr()
     chain.result = result.data_ptr()

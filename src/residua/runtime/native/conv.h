@@ -14,13 +14,14 @@ struct Conv : Shape {
   Index rows, columns;          // of an input image with its border of zeros
   Index grad_rows, grad_columns;  // of an output-gradient image in scratch
   Index tiles_down, tiles_across, group, chunk;
-  bool winograd;
+  bool winograd, bf16;  // bf16: the products of the Winograd domain take bf16, and add in float
 
   Conv() = default;
-  explicit Conv(const Shape& s) : Shape(s) {
+  Conv(const Shape& s, bool in_bf16) : Shape(s) {
     out_height = (height + 2 * pad - kernel) / stride + 1;
     out_width = (width + 2 * pad - kernel) / stride + 1;
     winograd = kernel == 3 && stride == 1 && pad == 1 && in % LANES == 0;
+    bf16 = winograd && in_bf16;
     tiles_down = (out_height + 3) / 4, tiles_across = (out_width + 3) / 4;
     rows = winograd ? 4 * tiles_down + 2 : height + 2 * pad;
     columns = winograd ? 4 * tiles_across + 2 : width + 2 * pad;
@@ -37,6 +38,15 @@ struct Conv : Shape {
   Index grad_size() const { return grad_rows * grad_columns * out; }
   Index v_step() const { return chunk * in + 16; }
   Index m_step() const { return chunk * out + 16; }
+  Index pair_step(Index channels) const { return (chunk + 1) / 2 * channels + 16; }
+};
+
+// Scratch memory of a convolution.
+struct Workspace {
+  float *x, *dx, *dy;     // padded images, and gradients of outputs
+  float *v, *m;           // of the Winograd domain: inputs, or their gradients; outputs, or their gradients
+  Pair *v_pairs;          // inputs in bf16: pairs of channels forward, of tiles backward
+  Pair *m_rows, *m_pairs;  // output gradients in bf16: pairs of channels; of tiles
 };
 
 // What the next images will need, fetched into the cache a few lines at a time between the steps of this one's
@@ -149,93 +159,158 @@ struct Tile {
   }
 };
 
-// B^T d B for `count` tiles of the padded images at x -> v[position][tile][channel].
-static void transform_inputs(const Conv& s, const float* x, Index first, Index count, float* v, Ahead& ahead) {
+// B^T d B for `count` tiles of the padded images at x; put(tile, channel, position, vector) keeps it.
+template <typename Put>
+__attribute__((always_inline)) static inline void transform_inputs(const Conv& s, const float* x, Index first,
+                                                                   Index count, Ahead& ahead, Put put) {
   Tile at(s, first);
   for (Index t = 0; t < count; ++t, at.advance(s)) {
     ahead.step();
     const float* corner = x + at.image * s.image_size() + (at.y * s.columns + at.x) * s.in;
-    for (Index c = 0; c < s.in; c += LANES) {
-      float* target = v + t * s.in + c;
-      const Index step = s.v_step();
+    for (Index c = 0; c < s.in; c += LANES)
       transform_2d<6, 6>(input_1d, corner + c, s.columns * s.in, s.in,
-                         [=](int i, int j, vec r) { store(target + (i * 6 + j) * step, r); });
+                         [=](int i, int j, vec r) { put(t, c, i * 6 + j, r); });
+  }
+}
+
+// A dY A^T for `count` tiles of the output gradients at dy; put as above.
+template <typename Put>
+__attribute__((always_inline)) static inline void transform_gradients(const Conv& s, const float* dy, Index first,
+                                                                      Index count, Ahead& ahead, Put put) {
+  Tile at(s, first);
+  for (Index t = 0; t < count; ++t, at.advance(s)) {
+    ahead.step();
+    const float* corner = dy + at.image * s.grad_size() + (at.y * s.grad_columns + at.x) * s.out;
+    for (Index c = 0; c < s.out; c += LANES)
+      transform_2d<4, 6>(output_adjoint_1d, corner + c, s.grad_columns * s.out, s.out,
+                         [=](int i, int j, vec r) { put(t, c, i * 6 + j, r); });
+  }
+}
+
+// Keeps a vector of a tile beside the same channels of its neighbour: tiles of an even number come first.
+static inline void store_paired(Pair* p, Index tile, vec v) {
+  store(p, tile % 2 ? load(p) | rounded(v) << 16 : rounded(v));
+}
+
+// A^T m A for `count` tiles -> outputs y.
+static void write_outputs(const Conv& s, const float* m, Index first, Index count, float* y, Ahead& ahead) {
+  const Index down = s.out_width * s.out;
+  Tile at(s, first);
+  for (Index t = 0; t < count; ++t, at.advance(s)) {
+    ahead.step();
+    float* corner = y + ((at.image * s.out_height + at.y) * s.out_width + at.x) * s.out;
+    const Index high = s.out_height - at.y, wide = s.out_width - at.x;
+    for (Index c = 0; c < s.out; c += LANES) {
+      const float* source = m + t * s.out + c;
+      float* target = corner + c;
+      if (high >= 4 && wide >= 4)
+        transform_2d<6, 4>(output_1d, source, 6 * s.m_step(), s.m_step(),
+                           [=](int i, int j, vec r) { store(target + i * down + j * s.out, r); });
+      else
+        transform_2d<6, 4>(output_1d, source, 6 * s.m_step(), s.m_step(), [=](int i, int j, vec r) {
+          if (i < high && j < wide) store(target + i * down + j * s.out, r);
+        });
     }
   }
 }
 
-static void winograd_forward(const Conv& s, const float* x, Index images, const float* u, float* v, float* m,
-                             float* y, Ahead& ahead) {
-  const Index tiles = images * s.tiles_down * s.tiles_across, down = s.out_width * s.out;
+// B v B^T for `count` tiles, added to the padded input gradient dx.
+static void add_input_gradient(const Conv& s, const float* v, Index first, Index count, float* dx, Ahead& ahead) {
+  Tile at(s, first);
+  for (Index t = 0; t < count; ++t, at.advance(s)) {
+    ahead.step();
+    float* corner = dx + at.image * s.image_size() + (at.y * s.columns + at.x) * s.in;
+    for (Index c = 0; c < s.in; c += LANES) {
+      float* target = corner + c;
+      const Index down = s.columns * s.in;
+      transform_2d<6, 6>(input_adjoint_1d, v + t * s.in + c, 6 * s.v_step(), s.v_step(), [=](int i, int j, vec r) {
+        float* pixel = target + i * down + j * s.in;
+        store(pixel, load(pixel) + r);
+      });
+    }
+  }
+}
+
+static void winograd_forward(const Conv& s, const Workspace& w, Index images, const float* u, float* y, Ahead& ahead) {
+  const Index tiles = images * s.tiles_down * s.tiles_across, v_step = s.v_step(), pair_step = s.pair_step(s.in);
+  float *v = w.v, *m = w.m;
+  Pair* v_pairs = w.v_pairs;
   // Where one block of the product holds whole rows, they may take the place of what they were made from.
-  if (s.in == s.out && s.out <= 2 * LANES) m = v;
+  if (!s.bf16 && s.in == s.out && s.out <= 2 * LANES) m = v;
   ahead.spread_over(2 * tiles + 36 * ((tiles + s.chunk - 1) / s.chunk));
   for (Index first = 0; first < tiles; first += s.chunk) {
-    const Index count = tiles - first < s.chunk ? tiles - first : s.chunk;
-    transform_inputs(s, x, first, count, v, ahead);
+    const Index count = tiles - first < s.chunk ? tiles - first : s.chunk, in = s.in;
+    if (s.bf16)
+      transform_inputs(s, w.x, first, count, ahead, [=](Index t, Index c, int k, vec r) {
+        store_halves(v_pairs + k * pair_step + (t * in + c) / 2, r);
+      });
+    else
+      transform_inputs(s, w.x, first, count, ahead,
+                       [=](Index t, Index c, int k, vec r) { store(v + k * v_step + t * in + c, r); });
     for (Index k = 0; k < 36; ++k) {
-      product<false, false>(count, s.out, s.in, v + k * s.v_step(), s.in, 1, u + k * s.in * s.out, s.out,
-                            m + k * s.m_step(), s.out);
+      if (s.bf16)
+        product<false, false>(count, s.out, in / 2, v_pairs + k * pair_step, in / 2, 1,
+                              reinterpret_cast<const Pair*>(u) + k * in / 2 * s.out, s.out, m + k * s.m_step(), s.out);
+      else
+        product<false, false>(count, s.out, in, v + k * v_step, in, 1, u + k * in * s.out, s.out, m + k * s.m_step(),
+                              s.out);
       ahead.step();
     }
-    Tile at(s, first);
-    for (Index t = 0; t < count; ++t, at.advance(s)) {
-      ahead.step();
-      float* corner = y + ((at.image * s.out_height + at.y) * s.out_width + at.x) * s.out;
-      const Index high = s.out_height - at.y, wide = s.out_width - at.x;
-      for (Index c = 0; c < s.out; c += LANES) {
-        const float* source = m + t * s.out + c;
-        float* target = corner + c;
-        if (high >= 4 && wide >= 4)
-          transform_2d<6, 4>(output_1d, source, 6 * s.m_step(), s.m_step(),
-                             [=](int i, int j, vec r) { store(target + i * down + j * s.out, r); });
-        else
-          transform_2d<6, 4>(output_1d, source, 6 * s.m_step(), s.m_step(), [=](int i, int j, vec r) {
-            if (i < high && j < wide) store(target + i * down + j * s.out, r);
-          });
-      }
-    }
+    write_outputs(s, m, first, count, y, ahead);
+  }
+}
+
+// For `count` tiles: adds to du (36, in, out); if `inward`, w.v becomes the gradient of their transformed inputs.
+static void backward_products(const Conv& s, const Workspace& w, Index first, Index count, const float* ut, bool inward,
+                              float* du, Ahead& ahead) {
+  const Index in = s.in, out = s.out, v_step = s.v_step(), m_step = s.m_step();
+  float *v = w.v, *m = w.m;
+  transform_inputs(s, w.x, first, count, ahead,
+                   [=](Index t, Index c, int k, vec r) { store(v + k * v_step + t * in + c, r); });
+  transform_gradients(s, w.dy, first, count, ahead,
+                      [=](Index t, Index c, int k, vec r) { store(m + k * m_step + t * out + c, r); });
+  for (Index k = 0; k < 36; ++k) {
+    float *vk = v + k * v_step, *mk = m + k * m_step;
+    product<true, true>(in, out, count, vk, 1, in, mk, out, du + k * in * out, out);
+    if (inward) product<false, false>(count, in, out, mk, out, 1, ut + k * in * out, in, vk, in);
+    ahead.step();
+  }
+}
+
+// The same in bf16: du sums over tiles, so tiles are paired for it; the inputs' gradient sums over channels.
+static void backward_products_bf16(const Conv& s, const Workspace& w, Index first, Index count, const float* ut,
+                                   bool inward, float* du, Ahead& ahead) {
+  const Index in = s.in, out = s.out, v_step = s.pair_step(in), m_step = s.pair_step(out);
+  Pair *v = w.v_pairs, *rows = w.m_rows, *m = w.m_pairs;
+  transform_inputs(s, w.x, first, count, ahead, [=](Index t, Index c, int k, vec r) {
+    store_paired(v + k * v_step + t / 2 * in + c, t, r);
+  });
+  transform_gradients(s, w.dy, first, count, ahead, [=](Index t, Index c, int k, vec r) {
+    store_paired(m + k * m_step + t / 2 * out + c, t, r);
+    store_halves(rows + k * m_step + (t * out + c) / 2, r);
+  });
+  const Pair* u = reinterpret_cast<const Pair*>(ut);
+  for (Index k = 0; k < 36; ++k) {
+    product<true, true>(in, out, (count + 1) / 2, v + k * v_step, 1, in, m + k * m_step, out, du + k * in * out, out);
+    if (inward)
+      product<false, false>(count, in, out / 2, rows + k * m_step, out / 2, 1, u + k * in * out / 2, in,
+                            w.v + k * s.v_step(), in);
+    ahead.step();
   }
 }
 
 // dx (padded, may be null) and du (36, in, out) are added to; ut is u with its matrices transposed.
-static void winograd_backward(const Conv& s, const float* x, const float* dy, Index images, const float* ut, float* v,
-                              float* m, float* dx, float* du, Ahead& ahead) {
+static void winograd_backward(const Conv& s, const Workspace& w, Index images, const float* ut, float* dx, float* du,
+                              Ahead& ahead) {
   const Index tiles = images * s.tiles_down * s.tiles_across;
   ahead.spread_over(3 * tiles + 36 * ((tiles + s.chunk - 1) / s.chunk));
   for (Index first = 0; first < tiles; first += s.chunk) {
     const Index count = tiles - first < s.chunk ? tiles - first : s.chunk;
-    transform_inputs(s, x, first, count, v, ahead);
-    Tile at(s, first);
-    for (Index t = 0; t < count; ++t, at.advance(s)) {
-      ahead.step();
-      const float* corner = dy + at.image * s.grad_size() + (at.y * s.grad_columns + at.x) * s.out;
-      for (Index c = 0; c < s.out; c += LANES) {
-        float* target = m + t * s.out + c;
-        const Index step = s.m_step();
-        transform_2d<4, 6>(output_adjoint_1d, corner + c, s.grad_columns * s.out, s.out,
-                           [=](int i, int j, vec r) { store(target + (i * 6 + j) * step, r); });
-      }
-    }
-    for (Index k = 0; k < 36; ++k) {
-      float *vk = v + k * s.v_step(), *mk = m + k * s.m_step();
-      product<true, true>(s.in, s.out, count, vk, 1, s.in, mk, s.out, du + k * s.in * s.out, s.out);
-      if (dx) product<false, false>(count, s.in, s.out, mk, s.out, 1, ut + k * s.in * s.out, s.in, vk, s.in);
-      ahead.step();
-    }
-    at = Tile(s, first);
-    for (Index t = 0; dx && t < count; ++t, at.advance(s)) {
-      ahead.step();
-      float* corner = dx + at.image * s.image_size() + (at.y * s.columns + at.x) * s.in;
-      for (Index c = 0; c < s.in; c += LANES) {
-        float* target = corner + c;
-        const Index down = s.columns * s.in;
-        transform_2d<6, 6>(input_adjoint_1d, v + t * s.in + c, 6 * s.v_step(), s.v_step(), [=](int i, int j, vec r) {
-          float* pixel = target + i * down + j * s.in;
-          store(pixel, load(pixel) + r);
-        });
-      }
-    }
+    if (s.bf16)
+      backward_products_bf16(s, w, first, count, ut, dx != nullptr, du, ahead);
+    else
+      backward_products(s, w, first, count, ut, dx != nullptr, du, ahead);
+    if (dx) add_input_gradient(s, w.v, first, count, dx, ahead);
   }
 }
 
@@ -267,24 +342,29 @@ static void direct_backward(const Conv& s, const float* x, const float* dy, cons
     }
 }
 
-static void conv_forward(const Conv& s, const float* x, Index images, const float* w, float* v, float* m, float* y,
+static void conv_forward(const Conv& s, const Workspace& w, Index images, const float* weight, float* y,
                          Ahead& ahead) {
-  if (s.winograd) return winograd_forward(s, x, images, w, v, m, y, ahead);
+  if (s.winograd) return winograd_forward(s, w, images, weight, y, ahead);
   ahead.spread_over(images * s.out_height * s.kernel);
   for (Index i = 0; i < images; ++i)
-    direct_forward(s, x + i * s.image_size(), w, y + i * s.out_height * s.out_width * s.out, ahead);
+    direct_forward(s, w.x + i * s.image_size(), weight, y + i * s.out_height * s.out_width * s.out, ahead);
 }
 
-static void conv_backward(const Conv& s, const float* x, const float* dy, Index images, const float* wt, float* v,
-                          float* m, float* dx, float* dw, Ahead& ahead) {
-  if (s.winograd) return winograd_backward(s, x, dy, images, wt, v, m, dx, dw, ahead);
+static void conv_backward(const Conv& s, const Workspace& w, Index images, const float* weight, float* dx, float* dw,
+                          Ahead& ahead) {
+  if (s.winograd) return winograd_backward(s, w, images, weight, dx, dw, ahead);
   ahead.spread_over(images * s.out_height * s.kernel);
   for (Index i = 0; i < images; ++i)
-    direct_backward(s, x + i * s.image_size(), dy + i * s.grad_size(), wt, dx ? dx + i * s.image_size() : nullptr, dw,
-                    ahead);
+    direct_backward(s, w.x + i * s.image_size(), w.dy + i * s.grad_size(), weight,
+                    dx ? dx + i * s.image_size() : nullptr, dw, ahead);
 }
 
 constexpr Index MOST_TAPS = 49;  // of a 7x7 kernel; Winograd has 36 positions
+
+// The rows of a weight's matrices that thread t arranges begin here; pairs of them stay together.
+static inline Index first_row(Index rows, Index t, Index threads) {
+  return t == threads ? rows : rows * t / threads / 2 * 2;
+}
 
 // -> [tap or position][in][out], or [..][out][in] when `transposed`; rows of those matrices from `begin` to `end`.
 static void arrange_weight(const Conv& s, const Weight& w, bool transposed, Index begin, Index end, float* target) {
@@ -298,7 +378,12 @@ static void arrange_weight(const Conv& s, const Weight& w, bool transposed, Inde
           taps[k * LANES + lane] = w.data[i * row_step + (j + lane) * column_step + k / s.kernel * w.down_step +
                                           k % s.kernel * w.across_step];
       float* result = target + i * columns + j;
-      if (s.winograd)
+      Pair* pairs_of_rows = reinterpret_cast<Pair*>(target) + i / 2 * columns + j;
+      if (s.bf16)
+        transform_2d<3, 6>(weight_1d, taps, 3 * LANES, LANES, [=](int y, int x, vec r) {
+          store_paired(pairs_of_rows + (y * 6 + x) * matrix / 2, i, r);
+        });
+      else if (s.winograd)
         transform_2d<3, 6>(weight_1d, taps, 3 * LANES, LANES,
                            [=](int y, int x, vec r) { store(result + (y * 6 + x) * matrix, r); });
       else

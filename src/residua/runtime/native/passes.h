@@ -17,15 +17,12 @@ struct ThreadSums {
   float* pivot;
 };
 
-struct Workspace {
-  float *x, *dx, *dy, *v, *m;
-};
-
 static inline Index most(Index a, Index b) { return a > b ? a : b; }
 
 static inline Index workspace_size(const Conv& s) {
   return 2 * padded(s.group * s.image_size()) + padded(s.group * s.grad_size()) +
-         padded(36 * s.v_step()) + padded(36 * s.m_step());
+         padded(36 * s.v_step()) + padded(36 * s.m_step()) +
+         (s.bf16 ? padded(36 * s.pair_step(s.in)) + 2 * padded(36 * s.pair_step(s.out)) : 0);
 }
 
 static inline Workspace lay_out(const Conv& s, float* start) {
@@ -36,6 +33,12 @@ static inline Workspace lay_out(const Conv& s, float* start) {
   w.dy = take(s.group * s.grad_size());
   w.v = take(s.winograd ? 36 * s.v_step() : 0);
   w.m = take(s.winograd ? 36 * s.m_step() : 0);
+  w.v_pairs = w.m_rows = w.m_pairs = nullptr;
+  if (s.bf16) {
+    w.v_pairs = reinterpret_cast<Pair*>(take(36 * s.pair_step(s.in)));
+    w.m_rows = reinterpret_cast<Pair*>(take(36 * s.pair_step(s.out)));
+    w.m_pairs = reinterpret_cast<Pair*>(take(36 * s.pair_step(s.out)));
+  }
   std::memset(w.x, 0, s.group * s.image_size() * 4);
   std::memset(w.dy, 0, s.group * s.grad_size() * 4);
   return w;

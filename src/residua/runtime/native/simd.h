@@ -6,6 +6,9 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 constexpr int LANES = 16, WIDE_ROWS = 8, NARROW_ROWS = 16;
@@ -30,11 +33,46 @@ static inline void accumulate(double* sum, vec v) {
 static inline vec positive(vec v) { return v <= 0.0f ? vec{} : v; }
 static inline vec where_positive(vec test, vec v) { return test <= 0.0f ? vec{} : v; }
 
+// Two neighbours of the summed dimension in bf16, the first in the lower half: a matrix of them is a matrix of half the
+// depth, whose products the processor adds two at a time.
+typedef uint32_t Pair __attribute__((may_alias));
+typedef uint32_t pairs __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+
+static inline pairs load(const Pair* p) { return *reinterpret_cast<const pairs*>(p); }
+static inline void store(Pair* p, pairs v) { *reinterpret_cast<pairs*>(p) = v; }
+
+static inline vec add_product(vec sum, float left, vec right) { return sum + left * right; }
+#if defined(__AVX512BF16__)
+static inline vec add_product(vec sum, Pair left, pairs right) {
+  return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(left), (__m512bh)right);
+}
+static inline pairs rounded(vec v) {  // to bf16, in the lower halves
+  return (pairs)_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)v));
+}
+static inline void store_halves(Pair* p, vec v) {  // neighbours in v are pairs
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh((__m512)v));
+}
+#else  // the same numbers by means that every processor has; too slow to be of use
+static inline vec add_product(vec sum, Pair left, pairs right) {
+  const pairs low = right << 16, high = right & 0xffff0000u, both = pairs{} + left;
+  return sum + (vec)(both << 16) * (vec)low + (vec)(both & 0xffff0000u) * (vec)high;
+}
+static inline pairs rounded(vec v) {
+  const pairs bits = (pairs)v;
+  return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+static inline void store_halves(Pair* p, vec v) {
+  const pairs bits = rounded(v);
+  for (int i = 0; i < LANES / 2; ++i) p[i] = bits[2 * i] | bits[2 * i + 1] << 16;
+}
+#endif
+
 // ROWS x (COLUMNS * LANES) block of C (+)= A B with the block held in registers.
 // A[i, k] is a[i * a_row + k * a_k], a_row being 1 if ADJACENT; rows of B and C are contiguous; ADD: to what C holds.
-template <int ROWS, int COLUMNS, bool ADJACENT, bool ADD>
-__attribute__((always_inline)) static inline void product_block(Index depth, const float* a, Index a_row, Index a_k,
-                                                                const float* b, Index b_k, float* c, Index c_row) {
+// Elements of A and B are floats, or pairs.
+template <int ROWS, int COLUMNS, bool ADJACENT, bool ADD, typename Element>
+__attribute__((always_inline)) static inline void product_block(Index depth, const Element* a, Index a_row, Index a_k,
+                                                                const Element* b, Index b_k, float* c, Index c_row) {
   vec sum[ROWS][COLUMNS];
   float* from = c;
 #pragma GCC unroll 32
@@ -42,18 +80,18 @@ __attribute__((always_inline)) static inline void product_block(Index depth, con
 #pragma GCC unroll 4
     for (int j = 0; j < COLUMNS; ++j) sum[i][j] = ADD ? load(from + j * LANES) : vec{};
   // Four rows a pointer: an address reaches 0, 1, 2 and 3 strides from it without arithmetic of its own.
-  const float* quad[(ROWS + 3) / 4];
+  const Element* quad[(ROWS + 3) / 4];
 #pragma GCC unroll 8
   for (int q = 0; q < (ROWS + 3) / 4; ++q) quad[q] = a + 4 * q * (ADJACENT ? 1 : a_row);
   for (Index k = 0; k < depth; ++k, b += b_k) {
-    vec right[COLUMNS];
+    decltype(load(b)) right[COLUMNS];
 #pragma GCC unroll 4
     for (int j = 0; j < COLUMNS; ++j) right[j] = load(b + j * LANES);
 #pragma GCC unroll 32
     for (int i = 0; i < ROWS; ++i) {
-      const float left = ADJACENT ? a[i] : quad[i / 4][i % 4 * a_row];
+      const Element left = ADJACENT ? a[i] : quad[i / 4][i % 4 * a_row];
 #pragma GCC unroll 4
-      for (int j = 0; j < COLUMNS; ++j) sum[i][j] += left * right[j];
+      for (int j = 0; j < COLUMNS; ++j) sum[i][j] = add_product(sum[i][j], left, right[j]);
     }
     a += a_k;
 #pragma GCC unroll 8
@@ -65,9 +103,9 @@ __attribute__((always_inline)) static inline void product_block(Index depth, con
     for (int j = 0; j < COLUMNS; ++j) store(c + j * LANES, sum[i][j]);
 }
 
-template <int ROWS, int COLUMNS, bool ADJACENT, bool ADD>
-static void product_strip(Index rows, Index depth, const float* a, Index a_row, Index a_k, const float* b, Index b_k,
-                          float* c, Index c_row) {
+template <int ROWS, int COLUMNS, bool ADJACENT, bool ADD, typename Element>
+static void product_strip(Index rows, Index depth, const Element* a, Index a_row, Index a_k, const Element* b,
+                          Index b_k, float* c, Index c_row) {
   for (; rows >= ROWS; rows -= ROWS, a += ROWS * a_row, c += ROWS * c_row)
     product_block<ROWS, COLUMNS, ADJACENT, ADD>(depth, a, a_row, a_k, b, b_k, c, c_row);
   if constexpr (ROWS > 1) {
@@ -77,9 +115,9 @@ static void product_strip(Index rows, Index depth, const float* a, Index a_row, 
 }
 
 // C (rows, columns) (+)= A (rows, depth) B (depth, columns); columns is a multiple of LANES.
-template <bool ADJACENT, bool ADD>
-static inline void product(Index rows, Index columns, Index depth, const float* a, Index a_row, Index a_k,
-                           const float* b, Index b_k, float* c, Index c_row) {
+template <bool ADJACENT, bool ADD, typename Element>
+static inline void product(Index rows, Index columns, Index depth, const Element* a, Index a_row, Index a_k,
+                           const Element* b, Index b_k, float* c, Index c_row) {
   Index j = 0;
   for (; j + 2 * LANES <= columns; j += 2 * LANES)
     product_strip<WIDE_ROWS, 2, ADJACENT, ADD>(rows, depth, a, a_row, a_k, b + j, b_k, c + j, c_row);

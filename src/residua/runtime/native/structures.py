@@ -39,6 +39,7 @@ class Chain(Structure):
         ("images", c_int64),
         ("layers", c_int64),
         ("threads", c_int64),
+        ("bf16", c_int64),
         ("layer", POINTER(Layer)),
         ("input", c_void_p),
         ("shortcut_kind", c_int64),

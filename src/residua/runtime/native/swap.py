@@ -28,14 +28,15 @@ class NativeUnit(PostActivationUnit):
         library = _library()
         if library is None or not _serves(self._layers(), self, x):
             return super().forward(x)
-        layers = lenders(self)
+        layers, bf16 = lenders(self), torch.is_autocast_enabled("cpu")
         if self.plain:
-            return fused_chain(library, layers, x, Shortcut(NO_SHORTCUT))
+            return fused_chain(library, layers, x, Shortcut(NO_SHORTCUT), bf16=bf16)
         if self.downsample is None:
-            return fused_chain(library, layers, x, Shortcut(IDENTITY))
+            return fused_chain(library, layers, x, Shortcut(IDENTITY), bf16=bf16)
         if isinstance(self.downsample, PadShortcut) and not _hooked(self.downsample):
-            return fused_chain(library, layers, x, Shortcut(PADDED, self.downsample.stride, self.downsample.before))
-        return fused_chain(library, layers, x, Shortcut(GIVEN), self.downsample(x))
+            padded = Shortcut(PADDED, self.downsample.stride, self.downsample.before)
+            return fused_chain(library, layers, x, padded, bf16=bf16)
+        return fused_chain(library, layers, x, Shortcut(GIVEN), self.downsample(x), bf16=bf16)
 
     def _get_name(self) -> str:
         return PostActivationUnit.__name__
@@ -49,7 +50,7 @@ class NativeNetwork(Network):
         layers = [(self.conv1, self.bn1)]
         if library is None or x.requires_grad or _hooked(self.relu) or not _serves(layers, self, x):
             return super()._activated_stem(x)
-        return fused_chain(library, layers, x, Shortcut(NO_SHORTCUT))
+        return fused_chain(library, layers, x, Shortcut(NO_SHORTCUT), bf16=torch.is_autocast_enabled("cpu"))
 
     def _get_name(self) -> str:
         return Network.__name__
@@ -129,7 +130,9 @@ def _serves(
     """Return whether this call, with what is true now, may be fused."""
     if not module.training or x.dtype != torch.float32 or x.device.type != "cpu" or x.dim() != 4:
         return False
-    if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling() or x.numel() == 0:
+    if torch.is_autocast_enabled("cpu") and not _autocast_is_ours():
+        return False
+    if torch.compiler.is_compiling() or x.numel() == 0:
         return False
     # A batch of one may leave one value a channel, which has no variance: torch's own layer raises the error.
     if type(x) is not Tensor or not torch.is_grad_enabled() or len(x) < 2:
@@ -138,6 +141,16 @@ def _serves(
         if not norm.training or _hooked(conv) or _hooked(norm) or owner(conv).weight.dtype != torch.float32:
             return False
     return True
+
+
+def _autocast_is_ours() -> bool:
+    """Return whether autocast asks for what the kernels have: bf16, on a processor that multiplies it."""
+    library = _library()
+    return (
+        library is not None
+        and bool(library.residua_multiplies_bf16())
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    )
 
 
 def _hooked(module: nn.Module) -> bool:

@@ -16,6 +16,7 @@ from residua._base.signals import StopRequest
 from residua.data.loader import Batch
 from residua.runtime.device import Hardware
 from residua.runtime.distributed.group import ALONE, Group
+from residua.runtime.native import multiplies_bf16
 from residua.runtime.processor import processor
 from residua.training.folder.arithmetic import Arithmetic, KernelsName
 from residua.training.folder.checkpoint import list_checkpoints
@@ -56,8 +57,8 @@ def may_measure(plan: Plan, group: Group = ALONE) -> bool:
 def fastest_step(plan: Plan, stop: StopRequest) -> Arithmetic | None:
     """Measure steps of a run in each arithmetic that it may take, and return the fastest.
 
-    Native and eager kernels, in fp32 and where the processor has such instructions in bf16, take turns on the run's
-    first batches. Where eager kernels win, so does the other memory layout, and where the run is long,
+    Native and eager kernels, each in fp32 and where the processor has such instructions in bf16, take turns on the
+    run's first batches. Where eager kernels win, so does the other memory layout, and where the run is long,
     torch.compile. Networks and optimizers are copies; torch's generators are afterwards as they were.
 
     Returns:
@@ -121,10 +122,12 @@ def _serves(plan: Plan) -> bool:
 
 def _first_candidates(plan: Plan, *, native: bool) -> list[Arithmetic]:
     last = plan.hardware.channels_last
-    candidates = [Arithmetic("eager", False, last, {})]
-    if plan.recipe.precision == "auto" and _BF16_FLAGS & processor().flags:
-        candidates.append(Arithmetic("eager", True, last, {}))
-    return [Arithmetic("native", False, last, {}), *candidates] if native and last else candidates
+    fused = native and last
+    precisions = [False, True] if plan.recipe.precision == "auto" and _BF16_FLAGS & processor().flags else [False]
+    candidates = [
+        Arithmetic("native", bf16, last, {}) for bf16 in precisions if fused and (not bf16 or multiplies_bf16())
+    ]
+    return candidates + [Arithmetic("eager", bf16, last, {}) for bf16 in precisions]
 
 
 def _race(
