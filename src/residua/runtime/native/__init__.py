@@ -13,8 +13,8 @@ def accelerate(model: nn.Module) -> int:
     """Let the stem and the residual units of `model` train with fused kernels where they apply; return how many do.
 
     0 means that nothing changed, and `reason()` returns why. Under autocast to bf16, 3×3 convolutions multiply in bf16
-    where the processor has an instruction for it (`multiplies_bf16`). Whatever the kernels do not serve — evaluation
-    mode, other types and devices, other autocast, hooks on a layer inside — takes the ordinary way, call by call.
+    where the processor has an instruction for it (`multiplies_bf16`). What the kernels do not serve takes the ordinary
+    way, call by call: evaluation mode, other types and devices, other autocast, hooks on a layer inside.
     """
     from residua.runtime.native.swap import swap_in
 
