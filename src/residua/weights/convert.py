@@ -122,15 +122,15 @@ def convert(
 
 
 def _multilabel(
-    path: Path, given: Sequence[float] | float | None, labels: int
+    path: Path, thresholds: Sequence[float] | float | None, labels: int
 ) -> tuple[LabelThresholds | None, str | None]:
     """Return the thresholds where an image may have several labels, and a note where nobody gave them."""
-    if given is None:
+    if thresholds is None:
         config = Statements.beside(path).config
         if config is None or not read_config(config).multilabel:
             return None, None
         return LabelThresholds.even(labels), f"{config.name} states several labels an image; each is given from 50% on."
-    values = tuple(given) if isinstance(given, Sequence) else (given,)
+    values = tuple(thresholds) if isinstance(thresholds, Sequence) else (thresholds,)
     if len(values) not in (1, labels):
         raise InputError(
             f"label_thresholds with {counted(len(values), 'number')} for {counted(labels, 'output')}",

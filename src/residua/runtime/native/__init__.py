@@ -14,7 +14,7 @@ def accelerate(model: nn.Module) -> int:
 
     0 means that nothing changed, and `reason()` returns why. Under autocast to bf16, 3×3 convolutions multiply in bf16
     where the processor has an instruction for it (`multiplies_bf16`). What the kernels do not serve takes the ordinary
-    way, call by call: evaluation mode, other types and devices, other autocast, hooks on a layer inside.
+    way, call by call. That is evaluation mode, other types and devices, other autocast, and hooks on a layer inside.
     """
     from residua.runtime.native.swap import swap_in
 
