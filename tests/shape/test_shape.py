@@ -217,7 +217,7 @@ OPTIONS = {
         "channels_last",
         "compile",
         "engine",
-        "sync_norm",
+        *("sync_norm", "shard"),
         "kernels",
         "image_size",
         "val_fraction",

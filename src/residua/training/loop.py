@@ -172,6 +172,7 @@ def _run(request: Request, group: Group, track: Track, *, progress: bool, profil
             stop.wait()
             try:
                 _fit(trainer, stop, follow, _profiler(trainer) if profile and main else None)
+                trainer.collect()
                 group.shared(lambda: _finish(trainer, stop, follow))
             except Stopped:
                 state = f"after step {trainer.global_step} of {trainer.plan.total_steps}; all is saved"

@@ -29,11 +29,12 @@ Strength = Annotated[float, Span(0, _LARGE)]
 Drop = Annotated[float, Span(0, 1, above=True)]
 WeightsPolicy = Literal["none", "published", "required"]
 
-# What may change between a run and its resumption. On the same kind of device none of it moves a bit of the weights;
-# a different kind, or a different set of images that decode, is noticed when the checkpoint is restored.
+# What may change between a run and its resumption. On the same kind of device none but `shard` moves a bit of the
+# weights; that, a different kind, or a different set of images that decode is noticed when the checkpoint is restored.
 FREE_FIELDS = (
     "name",
     "device",
+    "shard",
     "workers",
     "on_bad",
     "checkpoint_every_steps",
@@ -108,6 +109,8 @@ class Recipe:
         compile: run the network through torch.compile.
         sync_norm: with several processes, batch normalisation takes its statistics over the whole batch; else each
             process over its own images.
+        shard: with several processes, each holds its share of parameters, gradients and optimizer state (FSDP2); else
+            each holds all.
         kernels: that training computes with: "auto", "eager" (torch's own) or "native" (fused, for CPUs). With "auto" a
             long run on a CPU measures them, and of "auto" precision and layout too, on its first batches. Native ones
             multiply in bf16 where `precision` is "bf16", beside "native", or was measured so.
@@ -189,6 +192,7 @@ class Recipe:
     channels_last: Literal["auto", "yes", "no"] = "auto"
     compile: bool = False
     sync_norm: bool = False
+    shard: bool = False
     kernels: Literal["auto", "eager", "native"] = "auto"
     image_size: Annotated[int, Span(0, MOST_PIXELS)] = 0
     begin_size: Annotated[int, Span(0, MOST_PIXELS)] = 0

@@ -26,14 +26,23 @@ class SavedState(TypedDict):
 
 
 def take_state(trainer: Trainer) -> None:
-    """Restore a run that goes on; then the other processes take the state of the first.
+    """Restore a run that goes on; then the other processes take the state of the first, or their share of it.
 
     Raises:
         InputError: as `resume`.
     """
     if trainer.group.main and trainer.plan.request.origin is not None:
         resume(trainer)
-    if trainer.group.count > 1:
+    if trainer.sharded:
+        # Late: torch takes half a second to load what it rests on.
+        from residua.training.distributed.sharding import divide_state
+
+        shards = divide_state(trainer)
+        trainer.display.say(
+            f"Divided between {trainer.group.count} processes: this one holds {shards.held:,} of "
+            f"{shards.parameters:,} parameters, with their gradients and optimizer state"
+        )
+    elif trainer.group.count > 1:
         point = trainer.group.shared(trainer.snapshot)
         if not trainer.group.main:
             restore(trainer, point, State.from_dict(point.state["state"]))
@@ -89,8 +98,9 @@ def refuse_different_images(plan: Plan, then: dict[str, list[int]]) -> None:
 
 def warn_of_different_arithmetic(trainer: Trainer, then: dict[str, Any]) -> None:
     """Warn where device, precision, layout, threads, kernels or torch are not those of the checkpoint."""
-    then = {"processes": 1} | {("kernels" if key == "engine" else key): value for key, value in then.items()}
-    now = {"processes": 1} | trainer.computed_with()
+    alone = {"processes": 1, "sharded": False}
+    then = alone | {("kernels" if key == "engine" else key): value for key, value in then.items()}
+    now = alone | trainer.computed_with()
     changed = [f"{key} {then.get(key)} then, {now[key]} now" for key in now if now[key] != then.get(key)]
     if changed:
         trainer.display.warn(f"the arithmetic differs ({'; '.join(changed)}): the last bits may differ")

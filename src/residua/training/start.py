@@ -7,6 +7,7 @@ from pathlib import Path
 
 from residua._base.errors import InputError
 from residua._base.words import worded
+from residua.specs.preprocess import size_words
 from residua.specs.provenance import Provenance
 from residua.specs.schema import Spec
 from residua.training.folder.checkpoint import list_checkpoints
@@ -90,11 +91,14 @@ def row_of(initial: Initial, network: str) -> PublishedWeights | None:
     return next((row for row in weights_of(network) if row.name == initial.given), None)
 
 
-def sentences(loaded: Provenance, initial: Initial, network: str) -> list[str]:
+def sentences(loaded: Provenance, initial: Initial, network: str, side: int) -> list[str]:
     """Return what a run states first of the weights that it begins with."""
     row = row_of(initial, network)
     published = [worded(f"Published weights: {row}. weights='none' begins with random ones")] if row else []
-    return [f"Begins with {loaded}", *published, *loaded.notes]
+    size = size_words(loaded.preprocess.size)
+    square = f"The weights are for images of {size} pixels; this run trains on squares of {side}"
+    shape = [] if loaded.preprocess.is_square else [square]
+    return [f"Begins with {loaded}", *published, *loaded.notes, *shape]
 
 
 def _published(spec: Spec) -> tuple[PublishedWeights | None, str]:

@@ -194,6 +194,12 @@ class Moment:
     images_per_second: float
     seconds_left: float
 
+    @classmethod
+    def of(cls, state: State, val_top1: float | None, epochs: int, step: int, steps: int) -> Moment:
+        """Return the moment of a state, the rest of the run at its speed so far."""
+        left = (steps - step) * state.seconds / max(1, step)
+        return cls(state.epoch + 1, epochs, step, steps, state.loss, val_top1, state.images_per_second, left)
+
     @property
     def share(self) -> float:
         """The part of the run that is done, a fraction of 1."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from residua._base.console import Display
-from residua._base.files import write_text, writing
-from residua._base.run_files import HISTORY_FILE
 from residua._base.signals import StopRequest
 from residua.data.loader import Batch, Loader
 from residua.data.random import step_seed
@@ -24,7 +22,6 @@ from residua.evaluation.quick_metrics import quick_metrics
 from residua.families.build import build
 from residua.runtime.distributed.batch_norm import synchronise
 from residua.runtime.distributed.group import ALONE, Group
-from residua.specs.preprocess import size_words
 from residua.training.console.outcome import Diverged, verdict
 from residua.training.distributed.gradients import Gradients
 from residua.training.distributed.joint import JointPass
@@ -36,6 +33,7 @@ from residua.training.folder.checkpoint import (
     save_checkpoint,
     save_weights,
 )
+from residua.training.folder.run_folder import write_history
 from residua.training.initial_weights import load_initial
 from residua.training.plan import Plan
 from residua.training.profile import Watch, unwatched
@@ -56,6 +54,9 @@ from residua.training.step.optim import (
     set_learning_rate,
 )
 
+if TYPE_CHECKING:
+    from residua.runtime.distributed.shards import Shards
+
 _SAVING_SHARE = 0.05  # at most this share of the time goes into checkpoints at the ends of epochs
 
 
@@ -75,14 +76,19 @@ class Trainer:
         self.balance = balance_for(recipe, plan.train, hardware.device)
         self.frozen = frozen(plan.spec, recipe.freeze)
         self.frozen.apply(self.model)
+        self.sharded = recipe.shard and group.count > 1
+        self.shards: Shards | None = None
         synced = recipe.sync_norm and group.count > 1 and synchronise(self.model)
-        self.kernels, self.hardware = choose_kernels(self.model, recipe, hardware, plan.arithmetic)
-        self.gradients = Gradients(self.model, group, average_statistics=not synced)
+        self.kernels, self.hardware = choose_kernels(
+            self.model, recipe, hardware, plan.arithmetic, sharded=self.sharded
+        )
+        self.gradients = Gradients(self.model, group, average_statistics=not synced, sharded=self.sharded)
         compiles = recipe.compile or self.kernels.name == "compiled"
         self._forward = compiled_steps(self.model) if compiles else self.model
         self.optimizer = build_optimizer(self.model, recipe)
         self.average = Average(self.model, recipe.ema_decay) if recipe.ema_decay else None
         self.best: dict[str, Tensor] = {}
+        self._final: dict[str, Tensor] = {}
         self.watch: Watch = unwatched
         self._losses = LossReader(hardware.device)
         self._clock = self._saved_at = time.perf_counter()
@@ -100,11 +106,8 @@ class Trainer:
         if initial is None:
             return
         loaded = load_initial(initial, self.model, self.plan.dataset.classes)
-        for sentence in sentences(loaded, initial, self.plan.spec.name):
+        for sentence in sentences(loaded, initial, self.plan.spec.name, self.plan.preprocess.side):
             self.display.say(sentence)
-        if not loaded.preprocess.is_square:
-            size, side = size_words(loaded.preprocess.size), self.plan.preprocess.side
-            self.display.say(f"The weights are for images of {size} pixels; this run trains on squares of {side}")
         if self.average:
             self.average = Average(self.model, self.plan.recipe.ema_decay)
 
@@ -164,7 +167,7 @@ class Trainer:
         with self.watch("update"):
             total = self.gradients.finish(total)
             if recipe.clip_norm:
-                nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
+                self.gradients.clip(self.model.parameters(), recipe.clip_norm)
             self.optimizer.step()
             if self.average:
                 self.average.update(number)
@@ -215,8 +218,8 @@ class Trainer:
         if improved:
             self.best = {name: value.clone() for name, value in self.weights().items()}
         # Before the epoch ends: a run that is killed in between writes the same file again.
-        if self.plan.recipe.keep == "every" and self.group.main:
-            save_weights(epoch_path(self.plan.checkpoints, self.state.epoch + 1), self.weights())
+        if self.plan.recipe.keep == "every" and (whole := self._wholes(self.weights())):
+            save_weights(epoch_path(self.plan.checkpoints, self.state.epoch + 1), whole)
         moved = verdict(before, metrics[by], improved, MEASURES[by]) if metrics else ""
         self._book(training=False)
         moment = self.moment(metrics[shown] if metrics else None)
@@ -228,10 +231,12 @@ class Trainer:
     def _measure(self, stop: StopRequest, loader: Loader | None = None) -> dict[str, float | int]:
         loader = loader or self.plan.val
         assert loader is not None
-        with self.average.applied() if self.average else nullcontext():
+        # Of divided weights a whole copy is measured, so that no process waits for the batches of another.
+        network = self.shards.network(self.plan.spec, self.weights(), self.hardware) if self.shards else self.model
+        with self.average.applied() if self.average and not self.shards else nullcontext():
             try:
                 return quick_metrics(
-                    self.model,
+                    network,
                     JointPass(loader, stop, self.group),
                     autocast=torch.bfloat16 if self.hardware.bf16 else None,
                     multilabel=self.multilabel,
@@ -243,27 +248,30 @@ class Trainer:
             finally:
                 self.frozen.hold(self.model)
 
+    def collect(self) -> None:
+        """Give the first process all weights as wholes, for the end of the run. All processes call it."""
+        if self.shards:
+            self.best, self._final = self._wholes(self.best), self._wholes(self.weights())
+
+    def _wholes(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return tensors as wholes in the first process, {} in the others; divided ones come to the CPU."""
+        if self.shards:
+            return self.shards.gathered(tensors, keep=self.group.main, on=torch.device("cpu"))
+        return tensors if self.group.main else {}
+
     def weights(self) -> dict[str, Tensor]:
         """Return the weights as they stand: the average where there is one."""
+        if self._final:
+            return self._final
         if self.average:
             return self.average.tensors
         return {name: value.detach() for name, value in self.model.state_dict().items()}
 
     def moment(self, val_top1: float | None = None) -> Moment:
         """Return where the run stands, for the display."""
-        state, plan, step = self.state, self.plan, self.global_step
-        if val_top1 is None and state.history:
-            val_top1 = state.history[-1].get(f"val_{BY_RANK}" if self.multilabel else "val_top1")
-        return Moment(
-            epoch=state.epoch + 1,
-            epochs=plan.recipe.epochs,
-            step=step,
-            steps=plan.total_steps,
-            loss=state.loss,
-            val_top1=val_top1,
-            images_per_second=state.images_per_second,
-            seconds_left=(plan.total_steps - step) * state.seconds / max(1, step),
-        )
+        if val_top1 is None and self.state.history:
+            val_top1 = self.state.history[-1].get(f"val_{BY_RANK}" if self.multilabel else "val_top1")
+        return Moment.of(self.state, val_top1, self.plan.recipe.epochs, self.global_step, self.plan.total_steps)
 
     def checkpoint_due(self) -> bool:
         """Return whether the recipe's rules (steps, minutes) ask for a checkpoint after this step."""
@@ -285,10 +293,10 @@ class Trainer:
             InputError: the disk is full or refuses.
         """
         self.read_losses()
-        if not self.group.main:
-            return
         started = time.perf_counter()
         point = self.snapshot()
+        if not self.group.main:
+            return
         if not all_finite(point.tensors):
             raise self.diverged(f"a weight is NaN or infinite after step {self.global_step}", self.global_step - 1)
         save_checkpoint(self.plan.checkpoints, point, keep=self.plan.recipe.keep_checkpoints)
@@ -297,34 +305,31 @@ class Trainer:
         self._book(training=False)
 
     def snapshot(self) -> Checkpoint:
-        """Return what a checkpoint holds; its tensors are the live ones."""
+        """Return what a checkpoint holds; its tensors are the live ones, or wholes where those are divided."""
         parts = {
             "model": self.model.state_dict(),
             "optimizer": optimizer_tensors(self.optimizer),
             "best": self.best,
+            "average": self.average.tensors if self.average else {},
         }
-        if self.average:
-            parts["average"] = self.average.tensors
         tensors = {f"{part}.{name}": value for part, named in parts.items() for name, value in named.items()}
         state = {
             "state": dataclasses.asdict(self.state),
             "computed_with": self.computed_with(),
             "left_out": self.plan.left_out,
         }
-        return Checkpoint(self.global_step, tensors, state)
+        return Checkpoint(self.global_step, self._wholes(tensors) if self.shards else tensors, state)
 
     def computed_with(self) -> dict[str, object]:
         """Return what decides the last bits of the result besides the plan."""
         processes = {"processes": self.group.count} if self.group.count > 1 else {}
+        processes |= {"sharded": True} if self.sharded else {}
         return {**self.hardware.to_dict(), "kernels": self.kernels.name, "torch": torch.__version__, **processes}
 
     def write_history(self) -> None:
         """Write history.jsonl as the state has it: lines from after a checkpoint are cut off again."""
-        if not self.group.main:
-            return
-        path = self.plan.folder / HISTORY_FILE
-        with writing(path):
-            write_text(path, "".join(json.dumps(line) + "\n" for line in self.state.history))
+        if self.group.main:
+            write_history(self.plan.folder, self.state.history)
 
     def diverged(self, what: str, step: int) -> Diverged:
         """Return the error that states what happened, at which learning rate, and what to try."""

@@ -12,9 +12,10 @@ from torch import nn
 
 from residua.layers.inception import ShiftBatchNorm2d
 from residua.runtime.distributed.batch_norm import SyncedBatchNorm2d, synchronise
+from training.distributed.processes import PRELOADED
 
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["residua.training.loop", "residua.evaluation.report.page"])
+_SERVER.set_forkserver_preload(PRELOADED)
 SLICES = (slice(0, 5), slice(5, 7))
 
 

@@ -31,3 +31,12 @@ def loose(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("loose") / "run"
     assert processes.codes(processes.start(folder, 2, checkpoint_every_steps=1)) == [0, 0]
     return folder
+
+
+@pytest.fixture(scope="session")
+def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of `two`, of which each process holds a share of the parameters."""
+    folder = tmp_path_factory.mktemp("sharded") / "run"
+    exits = processes.codes(processes.start(folder, 2, sync_norm=True, shard=True))
+    assert exits == [0, 0], processes.output(folder, 0) + processes.output(folder, 1)
+    return folder

@@ -29,8 +29,13 @@ SMALL: dict[str, Any] = {
     "clip_norm": 1.0,
     "measure_train": 50,
 }
+PRELOADED = [
+    *("residua.training.loop", "residua.evaluation.report.page", "residua.runtime.distributed.shards"),
+    "torch._dynamo",  # which optimizers import at their first step
+]
+"""Modules that take seconds to import: once for the processes of all tests."""
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["residua.training.loop", "residua.evaluation.report.page"])
+_SERVER.set_forkserver_preload(PRELOADED)
 
 
 def free_port() -> int:

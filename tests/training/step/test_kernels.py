@@ -12,6 +12,7 @@ from residua.families.build import build
 from residua.runtime import device as hardware
 from residua.runtime.device import Hardware, choose_hardware
 from residua.specs.catalog import get_spec
+from residua.training.folder.arithmetic import Arithmetic
 from residua.training.recipe import Recipe
 from residua.training.step import kernels
 from residua.training.step.kernels import choose_kernels
@@ -68,6 +69,17 @@ def test_the_native_kernels_are_refused_with_the_cause(served: dict[str, int]) -
     with pytest.raises(InputError, match="channels last"):
         choose(Recipe(kernels="native"), dataclasses.replace(BF16, channels_last=False))
     assert "no C++ compiler" in choose(Recipe(), BF16)[1]
+
+
+def test_divided_parameters_are_left_to_torchs_own(served: dict[str, int]) -> None:
+    network = build(get_spec("cifar_resnet8"))
+    for measured in (None, Arithmetic("native", False, True, {}), Arithmetic("compiled", True, True, {})):
+        choice, now = choose_kernels(network, Recipe(), BF16, measured, sharded=True)
+        assert choice.name == "eager"
+        assert "divided between the processes" in choice.reason
+        assert now.bf16 == (measured is None or measured.bf16)
+    with pytest.raises(InputError, match="divided between the processes"):
+        choose_kernels(network, Recipe(kernels="native"), BF16, sharded=True)
 
 
 def test_channels_last_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from residua.specs.catalog import get_spec
 from residua.training.loop import train
 from residua.training.recipe import Recipe
 from residua.training.trials import batch_size, memory
-from residua.training.trials.batch_size import find_batch_size, step_bytes
+from residua.training.trials.batch_size import find_batch_size, step_memory
 
 SPEC = get_spec("cifar_resnet8")
 RECIPE = Recipe(image_size=32, kernels="eager", device="cpu")
@@ -27,8 +27,8 @@ def test_memory_limits_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_size, "free_memory", lambda device: free)
     found = find_batch_size(SPEC, RECIPE, 2600)
     assert found.limit == "memory"
-    assert found.bytes == step_bytes(SPEC, RECIPE, found.batch_size)
-    assert found.bytes <= 0.8 * free < step_bytes(SPEC, RECIPE, 2 * found.batch_size)
+    assert found.bytes == step_memory(SPEC, RECIPE, found.batch_size).peak
+    assert found.bytes <= 0.8 * free < step_memory(SPEC, RECIPE, 2 * found.batch_size).peak
     assert "as one step has confirmed; twice as many would not fit" in found.sentence
 
 

@@ -28,6 +28,7 @@ def test_it_states_network_shapes_and_memory(outcome: DryRun) -> None:
     assert outcome.batch == (64, 3, 16, 16)
     assert outcome.shapes["layer3"] == (64, 64, 4, 4)
     assert outcome.memory_bytes > 4 * 75_290 * 3
+    assert outcome.divisible_bytes == 4 * 75_290 * 3  # weights, gradients, momentum
     assert outcome.computed_with["kernels"] == "eager"
 
 
@@ -58,6 +59,7 @@ def test_the_command_writes_the_picture_and_nothing_else(
     assert main(words) == 0
     printed = capsys.readouterr().out
     assert "layer3  16 × 64 × 4 × 4" in printed
+    assert "--shard divides parameters, gradients and optimizer state, 0.9 MB, by the number of processes" in printed
     assert "for the run" in printed
 
 

@@ -21,6 +21,10 @@ def print_dry_run(outcome: DryRun) -> None:
     print_table(("stage", "output"), rows)
     free = "" if outcome.free_bytes is None else f"; {outcome.free_bytes / 1e9:,.1f} GB are free"
     say(f"memory of a step, by the model: {outcome.memory_bytes / 1e6:,.0f} MB{free}")
+    say(
+        f"it counts one process; --shard divides parameters, gradients and optimizer state, "
+        f"{outcome.divisible_bytes / 1e6:,.1f} MB, by the number of processes"
+    )
     say(f"{counted(outcome.epochs, 'epoch')} of {counted(outcome.steps_per_epoch, 'step')}, {outcome.steps:,} in all")
     if outcome.rate_search is not None:
         say(outcome.rate_search.sentence)

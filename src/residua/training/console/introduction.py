@@ -37,6 +37,8 @@ def introduce(trainer: Trainer) -> None:
         f"Recipe {plan.recipe.name}: {counted(plan.recipe.epochs, 'epoch')}, "
         f"{counted(plan.total_steps, 'step')} of {_images(plan)}"
     )
+    if plan.recipe.shard and not trainer.sharded:
+        say("Sharding divides nothing: this run has one process")
     for note in plan.request.notes:
         say(worded(note))
     if plan.recipe.keep == "every":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.distributed as dist
@@ -26,10 +26,14 @@ class Gradients:
         model: in training mode, with what stands still already taken out.
         group: with one process, nothing is added.
         average_statistics: False where all processes compute the same ones.
+        sharded: whether each process will hold a part of the parameters. Then the backward pass adds their gradients
+            itself, and here loss and statistics alone are added.
     """
 
-    def __init__(self, model: nn.Module, group: Group, *, average_statistics: bool = True) -> None:
-        self._group = group
+    def __init__(
+        self, model: nn.Module, group: Group, *, average_statistics: bool = True, sharded: bool = False
+    ) -> None:
+        self._group, self._sharded = group, sharded
         self._buckets: list[_Bucket] = []
         self._statistics: list[Tensor] = []
         self._armed, self._sent, self._head = False, 0, torch.zeros(0)
@@ -37,7 +41,7 @@ class Gradients:
         self._share = 1.0
         if group.count == 1:
             return
-        parameters = [each for each in reversed(list(model.parameters())) if each.requires_grad]
+        parameters = [each for each in reversed(list(model.parameters())) if each.requires_grad and not sharded]
         for part in _parts(parameters):
             bucket = _Bucket(part)
             self._buckets.append(bucket)
@@ -77,6 +81,18 @@ class Gradients:
             each.copy_(self._head[start : start + each.numel()].view_as(each))
             start += each.numel()
         return self._head[0].clone()
+
+    def clip(self, parameters: Iterable[Tensor], limit: float) -> None:
+        """Scale the gradients so that the norm of all together is at most `limit`."""
+        parameters = list(parameters)
+        if not self._sharded:
+            nn.utils.clip_grad_norm_(parameters, limit)
+            return
+        parts = [each.grad.to_local() for each in parameters if each.grad is not None]  # type: ignore[attr-defined]
+        square = torch.stack(torch._foreach_norm(parts, dtype=torch.float64)).square().sum()
+        dist.all_reduce(square)
+        # As torch does: the small number keeps a gradient of 0 from dividing by it.
+        torch._foreach_mul_(parts, (limit / (square.sqrt() + 1e-6)).clamp(max=1.0))
 
     def _arrived(self, bucket: _Bucket, index: int, parameter: Tensor) -> None:
         if self._armed:

@@ -12,6 +12,7 @@ from residua.data.loader import Loader
 from residua.data.shards.part import Part
 from residua.runtime.distributed.group import Group
 from residua.training.plan import Plan
+from residua.training.recipe import Recipe
 
 
 class JointPass:
@@ -72,6 +73,28 @@ def divide(plan: Plan, group: Group) -> None:
     for loader in (plan.train, plan.val, plan.sample):
         if loader is not None:
             loader.part = Part(group.rank, group.count)
+
+
+def refuse_shards(recipe: Recipe, group: Group) -> None:
+    """Refuse what cannot work on parameters that are divided between the processes.
+
+    Raises:
+        InputError: names the field.
+    """
+    if group.count == 1 or not recipe.shard:
+        return
+    if recipe.optimizer == "muon":
+        raise InputError(
+            f"optimizer='muon' with shard=True in {group.count} processes",
+            "an optimizer that takes each weight by itself: Muon needs whole matrices",
+            "Use optimizer='sgd', or shard=False",
+        )
+    if recipe.compile:
+        raise InputError(
+            f"compile=True with shard=True in {group.count} processes",
+            "torch's own kernels: compiled ones read whole parameters",
+            "Use compile=False, or shard=False",
+        )
 
 
 def refuse_trials(trials: tuple[str, ...], group: Group) -> None:

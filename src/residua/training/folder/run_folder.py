@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -11,7 +11,7 @@ from typing import Any, NotRequired, TypedDict
 from residua._base.errors import Damaged, InputError
 from residua._base.files import write_text, writing
 from residua._base.json_file import read_json
-from residua._base.run_files import CHECKPOINTS, IMAGE_DIGESTS, ORIGIN, RUN_FILES
+from residua._base.run_files import CHECKPOINTS, HISTORY_FILE, IMAGE_DIGESTS, ORIGIN, RUN_FILES
 from residua.data.tables.label_table import LabelTable, table_of
 from residua.specs.schema import Spec
 from residua.training.folder.arithmetic import Arithmetic, ArithmeticRecord
@@ -166,3 +166,14 @@ def read_origin(folder: Path) -> RunRecord | None:
         raise Damaged(path, f"it lacks `recipe.{error.args[0]}`") from None
     except InputError as error:
         raise Damaged(path, f"it holds {error.given}") from None
+
+
+def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Write history.jsonl, a line per epoch.
+
+    Raises:
+        InputError: the disk is full or refuses.
+    """
+    path = folder / HISTORY_FILE
+    with writing(path):
+        write_text(path, "".join(json.dumps(line) + "\n" for line in history))

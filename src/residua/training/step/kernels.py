@@ -29,7 +29,12 @@ class Kernels:
 
 
 def choose_kernels(
-    model: nn.Module, recipe: Recipe, hardware: Hardware, measured: Arithmetic | None = None
+    model: nn.Module,
+    recipe: Recipe,
+    hardware: Hardware,
+    measured: Arithmetic | None = None,
+    *,
+    sharded: bool = False,
 ) -> tuple[Kernels, Hardware]:
     """Put the fused kernels into `model` where they apply; return the choice, and the hardware's, which it may change.
 
@@ -38,6 +43,7 @@ def choose_kernels(
         recipe: has the fields that a user may have set.
         hardware: chosen by rules.
         measured: what a measurement has chosen for a CPU; None for the rules.
+        sharded: whether each process will hold a part of the parameters; then torch's own kernels alone can be used.
 
     Raises:
         InputError: the recipe insists on the native kernels, and nothing can be accelerated.
@@ -46,12 +52,14 @@ def choose_kernels(
         return Kernels("eager", "set by the recipe"), hardware
     if measured is not None and hardware.device.type == "cpu":
         settled = dataclasses.replace(hardware, bf16=measured.bf16, reason="measured")
+        if sharded:
+            return Kernels("eager", "the parameters are divided between the processes"), settled
         if measured.kernels != "native":
             return Kernels(measured.kernels, "measured"), settled
         # A run that goes on where the kernels cannot be built goes by the rules, and warns of it.
         if served := accelerate(model):
             return Kernels("native", f"measured; they serve {served} parts of the network"), settled
-    obstacle = _obstacle(model, recipe, hardware)
+    obstacle = _obstacle(model, recipe, hardware, sharded=sharded)
     served = 0 if obstacle else accelerate(model)
     if not obstacle and not served:
         obstacle = reason() or f"no layer of {_name(model)} is of a kind and width that they serve"
@@ -84,11 +92,13 @@ def compiled_steps(model: nn.Module) -> Callable[[Tensor], Any]:
     )
 
 
-def _obstacle(model: nn.Module, recipe: Recipe, hardware: Hardware) -> str:
+def _obstacle(model: nn.Module, recipe: Recipe, hardware: Hardware, *, sharded: bool) -> str:
     if hardware.device.type != "cpu":
         return "they are for CPUs"
     if recipe.compile:
         return "the network is compiled"
+    if sharded:
+        return "they read whole parameters, which are divided between the processes"
     if any(isinstance(module, SyncedBatchNorm2d) for module in model.modules()):
         return "they do not normalise over several processes"
     if not hardware.channels_last:

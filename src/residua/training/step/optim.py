@@ -37,19 +37,21 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> Groups:
     return [{"params": group, "weight_decay": decay, "scale": scale} for (scale, decay), group in groups.items()]
 
 
-def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the recipe's optimizer over the model's trainable parameters."""
+def build_optimizer(model: nn.Module, recipe: Recipe, *, sharded: bool = False) -> torch.optim.Optimizer:
+    """Return the recipe's optimizer over the model's trainable parameters; `sharded`: each process has part of them."""
     groups = parameter_groups(model, recipe)
-    # One kernel for all parameters; a loop over them costs as much as a small network's forward pass.
-    fused = all(p.device.type in ("cpu", "cuda") for p in model.parameters())
+    # One kernel for all parameters; a loop over them costs as much as a small network's forward pass. torch has no
+    # fused SGD of divided tensors.
+    fused = not sharded and all(p.device.type in ("cpu", "cuda") for p in model.parameters())
+    form = {"foreach": True} if sharded else {"fused": fused}
 
     def plain(kind: str, groups: Groups) -> torch.optim.Optimizer:
         if kind == "sgd":
             return torch.optim.SGD(
-                groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused
+                groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov, **form
             )
         adam = torch.optim.AdamW if kind == "adamw" else torch.optim.Adam
-        return adam(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), eps=recipe.epsilon, fused=fused)
+        return adam(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), eps=recipe.epsilon, **form)
 
     if recipe.optimizer != "muon":
         return plain(recipe.optimizer, groups)
@@ -157,13 +159,13 @@ class Average:
         self.tensors = {name: value.clone() for name, value in self._live.items()}
         self._moving = [name for name, value in self._live.items() if value.is_floating_point()]
         self._counts = [name for name in self._live if name not in self._moving]
+        self._averages, self._values = self._parts(self.tensors), self._parts(self._live)
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move towards the network's state after optimizer step `step`, counted from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        averages = [self.tensors[name] for name in self._moving]
-        torch._foreach_lerp_(averages, [self._live[name] for name in self._moving], 1 - decay)
+        torch._foreach_lerp_(self._averages, self._values, 1 - decay)
         for name in self._counts:
             self.tensors[name].copy_(self._live[name])
 
@@ -182,6 +184,11 @@ class Average:
         """Put back what `tensors` held."""
         for name, value in tensors.items():
             self.tensors[name].copy_(value)
+
+    def _parts(self, tensors: Mapping[str, Tensor]) -> list[Tensor]:
+        """Return what moves of `tensors`; of those that are divided, this process's part."""
+        values = [tensors[name] for name in self._moving]
+        return [value.to_local() if hasattr(value, "to_local") else value for value in values]
 
     @torch.no_grad()
     def _load(self, tensors: Mapping[str, Tensor]) -> None:

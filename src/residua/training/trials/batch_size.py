@@ -9,7 +9,7 @@ import torch
 
 from residua._base.errors import InputError
 from residua.anatomy.inspect import inspect
-from residua.anatomy.memory import OptimizerName
+from residua.anatomy.memory import OptimizerName, TrainingMemory
 from residua.families.build import build, outline
 from residua.runtime.device import choose_hardware
 from residua.specs.schema import Spec
@@ -75,7 +75,7 @@ def find_batch_size(spec: Spec, recipe: Recipe, images: int) -> BatchSearch:
     most = max(_SMALLEST, images // (LEAST_STEPS * recipe.accumulate_steps))
     size, limit = 1 << (most.bit_length() - 1), "steps"
     while size >= _SMALLEST:
-        needed = step_bytes(spec, recipe, size)
+        needed = step_memory(spec, recipe, size).peak
         if (free is None or needed <= _SHARE * free) and _confirmed(spec, recipe, size):
             return BatchSearch(size, needed, free, limit)
         size, limit = size // 2, "memory"
@@ -86,11 +86,11 @@ def find_batch_size(spec: Spec, recipe: Recipe, images: int) -> BatchSearch:
     )
 
 
-def step_bytes(spec: Spec, recipe: Recipe, batch_size: int) -> int:
-    """Return the bytes that a training step takes at its peak, by the memory model (fp32, torch's own kernels)."""
+def step_memory(spec: Spec, recipe: Recipe, batch_size: int) -> TrainingMemory:
+    """Return what a training step takes in one process, by the memory model (fp32, torch's own kernels)."""
     optimizer: OptimizerName = "sgd" if recipe.optimizer == "sgd" else "adam"
     shape = (spec.in_channels, recipe.image_size, recipe.image_size)
-    return inspect(spec, shape, batch=batch_size, optimizer=optimizer).training.peak
+    return inspect(spec, shape, batch=batch_size, optimizer=optimizer).training
 
 
 def _confirmed(spec: Spec, recipe: Recipe, batch_size: int) -> bool:

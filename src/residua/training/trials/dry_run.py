@@ -22,7 +22,7 @@ from residua.training.plan import Plan
 from residua.training.recipe import Recipe
 from residua.training.request import ask
 from residua.training.trainer import Trainer
-from residua.training.trials.batch_size import step_bytes
+from residua.training.trials.batch_size import step_memory
 from residua.training.trials.find_rate import RateSearch
 from residua.training.trials.memory import free_memory
 from residua.training.trials.settle import settled_plan
@@ -42,7 +42,8 @@ class DryRun:
         classes: names.
         batch: (B, 3, H, W) of a training step's images.
         shapes: by stage, (B, …) of what it returns.
-        memory_bytes: of a training step at its peak, by the memory model.
+        memory_bytes: of a training step at its peak, by the memory model, in one process that holds everything.
+        divisible_bytes: of parameters, gradients and optimizer state, which `shard` divides by the number of processes.
         free_bytes: that are free now; None where that is not known.
         epochs: of the run.
         steps: optimizer steps of the run.
@@ -67,6 +68,7 @@ class DryRun:
     batch: tuple[int, ...]
     shapes: dict[str, tuple[int, ...]]
     memory_bytes: int
+    divisible_bytes: int
     free_bytes: int | None
     epochs: int
     steps: int
@@ -162,6 +164,7 @@ def _outcome(
     recipe, size = plan.recipe, plan.recipe.image_size
     anatomy = inspect(plan.spec, (plan.spec.in_channels, size, size), batch=recipe.batch_size)
     images = {name: len(split) for name, split in plan.dataset.splits.items()}
+    memory = step_memory(plan.spec, recipe, recipe.batch_size)
     per_image = _seconds_to_judge(trainer)
     validation = per_image * images.get(recipe.validate_on, 0)
     per_epoch = plan.steps_per_epoch * per_step + validation
@@ -174,7 +177,8 @@ def _outcome(
         classes=tuple(plan.dataset.classes),
         batch=(recipe.batch_size, 3, size, size),
         shapes={stage.name: (recipe.batch_size, *stage.output) for stage in anatomy.stages},
-        memory_bytes=step_bytes(plan.spec, recipe, recipe.batch_size),
+        memory_bytes=memory.peak,
+        divisible_bytes=memory.parameters + memory.gradients + memory.optimizer_state,
         free_bytes=free_memory(plan.hardware.device),
         epochs=recipe.epochs,
         steps=plan.total_steps,

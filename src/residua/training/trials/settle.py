@@ -9,7 +9,7 @@ from residua._base.console import Display
 from residua._base.signals import StopRequest
 from residua.families.build import spec_of
 from residua.runtime.distributed.group import ALONE, Group
-from residua.training.distributed.joint import divide, refuse_trials
+from residua.training.distributed.joint import divide, refuse_shards, refuse_trials
 from residua.training.plan import Plan, open_data, open_plan
 from residua.training.recipe_file import RecipePair
 from residua.training.request import Request
@@ -33,6 +33,7 @@ def settled_plan(
         InputError: as `open_plan`, or no batch fits.
     """
     refuse_trials(request.trials, group)
+    refuse_shards(request.recipes.large, group)
     if "batch_size" in request.trials:
         dataset = open_data(request)
         images = len(dataset.splits["train"])
