@@ -17,7 +17,7 @@ from residua.data.open import open_dataset
 from residua.grids.jobs import Job
 from residua.grids.worker import work
 from residua.inference.predict import predict
-from residua.sweeps import run_sweep
+from residua.sweeps import launch, run_sweep
 from residua.sweeps.outcome import Sweep
 from residua.weights.ensemble import open_ensemble
 from residua.weights.open import load
@@ -35,7 +35,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
 
     folder = tmp_path_factory.mktemp("best") / "a"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_sweep, "run_jobs", run_jobs)
+        patch.setattr(launch, "run_jobs", run_jobs)
         return run_sweep.sweep("digits", "cifar_resnet8", folder, seeds=2, grid=GRID, ensemble=3, progress=False)
 
 

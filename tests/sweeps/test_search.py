@@ -13,7 +13,7 @@ from residua._base.errors import InputError
 from residua.cli.app import main
 from residua.grids.jobs import Job
 from residua.grids.worker import work
-from residua.sweeps import run_sweep
+from residua.sweeps import launch, run_sweep
 from residua.sweeps.halving import kept, shortened
 from residua.sweeps.outcome import Sweep
 from residua.sweeps.search import SEED
@@ -50,7 +50,7 @@ def here(stop_after: int = -1) -> Any:
 
 def searched(folder: Path, stop_after: int = -1, trials: int = 4) -> Sweep:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_sweep, "run_jobs", here(stop_after))
+        patch.setattr(launch, "run_jobs", here(stop_after))
         return run_sweep.sweep(
             "digits",
             "cifar_resnet8",
@@ -125,7 +125,7 @@ def test_the_same_command_trains_nothing_and_more_trials_join(
         asked.append([job.recipe.seed for job in jobs])
         return {job.name: "exit code 9" for job in jobs}
 
-    monkeypatch.setattr(run_sweep, "run_jobs", run_jobs)
+    monkeypatch.setattr(launch, "run_jobs", run_jobs)
     assert main([*WORDS, "--out", str(whole.folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == whole.to_dict()
     assert not any(asked)

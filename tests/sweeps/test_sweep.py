@@ -14,7 +14,7 @@ from residua._base.errors import InputError
 from residua.cli.app import main
 from residua.grids.jobs import Job
 from residua.grids.worker import work
-from residua.sweeps import run_sweep
+from residua.sweeps import launch, run_sweep
 from residua.sweeps.outcome import Sweep, mean_over, ranked
 from residua.sweeps.plan import SweepPlan
 from residua.sweeps.space import cells_of, read_grid
@@ -36,7 +36,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sweep]:
     folder = tmp_path_factory.mktemp("sweeps") / "a"
     grid = read_grid(["lr=0.02", "0.1", *FIXED])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_sweep, "run_jobs", run_jobs)
+        patch.setattr(launch, "run_jobs", run_jobs)
         return folder, run_sweep.sweep("digits", "cifar_resnet8", folder, seeds=2, grid=grid, progress=False)
 
 
@@ -79,7 +79,7 @@ def test_the_same_command_goes_on_and_seeds_join(
         asked.append([job.name for job in jobs])
         return {job.name: "exit code 9" for job in jobs}
 
-    monkeypatch.setattr(run_sweep, "run_jobs", run_jobs)
+    monkeypatch.setattr(launch, "run_jobs", run_jobs)
     assert main([*WORDS, "--seeds", "2", "--out", str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == outcome.to_dict()
     assert asked == [[]], "all are done"
@@ -179,7 +179,7 @@ def test_joining_cells_keep_the_jobs_and_are_judged_by_their_own_images(
         counts.append([member.val_count for member in plan.members])
         return Sweep(plan.folder, "digits", seeds, (), {}, ())
 
-    monkeypatch.setattr(run_sweep, "run_jobs", run_jobs)
+    monkeypatch.setattr(launch, "run_jobs", run_jobs)
     monkeypatch.setattr(run_sweep, "_outcome", outcome)
 
     def swept_over(*fractions: str, jobs: int | None = None) -> None:

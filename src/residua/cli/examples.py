@@ -56,6 +56,7 @@ EXAMPLES = {
         "residua sweep digits --model cifar_resnet8,cifar_resnet20 --seeds 5 --grid lr=0.05,0.1 --out runs/sweep",
         "residua sweep PHOTOS --model resnet18 --grid lr=0.01,0.03 --grid epochs=20 --out runs/rates",
         "residua sweep PHOTOS --model resnet18 --search optuna --trials 12 --grid lr=0.003:0.3:log --out runs/search",
+        "residua sweep /shared/PHOTOS --model resnet18 --launcher ray --address 10.0.0.1:6379 --out /shared/sweep",
     ),
     "track": ("residua track replay runs/a --to wandb", "residua track replay runs/a --to mlflow,tensorboard --json"),
     "evaluate": (

@@ -16,9 +16,9 @@ from residua._base.words import agree, counted, some
 from residua.data.corrections import Corrections, correct
 from residua.data.dataset import EMBEDDED, Dataset
 from residua.data.parquet.open import are_parquet, open_parquet
+from residua.data.parquet.remote import open_remote
 from residua.data.shards.files import are_shards
 from residua.data.shards.open import open_shards
-from residua.data.shards.remote import open_remote
 from residua.data.sources.cifar import open_cifar
 from residua.data.sources.digits import open_digits
 from residua.data.sources.folders import open_folder

@@ -9,19 +9,28 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from residua._base.run_files import HISTORY_FILE
 from residua._base.subprocesses import processors, python_module
-from residua._base.words import clock
-from residua.grids.jobs import Job
+from residua.grids.account import Account
+
+if TYPE_CHECKING:
+    from residua.grids.jobs import Job
 
 _POLL_SECONDS = 0.1  # a run takes seconds at least
-_REPORT_SECONDS = 30.0  # as often as a bar is written where there is no terminal
 
 
 @dataclass
-class _Worker:
-    job: Job
+class Worker:
+    """A job in a process of its own.
+
+    Attributes:
+        process: whose standard input it watches: it saves itself and ends when that is closed.
+        log: what it prints, appended.
+        begins: where its own lines begin in the log, bytes.
+        started: on the monotonic clock, seconds.
+    """
+
     process: subprocess.Popen[str]
     log: Path
     begins: int
@@ -33,6 +42,19 @@ class _Worker:
         if self.process.stdin is not None:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, "" where it did not."""
+        code = self.process.returncode
+        if not code:
+            return ""
+        with self.log.open("rb") as stream:
+            stream.seek(self.begins)  # what stands before is of an earlier attempt
+            lines = stream.read().decode("utf-8", errors="replace").strip().splitlines()
+        ended = f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        # A traceback's last line is its error; errors of ours are one paragraph.
+        return f"{lines[-1]} ({ended}; see {self.log})" if lines else f"{ended}; see {self.log}"
 
 
 def run_jobs(
@@ -54,37 +76,25 @@ def run_jobs(
     """
     threads = max(1, processors() // at_once)
     waiting = sorted(jobs, key=lambda job: -job.work)
-    total, done, began = sum(job.work for job in waiting), 0.0, time.monotonic()
-    running: list[_Worker] = []
-    failed: dict[str, str] = {}
-    reported = time.monotonic()
-    count, ended = len(waiting), 0
+    account = Account(jobs, say)
+    running: list[tuple[Job, Worker]] = []
     try:
         while (waiting or running) and not stopped():
             while waiting and len(running) < at_once:
-                running.append(_start(waiting.pop(0), logs, threads))
+                job = waiting.pop(0)
+                running.append((job, start_worker(job.name, job.to_json(), logs, threads)))
             time.sleep(_POLL_SECONDS)
-            for worker in [worker for worker in running if worker.process.poll() is not None]:
-                running.remove(worker)
+            for job, worker in [pair for pair in running if pair[1].process.poll() is not None]:
+                running.remove((job, worker))
                 worker.end()
-                job, seconds, ended = worker.job, time.monotonic() - worker.started, ended + 1
-                done += job.work
-                if worker.process.returncode:
-                    failed[job.name] = _reason(worker)
-                    say(f"{job.name} failed ({ended} of {count}): {failed[job.name]}")
-                else:
-                    left = (time.monotonic() - began) * (total - done) / max(done, 1e-9)
-                    ahead = f"about {clock(left)} left" if ended < count else "all done"
-                    say(f"{job.name} took {clock(seconds)} ({ended} of {count}; {ahead})")
-            if running and time.monotonic() - reported > _REPORT_SECONDS:
-                reported = time.monotonic()
-                say("; ".join(_moment(worker.job) for worker in running))
+                account.end(job, time.monotonic() - worker.started, worker.reason)
+            account.show(job for job, _ in running)
     finally:
-        for worker in running:
+        for _, worker in running:
             worker.process.send_signal(signal.SIGTERM)
-        for worker in running:
+        for _, worker in running:
             worker.end()
-    return failed
+    return account.failed
 
 
 def default_jobs(count: int, device: str) -> int:
@@ -96,9 +106,17 @@ def default_jobs(count: int, device: str) -> int:
     return max(1, min(count, processors(), 8))
 
 
-def _start(job: Job, logs: Path, threads: int) -> _Worker:
+def start_worker(name: str, line: str, logs: Path, threads: int) -> Worker:
+    """Begin a job in a process of its own.
+
+    Args:
+        name: of the job; the process prints to NAME.txt in the folder `logs`.
+        line: the job, as `Job.to_json` returned it.
+        logs: an existing or new folder.
+        threads: that it computes with.
+    """
     command, environment = python_module("residua.grids.worker")
-    log = logs / f"{job.name}.txt"
+    log = logs / f"{name}.txt"
     logs.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as stream:
         begins = stream.tell()
@@ -115,26 +133,6 @@ def _start(job: Job, logs: Path, threads: int) -> _Worker:
         )
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):  # it has died already, as its exit code will show
-        process.stdin.write(f"{job.to_json()}\n{threads}\n")
+        process.stdin.write(f"{line}\n{threads}\n")
         process.stdin.flush()
-    return _Worker(job, process, log, begins)
-
-
-def _reason(worker: _Worker) -> str:
-    with worker.log.open("rb") as stream:
-        stream.seek(worker.begins)  # what stands before is of an earlier attempt
-        lines = stream.read().decode("utf-8", errors="replace").strip().splitlines()
-    code = worker.process.returncode
-    ended = f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    # A traceback's last line is its error; errors of ours are one paragraph.
-    return f"{lines[-1]} ({ended}; see {worker.log})" if lines else f"{ended}; see {worker.log}"
-
-
-def _moment(job: Job) -> str:
-    try:
-        epochs = len((job.folder / HISTORY_FILE).read_text(encoding="utf-8").splitlines())
-    except OSError:
-        epochs = 0
-    return f"{job.name} after epoch {epochs}" + (
-        f" of {job.recipe.epochs}" if job.recipe.epochs and not job.recipe.min_steps else ""
-    )
+    return Worker(process, log, begins)

@@ -15,7 +15,8 @@ from residua._base.errors import InputError
 from residua._base.files import check_local, write_text
 from residua._base.json_file import read_json
 from residua._base.run_files import LOCK_FILE
-from residua._base.words import some
+from residua._base.subprocesses import processors
+from residua._base.words import counted, some
 from residua.data.dataset import Dataset
 from residua.data.tables.label_table import LabelTable
 from residua.grids.jobs import Job, absolute
@@ -31,6 +32,7 @@ _OF_DATA = ("val_fraction", "train_images", "on_bad", "validate_on", "seed")  # 
 class _Record(TypedDict):
     data_hash: str
     jobs: NotRequired[int]
+    threads: NotRequired[int]
 
 
 @dataclass(frozen=True)
@@ -122,17 +124,51 @@ def plan_sweep(
     return SweepPlan(folder, next(iter(opened.values())), tuple(cells), tuple(members), sentences)
 
 
-def jobs_of(folder: Path) -> int | None:
-    """Return how many runs at a time the sweep of a folder was begun with; None where it is new.
+@dataclass(frozen=True)
+class Share:
+    """What each run of a sweep has of a machine.
+
+    Attributes:
+        jobs: runs at a time on this machine; 0 where Ray decides it.
+        threads: of each run.
+    """
+
+    jobs: int
+    threads: int
+
+    @property
+    def words(self) -> str:
+        """What is printed of it."""
+        if self.jobs:
+            return f"{self.jobs} at a time"
+        return f"tasks of Ray with {counted(self.threads, 'processor')} each"
+
+    def difference(self, before: Share | None) -> str:
+        """Return a sentence where runs compute otherwise than those before, so that their last bits differ, else ""."""
+        if before is None or self == before:
+            return ""
+        if self.jobs and before.jobs and self.jobs != before.jobs:
+            return f"{self.jobs} runs at a time, and {before.jobs} before: their last bits differ"
+        if self.threads != before.threads:
+            return f"{counted(self.threads, 'thread')} per run, and {before.threads} before: their last bits differ"
+        return ""
+
+
+def share_of(folder: Path) -> Share | None:
+    """Return the share that the sweep of a folder was begun with; None where it is new.
 
     Raises:
         Damaged: its record cannot be read.
     """
     path = folder / SWEEP_FILE
-    return read_json(path, _Record).get("jobs") if path.exists() else None
+    if not path.exists():
+        return None
+    record = read_json(path, _Record)
+    jobs = record.get("jobs", 0)
+    return Share(jobs, record.get("threads") or max(1, processors() // (jobs or processors())))
 
 
-def claim_sweep(folder: Path, dataset: Dataset, jobs: int) -> None:
+def claim_sweep(folder: Path, dataset: Dataset, share: Share) -> None:
     """Make the folder this sweep's, or check that it holds runs of the same data; the caller holds its lock.
 
     Cells and seeds may join later: a run's id is decided by all that decides its weights.
@@ -140,7 +176,7 @@ def claim_sweep(folder: Path, dataset: Dataset, jobs: int) -> None:
     Args:
         folder: of the sweep.
         dataset: of its runs.
-        jobs: runs at a time, which a new sweep records: it decides the threads of each.
+        share: of each run, which a new sweep records: threads decide the last bits of each.
 
     Raises:
         InputError: the folder holds something else, or a sweep of other data.
@@ -152,7 +188,9 @@ def claim_sweep(folder: Path, dataset: Dataset, jobs: int) -> None:
             raise InputError(
                 f"{folder} already holds {some(others)}", "a folder of its own", "Give a different out=FOLDER"
             )
-        record: _Record = {"data_hash": dataset.hash, "jobs": jobs}
+        record: _Record = {"data_hash": dataset.hash, "threads": share.threads}
+        if share.jobs:
+            record["jobs"] = share.jobs
         write_text(path, json.dumps(record) + "\n")
     elif read_json(path, _Record)["data_hash"] != dataset.hash:
         raise InputError(f"{folder} holds a sweep of other data", "the same images", "Give a different out=FOLDER")

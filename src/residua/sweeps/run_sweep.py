@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -20,19 +21,19 @@ from residua._base.signals import StopRequest
 from residua._base.words import counted
 from residua.data.tables.label_table import ColumnNames, label_table
 from residua.grids.jobs import Job, read_record
-from residua.grids.processes import default_jobs, run_jobs
 from residua.specs.fields import written
 from residua.sweeps.best_of import best_of
 from residua.sweeps.halving import GROUP
+from residua.sweeps.launch import launcher_of
 from residua.sweeps.outcome import RunResult, Sweep, best_runs, cell_result, ranked
 from residua.sweeps.page import render
-from residua.sweeps.plan import Member, SweepPlan, claim_sweep, jobs_of
+from residua.sweeps.plan import Member, SweepPlan, claim_sweep, share_of
 from residua.sweeps.search import Trials, corners, identity_of, planner
 from residua.sweeps.search import search as search_best
 from residua.sweeps.search_space import space_of
 from residua.sweeps.space import cells_of
 from residua.training.recipe import Recipe
-from residua.training.request import jobs_words, table_words
+from residua.training.request import table_words
 from residua.weights.bundle.read import load_bundle
 
 TRIALS = 27
@@ -61,6 +62,9 @@ def sweep(
     search: Literal["optuna"] | None = None,
     trials: int | None = None,
     ensemble: int = 0,
+    launcher: Literal["ray"] | None = None,
+    cpus_per_run: int | None = None,
+    address: str | None = None,
 ) -> Sweep:
     """Train every network with every combination of values and every seed, and compare the means over the seeds.
 
@@ -87,14 +91,18 @@ def sweep(
         trials: of the search, in all; None for 27. The same call with more goes on.
         ensemble: average the probabilities of so many runs, those with the best validation accuracy. Gain and cost are
             measured on the test part, and a folder holds it for `predict`; 0 for none.
+        launcher: "ray" trains the runs as tasks of Ray (extra `ray`), on as many machines as its cluster has. All of
+            them see data and `out` under the same paths. Where a worker dies, its run goes on elsewhere.
+        cpus_per_run: with it, processors and threads of each run; by default those that the sweep was begun with, at
+            first 1. A run has a GPU of its own where the cluster has some.
+        address: with it, of the cluster; by default that of $RAY_ADDRESS, else a cluster of this machine alone.
 
     Raises:
         InputError: unusable input of any cell, before the first run begins; a folder of other data or another search;
             an unknown id; ranges without a search.
         Interrupted: SIGINT or SIGTERM came; everything is saved, and the message states how to go on.
     """
-    if jobs is not None and jobs < 1:
-        raise InputError(f"jobs={jobs}", "1 or more runs at a time", "Leave it out for one per processor")
+    launch = launcher_of(launcher, jobs, cpus_per_run, address)
     if seeds < 1:
         raise InputError(f"seeds={seeds}", "1 or more", "Use seeds=3 for intervals over seeds")
     names = [models] if isinstance(models, str) else list(models)
@@ -127,29 +135,25 @@ def sweep(
     words += ["--recipe", str(recipe)] if isinstance(recipe, str | Path) else []
     words += ["--data-dir", str(data_dir)] if data_dir else []
     words += table_words(table) if table else []
-    words += jobs_words(jobs)
+    words += launch.words
     command = shlex.join([*words, "--out", str(out)])
     folder = Path(out)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder), Display(progress) as display, StopRequest(command) as stop:
+    with exclusive(folder), Display(progress) as display, StopRequest(command) as stop, ExitStack() as stack:
         # Counted over all runs, not only the missing ones: the number of threads decides the last bits of each.
-        begun_with = jobs_of(folder)
+        before = share_of(folder)
         count = len(known) if space is None else max(min(tried, GROUP), seeds)
-        at_once = min(jobs or default_jobs(count, plan.members[0].job.recipe.device), count)
-        if begun_with and jobs in (None, begun_with):
-            at_once = begun_with
-        claim_sweep(folder, plan.dataset, at_once)
-        if begun_with not in (None, at_once):
-            display.warn(f"{at_once} runs at a time, and {begun_with} before: their last bits differ")
+        share = launch.share(count, plan.members[0].job.recipe.device, before)
+        claim_sweep(folder, plan.dataset, share)
+        if warning := share.difference(before):
+            display.warn(warning)
         for sentence in plan.missing_weights:
             display.warn(sentence)
 
         def run(jobs: Sequence[Job]) -> dict[str, str]:
             stop.wait()
-            return run_jobs(
-                jobs, at_once=at_once, logs=folder / "logs", stopped=lambda: stop.signal != 0, say=display.say
-            )
+            return launch.run(jobs, share, folder / "logs", lambda: stop.signal != 0, display.say, stack)
 
         searched = None
         if space is not None:
@@ -165,7 +169,7 @@ def sweep(
         display.say(
             f"{counted(len(plan.cells), 'cell')} of {counted(seeds, 'seed')} on {plan.dataset.given}: "
             f"{counted(len(plan.members), 'run')}, {len(plan.members) - len(missing)} of them done already"
-            + (f"; {at_once} at a time" if chosen else "")
+            + (f"; {share.words}" if chosen else "")
         )
         failed = run(chosen)
         if stop.signal:

@@ -21,6 +21,7 @@ from residua.data.parquet import row_groups as groups
 from residua.data.shards import pack as packing
 from residua.data.shards.pack import check_shards, pack
 from residua.specs.preprocess import default_preprocess
+from servers import serving
 
 pyarrow = pytest.importorskip("pyarrow")
 from pyarrow import parquet  # noqa: E402
@@ -162,3 +163,39 @@ def test_the_command_and_the_missing_package(
         open_dataset(out)
     assert main(["pack", str(photos), "--out", str(tmp_path / "third"), "--format", "parquet"]) == 2
     assert not (tmp_path / "third").exists()
+
+
+def test_a_packed_folder_behind_an_address(
+    photos: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("RESIDUA_OFFLINE", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RESIDUA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("residua._base.web.http.time.sleep", lambda _: None)
+    out = tmp_path / "shards"
+    pack(open_dataset(photos, val_fraction=0), out, form="parquet")
+    here = open_dataset(out, val_fraction=0)
+    with serving(files={f"/data/{path.name}": path.read_bytes() for path in out.iterdir()}) as server:
+        url = f"{server.address}/data"
+        dataset = open_dataset(f"{url}/", val_fraction=0)
+        assert (dataset.hash, dataset.classes, dataset.given, dataset.location) == (here.hash, here.classes, url, url)
+        assert pixels(dataset, "train") == pixels(here, "train")
+        train = dataset.splits["train"]
+        assert train.where(0) == f"{url}/train-00000-of-00001.parquet/image 1"
+        asked = sum(".parquet" in request.path for request in server.asked)
+        assert asked == 2, "each file once"
+        assert reopen(dataset.describe(full=True)).splits["train"].images.key() == train.images.key()
+        assert sum(".parquet" in request.path for request in server.asked) == asked, "kept on this machine"
+        with pytest.raises(InputError, match="one file, whose hash no index states"):
+            open_dataset(f"{url}/train-00000-of-00001.parquet")
+        with monkeypatch.context() as patch:
+            patch.setattr("residua.data.parquet.remote.LIMIT_BYTES", 10)
+            with pytest.raises(InputError, match="tar files are fetched as they are needed"):
+                open_dataset(url)
+        monkeypatch.setenv("RESIDUA_CACHE", str(tmp_path / "other"))
+        server.files["/data/test-00000-of-00001.parquet"] = b"short"
+        with pytest.raises(InputError, match=r"test-00000-of-00001\.parquet cannot be used"):
+            open_dataset(url)
+        assert set(open_dataset(url, on_bad="skip", val_fraction=0).splits) == {"train"}

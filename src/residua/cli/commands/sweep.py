@@ -30,6 +30,9 @@ def sweep(
     search: Literal["optuna"] | None = None,
     trials: int | None = None,
     ensemble: int = 0,
+    launcher: Literal["ray"] | None = None,
+    cpus_per_run: int | None = None,
+    address: str | None = None,
     data_dir: Path | None = None,
     json: Switch = False,
 ) -> int:
@@ -68,6 +71,14 @@ def sweep(
     ensemble
         Average the probabilities of so many runs, those with the best validation accuracy: gain and cost on the test
         part, and a folder OUT/ensemble-ID that residua predict takes.
+    launcher
+        ray: runs are tasks of a Ray cluster (extra ray), on one machine or many. All machines must see data and OUT
+        under the same paths. A run whose worker dies goes on elsewhere from its checkpoint.
+    cpus_per_run
+        With --launcher ray, processors and threads of each run; left out: as the sweep was begun, at first 1. A run has
+        a GPU of its own where the cluster has some.
+    address
+        With --launcher ray, of the cluster, such as 10.0.0.1:6379; left out: $RAY_ADDRESS, else this machine alone.
     data_dir
         Where downloaded archives are kept; left out: $RESIDUA_DATA, else ~/.cache/residua/data.
     json
@@ -92,6 +103,9 @@ def sweep(
         search=search,
         trials=trials,
         ensemble=ensemble,
+        launcher=launcher,
+        cpus_per_run=cpus_per_run,
+        address=address,
     )
     if json:
         print_json(outcome.to_dict())

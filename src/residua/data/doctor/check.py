@@ -23,9 +23,9 @@ from residua.data.doctor.table import of_table
 from residua.data.image_source import ImageSource
 from residua.data.open import open_dataset, refuse_labels
 from residua.data.parquet.open import are_parquet, open_parquet
+from residua.data.parquet.remote import open_remote
 from residua.data.shards.files import are_shards
 from residua.data.shards.open import open_shards
-from residua.data.shards.remote import open_remote
 from residua.data.sources.cifar import open_cifar
 from residua.data.sources.parts import Part, hidden_classes, read_layout
 from residua.data.tables.label_table import ColumnNames, label_table

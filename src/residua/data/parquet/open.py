@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from residua.data.shards.index import check_sizes, read_index
 from residua.specs.fields import BadPolicy
 
 _NO_LABEL = (None, -1, "")
+Readers = Mapping[str, Mapping[str, Callable[[], ParquetFile]]]
 
 
 def are_parquet(path: Path) -> bool:
@@ -44,19 +46,39 @@ def open_parquet(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fa
         InputError: no usable file, one class, no training images, or what `on_bad` refuses; pyarrow is not installed.
     """
     parts = parts_by_name(path, _files(path) if path.is_dir() else [path])
-    faults, notes = _faults(path, parts), []
+    readers = {part: {file.name: functools.partial(read_file, file) for file in files} for part, files in parts.items()}
+    place = str(path.resolve())
+    return assemble(str(path), place, readers, _faults(path, parts), on_bad, partial=partial)
+
+
+def assemble(
+    path: str, location: str, readers: Readers, faults: dict[str, str], on_bad: BadPolicy, *, partial: bool
+) -> Dataset:
+    """Return the data set of parquet files, wherever they come from.
+
+    Args:
+        path: of the data, as the user gave it.
+        location: what opens it again.
+        readers: by part and name: what reads the footer and the labels of a file.
+        faults: what is known to be wrong with files, by name; these are not read.
+        on_bad, partial: see `open_parquet`.
+
+    Raises:
+        InputError: as `open_parquet`.
+    """
+    notes: list[str] = []
     read: dict[str, list[ParquetFile]] = {}
     with ThreadPoolExecutor(default_workers()) as pool:
-        for part, files in parts.items():
-            pending = [(file, pool.submit(read_file, file)) for file in files if file.name not in faults]
+        for part, files in readers.items():
+            pending = [(name, pool.submit(reader)) for name, reader in files.items() if name not in faults]
             read[part] = []
-            for file, future in pending:
+            for name, future in pending:
                 try:
                     read[part].append(future.result())
                 except InputError as error:
                     if "pyarrow" in error.given:
                         raise
-                    faults[file.name] = f"cannot be used: {error.given}"
+                    faults[name] = f"cannot be used: {error.given}"
     unlabelled = {part: _unlabelled(files) for part, files in read.items()}
     for part, lost in list(unlabelled.items()):
         if part != "train" and lost and lost == sum(len(file.labels) for file in read[part]):
@@ -84,7 +106,7 @@ def open_parquet(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fa
         raise InputError(f"{path}: no training image of {names}", "images of each class", "Add files that hold some")
     images = sum(len(split) for split in splits.values())
     notes.append(f"{counted(images, 'image')} in {counted(sum(map(len, read.values())), 'parquet file')}")
-    return Dataset(str(path), classes, splits, _hash(classes, read, splits), tuple(notes), location=str(path.resolve()))
+    return Dataset(path, classes, splits, _hash(classes, read, splits), tuple(notes), location=location)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -112,7 +134,7 @@ def _unlabelled(files: Sequence[ParquetFile]) -> int:
     return sum(label in _NO_LABEL for file in files for label in file.labels)
 
 
-def _classes(path: Path, files: Sequence[ParquetFile]) -> tuple[tuple[str, ...], dict[int | str, int]]:
+def _classes(path: str, files: Sequence[ParquetFile]) -> tuple[tuple[str, ...], dict[int | str, int]]:
     """Return the names of the classes, and the number of each label that is stated."""
     stated = {label for file in files for label in file.labels if label not in _NO_LABEL and label is not None}
     names = {file.columns.names for file in files if file.columns.names}

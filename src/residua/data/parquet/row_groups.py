@@ -51,7 +51,8 @@ class ParquetFile:
     """One file, as its footer states it.
 
     Attributes:
-        path: the file.
+        path: the file, on this machine.
+        name: of it, for people: its path, or the address that it was fetched from.
         groups: rows of each row group.
         sizes: bytes of each row group's images, uncompressed.
         columns: which are images and labels.
@@ -59,14 +60,15 @@ class ParquetFile:
     """
 
     path: Path
+    name: str
     groups: tuple[int, ...]
     sizes: tuple[int, ...]
     columns: Columns
     labels: tuple[int | str | None, ...]
 
 
-def read_file(path: Path) -> ParquetFile:
-    """Read the footer and the labels of a file; no image is read.
+def read_file(path: Path, name: str = "") -> ParquetFile:
+    """Read the footer and the labels of a file, which has a `name` for people; no image is read.
 
     Raises:
         InputError: it is no parquet file, or has no column of images or of labels; pyarrow is not installed.
@@ -90,7 +92,7 @@ def read_file(path: Path) -> ParquetFile:
             raise InputError(
                 f"{path}: {columns.label} holds {value!r:.40}", "a number or a name per image", "Correct the column"
             )
-    return ParquetFile(path, rows, tuple(sizes), columns, tuple(stated))
+    return ParquetFile(path, name or str(path), rows, tuple(sizes), columns, tuple(stated))
 
 
 def holds_images(path: Path) -> bool:
@@ -198,7 +200,7 @@ class RowGroups:
         except (pyarrow.ArrowException, OSError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(
-                f"row group {number + 1} of {file.path}: {reason}", "a whole file", "Fetch it again"
+                f"row group {number + 1} of {file.name}: {reason}", "a whole file", "Fetch it again"
             ) from None
         values = column.combine_chunks()
         return values.field("bytes") if pyarrow.types.is_struct(values.type) else values
@@ -271,7 +273,7 @@ class ParquetImages:
         row = int(self._rows[index])
         for file in self._groups.files:
             if row < (count := len(file.labels)):
-                return f"{file.path}{os.sep}image {row + 1}"
+                return f"{file.name}{os.sep}image {row + 1}"
             row -= count
         raise IndexError(index)
 

@@ -118,7 +118,7 @@ class FetchedShards:
     def _make_room(self, shard: Shard) -> None:
         """Remove the shards that were used longest ago, of this address and of others, until `shard` has room."""
         held: list[tuple[int, int, Path]] = []
-        for path in self._folder.parent.glob("*/*.tar"):
+        for path in (path for kind in ("tar", "parquet") for path in self._folder.parent.glob(f"*/*.{kind}")):
             with contextlib.suppress(OSError):
                 status = path.stat()
                 held.append((status.st_mtime_ns, status.st_size, path))

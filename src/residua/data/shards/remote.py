@@ -18,6 +18,7 @@ from residua._base.web.download import Pace, RemoteFile, fetch, missing_offline
 from residua._base.web.http import ERRORS, Patience, is_offline, open_url
 from residua.data.dataset import Dataset
 from residua.data.shards.fetched import FETCHED_FOLDER, FetchedShards
+from residua.data.shards.files import PARQUET, SUFFIX
 from residua.data.shards.index import INDEX_FILE, Index, Shard, read_index
 from residua.data.shards.members import IndexFile
 from residua.data.shards.open_packed import open_packed
@@ -29,35 +30,49 @@ _PIECE = 1 << 20  # bytes per read: one request of a range where the file system
 _EXTRA = "remote"
 
 
-def open_remote(url: str, on_bad: BadPolicy = "refuse", *, partial: bool = False) -> Dataset:
-    """Open a folder that `residua pack` wrote and that was put behind an address.
+def open_remote_tars(
+    folder: RemoteFolder, index: Index, on_bad: BadPolicy = "refuse", *, partial: bool = False
+) -> Dataset:
+    """Open a folder of tar files that `residua pack` wrote and that was put behind an address.
 
-    The index is read now. A shard is fetched whole when an image of it is first asked for. It is checked against its
-    hash, and kept in the cache of this machine: a data set that fits there is fetched once.
+    A shard is fetched whole when an image of it is first asked for. It is checked against its hash, and kept in the
+    cache of this machine: a data set that fits there is fetched once.
 
     Args:
-        url: of the folder: http, https, or any that fsspec knows (s3://…, gs://…) with the extra `remote`.
+        folder: behind the address.
+        index: of it.
         on_bad: see `open_packed`. Shards that cannot be had come to light later, as images that cannot be read.
         partial: see `open_packed`.
 
     Raises:
-        InputError: no such folder, no index by `residua pack`, a user or a query in the address, or as `open_packed`.
+        InputError: an index without labels and places of the images; as `open_packed`.
     """
-    folder = RemoteFolder(url)
-    return open_packed(folder.location, folder.index(), folder, on_bad, partial=partial)
+    if not index.parts:
+        raise InputError(
+            f"{folder.location}/{INDEX_FILE}, which states no labels and places of the images",
+            "an index that residua pack wrote",
+            "Pack it: residua pack DATA --out FOLDER, and put that folder there",
+        )
+    return open_packed(folder.location, index, folder, on_bad, partial=partial)
 
 
 class RemoteFolder:
     """A packed data set behind an address.
 
     Raises:
-        InputError: the address has a user, a query or a fragment; fsspec is needed and not installed.
+        InputError: the address is that of one file, or has a user, a query or a fragment; fsspec is not installed.
     """
 
     def __init__(self, url: str) -> None:
         text = re.sub("^([A-Za-z][A-Za-z0-9+.-]*):/+", r"\1://", str(url))  # a path has merged the slashes
         text = text.removesuffix(INDEX_FILE)
         parts = urllib.parse.urlsplit(text)
+        if parts.path.endswith((PARQUET, SUFFIX)):
+            raise InputError(
+                f"the address {public_address(text)} of one file, whose hash no index states",
+                "the address of a folder that residua pack wrote",
+                "Download the file and name it; or pack it, and put that folder there",
+            )
         if parts.username or parts.query or parts.fragment:
             raise InputError(
                 f"the address {public_address(text)} with a user, a query or a fragment",
@@ -74,7 +89,7 @@ class RemoteFolder:
         """Fetch and read the index.
 
         Raises:
-            InputError: it is not there, or is none by `residua pack` with labels and places of the images.
+            InputError: it is not there, or is none by `residua pack`.
         """
         kept = self._folder / INDEX_FILE
         if is_offline() and not kept.is_file():
@@ -92,10 +107,10 @@ class RemoteFolder:
             index = read_index(self._folder)
         except Damaged as error:
             raise InputError(f"{self.location}/{INDEX_FILE}: {error.reason}", "an index", "Check the address") from None
-        if index is None or not index.parts:
+        if index is None:
             raise InputError(
-                f"{self.location}/{INDEX_FILE}, which states no labels and places of the images",
-                "tar shards that residua pack wrote; parquet is read on this machine alone",
+                f"{self.location}/{INDEX_FILE}, which is no index by residua pack",
+                "shards that it wrote, tar or parquet",
                 "Pack it: residua pack DATA --out FOLDER, and put that folder there",
             )
         return index
@@ -104,8 +119,8 @@ class RemoteFolder:
         """Return {}: nothing is known before a shard is fetched."""
         return {}
 
-    def index_file(self, file: IndexFile) -> Path:
-        """See `PackedFolder.index_file`."""
+    def index_file(self, file: IndexFile | Shard) -> Path:
+        """See `PackedFolder.index_file`: a file that the index states, fetched whole."""
         return self._source.fetch(file, self._folder)
 
 

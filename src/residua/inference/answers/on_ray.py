@@ -9,8 +9,6 @@ import contextlib
 import itertools
 import json
 import logging
-import os
-import warnings
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from residua._base.packages import package
 from residua.inference.image_files import BadFile, ImageFile
 from residua.inference.predict import answered_batches
 from residua.inference.stream import Predictor
+from residua.runtime.distributed import ray_cluster
 from residua.weights.bundle.value import hash_tensors
 from residua.weights.open import load
 from residua.weights.prediction import LabelPrediction, Prediction
@@ -229,22 +228,10 @@ def cluster() -> Iterator[None]:
     Raises:
         InputError: the extra `ray` is not installed.
     """
-    # Without this Ray reports its use to its makers.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray = package("ray", "ray")
     package("ray.data", "ray")
-    logging.getLogger("ray").setLevel(logging.WARNING)
     logging.getLogger("ray.data").setLevel(logging.WARNING)
-    if ray.is_initialized():
+    with ray_cluster.cluster():
         yield
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING)
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 @contextlib.contextmanager
