@@ -38,6 +38,7 @@ proofs: setup  ## the long proofs; outcomes go to docs/proofs; more with SCHEMAT
 	$(BIN)/python proofs/serve_schema.py --schemathesis "$(SCHEMATHESIS)"
 	$(BIN)/python proofs/kserve_client.py --python "$(KSERVE_PYTHON)"
 	$(BIN)/python proofs/ray_serve.py
+	$(BIN)/python proofs/ray_sweep.py
 	$(BIN)/python proofs/two_digits.py
 	@if test "$$(id -u)" = 0 && command -v ip > /dev/null; then $(BIN)/python proofs/two_hosts.py; else echo "Left out: two_hosts.py, which wants root and iproute2"; fi
 	$(BIN)/python proofs/shard_index.py

@@ -19,6 +19,7 @@ ALLOWED = {
     "figures/palette.py": "custom properties of a style sheet",
     "runtime/environment.py": "flags of git",
     "runtime/native/library.py": "a flag of the compiler",
+    "sweeps/launch.py": "the words of the command that goes on with a sweep",
     "sweeps/run_sweep.py": "the words of the command that goes on with a sweep",
     "studies/command.py": "the words of the command that repeats a study",
     "training/plan.py": "the words of the command that repeats a run",

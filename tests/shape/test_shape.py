@@ -114,7 +114,7 @@ OPTIONS = {
     },
     "sweep": {
         *("data", "model", "out", "seeds", "grid", "recipe", "only", "labels", "columns", "groups", "jobs"),
-        *("search", "trials", "ensemble", "data_dir", "json"),
+        *("search", "trials", "ensemble", "data_dir", "json", "launcher", "cpus_per_run", "address"),
     },
     "track": {"action", "run", "to", "json"},
     "pack": {"data", "out", "check", "format", "shard_megabytes", "labels", "columns", "workers", "data_dir", "json"},

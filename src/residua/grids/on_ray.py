@@ -1,8 +1,8 @@
 """Jobs of a grid as tasks of Ray, on this machine or on many.
 
-A task starts the same worker as a grid of one machine does, with as many threads, and waits for it. Where the task is
-cancelled or its process dies, the input of the worker ends: it saves itself, and whoever comes next goes on from there.
-The processes of Ray do not import torch.
+A task starts the same worker as a grid of one machine does, with as many threads, and waits for it. Where the
+task is cancelled or its process dies, the input of the worker ends, and it saves itself. The next attempt goes on from
+there. The processes of Ray do not import torch.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ def run_on_ray(
     """
     gpus = {job.name: _gpus(ray, job, processors) for job in jobs}
     logs.mkdir(parents=True, exist_ok=True)
-    account, place = Account(jobs, say), str(logs.absolute())
+    account, shared = Account(jobs, say), str(logs.absolute())
     task = ray.remote(num_cpus=processors, max_retries=TRIES_AGAIN, retry_exceptions=[Died])(_do)
     running = {}
     for job in sorted(jobs, key=lambda job: -job.work):
         settled = task.options(name=job.name, num_gpus=gpus[job.name])
-        running[settled.remote(job.name, job.to_json(), str(job.folder.absolute()), place, processors)] = job
+        running[settled.remote(job.name, job.to_json(), str(job.folder.absolute()), shared, processors)] = job
     try:
         while running and not stopped():
             ended, _ = ray.wait(list(running), timeout=_POLL_SECONDS)

@@ -47,8 +47,8 @@ def open_parquet(path: Path, on_bad: BadPolicy = "refuse", *, partial: bool = Fa
     """
     parts = parts_by_name(path, _files(path) if path.is_dir() else [path])
     readers = {part: {file.name: functools.partial(read_file, file) for file in files} for part, files in parts.items()}
-    place = str(path.resolve())
-    return assemble(str(path), place, readers, _faults(path, parts), on_bad, partial=partial)
+    location = str(path.resolve())
+    return assemble(str(path), location, readers, _faults(path, parts), on_bad, partial=partial)
 
 
 def assemble(

@@ -50,7 +50,7 @@ def cluster(address: str | None = None) -> Iterator[Any]:
             raise InputError(
                 f"address={address!r}, where no cluster answers ({str(error).strip().splitlines()[0]})",
                 "the address of a Ray cluster, such as 10.0.0.1:6379",
-                "Start one: ray start --head; or leave address out for this machine alone",
+                "Start one with ray start, or leave address out for this machine alone",
             ) from error
     try:
         yield ray
