@@ -81,6 +81,11 @@ def test_the_table_is_that_of_processes(cluster: Any, tmp_path: Path) -> None:
     assert one == other
 
 
+def test_an_address_without_a_cluster_is_refused() -> None:
+    with pytest.raises(InputError, match=r"address='127\.0\.0\.1:1', where no cluster answers"):
+        ray_cluster._check_reachable("127.0.0.1:1")
+
+
 def begun(monkeypatch: pytest.MonkeyPatch, code: str, logs: Path) -> Worker:
     """A worker that runs some lines of Python; the next task starts it."""
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True)

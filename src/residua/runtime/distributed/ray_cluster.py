@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 import warnings
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from typing import Any
 
 from residua._base.errors import InputError
 from residua._base.packages import package
+
+_ANSWER_SECONDS = 10.0
 
 
 @contextlib.contextmanager
@@ -36,6 +39,8 @@ def cluster(address: str | None = None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
+    if address is not None:
+        _check_reachable(address)
     options = {} if address is None else {"address": address}
     if address is None and not os.environ.get("RAY_ADDRESS"):
         # By default 15: beside other work of a machine such processes hardly run.
@@ -47,15 +52,31 @@ def cluster(address: str | None = None) -> Iterator[Any]:
         except (ConnectionError, ValueError, RuntimeError) as error:
             if address is None:
                 raise
-            raise InputError(
-                f"address={address!r}, where no cluster answers ({str(error).strip().splitlines()[0]})",
-                "the address of a Ray cluster, such as 10.0.0.1:6379",
-                "Start one with ray start, or leave address out for this machine alone",
-            ) from error
+            raise _unreachable(address, error) from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raise InputError where nothing listens at HOST:PORT: Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():  # such as "auto"
+        return
+    try:
+        socket.create_connection((host, int(port)), _ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, error) from None
+
+
+def _unreachable(address: str, error: Exception) -> InputError:
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return InputError(
+        f"address={address!r}, where no cluster answers ({reason})",
+        "the address of a Ray cluster, such as 10.0.0.1:6379",
+        "Start one with ray start, or leave address out for this machine alone",
+    )
 
 
 @contextlib.contextmanager
