@@ -9,7 +9,7 @@ import sys
 import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 LIMIT_SECONDS = 60.0
 SMALL: dict[str, Any] = {
@@ -71,6 +71,22 @@ def start(
     return processes
 
 
+def start_several(folder: Path, count: int, runs: dict[str, dict[str, Any]]) -> list[BaseProcess]:
+    """Start `count` processes that train several runs one after another, each in the folder of its name.
+
+    Args:
+        folder: of the folders; a process writes to the terminal in a file beside it, see `output`.
+        count: processes.
+        runs: fields of each run, beside `SMALL`, by name.
+    """
+    folder.mkdir(exist_ok=True)
+    jobs = [(str(folder / name), str(free_port()), SMALL | fields) for name, fields in runs.items()]
+    processes = [_SERVER.Process(target=_work_several, args=(str(folder), rank, count, jobs)) for rank in range(count)]
+    for process in processes:
+        process.start()
+    return processes
+
+
 def codes(processes: list[BaseProcess], seconds: float = LIMIT_SECONDS) -> list[int | None]:
     """Return the exit codes, in the order of the ranks; whoever runs on after `seconds` is killed."""
     deadline = time.monotonic() + seconds
@@ -89,28 +105,57 @@ def output(folder: Path, rank: int) -> str:
 
 
 def _work(folder: str, rank: int, count: int, variables: dict[str, str], fields: dict[str, Any]) -> None:
+    _settle(folder, rank)
+    if count > 1 or "TORCHELASTIC_RUN_ID" in variables:
+        _join(rank, count, variables)
+    prepare = fields.pop("prepare", None)
+    if prepare is not None:
+        prepare()
+    _end(_trained(folder, fields))
+
+
+def _work_several(folder: str, rank: int, count: int, jobs: list[tuple[str, str, dict[str, Any]]]) -> None:
+    _settle(folder, rank)
+    for run, port, fields in jobs:
+        if count > 1:
+            _join(rank, count, {"MASTER_PORT": port})
+        if code := _trained(run, fields):
+            _end(code)
+    _end(0)
+
+
+def _settle(folder: str, rank: int) -> None:
     import torch
 
     torch.set_num_threads(1)
     with open(f"{folder}-{rank}.txt", "w") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    if count > 1 or "TORCHELASTIC_RUN_ID" in variables:
-        os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_RANK": str(rank)}
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "TORCH_CPP_LOG_LEVEL": "ERROR"} | variables
-    prepare = fields.pop("prepare", None)
-    if prepare is not None:
-        prepare()
+
+
+def _join(rank: int, count: int, variables: dict[str, str]) -> None:
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_RANK": str(rank)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "TORCH_CPP_LOG_LEVEL": "ERROR"} | variables
+
+
+def _trained(folder: str, fields: dict[str, Any]) -> int:
+    """Train a run by the command; return its exit code."""
     words = [
         word for key, value in fields.items() if key != "data" and value is not None for word in _option(key, value)
     ]
     from residua.cli.app import main
 
-    code = main(["train", fields.get("data", "digits"), "--out", folder, *words])
+    return main(["train", fields.get("data", "digits"), "--out", folder, *words])
+
+
+def _end(code: int) -> NoReturn:
+    sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
 def _option(key: str, value: Any) -> list[str]:
     flag = f"--{key.replace('_', '-')}"
-    return ([flag] if value else [f"--no-{flag[2:]}"]) if isinstance(value, bool) else [flag, str(value)]
+    if isinstance(value, bool):
+        return [flag] if value else [f"--no-{flag[2:]}"]
+    return [word for each in (value if isinstance(value, list) else [value]) for word in (flag, str(each))]
