@@ -9,6 +9,12 @@ import pytest
 from training.distributed import processes
 
 
+@pytest.fixture(scope="session", autouse=True)
+def loaded() -> None:
+    """Processes start with their modules imported."""
+    processes.load()
+
+
 @pytest.fixture(scope="session")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one process."""
