@@ -195,6 +195,6 @@ def test_joining_cells_keep_the_jobs_and_are_judged_by_their_own_images(
     swept_over("0", "0.1", jobs=2)
     assert at_once[2] == 2
     assert "2 runs at a time, and 1 before: their last bits differ" in " ".join(capsys.readouterr().err.split())
-    page = (tmp_path / "a" / "sweep.html").read_text()
-    assert "--jobs 2" in re.sub("</?span[^>]*>", "", page)
+    page = re.sub("</?span[^>]*>", "", (tmp_path / "a" / "sweep.html").read_text())
+    assert "--jobs 2" in page
     assert "scale=0.35 1.0" in page
