@@ -127,7 +127,7 @@ class _Bucket:
         self.missing = set(range(len(parameters)))
 
     def take(self, index: int, parameter: Tensor) -> None:
-        """Copy the gradient of the parameter at a index."""
+        """Copy the gradient of the parameter at an index."""
         if parameter.grad is not None:
             self.views[index].copy_(parameter.grad)
             self.missing.discard(index)
