@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 
 import residua
 from machine import describe, write_result
-from residua._base.errors import ResiduaError
 from residua.studies.intervals import difference
+from residua.training.console.outcome import Diverged
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import override
 from residua.training.request import ask
@@ -97,7 +97,7 @@ def one(setting: Setting, data: Path, recipe: str | Recipe, seed: int, folder: P
         run = residua.train(
             data, setting.model, recipe, folder, resume=begun, progress=False, val_fraction=0.1, **fields
         )
-    except ResiduaError as error:
+    except Diverged as error:
         # A recipe that diverges is worse than guessing; it is recorded as that, and not left out.
         return {"top1": 0.0, "diverged": str(error), "seconds": time.perf_counter() - start}
     lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]

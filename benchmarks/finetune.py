@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 import residua
 from machine import describe, write_result
-from residua._base.errors import ResiduaError
+from residua.training.console.outcome import Diverged
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import load_recipe, override
 
@@ -103,7 +103,7 @@ def learn(data: Path, recipe: str | Recipe, weights: str | Path, folder: Path, *
         run = residua.train(
             data, MODEL, recipe, folder, weights=weights, resume=begun, val_fraction=0, progress=False, **fields
         )
-    except ResiduaError as error:
+    except Diverged as error:
         # A recipe that diverges is worse than guessing; it is recorded as that, and not left out.
         return {"top1": 0.0, "diverged": str(error), "seconds": time.perf_counter() - started}
     lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
