@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from residua.sweeps.space import read_grid
 from residua.weights.bundle.read import load_bundle
 
 ray = pytest.importorskip("ray", reason="Ray, of the extra ray, is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 FIXED = ["epochs=1", "min_steps=0", "train_images=64", "batch_size=16", "image_size=16", "kernels=eager", "workers=1"]
 
@@ -37,6 +39,7 @@ def cluster() -> Iterator[Any]:
     with ray_cluster.cluster() as connected:
         assert signal.getsignal(signal.SIGTERM) is before, "Ray's own handler ends the process at once"
         yield connected
+    gc.collect()  # Ray leaves the objects of its processes to the collector, which warns of each: here it is ignored
 
 
 def sweep(folder: Path, **options: Any) -> dict[str, Any]:
@@ -50,7 +53,6 @@ def sweep(folder: Path, **options: Any) -> dict[str, Any]:
     return dict(document)
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_the_table_is_that_of_processes(cluster: Any, tmp_path: Path) -> None:
     asked: list[Job] = []
     # Stopped before the first step: nothing is trained, and nothing is left of it.
