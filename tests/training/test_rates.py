@@ -125,7 +125,8 @@ def test_rates_are_rounded_down() -> None:
 def test_the_recipe_follows_the_network_and_not_the_pixels(size: int, tmp_path: Path) -> None:
     recipes = asked("resnet18", None, tmp_path, image_size=size).recipes
     assert recipes == replace_size(asked("resnet18", None, tmp_path, image_size=224).recipes, size)
-    assert (recipes.small.learning_rate, recipes.small.augment.crop) == (0.01, "random_resized")
+    assert (recipes.small.learning_rate, recipes.small.augment.crop) == (1e-3, "random_resized")
+    assert (recipes.small.optimizer, recipes.large.optimizer) == ("adamw", "sgd")
     small = asked("cifar_resnet20", None, tmp_path, image_size=size).recipes
     assert (small.small.learning_rate, small.large.learning_rate) == (0.1, 0.25)
     assert small.small.augment.crop == ("pad" if size <= 64 else "random_resized")

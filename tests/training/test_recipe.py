@@ -72,6 +72,9 @@ def test_fast_suits_the_data() -> None:
     assert digits.min_steps > 0
     assert few_photos.min_steps > 0
     assert few_photos.batch_size < photos.batch_size
+    begun = load_recipe("fast", photos=True, images=245, begun=True)
+    assert (few_photos.optimizer, few_photos.nesterov, few_photos.learning_rate) == ("adamw", False, 1e-3)
+    assert (begun.optimizer, begun.nesterov, begun.learning_rate, begun.epochs) == ("sgd", True, 0.01, 20)
     assert cifar.augment.resolve(32).crop == "pad"
     assert photos.augment.resolve(224).crop == "random_resized"
 

@@ -18,6 +18,7 @@ LABELS: dict[str, Any] = {
     "model": "googlenet_bn",
     "set": [f"widths=({NARROW})", "dropout=0", "aux_dropout=0"],
     "image_size": 32,
+    "optimizer": "sgd",
     "train_images": 0,
     "batch_size": 21,
     "keep_by": "macro_f1",
