@@ -75,6 +75,7 @@ def test_fast_suits_the_data() -> None:
     begun = load_recipe("fast", photos=True, images=245, begun=True)
     assert (few_photos.optimizer, few_photos.nesterov, few_photos.learning_rate) == ("adamw", False, 1e-3)
     assert (begun.optimizer, begun.nesterov, begun.learning_rate, begun.epochs) == ("sgd", True, 0.01, 20)
+    assert (few_photos.augment.scale, begun.augment.scale) == ((0.5, 1.0), (0.25, 1.0))
     assert cifar.augment.resolve(32).crop == "pad"
     assert photos.augment.resolve(224).crop == "random_resized"
 
