@@ -38,7 +38,6 @@ def reason() -> str:
 
 def multiplies_bf16() -> bool:
     """Return whether the kernels can be used here and this processor multiplies in bf16 (AVX-512 BF16)."""
-    from residua.runtime.native.library import Unavailable, load
+    from residua.runtime.native import library
 
-    library = load()
-    return not isinstance(library, Unavailable) and bool(library.residua_multiplies_bf16())
+    return library.multiplies_bf16()

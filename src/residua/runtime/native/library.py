@@ -49,6 +49,13 @@ def load() -> ctypes.CDLL | Unavailable:
     return library
 
 
+@functools.cache
+def multiplies_bf16() -> bool:
+    """Return whether the library can be used, and this processor has an instruction that multiplies pairs of bf16."""
+    library = load()
+    return not isinstance(library, Unavailable) and bool(library.residua_multiplies_bf16())
+
+
 def _built() -> Path:
     """Return the path of the library, keyed by sources, compiler, flags, processor and OpenMP runtime."""
     if platform.machine() not in ("x86_64", "AMD64"):

@@ -14,7 +14,7 @@ from residua.layers.shared import owner
 from residua.layers.shortcut import PadShortcut
 from residua.layers.unit import PostActivationUnit
 from residua.runtime.native.chain import GIVEN, IDENTITY, NO_SHORTCUT, PADDED, Shortcut, fused_chain
-from residua.runtime.native.library import Unavailable, load
+from residua.runtime.native.library import Unavailable, load, multiplies_bf16
 
 _CHANNEL_MULTIPLE = 16  # floats of a vector of the kernels, LANES in simd.h
 # Beyond this, 36 matrices of the Winograd domain outgrow a core's cache, and oneDNN's direct kernels win.
@@ -145,12 +145,7 @@ def _serves(
 
 def _autocast_is_ours() -> bool:
     """Return whether autocast asks for what the kernels have: bf16, on a processor that multiplies it."""
-    library = _library()
-    return (
-        library is not None
-        and bool(library.residua_multiplies_bf16())
-        and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    )
+    return torch.get_autocast_dtype("cpu") == torch.bfloat16 and multiplies_bf16()
 
 
 def _hooked(module: nn.Module) -> bool:
