@@ -115,7 +115,7 @@ def _refuse_inside(dataset: Dataset, out: Path) -> None:
     if out.resolve().is_relative_to(data):
         raise InputError(
             f"out={out} inside of {dataset.given}, the data to pack",
-            "a folder outside of the data, which would else contain its own shards",
+            "a folder outside of the data, which would otherwise contain its own shards",
             f"Use out={data}-shards",
         )
 
