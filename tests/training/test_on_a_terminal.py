@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from residua._base.console import _with_bar
-from residua.training.epoch_table import header, row
+from residua.training.console.epoch_table import header, row
 from residua.training.loop import train
 
 LINE = {

@@ -50,7 +50,35 @@ def test_a_rate_of_the_user_stands(tmp_path: Path) -> None:
         asked("highway_mlp50", override(load_recipe("fast"), learning_rate=0.3), tmp_path),
     ):
         assert request.recipes.small.learning_rate == 0.3
+        assert not any("learning_rate" in note for note in request.notes)
+
+
+def test_digits_are_not_mirrored(tmp_path: Path) -> None:
+    for named in (None, "fast"):
+        request = asked("cifar_resnet20", named, tmp_path)
+        assert not request.recipes.large.augment.flip
+        assert not request.recipes.small.augment.flip
+        assert request.notes == (
+            "flip=False in place of the recipe's: mirrored images of digits belong to no class. Give flip=True to flip",
+        )
+    with_rate = asked("cifar_highway19", None, tmp_path)
+    assert [note.split("=")[0] for note in with_rate.notes] == ["learning_rate", "flip"]
+
+
+def test_a_flip_stands_where_it_is_chosen_or_published(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text("[augment]\nflip = true\n")
+    (tmp_path / "folder").mkdir()
+    for request in (
+        asked("cifar_resnet20", None, tmp_path, flip=True),
+        asked("cifar_resnet20", None, tmp_path, **{"alternate-flip": True}),
+        asked("cifar_resnet20", "paper", tmp_path),
+        asked("cifar_resnet20", file, tmp_path),
+        ask(tmp_path / "folder", "cifar_resnet20", None, tmp_path / "out", resume=False),
+    ):
+        assert request.recipes.small.augment.flip
         assert request.notes == ()
+    assert not asked("cifar_resnet20", None, tmp_path, flip=False).notes
 
 
 def test_other_networks_have_no_limit(tmp_path: Path) -> None:

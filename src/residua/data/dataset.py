@@ -18,6 +18,7 @@ from residua.data.image_source import ImageSource
 from residua.data.splitting import Holdout, Labels, counts_of
 
 EMBEDDED = ("digits", "cifar10", "cifar100")
+CHIRAL = ("digits",)  # a mirrored image shows no member of its class
 
 
 @dataclass(frozen=True, eq=False)

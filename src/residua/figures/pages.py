@@ -18,4 +18,10 @@ def environment(package: str) -> Environment:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     templates.globals["palette"] = Markup(variables())
+    templates.filters["unbroken"] = unbroken
     return templates
+
+
+def unbroken(command: str) -> Markup:
+    """Return a command for a page: lines break between its words, and never at the hyphens of its flags."""
+    return Markup(" ").join(Markup('<span class="word">{}</span>').format(word) for word in command.split(" "))

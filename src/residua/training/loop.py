@@ -14,9 +14,9 @@ from residua._base.signals import Stopped, StopRequest
 from residua.data.tables.label_table import ColumnNames, label_table
 from residua.runtime.distributed.group import Group, joined
 from residua.specs.schema import Spec
+from residua.training.console.epoch_table import header, row
 from residua.training.console.introduction import introduce
 from residua.training.console.outcome import Diverged
-from residua.training.epoch_table import header, row
 from residua.training.finish import finish
 from residua.training.folder.checkpoint import epoch_path, remove_leftovers
 from residua.training.folder.claim import claim, opening

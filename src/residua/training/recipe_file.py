@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tomllib
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,10 @@ class RecipePair:
     def of(self, images: int) -> Recipe:
         """Return the recipe for so many training images."""
         return self.small if images < FEW else self.large
+
+    def map(self, change: Callable[[Recipe], Recipe]) -> RecipePair:
+        """Return both recipes, changed."""
+        return RecipePair(change(self.large), change(self.small))
 
 
 def load_recipe(name_or_path: str | Path, *, photos: bool = False, images: int = FEW, begun: bool = False) -> Recipe:

@@ -23,6 +23,7 @@ from residua.runtime.device import choose_hardware
 from residua.specs.preprocess import size_words
 from residua.specs.schema import Spec
 from residua.training.folder.run_folder import RunRecord, read_origin
+from residua.training.give_way import give_way
 from residua.training.initial_weights import Initial
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import FEW, RecipePair, list_recipes, load_recipe, override
@@ -207,13 +208,15 @@ def ask(
         spec.require_logits("training")  # again: the form of the weights may give none
     _check_steps(spec, (large, small), trials)
     full_provenance = full_provenance or (origin is not None and origin.full_provenance)
-    large, small, note = _within_limit(spec, large, small, recipe, overrides, resume=origin is not None)
-    notes = tuple(filter(None, (note, _lost_mean_image(initial, large.image_size))))
+    pair = RecipePair(large, small)
+    notes = _lost_mean_image(initial, large.image_size)
+    if (recipe is None and origin is None) or (isinstance(recipe, str) and recipe in list_recipes()):
+        pair, changes = give_way(pair, spec, data, {key.replace("-", "_") for key in overrides})
+        notes = (*changes, *notes)
     corrected = read_corrections(corrections) if corrections is not None else None
     if corrected is None and origin is not None:
         corrected = Corrections(origin.corrections)
     table = table or (origin.table if origin else None)
-    pair = RecipePair(large, small)
     teachers = origin.teachers if origin and teacher is None else find_teachers(teacher or ())
     check_teaching(teachers, (large, small), overrides)
     # What trials have found stands in the recipe of the run that is resumed.
@@ -286,45 +289,15 @@ def _trials(overrides: dict[str, Any], find_rate: bool) -> tuple[str, ...]:
     return (*trials, "learning_rate") if find_rate else trials
 
 
-def _lost_mean_image(initial: Initial | None, image_size: int) -> str:
-    """Return a sentence where the weights' mean image does not fit the size, "" elsewhere; see `resized`."""
+def _lost_mean_image(initial: Initial | None, image_size: int) -> tuple[str, ...]:
+    """Return a sentence where the weights' mean image does not fit the size; see `resized`."""
     fed = initial and initial.preprocess
     if not fed or fed.mean_image is None or fed.size == (image_size, image_size):
-        return ""
+        return ()
     return (
         f"The weights' mean image of {size_words(fed.size)} pixels gives way to its mean per channel at "
-        f"image_size={image_size}. Give image_size={fed.height} to keep it"
+        f"image_size={image_size}. Give image_size={fed.height} to keep it",
     )
-
-
-def _within_limit(
-    spec: Spec,
-    large: Recipe,
-    small: Recipe,
-    named: str | Path | Recipe | None,
-    overrides: dict[str, Any],
-    *,
-    resume: bool,
-) -> tuple[Recipe, Recipe, str]:
-    """Return the recipes within the learning rate at which the network trains, and a sentence that states a change.
-
-    A rate that the user chose stands: by `learning_rate`, in a file, in a `Recipe`.
-    """
-    limit = spec.rate_limit
-    shipped = (named is None and not resume) or (isinstance(named, str) and named in list_recipes())
-    if limit is None or not shipped or "learning_rate" in {key.replace("-", "_") for key in overrides}:
-        return large, small, ""
-    note, settled = "", []
-    for recipe in (large, small):
-        if recipe.optimizer != "sgd" or recipe.learning_rate <= limit.learning_rate:
-            settled.append(recipe)
-            continue
-        settled.append(dataclasses.replace(recipe, learning_rate=limit.learning_rate))
-        note = (
-            f"learning_rate={limit.learning_rate:g} in place of the recipe's, the most for {spec.name}: "
-            f"{limit.reason}. Give learning_rate=… for another"
-        )
-    return settled[0], settled[1], note
 
 
 def _settle(

@@ -11,7 +11,6 @@ from residua.families.build import spec_of
 from residua.runtime.distributed.group import ALONE, Group
 from residua.training.distributed.joint import divide, refuse_shards, refuse_trials
 from residua.training.plan import Plan, open_data, open_plan
-from residua.training.recipe_file import RecipePair
 from residua.training.request import Request
 from residua.training.trials.batch_size import find_batch_size
 from residua.training.trials.fastest_step import computing, fastest_step, may_measure
@@ -70,6 +69,6 @@ def _computed(plan: Plan, display: Display, stop: StopRequest, group: Group) -> 
 
 def _with(request: Request, done: str, **changes: Any) -> Request:
     """Return the request after a trial, with what it has found in both recipes."""
-    large, small = (dataclasses.replace(each, **changes) for each in (request.recipes.large, request.recipes.small))
+    recipes = request.recipes.map(lambda each: dataclasses.replace(each, **changes))
     trials = tuple(name for name in request.trials if name != done)
-    return dataclasses.replace(request, recipes=RecipePair(large, small), trials=trials)
+    return dataclasses.replace(request, recipes=recipes, trials=trials)

@@ -13,6 +13,7 @@ from residua.evaluation.measures.significance import mcnemar
 from residua.evaluation.report.sections.provenance import ProvenanceSection
 from residua.evaluation.report.sections.summary import SummarySection
 from residua.figures.axes import compact, logarithmic
+from residua.figures.pages import unbroken
 
 
 def test_provenance_states_what_was_chosen() -> None:
@@ -49,10 +50,11 @@ def test_what_is_too_sure_names_the_command(smoothing: float, said: bool) -> Non
     report = full(calibrated=None, recipe={"label_smoothing": smoothing})
     text = " ".join(SummarySection.of(report).sureness)
     assert "it is too sure" in text
-    assert "<code>residua evaluate RUN --calibrate</code>" in text
+    assert f"<code>{unbroken('residua evaluate RUN --calibrate')}</code>" in text
+    assert '<span class="word">--calibrate</span>' in text, "no line ends in its hyphens"
     # Smoothing makes probabilities too small, not too large.
     assert ("Label smoothing" in text) == said
-    assert "residua evaluate RUN" not in " ".join(SummarySection.of(full()).sureness)
+    assert "--calibrate" not in " ".join(SummarySection.of(full()).sureness)
 
 
 def test_less_sure_by_label_smoothing() -> None:

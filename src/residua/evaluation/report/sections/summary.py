@@ -17,6 +17,7 @@ from residua.evaluation.report.matrix import confused_pairs
 from residua.evaluation.report.sections.section import Link, Subject
 from residua.evaluation.report.text import data_name, duration, listed, number, percent, scaled, sentence
 from residua.figures.intervals import interval_bar
+from residua.figures.pages import unbroken
 
 _CALIBRATE = "residua evaluate RUN --calibrate"
 _RECALLS = 10  # of the classes, in the summary; the page lists all of them below
@@ -183,7 +184,7 @@ def _sureness(findings: Findings) -> list[Markup]:
         smoothed = (findings.recipe or {}).get("label_smoothing") and confidence < low
         text = Markup("{}<code>{}</code> fits one number that corrects it, on validation images.")
         why = "Label smoothing while training does this. " if smoothed else ""
-        sentences.append(text.format(why, _CALIBRATE))
+        sentences.append(text.format(why, unbroken(_CALIBRATE)))
     error = Markup("Expected calibration error: {}").format(percent(findings.calibration.ece))
     if findings.calibrated:
         text = Markup("; {} with the temperature {:.3f} that the run holds")

@@ -1,0 +1,54 @@
+"""Where a recipe that ships gives way: to the network's highest learning rate, and to classes that bear no flip."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from residua.data.dataset import CHIRAL
+from residua.specs.schema import Spec
+from residua.training.recipe import Recipe
+from residua.training.recipe_file import RecipePair
+
+PUBLISHED = ("paper", "keras", "slim")  # what these do is not ours to change
+
+
+def give_way(
+    recipes: RecipePair, spec: Spec, data: str | Path, chosen: Collection[str]
+) -> tuple[RecipePair, tuple[str, ...]]:
+    """Return the recipes as they suit network and data, and a sentence for each change.
+
+    Args:
+        recipes: as they ship.
+        spec: the network.
+        data: a name or a folder.
+        chosen: fields that the user stated; they stand.
+    """
+    suited, notes = recipes, []
+    if (limit := spec.rate_limit) and "learning_rate" not in chosen:
+        most = limit.learning_rate
+        suited = suited.map(lambda each: _slowed(each, most))
+        if suited != recipes:
+            notes.append(
+                f"learning_rate={most:g} in place of the recipe's, the most for {spec.name}: {limit.reason}. "
+                "Give learning_rate=… for another"
+            )
+    faithful = recipes.large.name in PUBLISHED
+    if str(data) in CHIRAL and not faithful and not {"flip", "alternate_flip"} & set(chosen):
+        flipping, suited = suited, suited.map(_unflipped)
+        if suited != flipping:
+            notes.append(
+                f"flip=False in place of the recipe's: mirrored images of {data} belong to no class. "
+                "Give flip=True to flip"
+            )
+    return suited, tuple(notes)
+
+
+def _slowed(recipe: Recipe, most: float) -> Recipe:
+    exceeds = recipe.optimizer == "sgd" and recipe.learning_rate > most
+    return replace(recipe, learning_rate=most) if exceeds else recipe
+
+
+def _unflipped(recipe: Recipe) -> Recipe:
+    return replace(recipe, augment=replace(recipe.augment, flip=False, alternate_flip=False))
