@@ -274,6 +274,7 @@ def test_only_train_runs_in_several_processes(
     for words, said in (
         (["sweep", "digits", "--model", "cifar_resnet8", "--out", "runs"], "residua sweep in 2 processes"),
         (["train", "digits", "--folds", "3", "--out", "runs"], "folds with 2 processes"),
+        (["train", "digits", "--dry-run"], "a dry run in 2 processes"),
         (["train", "digits", "--epochs", "many"], "--epochs"),
     ):
         monkeypatch.setenv("RANK", "1")
