@@ -180,7 +180,9 @@ def _dry_run(data: str, asked: bool, picture: Path | None, json: bool, keywords:
     if keywords["profile"]:
         raise InputError("profile=True in a dry run", "a run, whose steps are measured", "Leave one of the two out")
     if (count := read_launch().count) > 1:
-        raise InputError(f"a dry run in {count} processes", "one process, whose steps are measured", "Leave torchrun out")
+        raise InputError(
+            f"a dry run in {count} processes", "one process, whose steps are measured", "Leave torchrun out"
+        )
     check_target(picture, ".png")
     from residua.training.trials.dry_run import dry_run
 
