@@ -191,6 +191,9 @@ def override(recipe: Recipe, **fields: Any) -> Recipe:
     epochs = changes.get("epochs")
     if type(epochs) is int and epochs > 0 and "warmup_epochs" not in changes:
         changes["warmup_epochs"] = min(recipe.warmup_epochs, epochs / 2)
+    if changes.get("optimizer", "muon") != "muon":
+        # Of Muon alone: a recipe with it goes on with another optimizer.
+        changes = {"rest_optimizer": Recipe.rest_optimizer, "rest_rate": Recipe.rest_rate} | changes
     rules = field_rules(AugmentSpec)
     inner = {
         key: checked(key, changes.pop(key), rules[key], _left_out(key)) for key in list(changes) if key in _AUGMENT
