@@ -31,7 +31,8 @@ def test_a_shipped_recipe_stays_within_the_limit(model: str, tmp_path: Path) -> 
     for named in (None, "fast", "paper"):
         request = asked(model, named, tmp_path)
         assert request.recipes.small.learning_rate == request.recipes.large.learning_rate == 0.01
-        assert "learning_rate=0.01 in place of the recipe's" in request.notes[0]
+        assert {request.recipes.small.optimizer, request.recipes.large.optimizer} == {"sgd"}
+        assert "SGD of learning_rate=0.01 in place of the recipe's" in request.notes[0]
         assert model in request.notes[0]
     # Adam's rates are of another kind, and slim's is within the limit.
     for named in ("keras", "slim"):
@@ -62,7 +63,7 @@ def test_digits_are_not_mirrored(tmp_path: Path) -> None:
             "flip=False in place of the recipe's: mirrored images of digits belong to no class. Give flip=True to flip",
         )
     with_rate = asked("cifar_highway19", None, tmp_path)
-    assert [note.split("=")[0] for note in with_rate.notes] == ["learning_rate", "flip"]
+    assert [note.split("=")[0] for note in with_rate.notes] == ["SGD of learning_rate", "flip"]
 
 
 def test_a_flip_stands_where_it_is_chosen_or_published(tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_the_recipe_follows_the_network_and_not_the_pixels(size: int, tmp_path: 
     assert (recipes.small.learning_rate, recipes.small.augment.crop) == (1e-3, "random_resized")
     assert (recipes.small.optimizer, recipes.large.optimizer) == ("adamw", "sgd")
     small = asked("cifar_resnet20", None, tmp_path, image_size=size).recipes
-    assert (small.small.learning_rate, small.large.learning_rate) == (0.1, 0.25)
+    assert (small.small.learning_rate, small.large.learning_rate) == (0.1, 0.05)
     assert small.small.augment.crop == ("pad" if size <= 64 else "random_resized")
 
 

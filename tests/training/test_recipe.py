@@ -76,6 +76,10 @@ def test_fast_suits_the_data() -> None:
     assert (few_photos.optimizer, few_photos.nesterov, few_photos.learning_rate) == ("adamw", False, 1e-3)
     assert (begun.optimizer, begun.nesterov, begun.learning_rate, begun.epochs) == ("sgd", True, 0.01, 20)
     assert (few_photos.augment.scale, begun.augment.scale) == ((0.5, 1.0), (0.25, 1.0))
+    assert (cifar.optimizer, cifar.rest_rate, cifar.learning_rate, cifar.momentum) == ("muon", 4.0, 0.05, 0.95)
+    for recipe, rate in ((digits, 0.1), (photos, 0.1), (begun, 0.01)):
+        assert (recipe.optimizer, recipe.rest_rate, recipe.learning_rate, recipe.momentum) == ("sgd", 1.0, rate, 0.9)
+    assert (few_photos.rest_rate, few_photos.momentum) == (1.0, 0.9)
     assert cifar.augment.resolve(32).crop == "pad"
     assert photos.augment.resolve(224).crop == "random_resized"
 
@@ -137,6 +141,15 @@ def test_overrides_reach_recipe_and_augmentation_alike() -> None:
         override(recipe, learning_rate="fast")
     with pytest.raises(InputError, match="batch_size=0"):
         override(recipe, batch_size=0)
+
+
+def test_another_optimizer_leaves_what_is_of_muon_alone() -> None:
+    recipe = load_recipe("fast")
+    plain = override(recipe, optimizer="sgd", learning_rate=0.25)
+    assert (plain.optimizer, plain.rest_rate, plain.learning_rate) == ("sgd", 1.0, 0.25)
+    assert override(recipe, rest_optimizer="adamw").rest_rate == recipe.rest_rate
+    with pytest.raises(InputError, match="rest_rate=3 with optimizer='sgd'"):
+        override(recipe, optimizer="sgd", rest_rate=3.0)
 
 
 def test_epochs_that_are_given_are_meant() -> None:

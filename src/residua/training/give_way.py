@@ -9,7 +9,7 @@ from pathlib import Path
 from residua.data.dataset import CHIRAL
 from residua.specs.schema import Spec
 from residua.training.recipe import Recipe
-from residua.training.recipe_file import RecipePair
+from residua.training.recipe_file import RecipePair, override
 
 PUBLISHED = ("paper", "keras", "slim")  # what these do is not ours to change
 
@@ -28,10 +28,10 @@ def give_way(
     suited, notes = recipes, []
     if (limit := spec.rate_limit) and "learning_rate" not in chosen:
         most = limit.learning_rate
-        suited = suited.map(lambda each: _slowed(each, most))
+        suited = suited.map(lambda each: _slowed(each, most, chosen))
         if suited != recipes:
             notes.append(
-                f"learning_rate={most:g} in place of the recipe's, the most for {spec.name}: {limit.reason}. "
+                f"SGD of learning_rate={most:g} in place of the recipe's, the most for {spec.name}: {limit.reason}. "
                 "Give learning_rate=… for another"
             )
     faithful = recipes.large.name in PUBLISHED
@@ -45,7 +45,10 @@ def give_way(
     return suited, tuple(notes)
 
 
-def _slowed(recipe: Recipe, most: float) -> Recipe:
+def _slowed(recipe: Recipe, most: float, chosen: Collection[str]) -> Recipe:
+    # The limit is one of SGD, and Muon's steps are long however small the gradient is.
+    if recipe.optimizer == "muon" and "optimizer" not in chosen:
+        recipe = override(recipe, optimizer="sgd", momentum=recipe.momentum if "momentum" in chosen else 0.9)
     exceeds = recipe.optimizer == "sgd" and recipe.learning_rate > most
     return replace(recipe, learning_rate=most) if exceeds else recipe
 
