@@ -108,3 +108,13 @@ def test_what_does_not_fit_is_refused(
     rows = "".join(f"{name},{label}\n" for name, label in labels.items())
     with pytest.raises(InputError, match=message):
         open_dataset(folder, corrections=read_corrections(table(tmp_path, f"path,label\n{rows}")))
+
+
+def test_rows_that_do_not_fit_are_named_at_once(make_folder: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_folder("photos", {"ants": 10, "bees": 10})
+    corrections = read_corrections(table(tmp_path, "path,label\nants/003.jpg,beees\nnowhere.jpg,ants\n"))
+    with pytest.raises(InputError) as caught:
+        open_dataset(folder, corrections=corrections)
+    assert "line 2 (ants/003.jpg) to 'beees'; 1 image that is not in" in caught.value.given
+    assert "line 3 (nowhere.jpg)" in caught.value.given
+    assert caught.value.remedy.startswith("Did you mean bees? Take the file")

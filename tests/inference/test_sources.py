@@ -36,6 +36,7 @@ def test_words_become_paths(photos: Path) -> None:
     (photos / "list.txt").write_bytes(b"a/1.jpg\r\n\n" + b"\xff.jpg\na/b/*.jpg")
     assert _shown(["@list.txt", "a"]) == ["a/1.jpg", os.fsdecode(b"\xff.jpg"), "a/b/3.jpg", "a"]
     assert _shown(["@-"], (b"a/1.jpg\n", b"\n", b"a/2.jpg")) == ["a/1.jpg", "a/2.jpg"]
+    assert _shown(["@-"], (b"a/1.jpg\n", b"  \n")) == ["a/1.jpg"], "a blank line is no path"
     (photos / "@list.txt").touch()
     assert _shown(["@list.txt"]) == ["@list.txt"]
     assert is_plain(["a", "odd[1].jpg", "@list.txt"])
@@ -45,6 +46,12 @@ def test_words_become_paths(photos: Path) -> None:
 def test_a_list_that_is_not_there_is_refused_at_once(photos: Path) -> None:
     with pytest.raises(InputError, match=r"@nowhere\.txt, a list that cannot be read"):
         each_source(["a", "@nowhere.txt"])
+
+
+def test_a_list_without_a_path_is_stated(photos: Path) -> None:
+    (photos / "empty.txt").write_text("\n \n")
+    assert list(each_source(["@empty.txt", "a"])) == [BadFile("@empty.txt", "a list without a path"), Path("a")]
+    assert list(each_source(["@-"], ())) == [BadFile("standard input", "a list without a path")]
 
 
 def test_addresses_are_asked_where_that_is_allowed(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

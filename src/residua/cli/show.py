@@ -56,7 +56,7 @@ def answered(good: int, bad: int) -> int:
         raise InputError(
             f"{bad} {'path' if bad == 1 else 'paths'}, named above, of which none gave an answer",
             "image files that decode completely, or folders with some",
-            "Give others",
+            "Mend what is named above, or give others",
         )
     if bad:
         note(
@@ -73,7 +73,8 @@ def check_target(path: Path | None, suffix: str = "") -> None:
         suffix: what its name has to end in; "" for anything.
 
     Raises:
-        InputError: it is a folder, or would stand in one that does not exist; its name ends in something else.
+        InputError: it is a folder, or would stand in one that does not exist; its name ends in something else; it is
+            a page of others.
     """
     if path is None:
         return
@@ -83,6 +84,11 @@ def check_target(path: Path | None, suffix: str = "") -> None:
             f"a file whose name ends in {suffix}, which is what is written",
             f"Use {path.with_suffix(suffix)}",
         )
+    if suffix == ".html":
+        # Here, since most commands write no page.
+        from residua.figures.pages import check_page
+
+        check_page(path)
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise InputError(f"{path}", "a file in a folder that exists", "Create the folder, or give another path")
     try:

@@ -109,13 +109,12 @@ def correct(dataset: Dataset, corrections: Corrections) -> Dataset:
             "Correct the table of the labels itself",
         )
     index_of = {name: index for index, name in enumerate(dataset.classes)}
-    _refuse_unknown_classes(dataset, corrections)
-    unused = dict(corrections.labels)
+    _refuse_misfits(dataset, corrections)
     splits, changed, left_out = {}, 0, 0
     for part, split in dataset.splits.items():
         labels, kept = split.labels.copy(), np.ones(len(split), bool)
         for index in range(len(split)):
-            label = unused.pop(dataset.image_name(split, index), None)
+            label = corrections.labels.get(dataset.image_name(split, index))
             if label == "":
                 kept[index] = False
             elif label is not None:
@@ -124,13 +123,6 @@ def correct(dataset: Dataset, corrections: Corrections) -> Dataset:
         left_out += int((~kept).sum())
         corrected = dataclasses.replace(split, labels=labels)
         splits[part] = corrected if kept.all() else corrected.subset(np.flatnonzero(kept))
-    if unused:
-        count = counted(len(unused), "image that is", "images that are")
-        raise InputError(
-            f"{corrections.given}: {count} not in {dataset.given}: {some(map(corrections.named, unused))}",
-            "paths relative to the data",
-            "Take the file that residua doubt wrote for this data",
-        )
     before = np.bincount(dataset.splits["train"].labels, minlength=len(dataset.classes))
     after = np.bincount(splits["train"].labels, minlength=len(dataset.classes))
     if lost := [dataset.classes[index] for index in np.flatnonzero((before > 0) & (after == 0))]:
@@ -151,13 +143,21 @@ def correct(dataset: Dataset, corrections: Corrections) -> Dataset:
     )
 
 
-def _refuse_unknown_classes(dataset: Dataset, corrections: Corrections) -> None:
+def _refuse_misfits(dataset: Dataset, corrections: Corrections) -> None:
+    """Refuse rows of unknown classes and of images that the data does not have, all at once."""
+    names = {dataset.image_name(split, index) for split in dataset.splits.values() for index in range(len(split))}
+    strangers = [name for name in corrections.labels if name not in names]
     unknown = {name: label for name, label in corrections.labels.items() if label and label not in dataset.classes}
-    if not unknown:
-        return
-    rows = [f"{corrections.named(name)} to {label!r}" for name, label in unknown.items()]
-    raise InputError(
-        f"{corrections.given}: {some(rows)}",
-        f"classes of {dataset.given}, or an empty label to leave an image out",
-        did_you_mean(next(iter(unknown.values())), dataset.classes) or f"Its classes are {some(dataset.classes)}",
-    )
+    given, wanted, remedies = [], [], []
+    if unknown:
+        given.append(some(f"{corrections.named(name)} to {label!r}" for name, label in unknown.items()))
+        wanted.append(f"classes of {dataset.given}, or an empty label to leave an image out")
+        nearest = did_you_mean(next(iter(unknown.values())), dataset.classes)
+        remedies.append(nearest or f"Its classes are {some(dataset.classes)}.")
+    if strangers:
+        count = counted(len(strangers), "image that is", "images that are")
+        given.append(f"{count} not in {dataset.given}: {some(map(corrections.named, strangers))}")
+        wanted.append("paths relative to the data")
+        remedies.append("Take the file that residua doubt wrote for this data")
+    if given:
+        raise InputError(f"{corrections.given}: {'; '.join(given)}", "; ".join(wanted), " ".join(remedies))

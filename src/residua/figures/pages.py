@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from residua._base.errors import InputError
 from residua.figures.palette import variables
+
+_GENERATOR = b'<meta name="generator" content="Residua">'  # near the beginning of every page
 
 
 def environment(package: str) -> Environment:
@@ -25,3 +30,18 @@ def environment(package: str) -> Environment:
 def unbroken(command: str) -> Markup:
     """Return a command for a page: lines break between its words, and never at the hyphens of its flags."""
     return Markup(" ").join(Markup('<span class="word">{}</span>').format(word) for word in command.split(" "))
+
+
+def check_page(path: Path) -> None:
+    """Refuse to replace a page that Residua did not write.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        if _GENERATOR not in file.read(2048):
+            raise InputError(
+                f"{path}, which holds something else", "a new file, or a page to replace", "Give another name"
+            )

@@ -51,10 +51,10 @@ def _each(
 ) -> Iterator[Path | ImageFile | BadFile]:
     for word in words:
         if word in lists:
-            yield from _each(lists[word], {}, (), allow_urls, every)
+            yield from _each_listed(word, lists[word], allow_urls, every)
         elif word == f"{LIST_MARK}-":
-            read = (os.fsdecode(line.rstrip(b"\r\n")) for line in lines)
-            yield from _each((line for line in read if line), {}, (), allow_urls, every)
+            read = (os.fsdecode(line.rstrip(b"\r\n")) for line in lines if line.strip())
+            yield from _each_listed("standard input", read, allow_urls, every)
         elif is_address(word):
             yield _remote(word) if allow_urls else BadFile(public_address(word), "an address; give allow_urls=True")
         elif _is_pattern(word):
@@ -66,6 +66,15 @@ def _each(
             yield from frames(word, every)
         else:
             yield Path(word)
+
+
+def _each_listed(name: str, words: Iterable[str], allow_urls: bool, every: int) -> Iterator[Path | ImageFile | BadFile]:
+    empty = True
+    for source in _each(words, {}, (), allow_urls, every):
+        empty = False
+        yield source
+    if empty:
+        yield BadFile(name, "a list without a path")
 
 
 def _is_list(word: str) -> bool:

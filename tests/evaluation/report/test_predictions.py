@@ -80,3 +80,31 @@ def test_other_endings_are_refused_before_the_pass(
     with pytest.raises(InputError, match=r"\.csv or \.parquet"):
         table.write(tmp_path / "a.xlsx")
     assert json.dumps(table.columns())
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "mine.parquet"])
+def test_a_table_of_others_is_kept(
+    name: str, world: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name.endswith(".parquet"):
+        pytest.importorskip("pyarrow")
+    mine = tmp_path / name
+    mine.write_text("path,label\na.jpg,red\n")
+    words = ["evaluate", *map(str, world), "--predictions", str(mine)]
+    assert main(words) == 2
+    assert "which holds something else" in capsys.readouterr().err
+    assert mine.read_text() == "path,label\na.jpg,red\n"
+    mine.unlink()
+    assert main(words) == main(words) == 0, "predictions replace predictions"
+
+
+def test_a_page_of_others_is_kept(world: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "report.html"
+    page.write_text("mine")
+    words = ["evaluate", *map(str, world), "--report", str(tmp_path)]
+    assert main(words) == 2
+    assert "report.html, which holds something else" in capsys.readouterr().err
+    assert page.read_text() == "mine"
+    page.unlink()
+    assert main(words) == main(words) == 0, "a report replaces a report"
+    assert page.read_bytes().count(b'content="Residua"') == 1

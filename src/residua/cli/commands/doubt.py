@@ -103,5 +103,5 @@ def doubt(
         right=(2, 4),
     )
     if len(doubts.doubts) > _SHOWN:
-        say(f"and {len(doubts.doubts) - _SHOWN:,} more: --out and --json have them all")
+        say(f"and {len(doubts.doubts) - _SHOWN:,} more: {out or '--out'} and --json have them all")
     return 0

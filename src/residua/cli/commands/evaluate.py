@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from residua._base.console import progress_bar
 from residua._base.errors import InputError
+from residua._base.run_files import REPORT_DOCUMENT, REPORT_PAGE
 from residua._base.words import counted
 from residua.cli.printing.report_tables import print_label_report, print_report
 from residua.cli.score_flags import SCORING, Scoring
@@ -105,13 +106,14 @@ def evaluate(
     from residua.evaluation.calibrate import calibrate as fit
     from residua.evaluation.evaluate import evaluate as measure
     from residua.evaluation.multilabel.report import MultilabelReport
-    from residua.evaluation.report.predictions import check_ending
+    from residua.evaluation.report.predictions import check_table
     from residua.evaluation.report.report import write_report
     from residua.evaluation.report.study_section import read_study
     from residua.evaluation.run_data import open_run
+    from residua.figures.pages import check_page
 
     if predictions is not None:
-        check_ending(predictions)
+        check_table(predictions)
         check_target(predictions)
     if calibrate and (with_ or reestimate_bn or scoring.views != ("1",)):
         raise InputError(
@@ -126,6 +128,8 @@ def evaluate(
     studies = [read_study(folder) for folder in study]
     if report:
         # Created first: a folder that cannot be written to must not cost a pass over the data.
+        if not (report / REPORT_DOCUMENT).exists():
+            check_page(report / REPORT_PAGE)
         report.mkdir(parents=True, exist_ok=True)
     if calibrate:
         with progress_bar("Calibrating", "images") as progress:

@@ -97,5 +97,5 @@ def label_next(
             right=(2, 4),
         )
         if len(chosen.suggestions) > _SHOWN:
-            say(f"and {len(chosen.suggestions) - _SHOWN:,} more: --out and --json have them all")
+            say(f"and {len(chosen.suggestions) - _SHOWN:,} more: {out or '--out'} and --json have them all")
     return 1 if chosen.bad else 0

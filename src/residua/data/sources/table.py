@@ -143,7 +143,9 @@ def open_table(
     if problems or not labelled.rows:
         raise InputError(
             f"{table.file}: {'; '.join(problems) or 'no row names an image'}",
-            "one row per image, with a path below the data or below the folder of the table, and a label",
+            "one row per image, with a path below the data or below the folder of the table, and a label"
+            + f"; the part train, val or test in {labelled.columns.split}" * bool(labelled.columns.split)
+            + f"; each of {labelled.columns.group} in one part" * bool(labelled.columns.group),
             "Correct these rows" + _whether_skipped(labelled, on_bad),
         )
     learnt = [each.row for each in labelled.rows if each.row.part == "train" or partial]

@@ -38,7 +38,7 @@ def fit_rejection(
     checked("score", score, ScoreName)
     if len(scores.labels) * reject < 1:
         raise InputError(
-            f"reject={reject} of {len(scores.labels)} validation images, which is not one",
+            f"reject={reject} of {len(scores.labels)} validation images: less than one of them",
             f"a share of at least {1 / len(scores.labels):.4f}, or more validation images",
             "Train with a greater val_fraction, or allow more rejections",
         )

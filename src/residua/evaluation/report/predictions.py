@@ -132,6 +132,31 @@ def check_ending(path: Path) -> None:
         package("pyarrow", "shards")
 
 
+def check_table(path: Path) -> None:
+    """Refuse a file that cannot hold predictions, before any work: `check_ending`, and a table of something else.
+
+    Raises:
+        InputError: it has another ending; it exists and holds no predictions.
+    """
+    check_ending(path)
+    if not path.is_file():
+        return
+    if path.suffix.lower() == ".csv":
+        with path.open("rb") as file:
+            columns = file.readline(1 << 20).decode("utf-8", "replace").strip().split(",")
+    else:
+        try:
+            columns = package("pyarrow.parquet", "shards").read_schema(path).names
+        except (OSError, ValueError):  # pyarrow's errors are kinds of these
+            columns = []
+    if not {"path", "label", "predicted"} <= set(columns) and not {"path", "labels", "predicted"} <= set(columns):
+        raise InputError(
+            f"predictions={path}, which holds something else",
+            "a new file, or predictions to replace",
+            "Give another name",
+        )
+
+
 def _line(cells: list[Any]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow([_text(c) if isinstance(c, str) else repr(c) for c in cells])

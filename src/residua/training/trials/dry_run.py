@@ -138,8 +138,6 @@ def dry_run(
             "Train it: a probe takes the time of few passes over the images",
         )
     with Display(progress) as display, StopRequest("") as stop:
-        if request.missing_weights:
-            display.warn(request.missing_weights)
         started = time.perf_counter()
         plan, search = settled_plan(request, display, stop)
         preparing = time.perf_counter() - started
