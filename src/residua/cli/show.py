@@ -56,7 +56,7 @@ def answered(good: int, bad: int) -> int:
         raise InputError(
             f"{bad} {'path' if bad == 1 else 'paths'}, named above, of which none gave an answer",
             "image files that decode completely, or folders with some",
-            "Mend what is named above, or give others",
+            "Fix what is named above, or give others",
         )
     if bad:
         note(

@@ -148,16 +148,16 @@ def _refuse_misfits(dataset: Dataset, corrections: Corrections) -> None:
     names = {dataset.image_name(split, index) for split in dataset.splits.values() for index in range(len(split))}
     strangers = [name for name in corrections.labels if name not in names]
     unknown = {name: label for name, label in corrections.labels.items() if label and label not in dataset.classes}
-    given, wanted, remedies = [], [], []
+    misfits, wishes, remedies = [], [], []
     if unknown:
-        given.append(some(f"{corrections.named(name)} to {label!r}" for name, label in unknown.items()))
-        wanted.append(f"classes of {dataset.given}, or an empty label to leave an image out")
+        misfits.append(some(f"{corrections.named(name)} to {label!r}" for name, label in unknown.items()))
+        wishes.append(f"classes of {dataset.given}, or an empty label to leave an image out")
         nearest = did_you_mean(next(iter(unknown.values())), dataset.classes)
         remedies.append(nearest or f"Its classes are {some(dataset.classes)}.")
     if strangers:
         count = counted(len(strangers), "image that is", "images that are")
-        given.append(f"{count} not in {dataset.given}: {some(map(corrections.named, strangers))}")
-        wanted.append("paths relative to the data")
+        misfits.append(f"{count} not in {dataset.given}: {some(map(corrections.named, strangers))}")
+        wishes.append("paths relative to the data")
         remedies.append("Take the file that residua doubt wrote for this data")
-    if given:
-        raise InputError(f"{corrections.given}: {'; '.join(given)}", "; ".join(wanted), " ".join(remedies))
+    if misfits:
+        raise InputError(f"{corrections.given}: {'; '.join(misfits)}", "; ".join(wishes), " ".join(remedies))
