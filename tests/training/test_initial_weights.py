@@ -281,7 +281,7 @@ def test_a_mean_image_that_gives_way_is_reported(base: Path, tmp_path: Path) -> 
     run, mean = load(base), np.full((16, 16, 3), 0.4, np.float32)
     fed = replace(run.preprocess_spec, std=(1.0,) * 3, mean_image=PixelArray(mean.shape, mean.tobytes()))
     Run(run.model, replace(run.bundle, preprocess=fed)).save_pretrained(tmp_path / "mean")
-    words: dict[str, Any] = {"resume": False, "weights": tmp_path / "mean"}
+    words: dict[str, Any] = {"resume": False, "weights": tmp_path / "mean", "flip": False}
     (note,) = ask("digits", MODEL, None, tmp_path / "a", image_size=24, **words).notes
     assert note.startswith("The weights' mean image of 16 × 16 pixels gives way to its mean per channel")
     assert ask("digits", MODEL, None, tmp_path / "b", image_size=16, **words).notes == ()

@@ -116,9 +116,9 @@ def test_nothing_to_resume_is_refused(tmp_path: Path, small: dict[str, Any]) -> 
 
 def test_a_resumption_that_differs_names_the_differences(finished: Path, small: dict[str, Any]) -> None:
     with pytest.raises(InputError) as error:
-        train("digits", MODEL, out=finished, resume=True, progress=False, **{**small, "epochs": 3, "flip": False})
+        train("digits", MODEL, out=finished, resume=True, progress=False, **{**small, "epochs": 3, "flip": True})
     assert "epochs is 3 now, was 2" in str(error.value)
-    assert "flip is False now, was True" in str(error.value)
+    assert "flip is True now, was False" in str(error.value)
     assert f"residua train digits --out {finished} --resume" in str(error.value)
     with pytest.raises(InputError, match=r"network's name is 'cifar_resnet14' now, was 'cifar_resnet8'"):
         train("digits", "cifar_resnet14", out=finished, resume=True, progress=False, **small)

@@ -50,8 +50,17 @@ def test_a_rate_of_the_user_stands(tmp_path: Path) -> None:
         asked("highway_mlp50", file, tmp_path),
         asked("highway_mlp50", override(load_recipe("fast"), learning_rate=0.3), tmp_path),
     ):
-        assert request.recipes.small.learning_rate == 0.3
+        assert request.recipes.small.learning_rate == request.recipes.large.learning_rate == 0.3
         assert not any("learning_rate" in note for note in request.notes)
+
+
+def test_shards_are_trained_by_sgd(tmp_path: Path) -> None:
+    request = asked("cifar_resnet20", None, tmp_path, shard=True, flip=False)
+    large = request.recipes.large
+    assert (large.optimizer, large.learning_rate, large.momentum, large.rest_rate) == ("sgd", 0.25, 0.9, 1.0)
+    assert request.notes == ("SGD in place of the recipe's Muon, which needs whole matrices: shard=True divides them",)
+    chosen = asked("cifar_resnet20", None, tmp_path, shard=True, flip=False, optimizer="muon")
+    assert (chosen.recipes.large.optimizer, chosen.notes) == ("muon", ())
 
 
 def test_digits_are_not_mirrored(tmp_path: Path) -> None:
@@ -80,6 +89,11 @@ def test_a_flip_stands_where_it_is_chosen_or_published(tmp_path: Path) -> None:
         assert request.recipes.small.augment.flip
         assert request.notes == ()
     assert not asked("cifar_resnet20", None, tmp_path, flip=False).notes
+
+
+def test_a_rate_of_the_user_is_one_of_sgd_where_it_is_limited(tmp_path: Path) -> None:
+    assert asked("highway_mlp50", None, tmp_path, learning_rate=0.3).recipes.large.optimizer == "sgd"
+    assert asked("cifar_resnet20", None, tmp_path, learning_rate=0.3).recipes.large.optimizer == "muon"
 
 
 def test_other_networks_have_no_limit(tmp_path: Path) -> None:

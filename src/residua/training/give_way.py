@@ -1,4 +1,4 @@
-"""Where a recipe that ships gives way: to the network's highest learning rate, and to classes that bear no flip."""
+"""Where a recipe that ships gives way: to the network's highest rate, to shards, and to classes that bear no flip."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from residua.specs.schema import Spec
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import RecipePair, override
 
+_SGD_RATE = 0.25  # for batches of 128; `fast` had it before Muon
 PUBLISHED = ("paper", "keras", "slim")  # what these do is not ours to change
 
 
@@ -26,15 +27,19 @@ def give_way(
         chosen: fields that the user stated; they stand.
     """
     suited, notes = recipes, []
-    if (limit := spec.rate_limit) and "learning_rate" not in chosen:
+    if limit := spec.rate_limit:
         most = limit.learning_rate
         suited = suited.map(lambda each: _slowed(each, most, chosen))
-        if suited != recipes:
+        if suited != recipes and "learning_rate" not in chosen:
             notes.append(
                 f"SGD of learning_rate={most:g} in place of the recipe's, the most for {spec.name}: {limit.reason}. "
                 "Give learning_rate=… for another"
             )
     faithful = recipes.large.name in PUBLISHED
+    if suited.large.shard and "optimizer" not in chosen:
+        whole, suited = suited, suited.map(lambda each: _by_sgd(each, chosen))
+        if suited != whole:
+            notes.append("SGD in place of the recipe's Muon, which needs whole matrices: shard=True divides them")
     if str(data) in CHIRAL and not faithful and not {"flip", "alternate_flip"} & set(chosen):
         flipping, suited = suited, suited.map(_unflipped)
         if suited != flipping:
@@ -47,10 +52,17 @@ def give_way(
 
 def _slowed(recipe: Recipe, most: float, chosen: Collection[str]) -> Recipe:
     # The limit is one of SGD, and Muon's steps are long however small the gradient is.
-    if recipe.optimizer == "muon" and "optimizer" not in chosen:
-        recipe = override(recipe, optimizer="sgd", momentum=recipe.momentum if "momentum" in chosen else 0.9)
-    exceeds = recipe.optimizer == "sgd" and recipe.learning_rate > most
+    if "optimizer" not in chosen:
+        recipe = _by_sgd(recipe, chosen)
+    exceeds = recipe.optimizer == "sgd" and recipe.learning_rate > most and "learning_rate" not in chosen
     return replace(recipe, learning_rate=most) if exceeds else recipe
+
+
+def _by_sgd(recipe: Recipe, chosen: Collection[str]) -> Recipe:
+    if recipe.optimizer != "muon":
+        return recipe
+    fields = {"momentum": 0.9, "learning_rate": _SGD_RATE}
+    return override(recipe, optimizer="sgd", **{name: value for name, value in fields.items() if name not in chosen})
 
 
 def _unflipped(recipe: Recipe) -> Recipe:
