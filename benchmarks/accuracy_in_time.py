@@ -5,8 +5,7 @@
 
 FOLDER holds CIFAR-10 as JPEG in train/ and test/. Every goal is one command with the recipe `fast`, once per seed, in
 a process of its own and with an empty cache. The clock runs from the start of the process to its end: imports, the
-decoding of the images, choosing kernels, training, and the final test count. How many epochs fit was found on other
-images: a tenth of the training images, set aside.
+decoding of the images, compiling and choosing kernels, training, and the final test count.
 
 The peer is the plain loop of `peer_loop.py` with He 2015's recipe at its first learning rate, stopped after the same
 seconds, one seed; its test and its imports are outside its clock. Each finished run is recorded at once, and the same
@@ -54,7 +53,7 @@ GOALS = (
 
 
 def ours(goal: Goal, data: str, seed: int) -> dict[str, Any]:
-    """Train by the command in a process of its own; return seconds, accuracy, and the kernels that were chosen."""
+    """Train by the command in a process of its own; return seconds, rate and accuracy."""
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "run"
@@ -129,6 +128,13 @@ def table(document: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"{machine['processor']}, {machine['threads']}. CIFAR-10 as JPEG files.", ""])
 
 
+def record(out: Path, goals: dict[str, Any]) -> None:
+    """Write the result and its table."""
+    document = {"machine": describe(), "goals": goals}
+    write_result(out, document)
+    out.with_suffix(".md").write_text(table(document))
+
+
 def main() -> None:
     """Go through seeds and goals until all is done or the time is over."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -153,12 +159,11 @@ def main() -> None:
             rows["ours"].append(ours(goal, data, seed))
             rows["verdict"] = verdict(goal, rows["ours"])
             print(f"{goal.name}: {rows['ours'][-1]}", flush=True)
-            if goal.data == "cifar" and rows["peer"] is None and not asked.no_peer:
-                rows["peer"] = peer(goal, asked.cifar)
-                print(f"{goal.name}, the plain loop: {rows['peer']}", flush=True)
-            document = {"machine": describe(), "goals": goals}
-            write_result(asked.out, document)
-            asked.out.with_suffix(".md").write_text(table(document))
+            record(asked.out, goals)
+        if goal.data == "cifar" and rows["peer"] is None and not asked.no_peer:
+            rows["peer"] = peer(goal, asked.cifar)
+            print(f"{goal.name}, the plain loop: {rows['peer']}", flush=True)
+            record(asked.out, goals)
     print(table({"machine": describe(), "goals": goals}))
 
 

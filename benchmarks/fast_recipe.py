@@ -106,14 +106,15 @@ def one(setting: Setting, data: Path, recipe: str | Recipe, seed: int, folder: P
     except Diverged as error:
         # A recipe that diverges is worse than guessing; it is recorded as that, and not left out.
         return {"top1": 0.0, "diverged": str(error), "seconds": time.perf_counter() - start}
-    report = residua.evaluate(run)
-    right = report.predictions.correct.tolist() if report.count <= _FEW_TESTS else None  # type: ignore[union-attr]
+    right = ""
+    if run.metrics["count"] <= _FEW_TESTS:
+        right = "".join(str(int(each)) for each in residua.evaluate(run).predictions.correct)  # type: ignore[union-attr]
     lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     return {
         "top1": run.metrics["top1"],
         "images": run.metrics["count"],
         "epochs": run.metrics["epochs"],
-        **({"right": "".join(str(int(each)) for each in right)} if right else {}),
+        **({"right": right} if right else {}),
         "first_loss": lines[0]["train_loss"],
         "seconds": lines[-1]["seconds"],
     }

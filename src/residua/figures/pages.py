@@ -40,8 +40,10 @@ def check_page(path: Path) -> None:
     """
     if not path.is_file():
         return
-    with path.open("rb") as file:
-        if _GENERATOR not in file.read(2048):
-            raise InputError(
-                f"{path}, which holds something else", "a new file, or a page to replace", "Give another name"
-            )
+    try:
+        with path.open("rb") as file:
+            head = file.read(2048)
+    except OSError:
+        head = b""
+    if _GENERATOR not in head:
+        raise InputError(f"{path}, which holds something else", "a new file, or a page to replace", "Give another name")

@@ -12,7 +12,7 @@ from residua.training.recipe import Recipe
 from residua.training.recipe_file import RecipePair, override
 
 _SGD_RATE = 0.25  # for batches of 128; `fast` had it before Muon
-PUBLISHED = ("paper", "keras", "slim")  # what these do is not ours to change
+_FAITHFUL = ("paper", "keras", "slim")  # what these do is not ours to change
 
 
 def give_way(
@@ -35,12 +35,11 @@ def give_way(
                 f"SGD of learning_rate={most:g} in place of the recipe's, the most for {spec.name}: {limit.reason}. "
                 "Give learning_rate=… for another"
             )
-    faithful = recipes.large.name in PUBLISHED
     if suited.large.shard and "optimizer" not in chosen:
         whole, suited = suited, suited.map(lambda each: _by_sgd(each, chosen))
         if suited != whole:
             notes.append("SGD in place of the recipe's Muon, which needs whole matrices: shard=True divides them")
-    if str(data) in CHIRAL and not faithful and not {"flip", "alternate_flip"} & set(chosen):
+    if str(data) in CHIRAL and recipes.large.name not in _FAITHFUL and not {"flip", "alternate_flip"} & set(chosen):
         flipping, suited = suited, suited.map(_unflipped)
         if suited != flipping:
             notes.append(
