@@ -31,12 +31,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import torchvision
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 import peer_loop
 import residua
-from machine import describe, write_result
+from floor import copy_rate, step_work
+from machine import describe, wait, write_result
 from residua._base.errors import InputError
 from residua.runtime.compiling import compiled
 from residua.training.recipe_file import load_recipe
@@ -45,47 +44,6 @@ from residua.training.step.optim import build_optimizer
 DEADLINE_SECONDS = 440
 PAPER_TOP1 = {20: 0.9125, 32: 0.9249, 44: 0.9283, 56: 0.9303, 110: 0.9339}
 """He 2015, table 6: 1 less the error, of the lossless CIFAR-10; of 110 layers the mean of five runs."""
-
-
-class Bytes(TorchDispatchMode):
-    """Counts the bytes that operations read and write, each as a kernel of its own; views move nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.moved = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        read = [each for each in tree_leaves((args, kwargs)) if isinstance(each, torch.Tensor)]
-        made = [each for each in tree_leaves(result) if isinstance(each, torch.Tensor)]
-        if not (function.is_view or "empty" in str(function)):
-            self.moved += sum(each.numel() * each.element_size() for each in (*read, *made))
-        return result
-
-
-def step_bytes(batch: int, size: int = 224) -> int:
-    """Return the bytes that a training step of `resnet50` in bf16 moves, without the optimizer; nothing is computed."""
-    with torch.device("meta"):
-        model = residua.create_model("resnet50").train().to(torch.bfloat16)
-        images = torch.empty(batch, 3, size, size, dtype=torch.bfloat16)
-        labels = torch.empty(batch, dtype=torch.int64)
-    with Bytes() as counted:
-        F.cross_entropy(model(images).float(), labels).backward()
-    return counted.moved
-
-
-def copy_rate(device: torch.device, size: int = 1 << 30) -> float:
-    """Return bytes per second, read and written, of copies on the device."""
-    source = torch.zeros(size, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    rates = []
-    for _ in range(6):
-        wait(device)
-        start = time.perf_counter()
-        target.copy_(source)
-        wait(device)
-        rates.append(2 * size / (time.perf_counter() - start))
-    return statistics.median(rates[1:])
 
 
 def slim_forward(device: torch.device, batch: int = 32, rounds: int = 30) -> dict[str, Any]:
@@ -109,12 +67,6 @@ def slim_forward(device: torch.device, batch: int = 32, rounds: int = 30) -> dic
                     times.append(1e3 * (time.perf_counter() - start))
         found[name] = {"median": statistics.median(times), "least": min(times), "greatest": max(times)}
     return found
-
-
-def wait(device: torch.device) -> None:
-    """Wait until the device has finished."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def plain_epoch(folder: Path, device: torch.device, blocks: int, workers: int) -> float:
@@ -196,7 +148,7 @@ def resnet50_steps(device: torch.device, batch: int, rounds: int, steps: int) ->
             if number:
                 times[name].append(seconds)
     speeds = {name: [batch / seconds for seconds in values] for name, values in times.items()}
-    moved, rate = step_bytes(batch), copy_rate(device)
+    moved, rate = step_work("resnet50", batch, 224).bytes, copy_rate(device)
     best = min(statistics.median(values) for name, values in times.items() if name.startswith("residua"))
     return {
         "batch": batch,

@@ -1,4 +1,4 @@
-"""What all benchmarks share: facts of the machine, spread of repeated times, and the result file."""
+"""What all benchmarks share: facts of the machine, waiting for it, spread of repeated times, and the result file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from residua._base.files import write_text
 from residua.runtime.environment import environment
@@ -39,3 +41,9 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 def write_result(path: Path, result: dict[str, Any]) -> None:
     """Write a result as JSON, whole or not at all."""
     write_text(path, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+
+
+def wait(device: torch.device) -> None:
+    """Wait until the device has finished."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -7,7 +7,7 @@ have 32 pixels in batches of 128 for `cifar_resnet20`, 224 in batches of 16 for 
 
 Peers: `peer_loop.py` with the better of 0 and 2 DataLoader workers; `tuned_loop.py` with the better of fp32 and bf16.
 All take turns in one process, some steps each; a round's ratio compares neighbours in time, and the median over the
-rounds is the outcome. Residua's side is its own trainer with the recipe `fast` and the arithmetic that it measures at
+rounds is the outcome. Each round also samples the rates of matrix products: the floor of a step (`floor.py`). Residua's side is its own trainer with the recipe `fast` and the arithmetic that it measures at
 the start of a long run: loader, augmentation, schedule, optimizer, all that `residua train` does between checkpoints.
 Results of other networks and processors stay in the file.
 """
@@ -31,6 +31,7 @@ from PIL import Image
 from torch import nn
 from torchvision.models import get_model
 
+import floor
 import peer_loop
 import tuned_loop
 from machine import describe, write_result
@@ -168,11 +169,14 @@ def measure(folder: Path, name: str, steps: int, rounds: int) -> dict[str, Any]:
         turns |= {f"plain, {workers} workers": peer_turn(folder, workers, name) for workers in (0, 2)}
         turns |= {f"tuned, {kind}": tuned_turn(data, bf16=kind == "bf16", name=name) for kind in ("fp32", "bf16")}
         times: dict[str, list[float]] = {entry: [] for entry in turns}
+        rates: dict[str, list[float]] = {"fp32": [], "bf16": []}
         for number in range(rounds + 1):
             for entry in list(turns)[:: -1 if number % 2 else 1]:
                 took = seconds(turns[entry], steps if number else 3)
                 if number:
                     times[entry].append(took)
+            for kind, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+                rates[kind].append(floor.product_rate(dtype))
     ratios, wanted = {}, {"plain": case.plain if has_bf16 or not case.or_else else case.or_else, "tuned": case.tuned}
     for kind in wanted:
         peer = min((entry for entry in times if entry.startswith(kind)), key=lambda key: statistics.median(times[key]))
@@ -188,6 +192,7 @@ def measure(folder: Path, name: str, steps: int, rounds: int) -> dict[str, Any]:
         "channels last, fp32 or bf16, eager",
         "images_per_second": {entry: spread([case.batch / t for t in values]) for entry, values in times.items()},
         "ratios": ratios,
+        "floor": floor_of(name, statistics.median(times["residua"]), rates),
         "kernels": trainer.kernels.name,
         "native_reason": native.reason(),
         "arithmetic": trainer.plan.arithmetic.sentence if trainer.plan.arithmetic else "",
@@ -197,6 +202,29 @@ def measure(folder: Path, name: str, steps: int, rounds: int) -> dict[str, Any]:
         "rounds": rounds,
         "load_before": load,
         "machine": describe(),
+    }
+
+
+def floor_of(name: str, seconds: float, rates: dict[str, list[float]]) -> dict[str, Any]:
+    """Return what a step of `name` would take by its arithmetic or its bytes alone, as shares of the `seconds` it took.
+
+    Args:
+        name: of the network.
+        seconds: of Residua's step.
+        rates: samples of operations per second, by precision.
+    """
+    case, copies = CASES[name], floor.copy_rate(torch.device("cpu"), 1 << 28)
+    work = floor.step_work(name, case.batch, case.side)
+    products = {kind: statistics.median(samples) for kind, samples in rates.items()}
+    return {
+        "what": "of a step: operations of convolutions done directly, and bytes in bf16 with every operation a kernel "
+        "of its own; Winograd's form has fewer operations, fused kernels move fewer bytes",
+        "operations": work.operations,
+        "operations_per_second_of_products": products,
+        "share_of_arithmetic": {kind: round(work.operations / rate / seconds, 3) for kind, rate in products.items()},
+        "bytes": work.bytes,
+        "bytes_per_second_of_copies": copies,
+        "share_of_copies": round(work.bytes / copies / seconds, 3),
     }
 
 
