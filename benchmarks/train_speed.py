@@ -7,8 +7,10 @@ have 32 pixels in batches of 128 for `cifar_resnet20`, 224 in batches of 16 for 
 
 Peers: `peer_loop.py` with the better of 0 and 2 DataLoader workers; `tuned_loop.py` with the better of fp32 and bf16.
 All take turns in one process, some steps each; a round's ratio compares neighbours in time, and the median over the
-rounds is the outcome. Each round also samples the rates of matrix products: the floor of a step (`floor.py`). Residua's side is its own trainer with the recipe `fast` and the arithmetic that it measures at
-the start of a long run: loader, augmentation, schedule, optimizer, all that `residua train` does between checkpoints.
+rounds is the outcome. Each round also samples the rates of matrix products: the floor of a step (`floor.py`).
+Residua's side is its own trainer with the recipe `fast` and the arithmetic that it measures at the start of a long run:
+loader, augmentation, schedule, optimizer, all that `residua train` does between checkpoints. As there, the process
+keeps freed memory, for the peers too.
 Results of other networks and processors stay in the file.
 """
 
@@ -38,6 +40,7 @@ from machine import describe, write_result
 from residua._base.console import Display
 from residua._base.signals import StopRequest
 from residua.runtime import native
+from residua.runtime.allocator import keep_freed_memory
 from residua.runtime.processor import processor
 from residua.training.plan import open_plan
 from residua.training.request import ask
@@ -259,6 +262,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/train_speed.json")
     given = parser.parse_args()
     case = CASES[given.network]
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.folder or Path(scratch) / "noise"
         if given.folder is None:

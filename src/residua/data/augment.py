@@ -96,9 +96,13 @@ class Augment:
         if not (padded or shifted or spec.flip or spec.vertical_flip):
             return images
         if not (padded or shifted or spec.vertical_flip):
-            mirrored = to_device(np.flatnonzero(table[:, _FLIP] < 0.5), images.device)
+            mirrored = np.flatnonzero(table[:, _FLIP] < 0.5)
+            # Whole images are picked from both kinds: `index_copy` goes byte by byte, and takes ten times as long.
+            places = np.arange(len(table))
+            places[mirrored] = len(table) + np.arange(len(mirrored))
             pixels = images.permute(0, 2, 3, 1).contiguous()
-            pixels = pixels.index_copy(0, mirrored, pixels.index_select(0, mirrored).flip(2))
+            turned = pixels.index_select(0, to_device(mirrored, images.device)).flip(2)
+            pixels = torch.cat([pixels, turned]).index_select(0, to_device(places, images.device))
             return pixels.permute(0, 3, 1, 2)
         here = np.arange(side)[None, :]
         rows = np.repeat(here, len(table), axis=0)

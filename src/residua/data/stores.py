@@ -15,7 +15,7 @@ from residua._base.errors import InputError
 from residua.data.ahead import in_order
 from residua.data.augment import box_uniforms, random_boxes
 from residua.data.dataset import Split
-from residua.data.decode import BadImage, Pixels, decode_bytes, orientation_of, size_of
+from residua.data.decode import BadImage, Encoded, Pixels
 from residua.data.decode.budget import BUDGET
 from residua.data.decoded import cache
 from residua.data.image_source import ImageSource
@@ -316,13 +316,11 @@ def _crop_of_encoded(
 ) -> Pixels:
     """Decode only as finely as the crop needs: the box is drawn from the header's size."""
     assert row is not None
-    data, name = images.encoded(index), images.where(index)
-    height, width = size_of(data, name) if data else (1, 1)
-    if orientation_of(data, name) >= 5:
-        height, width = width, height
+    encoded = Encoded(images.encoded(index), images.where(index))
+    height, width = encoded.size
     top, left, tall, wide = random_boxes(row, height, width, augment)[0]
     least = (math.ceil(side * height / tall), math.ceil(side * width / wide))
-    image = decode_bytes(data, name, (min(least[0], height), min(least[1], width)))
+    image = encoded.decode((min(least[0], height), min(least[1], width)))
     y, x = image.shape[0] / height, image.shape[1] / width
     box = np.array([round(top * y), round(left * x), max(round(tall * y), 1), max(round(wide * x), 1)])
     return crop_resize(image, box, side, interpolation)
@@ -338,8 +336,9 @@ def crop_resize(image: Pixels, box: npt.NDArray[np.int64], side: int, interpolat
     part = torch.from_numpy(np.array(image[top : top + tall, left : left + wide]))
     # torch has these two filters alone with antialias: the others are trained with the nearest of them.
     mode = "bicubic" if interpolation in ("bicubic", "lanczos") else "bilinear"
+    # In this order of steps the one image counts as channels-last, and so does the result.
     resized = torch.nn.functional.interpolate(
-        part.permute(2, 0, 1)[None], (side, side), mode=mode, antialias=True, align_corners=False
+        part[None].permute(0, 3, 1, 2), (side, side), mode=mode, antialias=True, align_corners=False
     )
     result: Pixels = resized[0].permute(1, 2, 0).numpy()
     return result

@@ -59,7 +59,7 @@ class Recipe:
             fits and leaves 20 steps per epoch, which the recipe then holds.
         accumulate_steps: forward passes that share one optimizer step.
         optimizer: "sgd", "adamw" (decay decoupled from the gradient), "adam" (decay added to the gradient) or "muon"
-            (torch.optim.Muon, of convolutions as matrices; all but them and inner matrices by `rest_optimizer`).
+            (Jordan 2024, of convolutions as matrices; all but them and inner matrices by `rest_optimizer`).
         rest_optimizer: of optimizer="muon": "sgd" or "adamw" for norms, biases and the classifier.
         rest_rate: of optimizer="muon": times the learning rate, the rate of the rest.
         learning_rate: the peak of the schedule.

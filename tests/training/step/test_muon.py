@@ -1,4 +1,4 @@
-"""Muon is torch's own on flattened convolutions; the rest has another optimizer; the state fits either layout."""
+"""Muon does as torch's own on flattened convolutions; the rest has another optimizer; the state fits either layout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from residua._base.errors import InputError
 from residua.families.build import build, spec_of
 from residua.training.recipe import Recipe
-from residua.training.step.muon import Muon
+from residua.training.step.muon import Muon, orthogonalised
 from residua.training.step.optim import build_optimizer, optimizer_tensors, restore_optimizer, set_learning_rate
 
 RECIPE = Recipe(
@@ -77,6 +77,18 @@ def test_the_layout_of_the_weights_does_not_matter() -> None:
     # The update is computed in bfloat16, whose sums depend on the order of the columns.
     assert (innermost.layer1[0].conv1.weight - weight).norm() < 0.02 * moved
     assert innermost.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("shape", [(16, 27), (64, 64), (80, 20)])
+def test_matrices_of_one_shape_are_orthogonalised_as_torch_does_one(shape: tuple[int, int]) -> None:
+    matrices = torch.randn(3, *shape, generator=torch.Generator().manual_seed(2))
+    for matrix, ours in zip(matrices, orthogonalised(matrices), strict=True):
+        parameter = nn.Parameter(torch.zeros(shape))
+        parameter.grad = matrix
+        torch.optim.Muon([parameter], lr=1.0, momentum=0.0, weight_decay=0.0, nesterov=False).step()
+        theirs = -parameter.detach() / max(1, shape[0] / shape[1]) ** 0.5
+        torch.testing.assert_close(ours.float(), theirs, rtol=0, atol=2e-2)
+    assert torch.equal(orthogonalised(torch.zeros(1, *shape)), torch.zeros(1, *shape, dtype=torch.bfloat16))
 
 
 def test_an_update_has_singular_values_near_the_learning_rate() -> None:

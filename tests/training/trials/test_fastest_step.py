@@ -153,7 +153,7 @@ def test_a_small_gain_changes_nothing(tmp_path: Path, seconds: dict[str, float])
 
 
 def test_what_slows_a_whole_turn_decides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every kind of step takes twice as long in the turns in which the machine is taken, the eager one 0.9 of others."""
+    """In every other turn all steps take twice as long; the eager one takes 0.9 times as long as the others."""
     turns: Counter[str] = Counter()
 
     def took(trainer: Trainer, group: list[Any]) -> float:

@@ -20,6 +20,7 @@ from residua.cli.lists import is_list, length
 from residua.cli.printing.dry_run_table import print_dry_run
 from residua.cli.show import Switch, check_target, note, percent, print_json, say
 from residua.cli.tables import print_table
+from residua.runtime.allocator import keep_freed_memory
 from residua.runtime.distributed.launch import read_launch
 from residua.specs.augment import AugmentSpec
 from residua.specs.edit_text import read_edits
@@ -162,6 +163,7 @@ def train(
         raise InputError(f"jobs={jobs} for one run", "several folds", "Leave jobs out, or give folds=5")
     from residua.training.loop import train as run_training
 
+    keep_freed_memory()
     run = run_training(data, **keywords, track=track, find_rate=find_rate, profile=profile)
     if not main:
         return 0

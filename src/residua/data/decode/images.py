@@ -12,7 +12,7 @@ from residua.data.decode.beyond.deep_colour import EXTRA_BYTES, is_deep
 from residua.data.decode.budget import BUDGET, FREE_BYTES
 from residua.data.decode.colours import rgb_of
 from residua.data.decode.files import read
-from residua.data.decode.jpeg import JpegHeader, OtherSampling, decode_jpeg, read_header, scale_of
+from residua.data.decode.jpeg import JpegHeader, OtherSampling, count_scans, decode_jpeg, read_header, scale_of
 from residua.data.decode.opening import fault, open_image, stored_size
 from residua.data.decode.orientation import orientation_left, upright
 from residua.data.decode.pnm import decode_pnm, pnm_header
@@ -47,10 +47,41 @@ def decode_bytes(data: bytes, name: str = "the image", min_size: tuple[int, int]
     if data[:2] == _JPEG_START:
         header = read_header(data, name)
         if header.components != 4:
-            return _decode_jpeg(data, name, header, min_size)
+            return _decode_jpeg(data, name, header, _jpeg_orientation(data, name, header), min_size)
     if data[:1] == _PNM_START and (pnm := pnm_header(data, name)):
         return _within_budget(pnm.memory, name, lambda: decode_pnm(data, pnm, name))
     return _decode_other(data, name)
+
+
+class Encoded:
+    """An encoded image, whose header is read once.
+
+    Args:
+        data: the bytes of its file.
+        name: what to call it in an error.
+
+    Attributes:
+        size: (height, width) in pixels, upright.
+
+    Raises:
+        BadImage: no image header, or above 100 million pixels.
+    """
+
+    def __init__(self, data: bytes, name: str = "the image") -> None:
+        self._data, self._name, self._header = data, name, None
+        if data[:2] == _JPEG_START:
+            self._header = header = read_header(data, name)
+            stored, self._orientation = (header.height, header.width), _jpeg_orientation(data, name, header)
+        else:
+            with open_image(data, name) as image:
+                stored, self._orientation = stored_size(image), orientation_left(image)
+        self.size = stored if self._orientation < 5 else stored[::-1]
+
+    def decode(self, min_size: tuple[int, int] = (0, 0)) -> Pixels:
+        """Decode as `decode_bytes` does."""
+        if self._header is None or self._header.components == 4:
+            return decode_bytes(self._data, self._name, min_size)
+        return _decode_jpeg(self._data, self._name, self._header, self._orientation, min_size)
 
 
 def decode_opened(image: Image.Image) -> Pixels:
@@ -95,15 +126,14 @@ def _jpeg_orientation(data: bytes, name: str, header: JpegHeader) -> int:
         return 1
 
 
-def _decode_jpeg(data: bytes, name: str, header: JpegHeader, min_size: tuple[int, int]) -> Pixels:
-    orientation = _jpeg_orientation(data, name, header)
+def _decode_jpeg(data: bytes, name: str, header: JpegHeader, orientation: int, min_size: tuple[int, int]) -> Pixels:
     height, width = min_size if orientation < 5 else min_size[::-1]
     count = header.height * header.width
     cost = 3 * count
     if cost >= FREE_BYTES:
         cost = int(cost * scale_of(header, height, width) ** 2) * (1 if orientation == 1 else 2)
         # Coefficients of two bytes are kept until the last scan.
-        cost += 2 * header.components * count if header.scans > 1 else 0
+        cost += 2 * header.components * count if count_scans(data, header) > 1 else 0
         if cost > BUDGET.limit:
             raise _too_large(count, -(-cost // count), "JPEG in several scans", name)
 

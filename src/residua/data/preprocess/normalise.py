@@ -59,7 +59,7 @@ def normalise(
                 _by_own_numbers(lines, spec)
             lines.mul_(scale.repeat(width)).add_(offset.expand(-1, width, -1).flatten(1))
         else:
-            values.copy_(source.contiguous())
+            values.copy_(source)
             if by_image:
                 _by_own_numbers(values, spec)
             values.mul_(scale.view(1, 3, 1, 1)).add_(offset.permute(2, 0, 1))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,12 +11,18 @@ from torch import Tensor
 
 Groups = list[dict[str, Any]]
 
+# Jordan 2024: the steepest quintic whose iterates stay near 1.
+_A, _B, _C = 3.4445, -4.7750, 2.0315
+_ITERATIONS = 5
+_LEAST_NORM = 1e-7
+
 
 class Muon(torch.optim.Optimizer):
-    """`torch.optim.Muon` (Jordan 2024, kellerjordan.github.io/posts/muon) on matrices; convolutions count as matrices.
+    """Muon (Jordan 2024, kellerjordan.github.io/posts/muon) on matrices; convolutions count as matrices.
 
     A convolution's weight (C_out, C_in, H, W) is updated as a matrix (C_out, C_in · H · W), as Jordan does it for
-    CIFAR-10. The columns stand in the order of memory, which Muon's update does not depend on.
+    CIFAR-10. The columns stand in the order of memory, which the update does not depend on. `torch.optim.Muon` takes
+    one matrix after the other; here those of one shape go together, with the same result in half the time on a CPU.
 
     Args:
         matrices: groups of parameters of two or four dimensions, with `weight_decay` and `scale`.
@@ -37,26 +44,12 @@ class Muon(torch.optim.Optimizer):
         nesterov: bool,
     ) -> None:
         super().__init__([*matrices, *rest], {"lr": lr})
-        own = self.param_groups[: len(matrices)]
-        self._parameters: list[Tensor] = [parameter for group in own for parameter in group["params"]]
-        self._in_rows = [_in_rows(parameter) for parameter in self._parameters]
-        flat = [_flattened(p.detach(), rows) for p, rows in zip(self._parameters, self._in_rows, strict=True)]
-        views = iter(flat)
-        self._muon = torch.optim.Muon(
-            [
-                {"params": [next(views) for _ in group["params"]], "weight_decay": group["weight_decay"]}
-                for group in own
-            ],
-            lr=lr,
-            momentum=momentum,
-            nesterov=nesterov,
-        )
-        self._views = flat
-        self._own = own
+        self._momentum, self._nesterov = momentum, nesterov
+        self._own = self.param_groups[: len(matrices)]
         self._rest = rest_optimizer(rest)
         # One table of states and one of groups: a checkpoint and the schedule see a single optimizer.
         self._rest.state = self.state
-        self.param_groups = [*own, *self._rest.param_groups]
+        self.param_groups = [*self._own, *self._rest.param_groups]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -69,21 +62,51 @@ class Muon(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for mine, theirs in zip(self._own, self._muon.param_groups, strict=True):
-            theirs["lr"] = mine["lr"]
-        for parameter, view, rows in zip(self._parameters, self._views, self._in_rows, strict=True):
-            if parameter.grad is None:
-                view.grad = None
-                continue
-            state = self.state[parameter]
-            if "momentum_buffer" not in state:
-                state["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
-            view.grad = _flattened(parameter.grad, rows)
-            # Of the parameter's shape in the checkpoint, so that a run may go on in another memory layout.
-            self._muon.state[view] = {"momentum_buffer": _flattened(state["momentum_buffer"], rows)}
-        self._muon.step()  # type: ignore[no-untyped-call]
+        for group in self._own:
+            alike: dict[tuple[int, ...], list[Tensor]] = {}
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    alike.setdefault((*parameter.shape, *parameter.stride()), []).append(parameter)
+            for parameters in alike.values():
+                self._update(parameters, group["lr"], group["weight_decay"])
         self._rest.step()
         return loss
+
+    def _update(self, parameters: Sequence[Tensor], rate: float, weight_decay: float) -> None:
+        """Update parameters of one shape and one layout."""
+        rows = _in_rows(parameters[0])
+        directions = []
+        for parameter in parameters:
+            assert parameter.grad is not None
+            state = self.state[parameter]
+            if "momentum_buffer" not in state:
+                # Of the parameter's shape in the checkpoint, so that a run may go on in another memory layout.
+                state["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
+            average = state["momentum_buffer"].lerp_(parameter.grad, 1 - self._momentum)
+            directions.append(
+                _flattened(parameter.grad.lerp(average, self._momentum) if self._nesterov else average, rows)
+            )
+        updates = orthogonalised(torch.stack(directions))
+        height, width = updates.shape[1:]
+        scaled = rate * math.sqrt(max(1, height / width))
+        for parameter, update in zip(parameters, updates, strict=True):
+            matrix = _flattened(parameter, rows)
+            matrix.mul_(1 - rate * weight_decay).add_(update, alpha=-scaled)
+
+
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """Return matrices of the same singular vectors, with singular values near 1: (N, rows, columns), in bfloat16.
+
+    Newton and Schulz's iteration with Jordan's coefficients: values come to between 0.7 and 1.2, not to 1.
+    """
+    x = matrices.bfloat16()
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT if tall else x
+    x = x / x.flatten(1).norm(dim=1).clamp(min=_LEAST_NORM)[:, None, None]
+    for _ in range(_ITERATIONS):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C), x, beta=_A)
+    return x.mT if tall else x
 
 
 def _in_rows(parameter: Tensor) -> bool:
