@@ -25,10 +25,10 @@ import numpy as np
 import torch
 
 import machine
-from residua.data.augment import box_uniforms
 from residua.data.decode.workers import default_workers
 from residua.data.loader import Batch, Loader
 from residua.data.open import open_dataset
+from residua.data.preprocess.random_crop import Boxes, box_uniforms
 from residua.data.shards.pack import pack
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import default_preprocess
@@ -36,6 +36,7 @@ from shard_inputs import in_turns, made_photos, report
 
 RESULT = Path(__file__).parent / "results" / "spdl_input.json"
 BATCH, SIDE, WANTED = 32, 224, 1.10
+AUGMENT = AugmentSpec(crop="random_resized")
 
 
 def open_loader(folder: Path, workers: int) -> Loader:
@@ -47,7 +48,7 @@ def open_loader(folder: Path, workers: int) -> Loader:
         batch_size=BATCH,
         num_classes=2,
         train=True,
-        augment=AugmentSpec(crop="random_resized"),
+        augment=AUGMENT,
         workers=workers,
         window=len(split),
     )
@@ -62,9 +63,9 @@ def spdl_epoch(loader: Loader, epoch: int, workers: int) -> Iterator[Batch]:
 
     def source() -> Iterator[tuple[int, Any]]:
         for draws in loader._pieces(epoch, 0):
-            table = box_uniforms(loader.seed, epoch, draws)
+            boxes = Boxes(box_uniforms(loader.seed, epoch, draws), AUGMENT)
             for row, draw in enumerate(draws):
-                yield int(draw), table[row : row + 1]
+                yield int(draw), functools.partial(boxes.fit, row)
 
     def make(item: tuple[int, Any]) -> tuple[int, Any]:
         if not hasattr(own, "set"):  # as Residua's threads do: torch splits nothing further

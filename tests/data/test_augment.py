@@ -11,7 +11,8 @@ import torch
 from torchvision.transforms import v2
 
 from residua._base.errors import InputError
-from residua.data.augment import Augment, box_uniforms, random_boxes
+from residua.data.augment import Augment
+from residua.data.preprocess.random_crop import box_uniforms, random_boxes
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import default_preprocess
 

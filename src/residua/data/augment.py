@@ -10,6 +10,7 @@ import torch
 
 from residua.data.policies.policies import COLUMNS as POLICY_COLUMNS
 from residua.data.policies.policies import apply_policy
+from residua.data.preprocess.random_crop import COLUMNS, FIRST_COLUMN, random_boxes
 from residua.data.preprocess.sending import to_device
 from residua.data.random import uniforms
 from residua.data.warp import Moves, coordinates, sample
@@ -18,12 +19,9 @@ from residua.specs.preprocess import LUMA, PreprocessSpec
 
 # Each effect owns columns of the table of uniforms, so that switching one on leaves the others as they were.
 _FLIP, _PAD_Y, _PAD_X, _SHIFT_Y, _SHIFT_X, _CUT_Y, _CUT_X = range(7)
-_BRIGHTNESS, _CONTRAST, _SATURATION, _MIX, _MIX_Y, _MIX_X = range(7, 13)
-_BOX = 13
-_ATTEMPTS = 10  # torchvision's RandomResizedCrop tries as often before it falls back
-_COLUMNS = _BOX + 2 * _ATTEMPTS + 2
-_ROTATION, _SHEAR, _ROW_ZOOM, _COLUMN_ZOOM, _CHANNELS, _UPSIDE, _LEVEL = range(_COLUMNS, _COLUMNS + 7)
-_ALL_COLUMNS = _COLUMNS + 7
+_BRIGHTNESS, _CONTRAST, _SATURATION, _MIX, _MIX_Y, _MIX_X = range(7, FIRST_COLUMN)
+_ROTATION, _SHEAR, _ROW_ZOOM, _COLUMN_ZOOM, _CHANNELS, _UPSIDE, _LEVEL = range(COLUMNS, COLUMNS + 7)
+_ALL_COLUMNS = COLUMNS + 7
 _POLICY = _ALL_COLUMNS
 
 
@@ -243,43 +241,7 @@ def _columns(spec: AugmentSpec) -> int:
         return _POLICY + POLICY_COLUMNS
     if spec.warps or spec.channel_shift or spec.vertical_flip or spec.brightness != (1.0, 1.0):
         return _ALL_COLUMNS
-    return _COLUMNS if spec.crop == "random_resized" else _BOX
-
-
-def random_boxes(table: npt.NDArray[np.float32], height: int, width: int, spec: AugmentSpec) -> npt.NDArray[np.int64]:
-    """Return int64 (B, 4), top, left, height, width: random area and aspect (Szegedy 2015), inside the image.
-
-    Of ten draws the first that fits counts; when none fits, the largest centred box of a legal aspect is
-    taken.
-
-    Args:
-        table: `box_uniforms`, (B, 35 or more).
-    """
-    draws = table[:, _BOX : _BOX + 2 * _ATTEMPTS].astype(np.float64)
-    low, high = spec.scale
-    area = height * width * (low + (high - low) * draws[:, 0::2])
-    start, stop = math.log(spec.ratio[0]), math.log(spec.ratio[1])
-    aspect = np.exp(start + (stop - start) * draws[:, 1::2])
-    wide, tall = (
-        np.rint(np.sqrt(area * aspect)).astype(np.int64),
-        np.rint(np.sqrt(area / aspect)).astype(np.int64),
-    )
-    fits = (wide >= 1) & (wide <= width) & (tall >= 1) & (tall <= height)
-    first, some = fits.argmax(1), fits.any(1)
-    row = np.arange(len(table))
-    least = min(max(width / height, spec.ratio[0]), spec.ratio[1])
-    fallback = (max(min(height, round(width / least)), 1), max(min(width, round(height * least)), 1))
-    tall = np.where(some, tall[row, first], fallback[0])
-    wide = np.where(some, wide[row, first], fallback[1])
-    places = table[:, _BOX + 2 * _ATTEMPTS :].astype(np.float64)
-    top = np.where(some, np.floor(places[:, 0] * (height - tall + 1)), (height - tall) // 2)
-    left = np.where(some, np.floor(places[:, 1] * (width - wide + 1)), (width - wide) // 2)
-    return np.stack([top.astype(np.int64), left.astype(np.int64), tall, wide], 1)
-
-
-def box_uniforms(seed: int, epoch: int, indices: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """Return the numbers that `random_boxes` reads for these images."""
-    return uniforms(seed, epoch, indices, _COLUMNS)
+    return COLUMNS if spec.crop == "random_resized" else FIRST_COLUMN
 
 
 def _gather(

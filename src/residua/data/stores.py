@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -13,12 +14,11 @@ import torch
 
 from residua._base.errors import InputError
 from residua.data.ahead import in_order
-from residua.data.augment import box_uniforms, random_boxes
 from residua.data.dataset import Split
 from residua.data.decode import BadImage, Encoded, Pixels
 from residua.data.decode.budget import BUDGET
 from residua.data.decoded import cache
-from residua.data.image_source import ImageSource
+from residua.data.preprocess.random_crop import Boxes, Fit, box_uniforms, crop_of_encoded, crop_resize
 from residua.data.preprocess.resize import apply_uint8, read_uint8
 from residua.data.preprocess.sending import to_device
 from residua.specs.augment import AugmentSpec
@@ -94,24 +94,27 @@ class ThreadStore:
     """Images made one by one in threads, a few batches ahead.
 
     Args:
-        make: (index, table row or None) -> uint8 (H, W, 3); releases the interpreter lock in its heavy parts.
+        make: (index, what fits a box to the image or None) -> uint8 (H, W, 3); releases the interpreter lock in its
+            heavy parts.
+        crops: the random resized crops that `make` cuts.
         skips: whether an image that turns out not to decode is left out of its batch, and added to `bad`.
     """
 
     def __init__(
         self,
-        make: Callable[[int, npt.NDArray[np.float32] | None], Pixels],
+        make: Callable[[int, Fit | None], Pixels],
         size: tuple[int, int],
         device: torch.device,
         workers: int,
         *,
         how: str,
-        crops: bool,
+        crops: AugmentSpec | None,
         bad: dict[int, str],
         count: int,
         skips: bool = False,
     ) -> None:
-        self.how, self.crops, self.bad, self._count, self._skips = how, crops, bad, count, skips
+        self.how, self.bad, self._crops, self._count, self._skips = how, bad, crops, count, skips
+        self.crops = crops is not None
         self._make, self._size, self._device, self._workers = make, size, device, max(workers, 1)
 
     def batches(self, pieces: Sequence[Indices], seed: int, epoch: int, finish: Finish[T]) -> Iterator[T]:
@@ -137,23 +140,24 @@ class ThreadStore:
         """Yield (batch, place in it) of each image; the batch's memory is taken when the first is asked for."""
         shape = (len(indices), *self._size, 3)
         pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
-        batch = _PendingBatch(indices, pixels, box_uniforms(seed, epoch, indices) if self.crops else None, finish)
+        boxes = Boxes(box_uniforms(seed, epoch, indices), self._crops) if self._crops else None
+        batch = _PendingBatch(indices, pixels, boxes, finish)
         yield from ((batch, row) for row in range(len(indices)))
 
     def _fill(self, item: tuple[_PendingBatch[T], int]) -> _PendingBatch[T] | None:
         """Make one image; return its batch for the last place of a batch, where all others are done before."""
-        batch, row_index = item
-        row = None if batch.table is None else batch.table[row_index : row_index + 1]
-        position = int(batch.indices[row_index]) % self._count
+        batch, row = item
+        fit = None if batch.boxes is None else partial(batch.boxes.fit, row)
+        position = int(batch.indices[row]) % self._count
         try:
-            batch.array[row_index] = self._make(position, row)
+            batch.array[row] = self._make(position, fit)
         except BadImage as error:
             if not self._skips:
                 raise
             self.bad[position] = error.reason
-            batch.failed.append(row_index)
+            batch.failed.append(row)
         batch.count()
-        return batch if row_index == len(batch.indices) - 1 else None
+        return batch if row == len(batch.indices) - 1 else None
 
 
 class _PendingBatch(Generic[T]):
@@ -163,10 +167,10 @@ class _PendingBatch(Generic[T]):
         self,
         indices: Indices,
         pixels: torch.Tensor,
-        table: npt.NDArray[np.float32] | None,
+        boxes: Boxes | None,
         finish: Finish[T] | None,
     ) -> None:
-        self.indices, self.pixels, self.array, self.table = indices, pixels, pixels.numpy(), table
+        self.indices, self.pixels, self.array, self.boxes = indices, pixels, pixels.numpy(), boxes
         self.finished: T | None = None
         self.failed: list[int] = []
         self._finish, self._left, self._lock = finish, len(indices), threading.Lock()
@@ -225,7 +229,7 @@ def open_store(
     if streams:
         return ThreadStore(
             lambda index, _: read_uint8(lambda: images.read(index), preprocess),
-            size, device, workers, how="stream", crops=False, bad={}, count=len(images), skips=skips,
+            size, device, workers, how="stream", crops=None, bad={}, count=len(images), skips=skips,
         )  # fmt: skip
     if pixels is None:
         decoded = cache.fixed(images, preprocess, workers, use_cache=use_cache)
@@ -234,7 +238,7 @@ def open_store(
             return ArrayStore(decoded.stored.reshape(len(images), *size, 3), decoded.bad, device)
         return ThreadStore(
             lambda index, _: read_uint8(lambda: images.read(index), preprocess),
-            size, device, workers, how="stream", crops=False, bad=cache.examined(images, workers, use_cache=use_cache),
+            size, device, workers, how="stream", crops=None, bad=cache.examined(images, workers, use_cache=use_cache),
             count=len(images),
         )  # fmt: skip
     if pixels.shape[1:3] == size == preprocess.resized_size:
@@ -246,7 +250,7 @@ def open_store(
         return ArrayStore(made, {}, device)
     return ThreadStore(
         lambda index, _: apply_uint8(pixels[index], preprocess),
-        size, device, workers, how="stream", crops=False, bad={}, count=len(images),
+        size, device, workers, how="stream", crops=None, bad={}, count=len(images),
     )  # fmt: skip
 
 
@@ -263,27 +267,27 @@ def _open_crops(
     side = preprocess.side
 
     @BUDGET.kept()
-    def crop(index: int, row: npt.NDArray[np.float32] | None) -> Pixels:
-        assert row is not None
+    def of_decoded(index: int, fit: Fit | None) -> Pixels:
+        assert fit is not None
         image = whole(index)
-        return crop_resize(
-            image,
-            random_boxes(row, image.shape[0], image.shape[1], augment)[0],
-            side,
-            preprocess.interpolation,
-        )
+        return crop_resize(image, fit(*image.shape[:2]), side, preprocess.interpolation)
 
-    def from_encoded(bad: dict[int, str]) -> Store:
-        method = preprocess.interpolation
+    @BUDGET.kept()
+    def of_encoded(index: int, fit: Fit | None) -> Pixels:
+        assert fit is not None
+        encoded = Encoded(images.encoded(index), images.where(index))
+        return crop_of_encoded(encoded, fit, side, preprocess.interpolation)
+
+    def streamed(bad: dict[int, str]) -> Store:
         return ThreadStore(
-            lambda index, row: _crop_of_encoded(images, index, row, augment, side, method),
-            (side, side), device, workers, how="stream", crops=True, bad=bad, count=len(images), skips=skips,
+            of_encoded, (side, side), device, workers, how="stream", crops=augment, bad=bad, count=len(images),
+            skips=skips,
         )  # fmt: skip
 
     bad: dict[int, str] = {}
     images, pixels = split.images, split.images.pixels
     if streams:
-        return from_encoded({})
+        return streamed({})
     whole, how = images.read, "ragged"
     if pixels is not None:
         if max(pixels.shape[1:3]) <= _SMALL_SIDE:
@@ -292,7 +296,7 @@ def _open_crops(
         try:
             decoded = cache.ragged(images, workers) if use_cache else None
         except cache.AboveBudget:
-            return from_encoded(cache.examined(images, workers, use_cache=use_cache))
+            return streamed(cache.examined(images, workers, use_cache=use_cache))
         if decoded is not None:
             bad, whole = decoded.bad, decoded.image
             if decoded.largest_side <= _SMALL_SIDE and (same := decoded.array(workers)) is not None:
@@ -301,44 +305,5 @@ def _open_crops(
             # The same choice as with a cache: pixels must not depend on whether a disk is full.
             how, (bad, size) = "stream", cache.examine(images, workers)
             if max(size, images.least_bytes()) > cache.BUDGET_BYTES:
-                return from_encoded(bad)
-    return ThreadStore(crop, (side, side), device, workers, how=how, crops=True, bad=bad, count=len(images))
-
-
-@BUDGET.kept()
-def _crop_of_encoded(
-    images: ImageSource,
-    index: int,
-    row: npt.NDArray[np.float32] | None,
-    augment: AugmentSpec,
-    side: int,
-    interpolation: str,
-) -> Pixels:
-    """Decode only as finely as the crop needs: the box is drawn from the header's size."""
-    assert row is not None
-    encoded = Encoded(images.encoded(index), images.where(index))
-    height, width = encoded.size
-    top, left, tall, wide = random_boxes(row, height, width, augment)[0]
-    least = (math.ceil(side * height / tall), math.ceil(side * width / wide))
-    image = encoded.decode((min(least[0], height), min(least[1], width)))
-    y, x = image.shape[0] / height, image.shape[1] / width
-    box = np.array([round(top * y), round(left * x), max(round(tall * y), 1), max(round(wide * x), 1)])
-    return crop_resize(image, box, side, interpolation)
-
-
-def crop_resize(image: Pixels, box: npt.NDArray[np.int64], side: int, interpolation: str) -> Pixels:
-    """Crop (top, left, height, width) and resize with antialias: uint8 (H, W, 3) -> (side, side, 3).
-
-    torch's resize of channels-last uint8 takes a quarter of Pillow's time. The two differ by at most one level in most
-    pixels: training does not notice, and evaluation never sees it.
-    """
-    top, left, tall, wide = (int(value) for value in box)
-    part = torch.from_numpy(np.array(image[top : top + tall, left : left + wide]))
-    # torch has these two filters alone with antialias: the others are trained with the nearest of them.
-    mode = "bicubic" if interpolation in ("bicubic", "lanczos") else "bilinear"
-    # In this order of steps the one image counts as channels-last, and so does the result.
-    resized = torch.nn.functional.interpolate(
-        part[None].permute(0, 3, 1, 2), (side, side), mode=mode, antialias=True, align_corners=False
-    )
-    result: Pixels = resized[0].permute(1, 2, 0).numpy()
-    return result
+                return streamed(bad)
+    return ThreadStore(of_decoded, (side, side), device, workers, how=how, crops=augment, bad=bad, count=len(images))
