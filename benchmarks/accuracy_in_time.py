@@ -44,11 +44,13 @@ class Goal(NamedTuple):
     top1: float
 
 
-_SMALL = ("--model", "cifar_resnet20", "--val-fraction", "0", "--alternate-flip", "--final-views", "flip", "--epochs")
+_SMALL = ("--model", "cifar_resnet20", "--val-fraction", "0", "--alternate-flip", "--final-views", "flip")
+# More time pays for more channels where the images are small, not for more epochs: 23 of the network as it is gave 88.2%.
+_WIDE = (*_SMALL, "--set", "depths=1,3,3", "--set", "widths=16,64,128", "--label-smoothing", "0.1")
 GOALS = (
     Goal("digits", "digits", ("--model", "cifar_resnet8", "--val-fraction", "0", "--epochs", "24"), 30, 0.99),
-    Goal("CIFAR-10, 5 minutes", "cifar", (*_SMALL, "7"), 300, 0.85),
-    Goal("CIFAR-10, 15 minutes", "cifar", (*_SMALL, "23"), 900, 0.895),
+    Goal("CIFAR-10, 5 minutes", "cifar", (*_SMALL, "--epochs", "7"), 300, 0.85),
+    Goal("CIFAR-10, 15 minutes", "cifar", (*_WIDE, "--epochs", "12"), 900, 0.895),
 )
 
 
