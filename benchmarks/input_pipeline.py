@@ -6,6 +6,8 @@ yield float batches; they alternate, epoch by epoch, in one process, which keeps
 `kept` is what a folder below 2 GiB of pixels gets by default, decoded once.
 
     python benchmarks/input_pipeline.py FOLDER [--workers 2] [--rounds 7] [--out benchmarks/results/input_pipeline.json]
+
+Results of other processors stay in the file.
 """
 
 from __future__ import annotations
@@ -172,9 +174,10 @@ def main() -> None:
     given = parser.parse_args()
     keep_freed_memory()
     result = measure(given.folder, given.workers, given.rounds, given.batch_size)
-    text = json.dumps(result, indent=2, ensure_ascii=False)
-    write_text(given.out, text + "\n")
-    print(text)
+    cases = json.loads(given.out.read_text())["processors"] if given.out.exists() else {}
+    cases[processor().name] = result
+    write_text(given.out, json.dumps({"processors": cases}, indent=2, ensure_ascii=False) + "\n")
+    print(json.dumps(result, indent=2, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -249,7 +249,8 @@ def table(cases: dict[str, dict[str, Any]]) -> str:
 
 
 def _words(rates: dict[str, float]) -> str:
-    return f"{rates['median']:.3g} ({rates['least']:.3g} to {rates['greatest']:.3g})"
+    median, least, greatest = (f"{rates[key]:,.0f}" if rates["median"] >= 100 else f"{rates[key]:.1f}" for key in rates)
+    return f"{median} ({least} to {greatest})"
 
 
 def main() -> None:
