@@ -16,6 +16,7 @@ from residua._base.errors import ResiduaError
 from residua._base.plain import plain
 from residua._base.subprocesses import at_end_of_stdin
 from residua.grids.jobs import Job, Record
+from residua.runtime.allocator import keep_freed_memory
 
 
 def main() -> int:
@@ -24,6 +25,7 @@ def main() -> int:
     if not threads:
         return 2
     at_end_of_stdin(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    keep_freed_memory()
     try:
         work(Job.from_json(line), int(threads))
     except ResiduaError as error:
