@@ -9,8 +9,8 @@ Peers: `peer_loop.py` with the better of 0 and 2 DataLoader workers; `tuned_loop
 All take turns in one process, some steps each; a round's ratio compares neighbours in time, and the median over the
 rounds is the outcome. Each round also samples the rates of matrix products: the floor of a step (`floor.py`).
 Residua's side is its own trainer with the recipe `fast` and the arithmetic that it measures at the start of a long run:
-loader, augmentation, schedule, optimizer, all that `residua train` does between checkpoints. As there, the process
-keeps freed memory, for the peers too.
+loader, augmentation, schedule, optimizer, all that `residua train` does between checkpoints. As there, freed memory is
+kept in its turns; in those of the peers glibc has the limits that it comes to by itself.
 Results of other networks and processors stay in the file.
 """
 
@@ -36,7 +36,7 @@ from torchvision.models import get_model
 import floor
 import peer_loop
 import tuned_loop
-from machine import describe, write_result
+from machine import describe, give_back_freed_memory, write_result
 from residua._base.console import Display
 from residua._base.signals import StopRequest
 from residua.runtime import native
@@ -175,6 +175,7 @@ def measure(folder: Path, name: str, steps: int, rounds: int) -> dict[str, Any]:
         rates: dict[str, list[float]] = {"fp32": [], "bf16": []}
         for number in range(rounds + 1):
             for entry in list(turns)[:: -1 if number % 2 else 1]:
+                (keep_freed_memory if entry == "residua" else give_back_freed_memory)()
                 took = seconds(turns[entry], steps if number else 3)
                 if number:
                     times[entry].append(took)
@@ -201,6 +202,7 @@ def measure(folder: Path, name: str, steps: int, rounds: int) -> dict[str, Any]:
         "arithmetic": trainer.plan.arithmetic.sentence if trainer.plan.arithmetic else "",
         "precision": trainer.plan.hardware.sentence,
         "images": len(trainer.plan.dataset.splits["train"]),
+        "freed_memory": "kept in Residua's turns, given back in the peers'",
         "steps_a_turn": steps,
         "rounds": rounds,
         "load_before": load,
@@ -263,7 +265,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/train_speed.json")
     given = parser.parse_args()
     case = CASES[given.network]
-    keep_freed_memory()
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.folder or Path(scratch) / "noise"
         if given.folder is None:
