@@ -15,7 +15,7 @@ import torch
 from residua._base.errors import InputError
 from residua.data.ahead import in_order
 from residua.data.dataset import Split
-from residua.data.decode import BadImage, Encoded, Pixels
+from residua.data.decode import BadImage, EncodedImage, Pixels
 from residua.data.decode.budget import BUDGET
 from residua.data.decoded import cache
 from residua.data.preprocess.random_crop import Boxes, Fit, box_uniforms, crop_of_encoded, crop_resize
@@ -275,7 +275,7 @@ def _open_crops(
     @BUDGET.kept()
     def of_encoded(index: int, fit: Fit | None) -> Pixels:
         assert fit is not None
-        encoded = Encoded(images.encoded(index), images.where(index))
+        encoded = EncodedImage(images.encoded(index), images.where(index))
         return crop_of_encoded(encoded, fit, side, preprocess.interpolation)
 
     def streamed(bad: dict[int, str]) -> Store:

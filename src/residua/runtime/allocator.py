@@ -16,8 +16,8 @@ def keep_freed_memory() -> bool:
     """Let glibc keep up to 1 GiB of freed memory, in one pool for all threads; return whether it does.
 
     By default it gives blocks of more than 32 MB back to the system, and each thread has a pool of its own. A batch of
-    photos then comes as new pages, which the system clears first: a third of the time that it takes to make the batch.
-    Where the user has chosen, and with other C libraries, nothing changes.
+    photos then comes as new pages, which the system clears first. Where the user has chosen, and with other C
+    libraries, nothing changes.
     """
     if any(name in os.environ for name in _STATED) or platform.libc_ver()[0] != "glibc":
         return False

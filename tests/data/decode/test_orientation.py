@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from data.pictures import encoded, picture
-from residua.data.decode import Encoded, decode, images, orientation_of, size_of
+from residua.data.decode import EncodedImage, decode, images, orientation_of, size_of
 from residua.weights.run import pixels_of
 
 # EXIF orientation -> how an upright picture is stored so that the orientation turns it back.
@@ -54,7 +54,7 @@ def test_every_orientation_of_every_format(orientation: int, form: str) -> None:
     assert np.abs(pixels - truth).mean() < 3
     assert orientation_of(data) == orientation
     assert size_of(data) == ((64, 48) if orientation > 4 else (48, 64))
-    opened = Encoded(data)
+    opened = EncodedImage(data)
     assert opened.size == (48, 64)
     assert np.array_equal(opened.decode(), pixels)
     # The same picture, opened by the caller with Pillow.
@@ -68,7 +68,7 @@ def test_every_orientation_of_every_format(orientation: int, form: str) -> None:
 def test_the_header_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     read, calls = images.read_header, []
     monkeypatch.setattr(images, "read_header", lambda data, name: calls.append(name) or read(data, name))
-    opened = Encoded(stored(6, "JPEG"), "photo.jpg")
+    opened = EncodedImage(stored(6, "JPEG"), "photo.jpg")
     assert opened.decode(opened.size).shape == (48, 64, 3)
     assert calls == ["photo.jpg"]
 

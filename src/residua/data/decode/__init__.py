@@ -11,7 +11,7 @@ Conversions, of every format alike:
 from residua.data.decode.bad_image import MAX_PIXELS, BadImage, FetchFailure, Pixels
 from residua.data.decode.files import MAX_FILE_BYTES, read
 from residua.data.decode.formats import FORMATS, VERSION
-from residua.data.decode.images import Encoded, decode, decode_bytes, decode_opened, orientation_of, size_of
+from residua.data.decode.images import EncodedImage, decode, decode_bytes, decode_opened, orientation_of, size_of
 from residua.data.decode.opening import open_image
 from residua.data.decode.orientation import upright
 
@@ -21,7 +21,7 @@ __all__ = [
     "MAX_PIXELS",
     "VERSION",
     "BadImage",
-    "Encoded",
+    "EncodedImage",
     "FetchFailure",
     "Pixels",
     "decode",

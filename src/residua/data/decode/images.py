@@ -53,7 +53,7 @@ def decode_bytes(data: bytes, name: str = "the image", min_size: tuple[int, int]
     return _decode_other(data, name)
 
 
-class Encoded:
+class EncodedImage:
     """An encoded image, whose header is read once.
 
     Args:

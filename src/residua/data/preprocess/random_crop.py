@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from residua.data.decode import Encoded, Pixels
+from residua.data.decode import EncodedImage, Pixels
 from residua.data.random import uniforms
 from residua.specs.augment import AugmentSpec
 
@@ -77,7 +77,7 @@ def random_boxes(table: npt.NDArray[np.float32], height: int, width: int, spec: 
     return np.array([boxes.fit(row, height, width) for row in range(len(table))], np.int64).reshape(-1, 4)
 
 
-def crop_of_encoded(encoded: Encoded, fit: Fit, side: int, interpolation: str) -> Pixels:
+def crop_of_encoded(encoded: EncodedImage, fit: Fit, side: int, interpolation: str) -> Pixels:
     """Crop and resize to uint8 (side, side, 3); decode only as finely as that needs.
 
     Raises:

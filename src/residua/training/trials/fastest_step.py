@@ -135,7 +135,7 @@ def _race(
 ) -> Arithmetic | None:
     """Let the candidates take turns, note their rates, and return the winner; None where a signal came.
 
-    The usual choice loses only to one that is faster by the margin, in the median of the turns: two steps of one turn
+    The usual choice loses only to one that is faster by the margin in the median of the turns. Two steps of one turn
     met the same load.
     """
     trainers = {

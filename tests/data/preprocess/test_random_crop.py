@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data.pictures import encoded, picture
-from residua.data.decode import BadImage, Encoded, decode
+from residua.data.decode import BadImage, EncodedImage, decode
 from residua.data.preprocess.random_crop import Box, Boxes, box_uniforms, crop_of_encoded, crop_resize
 from residua.specs.augment import AugmentSpec
 
@@ -26,7 +26,7 @@ def test_a_crop_of_a_file_is_that_of_its_pixels(kind: str, method: str) -> None:
     data, drawn = encoded(picture(4, 90, 130), kind), boxes(8)
     for row in range(8):
         fit = partial(drawn.fit, row)
-        ours = crop_of_encoded(Encoded(data), fit, 80, method).astype(int)
+        ours = crop_of_encoded(EncodedImage(data), fit, 80, method).astype(int)
         whole = crop_resize(decode(data), fit(90, 130), 80, method).astype(int)
         assert ours.shape == (80, 80, 3)
         # Where a reduced scale is allowed, so are libjpeg's quicker transforms.
@@ -35,16 +35,16 @@ def test_a_crop_of_a_file_is_that_of_its_pixels(kind: str, method: str) -> None:
 
 def test_a_large_photo_is_decoded_at_a_reduced_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     data, sizes = encoded(picture(4, 800, 1200), "JPEG"), []
-    whole = Encoded.decode
+    whole = EncodedImage.decode
 
-    def noted(image: Encoded, min_size: tuple[int, int] = (0, 0)) -> Any:
+    def noted(image: EncodedImage, min_size: tuple[int, int] = (0, 0)) -> Any:
         pixels = whole(image, min_size)
         sizes.append(pixels.shape)
         return pixels
 
-    monkeypatch.setattr(Encoded, "decode", noted)
-    crop_of_encoded(Encoded(data), lambda height, width: Box(0, 0, height, width), 100, "bilinear")
-    crop_of_encoded(Encoded(data), lambda height, width: Box(100, 200, 120, 120), 100, "bilinear")
+    monkeypatch.setattr(EncodedImage, "decode", noted)
+    crop_of_encoded(EncodedImage(data), lambda height, width: Box(0, 0, height, width), 100, "bilinear")
+    crop_of_encoded(EncodedImage(data), lambda height, width: Box(100, 200, 120, 120), 100, "bilinear")
     assert sizes == [(100, 150, 3), (800, 1200, 3)]
 
 
@@ -59,7 +59,7 @@ def test_what_does_not_decode_is_named() -> None:
     data = encoded(picture(4, 90, 130), "JPEG")
     data = data[: len(data) * 2 // 3]
     with pytest.raises(BadImage, match=r"photo\.jpg"):
-        crop_of_encoded(Encoded(data, "photo.jpg"), partial(boxes(1).fit, 0), 80, "bilinear")
+        crop_of_encoded(EncodedImage(data, "photo.jpg"), partial(boxes(1).fit, 0), 80, "bilinear")
 
 
 def test_boxes_do_not_depend_on_the_rest_of_the_batch() -> None:
