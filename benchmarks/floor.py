@@ -62,16 +62,6 @@ def step_work(name: str, batch: int, side: int, dtype: torch.dtype = torch.bfloa
     return Work(operations.get_total_flops(), counted.moved)
 
 
-def product_rate(dtype: torch.dtype, side: int = 1024, products: int = 8) -> float:
-    """Return the operations per second of matrix products on the processor: one sample."""
-    left, right = (torch.randn(side, side, dtype=dtype) for _ in range(2))
-    torch.mm(left, right)
-    start = time.perf_counter()
-    for _ in range(products):
-        torch.mm(left, right)
-    return 2 * side**3 * products / (time.perf_counter() - start)
-
-
 def copy_rate(device: torch.device, size: int = 1 << 30) -> float:
     """Return bytes per second, read and written, of copies on the device."""
     source = torch.zeros(size, dtype=torch.uint8, device=device)

@@ -39,8 +39,11 @@ import tuned_loop
 from machine import describe, give_back_freed_memory, write_result
 from residua._base.console import Display
 from residua._base.signals import StopRequest
+from residua.bench.case import Case
+from residua.bench.yardsticks import Yardstick
 from residua.runtime import native
 from residua.runtime.allocator import keep_freed_memory
+from residua.runtime.engines.names import Precision
 from residua.runtime.processor import processor
 from residua.training.plan import open_plan
 from residua.training.request import ask
@@ -48,11 +51,12 @@ from residua.training.trainer import Trainer
 from residua.training.trials.fastest_step import computing, fastest_step
 
 MODEL, BATCH = "cifar_resnet20", 128
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 # The peer's workers fill their queues while the other side computes; they are given the time to finish before.
 PAUSE_SECONDS = 0.5
 
 
-class Case(NamedTuple):
+class Task(NamedTuple):
     """A network, what it is fed, and the ratios to the peers that are wanted; `or_else` without bf16 instructions."""
 
     side: int
@@ -63,9 +67,9 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "cifar_resnet20": Case(32, 128, 3.2, 1.3),
-    "resnet18": Case(224, 16, 2.2, 1.0, 1.3),
-    "resnet50": Case(224, 16, 2.2, 1.0, 1.3),
+    "cifar_resnet20": Task(32, 128, 3.2, 1.3),
+    "resnet18": Task(224, 16, 2.2, 1.0, 1.3),
+    "resnet50": Task(224, 16, 2.2, 1.0, 1.3),
 }
 
 Turn = Callable[[int], None]
@@ -172,15 +176,18 @@ def measure(folder: Path, name: str, steps: int, rounds: int) -> dict[str, Any]:
         turns |= {f"plain, {workers} workers": peer_turn(folder, workers, name) for workers in (0, 2)}
         turns |= {f"tuned, {kind}": tuned_turn(data, bf16=kind == "bf16", name=name) for kind in ("fp32", "bf16")}
         times: dict[str, list[float]] = {entry: [] for entry in turns}
-        rates: dict[str, list[float]] = {"fp32": [], "bf16": []}
+        products = {
+            kind: Yardstick(Case(name, "residua", "train", "eager", kind, case.batch, case.side), torch.device("cpu"))
+            for kind in PRECISIONS
+        }
         for number in range(rounds + 1):
             for entry in list(turns)[:: -1 if number % 2 else 1]:
                 (keep_freed_memory if entry == "residua" else give_back_freed_memory)()
                 took = seconds(turns[entry], steps if number else 3)
                 if number:
                     times[entry].append(took)
-            for kind, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-                rates[kind].append(floor.product_rate(dtype))
+            for yardstick in products.values():
+                yardstick.measure()
     ratios, wanted = {}, {"plain": case.plain if has_bf16 or not case.or_else else case.or_else, "tuned": case.tuned}
     for kind in wanted:
         peer = min((entry for entry in times if entry.startswith(kind)), key=lambda key: statistics.median(times[key]))
@@ -196,7 +203,9 @@ def measure(folder: Path, name: str, steps: int, rounds: int) -> dict[str, Any]:
         "channels last, fp32 or bf16, eager",
         "images_per_second": {entry: spread([case.batch / t for t in values]) for entry, values in times.items()},
         "ratios": ratios,
-        "floor": floor_of(name, statistics.median(times["residua"]), rates),
+        "floor": floor_of(
+            name, statistics.median(times["residua"]), {kind: each.rate for kind, each in products.items()}
+        ),
         "kernels": trainer.kernels.name,
         "native_reason": native.reason(),
         "arithmetic": trainer.plan.arithmetic.sentence if trainer.plan.arithmetic else "",
@@ -210,23 +219,22 @@ def measure(folder: Path, name: str, steps: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def floor_of(name: str, seconds: float, rates: dict[str, list[float]]) -> dict[str, Any]:
+def floor_of(name: str, seconds: float, rates: dict[str, float]) -> dict[str, Any]:
     """Return what a step of `name` would take by its arithmetic or its bytes alone, as shares of the `seconds` it took.
 
     Args:
         name: of the network.
         seconds: of Residua's step.
-        rates: samples of operations per second, by precision.
+        rates: of large matrix products, operations per second, by precision.
     """
     case, copies = CASES[name], floor.copy_rate(torch.device("cpu"), 1 << 28)
     work = floor.step_work(name, case.batch, case.side)
-    products = {kind: statistics.median(samples) for kind, samples in rates.items()}
     return {
         "what": "of a step: operations of convolutions done directly, and bytes in bf16 with every operation a kernel "
         "of its own; Winograd's form has fewer operations, fused kernels move fewer bytes",
         "operations": work.operations,
-        "operations_per_second_of_products": products,
-        "share_of_arithmetic": {kind: round(work.operations / rate / seconds, 3) for kind, rate in products.items()},
+        "operations_per_second_of_products": rates,
+        "share_of_arithmetic": {kind: round(work.operations / rate / seconds, 3) for kind, rate in rates.items()},
         "bytes": work.bytes,
         "bytes_per_second_of_copies": copies,
         "share_of_copies": round(work.bytes / copies / seconds, 3),

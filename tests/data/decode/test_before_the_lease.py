@@ -11,7 +11,7 @@ from PIL import Image, ImageFile
 
 from data.decode.handmade import chunk, png
 from data.pictures import encoded, picture
-from residua.data.decode import decode, images, orientation_of
+from residua.data.decode import EncodedImage, decode, images
 from residua.data.decode.orientation import orientation_left
 
 TURNED = Image.Exif()
@@ -47,14 +47,14 @@ def test_memory_is_counted_before_pixels_are_decoded(name: str, monkeypatch: pyt
     monkeypatch.setattr(images, "FREE_BYTES", 0)
     monkeypatch.setattr(images.BUDGET, "lease", lease)
     monkeypatch.setattr(ImageFile.ImageFile, "load", noted)
-    orientation_of(FILES[name])
+    EncodedImage(FILES[name])
     assert events == []
     decode(FILES[name])
     assert events[:2] == ["counted", "decoded"]
 
 
 def test_an_orientation_behind_the_pixels_is_found_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert orientation_of(LATE) == 6
+    assert EncodedImage(LATE).orientation == 6
     assert np.array_equal(decode(LATE), np.rot90(TRUTH, -1))
     sizes = []
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from PIL.BmpImagePlugin import BmpImageFile
 
 from data.pictures import encoded, picture
-from residua.data.decode import FORMATS, MAX_PIXELS, BadImage, decode, decode_bytes, open_image, orientation_of, size_of
+from residua.data.decode import FORMATS, MAX_PIXELS, BadImage, EncodedImage, decode, decode_bytes, open_image, size_of
 
 
 def giant_png(width: int, height: int) -> bytes:
@@ -144,7 +144,7 @@ def test_orientation_is_applied(orientation: int, form: str) -> None:
     data = encoded(picture(7), form, exif=exif)
     with Image.open(io.BytesIO(data)) as image:
         expected = np.asarray(ImageOps.exif_transpose(image)).astype(int)
-    assert orientation_of(data) == orientation
+    assert EncodedImage(data).orientation == orientation
     assert decode(data).shape == expected.shape
     assert np.abs(decode(data).astype(int) - expected).max() <= 2
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from data.decode.handmade_jpeg import jpeg_of_blocks
 from data.pictures import encoded, picture
-from residua.data.decode import BadImage, decode, open_image, orientation_of, size_of
+from residua.data.decode import BadImage, EncodedImage, decode, open_image, size_of
 from residua.data.decode.jpeg import MAX_SCANS, count_scans, read_header
 
 RARE = [
@@ -38,7 +38,7 @@ def test_every_sampling_decodes(sampling: tuple[tuple[int, int], ...]) -> None:
     assert pixels.shape == truth.shape
     assert np.abs(pixels.astype(int) - truth).mean() < 4
     assert size_of(data) == (192, 192)
-    assert orientation_of(data) == 1
+    assert EncodedImage(data).orientation == 1
     assert decode(data, min_side=50).shape[0] >= 50
 
 
@@ -72,7 +72,7 @@ def test_scans_are_bounded() -> None:
     for count in (MAX_SCANS + 1, 20_000):
         data = scans(count)
         assert scans_of(encoded(picture(1), "JPEG", progressive=True)) > 1
-        for read in (decode, size_of, orientation_of):
+        for read in (decode, size_of, EncodedImage):
             with pytest.raises(BadImage, match=f"a progressive JPEG of {count} scans"):
                 read(data)
     assert time.monotonic() - began < 5
@@ -116,7 +116,7 @@ def test_exif_after_the_frame_header_counts() -> None:
     segment, rest = data[start : start + size], data[:start] + data[start + size :]
     place = rest.index(b"\xff\xda")
     late = rest[:place] + segment + rest[place:]
-    assert orientation_of(late) == 6
+    assert EncodedImage(late).orientation == 6
     assert decode(late).shape == (32, 24, 3)
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from data.pictures import encoded, picture
-from residua.data.decode import EncodedImage, decode, images, orientation_of, size_of
+from residua.data.decode import EncodedImage, decode, images, size_of
 from residua.weights.run import pixels_of
 
 # EXIF orientation -> how an upright picture is stored so that the orientation turns it back.
@@ -52,7 +52,7 @@ def test_every_orientation_of_every_format(orientation: int, form: str) -> None:
     pixels = decode(data)
     assert pixels.shape == truth.shape
     assert np.abs(pixels - truth).mean() < 3
-    assert orientation_of(data) == orientation
+    assert EncodedImage(data).orientation == orientation
     assert size_of(data) == ((64, 48) if orientation > 4 else (48, 64))
     opened = EncodedImage(data)
     assert opened.size == (48, 64)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from data.decode.handmade import chunk, png
 from data.pictures import encoded, picture
-from residua.data.decode import BadImage, decode, orientation_of
+from residua.data.decode import BadImage, EncodedImage, decode
 
 TRUTH = np.asarray(picture(3, 9, 14)).astype(np.int64)
 
@@ -93,7 +93,7 @@ def test_the_first_frame_of_an_animation() -> None:
 def test_the_orientation_in_xmp_counts() -> None:
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
     data = with_chunks(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp))
-    assert orientation_of(data) == 6
+    assert EncodedImage(data).orientation == 6
     assert decode(data).shape == (14, 9, 3)
 
 

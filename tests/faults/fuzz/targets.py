@@ -8,7 +8,7 @@ from data.decode.forms import CASES
 from data.pictures import encoded, picture
 from faults.fuzz.drive import Target
 from faults.fuzz.weights_readers import WEIGHTS
-from residua.data.decode import BadImage, decode, orientation_of, size_of
+from residua.data.decode import BadImage, EncodedImage, decode, size_of
 
 
 def _images(form: str, **options: object) -> Sequence[bytes]:
@@ -18,7 +18,7 @@ def _images(form: str, **options: object) -> Sequence[bytes]:
 
 def _read(data: bytes) -> None:
     size_of(data)
-    orientation_of(data)
+    EncodedImage(data)
     decode(data)
 
 

@@ -11,7 +11,7 @@ Conversions, of every format alike:
 from residua.data.decode.bad_image import MAX_PIXELS, BadImage, FetchFailure, Pixels
 from residua.data.decode.files import MAX_FILE_BYTES, read
 from residua.data.decode.formats import FORMATS, VERSION
-from residua.data.decode.images import EncodedImage, decode, decode_bytes, decode_opened, orientation_of, size_of
+from residua.data.decode.images import EncodedImage, decode, decode_bytes, decode_opened, size_of
 from residua.data.decode.opening import open_image
 from residua.data.decode.orientation import upright
 
@@ -28,7 +28,6 @@ __all__ = [
     "decode_bytes",
     "decode_opened",
     "open_image",
-    "orientation_of",
     "read",
     "size_of",
     "upright",

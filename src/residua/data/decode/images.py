@@ -62,6 +62,7 @@ class EncodedImage:
 
     Attributes:
         size: (height, width) in pixels, upright.
+        orientation: of EXIF, 1 (upright) to 8.
 
     Raises:
         BadImage: no image header, or above 100 million pixels.
@@ -71,17 +72,17 @@ class EncodedImage:
         self._data, self._name, self._header = data, name, None
         if data[:2] == _JPEG_START:
             self._header = header = read_header(data, name)
-            stored, self._orientation = (header.height, header.width), _jpeg_orientation(data, name, header)
+            stored, self.orientation = (header.height, header.width), _jpeg_orientation(data, name, header)
         else:
             with open_image(data, name) as image:
-                stored, self._orientation = stored_size(image), orientation_left(image)
-        self.size = stored if self._orientation < 5 else stored[::-1]
+                stored, self.orientation = stored_size(image), orientation_left(image)
+        self.size = stored if self.orientation < 5 else stored[::-1]
 
     def decode(self, min_size: tuple[int, int] = (0, 0)) -> Pixels:
         """Decode as `decode_bytes` does."""
         if self._header is None or self._header.components == 4:
             return decode_bytes(self._data, self._name, min_size)
-        return _decode_jpeg(self._data, self._name, self._header, self._orientation, min_size)
+        return _decode_jpeg(self._data, self._name, self._header, self.orientation, min_size)
 
 
 def decode_opened(image: Image.Image) -> Pixels:
@@ -106,14 +107,6 @@ def size_of(data: bytes, name: str = "the image") -> tuple[int, int]:
         return header.height, header.width
     with open_image(data, name) as image:
         return stored_size(image)
-
-
-def orientation_of(data: bytes, name: str = "the image") -> int:
-    """Return the EXIF orientation, 1 (upright) to 8."""
-    if data[:2] == _JPEG_START:
-        return _jpeg_orientation(data, name, read_header(data, name))
-    with open_image(data, name) as image:
-        return orientation_left(image)
 
 
 def _jpeg_orientation(data: bytes, name: str, header: JpegHeader) -> int:

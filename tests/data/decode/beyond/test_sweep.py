@@ -10,7 +10,7 @@ from PIL import Image
 
 from data.decode.forms import CASES, GREY, TRUTH, deep, with_alpha
 from data.decode.handmade import bmp, tiff
-from residua.data.decode import BadImage, decode, decode_opened, orientation_of, size_of
+from residua.data.decode import BadImage, EncodedImage, decode, decode_opened, size_of
 from residua.data.decode.beyond import deep_colour
 
 
@@ -30,7 +30,7 @@ def test_every_form_equals_the_truth(form: str) -> None:
         elif (most := np.abs(pixels - seen).max()) > allowed:
             wrong.append(f"{name}: differs by {most}")
         assert size_of(data) == (9, 14)
-        assert orientation_of(data) == 1
+        assert EncodedImage(data).orientation == 1
     assert not wrong, "\n".join(wrong)
 
 
