@@ -14,7 +14,7 @@ from residua.cli.app import main
 from residua.specs.highway import WITHOUT_NORMS
 from residua.training.console.outcome import Diverged
 from residua.training.recipe import Recipe
-from residua.training.recipe_file import RecipePair, load_recipe, override
+from residua.training.recipe_file import FEW, RecipePair, load_recipe, override
 from residua.training.request import Request, ask
 from residua.training.trainer import Trainer
 from residua.training.trials.range_test import RangeTest, range_test, rounded_down
@@ -32,13 +32,14 @@ def test_a_shipped_recipe_stays_within_the_limit(model: str, tmp_path: Path) -> 
         request = asked(model, named, tmp_path)
         assert request.recipes.small.learning_rate == request.recipes.large.learning_rate == 0.01
         assert {request.recipes.small.optimizer, request.recipes.large.optimizer} == {"sgd"}
-        assert "SGD of learning_rate=0.01 in place of the recipe's" in request.notes[0]
-        assert model in request.notes[0]
+        for images in (100, FEW):
+            assert "SGD of learning_rate=0.01 in place of the recipe's" in request.notes_for(images)[0]
+            assert model in request.notes_for(images)[0]
     # Adam's rates are of another kind, and slim's is within the limit.
     for named in ("keras", "slim"):
         request = asked(model, named, tmp_path)
         assert request.recipes.small.learning_rate == load_recipe(named).learning_rate
-        assert request.notes == ()
+        assert request.notes_for(FEW) == request.notes_for(100) == ()
 
 
 def test_a_rate_of_the_user_stands(tmp_path: Path) -> None:
@@ -51,16 +52,20 @@ def test_a_rate_of_the_user_stands(tmp_path: Path) -> None:
         asked("highway_mlp50", override(load_recipe("fast"), learning_rate=0.3), tmp_path),
     ):
         assert request.recipes.small.learning_rate == request.recipes.large.learning_rate == 0.3
-        assert not any("learning_rate" in note for note in request.notes)
+        assert not any("learning_rate" in note for images in (100, FEW) for note in request.notes_for(images))
 
 
 def test_shards_are_trained_by_sgd(tmp_path: Path) -> None:
     request = asked("cifar_resnet20", None, tmp_path, shard=True, flip=False)
     large = request.recipes.large
     assert (large.optimizer, large.learning_rate, large.momentum, large.rest_rate) == ("sgd", 0.25, 0.9, 1.0)
-    assert request.notes == ("SGD in place of the recipe's Muon, which needs whole matrices: shard=True divides them",)
+    assert request.notes_for(FEW) == (
+        "SGD in place of the recipe's Muon, which needs whole matrices: shard=True divides them",
+    )
+    assert request.recipes.small.optimizer == "sgd"
+    assert request.notes_for(FEW - 1) == ()
     chosen = asked("cifar_resnet20", None, tmp_path, shard=True, flip=False, optimizer="muon")
-    assert (chosen.recipes.large.optimizer, chosen.notes) == ("muon", ())
+    assert (chosen.recipes.large.optimizer, chosen.notes_for(FEW)) == ("muon", ())
 
 
 def test_digits_are_not_mirrored(tmp_path: Path) -> None:
@@ -68,11 +73,11 @@ def test_digits_are_not_mirrored(tmp_path: Path) -> None:
         request = asked("cifar_resnet20", named, tmp_path)
         assert not request.recipes.large.augment.flip
         assert not request.recipes.small.augment.flip
-        assert request.notes == (
+        assert request.notes_for(100) == (
             "flip=False in place of the recipe's: mirrored images of digits belong to no class. Give flip=True to flip",
         )
     with_rate = asked("cifar_highway19", None, tmp_path)
-    assert [note.split("=")[0] for note in with_rate.notes] == ["SGD of learning_rate", "flip"]
+    assert [note.split("=")[0] for note in with_rate.notes_for(100)] == ["SGD of learning_rate", "flip"]
 
 
 def test_a_flip_stands_where_it_is_chosen_or_published(tmp_path: Path) -> None:
@@ -87,8 +92,8 @@ def test_a_flip_stands_where_it_is_chosen_or_published(tmp_path: Path) -> None:
         ask(tmp_path / "folder", "cifar_resnet20", None, tmp_path / "out", resume=False),
     ):
         assert request.recipes.small.augment.flip
-        assert request.notes == ()
-    assert not asked("cifar_resnet20", None, tmp_path, flip=False).notes
+        assert request.notes_for(100) == ()
+    assert not asked("cifar_resnet20", None, tmp_path, flip=False).notes_for(100)
 
 
 def test_a_rate_of_the_user_is_one_of_sgd_where_it_is_limited(tmp_path: Path) -> None:

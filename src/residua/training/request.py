@@ -51,7 +51,8 @@ class Request:
         missing_weights: a sentence where published weights were wanted and could not be had, "" elsewhere.
         trials: fields of the recipe that are still to be found before the first step: "batch_size", "learning_rate".
         teachers: whose probabilities the run learns beside the labels; () for none.
-        notes: what the network changed in the recipes, and the image size in the preprocessing of the weights.
+        notes: what the image size changed in the preprocessing of the weights.
+        large_changes, small_changes: what network and data changed in either recipe, sentences.
     """
 
     data: str | Path
@@ -64,10 +65,16 @@ class Request:
     origin: RunRecord | None
     full_provenance: bool = False
     notes: tuple[str, ...] = ()
+    large_changes: tuple[str, ...] = ()
+    small_changes: tuple[str, ...] = ()
     corrections: Corrections | None = None
     missing_weights: str = ""
     trials: tuple[str, ...] = ()
     teachers: tuple[Teacher, ...] = ()
+
+    def notes_for(self, images: int) -> tuple[str, ...]:
+        """Return what a run on so many training images is to state of its recipe and its weights."""
+        return (*(self.small_changes if images < FEW else self.large_changes), *self.notes)
 
     @property
     def command(self) -> str:
@@ -208,11 +215,12 @@ def ask(
         spec.require_logits("training")  # again: the form of the weights may give none
     _check_steps(spec, (large, small), trials)
     full_provenance = full_provenance or (origin is not None and origin.full_provenance)
-    pair = RecipePair(large, small)
-    notes = _lost_mean_image(initial, large.image_size)
+    large_changes: tuple[str, ...] = ()
+    small_changes: tuple[str, ...] = ()
     if (recipe is None and origin is None) or (isinstance(recipe, str) and recipe in list_recipes()):
-        pair, changes = give_way(pair, spec, data, {key.replace("-", "_") for key in overrides})
-        notes = (*changes, *notes)
+        chosen = {key.replace("-", "_") for key in overrides}
+        large, large_changes = give_way(large, spec, data, chosen)
+        small, small_changes = give_way(small, spec, data, chosen)
     corrected = read_corrections(corrections) if corrections is not None else None
     if corrected is None and origin is not None:
         corrected = Corrections(origin.corrections)
@@ -227,10 +235,12 @@ def ask(
         folder,
         spec,
         initial,
-        pair,
+        RecipePair(large, small),
         origin,
         full_provenance,
-        notes,
+        _lost_mean_image(initial, large.image_size),
+        large_changes,
+        small_changes,
         corrected,
         start.missing,
         origin.trials if origin else trials,

@@ -39,7 +39,7 @@ def introduce(trainer: Trainer) -> None:
     )
     if plan.recipe.shard and not trainer.sharded:
         say("Sharding divides nothing: this run has one process")
-    for note in plan.request.notes:
+    for note in plan.request.notes_for(len(plan.dataset.splits["train"])):
         say(worded(note))
     if plan.recipe.keep == "every":
         size = sum(tensor.nbytes for tensor in trainer.weights().values()) / 1e6
