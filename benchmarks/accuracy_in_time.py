@@ -29,7 +29,7 @@ import torch
 
 import peer_loop
 import residua
-from machine import describe, write_result
+from machine import TimeLimit, describe, write_result
 
 RESULT = Path(__file__).parent / "results" / "accuracy_in_time.json"
 
@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--no-peer", action="store_true", help="leave the plain loop for another time")
     parser.add_argument("--out", type=Path, default=RESULT)
     asked = parser.parse_args()
-    until = time.monotonic() + 60 * asked.minutes
+    limit = TimeLimit(asked.minutes)
     goals: dict[str, dict[str, Any]] = json.loads(asked.out.read_text())["goals"] if asked.out.exists() else {}
     here = [goal for goal in GOALS if asked.cifar or goal.data == "digits"]
     chosen = [goal for goal in here if not asked.only or goal.name in asked.only]
@@ -156,8 +156,7 @@ def main() -> None:
         rows = goals.setdefault(goal.name, {"ours": [], "peer": None})
         data = str(asked.cifar) if goal.data == "cifar" else goal.data
         for seed in range(len(rows["ours"]), asked.seeds):
-            if time.monotonic() > until:
-                print("The time is over; the same command goes on.")
+            if limit.is_over():
                 return
             rows["ours"].append(ours(goal, data, seed))
             rows["verdict"] = verdict(goal, rows["ours"])

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import residua
-from machine import describe, write_result
+from machine import TimeLimit, describe, write_result
 from residua.studies.intervals import difference
 from residua.training.console.outcome import Diverged
 from residua.training.recipe import Recipe
@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULT)
     asked = parser.parse_args()
     folders = {"cifar": asked.cifar, "photos": asked.photos}
-    until = time.monotonic() + 60 * asked.minutes
+    limit = TimeLimit(asked.minutes)
     runs: dict[str, dict[str, list[dict[str, Any]]]] = {}
     if asked.out.exists():
         runs = json.loads(asked.out.read_text())["runs"]
@@ -185,8 +185,7 @@ def main() -> None:
             for name, recipe in recipes.items():
                 if len(rows[name]) > seed:
                     continue
-                if time.monotonic() > until:
-                    print("The time is over; the same command goes on.")
+                if limit.is_over():
                     return
                 folder = asked.work / f"{setting.name.replace(', ', '-').replace(' ', '_')}-{name}-{seed}"
                 rows[name].append(one(setting, data, recipe, seed, folder))

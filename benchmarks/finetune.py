@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import residua
-from machine import describe, write_result
+from machine import TimeLimit, describe, write_result
 from residua.training.console.outcome import Diverged
 from residua.training.recipe import Recipe
 from residua.training.recipe_file import load_recipe, override
@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("finetune_runs"))
     parser.add_argument("--out", type=Path, default=RESULT)
     asked = parser.parse_args()
-    until = time.monotonic() + 60 * asked.minutes
+    limit = TimeLimit(asked.minutes)
     base_images, task = link(asked.cifar, asked.work)
     base = asked.work / "base"
     base_row = learn(base_images, "fast", "none", base, **_BASE)
@@ -152,8 +152,7 @@ def main() -> None:
         for name, way in ways().items():
             if len(runs[name]) > seed:
                 continue
-            if time.monotonic() > until:
-                print("The time is over; the same command goes on.")
+            if limit.is_over():
                 return
             folders = {other: asked.work / f"{other}-{seed}" for other in ways()} | {"base": base}
             weights = "none" if way.begins == "none" else folders[way.begins]

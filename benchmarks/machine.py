@@ -1,4 +1,4 @@
-"""What all benchmarks share: facts of the machine, waiting for it, spread of repeated times, and the result file."""
+"""What benchmarks share: facts of the machine, waiting for it, a limit of time, the spread of times, the result."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import statistics
+import time
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -56,6 +57,20 @@ def give_back_freed_memory() -> None:
         library.mallopt(-3, 32 << 20)
         library.mallopt(-1, 64 << 20)
         library.malloc_trim(0)
+
+
+class TimeLimit:
+    """The minutes after which a benchmark that goes on where it was begins no further run."""
+
+    def __init__(self, minutes: float) -> None:
+        self._end = time.monotonic() + 60 * minutes
+
+    def is_over(self) -> bool:
+        """Return whether they have passed, and print what to do about it."""
+        over = time.monotonic() > self._end
+        if over:
+            print("The time is over; the same command goes on.")
+        return over
 
 
 def wait(device: torch.device) -> None:

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import residua
-from machine import describe, write_result
+from machine import TimeLimit, describe, write_result
 from residua.studies.intervals import difference
 
 RESULT = Path(__file__).parent / "results" / "native_bf16.json"
@@ -48,7 +47,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("native_bf16_runs"))
     parser.add_argument("--out", type=Path, default=RESULT)
     asked = parser.parse_args()
-    until = time.monotonic() + 60 * asked.minutes
+    limit = TimeLimit(asked.minutes)
     runs: dict[str, list[dict[str, Any]]] = {precision: [] for precision in PRECISIONS}
     if asked.out.exists():
         runs |= json.loads(asked.out.read_text())["runs"]
@@ -56,8 +55,7 @@ def main() -> None:
         for precision in PRECISIONS:
             if len(runs[precision]) > seed:
                 continue
-            if time.monotonic() > until:
-                print("The time is over; the same command goes on.")
+            if limit.is_over():
                 return
             folder = asked.work / f"{precision}-{seed}"
             runs[precision].append(one(asked.cifar, precision, folder, train_images=asked.images, seed=seed))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import residua
-from machine import describe, write_result
+from machine import TimeLimit, describe, write_result
 from residua._base.files import write_text
 from residua.training.trainer import Diverged
 
@@ -182,7 +182,7 @@ def main() -> None:
         if result["settings"] != settings:
             parser.error(f"{asked.out} holds runs with {result['settings']}: give another --out")
     common = {key: value for key, value in (("epochs", asked.epochs), ("train_images", asked.images)) if value}
-    until = time.monotonic() + 60 * asked.minutes
+    limit = TimeLimit(asked.minutes)
     for seed in range(asked.seeds):
         for row in (row for row in ROWS if folders[row.data] is not None):
             setting = SETTINGS[row.data]
@@ -192,8 +192,7 @@ def main() -> None:
                 key = key_of(fields, seed)
                 if key in done:
                     continue
-                if time.monotonic() > until:
-                    print("The time is over; the same command goes on.")
+                if limit.is_over():
                     return
                 trained = {name: value for name, value in fields.items() if name != "final_views"}
                 place = "-".join(f"{name}_{value}" for name, value in sorted(trained.items())) or "fast"

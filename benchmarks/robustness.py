@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import residua
-from machine import describe, write_result
+from machine import TimeLimit, describe, write_result
 from residua._base.files import write_text
 from residua._base.json_file import read_json
 from residua.data.corruptions.names import KINDS
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--out", type=Path, default=RESULT)
     asked = parser.parse_args()
-    until = time.monotonic() + 60 * asked.minutes
+    limit = TimeLimit(asked.minutes)
     settings = {"model": MODEL, "images": asked.images, "epochs": asked.epochs, "severities": list(SEVERITIES)}
     settings["test_images"] = TESTED
     document: dict[str, Any] = {"settings": settings, "runs": {name: [] for name in RECIPES}}
@@ -122,8 +122,7 @@ def main() -> None:
                 rows = document["runs"][name]
                 if len(rows) > seed:
                     continue
-                if time.monotonic() > until:
-                    print("The time is over; the same command goes on.")
+                if limit.is_over():
                     return
                 fields = {"epochs": asked.epochs, "train_images": asked.images, "seed": seed, **policy}
                 rows.append(one(asked.cifar, test, fields, Path(scratch) / f"{name}-{seed}"))
