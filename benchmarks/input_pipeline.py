@@ -1,9 +1,9 @@
 """Photos to training batches: Residua's loader beside torchvision's ImageFolder with torch's DataLoader.
 
 Both read the same folder with the same number of workers, take a random resized crop of 224, flip, normalise and
-yield float batches; they alternate, epoch by epoch, in one process, which keeps freed memory as `residua train` does
-(so do the peer's workers). Residua is measured twice: `stream` decodes every photo in every epoch, as the peer does;
-`kept` is what a folder below 2 GiB of pixels gets by default, decoded once.
+yield float batches; they alternate, epoch by epoch, in one process. In Residua's epochs freed memory is kept, as
+`residua train` does; in the peer's glibc has its own limits. Residua is measured twice: `stream` decodes every photo in
+every epoch, as the peer does; `kept` is what a folder below 2 GiB of pixels gets by default, decoded once.
 
     python benchmarks/input_pipeline.py FOLDER [--workers 2] [--rounds 7] [--out benchmarks/results/input_pipeline.json]
 
@@ -30,11 +30,11 @@ import torch
 import torchvision
 from torchvision import transforms
 
+from machine import set_memory
 from residua._base.files import write_text
 from residua.data.decoded import cache
 from residua.data.loader import Loader
 from residua.data.open import open_dataset
-from residua.runtime.allocator import keep_freed_memory
 from residua.runtime.processor import processor
 from residua.specs.augment import AugmentSpec
 from residua.specs.preprocess import PreprocessSpec
@@ -126,6 +126,7 @@ def measure(folder: Path, workers: int, rounds: int, batch_size: int) -> dict[st
         work: dict[str, list[float]] = {name: [] for name in names}
         for number in range(rounds + 1):
             for name, epoch in names.items():
+                set_memory(ours=name != "peer")
                 speed, milliseconds = one_epoch(epoch, number)
                 if number:
                     speeds[name].append(speed)
@@ -172,7 +173,6 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/input_pipeline.json"))
     given = parser.parse_args()
-    keep_freed_memory()
     result = measure(given.folder, given.workers, given.rounds, given.batch_size)
     cases = json.loads(given.out.read_text())["processors"] if given.out.exists() else {}
     cases[processor().name] = result

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from residua._base.files import write_text
+from residua.runtime.allocator import MMAP_THRESHOLD, TRIM_THRESHOLD, keep_freed_memory
 from residua.runtime.environment import environment
 
 _PACKAGES = ("torch", "torchvision", "timm", "pillow", "simplejpeg", "numpy")
@@ -46,17 +47,23 @@ def write_result(path: Path, result: dict[str, Any]) -> None:
     write_text(path, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 
 
-def give_back_freed_memory() -> None:
-    """Let glibc give back what is freed, by the limits that it comes to by itself: 32 MB a block, 64 MB in all.
+def set_memory(*, ours: bool) -> bool:
+    """Prepare a turn: Residua's keeps freed memory, as `residua train` does; a peer's has glibc's own limits.
 
-    mallopt(3), M_MMAP_THRESHOLD: the limits grow with what is freed, up to these. For turns of a peer in a process
-    that keeps freed memory in its own turns.
+    Those are the limits that glibc comes to by itself: 32 MB a block, 64 MB in all (mallopt(3), M_MMAP_THRESHOLD). That
+    all threads share one pool stays; a peer allocates in the main thread of its processes, which has that pool anyway.
+
+    Returns:
+        Whether freed memory is kept now.
     """
+    if ours:
+        return keep_freed_memory()
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)
-        library.mallopt(-3, 32 << 20)
-        library.mallopt(-1, 64 << 20)
+        library.mallopt(MMAP_THRESHOLD, 32 << 20)
+        library.mallopt(TRIM_THRESHOLD, 64 << 20)
         library.malloc_trim(0)
+    return False
 
 
 class TimeLimit:

@@ -36,13 +36,12 @@ from torchvision.models import get_model
 import floor
 import peer_loop
 import tuned_loop
-from machine import describe, give_back_freed_memory, write_result
+from machine import describe, set_memory, write_result
 from residua._base.console import Display
 from residua._base.signals import StopRequest
 from residua.bench.case import Case
 from residua.bench.yardsticks import Yardstick
 from residua.runtime import native
-from residua.runtime.allocator import keep_freed_memory
 from residua.runtime.engines.names import Precision
 from residua.runtime.processor import processor
 from residua.training.plan import open_plan
@@ -56,7 +55,7 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 PAUSE_SECONDS = 0.5
 
 
-class Task(NamedTuple):
+class Setting(NamedTuple):
     """A network, what it is fed, and the ratios to the peers that are wanted; `or_else` without bf16 instructions."""
 
     side: int
@@ -66,10 +65,10 @@ class Task(NamedTuple):
     or_else: float = 0.0
 
 
-CASES = {
-    "cifar_resnet20": Task(32, 128, 3.2, 1.3),
-    "resnet18": Task(224, 16, 2.2, 1.0, 1.3),
-    "resnet50": Task(224, 16, 2.2, 1.0, 1.3),
+SETTINGS = {
+    "cifar_resnet20": Setting(32, 128, 3.2, 1.3),
+    "resnet18": Setting(224, 16, 2.2, 1.0, 1.3),
+    "resnet50": Setting(224, 16, 2.2, 1.0, 1.3),
 }
 
 Turn = Callable[[int], None]
@@ -91,8 +90,8 @@ def network(name: str, classes: int) -> nn.Module:
 
 def peer_turn(folder: Path, workers: int, name: str = MODEL) -> Turn:
     """Return what does a number of the plain loop's steps."""
-    case = CASES[name]
-    loader = peer_loop.train_loader(folder, case.batch, workers, case.side)
+    setting = SETTINGS[name]
+    loader = peer_loop.train_loader(folder, setting.batch, workers, setting.side)
     torch.manual_seed(0)
     model = network(name, len(loader.dataset.classes))  # type: ignore[attr-defined]
     optimizer = peer_loop.sgd(model, 0.1 if name == MODEL else 0.01)
@@ -128,8 +127,8 @@ def our_turn(folder: Path, scratch: Path, name: str = MODEL, *, measured: bool =
         name: of the network.
         measured: whether the arithmetic is measured, as at the start of a long run.
     """
-    case = CASES[name]
-    edits = {"val_fraction": 0, "batch_size": case.batch, "device": "cpu", "image_size": case.side}
+    setting = SETTINGS[name]
+    edits = {"val_fraction": 0, "batch_size": setting.batch, "device": "cpu", "image_size": setting.side}
     plan = open_plan(ask(folder, name, "fast", scratch / "run", resume=False, weights="none", **edits))
     if measured:
         with StopRequest("") as stop:
@@ -167,28 +166,29 @@ def spread(values: list[float], scale: float = 1.0) -> dict[str, float]:
 
 def measure(folder: Path, name: str, steps: int, rounds: int) -> dict[str, Any]:
     """Take turns for `rounds`, after one unmeasured turn each."""
-    load, case = os.getloadavg()[0], CASES[name]
+    load, setting = os.getloadavg()[0], SETTINGS[name]
+    side, batch = setting.side, setting.batch
     has_bf16 = bool(processor().flags & {"avx512_bf16", "amx_bf16"})
-    data = tuned_loop.InMemory(folder, case.side, case.side if name == MODEL else 256, case.batch)
+    data = tuned_loop.InMemory(folder, setting.side, setting.side if name == MODEL else 256, setting.batch)
     with tempfile.TemporaryDirectory() as scratch:
+        kept = set_memory(ours=True)  # before the arithmetic is measured, as in `residua train`
         ours, trainer = our_turn(folder, Path(scratch), name, measured=True)
         turns = {"residua": ours}
         turns |= {f"plain, {workers} workers": peer_turn(folder, workers, name) for workers in (0, 2)}
         turns |= {f"tuned, {kind}": tuned_turn(data, bf16=kind == "bf16", name=name) for kind in ("fp32", "bf16")}
         times: dict[str, list[float]] = {entry: [] for entry in turns}
-        products = {
-            kind: Yardstick(Case(name, "residua", "train", "eager", kind, case.batch, case.side), torch.device("cpu"))
-            for kind in PRECISIONS
-        }
+        cases = [Case(name, "residua", "train", "eager", kind, batch, side) for kind in PRECISIONS]
+        products = {case.precision: Yardstick(case, torch.device("cpu")) for case in cases}
         for number in range(rounds + 1):
             for entry in list(turns)[:: -1 if number % 2 else 1]:
-                (keep_freed_memory if entry == "residua" else give_back_freed_memory)()
+                set_memory(ours=entry == "residua")
                 took = seconds(turns[entry], steps if number else 3)
                 if number:
                     times[entry].append(took)
             for yardstick in products.values():
                 yardstick.measure()
-    ratios, wanted = {}, {"plain": case.plain if has_bf16 or not case.or_else else case.or_else, "tuned": case.tuned}
+    plain = setting.plain if has_bf16 or not setting.or_else else setting.or_else
+    ratios, wanted = {}, {"plain": plain, "tuned": setting.tuned}
     for kind in wanted:
         peer = min((entry for entry in times if entry.startswith(kind)), key=lambda key: statistics.median(times[key]))
         values = [theirs / own for theirs, own in zip(times[peer], times["residua"], strict=True)]
@@ -197,11 +197,11 @@ def measure(folder: Path, name: str, steps: int, rounds: int) -> dict[str, Any]:
             "holds": statistics.median(values) >= wanted[kind],
         }  # fmt: skip
     return {
-        "what": f"training {name} at {case.side} pixels, batch {case.batch}, images per second with data loading and "
+        "what": f"training {name} at {side} pixels, batch {batch}, images per second, with data loading and "
         "augmentation",
         "peers": "plain (peer_loop.py): ImageFolder, DataLoader, NCHW, fp32, eager; tuned (tuned_loop.py): in memory, "
         "channels last, fp32 or bf16, eager",
-        "images_per_second": {entry: spread([case.batch / t for t in values]) for entry, values in times.items()},
+        "images_per_second": {entry: spread([setting.batch / t for t in values]) for entry, values in times.items()},
         "ratios": ratios,
         "floor": floor_of(
             name, statistics.median(times["residua"]), {kind: each.rate for kind, each in products.items()}
@@ -211,7 +211,7 @@ def measure(folder: Path, name: str, steps: int, rounds: int) -> dict[str, Any]:
         "arithmetic": trainer.plan.arithmetic.sentence if trainer.plan.arithmetic else "",
         "precision": trainer.plan.hardware.sentence,
         "images": len(trainer.plan.dataset.splits["train"]),
-        "freed_memory": "kept in Residua's turns, given back in the peers'",
+        "freed_memory": "kept in Residua's turns, given back in the peers'" if kept else "given back",
         "steps_a_turn": steps,
         "rounds": rounds,
         "load_before": load,
@@ -227,8 +227,8 @@ def floor_of(name: str, seconds: float, rates: dict[str, float]) -> dict[str, An
         seconds: of Residua's step.
         rates: of large matrix products, operations per second, by precision.
     """
-    case, copies = CASES[name], floor.copy_rate(torch.device("cpu"), 1 << 28)
-    work = floor.step_work(name, case.batch, case.side)
+    setting, copies = SETTINGS[name], floor.copy_rate(torch.device("cpu"), 1 << 28)
+    work = floor.step_work(name, setting.batch, setting.side)
     return {
         "what": "of a step: operations of convolutions done directly, and bytes in bf16 with every operation a kernel "
         "of its own; Winograd's form has fewer operations, fused kernels move fewer bytes",
@@ -267,16 +267,16 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--network", choices=CASES, default=MODEL)
+    parser.add_argument("--network", choices=SETTINGS, default=MODEL)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/train_speed.json")
     given = parser.parse_args()
-    case = CASES[given.network]
+    setting = SETTINGS[given.network]
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.folder or Path(scratch) / "noise"
         if given.folder is None:
-            write_noise(folder, *((6400, 10, 32) if case.side == 32 else (320, 10, 256)))
+            write_noise(folder, *((6400, 10, 32) if setting.side == 32 else (320, 10, 256)))
         elif (folder / "train").is_dir():
             folder /= "train"
         result = {

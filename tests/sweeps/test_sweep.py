@@ -41,6 +41,17 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sweep]:
         return folder, run_sweep.sweep("digits", "cifar_resnet8", folder, seeds=2, grid=grid, progress=False)
 
 
+def test_what_changes_in_the_recipe_is_stated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failed(jobs: Sequence[Job], **options: Any) -> dict[str, str]:
+        return {job.name: "not tried" for job in jobs}
+
+    monkeypatch.setattr(launch, "run_jobs", failed)
+    run_sweep.sweep("digits", ["cifar_resnet8", "cifar_resnet14"], tmp_path / "a", seeds=1, grid=read_grid(FIXED))
+    assert capsys.readouterr().err.count("flip=False in place of the recipe's: mirrored images of digits") == 1
+
+
 def test_every_combination_is_a_run(swept: tuple[Path, Sweep]) -> None:
     folder, outcome = swept
     assert not outcome.failed

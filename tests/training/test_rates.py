@@ -53,6 +53,11 @@ def test_a_rate_of_the_user_stands(tmp_path: Path) -> None:
     ):
         assert request.recipes.small.learning_rate == request.recipes.large.learning_rate == 0.3
         assert not any("learning_rate" in note for images in (100, FEW) for note in request.notes_for(images))
+    # Muon gives way even then, and that is stated.
+    kept = asked("cifar_highway19", None, tmp_path, learning_rate=0.3, flip=False)
+    assert (kept.recipes.large.optimizer, kept.recipes.large.learning_rate) == ("sgd", 0.3)
+    assert [note.split(",")[0] for note in kept.notes_for(FEW)] == ["SGD in place of the recipe's Muon"]
+    assert kept.notes_for(100) == ()
 
 
 def test_shards_are_trained_by_sgd(tmp_path: Path) -> None:

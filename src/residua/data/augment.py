@@ -10,7 +10,7 @@ import torch
 
 from residua.data.policies.policies import COLUMNS as POLICY_COLUMNS
 from residua.data.policies.policies import apply_policy
-from residua.data.preprocess.random_crop import COLUMNS, FIRST_COLUMN, random_boxes
+from residua.data.preprocess.random_crop import END_BOX_COLUMN, FIRST_BOX_COLUMN, random_boxes
 from residua.data.preprocess.sending import to_device
 from residua.data.random import uniforms
 from residua.data.warp import Moves, coordinates, sample
@@ -19,9 +19,9 @@ from residua.specs.preprocess import LUMA, PreprocessSpec
 
 # Each effect owns columns of the table of uniforms, so that switching one on leaves the others as they were.
 _FLIP, _PAD_Y, _PAD_X, _SHIFT_Y, _SHIFT_X, _CUT_Y, _CUT_X = range(7)
-_BRIGHTNESS, _CONTRAST, _SATURATION, _MIX, _MIX_Y, _MIX_X = range(7, FIRST_COLUMN)
-_ROTATION, _SHEAR, _ROW_ZOOM, _COLUMN_ZOOM, _CHANNELS, _UPSIDE, _LEVEL = range(COLUMNS, COLUMNS + 7)
-_ALL_COLUMNS = COLUMNS + 7
+_BRIGHTNESS, _CONTRAST, _SATURATION, _MIX, _MIX_Y, _MIX_X = range(7, FIRST_BOX_COLUMN)
+_ROTATION, _SHEAR, _ROW_ZOOM, _COLUMN_ZOOM, _CHANNELS, _UPSIDE, _LEVEL = range(END_BOX_COLUMN, END_BOX_COLUMN + 7)
+_ALL_COLUMNS = END_BOX_COLUMN + 7
 _POLICY = _ALL_COLUMNS
 
 
@@ -241,7 +241,7 @@ def _columns(spec: AugmentSpec) -> int:
         return _POLICY + POLICY_COLUMNS
     if spec.warps or spec.channel_shift or spec.vertical_flip or spec.brightness != (1.0, 1.0):
         return _ALL_COLUMNS
-    return COLUMNS if spec.crop == "random_resized" else FIRST_COLUMN
+    return END_BOX_COLUMN if spec.crop == "random_resized" else FIRST_BOX_COLUMN
 
 
 def _gather(

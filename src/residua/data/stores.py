@@ -94,8 +94,8 @@ class ThreadStore:
     """Images made one by one in threads, a few batches ahead.
 
     Args:
-        make: (index, what fits a box to the image or None) -> uint8 (H, W, 3); releases the interpreter lock in its
-            heavy parts.
+        make: (index, fit) -> uint8 (H, W, 3). `fit` gives the crop's box from the image's size, and is None where
+            nothing is cropped. It releases the interpreter lock in its heavy parts.
         crops: the random resized crops that `make` cuts.
         skips: whether an image that turns out not to decode is left out of its batch, and added to `bad`.
     """

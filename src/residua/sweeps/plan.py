@@ -62,6 +62,7 @@ class SweepPlan:
         cells: in the order of the sweep.
         members: cell by cell, seed by seed.
         missing_weights: a sentence for each network that begins without the published weights that were wanted.
+        notes: what networks and data change in the recipe, sentences.
     """
 
     folder: Path
@@ -69,6 +70,7 @@ class SweepPlan:
     cells: tuple[Cell, ...]
     members: tuple[Member, ...]
     missing_weights: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def plan_sweep(
@@ -98,6 +100,7 @@ def plan_sweep(
     folder = Path(out)
     opened: dict[tuple[Any, ...], Dataset] = {}
     members, missing = [], []
+    notes: list[str] = []
     for cell in cells:
         request = ask(data, cell.model, recipe, folder, resume=False, data_dir=data_dir, table=table, **cell.fields)
         if request.trials:
@@ -114,14 +117,17 @@ def plan_sweep(
                 "Train each run by itself, and compare them",
             )
         missing.append(request.missing_weights)
-        own = change(request.recipes.of(len(dataset.splits["train"])))
+        count = len(dataset.splits["train"])
+        notes += request.notes_for(count)
+        own = change(request.recipes.of(count))
         val_count = len(dataset.splits.get(own.validate_on, ()))
         members += [Member(cell, seed, _job(request, own, seed, dataset, folder), val_count) for seed in seeds]
     names = [member.job.name for member in members]
     if len(set(names)) != len(names):
         raise InputError("two cells that are the same run", "values that differ", "Name each value once")
     sentences = tuple(dict.fromkeys(filter(None, missing)))
-    return SweepPlan(folder, next(iter(opened.values())), tuple(cells), tuple(members), sentences)
+    dataset = next(iter(opened.values()))
+    return SweepPlan(folder, dataset, tuple(cells), tuple(members), sentences, tuple(dict.fromkeys(notes)))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from residua._base.lock import exclusive
 from residua._base.public import public_name, public_text
 from residua._base.run_files import HISTORY_FILE
 from residua._base.signals import StopRequest
-from residua._base.words import counted
+from residua._base.words import counted, worded
 from residua.data.tables.label_table import ColumnNames, label_table
 from residua.grids.jobs import Job, read_record
 from residua.specs.fields import written
@@ -150,6 +150,8 @@ def sweep(
             display.warn(warning)
         for sentence in plan.missing_weights:
             display.warn(sentence)
+        for note in plan.notes:
+            display.say(worded(note))
 
         def run(jobs: Sequence[Job]) -> dict[str, str]:
             stop.wait()

@@ -27,7 +27,9 @@ def give_way(recipe: Recipe, spec: Spec, data: str | Path, chosen: Collection[st
     suited, notes = recipe, []
     if limit := spec.rate_limit:
         suited = _slowed(recipe, limit.learning_rate, chosen)
-        if suited != recipe and "learning_rate" not in chosen:
+        if suited != recipe and "learning_rate" in chosen:
+            notes.append(f"SGD in place of the recipe's Muon, which suits no {spec.name}: {limit.reason}")
+        elif suited != recipe:
             notes.append(
                 f"SGD of learning_rate={limit.learning_rate:g} in place of the recipe's, the most for {spec.name}: "
                 f"{limit.reason}. Give learning_rate=… for another"

@@ -52,7 +52,7 @@ class Request:
         trials: fields of the recipe that are still to be found before the first step: "batch_size", "learning_rate".
         teachers: whose probabilities the run learns beside the labels; () for none.
         notes: what the image size changed in the preprocessing of the weights.
-        large_changes, small_changes: what network and data changed in either recipe, sentences.
+        large_changes, small_changes: what network, data and `shard` changed in either recipe, sentences.
     """
 
     data: str | Path

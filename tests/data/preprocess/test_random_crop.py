@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from functools import partial
 from typing import Any
 
@@ -49,10 +50,16 @@ def test_a_large_photo_is_decoded_at_a_reduced_scale(monkeypatch: pytest.MonkeyP
 
 
 def test_a_crop_copies_no_more_than_the_box() -> None:
-    image = np.zeros((40, 60, 3), np.uint8)
+    image = np.zeros((4000, 3000, 3), np.uint8)
     image[10:20, 30:50] = 200
     image.flags.writeable = False
-    assert (crop_resize(image, Box(10, 30, 10, 20), 16, "bilinear") == 200).all()
+    tracemalloc.start()
+    try:
+        crop = crop_resize(image, Box(10, 30, 10, 20), 16, "bilinear")
+        assert tracemalloc.get_traced_memory()[1] < image.nbytes / 100
+    finally:
+        tracemalloc.stop()
+    assert (crop == 200).all()
 
 
 def test_what_does_not_decode_is_named() -> None:

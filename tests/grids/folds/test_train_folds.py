@@ -175,6 +175,18 @@ def test_folds_answer_as_an_ensemble(
         evaluate(photos / "cv/fold-1", members=[photos / "cv/fold-2"])
 
 
+def test_what_changes_in_the_recipe_is_stated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def cut(jobs: Sequence[Job], **options: Any) -> dict[str, str]:
+        raise Cut
+
+    monkeypatch.setattr(module, "run_jobs", cut)
+    with pytest.raises(Cut):
+        train_folds("digits", "cifar_resnet8", out=tmp_path / "cv", folds=2, **SHORT)
+    assert capsys.readouterr().err.count("flip=False in place of the recipe's: mirrored images of digits") == 1
+
+
 def test_a_folder_of_folds_goes_on_with_its_own_alone(
     outcome: CrossValidation, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -77,6 +78,21 @@ def test_the_layout_of_the_weights_does_not_matter() -> None:
     # The update is computed in bfloat16, whose sums depend on the order of the columns.
     assert (innermost.layer1[0].conv1.weight - weight).norm() < 0.02 * moved
     assert innermost.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_weight_of_any_strides_is_updated() -> None:
+    values, gradient = torch.randn(2, 8, 4, 3, 3, generator=torch.Generator().manual_seed(3))
+    updated = []
+    for order in ((0, 1, 2, 3), (2, 1, 0, 3)):
+        back = tuple(order.index(place) for place in range(4))
+        weight = nn.Parameter(values.permute(order).clone(memory_format=torch.contiguous_format).permute(back))
+        weight.grad = gradient.clone()
+        head = nn.Parameter(torch.zeros(2))
+        matrices, rest = [{"params": [weight], "weight_decay": 0.0}], [{"params": [head]}]
+        Muon(matrices, rest, partial(torch.optim.SGD, lr=0.1), lr=0.1, momentum=0.9, nesterov=True).step()
+        updated.append(weight.detach())
+    assert (updated[0] - values).norm() > 0.1
+    assert (updated[1] - updated[0]).norm() < 0.02 * (updated[0] - values).norm()
 
 
 @pytest.mark.parametrize("shape", [(16, 27), (64, 64), (80, 20)])

@@ -30,6 +30,7 @@ def test_it_states_network_shapes_and_memory(outcome: DryRun) -> None:
     assert outcome.memory_bytes > 4 * 75_290 * 3
     assert outcome.divisible_bytes == 4 * 75_290 * 3  # weights, gradients, momentum
     assert outcome.computed_with["kernels"] == "eager"
+    assert [note.split(":")[0] for note in outcome.notes if "flip" in note] == ["flip=False in place of the recipe's"]
 
 
 def test_the_estimate_adds_up(outcome: DryRun) -> None:

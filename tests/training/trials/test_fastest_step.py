@@ -153,19 +153,25 @@ def test_a_small_gain_changes_nothing(tmp_path: Path, seconds: dict[str, float])
 
 
 def test_what_slows_a_whole_turn_decides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In every other turn all steps take twice as long; the eager one takes 0.9 times as long as the others."""
+    """Turn by turn the other way is faster by a tenth in the median; by the medians of all turns it is slower."""
     turns: Counter[str] = Counter()
+    usual = name_of(Trainer(plan_of(tmp_path / "usual", precision="fp32"), Display(False)))
+    other = {"native fp32": "eager fp32", "eager fp32": "native fp32"}[usual]
+    if usual == "eager fp32":
+        pytest.skip("no native kernels can be built here")
+    table = {usual: (1.0, 1.0, 2.0, 3.0), other: (1.0, 0.9, 2.1, 2.7)}
 
     def took(trainer: Trainer, group: list[Any]) -> float:
         turns[name_of(trainer)] += 1
-        return (0.9 if name_of(trainer) == "eager fp32" else 1.0) * (2.0 if turns[name_of(trainer)] % 2 else 1.0)
+        return table[name_of(trainer)][turns[name_of(trainer)] - 1]
 
     monkeypatch.setattr(fastest_step, "step_seconds", took)
     monkeypatch.setattr(fastest_step, "SHARE", 10.0)
     monkeypatch.setattr(fastest_step, "_pays_for_compiling", lambda plan, rate: False)
     chosen = settled(tmp_path / "run", precision="fp32", channels_last="yes")
     assert chosen.arithmetic is not None
-    assert chosen.arithmetic.name == "eager fp32"
+    assert chosen.arithmetic.name == other
+    assert chosen.arithmetic.rates == {usual: 16.0, other: pytest.approx(17.8)}
 
 
 def test_a_short_run_keeps_the_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from residua._base.words import clock, counted
+from residua._base.words import clock, counted, worded
 from residua.cli.show import say
 from residua.cli.tables import print_table
 
@@ -17,6 +17,8 @@ def print_dry_run(outcome: DryRun) -> None:
     parts = ", ".join(f"{count:,} {name}" for name, count in outcome.images.items())
     say(f"{outcome.network}: {outcome.parameters:,} parameters, {outcome.macs / 1e6:,.1f} million MACs per image")
     say(f"{parts}; {counted(len(outcome.classes), 'class', 'classes')}")
+    for note in outcome.notes:
+        say(worded(note))
     rows = [("images", _shape(outcome.batch)), *((name, _shape(shape)) for name, shape in outcome.shapes.items())]
     print_table(("stage", "output"), rows)
     free = "" if outcome.free_bytes is None else f"; {outcome.free_bytes / 1e9:,.1f} GB are free"

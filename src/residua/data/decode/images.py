@@ -54,7 +54,7 @@ def decode_bytes(data: bytes, name: str = "the image", min_size: tuple[int, int]
 
 
 class EncodedImage:
-    """An encoded image, whose header is read once.
+    """An encoded image whose size is known before it is decoded; of a JPEG the header is read once.
 
     Args:
         data: the bytes of its file.
@@ -65,7 +65,7 @@ class EncodedImage:
         orientation: of EXIF, 1 (upright) to 8.
 
     Raises:
-        BadImage: no image header, or above 100 million pixels.
+        BadImage: no image header, an unknown format, or above 100 million pixels.
     """
 
     def __init__(self, data: bytes, name: str = "the image") -> None:

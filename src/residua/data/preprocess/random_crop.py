@@ -14,11 +14,11 @@ from residua.data.decode import EncodedImage, Pixels
 from residua.data.random import uniforms
 from residua.specs.augment import AugmentSpec
 
-FIRST_COLUMN = 13
-"""Of the numbers that boxes read, in the table of an image's random numbers: `residua.data.augment`."""
+FIRST_BOX_COLUMN = 13
+"""The first of a box's numbers among the random numbers of an image; see `residua.data.augment`."""
 _ATTEMPTS = 10  # torchvision's RandomResizedCrop tries as often before it falls back
-COLUMNS = FIRST_COLUMN + 2 * _ATTEMPTS + 2
-"""Up to the last of them."""
+END_BOX_COLUMN = FIRST_BOX_COLUMN + 2 * _ATTEMPTS + 2
+"""One past the last of them."""
 
 
 class Box(NamedTuple):
@@ -36,14 +36,14 @@ Fit = Callable[[int, int], Box]
 
 def box_uniforms(seed: int, epoch: int, indices: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Return the numbers that the boxes of these images come from, float32 (B, 35)."""
-    return uniforms(seed, epoch, indices, COLUMNS)
+    return uniforms(seed, epoch, indices, END_BOX_COLUMN)
 
 
 class Boxes:
-    """What is random of the boxes of a batch, drawn at once; each is fitted to the size of its image.
+    """The random boxes of a batch. Areas, aspects and places are drawn at once; `fit` scales them to one image.
 
-    Of ten draws of area and aspect the first that fits counts; when none fits, the largest centred box of a legal
-    aspect is taken.
+    The first of ten draws of area and aspect that fits is taken; when none does, the largest centred box of a legal
+    aspect.
 
     Args:
         table: `box_uniforms`, or one with more columns.
@@ -51,7 +51,7 @@ class Boxes:
     """
 
     def __init__(self, table: npt.NDArray[np.float32], spec: AugmentSpec) -> None:
-        draws = table[:, FIRST_COLUMN:COLUMNS].astype(np.float64)
+        draws = table[:, FIRST_BOX_COLUMN:END_BOX_COLUMN].astype(np.float64)
         (low, high), (start, stop) = spec.scale, np.log(spec.ratio)
         self._shares = (low + (high - low) * draws[:, 0:-2:2]).tolist()
         self._aspects = np.exp(start + (stop - start) * draws[:, 1:-2:2]).tolist()

@@ -48,6 +48,7 @@ class FoldPlan:
         request: of the first fold, as it was asked for.
         dataset: with all training images in one part.
         recipe: that of every fold, but for its number.
+        notes: what network and data change in the recipe that was asked for, sentences.
         folder: of the cross-validation.
         jobs: one per fold, in order.
         record: what is kept in the folder.
@@ -56,6 +57,7 @@ class FoldPlan:
     request: Request
     dataset: Dataset
     recipe: Recipe
+    notes: tuple[str, ...]
     folder: Path
     jobs: tuple[Job, ...]
     record: FoldsRecord
@@ -138,7 +140,8 @@ def plan_folds(
         # The same refusal that the first fold would meet.
         request.recipes.large.open_data(data, data_dir, table, request.corrections)
     check_folds(train.labels, train.groups, count, dataset.classes)
-    settled = dataclasses.replace(request.recipes.of(len(train) * (count - 1) // count), fold=0)
+    images = len(train) * (count - 1) // count
+    settled = dataclasses.replace(request.recipes.of(images), fold=0)
     kept = None if corrections is None else absolute(corrections)
     # All folds begin with what the first one begins with, whether or not the network fails meanwhile.
     begun = request.initial_weights
@@ -154,7 +157,7 @@ def plan_folds(
         "missing_weights": request.missing_weights or missing,
     }
     jobs = tuple(_job(request, settled, number, folder, record, data_dir) for number in range(1, count + 1))
-    return FoldPlan(request, dataset, settled, folder, jobs, record)
+    return FoldPlan(request, dataset, settled, request.notes_for(images), folder, jobs, record)
 
 
 def claim_folds(plan: FoldPlan, *, resume: bool) -> None:

@@ -13,7 +13,7 @@ from residua._base.files import sha256_file, write_text, writing
 from residua._base.lock import exclusive
 from residua._base.run_files import CROSS_VALIDATION
 from residua._base.signals import StopRequest
-from residua._base.words import some
+from residua._base.words import some, worded
 from residua.data.tables.label_table import ColumnNames, label_table
 from residua.evaluation.report.report import write_report
 from residua.grids.folds.measuring import answers_path
@@ -108,7 +108,7 @@ def train_folds(
             + (f", {done} of them done already" if done else "")
             + (f"; {at_once} at a time" if missing else "")
         )
-        for note in plan.dataset.notes:
+        for note in (*plan.dataset.notes, *map(worded, plan.notes)):
             display.say(note)
         lost = plan.record.get("missing_weights", "")
         if lost and not resume:

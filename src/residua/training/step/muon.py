@@ -74,7 +74,7 @@ class Muon(torch.optim.Optimizer):
 
     def _update(self, parameters: Sequence[Tensor], rate: float, weight_decay: float) -> None:
         """Update parameters of one shape and one layout."""
-        rows = _in_rows(parameters[0])
+        channels_last = _is_channels_last(parameters[0])
         directions = []
         for parameter in parameters:
             assert parameter.grad is not None
@@ -84,20 +84,21 @@ class Muon(torch.optim.Optimizer):
                 state["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
             average = state["momentum_buffer"].lerp_(parameter.grad, 1 - self._momentum)
             directions.append(
-                _flattened(parameter.grad.lerp(average, self._momentum) if self._nesterov else average, rows)
+                _flattened(parameter.grad.lerp(average, self._momentum) if self._nesterov else average, channels_last)
             )
         updates = orthogonalised(torch.stack(directions))
         height, width = updates.shape[1:]
-        scaled = rate * math.sqrt(max(1, height / width))
+        step_size = rate * math.sqrt(max(1, height / width))
         for parameter, update in zip(parameters, updates, strict=True):
-            matrix = _flattened(parameter, rows)
-            matrix.mul_(1 - rate * weight_decay).add_(update, alpha=-scaled)
+            change = _unflattened(update, parameter.shape, channels_last)
+            parameter.mul_(1 - rate * weight_decay).add_(change, alpha=-step_size)
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
     """Return matrices of the same singular vectors, with singular values near 1: (N, rows, columns), in bfloat16.
 
-    Newton and Schulz's iteration with Jordan's coefficients: values come to between 0.7 and 1.2, not to 1.
+    The Newton-Schulz iteration with Jordan's coefficients: singular values come to between 0.7 and 1.2, not to 1, and
+    those near 0 stay below.
     """
     x = matrices.bfloat16()
     tall = x.shape[1] > x.shape[2]
@@ -109,11 +110,19 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
-def _in_rows(parameter: Tensor) -> bool:
+def _is_channels_last(parameter: Tensor) -> bool:
     """Return whether memory holds a convolution's weight with the channels innermost."""
     return parameter.ndim == 4 and not parameter.is_contiguous()
 
 
-def _flattened(values: Tensor, rows: bool) -> Tensor:
-    """Return (C_out, everything else): of weights in the layout stated a view, of others a copy."""
-    return (values.permute(0, 2, 3, 1) if rows else values).reshape(len(values), -1)
+def _flattened(values: Tensor, channels_last: bool) -> Tensor:
+    """Return (C_out, everything else), its columns in the order of memory where `values` has that layout."""
+    return (values.permute(0, 2, 3, 1) if channels_last else values).reshape(len(values), -1)
+
+
+def _unflattened(matrix: Tensor, shape: torch.Size, channels_last: bool) -> Tensor:
+    """Return (C_out, everything else), as `_flattened` gives it, in the shape of the weight."""
+    if not channels_last:
+        return matrix.reshape(shape)
+    outputs, inputs, height, width = shape
+    return matrix.reshape(outputs, height, width, inputs).permute(0, 3, 1, 2)

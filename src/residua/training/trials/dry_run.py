@@ -42,6 +42,7 @@ class DryRun:
         classes: names.
         batch: (B, 3, H, W) of a training step's images.
         shapes: by stage, (B, …) of what it returns.
+        notes: what was decided about data, recipe and weights, sentences.
         memory_bytes: of a training step at its peak, by the memory model, in one process that holds everything.
         divisible_bytes: of parameters, gradients and optimizer state, which `shard` divides by the number of processes.
         free_bytes: that are free now; None where that is not known.
@@ -67,6 +68,7 @@ class DryRun:
     classes: tuple[str, ...]
     batch: tuple[int, ...]
     shapes: dict[str, tuple[int, ...]]
+    notes: tuple[str, ...]
     memory_bytes: int
     divisible_bytes: int
     free_bytes: int | None
@@ -175,6 +177,7 @@ def _outcome(
         classes=tuple(plan.dataset.classes),
         batch=(recipe.batch_size, 3, size, size),
         shapes={stage.name: (recipe.batch_size, *stage.output) for stage in anatomy.stages},
+        notes=(*plan.dataset.notes, *plan.request.notes_for(images["train"])),
         memory_bytes=memory.peak,
         divisible_bytes=memory.parameters + memory.gradients + memory.optimizer_state,
         free_bytes=free_memory(plan.hardware.device),

@@ -154,13 +154,13 @@ def _race(
             if turn:
                 seconds[each.name].append(took)
     images = plan.recipe.batch_size * plan.recipe.accumulate_steps
-    for name, values in seconds.items():
-        rates.setdefault(name, images / statistics.median(values))
-    usual = usual if usual.name in seconds else candidates[-1]
     gains = {
         name: statistics.median(theirs / own for theirs, own in zip(seconds[usual.name], values, strict=True))
         for name, values in seconds.items()
     }
+    # Rates follow from the gains, so that they rank as these do, also over several races.
+    rate = rates.setdefault(usual.name, images / statistics.median(seconds[usual.name]))
+    rates |= {name: rate * gain for name, gain in gains.items()}
     best = max(candidates, key=lambda each: gains[each.name])
     return best if gains[best.name] >= MARGIN else usual
 
