@@ -32,6 +32,7 @@ from torchvision import transforms
 
 from machine import set_memory
 from residua._base.files import write_text
+from residua.data.decode import decode
 from residua.data.decoded import cache
 from residua.data.loader import Loader
 from residua.data.open import open_dataset
@@ -106,6 +107,24 @@ def one_epoch(epoch: Callable[[int], Iterable[Any]], number: int) -> tuple[float
     return images / (time.perf_counter() - start), (processor_seconds() - used) / images * 1e3
 
 
+def decode_floor(folder: Path) -> dict[str, float]:
+    """Return milliseconds of processor time per photo: decoding at full scale, and at the least scale, an eighth.
+
+    At an eighth nearly all is Huffman decoding, which a crop of any size and scale needs.
+    """
+    photos = [path.read_bytes() for path in sorted(folder.glob("*/*.jpg"))]
+    least = {}
+    for name, side in (("full scale", None), ("an eighth", 1)):
+        times = []
+        for _ in range(5):
+            start = time.process_time()
+            for photo in photos:
+                decode(photo, min_side=side)
+            times.append((time.process_time() - start) / len(photos) * 1e3)
+        least[name] = round(min(times), 3)
+    return least
+
+
 def summary(speeds: list[float]) -> dict[str, float]:
     """Return the median, minimum and maximum."""
     return {"median": statistics.median(speeds), "least": min(speeds), "greatest": max(speeds)}
@@ -146,6 +165,7 @@ def measure(folder: Path, workers: int, rounds: int, batch_size: int) -> dict[st
         "times_the_peer": ratios,
         "seconds_to_decode_once": opening,
         "processor_milliseconds_an_image": {name: summary(values) for name, values in work.items()},
+        "decoding_milliseconds_an_image": decode_floor(folder),
         "times_wanted": WANTED,
         "holds": {name: ratio["median"] >= WANTED for name, ratio in ratios.items()},
         "machine": {
