@@ -14,8 +14,8 @@ _KEPT_BYTES = 1 << 30
 def keep_freed_memory() -> bool:
     """Let glibc keep freed memory, in one pool for all threads; return whether it does.
 
-    By default each thread has a pool of 64 MB pieces, a piece that comes free goes back to the system, and so does each
-    larger block. A batch of photos then comes as new pages, which the system clears first. With this one pool grows as
+    By default each thread has a pool of 64 MB pieces, and a piece that comes free goes back to the system, as larger
+    blocks do. A batch of photos then comes as new pages, which the system clears first. With this one pool grows as
     needed, and gives its end back once 1 GiB is free there. Where the user has set one of glibc's variables, with
     another C library, and with a glibc that refuses so large blocks, nothing changes.
     """
