@@ -34,7 +34,8 @@ SGD = {"optimizer": "sgd", "learning_rate": 0.25, "momentum": 0.9}
 _HEAD = """# What each field of a recipe gains
 
 Every row trains two ways that differ in one thing; all else is the recipe `fast`. The difference is taken seed by seed,
-in points of test accuracy, mean ± standard deviation. A difference within twice its deviation shows little.
+in points of test accuracy, mean ± standard deviation. A difference within twice its deviation shows little. "In `fast`"
+states which side the recipe takes. Times are medians over the seeds, on a machine that had other work too.
 
 This page is written by `benchmarks/recipe_ablation.py` from `benchmarks/results/recipe_ablation.json`.
 """
@@ -137,16 +138,17 @@ def page(result: Mapping[str, Any]) -> str:
     """Return docs/recipes.md: a table of rows for each setting."""
     parts = [_HEAD]
     for data, setting in SETTINGS.items():
-        parts += [f"\n## {setting.name}\n\n", "| | off, % | on, % | gain, points | time, on / off | seeds |\n"]
-        parts.append("|---|---|---|---|---|---|\n")
+        parts.append(f"\n## {setting.name}\n\n")
+        parts.append("| | in `fast` | off, % | on, % | gain, points | time, on / off | seeds |\n")
+        parts.append("|---|---|---|---|---|---|---|\n")
         for row in (row for row in ROWS if row.data == data):
-            found = gains(row, result.get("runs", {}))
+            found, taken = gains(row, result.get("runs", {})), "no" if row.on else "yes"
             if found is None:
-                parts.append(f"| {row.what} | not measured | | | | |\n")
+                parts.append(f"| {row.what} | {taken} | not measured | | | | |\n")
                 continue
             sides = " | ".join(_shown(found[name]) for name in ("off", "on"))
             gain = _shown(found["gain"], sign=True)
-            parts.append(f"| {row.what} | {sides} | {gain} | {found['time']:.2f} | {found['seeds']} |\n")
+            parts.append(f"| {row.what} | {taken} | {sides} | {gain} | {found['time']:.2f} | {found['seeds']} |\n")
     machine = result.get("machine")
     if machine:
         settings = result["settings"]

@@ -15,6 +15,9 @@ CHECKPOINTS = "checkpoints"
 ORIGIN = Path(CHECKPOINTS) / "origin.json"
 """What a resumption repeats."""
 
+LAUNCHER = Path(CHECKPOINTS) / "launcher"
+"""The torchrun under which it was begun."""
+
 IMAGE_DIGESTS = Path(CHECKPOINTS) / "images.npz"
 """The digest of each image that the run had, in any part."""
 

@@ -133,7 +133,7 @@ def train(
 
     with joined() as group:
         # Processes that torchrun has started again go on with what they had begun.
-        request = group.shared(lambda: asked(resume=resume or (group.begun and is_begun(Path(out)))))
+        request = group.shared(lambda: asked(resume=resume or is_begun(Path(out), by=group.launch.launcher)))
         return _run(request, group, track, progress=progress, profile=profile)
 
 
@@ -182,8 +182,7 @@ def _run(request: Request, group: Group, track: Track, *, progress: bool, profil
 
 def _is_done(request: Request, group: Group, display: Display) -> bool:
     """Return whether the run is finished, having claimed its folder."""
-    claim(request)
-    group.begin()
+    claim(request, group.launch.launcher)
     if is_finished(request.folder):
         if request.names_other_data:
             check_content(request, open_data(request))

@@ -18,7 +18,7 @@ from residua._base.public import public_name
 from residua._base.run_files import RECIPE_FILE
 from residua._base.words import agree, counted, some
 from residua.data.dataset import Dataset
-from residua.data.decoded.cache import refusal
+from residua.data.decoded.cache import are_unfetched, by_reason, refusal
 from residua.data.decoded.image_digests import ImageDigests, digest_images, file_names
 from residua.data.loader import Loader
 from residua.data.shards.window import window_for
@@ -335,8 +335,9 @@ def _left_out(loaders: dict[str, Loader]) -> list[str]:
     notes = []
     for name, loader in loaders.items():
         if loader.skipped:
-            named = [f"{loader.split.where(index)} ({loader.skipped[index]})" for index in sorted(loader.skipped)]
-            images = counted(len(loader.split), f"{name} image")
-            verb = agree(len(named), "does", "do")
-            notes.append(f"{len(named)} of {images} {verb} not decode, left out: {some(named)}")
+            count, images = len(loader.skipped), counted(len(loader.split), f"{name} image")
+            lack = agree(count, "does not decode", "do not decode")
+            if are_unfetched(loader.skipped):
+                lack = f"{agree(count, 'was', 'were')} not fetched"
+            notes.append(f"{count} of {images} {lack}, left out: {some(by_reason(loader.split, loader.skipped))}")
     return notes

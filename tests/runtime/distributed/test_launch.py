@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from residua._base.errors import InputError
@@ -15,24 +22,34 @@ TORCHRUN = {
     "MASTER_ADDR": "host",
     "MASTER_PORT": "29500",
     "TORCHELASTIC_RUN_ID": "job",
-    "TORCHELASTIC_RESTART_COUNT": "2",
     "TORCHELASTIC_USE_AGENT_STORE": "True",
 }
 
 
 def test_torchruns_variables() -> None:
-    assert read_launch(TORCHRUN) == Launch(3, 4, 1, 2, "host", 29500, "job", "2.4", True)
-    assert not read_launch(TORCHRUN).main
+    launch = read_launch(TORCHRUN)
+    assert launch == Launch(3, 4, 1, 2, "host", 29500, "job", True, launch.launcher)
+    assert not launch.main
+
+
+def test_a_launcher_is_the_process_that_started_this_one() -> None:
+    """Its start is stated too: ids of jobs and of processes are given again."""
+    launcher = read_launch(TORCHRUN).launcher
+    assert re.fullmatch(rf"job on .+, process {os.getppid()} of \d+", launcher) or not Path("/proc").exists()
+    code = "from residua.runtime.distributed.launch import read_launch; print(read_launch().launcher)"
+    here, there = (
+        subprocess.run(words, capture_output=True, text=True, check=True, env={**os.environ, **TORCHRUN}).stdout.strip()
+        for words in ([sys.executable, "-c", code], ["sh", "-c", f"{shlex.join([sys.executable, '-c', code])}; true"])
+    )
+    assert f"process {os.getpid()} of" in here
+    assert here != there
+    assert read_launch(TORCHRUN | {"WORLD_SIZE": "1", "RANK": "0"}).launcher == launcher
+    assert read_launch({"WORLD_SIZE": "1", "RANK": "0"}).launcher == ""
 
 
 def test_one_process_needs_no_variables() -> None:
     assert read_launch({}) == Launch()
     assert read_launch({"RANK": "0", "WORLD_SIZE": "1"}) == Launch()
-    assert not read_launch({}).elastic
-
-
-def test_one_process_of_torchrun_may_have_had_others() -> None:
-    assert read_launch(TORCHRUN | {"RANK": "0", "WORLD_SIZE": "1"}).elastic
 
 
 @pytest.mark.parametrize("name", ["RANK", "MASTER_ADDR", "MASTER_PORT"])

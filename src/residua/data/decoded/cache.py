@@ -208,27 +208,40 @@ def _or_bad(work: Callable[[int], Pixels]) -> Callable[[int], Pixels | BadImage]
     return one
 
 
+def by_reason(split: Split, bad: dict[int, str]) -> list[str]:
+    """Return the images that cannot be used, with reasons, given position -> reason.
+
+    Up to 20 images of one reason are named one by one, to be repaired. Of more, and of those of a shard that could not
+    be had, the first is named, and how many follow.
+    """
+    alike: dict[str, list[int]] = {}
+    for index, reason in sorted(bad.items()):
+        alike.setdefault(reason, []).append(index)
+    named = []
+    for reason, places in alike.items():
+        alone = len(places) > _NAMED_EACH or reason.startswith(FetchFailure.WORDS)
+        shown, left = (places[:1], len(places) - 1) if alone else (places, 0)
+        more = f" and {left:,} more" if left else ""
+        named += [f"{split.where(index)}{more} ({reason})" for index in shown]
+    return named
+
+
+def are_unfetched(bad: dict[int, str]) -> bool:
+    """Return whether all these images, position -> reason, did not come over the network."""
+    return all(reason.startswith(FetchFailure.WORDS) for reason in bad.values())
+
+
 def refusal(*parts: tuple[Split, dict[int, str]]) -> InputError:
     """Return the error that names the files of every part that do not decode, given position -> reason."""
     sentences = []
     for split, bad in parts:
-        alike: dict[str, list[int]] = {}
-        for index, reason in sorted(bad.items()):
-            alike.setdefault(reason, []).append(index)
-        named = []
-        for reason, places in alike.items():
-            # A few files are named each, to be repaired; the images of a whole shard are not.
-            shown, left = (places, 0) if len(places) <= _NAMED_EACH else (places[:1], len(places) - 1)
-            more = f" and {left:,} more" if left else ""
-            named += [f"{split.where(index)}{more} ({reason})" for index in shown]
-        missing = all(reason.startswith(FetchFailure.WORDS) for reason in bad.values())
         sentences.append(
             f"{len(bad)} of {counted(len(split), 'image')} of the {split.name} part cannot be "
-            f"{'fetched' if missing else 'decoded'}: {some(named, 20)}"
+            f"{'fetched' if are_unfetched(bad) else 'decoded'}: {some(by_reason(split, bad), 20)}"
         )
     # Nothing would be left of a part that is skipped as a whole.
     skip = all(len(bad) < len(split) for split, bad in parts)
-    if all(reason.startswith(FetchFailure.WORDS) for _, bad in parts for reason in bad.values()):
+    if all(are_unfetched(bad) for _, bad in parts):
         return InputError(
             "; ".join(sentences),
             "shards that can be fetched from here",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,9 +17,11 @@ from residua.data.dataset import Dataset, Split
 from residua.data.decode.workers import default_workers
 from residua.data.parquet.row_groups import ParquetFile, ParquetImages, RowGroups, holds_images, read_file
 from residua.data.shards.files import PARQUET, parts_by_name
-from residua.data.shards.index import check_sizes, read_index
+from residua.data.shards.index import check_files, read_index
 from residua.specs.fields import BadPolicy
 
+_NUMBERED = re.compile(r"(?P<head>.+)-(?P<number>\d+)-of-(?P<count>\d+)\.parquet")  # as `datasets` names its files
+_MOST_FILES = 100_000  # that are looked for by such names
 _NO_LABEL = (None, -1, "")
 Readers = Mapping[str, Mapping[str, Callable[[], ParquetFile]]]
 
@@ -123,11 +126,20 @@ def _class_folders(folder: Path) -> bool:
 
 
 def _faults(path: Path, parts: dict[str, list[Path]]) -> dict[str, str]:
-    """Return what is wrong with the files by the index of `residua pack`, where there is one."""
-    index = read_index(path) if path.is_dir() else None
-    if index is None:
+    """Return what is wrong with the files by the index of `residua pack`, else by how many their names state."""
+    if not path.is_dir():
         return {}
-    return check_sizes(path, index.shards)
+    if index := read_index(path):
+        return check_files(path, index.shards)
+    names = {file.name for files in parts.values() for file in files}
+    numbered = [match for name in sorted(names) if (match := _NUMBERED.fullmatch(name))]
+    stated = {(match["head"], match["count"], len(match["number"])) for match in numbered}
+    wanted = [
+        f"{head}-{number:0{digits}}-of-{count}{PARQUET}"
+        for head, count, digits in sorted(stated)
+        for number in range(min(int(count), _MOST_FILES))
+    ]
+    return {name: "is missing" for name in wanted if name not in names}
 
 
 def _unlabelled(files: Sequence[ParquetFile]) -> int:

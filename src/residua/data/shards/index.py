@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from residua._base.errors import Damaged, InputError
-from residua._base.files import write_text
+from residua._base.files import sha256_file, write_text
 from residua._base.json_file import read_json
+from residua._base.places import cache_root, make_private
+from residua.data.decode.workers import default_workers
+from residua.data.file_identity import identities
 from residua.data.shards.members import IndexFile, PartIndex
 
 INDEX_FILE = "index.json"
+PLAN_FILE = ".packing.json"
+"""What `pack` keeps beside its shards until all are written."""
+_VERIFIED = "verified"  # the folder in the cache with an empty file for each shard whose bytes were found as stated
 LARGE_IMAGES = 4_000_000
 """Images beyond which a data set is opened by its compact index, and trained on shard by shard."""
 LARGE_BYTES = 16_000_000_000
@@ -50,11 +58,13 @@ class Index:
         classes: names by label.
         shards: in the order of their names, part by part.
         parts: where labels and places of the images are stated; () in an index of an earlier version.
+        plan: a hash of the data, and of which image goes where; "" in an index of an earlier version.
     """
 
     classes: tuple[str, ...]
     shards: tuple[Shard, ...]
     parts: tuple[PartIndex, ...] = ()
+    plan: str = ""
 
     @property
     def large(self) -> bool:
@@ -80,6 +90,7 @@ class Index:
             "classes": list(self.classes),
             "shardlist": [asdict(shard) for shard in self.shards],
             "parts": [asdict(part) for part in self.parts],
+            "plan": self.plan,
         }
         write_text(folder / INDEX_FILE, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
@@ -110,6 +121,7 @@ class _Document(TypedDict):
     classes: NotRequired[list[str]]
     shardlist: list[_Entry]
     parts: NotRequired[list[_Part]]
+    plan: NotRequired[str]
 
 
 def read_index(folder: Path) -> Index | None:
@@ -117,10 +129,16 @@ def read_index(folder: Path) -> Index | None:
 
     Raises:
         Damaged: it cannot be read.
-        InputError: it names files outside of the folder.
+        InputError: it names files outside of the folder; `pack` has not finished there.
     """
     path = folder / INDEX_FILE
     if not path.is_file():
+        if (folder / PLAN_FILE).is_file():
+            raise InputError(
+                f"{folder}, where residua pack has not finished",
+                "all shards, with their index",
+                "Repeat the command that packs it: it goes on, and whole shards are kept",
+            )
         return None
     document = read_json(path, _Document)
     entries = document["shardlist"]
@@ -142,7 +160,7 @@ def read_index(folder: Path) -> Index | None:
     names = [shard.url for shard in shards] + [file.url for part in parts for file in (part.labels, part.places)]
     if outside := [name for name in names if Path(name).name != name]:
         raise InputError(f"{path} names {outside[0]!r}", "files of its own folder", "Do not trust this index")
-    index = Index(tuple(document["classes"]), shards, parts)
+    index = Index(tuple(document["classes"]), shards, parts, document.get("plan", ""))
     for part in parts:
         held = sum(shard.nsamples for shard in shards if shard.part == part.part)
         if not held == part.images == sum(part.class_counts) or len(part.class_counts) != len(index.classes):
@@ -162,3 +180,33 @@ def check_sizes(folder: Path, shards: Sequence[Shard | IndexFile]) -> dict[str, 
             word = "is cut off" if size < shard.filesize else "is another file"
             faults[shard.url] = f"{word} ({size:,} bytes; the index has {shard.filesize:,})"
     return faults
+
+
+def check_files(folder: Path, shards: Sequence[Shard]) -> dict[str, str]:
+    """Return what is wrong with the files that an index lists, by name: as `check_sizes`, or other bytes.
+
+    All bytes are read the first time; later only those of files that have changed since.
+    """
+    faults = check_sizes(folder, shards)
+    whole = [shard for shard in shards if shard.url not in faults]
+    with ThreadPoolExecutor(default_workers()) as pool:
+        reasons = pool.map(lambda shard: other_bytes(folder, shard), whole)
+        return faults | {shard.url: reason for shard, reason in zip(whole, reasons, strict=True) if reason}
+
+
+def other_bytes(folder: Path, shard: Shard | IndexFile) -> str:
+    """Return that a file has another hash than the index states, "" where it has that one.
+
+    That it has is remembered in the cache, for as long as the file stays as it is.
+    """
+    path = folder / shard.url
+    identity = b"".join(identities([path])) + shard.sha256.encode()
+    known = cache_root() / _VERIFIED / hashlib.sha256(identity).hexdigest()
+    if known.exists():
+        return ""
+    if (digest := sha256_file(path)) != shard.sha256:
+        return f"holds other bytes (SHA-256 {digest[:12]}…; the index has {shard.sha256[:12]}…)"
+    with contextlib.suppress(OSError):  # without a cache it is read again
+        make_private(known.parent)
+        known.touch()
+    return ""

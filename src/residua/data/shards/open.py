@@ -15,7 +15,7 @@ from residua._base.words import counted, some
 from residua.data.dataset import Dataset, Split
 from residua.data.decode.workers import default_workers
 from residua.data.shards.files import NAMES_FILE, shard_files
-from residua.data.shards.index import INDEX_FILE, Index, check_sizes, read_index
+from residua.data.shards.index import INDEX_FILE, Index, check_files, read_index
 from residua.data.shards.open_packed import LocalFolder, open_packed
 from residua.data.shards.tar import Members, TarImages, read_members
 from residua.specs.fields import BadPolicy
@@ -116,7 +116,7 @@ def _faults(folder: Path, index: Index | None, parts: dict[str, list[Path]]) -> 
         return {}
     present = {file.name for files in parts.values() for file in files}
     unlisted = present - {shard.url for shard in index.shards}
-    return check_sizes(folder, index.shards) | dict.fromkeys(sorted(unlisted), f"is not in {INDEX_FILE}")
+    return check_files(folder, index.shards) | dict.fromkeys(sorted(unlisted), f"is not in {INDEX_FILE}")
 
 
 def _names(folder: Path, index: Index | None) -> tuple[str, ...]:

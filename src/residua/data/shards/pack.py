@@ -19,14 +19,13 @@ from residua._base.json_file import read_json
 from residua.data.dataset import EMBEDDED, Dataset, Split
 from residua.data.decode.workers import default_workers
 from residua.data.random import order
-from residua.data.shards.index import INDEX_FILE, Index, Shard, check_sizes, read_index
+from residua.data.shards.index import INDEX_FILE, PLAN_FILE, Index, Shard, check_sizes, read_index
 from residua.data.shards.members import IndexFile, PartIndex, beside, join_members, save_members
 from residua.data.shards.write import ShardFormat, ShardPlan, Writer, writer_of
 from residua.specs.fields import checked
 
 SHARD_MEGABYTES = 256
 """The size of a shard by default: some seconds of reading."""
-PLAN_FILE = ".packing.json"
 _SHUFFLE = 0  # the seed of the order in which images are packed
 _MOST_SHARDS = 1_000_000
 
@@ -53,7 +52,8 @@ def pack(
 
     Args:
         dataset: what is packed, part by part.
-        out: a folder that is not there yet, or one that the same call has begun.
+        out: a folder that is not there yet, or one that the same call has begun; where it has finished, nothing is
+            left to do.
         shard_megabytes: of images per shard, about; 1 MB is 10⁶ bytes.
         form: "tar" for WebDataset's layout; "parquet" for the one that Hugging Face's `datasets` reads, which needs the
             extra `shards`. Single images are read in place from tar files alone.
@@ -77,6 +77,8 @@ def pack(
     parts = [_plans(split, shard_megabytes * 1_000_000) for split in dataset.splits.values()]
     plans = [plan.named(form, len(part)) for part in parts for plan in part]
     identity = _identity(dataset, plans)
+    if (packed := _packed(out, identity)) is not None:
+        return packed
     done = _begin(out, identity)
     total = sum(len(plan.indices) for plan in plans)
     written = sum(shard.nsamples for shard in done.values())
@@ -97,7 +99,7 @@ def pack(
             pool.shutdown(cancel_futures=True)
         shards = tuple(done[plan.name] for plan in plans)
         joined = (_joined(out, part, shards, len(dataset.classes)) for part in dataset.splits)
-        index = Index(dataset.classes, shards, tuple(joined) if form == "tar" else ())
+        index = Index(dataset.classes, shards, tuple(joined) if form == "tar" else (), identity)
         index.write(out)
         # Of calls that were killed.
         for pattern in (".*.members", ".*.part"):
@@ -166,6 +168,14 @@ def _identity(dataset: Dataset, plans: Sequence[ShardPlan]) -> str:
         for index in plan.indices:
             digest.update(f"{plan.split.source(int(index))}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def _packed(out: Path, identity: str) -> Index | None:
+    """Return the index of a folder that the same call has finished, None elsewhere."""
+    if not (out / INDEX_FILE).is_file() or (out / PLAN_FILE).exists():
+        return None
+    index = read_index(out)
+    return index if index and index.plan == identity and not check_sizes(out, index.shards) else None
 
 
 def _begin(out: Path, identity: str) -> dict[str, Shard]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
+from concurrent.futures import Future
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from residua._base.errors import InputError
 from residua.data import decode as decoding
 from residua.data.decode import MAX_FILE_BYTES, BadImage, FetchFailure, Pixels, decode_bytes
 from residua.data.image_source import Indices
-from residua.data.shards.index import Shard
+from residua.data.shards.index import Shard, other_bytes
 from residua.data.shards.members import BLOCK, PartIndex, Places, map_places
 
 
@@ -43,9 +45,33 @@ class LocalShards:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._begin()
+
+    def _begin(self) -> None:
+        self._guard = threading.Lock()
+        self._checks: dict[str, Future[str]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_folder": self._folder}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
 
     def path(self, shard: Shard) -> Path:
-        """See `ShardFiles.path`."""
+        """See `ShardFiles.path`: a shard is checked against its hash when an image of it is first asked for."""
+        with self._guard:
+            check = self._checks.get(shard.url)
+            mine = check is None
+            if check is None:
+                check = self._checks[shard.url] = Future()
+        if mine:
+            try:
+                check.set_result(other_bytes(self._folder, shard))
+            except OSError as error:
+                check.set_exception(error)
+        if reason := check.result():
+            raise InputError(f"{self.where(shard)} {reason}", "the shard that was packed", "Fetch or pack it again")
         return self._folder / shard.url
 
     def where(self, shard: Shard) -> str:

@@ -28,6 +28,7 @@ from residua.specs.fields import BadPolicy
 _LARGEST_INDEX = 64 << 20  # bytes; `read_json` takes no more
 _PIECE = 1 << 20  # bytes per read: one request of a range where the file system of fsspec makes such
 _EXTRA = "remote"
+_ROOTED = ("file", "local")  # schemes without a host: a path follows
 
 
 def open_remote_tars(
@@ -64,7 +65,7 @@ class RemoteFolder:
     """
 
     def __init__(self, url: str) -> None:
-        text = re.sub("^([A-Za-z][A-Za-z0-9+.-]*):/+", r"\1://", str(url))  # a path has merged the slashes
+        text = _unmerged(str(url))
         text = text.removesuffix(INDEX_FILE)
         parts = urllib.parse.urlsplit(text)
         if parts.path.endswith((PARQUET, SUFFIX)):
@@ -122,6 +123,15 @@ class RemoteFolder:
     def index_file(self, file: IndexFile | Shard) -> Path:
         """See `PackedFolder.index_file`: a file that the index states, fetched whole."""
         return self._source.fetch(file, self._folder)
+
+
+def _unmerged(address: str) -> str:
+    """Return an address with the slashes that a path merges into one: s3:/a of s3://a, file:/a of file:///a."""
+    merged = re.match("([A-Za-z][A-Za-z0-9+.-]*):/(?!/)", address)
+    if merged is None:
+        return address
+    slashes = "///" if merged[1].lower() in _ROOTED else "//"
+    return f"{merged[1]}:{slashes}{address[merged.end() :]}"
 
 
 class Source(ABC):

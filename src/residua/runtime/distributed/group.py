@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import torch
 import torch.distributed as dist
@@ -22,6 +24,7 @@ from residua.runtime.distributed.watch import EndedElsewhere, Failure, Watch
 T = TypeVar("T")
 _STORE_SECONDS = 120.0  # for hosts to reach the store
 _TIMEOUT = timedelta(days=7)  # of an exchange: others may decode for hours; `Watch` notices who is gone
+_PAUSE_SECONDS = 0.05  # while processes meet
 _WORD_SECONDS = 3.0  # for the word of a process that failed, once its connection broke
 _SAME = ("Diverged", "Interrupted")  # what happens to all processes at once is stated once
 
@@ -37,8 +40,8 @@ class Group:
         launch: the place of this one.
     """
 
-    def __init__(self, launch: Launch, store: Store | None = None) -> None:
-        self.launch, self._store = launch, store
+    def __init__(self, launch: Launch) -> None:
+        self.launch = launch
 
     @property
     def rank(self) -> int:
@@ -94,20 +97,6 @@ class Group:
         """Begin to add `values` over all processes, in place; return what to wait for, None where it is done."""
         return None if self.count == 1 else dist.all_reduce(values, async_op=True)
 
-    @property
-    def begun(self) -> bool:
-        """Whether an earlier start of the same launch has claimed the run's folder."""
-        return self._store is not None and self._store.check([self._claim])
-
-    def begin(self) -> None:
-        """Record that this launch has claimed the run's folder, for the processes of a restart."""
-        if self._store is not None:
-            self._store.set(self._claim, "1")
-
-    @property
-    def _claim(self) -> str:
-        return f"residua/{self.launch.job}/claimed"
-
 
 ALONE = Group(Launch())
 """One process."""
@@ -123,15 +112,12 @@ def joined() -> Iterator[Group]:
         Lost: another process is gone without a word.
     """
     launch = read_launch()
-    if not launch.elastic:
-        yield ALONE
-        return
-    store = _store(launch)
-    group = Group(launch, store)
+    group = Group(launch)
     if launch.count == 1:
         yield group
         return
-    prefix = f"residua/{launch.job}/{launch.attempt}"
+    store = _store(launch)
+    prefix = f"residua/{launch.job}/{_met(PrefixStore(f'residua/{launch.job}', store), launch)}"
     watch = Watch(PrefixStore(prefix, store), launch.rank, launch.count)
     try:
         with warnings.catch_warnings():
@@ -158,6 +144,31 @@ def _store(launch: Launch) -> TCPStore:
         timedelta(seconds=_STORE_SECONDS),
         wait_for_workers=False,
     )
+
+
+def _met(store: Store, launch: Launch) -> str:
+    """Wait for all processes of this start, and return a name for it that none of them has met before.
+
+    The store may outlive a restart, and torchrun counts restarts for each host by itself. So the first process names
+    the start, and answers the others, each by a word of its own: what an earlier start has left answers nobody.
+    """
+    if launch.main:
+        name = uuid4().hex
+        store.set("start", name)
+        for rank in range(1, launch.count):
+            while not store.check([f"{name}/{rank}"]):
+                time.sleep(_PAUSE_SECONDS)
+            store.set(f"{name}/answer/{rank}", store.get(f"{name}/{rank}").decode())
+        return name
+    word = uuid4().hex
+    while True:
+        if store.check(["start"]):
+            name = store.get("start").decode()
+            store.set(f"{name}/{launch.rank}", word)
+            answer = f"{name}/answer/{launch.rank}"
+            if store.check([answer]) and store.get(answer).decode() == word:
+                return name
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _connect(launch: Launch, prefix: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from residua._base.errors import InputError
 
@@ -20,9 +23,9 @@ class Launch:
         local_count: processes on this host.
         address: host of the store that all processes reach.
         port: of the store.
-        job: id of the launch, the same after a restart.
-        attempt: differs between this start of the processes and an earlier one.
+        job: id of the launch, the same on all hosts and after a restart.
         agent_store: whether torchrun itself holds the store, so that it outlives a restart.
+        launcher: the torchrun that started this process, the same after a restart; "" without torchrun.
     """
 
     rank: int = 0
@@ -32,18 +35,13 @@ class Launch:
     address: str = ""
     port: int = 0
     job: str = ""
-    attempt: str = ""
     agent_store: bool = False
+    launcher: str = ""
 
     @property
     def main(self) -> bool:
         """Whether this process writes files and shows progress."""
         return self.rank == 0
-
-    @property
-    def elastic(self) -> bool:
-        """Whether there may be other processes, now or in an earlier attempt."""
-        return self.count > 1 or self.agent_store
 
 
 def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
@@ -56,10 +54,10 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
     """
     if "WORLD_SIZE" not in environment:
         return Launch()
-    agent_store = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    job, launcher = environment.get("TORCHELASTIC_RUN_ID", ""), _launcher(environment)
     count = _number(environment, "WORLD_SIZE", "1")
-    if count == 1 and not agent_store:
-        return Launch()
+    if count == 1:
+        return Launch(job=job, launcher=launcher)
     rank = _number(environment, "RANK")
     return Launch(
         rank,
@@ -68,11 +66,20 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
         _number(environment, "LOCAL_WORLD_SIZE", str(count)),
         environment.get("MASTER_ADDR") or _missing("MASTER_ADDR"),
         _number(environment, "MASTER_PORT"),
-        environment.get("TORCHELASTIC_RUN_ID", ""),
-        # A host that joins later restarts the processes too, and is counted nowhere.
-        f"{environment.get('TORCHELASTIC_RESTART_COUNT', '0')}.{count}",
-        agent_store,
+        job,
+        environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
+        launcher,
     )
+
+
+def _launcher(environment: Mapping[str, str]) -> str:
+    """Return what no other torchrun has: the id of its job alone may be given again, and so may a process id."""
+    if "TORCHELASTIC_RUN_ID" not in environment:
+        return ""
+    parent, began = os.getppid(), ""
+    with contextlib.suppress(OSError, IndexError):  # /proc is Linux's
+        began = Path(f"/proc/{parent}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    return f"{environment['TORCHELASTIC_RUN_ID']} on {socket.gethostname()}, process {parent} of {began}"
 
 
 def _number(environment: Mapping[str, str], name: str, default: str = "") -> int:
