@@ -1,4 +1,4 @@
-"""Proof: two hosts train what one process trains, and when one of them is lost, the other goes on.
+"""Proof: two hosts train what one process trains; when one of them is lost, the other goes on; it may come back.
 
     sudo .venv/bin/python proofs/two_hosts.py
 
@@ -10,7 +10,9 @@ Needs root and iproute2: two network namespaces, joined by a veth pair, stand fo
 3. two hosts, of which the second is cut off in the middle: its link goes down, then its processes are killed, so that
    no connection is closed. The first must notice, start again alone from the last checkpoint with the same global
    batch, and end with the curve of one process;
-4. two processes of one host under `torchrun --max-restarts 1`, of which the second is killed (SIGKILL) in the middle:
+4. the same, but the second host comes back while the first goes on alone: it must join, and both must end with the
+   curve of one process. TORCH_DISABLE_SHARE_RDZV_TCP_STORE is set here, see docs/scale.md;
+5. two processes of one host under `torchrun --max-restarts 1`, of which the second is killed (SIGKILL) in the middle:
    they must go on by themselves, and end with the bytes of a run that was not killed. Batch normalisation is per
    process here, and kernels are the fused ones, where they can be built.
 
@@ -56,6 +58,8 @@ TOLERANCE = 3  # times the difference that rounding alone makes, which grows fro
 FIRST = 5e-4  # relative, of the training loss of the first epoch, where it has not grown yet
 LOSSES = ("train_loss", "val_loss")
 LIMIT_SECONDS = 240.0
+LONGER = "30"  # epochs, so that a host can come back before the other has ended
+ELASTIC = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 _STARTED: list[subprocess.Popen[bytes]] = []
 
 
@@ -86,12 +90,7 @@ def main() -> int:
 
 
 def _prove(folder: Path) -> dict[str, Any]:
-    for layout in ("yes", "no"):
-        words = [sys.executable, *_train(folder / layout), "--channels-last", layout]
-        subprocess.run(words, cwd=folder, check=True, timeout=LIMIT_SECONDS, env=_environment())
-    expected = _lines(folder / "yes")
-    rounding = _difference(expected, _lines(folder / "no"))
-
+    expected, rounding = _alone(folder / "alone")
     whole = _Pair(folder / "whole")
     codes = whole.wait()
     curve = _lines(whole.run)
@@ -120,15 +119,37 @@ def _prove(folder: Path) -> dict[str, Any]:
         and lost["largest_difference"] <= TOLERANCE * rounding
         and lost["processes_at_the_end"] == 1
     )
+    longer, longer_rounding = _alone(folder / "longer", LONGER)
+    back = _Pair(folder / "back", LONGER, **ELASTIC)
+    returned = {"cut_after_step": back.cut_off(), **back.come_back()}
+    returned["largest_difference"] = _difference(longer, _lines(back.run))
+    returned["difference_by_rounding_alone"] = longer_rounding
+    returned["processes_at_the_end"] = _processes(back.run)
+    returned["holds"] = (
+        returned["exit_codes"] == [0, 0]
+        and len(returned["resumed"]) == 2
+        and returned["largest_difference"] <= TOLERANCE * longer_rounding
+        and returned["processes_at_the_end"] == 2
+    )
     killed = _killed(folder)
-    holds = bool(two["holds"] and lost["holds"] and killed["holds"])
+    holds = all(each["holds"] for each in (two, lost, returned, killed))
     return {
         "holds": holds,
         "difference_by_rounding_alone": rounding,
         "two_hosts": two,
         "lost_host": lost,
+        "returned_host": returned,
         "killed_process": killed,
     }
+
+
+def _alone(folder: Path, epochs: str = RECIPE["--epochs"]) -> tuple[list[dict[str, Any]], float]:
+    """Return the curve of one process, and how far from it one is that differs by rounding alone."""
+    folder.mkdir()
+    for layout in ("yes", "no"):
+        words = [sys.executable, *_train(folder / layout, epochs), "--channels-last", layout]
+        subprocess.run(words, cwd=folder, check=True, timeout=LIMIT_SECONDS, env=_environment())
+    return _lines(folder / "yes"), _difference(_lines(folder / "yes"), _lines(folder / "no"))
 
 
 def _killed(folder: Path) -> dict[str, Any]:
@@ -164,22 +185,33 @@ def _killed(folder: Path) -> dict[str, Any]:
 class _Pair:
     """A run on both hosts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, epochs: str = RECIPE["--epochs"], **variables: str) -> None:
         self.folder, self.run = folder, folder / HOSTS[0] / "run"
         self.logs = [folder / f"{host}.txt" for host in HOSTS]
-        self.processes = []
-        for host, address, log in zip(HOSTS, ADDRESSES, self.logs, strict=True):
+        self._epochs, self._variables = epochs, variables
+        _ip("-n", HOSTS[1], "link", "set", "veth", "up")
+        for host in HOSTS:
             (folder / host).mkdir(parents=True)
-            words = [
-                *("ip", "netns", "exec", host, sys.executable, "-m", "torch.distributed.run", "--nnodes", "1:2"),
-                *("--nproc-per-node", "1", "--max-restarts", "3", "--rdzv-backend", "c10d", "--rdzv-id", folder.name),
-                *("--rdzv-endpoint", f"{ADDRESSES[0]}:29400", "--local-addr", address),
-                *("--rdzv-conf", f"last_call_timeout=15,is_host={str(host == HOSTS[0]).lower()}", *_train(Path("run"))),
-            ]
-            with log.open("w") as stream:
-                agent = subprocess.Popen(words, cwd=folder / host, env=_environment(), stdout=stream, stderr=stream)
-            self.processes.append(agent)
-            _STARTED.append(agent)
+        self.processes = [self._start(number) for number in range(len(HOSTS))]
+
+    def _start(self, number: int) -> subprocess.Popen[bytes]:
+        host = HOSTS[number]
+        words = [
+            *("ip", "netns", "exec", host, sys.executable, "-m", "torch.distributed.run", "--nnodes", "1:2"),
+            *("--nproc-per-node", "1", "--max-restarts", "3", "--rdzv-backend", "c10d", "--rdzv-id", self.folder.name),
+            *("--rdzv-endpoint", f"{ADDRESSES[0]}:29400", "--local-addr", ADDRESSES[number]),
+            *(
+                "--rdzv-conf",
+                f"last_call_timeout=15,is_host={str(not number).lower()}",
+                *_train(Path("run"), self._epochs),
+            ),
+        ]
+        with self.logs[number].open("a") as stream:
+            agent = subprocess.Popen(
+                words, cwd=self.folder / host, env=_environment() | self._variables, stdout=stream, stderr=stream
+            )
+        _STARTED.append(agent)
+        return agent
 
     def wait(self) -> list[int]:
         """Return the exit codes of both."""
@@ -202,6 +234,20 @@ class _Pair:
                 os.kill(process, signal.SIGKILL)
         self.processes[1].wait()
         return step
+
+    def come_back(self) -> dict[str, Any]:
+        """Start the second host again while the first goes on alone; wait until both have ended."""
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while "Resumed after" not in self.logs[0].read_text():
+            if time.monotonic() > deadline or self.processes[0].poll() is not None:
+                raise RuntimeError(f"the first host does not go on: {self.logs[0].read_text()[-3000:]}")
+            time.sleep(0.02)
+        _ip("-n", HOSTS[1], "link", "set", "veth", "up")
+        self.processes[1] = self._start(1)
+        return {
+            "exit_codes": self.wait(),
+            "resumed": [line for line in self.logs[0].read_text().splitlines() if line.startswith("Resumed after")],
+        }
 
     def go_on(self) -> dict[str, Any]:
         """Wait until the first host has ended alone."""
@@ -237,8 +283,8 @@ def _descendants(leader: int) -> list[int]:
     return found
 
 
-def _train(out: Path, *, kernels: str = "eager", sync_norm: bool = True) -> list[str]:
-    options = [word for pair in RECIPE.items() for word in pair]
+def _train(out: Path, epochs: str = RECIPE["--epochs"], *, kernels: str = "eager", sync_norm: bool = True) -> list[str]:
+    options = [word for pair in (RECIPE | {"--epochs": epochs}).items() for word in pair]
     words = ["-m", "residua", "train", "digits", "--out", str(out), *options, "--kernels", kernels]
     return [*words, "--sync-norm"] if sync_norm else words
 

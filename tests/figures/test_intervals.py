@@ -34,4 +34,6 @@ def test_the_edge_cuts_an_interval_that_would_hide_the_others() -> None:
     places = [float(str(node.get("cx"))) for node in root.iter("circle")]
     assert places[1] - places[0] > 40
     assert all(0 <= float(str(node.get(key))) <= 520 for node in root.iter("line") for key in ("x1", "x2"))
+    assert len(list(root.iter("path"))) == 2, "an arrowhead at each edge that the interval crosses"
+    assert "path" not in str(interval_chart("error", [Row("b", 0.3, 0.28, 0.32)], points))
     assert interval_chart("error", [], points) == ""

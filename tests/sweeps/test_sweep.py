@@ -209,3 +209,47 @@ def test_joining_cells_keep_the_jobs_and_are_judged_by_their_own_images(
     page = re.sub("</?span[^>]*>", "", (tmp_path / "a" / "sweep.html").read_text())
     assert "--jobs 2" in page
     assert "scale=0.35 1.0" in page
+
+
+def test_a_refused_sweep_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(jobs: Sequence[Job], **options: Any) -> dict[str, str]:
+        raise InputError("more processors than there are", "fewer", "Use fewer")
+
+    monkeypatch.setattr(launch, "run_jobs", refused)
+    for folder, before in ((tmp_path / "a", None), (tmp_path / "b", [])):
+        if before is not None:
+            folder.mkdir()
+        assert main([*WORDS, "--out", str(folder)]) == 2
+        assert (
+            sorted(path.name for path in folder.iterdir() if path.name != ".lock") if folder.exists() else None
+        ) == before
+    assert main([*WORDS, "--out", str(tmp_path / "c"), "--only", "abc"]) == 2
+    assert re.search(r"Use one of these: cifar_resnet8-\w{8}-seed0, ", capsys.readouterr().err)
+    assert not (tmp_path / "c").exists()
+
+
+def test_runs_of_cells_that_are_not_named_are_stated(
+    swept: tuple[Path, Sweep], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, outcome = swept
+    kept = {path: path.read_bytes() for path in (folder / "sweep.json", folder / "sweep.html")}
+    try:
+        fewer = run_sweep.sweep("digits", "cifar_resnet8", folder, seeds=2, grid=read_grid(["lr=0.02", *FIXED]))
+        assert "2 other finished runs" in capsys.readouterr().err
+        assert (fewer.others, outcome.others) == (2, 0)
+        page = (folder / "sweep.html").read_text()
+        assert "<h1>1 cell, 2 seeds each</h1>" in page
+        assert "2 other finished runs of this folder belong to cells that the last command did not name" in page
+        assert "All cells have learning_rate=0.02, epochs=1" in page
+        assert "with the whole paths of the folders" in page
+    finally:
+        for path, content in kept.items():
+            path.write_bytes(content)
+
+
+def test_seeds_that_come_to_the_same_have_the_interval_of_the_images() -> None:
+    same, one = mean_over([0.9, 0.9, 0.9], 100), mean_over([0.9], 100)
+    assert (same.low, same.high) == (one.low, one.high)
+    assert (same.deviation, one.deviation) == (0.0, None)

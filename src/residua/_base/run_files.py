@@ -15,8 +15,8 @@ CHECKPOINTS = "checkpoints"
 ORIGIN = Path(CHECKPOINTS) / "origin.json"
 """What a resumption repeats."""
 
-LAUNCHER = Path(CHECKPOINTS) / "launcher"
-"""The torchrun under which it was begun."""
+LAUNCHERS = Path(CHECKPOINTS) / "launchers"
+"""The torchruns, one a line, under which it was begun or resumed last."""
 
 IMAGE_DIGESTS = Path(CHECKPOINTS) / "images.npz"
 """The digest of each image that the run had, in any part."""

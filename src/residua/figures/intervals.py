@@ -35,7 +35,10 @@ class Row:
 
 
 def interval_chart(title: str, rows: Sequence[Row], show: Show) -> Markup:
-    """Return an SVG element: per row a dot at the number, a line over the interval, small dots at the points."""
+    """Return an SVG element: per row a dot at the number, a line over the interval, small dots at the points.
+
+    An arrowhead states that an interval goes on beyond the edge.
+    """
     if not rows:
         return Markup("")
     ends = [end for row in rows for end in (row.low, row.high, row.value, *row.points)]
@@ -55,7 +58,7 @@ def interval_chart(title: str, rows: Sequence[Row], show: Show) -> Markup:
         parts.append(
             Markup(
                 '<g><title>{}</title><text class="tick end row" x="{}" y="{}">{}</text>'
-                '<line class="line {style}" x1="{}" x2="{}" y1="{y}" y2="{y}"/>{}'
+                '<line class="line {style}" x1="{}" x2="{}" y1="{y}" y2="{y}"/>{}{}'
                 '<circle class="dot {style}" cx="{}" cy="{y}" r="4.5"/></g>'
             ).format(
                 f"{row.label}: {show(row.value)} ({show(row.low)} to {show(row.high)})",
@@ -64,6 +67,7 @@ def interval_chart(title: str, rows: Sequence[Row], show: Show) -> Markup:
                 row.label,
                 axis.clamped(row.low),
                 axis.clamped(row.high),
+                _arrows(axis, row, y),
                 dots,
                 axis.clamped(row.value),
                 style=row.style,
@@ -72,6 +76,17 @@ def interval_chart(title: str, rows: Sequence[Row], show: Show) -> Markup:
         )
     spoken = "; ".join(f"{row.label} {show(row.value)}" for row in rows)
     return image("bars", _WIDTH, height, f"{title}: {spoken}", parts)
+
+
+def _arrows(axis: Axis, row: Row, y: int) -> Markup:
+    """Return an arrowhead at each edge of the axis that an interval crosses."""
+    edges = [(axis.start, 1)] * (row.low < axis.low) + [(axis.end, -1)] * (row.high > axis.high)
+    return Markup("").join(
+        Markup('<path class="line {}" d="M{} {}L{} {}L{} {}"/>').format(
+            row.style, x + 5 * inwards, y - 4, x, y, x + 5 * inwards, y + 4
+        )
+        for x, inwards in edges
+    )
 
 
 def interval_bar(

@@ -49,7 +49,8 @@ class Mean:
     Attributes:
         value: the mean.
         deviation: sample standard deviation over the seeds; None for one seed.
-        low, high: a 95% interval of an accuracy. Over the seeds (Student), or with one seed over the images (Wilson).
+        low, high: a 95% interval of an accuracy, over the seeds (Student). With one seed, or where all come to one value,
+            over the images (Wilson).
     """
 
     value: float
@@ -96,6 +97,7 @@ class Sweep:
         cells: by validation accuracy, the best first; in the order of the sweep where there is none.
         failed: why a run gave no result, by its id.
         left: ids of runs that were not to be trained now and are not finished.
+        others: finished runs in the folder that belong to none of the cells.
         search: that found the values of the cell; None for a sweep of all combinations.
         ensemble: of the best runs, where one was asked for.
     """
@@ -106,8 +108,18 @@ class Sweep:
     cells: tuple[CellResult, ...]
     failed: Mapping[str, str]
     left: tuple[str, ...]
+    others: int = 0
     search: Search | None = None
     ensemble: BestOf | None = None
+
+    @property
+    def common(self) -> str:
+        """The values that all cells share, such as "epochs=3, batch_size=64"; "" for none."""
+        first = self.cells[0].fields if self.cells else {}
+        shared = {
+            name: value for name, value in first.items() if all(each.fields[name] == value for each in self.cells)
+        }
+        return ", ".join(f"{name}={value}" for name, value in shared.items())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the sweep as JSON values."""
@@ -117,8 +129,9 @@ class Sweep:
 
 def mean_over(values: Sequence[float], count: int) -> Mean:
     """Return the mean of accuracies, each on `count` images, with its interval."""
-    if len(values) == 1:
-        return Mean(values[0], None, *wilson(round(values[0] * count), count, LEVEL))
+    if len(set(values)) == 1:
+        deviation = 0.0 if len(values) > 1 else None
+        return Mean(values[0], deviation, *wilson(round(values[0] * count), count, LEVEL))
     mean = mean_of(values, 0.0, 1.0)
     return Mean(mean.value, mean.deviation, mean.low, mean.high)
 

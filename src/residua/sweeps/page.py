@@ -16,12 +16,13 @@ from residua.sweeps.search import Trial
 _DRAWN, _CHARACTERS = 40, 25  # rows of the chart, the best ones; what its left edge has room for
 
 
-def render(sweep: Sweep, command: str) -> str:
+def render(sweep: Sweep, command: str, *, whole: bool) -> str:
     """Return the page as text; every name from outside is escaped.
 
     Args:
         sweep: its outcome.
         command: that repeats it.
+        whole: whether the command stands as it was typed; of a path from the root only the last part is stated.
     """
     points = [[run.top1 for run in cell.runs] for cell in sweep.cells]
     rows = [
@@ -44,6 +45,7 @@ def render(sweep: Sweep, command: str) -> str:
         sweep=sweep,
         split=split,
         command=command,
+        whole=whole,
         chart=interval_chart(f"{split} top-1 accuracy", rows, lambda value: f"{100 * value:.1f}%"),
         rows=table,
         trials=[(str(each.number + 1), each.label, *_rungs(each), _state(each)) for each in sweep.search.trials]
@@ -71,8 +73,10 @@ def _state(trial: Trial) -> str:
 def _short(number: int, cell: CellResult, sweep: Sweep) -> str:
     """Return what fits beside a row of the chart: the number in the table, and what differs from cell to cell."""
     alike = len({each.model for each in sweep.cells}) == 1
-    label = cell.label.removeprefix(f"{cell.model} ") if alike else cell.label
-    text = f"{number}: {label}"
+    text = f"{number}: {cell.label.removeprefix(f'{cell.model} ') if alike else cell.label}"
+    if len(text) > _CHARACTERS:  # the table has the names of the fields
+        words = [word.rpartition("=")[2] for word in cell.label.split(" ")]
+        text = f"{number}: {' '.join(words[1:] if alike and words[1:] else words)}"
     return text if len(text) <= _CHARACTERS else f"{text[: _CHARACTERS - 1]}…"
 
 

@@ -6,13 +6,14 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from residua._base.errors import InputError
-from residua._base.files import check_local, write_text
+from residua._base.files import check_local, write_text, writing
 from residua._base.json_file import read_json
 from residua._base.run_files import LOCK_FILE
 from residua._base.subprocesses import processors
@@ -26,6 +27,7 @@ from residua.training.recipe_file import to_dict
 from residua.training.request import Request, ask
 
 SWEEP_FILE = "plan.json"
+_LOGS = "logs"
 _OF_DATA = ("val_fraction", "train_images", "on_bad", "validate_on", "seed")  # fields that choose the images
 
 
@@ -172,6 +174,26 @@ def share_of(folder: Path) -> Share | None:
     record = read_json(path, _Record)
     jobs = record.get("jobs", 0)
     return Share(jobs, record.get("threads") or max(1, processors() // (jobs or processors())))
+
+
+@contextmanager
+def beginning(folder: Path) -> Iterator[None]:
+    """Make the folder of a sweep; where its input is refused before a run begins, leave it as it was."""
+    made, begun = not folder.exists(), (folder / SWEEP_FILE).exists()
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except InputError:
+        if not begun and not any(entry.is_dir() and entry.name != _LOGS for entry in folder.iterdir()):
+            (folder / SWEEP_FILE).unlink(missing_ok=True)
+            with suppress(OSError):
+                (folder / _LOGS).rmdir()
+            if made:
+                with suppress(OSError):
+                    (folder / LOCK_FILE).unlink(missing_ok=True)
+                    folder.rmdir()
+        raise
 
 
 def claim_sweep(folder: Path, dataset: Dataset, share: Share) -> None:

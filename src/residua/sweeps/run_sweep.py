@@ -15,10 +15,11 @@ from residua._base.errors import Damaged, InputError, did_you_mean
 from residua._base.files import write_text, writing
 from residua._base.json_file import read_json_lines
 from residua._base.lock import exclusive
+from residua._base.packages import package
 from residua._base.public import public_name, public_text
-from residua._base.run_files import HISTORY_FILE
+from residua._base.run_files import HISTORY_FILE, MODEL_FILE
 from residua._base.signals import StopRequest
-from residua._base.words import counted, worded
+from residua._base.words import agree, counted, some, worded
 from residua.data.tables.label_table import ColumnNames, label_table
 from residua.grids.jobs import Job, read_record
 from residua.specs.fields import written
@@ -27,7 +28,7 @@ from residua.sweeps.halving import GROUP
 from residua.sweeps.launch import launcher_of
 from residua.sweeps.outcome import RunResult, Sweep, best_runs, cell_result, ranked
 from residua.sweeps.page import render
-from residua.sweeps.plan import Member, SweepPlan, claim_sweep, share_of
+from residua.sweeps.plan import Member, SweepPlan, beginning, claim_sweep, share_of
 from residua.sweeps.search import Trials, corners, identity_of, planner
 from residua.sweeps.search import search as search_best
 from residua.sweeps.search_space import space_of
@@ -119,13 +120,15 @@ def sweep(
             raise InputError(f"only={list(only)} of a search", "all of its trials", "Leave only out")
         if trials is not None and trials < 1:
             raise InputError(f"trials={trials}", "one trial or more", "For example trials=12")
+        package("optuna", "optuna")  # before anything is written
         space = space_of(names, grid or {})
         plan = corners(space, Path(out), plan_cells)
     _check_ensemble(ensemble, plan, seeds)
     known = {member.job.name: member for member in plan.members}
     for name in only:
         if name not in known:
-            raise InputError(f"only={name!r}", "the id of a run of this sweep", did_you_mean(name, known) or "See out")
+            remedy = did_you_mean(name, known) or f"Use one of these: {some(known)}"
+            raise InputError(f"only={name!r}", "the id of a run of this sweep", remedy)
     words = ["residua", "sweep", str(data), "--model", ",".join(names), "--seeds", str(seeds)]
     for field, values in (grid or {}).items():
         # Commas divide the values, spaces the entries of one.
@@ -138,9 +141,13 @@ def sweep(
     words += launch.words
     command = shlex.join([*words, "--out", str(out)])
     folder = Path(out)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder), Display(progress) as display, StopRequest(command) as stop, ExitStack() as stack:
+    with (
+        beginning(folder),
+        exclusive(folder),
+        Display(progress) as display,
+        StopRequest(command) as stop,
+        ExitStack() as stack,
+    ):
         # Counted over all runs, not only the missing ones: the number of threads decides the last bits of each.
         before = share_of(folder)
         count = len(known) if space is None else max(min(tried, GROUP), seeds)
@@ -178,11 +185,18 @@ def sweep(
             raise stop.interrupted(stop.signal, "with all runs saved")
         reasons = {name: public_text(reason, (data, folder)) for name, reason in failed.items()}
         outcome = replace(_outcome(plan, seeds, reasons), search=searched)
+        if space is None and (others := _others(plan)):
+            outcome = replace(outcome, others=others)
+            display.say(
+                f"{counted(others, 'other finished run')} of {folder}, of cells that this command does not name, "
+                f"{agree(others, 'is', 'are')} not in the table: name all values to see them side by side"
+            )
         if ensemble and len(ids := best_runs(outcome.cells, ensemble)) > 1:
             outcome = replace(outcome, ensemble=best_of(folder, ids, data_dir))
         with writing(folder):
             write_text(folder / "sweep.json", json.dumps(outcome.to_dict(), indent=1, allow_nan=False) + "\n")
-            write_text(folder / "sweep.html", render(outcome, public_text(command, (data, out))))
+            shown = public_text(command, (data, out))
+            write_text(folder / "sweep.html", render(outcome, shown, whole=shown == command))
         display.say(f"See {folder}/sweep.html")
     return outcome
 
@@ -223,6 +237,12 @@ def _outcome(plan: SweepPlan, seeds: int, failed: dict[str, str]) -> Sweep:
         if runs:
             results.append(cell_result(cell, runs, members[0].val_count))
     return Sweep(plan.folder, public_name(plan.dataset.given), seeds, ranked(results), failed, tuple(left))
+
+
+def _others(plan: SweepPlan) -> int:
+    """Return how many finished runs of the folder are none of the plan's."""
+    names = {member.job.name for member in plan.members}
+    return sum(path.parent.name not in names for path in plan.folder.glob(f"*-seed*/{MODEL_FILE}"))
 
 
 def _result(member: Member) -> RunResult:

@@ -133,7 +133,8 @@ def train(
 
     with joined() as group:
         # Processes that torchrun has started again go on with what they had begun.
-        request = group.shared(lambda: asked(resume=resume or is_begun(Path(out), by=group.launch.launcher)))
+        launchers = group.launchers()
+        request = group.shared(lambda: asked(resume=resume or is_begun(Path(out), launchers)))
         return _run(request, group, track, progress=progress, profile=profile)
 
 
@@ -151,7 +152,8 @@ def _run(request: Request, group: Group, track: Track, *, progress: bool, profil
         Display(progress, silent=not main) as display,
         StopRequest(request.command) as stop,
     ):
-        if group.shared(lambda: _is_done(request, group, display)):
+        launchers = group.launchers()
+        if group.shared(lambda: _is_done(request, launchers, display)):
             return group.shared(lambda: load(folder))
         with opening(request, new=new) if main else nullcontext(), advice_while_opening(request.recipes.large):
             plan, search = settled_plan(request, display, stop, group)
@@ -180,9 +182,9 @@ def _run(request: Request, group: Group, track: Track, *, progress: bool, profil
     return group.shared(lambda: load(folder))
 
 
-def _is_done(request: Request, group: Group, display: Display) -> bool:
+def _is_done(request: Request, launchers: frozenset[str], display: Display) -> bool:
     """Return whether the run is finished, having claimed its folder."""
-    claim(request, group.launch.launcher)
+    claim(request, launchers)
     if is_finished(request.folder):
         if request.names_other_data:
             check_content(request, open_data(request))

@@ -48,7 +48,9 @@ def test_the_job_is_indexed_and_starts_again(documents: list[dict[str, Any]]) ->
     assert (service["kind"], job["kind"], job["apiVersion"]) == ("Service", "Job", "batch/v1")
     assert spec["completionMode"] == "Indexed"
     assert spec["completions"] == spec["parallelism"] == 2
-    assert pod["restartPolicy"] == "OnFailure"
+    assert pod["restartPolicy"] == "Never", "backoffLimitPerIndex takes no other"
+    assert spec["successPolicy"] == {"rules": [{"succeededIndexes": "0"}]}
+    assert {"name": "TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "value": "1"} in pod["containers"][0]["env"]
     assert pod["terminationGracePeriodSeconds"] > 30, "torchrun kills after 30 seconds"
 
 

@@ -81,6 +81,10 @@ class Group:
             raise Stopped
         return values  # type: ignore[return-value]
 
+    def launchers(self) -> frozenset[str]:
+        """Return the torchruns of all hosts, each as `Launch.launcher` names it; empty without torchrun."""
+        return frozenset(self.gathered(self.launch.launcher)) - {""}
+
     def agreed(self, signal: int, due: bool) -> tuple[int, bool]:
         """Return a signal that any process got, 0 for none, and what the first process holds due."""
         if self.count == 1:

@@ -17,7 +17,7 @@ from residua._base.words import worded
 
 _EVERY_SECONDS = 1.0  # a sign of life
 _FIRST_SECONDS = 300.0  # until the first one: a slow disk may take minutes to import torch
-_SILENT_SECONDS = 40.0  # without one: with the other limits, all end within a minute
+_SILENT_SECONDS = 20.0  # without one: torchrun takes 30 more to kill, and all are to end within a minute
 _GRACE_SECONDS = 5.0  # for a process to end by itself; one that waits for a lost host cannot
 _KEY = "failed"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from residua._base.errors import InputError
 from residua._base.files import write_text, writing
-from residua._base.run_files import CHECKPOINTS, LAUNCHER, LOCK_FILE
+from residua._base.run_files import CHECKPOINTS, LAUNCHERS, LOCK_FILE
 from residua._base.words import counted, some
 from residua.data.dataset import Dataset
 from residua.data.decoded.image_digests import ImageDigests, changed_names, file_names, read_digests
@@ -30,12 +30,12 @@ from residua.training.recipe_file import FEW, differences
 from residua.training.request import Request
 
 
-def claim(request: Request, launcher: str = "") -> None:
+def claim(request: Request, launchers: frozenset[str] = frozenset()) -> None:
     """Make the folder this run's, or check that it is; the caller holds the folder's lock.
 
     Args:
         request: what is asked.
-        launcher: recorded, so that processes that the same torchrun starts again know the folder as theirs.
+        launchers: recorded, so that processes that these torchruns start again know the folder as theirs.
 
     Raises:
         InputError: the folder holds a run that is not to be resumed; or the network, the recipe or the initial weights
@@ -49,7 +49,7 @@ def claim(request: Request, launcher: str = "") -> None:
                 f"Go on as it was started: {request.command}; or give a different folder: out=FOLDER"
                 + f", and to train a finished run on weights={str(request.folder)!r}" * is_finished(request.folder),
             )
-        _record_launcher(request.folder, launcher)
+        _record_launchers(request.folder, launchers)
         return
     begun = origin_path(request.folder).exists()
     taken = sorted(entry.name for entry in request.folder.iterdir() if not _is_ours(entry))
@@ -60,15 +60,15 @@ def claim(request: Request, launcher: str = "") -> None:
             ("Go on with that run by resume=True, or give" if begun else "Give") + " a different folder: out=FOLDER",
         )
     record(request, None, None)
-    _record_launcher(request.folder, launcher)
+    _record_launchers(request.folder, launchers)
 
 
-def _record_launcher(folder: Path, launcher: str) -> None:
-    if launcher:
+def _record_launchers(folder: Path, launchers: frozenset[str]) -> None:
+    if launchers:
         with writing(folder):
-            write_text(folder / LAUNCHER, launcher)
+            write_text(folder / LAUNCHERS, "\n".join(sorted(launchers)))
     else:
-        (folder / LAUNCHER).unlink(missing_ok=True)
+        (folder / LAUNCHERS).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def opening(request: Request, *, new: bool) -> Iterator[None]:
     except InputError:
         if not request.origin:
             origin_path(request.folder).unlink(missing_ok=True)
-            (request.folder / LAUNCHER).unlink(missing_ok=True)
+            (request.folder / LAUNCHERS).unlink(missing_ok=True)
             with suppress(OSError):
                 checkpoints_of(request.folder).rmdir()
                 if new:

@@ -11,7 +11,7 @@ from typing import Any, NotRequired, TypedDict
 from residua._base.errors import Damaged, InputError
 from residua._base.files import write_text, writing
 from residua._base.json_file import read_json
-from residua._base.run_files import CHECKPOINTS, HISTORY_FILE, IMAGE_DIGESTS, LAUNCHER, ORIGIN, RUN_FILES
+from residua._base.run_files import CHECKPOINTS, HISTORY_FILE, IMAGE_DIGESTS, LAUNCHERS, ORIGIN, RUN_FILES
 from residua.data.tables.label_table import LabelTable, table_of
 from residua.specs.schema import Spec
 from residua.training.folder.arithmetic import Arithmetic, ArithmeticRecord
@@ -99,13 +99,16 @@ def digests_path(folder: Path) -> Path:
     return folder / IMAGE_DIGESTS
 
 
-def is_begun(folder: Path, *, by: str) -> bool:
-    """Return whether the folder holds a run that this torchrun, a `Launch.launcher`, began or resumed last."""
+def is_begun(folder: Path, launchers: frozenset[str]) -> bool:
+    """Return whether the folder holds a run that one of these torchruns, a `Launch.launcher`, began or resumed last.
+
+    Of several hosts one is enough: another may be lost, or have joined since.
+    """
     try:
-        launcher = (folder / LAUNCHER).read_text(encoding="utf-8", errors="replace")
+        before = (folder / LAUNCHERS).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return False
-    return by == launcher and origin_path(folder).exists()
+    return not launchers.isdisjoint(before) and origin_path(folder).exists()
 
 
 def is_finished(folder: Path) -> bool:
