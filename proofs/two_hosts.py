@@ -200,11 +200,8 @@ class _Pair:
             *("ip", "netns", "exec", host, sys.executable, "-m", "torch.distributed.run", "--nnodes", "1:2"),
             *("--nproc-per-node", "1", "--max-restarts", "3", "--rdzv-backend", "c10d", "--rdzv-id", self.folder.name),
             *("--rdzv-endpoint", f"{ADDRESSES[0]}:29400", "--local-addr", ADDRESSES[number]),
-            *(
-                "--rdzv-conf",
-                f"last_call_timeout=15,is_host={str(not number).lower()}",
-                *_train(Path("run"), self._epochs),
-            ),
+            *("--rdzv-conf", f"last_call_timeout=15,is_host={str(not number).lower()}"),
+            *_train(Path("run"), self._epochs),
         ]
         with self.logs[number].open("a") as stream:
             agent = subprocess.Popen(

@@ -14,6 +14,7 @@ from evaluation.runs import COLOURS, colour_folder, colour_run, paint
 from residua.cli import app
 from residua.cli.app import main
 from residua.cli.show import print_json
+from residua.training.tracking import relay
 
 Output = pytest.CaptureFixture[str]
 
@@ -304,3 +305,17 @@ def test_a_network_alone_lists_its_weights(capsys: pytest.CaptureFixture[str]) -
 )
 def test_pack_checks_folders_alone(check: str, words: str, capsys: Output) -> None:
     assert words in refused(capsys, "pack", "--check", check)
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_tracker_that_hangs_does_not_keep_the_process(monkeypatch: pytest.MonkeyPatch, left: bool) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(app, "main", lambda: 3)
+    monkeypatch.setattr(relay, "are_left_behind", lambda: left)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    for name in ("settle_streams", "stop_on_sigterm", "settle_waiting"):
+        monkeypatch.setattr(app, name, lambda: None)
+    with pytest.raises(SystemExit) as exit_:
+        app.run()
+    assert exit_.value.code == 3
+    assert ended == [3] * left

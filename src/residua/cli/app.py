@@ -228,7 +228,14 @@ def run() -> None:
     if "WORLD_SIZE" in os.environ:
         # What torch's own library warns of, a lost connection, the command states in its words.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    raise SystemExit(main())
+    code = main()
+    relay = sys.modules.get("residua.training.tracking.relay")
+    if relay is not None and relay.are_left_behind():
+        # The package of a tracker that hangs would wait for its server again while the process ends.
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+    raise SystemExit(code)
 
 
 def _say(text: str) -> None:

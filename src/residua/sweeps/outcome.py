@@ -49,8 +49,8 @@ class Mean:
     Attributes:
         value: the mean.
         deviation: sample standard deviation over the seeds; None for one seed.
-        low, high: a 95% interval of an accuracy, over the seeds (Student). With one seed, or where all come to one value,
-            over the images (Wilson).
+        low, high: a 95% interval of an accuracy, over the seeds (Student). With one seed, or where all come to the
+            same, over the images (Wilson).
     """
 
     value: float

@@ -17,6 +17,7 @@ from residua._base.console import Display
 from residua.training.tracking import follow, record
 from residua.training.tracking.follow import Following
 from residua.training.tracking.mlflow import MlflowTracker
+from residua.training.tracking.relay import Relay
 from residua.training.tracking.trackio import TrackioTracker
 from training.tracking.fakes import Remembering
 
@@ -95,6 +96,41 @@ def test_stdout_is_the_commands_own_while_trackio_hangs(
     release.set()
     thread.join(10)
     assert capsys.readouterr().out == "the result\n"
+
+
+def test_what_trackio_keeps_to_itself_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = types.ModuleType("trackio")
+    monkeypatch.setitem(sys.modules, "trackio", fake)
+    exec(
+        "import warnings\n"
+        "def _emit_nonfatal_warning(message, *args, **kwargs):\n    warnings.warn(message, *args, **kwargs)\n"
+        "class Run:\n    full = False\n    logged = []\n"
+        "    def log(self, numbers, step):\n"
+        "        self.logged.append(step)\n"
+        "        if self.full: _emit_nonfatal_warning('could not be persisted')\n"
+        "run = Run()\n"
+        "def init(**settings):\n    _emit_nonfatal_warning('old', DeprecationWarning)\n    return run\n"
+        "def finish():\n    pass\n",
+        fake.__dict__,
+    )
+    warned: list[str] = []
+    tracker = TrackioTracker()
+    with pytest.warns(DeprecationWarning, match="old"):
+        tracker.start(CONFIG)
+    tracker.log(1, {"loss": 1.0})
+    fake.__dict__["run"].full = True
+    tracker.log(2, {"loss": 1.0})
+    relay = Relay("trackio", tracker, warned.append)
+    relay.call("log", 3, {"loss": 1.0})
+    relay.call("finish", "finished")
+    relay.close()
+    assert relay.lost == 2
+    assert warned[0] == (
+        "trackio does not take what the run sends (RuntimeError: could not be persisted); training goes on"
+    )
+    with pytest.warns(DeprecationWarning, match="old"):
+        tracker.start(CONFIG)  # begun anew, it may work again
+    tracker.log(5, {"loss": 1.0})
 
 
 def test_a_full_disk_does_not_stop_training_where_trackers_are_recorded(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from residua.training.tracking.relay import Relay
+from residua.training.tracking.relay import Relay, are_left_behind
 from training.tracking.fakes import Failing, Remembering
 
 
@@ -95,6 +95,25 @@ def test_a_tracker_that_hangs_is_left_behind() -> None:
     release.set()
 
 
+def test_after_the_end_nothing_is_stated() -> None:
+    release, raised = threading.Event(), threading.Event()
+
+    class Hanging(Remembering):
+        def start(self, config: object) -> None:
+            release.wait(20)
+            raised.set()
+            raise ConnectionError("given up")
+
+    warnings: list[str] = []
+    relay = Relay("fake", Hanging(), warnings.append)
+    _send(relay, range(3))
+    relay.close(0.2)
+    release.set()
+    assert raised.wait(10)
+    relay._thread.join(10)
+    assert warnings == ["fake has not answered for 0.2 seconds and has missed 5 of the run's calls"]
+
+
 def test_a_hang_is_stated_where_the_queue_was_long_enough() -> None:
     release = threading.Event()
 
@@ -109,4 +128,7 @@ def test_a_hang_is_stated_where_the_queue_was_long_enough() -> None:
     assert len(warnings) == 1
     assert "has not answered" in warnings[0]
     assert relay.lost == 1
+    assert are_left_behind()
     release.set()
+    relay._thread.join(10)
+    assert relay.name not in [thread.name.removeprefix("tracker ") for thread in threading.enumerate()]

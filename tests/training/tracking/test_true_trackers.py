@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,21 @@ def test_tensorboard(tmp_path: Path) -> None:
     assert b'"epochs": 2' in read.Tensors("config")[0].tensor_proto.string_val[0]
 
 
+def test_tensorboard_draws_a_run_that_is_sent_again_by_itself(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed: pip install 'residua[tensorboard]'")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    _followed("tensorboard", tmp_path / "a")
+    again = choose_trackers("tensorboard", tmp_path / "a")["tensorboard"]
+    again.start({**CONFIG, "id": "ffff0000"})
+    again.log(10, {"train_loss": 2.0})
+    again.finish("finished")
+    for folder, steps in (("tensorboard", [10, 20]), ("tensorboard/ffff0000", [10])):
+        read = EventAccumulator(str(tmp_path / "a" / folder))
+        read.Reload()
+        assert [event.step for event in read.Scalars("train_loss")] == steps
+
+
 def test_mlflow(tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed: pip install 'residua[mlflow]'")
     _followed("mlflow", tmp_path / "runs" / "a")
@@ -76,6 +94,22 @@ def test_trackio(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     lines = SQLiteStorage.get_logs("residua", "a-0a1b2c3d")
     logged = {line["step"]: line["train_loss"] for line in lines if "train_loss" in line}
     assert logged == {10: 2.0, 20: 1.5}
+
+
+def test_trackio_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("trackio", reason="trackio is not installed: pip install 'residua[trackio]'")
+    code = (
+        "from pathlib import Path; from residua.training.tracking.choose import choose_trackers;"
+        f"tracker = choose_trackers('trackio', Path('a'))['trackio']; tracker.start({CONFIG!r});"
+        "tracker.log(10, {'train_loss': 2.0}); tracker.finish('finished')"
+    )
+    (tmp_path / "file").write_text("")
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(
+        words, env={**os.environ, "TRACKIO_DIR": str(tmp_path / "file")}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "RuntimeError: trackio" in done.stderr
 
 
 def test_wandb_offline(tmp_path: Path) -> None:

@@ -19,6 +19,14 @@ SECONDS = 30.0
 _ATTEMPTS = 3  # of a call that the tracker refuses while it takes others
 
 
+_THREAD = "tracker "  # what the names of its threads begin with
+
+
+def are_left_behind() -> bool:
+    """Return whether a tracker still hangs that the end of its run has left."""
+    return any(thread.name.startswith(_THREAD) for thread in threading.enumerate())
+
+
 @dataclass
 class _Call:
     method: str
@@ -48,7 +56,7 @@ class Relay:
         self._calls = self._taken = self._left_out = 0
         self._closed = False
         # A daemon: a tracker that hangs must not keep the process.
-        self._thread = threading.Thread(target=self._work, name=f"tracker {name}", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=f"{_THREAD}{name}", daemon=True)
         self._thread.start()
 
     @property
@@ -124,7 +132,8 @@ class Relay:
 
     def _outage(self, reason: str) -> None:
         with self._lock:
-            first, self._warned = not self._warned, True
+            # After the end, what was missed has been stated.
+            first, self._warned = not (self._warned or self._closed), True
         if first:
             short = " ".join(reason.split())[:300]
             self._warn(f"{self.name} does not take what the run sends ({short}); training goes on")

@@ -11,11 +11,14 @@ from typing import IO, Any
 from residua._base.packages import package
 from residua.training.tracking.tracker import Config, Numbers, Status
 
+_PREFIX = "events.out.tfevents."
+
 
 class TensorBoardTracker:
     """Writes `RUN/tensorboard/events.out.tfevents…`; `tensorboard --logdir` finds it from any folder above.
 
-    A resumed run gets a file more, and TensorBoard draws them as one.
+    A resumed run gets a file more, and TensorBoard draws them as one. A run sent again has another id: where others
+    have written, it gets a folder of that name, which TensorBoard draws as a run of its own.
 
     Args:
         folder: of the run.
@@ -33,9 +36,11 @@ class TensorBoardTracker:
 
     def start(self, config: Config) -> None:
         """See `Tracker`."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        others = [path for path in self._folder.glob(f"{_PREFIX}*") if not path.name.endswith(f".{config['id']}")]
+        folder = self._folder / config["id"] if others else self._folder
+        folder.mkdir(parents=True, exist_ok=True)
         # The nanoseconds keep the file of a resumed run apart; TensorBoard reads them in the order of their names.
-        path = self._folder / f"events.out.tfevents.{time.time_ns()}.{config['id']}"
+        path = folder / f"{_PREFIX}{time.time_ns()}.{config['id']}"
         self._stream = path.open("xb")
         self._writer = self._records.RecordWriter(self._stream)
         self._write(self._events.Event(wall_time=time.time(), file_version="brain.Event:2"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
 from typing import Any
 
 from residua._base.packages import package
@@ -13,16 +14,19 @@ from residua.training.tracking.tracker import Config, Numbers, Status
 class TrackioTracker:
     """Writes into trackio's own folder (TRACKIO_DIR), or where TRACKIO_SPACE_ID or TRACKIO_SERVER_URL states.
 
-    Trackio knows a run by its name: the run's id is a part of it.
+    Trackio knows a run by its name: the run's id is a part of it. It keeps its errors to itself and only warns. Here
+    the next call raises the first of them, and so do all after it: what was lost, trackio does not send again.
     """
 
     def __init__(self) -> None:
         self._trackio = package("trackio", "trackio")
         self._run: Any = None
+        self._faults: list[str] = []
 
     def start(self, config: Config) -> None:
         """See `Tracker`."""
-        _silence()
+        self._faults.clear()
+        self._take_over()
         self._run = self._trackio.init(
             project="residua",
             name=f"{config['name']}-{config['id']}",
@@ -32,32 +36,48 @@ class TrackioTracker:
             auto_log_gpu=False,
             auto_log_cpu=False,
         )
+        self._check()
 
     def log(self, step: int, numbers: Numbers) -> None:
         """See `Tracker`."""
+        self._check()
         self._run.log(dict(numbers), step=step)
 
     def image(self, step: int, name: str, png: bytes) -> None:
         """See `Tracker`."""
         from PIL import Image
 
+        self._check()
         self._run.log({name: self._trackio.Image(Image.open(io.BytesIO(png)))}, step=step)
 
     def finish(self, status: Status) -> None:
         """See `Tracker`."""
         # Not the run's own `finish`: at the end of the process, trackio would finish and print again.
-        _silence()
+        self._take_over()
         self._trackio.finish()
+        self._check()
 
+    def _check(self) -> None:
+        if self._faults:
+            raise RuntimeError(self._faults[0])
 
-def _silence() -> None:
-    """Keep what trackio prints off stdout, where a command's own result goes; its warnings are left as they are.
+    def _take_over(self) -> None:
+        """Keep what trackio prints off stdout, where a command's own result goes, and note its errors.
 
-    Trackio has no switch for it, and a redirected stdout would be the whole process's, in every thread.
-    """
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] == "trackio":
-            module.__dict__["print"] = _ignored
+        Trackio has no switch for either. A redirected stdout would be the whole process's, in every thread, and so
+        would a filter of warnings.
+        """
+        for name, module in list(sys.modules.items()):
+            if name.partition(".")[0] == "trackio":
+                module.__dict__["print"] = _ignored
+                if "_emit_nonfatal_warning" in module.__dict__:
+                    module.__dict__["_emit_nonfatal_warning"] = self._note
+
+    def _note(self, message: str, category: type[Warning] | None = None, **options: Any) -> None:
+        if category is None:
+            self._faults.append(message)
+        else:  # advice, such as what is deprecated
+            warnings.warn(message, category, **options)
 
 
 def _ignored(*_: object, **__: object) -> None:
