@@ -64,7 +64,7 @@ _STARTED: list[subprocess.Popen[bytes]] = []
 
 
 def main() -> int:
-    """Run the three and write the outcome."""
+    """Run all of it and write the outcome."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "proofs")
     given = parser.parse_args()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import statistics
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from residua._base.errors import InputError
+from residua._base.lock import exclusive
 from residua.cli.app import main
 from residua.grids.jobs import Job
 from residua.grids.worker import work
@@ -218,16 +221,32 @@ def test_a_refused_sweep_leaves_nothing(
         raise InputError("more processors than there are", "fewer", "Use fewer")
 
     monkeypatch.setattr(launch, "run_jobs", refused)
-    for folder, before in ((tmp_path / "a", None), (tmp_path / "b", [])):
+    for folder, before, more in (
+        (tmp_path / "a", None, []),
+        (tmp_path / "b", [], []),
+        (tmp_path / "c", None, ["--search", "optuna", "--trials", "9"]),
+    ):
         if before is not None:
             folder.mkdir()
-        assert main([*WORDS, "--out", str(folder)]) == 2
+        assert main([*WORDS, *more, "--out", str(folder)]) == 2
         assert (
             sorted(path.name for path in folder.iterdir() if path.name != ".lock") if folder.exists() else None
         ) == before
-    assert main([*WORDS, "--out", str(tmp_path / "c"), "--only", "abc"]) == 2
+    assert main([*WORDS, "--out", str(tmp_path / "d"), "--only", "abc"]) == 2
     assert re.search(r"Use one of these: cifar_resnet8-\w{8}-seed0, ", capsys.readouterr().err)
-    assert not (tmp_path / "c").exists()
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_sweep_that_is_in_use_keeps_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    with exclusive(folder):
+        (folder / "plan.json").write_text("{}")
+        code = f"from residua.cli.app import main; raise SystemExit(main({[*WORDS, '--out', str(folder)]!r}))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode == 2
+        assert "in use by another process" in done.stderr
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "plan.json"]
 
 
 def test_runs_of_cells_that_are_not_named_are_stated(
@@ -241,7 +260,7 @@ def test_runs_of_cells_that_are_not_named_are_stated(
         assert (fewer.others, outcome.others) == (2, 0)
         page = (folder / "sweep.html").read_text()
         assert "<h1>1 cell, 2 seeds each</h1>" in page
-        assert "2 other finished runs of this folder belong to cells that the last command did not name" in page
+        assert "2 other finished runs of this folder, of cells or seeds that the last command did not name, are" in page
         assert "All cells have learning_rate=0.02, epochs=1" in page
         assert "with the whole paths of the folders" in page
     finally:

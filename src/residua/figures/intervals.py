@@ -37,7 +37,7 @@ class Row:
 def interval_chart(title: str, rows: Sequence[Row], show: Show) -> Markup:
     """Return an SVG element: per row a dot at the number, a line over the interval, small dots at the points.
 
-    An arrowhead states that an interval goes on beyond the edge.
+    An arrowhead marks an interval that goes on beyond the edge.
     """
     if not rows:
         return Markup("")

@@ -15,9 +15,9 @@ def keep_freed_memory() -> bool:
     """Let glibc keep freed memory, in one pool for all threads; return whether it does.
 
     By default each thread has a pool of 64 MB pieces, and a piece that comes free goes back to the system, as larger
-    blocks do. A batch of photos then comes as new pages, which the system clears first. With this one pool grows as
-    needed, and gives its end back once 1 GiB is free there. Where the user has set one of glibc's variables, with
-    another C library, and with a glibc that refuses so large blocks, nothing changes.
+    blocks do. A batch of photos then comes as new pages, which the system clears first. With these settings a
+    single pool grows as needed, and gives its end back once 1 GiB is free there. Where the user has set one of glibc's
+    variables, with another C library, and with a glibc that refuses blocks this large, nothing changes.
     """
     chosen = any(name == "GLIBC_TUNABLES" or name.startswith("MALLOC_") for name in os.environ)
     if chosen or platform.libc_ver()[0] != "glibc":

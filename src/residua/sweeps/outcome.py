@@ -97,7 +97,7 @@ class Sweep:
         cells: by validation accuracy, the best first; in the order of the sweep where there is none.
         failed: why a run gave no result, by its id.
         left: ids of runs that were not to be trained now and are not finished.
-        others: finished runs in the folder that belong to none of the cells.
+        others: finished runs in the folder, of other cells or further seeds.
         search: that found the values of the cell; None for a sweep of all combinations.
         ensemble: of the best runs, where one was asked for.
     """

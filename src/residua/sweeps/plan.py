@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from residua._base.errors import InputError
-from residua._base.files import check_local, write_text, writing
+from residua._base.files import check_local, write_text
 from residua._base.json_file import read_json
 from residua._base.run_files import LOCK_FILE
 from residua._base.subprocesses import processors
@@ -177,18 +178,24 @@ def share_of(folder: Path) -> Share | None:
 
 
 @contextmanager
-def beginning(folder: Path) -> Iterator[None]:
-    """Make the folder of a sweep; where its input is refused before a run begins, leave it as it was."""
-    made, begun = not folder.exists(), (folder / SWEEP_FILE).exists()
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+def beginning(folder: Path, *, made: bool) -> Iterator[None]:
+    """Where the input is refused before a run begins, remove what this call has written; the caller holds the lock.
+
+    Args:
+        folder: of the sweep.
+        made: whether this call has made it; then it goes too.
+    """
+    before = set(folder.iterdir())
     try:
         yield
     except InputError:
-        if not begun and not any(entry.is_dir() and entry.name != _LOGS for entry in folder.iterdir()):
-            (folder / SWEEP_FILE).unlink(missing_ok=True)
-            with suppress(OSError):
-                (folder / _LOGS).rmdir()
+        added = set(folder.iterdir()) - before
+        if not any(entry.is_dir() and entry.name != _LOGS for entry in added):
+            for entry in added:
+                if entry.is_dir():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink()
             if made:
                 with suppress(OSError):
                     (folder / LOCK_FILE).unlink(missing_ok=True)

@@ -141,9 +141,12 @@ def sweep(
     words += launch.words
     command = shlex.join([*words, "--out", str(out)])
     folder = Path(out)
+    made = not folder.exists()
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     with (
-        beginning(folder),
         exclusive(folder),
+        beginning(folder, made=made),
         Display(progress) as display,
         StopRequest(command) as stop,
         ExitStack() as stack,
@@ -188,8 +191,8 @@ def sweep(
         if space is None and (others := _others(plan)):
             outcome = replace(outcome, others=others)
             display.say(
-                f"{counted(others, 'other finished run')} of {folder}, of cells that this command does not name, "
-                f"{agree(others, 'is', 'are')} not in the table: name all values to see them side by side"
+                f"{counted(others, 'other finished run')} of {folder}, of cells or seeds that this command does not "
+                f"name, {agree(others, 'is', 'are')} not in the table: name all of them to see them side by side"
             )
         if ensemble and len(ids := best_runs(outcome.cells, ensemble)) > 1:
             outcome = replace(outcome, ensemble=best_of(folder, ids, data_dir))

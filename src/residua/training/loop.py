@@ -135,10 +135,12 @@ def train(
         # Processes that torchrun has started again go on with what they had begun.
         launchers = group.launchers()
         request = group.shared(lambda: asked(resume=resume or is_begun(Path(out), launchers)))
-        return _run(request, group, track, progress=progress, profile=profile)
+        return _run(request, group, launchers, track, progress=progress, profile=profile)
 
 
-def _run(request: Request, group: Group, track: Track, *, progress: bool, profile: bool) -> Run:
+def _run(
+    request: Request, group: Group, launchers: frozenset[str], track: Track, *, progress: bool, profile: bool
+) -> Run:
     folder, main = request.folder, group.main
     trackers: Mapping[str, Tracker] = {}
     new = not folder.exists()
@@ -152,7 +154,6 @@ def _run(request: Request, group: Group, track: Track, *, progress: bool, profil
         Display(progress, silent=not main) as display,
         StopRequest(request.command) as stop,
     ):
-        launchers = group.launchers()
         if group.shared(lambda: _is_done(request, launchers, display)):
             return group.shared(lambda: load(folder))
         with opening(request, new=new) if main else nullcontext(), advice_while_opening(request.recipes.large):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,12 @@ def test_a_finished_pack_is_not_repeated(photos: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     assert pack(dataset, out) == index
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    shard = out / index.shards[0].url
+    content = shard.read_bytes()
+    shard.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert pack(dataset, out) == index, "what is damaged is packed again"
+    assert shard.read_bytes() == content
+    assert check_shards(out) == []
     picture(50, 8, 8).save(photos / "train" / "ant" / "50.png")
     with pytest.raises(InputError, match="a folder that is new or empty"):
         pack(open_dataset(photos, val_fraction=0), out)
@@ -112,7 +120,24 @@ def test_a_large_data_set_checks_each_shard_when_it_is_read(
         except InputError as error:
             reasons.append(error.given)
     assert 0 < len(reasons) < 12
-    assert all(f"{shard.name} holds other bytes" in reason for reason in reasons)
+    assert all(f"{shard.name}/image" in reason and "its shard holds other bytes" in reason for reason in reasons)
+    assert not any("fetched" in reason for reason in reasons)
+
+
+def test_a_shard_that_cannot_be_read_is_named(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "shards"
+    index = pack(open_dataset(photos, val_fraction=0), out)
+    name = index.shards[1].url
+
+    def broken(path: Path, real: Callable[[Path], str] = indexing.sha256_file) -> str:
+        if path.name == name:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path)
+
+    monkeypatch.setattr(indexing, "sha256_file", broken)
+    with pytest.raises(InputError, match=rf"{name} cannot be read \(Input/output error\)"):
+        open_dataset(out, val_fraction=0)
+    assert 0 < len(open_dataset(out, val_fraction=0, on_bad="skip").splits["train"]) < 12
 
 
 def test_files_that_the_names_of_others_count_are_missed(photos: Path, tmp_path: Path) -> None:
@@ -125,6 +150,19 @@ def test_files_that_the_names_of_others_count_are_missed(photos: Path, tmp_path:
     with pytest.raises(InputError, match=rf"{files[1].name} is missing"):
         open_dataset(out, val_fraction=0)
     assert 0 < len(open_dataset(out, val_fraction=0, on_bad="skip").splits["train"]) < 12
+
+
+def test_files_may_be_counted_from_one(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "shards"
+    pack(open_dataset(photos, val_fraction=0), out, form="parquet")
+    (out / "index.json").unlink()
+    files = sorted(out.glob("*.parquet"))
+    for number, file in reversed(list(enumerate(files, 1))):
+        file.rename(out / f"train-{number:05d}-of-{len(files):05d}.parquet")
+    assert len(open_dataset(out, val_fraction=0).splits["train"]) == 12
+    (out / f"train-00001-of-{len(files):05d}.parquet").unlink()
+    with pytest.raises(InputError, match=r"train-00001-of-\d+\.parquet is missing"):
+        open_dataset(out, val_fraction=0)
 
 
 def test_an_address_keeps_its_slashes(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,6 +181,10 @@ def test_train_evaluate_and_check_take_an_address(
 def test_without_the_network_what_was_fetched_serves(server: Behaviour, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"{server.address}/data"
     open_dataset(url, val_fraction=0).splits["train"][0]
+    index = server.files.pop("/data/index.json")
+    with pytest.raises(InputError, match="or set RESIDUA_OFFLINE=1 to use what was fetched before"):
+        open_dataset(url)
+    server.files["/data/index.json"] = index
     monkeypatch.setenv("RESIDUA_OFFLINE", "1")
     asked = len(server.asked)
     train = open_dataset(url, val_fraction=0).splits["train"]

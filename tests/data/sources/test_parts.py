@@ -153,3 +153,6 @@ def test_a_run_is_no_data(make_folder: MakeFolder) -> None:
     (text / "notes.txt").write_text("x")
     with pytest.raises(InputError, match="neither images nor class folders"):
         open_dataset(text)
+    (text / "photos.tar.gz").write_bytes(b"\x1f\x8b")
+    with pytest.raises(InputError, match=r"photos\.tar\.gz, whose single images cannot be read before it is unpacked"):
+        open_dataset(text)

@@ -33,16 +33,16 @@ def test_torchruns_variables() -> None:
 
 
 def test_a_launcher_is_the_process_that_started_this_one() -> None:
-    """Its start is stated too: ids of jobs and of processes are given again."""
+    """Its start is stated too: ids of jobs and of processes are given again. A script in between is no launcher."""
     launcher = read_launch(TORCHRUN).launcher
-    assert re.fullmatch(rf"job on .+, process {os.getppid()} of \d+", launcher) or not Path("/proc").exists()
+    assert re.fullmatch(rf"job on .+, process {os.getppid()}, started at \d+", launcher) or not Path("/proc").exists()
     code = "from residua.runtime.distributed.launch import read_launch; print(read_launch().launcher)"
     here, there = (
         subprocess.run(words, capture_output=True, text=True, check=True, env={**os.environ, **TORCHRUN}).stdout.strip()
         for words in ([sys.executable, "-c", code], ["sh", "-c", f"{shlex.join([sys.executable, '-c', code])}; true"])
     )
-    assert f"process {os.getpid()} of" in here
-    assert here != there
+    assert f"process {os.getpid()}, started at" in here
+    assert here == there
     assert read_launch(TORCHRUN | {"WORLD_SIZE": "1", "RANK": "0"}).launcher == launcher
     assert read_launch({"WORLD_SIZE": "1", "RANK": "0"}).launcher == ""
 

@@ -109,13 +109,13 @@ def test_what_trackio_keeps_to_itself_is_an_error(monkeypatch: pytest.MonkeyPatc
         "        self.logged.append(step)\n"
         "        if self.full: _emit_nonfatal_warning('could not be persisted')\n"
         "run = Run()\n"
-        "def init(**settings):\n    _emit_nonfatal_warning('old', DeprecationWarning)\n    return run\n"
+        "def init(**settings):\n    _emit_nonfatal_warning('Continuing in local fallback mode')\n    return run\n"
         "def finish():\n    pass\n",
         fake.__dict__,
     )
     warned: list[str] = []
     tracker = TrackioTracker()
-    with pytest.warns(DeprecationWarning, match="old"):
+    with pytest.warns(UserWarning, match="local fallback mode"):  # nothing is lost
         tracker.start(CONFIG)
     tracker.log(1, {"loss": 1.0})
     fake.__dict__["run"].full = True
@@ -128,8 +128,8 @@ def test_what_trackio_keeps_to_itself_is_an_error(monkeypatch: pytest.MonkeyPatc
     assert warned[0] == (
         "trackio does not take what the run sends (RuntimeError: could not be persisted); training goes on"
     )
-    with pytest.warns(DeprecationWarning, match="old"):
-        tracker.start(CONFIG)  # begun anew, it may work again
+    with pytest.warns(UserWarning, match="local fallback mode"):
+        tracker.start(CONFIG)  # begun again, it may work again
     tracker.log(5, {"loss": 1.0})
 
 

@@ -133,13 +133,17 @@ def _faults(path: Path, parts: dict[str, list[Path]]) -> dict[str, str]:
         return check_files(path, index.shards)
     names = {file.name for files in parts.values() for file in files}
     numbered = [match for name in sorted(names) if (match := _NUMBERED.fullmatch(name))]
-    stated = {(match["head"], match["count"], len(match["number"])) for match in numbered}
-    wanted = [
+    stated: dict[tuple[str, str, int], set[int]] = {}
+    for match in numbered:
+        stated.setdefault((match["head"], match["count"], len(match["number"])), set()).add(int(match["number"]))
+    missing = [
         f"{head}-{number:0{digits}}-of-{count}{PARQUET}"
-        for head, count, digits in sorted(stated)
-        for number in range(min(int(count), _MOST_FILES))
+        for (head, count, digits), present in sorted(stated.items())
+        for first in [int(int(count) in present)]  # some count from 1 on
+        for number in range(first, first + min(int(count), _MOST_FILES))
+        if number not in present
     ]
-    return {name: "is missing" for name in wanted if name not in names}
+    return dict.fromkeys(missing, "is missing")
 
 
 def _unlabelled(files: Sequence[ParquetFile]) -> int:

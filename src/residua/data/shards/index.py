@@ -16,7 +16,6 @@ from residua._base.files import sha256_file, write_text
 from residua._base.json_file import read_json
 from residua._base.places import cache_root, make_private
 from residua.data.decode.workers import default_workers
-from residua.data.file_identity import identities
 from residua.data.shards.members import IndexFile, PartIndex
 
 INDEX_FILE = "index.json"
@@ -74,6 +73,11 @@ class Index:
         """
         images, size = sum(each.nsamples for each in self.shards), sum(each.filesize for each in self.shards)
         return images > LARGE_IMAGES or size > LARGE_BYTES
+
+    @property
+    def files(self) -> tuple[Shard | IndexFile, ...]:
+        """All files: the shards, and those that state labels and places."""
+        return (*self.shards, *(file for part in self.parts for file in (part.labels, part.places)))
 
     def hash(self) -> str:
         """Return the SHA-256 over the names of the classes, and name, part and hash of each shard."""
@@ -182,31 +186,43 @@ def check_sizes(folder: Path, shards: Sequence[Shard | IndexFile]) -> dict[str, 
     return faults
 
 
-def check_files(folder: Path, shards: Sequence[Shard]) -> dict[str, str]:
-    """Return what is wrong with the files that an index lists, by name: as `check_sizes`, or other bytes.
+def check_files(folder: Path, files: Sequence[Shard | IndexFile]) -> dict[str, str]:
+    """Return what is wrong with the files that an index lists, by name: as `check_sizes`, other bytes, or unreadable.
 
-    All bytes are read the first time; later only those of files that have changed since.
+    All bytes are read the first time; later only those of files whose size or times have changed since.
     """
-    faults = check_sizes(folder, shards)
-    whole = [shard for shard in shards if shard.url not in faults]
+    faults = check_sizes(folder, files)
+    whole = [file for file in files if file.url not in faults]
     with ThreadPoolExecutor(default_workers()) as pool:
-        reasons = pool.map(lambda shard: other_bytes(folder, shard), whole)
-        return faults | {shard.url: reason for shard, reason in zip(whole, reasons, strict=True) if reason}
+        reasons = pool.map(lambda file: known_bytes(folder, file), whole)
+        return faults | {file.url: reason for file, reason in zip(whole, reasons, strict=True) if reason}
 
 
-def other_bytes(folder: Path, shard: Shard | IndexFile) -> str:
-    """Return that a file has another hash than the index states, "" where it has that one.
+def known_bytes(folder: Path, file: Shard | IndexFile) -> str:
+    """Return what `other_bytes` does; that a file is as stated is remembered in the cache, while it stays unchanged."""
+    path = folder / file.url
+    marker = None
+    with contextlib.suppress(OSError, InputError):  # without a cache it is read again
+        status = path.stat()
+        state = [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+        identity = f"{path.absolute()}\0{state}\0{file.sha256}".encode("utf-8", "surrogateescape")
+        marker = cache_root() / _VERIFIED / hashlib.sha256(identity).hexdigest()
+        if marker.exists():
+            return ""
+    reason = other_bytes(folder, file)
+    if marker is not None and not reason:
+        with contextlib.suppress(OSError):
+            make_private(marker.parent)
+            marker.touch()
+    return reason
 
-    That it has is remembered in the cache, for as long as the file stays as it is.
-    """
-    path = folder / shard.url
-    identity = b"".join(identities([path])) + shard.sha256.encode()
-    known = cache_root() / _VERIFIED / hashlib.sha256(identity).hexdigest()
-    if known.exists():
+
+def other_bytes(folder: Path, file: Shard | IndexFile) -> str:
+    """Return that a file has another hash than the index states, or cannot be read; "" where it is as stated."""
+    try:
+        digest = sha256_file(folder / file.url)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if digest == file.sha256:
         return ""
-    if (digest := sha256_file(path)) != shard.sha256:
-        return f"holds other bytes (SHA-256 {digest[:12]}…; the index has {shard.sha256[:12]}…)"
-    with contextlib.suppress(OSError):  # without a cache it is read again
-        make_private(known.parent)
-        known.touch()
-    return ""
+    return f"holds other bytes (SHA-256 {digest[:12]}…; the index has {file.sha256[:12]}…)"

@@ -19,8 +19,17 @@ from residua._base.json_file import read_json
 from residua.data.dataset import EMBEDDED, Dataset, Split
 from residua.data.decode.workers import default_workers
 from residua.data.random import order
-from residua.data.shards.index import INDEX_FILE, PLAN_FILE, Index, Shard, check_sizes, read_index
-from residua.data.shards.members import IndexFile, PartIndex, beside, join_members, save_members
+from residua.data.shards.index import (
+    INDEX_FILE,
+    PLAN_FILE,
+    Index,
+    Shard,
+    check_files,
+    check_sizes,
+    other_bytes,
+    read_index,
+)
+from residua.data.shards.members import PartIndex, beside, join_members, save_members
 from residua.data.shards.write import ShardFormat, ShardPlan, Writer, writer_of
 from residua.specs.fields import checked
 
@@ -131,16 +140,12 @@ def check_shards(folder: Path, progress: Progress | None = None) -> list[str]:
     index = read_index(folder) if folder.is_dir() else None
     if index is None:
         raise InputError(f"{folder}, without an {INDEX_FILE} by residua pack", "a folder that it wrote", "Pack it")
-    files: list[Shard | IndexFile] = [
-        *index.shards,
-        *(file for part in index.parts for file in (part.labels, part.places)),
-    ]
-    sizes = check_sizes(folder, files)
+    sizes = check_sizes(folder, index.files)
     faults = [f"{name} {reason}" for name, reason in sizes.items()]
-    whole = [file for file in files if file.url not in sizes]
-    for number, shard in enumerate(whole, 1):
-        if (digest := sha256_file(folder / shard.url)) != shard.sha256:
-            faults.append(f"{shard.url} holds other bytes (SHA-256 {digest[:12]}; the index has {shard.sha256[:12]})")
+    whole = [file for file in index.files if file.url not in sizes]
+    for number, file in enumerate(whole, 1):
+        if reason := other_bytes(folder, file):
+            faults.append(f"{file.url} {reason}")
         if progress is not None:
             progress(number, len(whole))
     return faults
@@ -171,11 +176,21 @@ def _identity(dataset: Dataset, plans: Sequence[ShardPlan]) -> str:
 
 
 def _packed(out: Path, identity: str) -> Index | None:
-    """Return the index of a folder that the same call has finished, None elsewhere."""
+    """Return the index of a folder that the same call has finished, None elsewhere.
+
+    Where its files are no longer what the index states, the call begins again.
+    """
     if not (out / INDEX_FILE).is_file() or (out / PLAN_FILE).exists():
         return None
     index = read_index(out)
-    return index if index and index.plan == identity and not check_sizes(out, index.shards) else None
+    if index is None or index.plan != identity:
+        return None
+    if check_files(out, index.files):
+        with writing(out):
+            _record(out, identity, {})
+            (out / INDEX_FILE).unlink()
+        return None
+    return index
 
 
 def _begin(out: Path, identity: str) -> dict[str, Shard]:

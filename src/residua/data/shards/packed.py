@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from concurrent.futures import Future
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +15,7 @@ from residua._base.errors import InputError
 from residua.data import decode as decoding
 from residua.data.decode import MAX_FILE_BYTES, BadImage, FetchFailure, Pixels, decode_bytes
 from residua.data.image_source import Indices
-from residua.data.shards.index import Shard, other_bytes
+from residua.data.shards.index import Shard, known_bytes
 from residua.data.shards.members import BLOCK, PartIndex, Places, map_places
 
 
@@ -27,7 +26,8 @@ class ShardFiles(Protocol):
         """Return a file on this machine with the bytes of a shard.
 
         Raises:
-            InputError: the shard cannot be had.
+            BadImage: the shard is damaged.
+            InputError: it cannot be had.
         """
         ...
 
@@ -49,7 +49,8 @@ class LocalShards:
 
     def _begin(self) -> None:
         self._guard = threading.Lock()
-        self._checks: dict[str, Future[str]] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._whole: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_folder": self._folder}
@@ -61,17 +62,12 @@ class LocalShards:
     def path(self, shard: Shard) -> Path:
         """See `ShardFiles.path`: a shard is checked against its hash when an image of it is first asked for."""
         with self._guard:
-            check = self._checks.get(shard.url)
-            mine = check is None
-            if check is None:
-                check = self._checks[shard.url] = Future()
-        if mine:
-            try:
-                check.set_result(other_bytes(self._folder, shard))
-            except OSError as error:
-                check.set_exception(error)
-        if reason := check.result():
-            raise InputError(f"{self.where(shard)} {reason}", "the shard that was packed", "Fetch or pack it again")
+            lock = self._locks.setdefault(shard.url, threading.Lock())
+        with lock:
+            if shard.url not in self._whole:
+                if reason := known_bytes(self._folder, shard):
+                    raise BadImage(shard.url, reason, "Fetch or pack this shard again")
+                self._whole.add(shard.url)
         return self._folder / shard.url
 
     def where(self, shard: Shard) -> str:
@@ -159,6 +155,8 @@ class PackedImages:
                 content = _read(self._files.path(shard), block * BLOCK, size)
             except FileNotFoundError:  # another process has just removed it from the cache
                 content = _read(self._files.path(shard), block * BLOCK, size)
+        except BadImage as error:
+            raise BadImage(name, f"its shard {error.reason}", error.remedy) from None
         except InputError as error:
             raise FetchFailure(name, f"{FetchFailure.WORDS}{error.given}", error.remedy) from None
         except OSError as error:

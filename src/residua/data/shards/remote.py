@@ -95,7 +95,11 @@ class RemoteFolder:
         kept = self._folder / INDEX_FILE
         if is_offline() and not kept.is_file():
             raise missing_offline(f"{self.location}/{INDEX_FILE}", kept)
-        content = None if is_offline() else self._source.read(INDEX_FILE, _LARGEST_INDEX)
+        try:
+            content = None if is_offline() else self._source.read(INDEX_FILE, _LARGEST_INDEX)
+        except InputError as error:
+            offline = "; or set RESIDUA_OFFLINE=1 to use what was fetched before" * kept.is_file()
+            raise InputError(error.given, error.wanted, error.remedy + offline) from None
         make_private(self._folder)
         if reason := distrust(self._folder):
             raise InputError(

@@ -33,6 +33,7 @@ _PARTS = {
 _GIVES_WAY = ("eval", "hold", "held")
 _USUAL = {"train", "val", "valid", "validation", "test"}
 _BESIDE = ("set", "data", "dataset", "images", "imgs", "seg")
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".7z", ".rar")
 _NUMBERED = re.compile(r"(fold|split|part|set|subset|cv|k|shard)[\W_]*\d+")
 
 
@@ -204,6 +205,9 @@ def _content(beside: Listing) -> str:
         return f"holds {counted(len(beside.images), 'image')} but no class folder"
     if beside.runs:
         return f"holds runs ({some((Path(entry.path).name for entry in beside.runs), 5)}) but no class folder"
+    names = [Path(entry.path).name for entry in (*beside.others, *beside.unusable)]
+    if packed := [name for name in names if name.lower().endswith(_COMPRESSED)]:
+        return f"holds {some(packed, 3)}, whose single images cannot be read before it is unpacked, and no class folder"
     return "holds neither images nor class folders" if beside.others or beside.unusable else "is empty"
 
 

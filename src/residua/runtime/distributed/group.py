@@ -24,7 +24,7 @@ from residua.runtime.distributed.watch import EndedElsewhere, Failure, Watch
 T = TypeVar("T")
 _STORE_SECONDS = 120.0  # for hosts to reach the store
 _TIMEOUT = timedelta(days=7)  # of an exchange: others may decode for hours; `Watch` notices who is gone
-_PAUSE_SECONDS = 0.05  # while processes meet
+_MEETING_SECONDS, _PAUSE_SECONDS = 300.0, 0.05
 _WORD_SECONDS = 3.0  # for the word of a process that failed, once its connection broke
 _SAME = ("Diverged", "Interrupted")  # what happens to all processes at once is stated once
 
@@ -120,8 +120,7 @@ def joined() -> Iterator[Group]:
     if launch.count == 1:
         yield group
         return
-    store = _store(launch)
-    prefix = f"residua/{launch.job}/{_met(PrefixStore(f'residua/{launch.job}', store), launch)}"
+    store, prefix = _rendezvous(launch)
     watch = Watch(PrefixStore(prefix, store), launch.rank, launch.count)
     try:
         with warnings.catch_warnings():
@@ -150,21 +149,48 @@ def _store(launch: Launch) -> TCPStore:
     )
 
 
-def _met(store: Store, launch: Launch) -> str:
+def _rendezvous(launch: Launch) -> tuple[TCPStore, str]:
+    """Wait for all processes of this start; return the store, and a prefix for it that no earlier start has used.
+
+    Raises:
+        Lost: some do not come, or the host of the store does not answer.
+    """
+    try:
+        store = _store(launch)
+        prefix = f"residua/{launch.job}"
+        return store, f"{prefix}/{meet(PrefixStore(prefix, store), launch)}"
+    except RuntimeError as error:
+        raise Lost(
+            f"Process {launch.rank} of {launch.count} cannot reach the store at {launch.address}:{launch.port} "
+            f"({' '.join(str(error).split())[:200]}). Start all processes again"
+        ) from error
+
+
+def meet(store: Store, launch: Launch, seconds: float = _MEETING_SECONDS) -> str:
     """Wait for all processes of this start, and return a name for it that none of them has met before.
 
     The store may outlive a restart, and torchrun counts restarts for each host by itself. So the first process names
-    the start, and answers the others, each by a word of its own: what an earlier start has left answers nobody.
+    the start. Once all have come it answers each by the word that this one gave: what an earlier start has left
+    answers nobody.
+
+    Args:
+        store: that all reach.
+        launch: the place of this process.
+        seconds: that processes have to come: a slow disk may take minutes to import torch.
+
+    Raises:
+        Lost: some have not come.
     """
-    if launch.main:
-        name = uuid4().hex
-        store.set("start", name)
-        for rank in range(1, launch.count):
-            while not store.check([f"{name}/{rank}"]):
-                time.sleep(_PAUSE_SECONDS)
-            store.set(f"{name}/answer/{rank}", store.get(f"{name}/{rank}").decode())
-        return name
+    deadline = time.monotonic() + seconds
     word = uuid4().hex
+    if launch.main:
+        store.set("start", word)
+        absent = set(range(1, launch.count))
+        while absent := {rank for rank in absent if not store.check([f"{word}/{rank}"])}:
+            _pause(deadline, f"processes {', '.join(map(str, sorted(absent)))} of {launch.count} have not come")
+        for rank in range(1, launch.count):
+            store.set(f"{word}/answer/{rank}", store.get(f"{word}/{rank}").decode())
+        return word
     while True:
         if store.check(["start"]):
             name = store.get("start").decode()
@@ -172,7 +198,13 @@ def _met(store: Store, launch: Launch) -> str:
             answer = f"{name}/answer/{launch.rank}"
             if store.check([answer]) and store.get(answer).decode() == word:
                 return name
-        time.sleep(_PAUSE_SECONDS)
+        _pause(deadline, f"process 0 of {launch.count} has not answered process {launch.rank}")
+
+
+def _pause(deadline: float, what: str) -> None:
+    if time.monotonic() > deadline:
+        raise Lost(f"The run does not start: {what}. Look at what it printed, and start all processes again")
+    time.sleep(_PAUSE_SECONDS)
 
 
 def _connect(launch: Launch, prefix: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 from collections.abc import Mapping
@@ -10,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from residua._base.errors import InputError
+
+_RUN_ID = "TORCHELASTIC_RUN_ID"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
     """
     if "WORLD_SIZE" not in environment:
         return Launch()
-    job, launcher = environment.get("TORCHELASTIC_RUN_ID", ""), _launcher(environment)
+    job, launcher = environment.get(_RUN_ID, ""), _launcher(environment)
     count = _number(environment, "WORLD_SIZE", "1")
     if count == 1:
         return Launch(job=job, launcher=launcher)
@@ -74,12 +75,25 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
 
 def _launcher(environment: Mapping[str, str]) -> str:
     """Return what no other torchrun has: the id of its job alone may be given again, and so may a process id."""
-    if "TORCHELASTIC_RUN_ID" not in environment:
+    if _RUN_ID not in environment:
         return ""
-    parent, began = os.getppid(), ""
-    with contextlib.suppress(OSError, IndexError):  # /proc is Linux's
-        began = Path(f"/proc/{parent}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    return f"{environment['TORCHELASTIC_RUN_ID']} on {socket.gethostname()}, process {parent} of {began}"
+    agent = os.getppid()
+    while f"{_RUN_ID}=".encode() in _read_process(agent, "environ"):  # a script that torchrun starts, and that waits
+        agent = int(_statistics(agent)[1])
+    began = _statistics(agent)[19] if _statistics(agent) else "an unknown time"
+    return f"{environment[_RUN_ID]} on {socket.gethostname()}, process {agent}, started at {began}"
+
+
+def _statistics(process: int) -> list[str]:
+    """Return the fields of proc(5)'s stat from the third on, [] where there is no /proc."""
+    return _read_process(process, "stat").decode("utf-8", "replace").rpartition(")")[2].split()
+
+
+def _read_process(process: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{process}/{name}").read_bytes()
+    except OSError:
+        return b""
 
 
 def _number(environment: Mapping[str, str], name: str, default: str = "") -> int:

@@ -16,7 +16,6 @@ from residua._base.errors import ResiduaError
 from residua._base.words import worded
 
 _EVERY_SECONDS = 1.0  # a sign of life
-_FIRST_SECONDS = 300.0  # until the first one: a slow disk may take minutes to import torch
 _SILENT_SECONDS = 20.0  # without one: torchrun takes 30 more to kill, and all are to end within a minute
 _GRACE_SECONDS = 5.0  # for a process to end by itself; one that waits for a lost host cannot
 _KEY = "failed"
@@ -96,7 +95,7 @@ class Watch:
                 gone = self._store.add("left", 0)
 
     def _watch(self) -> None:
-        sign, heard, lost = "", time.monotonic() + _FIRST_SECONDS - _SILENT_SECONDS, None
+        sign, heard, lost = "", time.monotonic(), None
         while not self._left.wait(_EVERY_SECONDS):
             now = time.monotonic()
             try:
@@ -111,7 +110,7 @@ class Watch:
             except RuntimeError:
                 lost = lost or now
                 if now - lost > _SILENT_SECONDS:
-                    self._give_up("the host that started the processes does not answer")
+                    self._give_up("the host that holds the store of all processes does not answer")
                 continue
             if now - heard > _SILENT_SECONDS:
                 self._give_up(f"process {self._next} of {self._count} has given no sign of life for a while")

@@ -59,8 +59,9 @@ def claim(request: Request, launchers: frozenset[str] = frozenset()) -> None:
             "a folder of its own for each run",
             ("Go on with that run by resume=True, or give" if begun else "Give") + " a different folder: out=FOLDER",
         )
-    record(request, None, None)
+    # Before the origin, which makes the folder a run: killed in between, the same torchrun begins it.
     _record_launchers(request.folder, launchers)
+    record(request, None, None)
 
 
 def _record_launchers(folder: Path, launchers: frozenset[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import warnings
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 from residua._base.packages import package
 from residua.training.tracking.tracker import Config, Numbers, Status
 
+_LOSS = re.compile(r"could not be persisted|be lost|dropped|skipped metric|failed to process|(init|finish)\(\) failed")
+
 
 class TrackioTracker:
     """Writes into trackio's own folder (TRACKIO_DIR), or where TRACKIO_SPACE_ID or TRACKIO_SERVER_URL states.
 
-    Trackio knows a run by its name: the run's id is a part of it. It keeps its errors to itself and only warns. Here
-    the next call raises the first of them, and so do all after it: what was lost, trackio does not send again.
+    Trackio knows a run by its name: the run's id is a part of it. It keeps its errors to itself and only warns. Where
+    such a warning states that data are lost, the next call here raises it, and so do all after it.
     """
 
     def __init__(self) -> None:
@@ -73,10 +76,10 @@ class TrackioTracker:
                 if "_emit_nonfatal_warning" in module.__dict__:
                     module.__dict__["_emit_nonfatal_warning"] = self._note
 
-    def _note(self, message: str, category: type[Warning] | None = None, **options: Any) -> None:
-        if category is None:
+    def _note(self, message: str, category: type[Warning] = UserWarning, **options: Any) -> None:
+        if _LOSS.search(message):
             self._faults.append(message)
-        else:  # advice, such as what is deprecated
+        else:  # advice, or what it keeps and sends later
             warnings.warn(message, category, **options)
 
 
