@@ -179,7 +179,7 @@ def share_of(folder: Path) -> Share | None:
 
 @contextmanager
 def beginning(folder: Path, *, made: bool) -> Iterator[None]:
-    """Where the input is refused before a run begins, remove what this call has written; the caller holds the lock.
+    """Remove what this call has written where its input is refused before a run begins; the caller holds the lock.
 
     Args:
         folder: of the sweep.

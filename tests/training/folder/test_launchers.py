@@ -18,7 +18,7 @@ BOTH = frozenset({"job on a, process 17, started at 5", "job on b, process 17, s
 
 def asked(folder: Path, **options: Any) -> Any:
     folder.mkdir(exist_ok=True)
-    return ask("digits", "cifar_resnet8", out=folder, resume=False, **options)
+    return ask("digits", "cifar_resnet8", None, folder, resume=False, **options)
 
 
 def test_any_of_the_hosts_knows_its_run(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_any_of_the_hosts_knows_its_run(tmp_path: Path) -> None:
 
 def test_a_run_that_is_resumed_alone_is_no_longer_theirs(tmp_path: Path) -> None:
     claim(asked(tmp_path / "run"), BOTH)
-    claim(ask("digits", out=tmp_path / "run", resume=True))
+    claim(ask("digits", None, None, tmp_path / "run", resume=True))
     assert not is_begun(tmp_path / "run", BOTH)
 
 

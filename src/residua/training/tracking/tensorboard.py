@@ -17,8 +17,8 @@ _PREFIX = "events.out.tfevents."
 class TensorBoardTracker:
     """Writes `RUN/tensorboard/events.out.tfevents…`; `tensorboard --logdir` finds it from any folder above.
 
-    A resumed run gets a file more, and TensorBoard draws them as one. A run sent again has another id: its file goes
-    into a folder of that name where there are others, and TensorBoard draws it as a run of its own.
+    A resumed run gets a file more, and TensorBoard draws them as one. A run sent again has another id. Beside files of
+    others it gets a folder of that name, which TensorBoard draws as a run of its own.
 
     Args:
         folder: of the run.
