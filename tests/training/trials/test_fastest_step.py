@@ -174,6 +174,32 @@ def test_what_slows_a_whole_turn_decides_nothing(tmp_path: Path, monkeypatch: py
     assert chosen.arithmetic.rates == {usual: 16.0, other: pytest.approx(17.8)}
 
 
+@pytest.mark.parametrize(("further", "epochs", "changed"), [(0.9, 400, True), (1.1, 400, False), (0.9, 40, False)])
+def test_two_that_are_close_take_further_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, further: float, epochs: int, changed: bool
+) -> None:
+    """In three turns the other way is 4% faster; in six more it is so, or slower; a short run has no time for these."""
+    turns: Counter[str] = Counter()
+    usual = name_of(Trainer(plan_of(tmp_path / "usual", precision="fp32"), Display(False)))
+    other = {"native fp32": "eager fp32", "eager fp32": "native fp32"}[usual]
+    if usual == "eager fp32":
+        pytest.skip("no native kernels can be built here")
+
+    def took(trainer: Trainer, group: list[Any]) -> float:
+        name = name_of(trainer)
+        turns[name] += 1
+        return 1.0 if name == usual else 0.96 if turns[name] <= 4 else further
+
+    monkeypatch.setattr(fastest_step, "step_seconds", took)
+    monkeypatch.setattr(fastest_step, "_pays_for_compiling", lambda plan, rate: False)
+    monkeypatch.setattr(fastest_step, "SHARE", 0.05)
+    words = {"precision": "fp32", "channels_last": "yes", "epochs": epochs, "min_steps": 0}
+    chosen = settled(tmp_path / "run", **words)
+    assert chosen.arithmetic is not None
+    assert chosen.arithmetic.name == (other if changed else usual)
+    assert turns[other] == (10 if epochs == 400 else 4)
+
+
 def test_a_short_run_keeps_the_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fastest_step, "step_seconds", refuse)
     assert settled(tmp_path / "run").arithmetic is None

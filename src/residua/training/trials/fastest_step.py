@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -28,7 +28,11 @@ SHARE = 0.02
 """The largest part of a run that its measurement may take: of its steps, and for compiling of its time."""
 MARGIN = 1.05
 """Times the speed of what would be taken unmeasured: below it another choice stays out, and noise decides nothing."""
+CLOSE_MARGIN = 1.02
+"""The same after further turns, which two take that were close."""
 _ROUNDS = 3  # turns of one step that are measured, after one that is not
+_FURTHER_ROUNDS = 6  # of the usual choice and the fastest, where the second gains less than the following
+_CLOSE = 1.15
 _GROUPS = 4  # steps whose batches are kept, and used in turn
 _COMPILING_SECONDS = 60.0  # what torch.compile takes for a residual network on two cores
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
@@ -136,7 +140,7 @@ def _race(
     """Let the candidates take turns, note their rates, and return the winner; None where a signal came.
 
     The usual choice loses only to one that is faster by the margin in the median of the turns. Two steps of one turn
-    met the same load.
+    met the same load. Where the two are close, they alone take further turns, if the run is long enough.
     """
     trainers = {
         each.name: _TimedTrainer(replace(plan, hardware=_laid_out(plan, each), arithmetic=each), Display(False))
@@ -144,8 +148,16 @@ def _race(
     }
     groups = _groups(plan)
     seconds: dict[str, list[float]] = {name: [] for name in trainers}
-    for turn in range(_ROUNDS + 1):
-        for each in candidates:
+    margin, racing = MARGIN, list(candidates)
+    for turn in range(_ROUNDS + 1 + _FURTHER_ROUNDS):
+        if turn == _ROUNDS + 1:
+            gains = _gains(seconds, usual.name)
+            fastest = max(candidates, key=lambda each: gains[each.name])
+            steps = len(candidates) * turn + 2 * _FURTHER_ROUNDS
+            if not 1 < gains[fastest.name] < _CLOSE or steps > SHARE * plan.total_steps:
+                break
+            margin, racing = CLOSE_MARGIN, [usual, fastest]
+        for each in racing:
             if stop.signal:
                 return None
             trainer = trainers[each.name]
@@ -154,15 +166,20 @@ def _race(
             if turn:
                 seconds[each.name].append(took)
     images = plan.recipe.batch_size * plan.recipe.accumulate_steps
-    gains = {
-        name: statistics.median(theirs / own for theirs, own in zip(seconds[usual.name], values, strict=True))
-        for name, values in seconds.items()
-    }
+    gains = _gains(seconds, usual.name)
     # Rates follow from the gains, so that they rank as these do, also over several races.
     rate = rates.setdefault(usual.name, images / statistics.median(seconds[usual.name]))
     rates |= {name: rate * gain for name, gain in gains.items()}
-    best = max(candidates, key=lambda each: gains[each.name])
-    return best if gains[best.name] >= MARGIN else usual
+    best = max(racing, key=lambda each: gains[each.name])
+    return best if gains[best.name] >= margin else usual
+
+
+def _gains(seconds: Mapping[str, Sequence[float]], usual: str) -> dict[str, float]:
+    """Return by how many times each was faster than the usual choice, in the median of the turns that it took."""
+    return {
+        name: statistics.median(theirs / own for theirs, own in zip(seconds[usual], values, strict=False))
+        for name, values in seconds.items()
+    }
 
 
 def step_seconds(trainer: Trainer, group: list[Batch]) -> float:
