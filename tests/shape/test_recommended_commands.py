@@ -21,6 +21,7 @@ ROOT = Path(residua.__file__).parents[2]
 SOURCE = Path(residua.__file__).parent
 APP = build_app()
 COMMANDS = [name for name in APP if not name.startswith("-")]
+OPTIONS = {name: options_of(APP, name) for name in COMMANDS}
 FIELD = re.compile(r"(?<![\w'\"./-])([a-z][a-z_0-9]*)=('[^'\n]*'|\[[^\]\n]*\]|\([^)\n]*\)|[\w.,/:-]*\w)")
 # Words before the options that a command cannot do without.
 BASE = {"train": ["digits", "--out", "x"], "evaluate": ["a"], "compare": ["a", "b"], "convert": ["f", "--out", "x"]}
@@ -115,13 +116,15 @@ def test_a_recommended_command_is_one(where: str, command: str) -> None:
 
 @pytest.mark.parametrize(("where", "field"), sorted({*_in_remedies()}), ids=lambda value: str(value)[:60])
 def test_a_recommended_option_is_one(where: str, field: str) -> None:
-    """What an error recommends is taken by every command that shows it as a flag; other commands show it as it is."""
+    """What an error recommends is taken by a command that shows it as a flag; other commands show it as it is."""
     refusals = {}
     for command in COMMANDS:
-        shown = as_flags(field, options_of(APP, command))
+        shown = as_flags(field, OPTIONS[command])
         if shown.startswith("--"):
             refusals[command] = _refusal([command, *BASE.get(command, []), *shlex.split(shown)])
-    assert not refusals or "" in refusals.values(), f"{where}: {field}: {refusals}"
+            if not refusals[command]:
+                return
+    assert not refusals, f"{where}: {field}: {refusals}"
 
 
 def test_what_cannot_be_parsed_is_noticed() -> None:
