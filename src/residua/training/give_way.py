@@ -28,7 +28,7 @@ def give_way(recipe: Recipe, spec: Spec, data: str | Path, chosen: Collection[st
     if limit := spec.rate_limit:
         suited = _slowed(recipe, limit.learning_rate, chosen)
         if suited != recipe and "learning_rate" in chosen:
-            notes.append(f"SGD in place of the recipe's Muon, which suits no {spec.name}: {limit.reason}")
+            notes.append(f"SGD in place of the recipe's Muon, for {spec.name}: {limit.reason}")
         elif suited != recipe:
             notes.append(
                 f"SGD of learning_rate={limit.learning_rate:g} in place of the recipe's, the most for {spec.name}: "

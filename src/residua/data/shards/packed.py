@@ -50,7 +50,7 @@ class LocalShards:
     def _begin(self) -> None:
         self._guard = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
-        self._whole: set[str] = set()
+        self._reasons: dict[str, str] = {}  # why a shard cannot be used, "" for one that can
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_folder": self._folder}
@@ -64,10 +64,10 @@ class LocalShards:
         with self._guard:
             lock = self._locks.setdefault(shard.url, threading.Lock())
         with lock:
-            if shard.url not in self._whole:
-                if reason := known_bytes(self._folder, shard):
-                    raise BadImage(shard.url, reason, "Fetch or pack this shard again")
-                self._whole.add(shard.url)
+            if shard.url not in self._reasons:
+                self._reasons[shard.url] = known_bytes(self._folder, shard)
+        if reason := self._reasons[shard.url]:
+            raise BadImage(shard.url, reason, "Fetch or pack this shard again")
         return self._folder / shard.url
 
     def where(self, shard: Shard) -> str:
