@@ -49,7 +49,7 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     table: dict[str, float] = {}
     monkeypatch.setattr(fastest_step, "step_seconds", lambda trainer, group: table.get(name_of(trainer), 1.0))
     monkeypatch.setattr(fastest_step, "SHARE", 10.0)
-    monkeypatch.setattr(fastest_step, "_FURTHER_ROUNDS", 0)
+    monkeypatch.setattr(fastest_step, "_CLOSE", 1.0)
     monkeypatch.setattr(fastest_step, "_pays_for_compiling", lambda plan, rate: False)
     monkeypatch.setattr(fastest_step, "processor", lambda: Processor("one", "", frozenset({"avx512_bf16"})))
     return table
@@ -168,7 +168,7 @@ def test_what_slows_a_whole_turn_decides_nothing(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(fastest_step, "step_seconds", took)
     monkeypatch.setattr(fastest_step, "SHARE", 10.0)
-    monkeypatch.setattr(fastest_step, "_FURTHER_ROUNDS", 0)
+    monkeypatch.setattr(fastest_step, "_CLOSE", 1.0)
     monkeypatch.setattr(fastest_step, "_pays_for_compiling", lambda plan, rate: False)
     chosen = settled(tmp_path / "run", precision="fp32", channels_last="yes")
     assert chosen.arithmetic is not None

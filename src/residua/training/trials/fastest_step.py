@@ -148,30 +148,35 @@ def _race(
     }
     groups = _groups(plan)
     seconds: dict[str, list[float]] = {name: [] for name in trainers}
-    margin, racing = MARGIN, list(candidates)
-    for turn in range(_ROUNDS + 1 + _FURTHER_ROUNDS):
-        if turn == _ROUNDS + 1:
-            gains = _gains(seconds, usual.name)
-            fastest = max(candidates, key=lambda each: gains[each.name])
-            steps = len(candidates) * turn + 2 * _FURTHER_ROUNDS
-            if not 1 < gains[fastest.name] < _CLOSE or steps > SHARE * plan.total_steps:
-                break
-            margin, racing = CLOSE_MARGIN, [usual, fastest]
-        for each in racing:
-            if stop.signal:
-                return None
-            trainer = trainers[each.name]
-            group = [_with_layout(batch, trainer) for batch in groups[turn % len(groups)]]
-            took = step_seconds(trainer, group)
-            if turn:
-                seconds[each.name].append(took)
+
+    def take(turns: range, racing: Sequence[Arithmetic]) -> bool:
+        """Let these take turns, of which the very first is not measured; return whether no signal came."""
+        for turn in turns:
+            for each in racing:
+                if stop.signal:
+                    return False
+                trainer = trainers[each.name]
+                group = [_with_layout(batch, trainer) for batch in groups[turn % len(groups)]]
+                took = step_seconds(trainer, group)
+                if turn:
+                    seconds[each.name].append(took)
+        return True
+
+    first = range(_ROUNDS + 1)
+    if not take(first, candidates):
+        return None
+    gains, margin = _gains(seconds, usual.name), MARGIN
+    fastest = max(candidates, key=lambda each: gains[each.name])
+    steps = len(candidates) * len(first) + 2 * _FURTHER_ROUNDS
+    if 1 < gains[fastest.name] < _CLOSE and steps <= SHARE * plan.total_steps:
+        if not take(range(len(first), len(first) + _FURTHER_ROUNDS), [usual, fastest]):
+            return None
+        gains, margin = _gains(seconds, usual.name), CLOSE_MARGIN
     images = plan.recipe.batch_size * plan.recipe.accumulate_steps
-    gains = _gains(seconds, usual.name)
     # Rates follow from the gains, so that they rank as these do, also over several races.
     rate = rates.setdefault(usual.name, images / statistics.median(seconds[usual.name]))
     rates |= {name: rate * gain for name, gain in gains.items()}
-    best = max(racing, key=lambda each: gains[each.name])
-    return best if gains[best.name] >= margin else usual
+    return fastest if gains[fastest.name] >= margin else usual
 
 
 def _gains(seconds: Mapping[str, Sequence[float]], usual: str) -> dict[str, float]:
